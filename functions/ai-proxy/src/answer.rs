@@ -1,0 +1,71 @@
+//! The proxy's answers: bodies that cannot fail, and errors in Anthropic's envelope.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::Frame;
+use lambda_http::Response;
+use lambda_http::http::header::CONTENT_TYPE;
+use levee::http::anthropic::{ErrorKind, envelope};
+
+/// A response body. Its error type has no values: the runtime would write an error's text into the client's stream.
+pub enum Body {
+    /// All there at once.
+    Full(Option<Bytes>),
+    /// Made while it is sent.
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(stream) => stream.as_mut().poll_next(cx).map(|next| next.map(|bytes| Ok(Frame::data(bytes)))),
+        }
+    }
+}
+
+/// A call that ends in an error of ours. The message is public.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failed {
+    /// What kind of error.
+    pub kind: ErrorKind,
+    /// The sentence for the caller.
+    pub message: String,
+    /// Whether an SDK may try again by itself.
+    pub may_retry: bool,
+}
+
+impl Failed {
+    /// An error that the caller has to mend.
+    pub fn by_caller(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), may_retry: false }
+    }
+
+    /// An error of ours or of the provider, after which another try may succeed.
+    pub fn upstream(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), may_retry: true }
+    }
+
+    /// The answer that tells of it.
+    pub fn into_response(self, request_id: &str) -> Response<Body> {
+        let mut response = Response::new(Body::Full(Some(envelope(self.kind, &self.message, request_id).into())));
+        *response.status_mut() = self.kind.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        if !self.may_retry {
+            headers.insert("x-should-retry", http::HeaderValue::from_static("false"));
+        }
+        if let Ok(request_id) = http::HeaderValue::from_str(request_id) {
+            headers.insert("request-id", request_id);
+        }
+        response
+    }
+}

@@ -1,0 +1,110 @@
+//! One AI call, from top to bottom.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::Method;
+use lambda_http::{Request, RequestExt, Response};
+use levee::clock::{Clock, Timestamp};
+use levee::http::anthropic::ErrorKind;
+use levee::http::{Admitted, Forbidden, admit, request_id};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use crate::answer::{Body, Failed};
+use crate::config::State;
+use crate::exchange::{self, Exchange};
+
+/// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
+const BEFORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Serves one request. There is no error: whatever goes wrong is an answer.
+///
+/// # Errors
+/// None.
+pub async fn handle(state: &State, request: Request) -> Result<Response<Body>, Infallible> {
+    let (verdict, limit_headers) = admit(&request);
+    let id = request_id(&request).to_owned();
+    let answer = match verdict {
+        Ok(caller) => serve(state, &caller, &id, request).await,
+        Err(Forbidden(reason)) => Err(Failed::by_caller(ErrorKind::Permission, reason)),
+    };
+    let mut response = answer.unwrap_or_else(|failed| {
+        tracing::warn!(request.id = id, error.kind = failed.kind.name(), error = %failed, "an AI call failed");
+        failed.into_response(&id)
+    });
+    response.headers_mut().extend(limit_headers);
+    Ok(response)
+}
+
+/// What is read of a call's body. Everything else goes to the provider as it came.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    model: String,
+    #[serde(default)]
+    stream: bool,
+}
+
+async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> Result<Response<Body>, Failed> {
+    let started_at = state.clock.now();
+    let exchange = |asked: Option<&Asked>| Exchange {
+        state,
+        caller,
+        request_id: id,
+        model: asked.map(|asked| asked.model.clone()),
+        started_at,
+        deadline: deadline(&request),
+    };
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let query = request.uri().query();
+    let to_provider = |method| state.provider.request(method, route(&segments), query, request.headers());
+
+    match (request.method(), route(&segments)) {
+        (&Method::POST, ["v1", "messages"]) => {
+            let (asked, body) = read_body(state, request.body())?;
+            let call = to_provider(Method::POST).body(body);
+            if asked.stream {
+                exchange::stream(exchange(Some(&asked)), call).await
+            } else {
+                exchange::whole(exchange(Some(&asked)), call).await
+            }
+        }
+        (&Method::POST, ["v1", "messages", "count_tokens"]) => {
+            let (_, body) = read_body(state, request.body())?;
+            exchange::whole(exchange(None), to_provider(Method::POST).body(body)).await
+        }
+        (&Method::GET, ["v1", "models"] | ["v1", "models", _]) => {
+            exchange::whole(exchange(None), to_provider(Method::GET)).await
+        }
+        _ => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
+    }
+}
+
+/// The path's segments from `v1` on, whatever stage stands before them.
+fn route<'a, 'b>(segments: &'b [&'a str]) -> &'b [&'a str] {
+    let start = segments.iter().position(|&segment| segment == "v1").unwrap_or(segments.len());
+    &segments[start..]
+}
+
+/// Reads what the proxy needs of a body, and the body as the provider is to get it.
+fn read_body(state: &State, body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
+    let invalid = |error: serde_json::Error| {
+        Failed::by_caller(ErrorKind::InvalidRequest, format!("The request body is not a valid call: {error}."))
+    };
+    let asked: Asked = serde_json::from_slice(body).map_err(invalid)?;
+    let Some(renamed) = state.provider.renamed(&asked.model) else {
+        return Ok((asked, Bytes::copy_from_slice(body)));
+    };
+    let mut call: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).map_err(invalid)?;
+    call.insert("model".to_owned(), renamed.into());
+    let body = serde_json::to_vec(&call).map_err(invalid)?;
+    Ok((asked, body.into()))
+}
+
+/// When the call must have ended, by the function's own deadline.
+fn deadline(request: &Request) -> Instant {
+    let left = request.lambda_context_ref().map_or(0, |context| context.deadline);
+    let left = Clock::system().now().until(Timestamp::from_millis(left));
+    Instant::now() + left.saturating_sub(BEFORE_DEADLINE)
+}

@@ -1,0 +1,20 @@
+//! The Messages API proxy: takes an authorized AI call, sends it to a provider under the platform's key, and passes
+//! the answer on while metering its tokens.
+//!
+//! Every answer is a stream on the wire, because a Lambda function streams all its answers or none. Invariants: the
+//! client's key never goes upstream and the provider's never comes back; a stream's body cannot fail, so that no error
+//! text of ours leaks into it; what a provider's stream breaks off with is a well-formed `event: error`.
+//!
+//! Start reading at [`handle`]; [`exchange`] is the call to a provider, [`pump`] a stream on its way through.
+
+mod answer;
+pub mod config;
+mod exchange;
+mod handle;
+pub mod providers;
+mod pump;
+mod timeouts;
+
+pub use answer::Body;
+pub use config::{Config, State};
+pub use handle::handle;

@@ -1,0 +1,16 @@
+//! Starts the AI proxy.
+
+use ai_proxy::{Config, State, handle};
+use lambda_http::{Error, Request, run_with_streaming_response, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    levee::telemetry::init();
+    let config = levee::config::from_environment(Config::read)
+        .inspect_err(|error| tracing::error!(code = "config.invalid", %error, "the AI proxy cannot start"))?;
+    let state = State::new(config)
+        .await
+        .inspect_err(|error| tracing::error!(code = "start.failed", %error, "the AI proxy cannot start"))?;
+    let state = &state;
+    run_with_streaming_response(service_fn(async |request: Request| handle(state, request).await)).await
+}

@@ -1,0 +1,52 @@
+//! How long the proxy waits for a provider: each wait has a name, a limit and an error of its own.
+//!
+//! API Gateway ends a connection on which nothing was sent for 5 minutes
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-streaming.html>), so every wait with nothing
+//! to send stays below that; the function's own time-out of 900 s bounds the whole.
+
+use std::time::Duration;
+
+use levee::config::Reader;
+
+/// The waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// `AI_CONNECT_TIMEOUT_MS`: opening a connection. Default 2,000, 50 to 30,000.
+    pub connect: Duration,
+    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from sending a streamed call to its first content. Default 120,000, 50 to 285,000.
+    pub first_token: Duration,
+    /// `AI_STREAM_GAP_TIMEOUT_MS`: between two signs of life of a stream after its first content; a ping is one.
+    /// Default 60,000, 50 to 285,000.
+    pub stream_gap: Duration,
+    /// `AI_CALL_TIMEOUT_MS`: a whole call that is not streamed. Default 285,000, 50 to 285,000.
+    pub whole_call: Duration,
+}
+
+impl Timeouts {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            connect: reader.millis("AI_CONNECT_TIMEOUT_MS", 2_000, 50..=30_000),
+            first_token: reader.millis("AI_FIRST_TOKEN_TIMEOUT_MS", 120_000, 50..=285_000),
+            stream_gap: reader.millis("AI_STREAM_GAP_TIMEOUT_MS", 60_000, 50..=285_000),
+            whole_call: reader.millis("AI_CALL_TIMEOUT_MS", 285_000, 50..=285_000),
+        }
+    }
+}
+
+/// A wait that was too long. The text is public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimedOut {
+    /// [`Timeouts::first_token`].
+    #[error("The AI provider sent no content in time.")]
+    FirstToken,
+    /// [`Timeouts::stream_gap`].
+    #[error("The AI provider stopped sending.")]
+    StreamGap,
+    /// [`Timeouts::whole_call`].
+    #[error("The AI provider did not answer in time.")]
+    WholeCall,
+    /// The function's own deadline.
+    #[error("The call reached the longest time that a call may take.")]
+    Deadline,
+}

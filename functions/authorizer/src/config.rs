@@ -1,0 +1,98 @@
+//! What the authorizer is configured with, and what it holds between calls.
+
+use levee::accounts::{AccountsTable, Directory, Peppers};
+use levee::clock::Clock;
+use levee::config::Reader;
+use levee::limits::{Limiter, LimitsConfig};
+use levee::stores::dynamodb::{self, DynamoDbConfig};
+use levee::stores::redis::{Redis, RedisConfig};
+use levee::stores::secrets::{SecretError, SecretRef};
+
+/// The authorizer's configuration.
+pub struct Config {
+    /// The clock.
+    pub clock: Clock,
+    /// DynamoDB.
+    pub dynamodb: DynamoDbConfig,
+    /// Redis.
+    pub redis: RedisConfig,
+    /// The default limits.
+    pub limits: LimitsConfig,
+    /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
+    pub accounts_table: String,
+    /// `KEY_ENVIRONMENT`: the environment whose keys are accepted, the second part of a key. Default `live`.
+    pub key_environment: String,
+    /// `KEY_PEPPERS`: the peppers as JSON, or the ARN of the secret that holds them.
+    pub peppers: SecretRef,
+    /// `PROXY_SECRET`: what the platform's own proxy shows, or the ARN of the secret that holds it. Default: no proxy
+    /// is trusted.
+    pub proxy_secret: Option<SecretRef>,
+    /// `BASE_URL`: the API's public address. Default: taken from each request.
+    pub base_url: Option<String>,
+}
+
+impl Config {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            clock: Clock::read(reader),
+            dynamodb: DynamoDbConfig::read(reader),
+            redis: RedisConfig::read(reader),
+            limits: LimitsConfig::read(reader),
+            accounts_table: reader.required("ACCOUNTS_TABLE"),
+            key_environment: reader.optional("KEY_ENVIRONMENT").unwrap_or_else(|| "live".to_owned()),
+            peppers: SecretRef::new(reader.required("KEY_PEPPERS")),
+            proxy_secret: reader.optional("PROXY_SECRET").map(SecretRef::new),
+            base_url: reader.optional("BASE_URL").map(|url| url.trim_end_matches('/').to_owned()),
+        }
+    }
+}
+
+/// What one environment holds between calls.
+pub struct State {
+    pub(crate) clock: Clock,
+    pub(crate) directory: Directory,
+    pub(crate) limiter: Limiter,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) peppers: Peppers,
+    pub(crate) key_environment: String,
+    pub(crate) proxy_secret: Option<String>,
+    pub(crate) base_url: Option<String>,
+}
+
+/// Why the authorizer could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A secret could not be fetched.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The peppers are not of their form.
+    #[error("KEY_PEPPERS {0}")]
+    Peppers(#[from] levee::accounts::pepper::InvalidPeppers),
+}
+
+impl State {
+    /// Fetches the secrets and makes the clients, which connect when first used.
+    ///
+    /// # Errors
+    /// When a secret cannot be fetched or is not of its form.
+    pub async fn new(config: Config) -> Result<Self, StartError> {
+        let aws = &config.dynamodb.aws;
+        let peppers = Peppers::from_json(&config.peppers.resolve(aws).await?)?;
+        let proxy_secret = match &config.proxy_secret {
+            None => None,
+            Some(secret) => Some(secret.resolve(aws).await?),
+        };
+        let client = dynamodb::client(&config.dynamodb);
+        Ok(Self {
+            clock: config.clock,
+            directory: Directory::new(AccountsTable::new(client, config.accounts_table)),
+            limiter: Limiter::new(Redis::new(config.redis)),
+            limits: config.limits,
+            peppers,
+            key_environment: config.key_environment,
+            proxy_secret,
+            base_url: config.base_url,
+        })
+    }
+}

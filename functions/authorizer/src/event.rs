@@ -1,0 +1,109 @@
+//! The REQUEST authorizer's event, as far as it is read
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
+
+use std::collections::HashMap;
+
+use levee::http::address::{Origin, PROXY_SECRET_HEADER};
+use serde::Deserialize;
+
+/// The event.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// The ARN of the method that is called; what the answer's policy names.
+    pub method_arn: String,
+    /// The route as the template declares it, such as `/v1/models/{id}`.
+    pub resource: String,
+    /// Headers, their names as the client wrote them. `None` when there are none.
+    headers: Option<HashMap<String, String>>,
+    /// The gateway's own facts.
+    pub request_context: RequestContext,
+}
+
+/// The gateway's own facts about a request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestContext {
+    /// The id by which the request is named everywhere.
+    pub request_id: String,
+    /// The host that the client called.
+    #[serde(default)]
+    pub domain_name: String,
+    /// The path that the client called, a stage prefix included.
+    #[serde(default)]
+    pub path: String,
+    /// The client.
+    pub identity: Identity,
+}
+
+/// The client, as the gateway sees it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// The peer of the gateway's TCP connection.
+    pub source_ip: String,
+}
+
+impl Event {
+    /// The value of the header `name`, in whatever case the client wrote it.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.headers.as_ref()?;
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// The API key that the client presents: `x-api-key`, or else `Authorization: Bearer`.
+    pub fn api_key(&self) -> Option<&str> {
+        self.header("x-api-key").or_else(|| {
+            let (scheme, key) = self.header("authorization")?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        })
+    }
+
+    /// What the request says about where it came from.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin {
+            source_ip: &self.request_context.identity.source_ip,
+            forwarded_for: self.header("x-forwarded-for"),
+            shown_secret: self.header(PROXY_SECRET_HEADER),
+        }
+    }
+
+    /// The API's own address as this request sees it: scheme, host, and whatever stands before the route's segments (a
+    /// stage, or a custom domain's base path).
+    pub fn base_url(&self) -> String {
+        let RequestContext { domain_name, path, .. } = &self.request_context;
+        let scheme = self.header("x-forwarded-proto").unwrap_or("https");
+        let host = self.header("host").unwrap_or(domain_name);
+        let route_segments = self.resource.matches('/').count();
+        let prefix = path.rmatch_indices('/').nth(route_segments.saturating_sub(1)).map_or("", |(at, _)| &path[..at]);
+        format!("{scheme}://{host}{prefix}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(resource: &str, path: &str) -> Event {
+        serde_json::from_value(serde_json::json!({
+            "methodArn": "arn",
+            "resource": resource,
+            "headers": { "Host": "api.example", "X-Forwarded-Proto": "https", "AUTHORIZATION": "bearer  lv_x" },
+            "requestContext": { "requestId": "1", "path": path, "identity": { "sourceIp": "203.0.113.9" } },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_base_url_keeps_what_stands_before_the_route() {
+        assert_eq!(event("/v1/messages", "/v1/messages").base_url(), "https://api.example");
+        assert_eq!(event("/v1/messages", "/prod/v1/messages").base_url(), "https://api.example/prod");
+        assert_eq!(event("/v1/models/{id}", "/a/b/v1/models/m").base_url(), "https://api.example/a/b");
+        assert_eq!(event("/v1/models/{id}", "").base_url(), "https://api.example");
+    }
+
+    #[test]
+    fn header_names_and_the_bearer_scheme_are_read_in_any_case() {
+        assert_eq!(event("/v1/messages", "/").api_key(), Some("lv_x"));
+    }
+}

@@ -1,0 +1,148 @@
+//! What time it is. Domain code takes a [`Timestamp`] as an argument; only a [`Clock`] asks the system.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::config::Reader;
+
+/// A moment as milliseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// A moment from milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// A moment from whole seconds since the Unix epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Whole seconds from `self` until `later`, rounded up, so that a wait of that length never ends early; 0 when
+    /// `later` is not later.
+    pub const fn secs_until(self, later: Timestamp) -> u64 {
+        later.0.saturating_sub(self.0).div_ceil(1000)
+    }
+
+    /// The time from `self` until `later`, nothing when `later` is not later.
+    pub const fn until(self, later: Timestamp) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+
+    /// The moment `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// RFC 3339 in UTC with whole seconds, rounded up: `2026-11-22T01:15:18Z`.
+    pub fn to_rfc3339(self) -> String {
+        self.utc(self.0.div_ceil(1000)).format(&Rfc3339).unwrap_or_default()
+    }
+
+    /// The calendar month in UTC: `2026-11`.
+    pub fn month(self) -> String {
+        let date = self.utc(self.as_secs());
+        format!("{:04}-{:02}", date.year(), u8::from(date.month()))
+    }
+
+    fn utc(self, secs: u64) -> OffsetDateTime {
+        i64::try_from(secs)
+            .ok()
+            .and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok())
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+/// A source of the present moment: the system's in production, a fixed or moved one in tests.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// The clock that a function runs on.
+    ///
+    /// `LEVEE_CLOCK_OFFSET_FILE` (optional, the local stack sets it) names a file that holds a whole number of seconds
+    /// to add to the system's time; it is read at every call, so that a running stack can be moved through time.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        match reader.optional("LEVEE_CLOCK_OFFSET_FILE") {
+            None => Self::system(),
+            Some(path) => Self::moved_by_file(PathBuf::from(path)),
+        }
+    }
+
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Arc::new(system_now))
+    }
+
+    /// A clock that stands still at `now`.
+    pub fn fixed(now: Timestamp) -> Self {
+        Self(Arc::new(move || now))
+    }
+
+    /// A clock that returns whatever `now` returns.
+    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    fn moved_by_file(path: PathBuf) -> Self {
+        Self(Arc::new(move || {
+            let offset: i64 =
+                std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+            Timestamp(system_now().0.saturating_add_signed(offset.saturating_mul(1000)))
+        }))
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system's clock")]
+fn system_now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(0).plus(since_epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_in_whole_seconds_never_ends_before_the_moment_it_waits_for() {
+        let now = Timestamp::from_millis(1_700_000_000_001);
+        assert_eq!(now.secs_until(Timestamp::from_millis(1_700_000_001_000)), 1);
+        assert_eq!(now.secs_until(Timestamp::from_millis(1_700_000_001_002)), 2);
+        assert_eq!(now.secs_until(Timestamp::from_millis(1_699_999_999_000)), 0);
+    }
+
+    #[test]
+    fn a_timestamp_prints_as_rfc_3339_and_as_a_month() {
+        let moment = Timestamp::from_millis(1_795_310_118_001);
+        assert_eq!(moment.to_rfc3339(), "2026-11-22T01:15:19Z");
+        assert_eq!(moment.month(), "2026-11");
+    }
+}

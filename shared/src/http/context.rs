@@ -1,0 +1,170 @@
+//! The authorizer context: what the authorizer says about a request, to the function behind it or to the gateway
+//! response that refuses it.
+//!
+//! API Gateway passes a flat map of strings. The names here are used by template.yaml's gateway responses
+//! (`context.authorizer.retryAfter`) and by [`super::admit`].
+
+use serde::{Deserialize, Serialize};
+
+use super::routes::Route;
+use crate::clock::Timestamp;
+use crate::limits::{Refusal, headers::LimitHeaders};
+
+/// The longest wait in seconds that Anthropic's SDKs sit out by themselves when told `Retry-After`.
+const LONGEST_SDK_WAIT_SECS: u64 = 60;
+
+/// What travels with a request that the gateway lets through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizerContext {
+    /// The account's id.
+    pub account: String,
+    /// The integration's id.
+    pub integration: String,
+    /// The key's public id.
+    pub key: String,
+    /// What the function is to do.
+    pub verdict: Verdict,
+    /// The public sentence that says why the verdict is not [`Verdict::Allow`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Header values to copy to the answer.
+    #[serde(flatten)]
+    pub limits: LimitHeaders,
+}
+
+/// What the function behind the authorizer is to do with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Serve it.
+    Allow,
+    /// Answer 403: the key is known, but may not do this.
+    Forbidden,
+}
+
+/// What the ACCESS_DENIED gateway response is filled with. Every value is always there, because what an absent one
+/// renders as is not documented; and none holds a quote, because the template inserts them into JSON as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusalContext {
+    /// `type` of the body.
+    pub problem_type: String,
+    /// Stable machine-readable reason.
+    pub code: String,
+    /// Public sentence that says whose limit was reached and when to come back.
+    pub detail: String,
+    /// Name of the policy to wait for.
+    pub policy: String,
+    /// Whose limit it is.
+    pub scope: String,
+    /// Calls per window as a JSON number, or `null` for the global pool.
+    pub limit: String,
+    /// Length of the window in seconds, or `null` for the global pool.
+    pub window_seconds: String,
+    /// When to come back, RFC 3339.
+    pub resets_at: String,
+    /// Where to ask for more, empty where there is nothing to ask for.
+    pub increase_url: String,
+    /// Seconds to wait, never shorter than the reset.
+    pub retry_after: String,
+    /// Whether an SDK should wait and retry by itself: not when the wait is over a minute.
+    pub should_retry: String,
+    /// Header values.
+    #[serde(flatten)]
+    pub limits: LimitHeaders,
+}
+
+impl RefusalContext {
+    /// The context of a refusal on `route`. `base_url` is the API's own address, without a trailing slash.
+    pub fn new(refusal: &Refusal, route: Route, base_url: &str, now: Timestamp) -> Self {
+        let policy = &refusal.binding.policy;
+        let retry_after = now.secs_until(refusal.binding.resets_at);
+        let unless_secret = |number: u64| if policy.is_public() { number.to_string() } else { "null".to_owned() };
+        let detail = if policy.is_public() {
+            format!(
+                "The {} limit of {} requests per {} seconds is used up. Retry in {retry_after} seconds.",
+                policy.scope, policy.limit, policy.window_secs
+            )
+        } else {
+            format!("The platform is at capacity. Retry in {retry_after} seconds.")
+        };
+        Self {
+            problem_type: route.problem_type().to_owned(),
+            code: if policy.is_public() { "quota_exceeded" } else { "platform_capacity" }.to_owned(),
+            detail,
+            policy: if policy.is_public() { policy.name } else { "platform" }.to_owned(),
+            scope: policy.scope.to_string(),
+            limit: unless_secret(policy.limit),
+            window_seconds: unless_secret(policy.window_secs),
+            resets_at: refusal.binding.resets_at.to_rfc3339(),
+            increase_url: if policy.is_raisable() { format!("{base_url}/v1/quota/requests") } else { String::new() },
+            retry_after: retry_after.to_string(),
+            should_retry: (retry_after <= LONGEST_SDK_WAIT_SECS).to_string(),
+            limits: LimitHeaders::of(&refusal.readings, now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{Decision, LimitsConfig, Subject, decide};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
+
+    fn refusal(counts: [i64; 5]) -> Refusal {
+        let limits = LimitsConfig {
+            ai_per_address: 30,
+            integration_per_minute: 300,
+            account_per_minute: 600,
+            global_per_minute: 6_000,
+        };
+        let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
+        let Decision::Refused(refusal) = decide(charges, &counts, NOW) else { panic!("allowed") };
+        refusal
+    }
+
+    #[test]
+    fn a_refusal_names_the_policy_and_when_to_come_back() {
+        let context = RefusalContext::new(&refusal([0, 3, 10, 600, 12]), Route::Ai, "https://api.example", NOW);
+        insta::assert_json_snapshot!(context, @r#"
+        {
+          "problemType": "error",
+          "code": "quota_exceeded",
+          "detail": "The account limit of 600 requests per 60 seconds is used up. Retry in 10 seconds.",
+          "policy": "account",
+          "scope": "account",
+          "limit": "600",
+          "windowSeconds": "60",
+          "resetsAt": "2023-11-14T22:14:00Z",
+          "increaseUrl": "https://api.example/v1/quota/requests",
+          "retryAfter": "10",
+          "shouldRetry": "true",
+          "rateLimitPolicy": "\"ai-address\";q=30;w=60, \"integration\";q=300;w=60, \"account\";q=600;w=60",
+          "rateLimit": "\"ai-address\";r=27;t=10, \"integration\";r=290;t=10, \"account\";r=0;t=10",
+          "xLimit": "600",
+          "xRemaining": "0",
+          "xReset": "1700000040",
+          "xWarning": "account"
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_refusal_by_the_global_pool_names_no_limit_and_no_usage() {
+        let context = RefusalContext::new(&refusal([0, 3, 10, 11, 6_000]), Route::Ai, "https://api.example", NOW);
+        let json = serde_json::to_string(&context).unwrap();
+        assert!(!json.contains("6000") && !json.contains("global"), "{json}");
+        assert_eq!((context.limit.as_str(), context.scope.as_str()), ("null", "platform"));
+        assert_eq!(context.increase_url, "");
+    }
+
+    #[test]
+    fn a_wait_of_more_than_a_minute_is_not_for_an_sdk_to_sit_out() {
+        let mut refusal = refusal([0, 3, 10, 600, 12]);
+        refusal.binding.resets_at = Timestamp::from_millis(NOW.as_millis() + 60_001);
+        let context = RefusalContext::new(&refusal, Route::Ai, "", NOW);
+        assert_eq!((context.retry_after.as_str(), context.should_retry.as_str()), ("61", "false"));
+    }
+}

@@ -1,0 +1,141 @@
+//! The ledger: each call's usage, added to its account's month exactly once.
+//!
+//! | `pk` | `sk` | item |
+//! | --- | --- | --- |
+//! | `CALL#<request id>` | `CALL` | the call; expires after 90 days |
+//! | `MONTH#<account>#<2026-11>` | `TOTAL` | the account's sums of that month (UTC) |
+//!
+//! Both are written in one transaction on the condition that the call is not there yet, so that a repeated write
+//! counts nothing twice.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use serde::Serialize;
+
+use super::usage::Usage;
+use crate::clock::Timestamp;
+
+const CALL_KEPT_SECS: u64 = 90 * 24 * 3600;
+
+/// One AI call with what it used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// The gateway's request id; what makes the call countable once.
+    pub request_id: String,
+    /// The account that pays.
+    pub account: String,
+    /// The integration that called.
+    pub integration: String,
+    /// The provider that served it.
+    pub provider: String,
+    /// The model that was asked for.
+    pub model: String,
+    /// When it began, Unix seconds; decides the month that it counts in.
+    pub started_at: u64,
+    /// The tokens.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// Whether the provider's final figures are missing, so that `usage` is what was known when the call broke off.
+    pub estimated: bool,
+}
+
+/// Writes calls to the usage table.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+}
+
+/// A call that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("usage was not written: {0}")]
+pub struct LedgerError(String);
+
+impl Ledger {
+    /// A ledger in the given table.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Writes `call`. Where that fails, one log line holds everything needed to write it later.
+    pub async fn record(&self, call: &Call) {
+        if let Err(error) = self.try_record(call).await {
+            let line = serde_json::to_string(call).unwrap_or_default();
+            tracing::error!(code = "usage.unwritten", %error, call = line, "an AI call's usage was not written");
+        }
+    }
+
+    /// Writes `call`; a call that is there already is left as it is.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses, cannot be reached, or does not answer in time.
+    pub async fn try_record(&self, call: &Call) -> Result<(), LedgerError> {
+        let failed = |error: &dyn std::fmt::Display| LedgerError(error.to_string());
+        let result = self
+            .client
+            .transact_write_items()
+            .transact_items(TransactWriteItem::builder().put(self.put(call).map_err(|error| failed(&error))?).build())
+            .transact_items(
+                TransactWriteItem::builder().update(self.add(call).map_err(|error| failed(&error))?).build(),
+            )
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(is_there_already) => Ok(()),
+            Err(error) => Err(failed(&DisplayErrorContext(error))),
+        }
+    }
+
+    fn put(&self, call: &Call) -> Result<Put, Box<dyn std::error::Error>> {
+        let mut item: std::collections::HashMap<String, AttributeValue> = serde_dynamo::to_item(call)?;
+        item.insert("pk".to_owned(), AttributeValue::S(format!("CALL#{}", call.request_id)));
+        item.insert("sk".to_owned(), AttributeValue::S("CALL".to_owned()));
+        item.insert("expires_at".to_owned(), number(call.started_at + CALL_KEPT_SECS));
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()?;
+        Ok(put)
+    }
+
+    fn add(&self, call: &Call) -> Result<Update, aws_sdk_dynamodb::error::BuildError> {
+        let month = Timestamp::from_secs(call.started_at).month();
+        let Usage { input, output, cache_read, cache_write_5m, cache_write_1h } = call.usage;
+        Update::builder()
+            .table_name(&self.table)
+            .key("pk", AttributeValue::S(format!("MONTH#{}#{month}", call.account)))
+            .key("sk", AttributeValue::S("TOTAL".to_owned()))
+            .update_expression(
+                "ADD calls :one, input :input, #output :output, cache_read :cache_read, \
+                 cache_write_5m :cache_write_5m, cache_write_1h :cache_write_1h, estimated_calls :estimated",
+            )
+            .expression_attribute_names("#output", "output")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":input", number(input))
+            .expression_attribute_values(":output", number(output))
+            .expression_attribute_values(":cache_read", number(cache_read))
+            .expression_attribute_values(":cache_write_5m", number(cache_write_5m))
+            .expression_attribute_values(":cache_write_1h", number(cache_write_1h))
+            .expression_attribute_values(":estimated", number(call.estimated.into()))
+            .build()
+    }
+}
+
+fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// Whether a transaction failed because the call had been written before.
+fn is_there_already(error: &TransactWriteItemsError) -> bool {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(canceled) => canceled
+            .cancellation_reasons()
+            .first()
+            .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed")),
+        _ => false,
+    }
+}

@@ -1,0 +1,204 @@
+//! Reads the tokens of a call out of what the provider answered.
+//!
+//! In Anthropic's API the input figures are disjoint (`input_tokens` leaves out what was read from or written to the
+//! cache); the split of cache writes by lifetime stands in `message_start` alone; and the figures of `message_delta`
+//! are cumulative, so they replace what came before (<https://docs.anthropic.com/en/api/messages-streaming>).
+
+use serde::{Deserialize, Serialize};
+
+use super::sse::{Event, Splitter};
+
+/// A figure beyond this is no token count; the provider's answer is nonsense and the figure is left out.
+const LARGEST_COUNT: u64 = 1_000_000_000;
+
+/// The tokens of one call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Input tokens that were neither read from nor written to the cache.
+    pub input: u64,
+    /// Output tokens, thinking included.
+    pub output: u64,
+    /// Input tokens read from the cache.
+    pub cache_read: u64,
+    /// Input tokens written to the cache for 5 minutes.
+    pub cache_write_5m: u64,
+    /// Input tokens written to the cache for an hour.
+    pub cache_write_1h: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Reported {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+    cache_creation: Option<CacheCreation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct CacheCreation {
+    ephemeral_5m_input_tokens: Option<u64>,
+    ephemeral_1h_input_tokens: Option<u64>,
+}
+
+impl Usage {
+    /// The usage that a whole JSON answer reports; `None` where it reports none.
+    pub fn of_message(body: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Message {
+            usage: Option<Reported>,
+        }
+        let reported = serde_json::from_slice::<Message>(body).ok()?.usage?;
+        let mut usage = Self::default();
+        usage.replace_with(&reported);
+        Some(usage)
+    }
+
+    fn replace_with(&mut self, reported: &Reported) {
+        replace(&mut self.input, reported.input_tokens);
+        replace(&mut self.output, reported.output_tokens);
+        replace(&mut self.cache_read, reported.cache_read_input_tokens);
+        match &reported.cache_creation {
+            Some(split) => {
+                replace(&mut self.cache_write_5m, split.ephemeral_5m_input_tokens);
+                replace(&mut self.cache_write_1h, split.ephemeral_1h_input_tokens);
+            }
+            // Without the split, what is not known to be for an hour is for the default lifetime of 5 minutes.
+            None => {
+                let hour = self.cache_write_1h;
+                let rest = reported.cache_creation_input_tokens.map(|total| total.saturating_sub(hour));
+                replace(&mut self.cache_write_5m, rest);
+            }
+        }
+    }
+}
+
+fn replace(figure: &mut u64, reported: Option<u64>) {
+    match reported {
+        Some(count) if count <= LARGEST_COUNT => *figure = count,
+        Some(count) => tracing::warn!(code = "metering.absurd", count, "a provider reported an absurd token count"),
+        None => {}
+    }
+}
+
+/// Reads usage and progress out of a stream of server-sent events as it passes by.
+#[derive(Debug, Default)]
+pub struct StreamReader {
+    splitter: Splitter,
+    progress: Progress,
+}
+
+/// What has been seen of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The usage reported so far; `None` before `message_start`.
+    pub usage: Option<Usage>,
+    /// A content block has begun: from here on the client has something to show.
+    pub has_content: bool,
+    /// The final figures have come.
+    pub has_final_usage: bool,
+    /// The stream ended as it should: with `message_stop`, or with the provider's own `error` event.
+    pub ended: bool,
+}
+
+impl StreamReader {
+    /// Takes the next chunk.
+    pub fn feed(&mut self, chunk: &[u8]) {
+        let progress = &mut self.progress;
+        self.splitter.feed(chunk, |event| progress.advance(&event));
+    }
+
+    /// What has been seen so far.
+    pub fn progress(&self) -> Progress {
+        self.progress
+    }
+}
+
+impl Progress {
+    fn advance(&mut self, event: &Event) {
+        #[derive(Deserialize)]
+        struct Start {
+            message: Delta,
+        }
+        #[derive(Deserialize)]
+        struct Delta {
+            usage: Option<Reported>,
+        }
+        match event.name.as_str() {
+            "message_start" => {
+                let start: Option<Start> = serde_json::from_str(&event.data).ok();
+                let mut usage = Usage::default();
+                if let Some(reported) = start.and_then(|start| start.message.usage) {
+                    usage.replace_with(&reported);
+                }
+                self.usage = Some(usage);
+            }
+            "content_block_start" | "content_block_delta" => self.has_content = true,
+            "message_delta" => {
+                let delta: Option<Delta> = serde_json::from_str(&event.data).ok();
+                if let Some(reported) = delta.and_then(|delta| delta.usage) {
+                    self.usage.get_or_insert_default().replace_with(&reported);
+                    self.has_final_usage = true;
+                }
+            }
+            "message_stop" | "error" => self.ended = true,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: &str = concat!(
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,",
+        "\"cache_creation_input_tokens\":300,\"cache_read_input_tokens\":70,\"cache_creation\":",
+        "{\"ephemeral_5m_input_tokens\":100,\"ephemeral_1h_input_tokens\":200},\"output_tokens\":1}}}\n\n",
+        "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+        "event: content_block_start\ndata: {\"type\":\"content_block_start\"}\n\n",
+        "event: content_block_delta\ndata: {\"type\":\"content_block_delta\"}\n\n",
+        "event: message_delta\ndata: {\"type\":\"message_delta\",\"usage\":{\"input_tokens\":30,",
+        "\"cache_creation_input_tokens\":300,\"output_tokens\":15}}\n\n",
+        "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+    );
+
+    const TOTAL: Usage = Usage { input: 30, output: 15, cache_read: 70, cache_write_5m: 100, cache_write_1h: 200 };
+
+    #[test]
+    fn a_stream_cut_at_any_byte_reports_the_same_usage() {
+        for cut in 0..=STREAM.len() {
+            let mut reader = StreamReader::default();
+            let (head, tail) = STREAM.as_bytes().split_at(cut);
+            reader.feed(head);
+            reader.feed(tail);
+            let whole = Progress { usage: Some(TOTAL), has_content: true, has_final_usage: true, ended: true };
+            assert_eq!(reader.progress(), whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn before_the_end_the_input_side_is_known_and_nothing_is_final() {
+        let mut reader = StreamReader::default();
+        let (start, _) = STREAM.split_once("event: ping").unwrap();
+        reader.feed(start.as_bytes());
+        let progress = reader.progress();
+        assert_eq!(progress.usage.map(|usage| (usage.input, usage.output)), Some((25, 1)));
+        assert!(!progress.has_content && !progress.has_final_usage && !progress.ended);
+    }
+
+    #[test]
+    fn a_json_answer_reports_its_usage_and_one_without_reports_none() {
+        let body = br#"{"usage":{"input_tokens":3,"output_tokens":4,"cache_creation_input_tokens":5,"new_field":{}}}"#;
+        let expected = Usage { input: 3, output: 4, cache_write_5m: 5, ..Usage::default() };
+        assert_eq!(Usage::of_message(body), Some(expected));
+        assert_eq!(Usage::of_message(br#"{"id":"msg_1"}"#), None);
+        assert_eq!(Usage::of_message(b"not json"), None);
+    }
+
+    #[test]
+    fn an_absurd_figure_is_left_out() {
+        let body = br#"{"usage":{"input_tokens":3,"output_tokens":18446744073709551615}}"#;
+        assert_eq!(Usage::of_message(body), Some(Usage { input: 3, ..Usage::default() }));
+    }
+}

@@ -1,0 +1,221 @@
+//! The Redis handle: one budget per use, a guard that spares callers an outage, and connections that are replaced
+//! rather than trusted.
+//!
+//! The client's own connection manager keeps a connection after a time-out, and a connection that a frozen environment
+//! lost silently then fails every later call. Here any failure drops the connection, the next use opens a new one, and
+//! a connection that has been idle for long is asked for a PING before it is believed.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
+use tokio::time::Instant;
+
+use crate::config::Reader;
+
+/// A connection idle for longer than this is asked for a PING first: the environment may have been frozen meanwhile.
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(10);
+/// How long that PING may take before a new connection is opened instead.
+const PING_TIMEOUT: Duration = Duration::from_millis(20);
+/// How long the guard stays shut after a first failure; doubled by each failed probe.
+const FIRST_PROBE_AFTER: Duration = Duration::from_secs(2);
+/// The longest pause between probes.
+const LAST_PROBE_AFTER: Duration = Duration::from_secs(30);
+
+/// How to reach Redis and how long a decision may wait for it.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// `REDIS_URL`: `redis://` or, with TLS as on AWS, `rediss://`.
+    pub client: Option<Client>,
+    /// `REDIS_BUDGET_MS`: the whole time a decision may spend on Redis, connecting included. Default 75, 5 to 1,000.
+    pub budget: Duration,
+}
+
+impl RedisConfig {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        reader.required("REDIS_URL");
+        Self { client: reader.parsed("REDIS_URL", parse_url), budget: reader.millis("REDIS_BUDGET_MS", 75, 5..=1_000) }
+    }
+}
+
+// The URL may hold a password, so the message does not repeat it.
+fn parse_url(url: &str) -> Result<Client, &'static str> {
+    let info = url.into_connection_info().map_err(|_| "is not a redis:// or rediss:// URL")?;
+    let tcp = TcpSettings::default().set_nodelay(true);
+    Client::open(info.set_tcp_settings(tcp)).map_err(|_| "is not a redis:// or rediss:// URL")
+}
+
+/// Why Redis was not asked, or did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The guard is open after an earlier failure; nothing was sent.
+    #[error("not asked: the guard is open")]
+    GuardOpen,
+    /// The budget ran out.
+    #[error("no answer within the budget of {0:?}")]
+    TimedOut(Duration),
+    /// Redis or the connection answered with an error.
+    #[error("{0}")]
+    Failed(#[from] RedisError),
+}
+
+/// A handle to Redis, shared by all uses within one environment.
+pub struct Redis {
+    client: Option<Client>,
+    budget: Duration,
+    connection: Mutex<Option<Idle>>,
+    guard: Mutex<Guard>,
+}
+
+#[derive(Clone)]
+struct Idle {
+    connection: MultiplexedConnection,
+    since: Instant,
+}
+
+impl Redis {
+    /// A handle for the given configuration. Opens no connection yet.
+    pub fn new(config: RedisConfig) -> Self {
+        Self {
+            client: config.client,
+            budget: config.budget,
+            connection: Mutex::new(None),
+            guard: Mutex::new(Guard::default()),
+        }
+    }
+
+    /// Runs one operation on a connection, all within the budget.
+    ///
+    /// # Errors
+    /// [`Unavailable`] at once while the guard is open, after at most the budget otherwise. Any error opens the guard.
+    pub async fn run<T, F>(&self, operation: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        if !lock(&self.guard).admit(Instant::now()) {
+            return Err(Unavailable::GuardOpen);
+        }
+        let result = tokio::time::timeout(self.budget, async {
+            let connection = self.connection().await?;
+            let value = operation(connection.clone()).await?;
+            Ok((value, connection))
+        })
+        .await
+        .unwrap_or(Err(Unavailable::TimedOut(self.budget)));
+        match result {
+            Ok((value, connection)) => {
+                *lock(&self.connection) = Some(Idle { connection, since: Instant::now() });
+                if lock(&self.guard).close() {
+                    tracing::info!(code = "redis.back", "Redis answers again; limits are enforced");
+                }
+                Ok(value)
+            }
+            Err(unavailable) => {
+                *lock(&self.connection) = None;
+                if lock(&self.guard).open(Instant::now()) {
+                    tracing::warn!(code = "redis.gone", error = %unavailable, "Redis is unavailable; requests pass unchecked");
+                }
+                Err(unavailable)
+            }
+        }
+    }
+
+    async fn connection(&self) -> Result<MultiplexedConnection, Unavailable> {
+        let held = lock(&self.connection).clone();
+        if let Some(Idle { mut connection, since }) = held {
+            if since.elapsed() < IDLE_BEFORE_PING {
+                return Ok(connection);
+            }
+            let ping = redis::cmd("PING");
+            if let Ok(Ok(())) = tokio::time::timeout(PING_TIMEOUT, ping.query_async(&mut connection)).await {
+                return Ok(connection);
+            }
+        }
+        let Some(client) = &self.client else {
+            return Err(Unavailable::Failed((redis::ErrorKind::InvalidClientConfig, "REDIS_URL is not set").into()));
+        };
+        // The outer budget bounds both; the client's own limits are put out of its way.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
+    }
+}
+
+/// Decides who may try Redis: everyone while it answers, one probe now and then while it does not.
+#[derive(Debug, Default)]
+struct Guard {
+    /// When the next probe may go, and how long to wait after it. `None` while Redis answers.
+    open: Option<(Instant, Duration)>,
+}
+
+impl Guard {
+    /// Whether this use may try. While open, one use is let through each time the pause has passed.
+    fn admit(&mut self, now: Instant) -> bool {
+        match &mut self.open {
+            None => true,
+            Some((probe_at, _)) if now < *probe_at => false,
+            Some((probe_at, pause)) => {
+                *probe_at = now + *pause;
+                true
+            }
+        }
+    }
+
+    /// Opens after a failure, or waits longer after a failed probe. True when it was closed before.
+    fn open(&mut self, now: Instant) -> bool {
+        let (first, pause) = match self.open {
+            None => (true, FIRST_PROBE_AFTER),
+            Some((_, pause)) => (false, (pause * 2).min(LAST_PROBE_AFTER)),
+        };
+        self.open = Some((now + pause, pause));
+        first
+    }
+
+    /// Closes after a success. True when it was open before.
+    fn close(&mut self) -> bool {
+        self.open.take().is_some()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_guard_lets_one_probe_through_per_pause_and_backs_off_to_thirty_seconds() {
+        let start = Instant::now();
+        let mut guard = Guard::default();
+        assert!(guard.admit(start) && guard.open(start));
+
+        let mut now = start;
+        for pause in [2, 4, 8, 16, 30, 30] {
+            let pause = Duration::from_secs(pause);
+            assert!(!guard.admit(now + pause - Duration::from_millis(1)), "no probe before {pause:?}");
+            now += pause;
+            assert!(guard.admit(now), "one probe after {pause:?}");
+            assert!(!guard.admit(now), "and only one");
+            assert!(!guard.open(now), "it was open already");
+        }
+        assert!(guard.close() && guard.admit(now));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_opens_the_guard_and_later_uses_send_nothing() {
+        let redis = Redis::new(RedisConfig {
+            client: Some(Client::open("redis://127.0.0.1:1/").unwrap()),
+            budget: Duration::from_millis(75),
+        });
+        let ping = |mut connection: MultiplexedConnection| async move {
+            redis::cmd("PING").query_async::<()>(&mut connection).await
+        };
+        assert!(matches!(redis.run(ping).await, Err(Unavailable::Failed(_))));
+        assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
+    }
+}
