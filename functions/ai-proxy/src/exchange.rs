@@ -1,5 +1,7 @@
 //! One call to a provider: whole, or up to the first content of a stream.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
@@ -33,6 +35,8 @@ pub struct Exchange<'a> {
     pub model: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
+    /// The same on the clock that measures durations.
+    pub began: Instant,
     /// When it must have ended.
     pub deadline: Instant,
 }
@@ -67,8 +71,9 @@ impl Exchange<'_> {
         Some(Meter { ledger: self.state.ledger.clone(), call })
     }
 
-    /// The headers of an answer that the provider gave.
-    fn headers(&self, upstream: &HeaderMap, overhead: std::time::Duration) -> HeaderMap {
+    /// The headers of an answer that the provider gave, for which we waited for `waited`.
+    fn headers(&self, upstream: &HeaderMap, waited: Duration) -> HeaderMap {
+        let overhead = self.began.elapsed().saturating_sub(waited);
         let mut headers = response_headers(upstream);
         for (name, value) in [
             ("x-levee-provider", self.state.provider.name.clone()),
@@ -85,8 +90,8 @@ impl Exchange<'_> {
 
 /// Makes a call whose answer is passed on when it is whole.
 pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let began = Instant::now();
-    let deadline = exchange.deadline.min(began + exchange.state.timeouts.whole_call);
+    let sent = Instant::now();
+    let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
     let (status, headers, body) = timeout_at(deadline, async {
         let answer = call.send().await.map_err(unreachable)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -94,7 +99,7 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     })
     .await
     .map_err(|_| timed_out(TimedOut::WholeCall))??;
-    let answered = Instant::now();
+    let waited = sent.elapsed();
 
     refuse_our_own_fault(status)?;
     if status.is_success()
@@ -105,13 +110,14 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
             None => tracing::warn!(code = "metering.no_usage", request.id = exchange.request_id, "no usage reported"),
         }
     }
-    Ok(respond(status, exchange.headers(&headers, answered.elapsed()), Body::Full(Some(body))))
+    Ok(respond(status, exchange.headers(&headers, waited), Body::Full(Some(body))))
 }
 
 /// Makes a call whose answer is passed on from its first content on. Until then nothing has been sent to the client, so
 /// a failure is still an answer with a status of its own.
 pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let first_token = exchange.deadline.min(Instant::now() + exchange.state.timeouts.first_token);
+    let sent = Instant::now();
+    let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
     let too_late = |_| timed_out(TimedOut::FirstToken);
 
     // Send the call; pass on an answer that is no stream.
@@ -120,7 +126,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     if !status.is_success() {
         refuse_our_own_fault(status)?;
         let body = timeout_at(first_token, read_whole(answer, Bytes::new())).await.map_err(too_late)??;
-        return Ok(respond(status, exchange.headers(&headers, Default::default()), Body::Full(Some(body))));
+        return Ok(respond(status, exchange.headers(&headers, sent.elapsed()), Body::Full(Some(body))));
     }
 
     // Hold back what comes before the first content.
@@ -139,7 +145,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     }
 
     let meter = exchange.meter();
-    let headers = exchange.headers(&headers, Default::default());
+    let headers = exchange.headers(&headers, sent.elapsed());
     let pump = Pump::new(
         answer,
         reader,

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::answer::{Body, Failed};
 use crate::config::State;
 use crate::exchange::{self, Exchange};
+use crate::routes::{Operation, operation};
 
 /// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
 const BEFORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
@@ -46,45 +47,42 @@ struct Asked {
 }
 
 async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> Result<Response<Body>, Failed> {
-    let started_at = state.clock.now();
+    let (started_at, began) = (state.clock.now(), Instant::now());
     let exchange = |asked: Option<&Asked>| Exchange {
         state,
         caller,
         request_id: id,
         model: asked.map(|asked| asked.model.clone()),
         started_at,
+        began,
         deadline: deadline(&request),
     };
-    let path = request.uri().path().to_owned();
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let query = request.uri().query();
-    let to_provider = |method| state.provider.request(method, route(&segments), query, request.headers());
+    let to_provider =
+        |method, segments: &[&str]| state.provider.request(method, segments, request.uri().query(), request.headers());
 
-    match (request.method(), route(&segments)) {
-        (&Method::POST, ["v1", "messages"]) => {
+    match operation(&request) {
+        Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
-            let call = to_provider(Method::POST).body(body);
+            let call = to_provider(Method::POST, &["v1", "messages"]).body(body);
             if asked.stream {
                 exchange::stream(exchange(Some(&asked)), call).await
             } else {
                 exchange::whole(exchange(Some(&asked)), call).await
             }
         }
-        (&Method::POST, ["v1", "messages", "count_tokens"]) => {
+        Some(Operation::CountTokens) => {
             let (_, body) = read_body(state, request.body())?;
-            exchange::whole(exchange(None), to_provider(Method::POST).body(body)).await
+            let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"]).body(body);
+            exchange::whole(exchange(None), call).await
         }
-        (&Method::GET, ["v1", "models"] | ["v1", "models", _]) => {
-            exchange::whole(exchange(None), to_provider(Method::GET)).await
+        Some(Operation::Models) => exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models"])).await,
+        Some(Operation::Model) => {
+            let parameters = request.path_parameters();
+            let id = parameters.first("id").unwrap_or_default();
+            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models", id])).await
         }
-        _ => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
+        None => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
     }
-}
-
-/// The path's segments from `v1` on, whatever stage stands before them.
-fn route<'a, 'b>(segments: &'b [&'a str]) -> &'b [&'a str] {
-    let start = segments.iter().position(|&segment| segment == "v1").unwrap_or(segments.len());
-    &segments[start..]
 }
 
 /// Reads what the proxy needs of a body, and the body as the provider is to get it.

@@ -13,6 +13,7 @@ mod exchange;
 mod handle;
 pub mod providers;
 mod pump;
+pub mod routes;
 mod timeouts;
 
 pub use answer::Body;

@@ -11,13 +11,13 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Caller;
 use super::records::{Account, Integration, KeyRecord};
+use crate::stores::dynamodb::describe;
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -62,7 +62,7 @@ impl AccountsTable {
             .set_key(Some(key_key(key_id)))
             .send()
             .await
-            .map_err(|error| TableError::DynamoDb(DisplayErrorContext(error).to_string()))?;
+            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
         let Some(item) = answer.item else { return Ok(None) };
         let key: KeyRecord = from_item(item)?;
 
@@ -88,7 +88,7 @@ impl AccountsTable {
             .request_items(&self.name, keys)
             .send()
             .await
-            .map_err(|error| TableError::DynamoDb(DisplayErrorContext(error).to_string()))?;
+            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
         if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
             return Err(TableError::DynamoDb("throttled: a part of the batch was not read".to_owned()));
         }
@@ -131,7 +131,7 @@ impl AccountsTable {
             .set_item(Some(item))
             .send()
             .await
-            .map_err(|error| TableError::DynamoDb(DisplayErrorContext(error).to_string()))?;
+            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
         Ok(())
     }
 }

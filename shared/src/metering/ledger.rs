@@ -9,13 +9,13 @@
 //! counts nothing twice.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
 use super::usage::Usage;
 use crate::clock::Timestamp;
+use crate::stores::dynamodb::describe;
 
 const CALL_KEPT_SECS: u64 = 90 * 24 * 3600;
 
@@ -85,7 +85,7 @@ impl Ledger {
         match result {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(is_there_already) => Ok(()),
-            Err(error) => Err(failed(&DisplayErrorContext(error))),
+            Err(error) => Err(failed(&describe(&error))),
         }
     }
 
@@ -110,9 +110,10 @@ impl Ledger {
             .key("pk", AttributeValue::S(format!("MONTH#{}#{month}", call.account)))
             .key("sk", AttributeValue::S("TOTAL".to_owned()))
             .update_expression(
-                "ADD calls :one, input :input, #output :output, cache_read :cache_read, \
+                "ADD calls :one, #input :input, #output :output, cache_read :cache_read, \
                  cache_write_5m :cache_write_5m, cache_write_1h :cache_write_1h, estimated_calls :estimated",
             )
+            .expression_attribute_names("#input", "input")
             .expression_attribute_names("#output", "output")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":input", number(input))

@@ -1,0 +1,206 @@
+//! What clients, providers, operators and stores see of a running stack of the product's template.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
+use levee::clock::{Clock, Timestamp};
+use levee::stores::aws::AwsConfig;
+use levee::stores::dynamodb::{self, DynamoDbConfig};
+use redis::AsyncCommands;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+
+use crate::{Answer, Stack, wait_for};
+
+/// The minute that limits are counted in.
+const WINDOW_SECS: u64 = 60;
+
+/// A Messages API call of one user message.
+pub fn messages(text: &str) -> Value {
+    json!({ "model": "claude-sonnet-4-5", "max_tokens": 256, "messages": [{ "role": "user", "content": text }] })
+}
+
+/// An account's sums of the current month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the table")]
+pub struct Month {
+    pub calls: u64,
+    pub input: u64,
+    pub output: u64,
+    pub cache_read: u64,
+    pub cache_write_5m: u64,
+    pub cache_write_1h: u64,
+}
+
+/// The client's side.
+impl Stack {
+    /// A key like any other: not exempt from the limit per client address.
+    pub fn plain_api_key(&self) -> &str {
+        self.local("plain_api_key")
+    }
+
+    /// What the platform's own proxy shows.
+    pub fn proxy_secret(&self) -> &str {
+        self.local("proxy_secret")
+    }
+
+    /// A POST with the fixed key, without a body yet.
+    pub fn request(&self, path: &str) -> RequestBuilder {
+        self.request_with_key(self.api_key(), path)
+    }
+
+    /// A POST with the given key, without a body yet.
+    pub fn request_with_key(&self, key: &str, path: &str) -> RequestBuilder {
+        anthropic(self.client().post(self.url(path)), key)
+    }
+
+    /// POSTs `call` and returns the answer while it is still coming.
+    pub async fn send(&self, path: &str, call: &Value) -> reqwest::Response {
+        self.request(path).json(call).send().await.expect("an answer")
+    }
+
+    /// POSTs `call` and reads the whole answer.
+    pub async fn call(&self, path: &str, call: &Value) -> Answer {
+        Answer::read(self.send(path, call).await).await
+    }
+
+    /// POSTs `call` with another key and reads the whole answer.
+    pub async fn call_with_key(&self, key: &str, path: &str, call: &Value) -> Answer {
+        Answer::read(self.request_with_key(key, path).json(call).send().await.expect("an answer")).await
+    }
+
+    /// GETs `path` with the fixed key.
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = anthropic(self.client().get(self.url(path)), self.api_key());
+        Answer::read(request.send().await.expect("an answer")).await
+    }
+}
+
+/// The providers' side.
+impl Stack {
+    /// POSTs `call` to the primary stand-in itself, with its own key.
+    pub async fn direct(&self, path: &str, call: &Value) -> Answer {
+        let provider = self.provider("primary").await;
+        let url = format!("{}{path}", provider["base_url"].as_str().expect("an address"));
+        let request = anthropic(self.client().post(url), &self.provider_key("primary"));
+        Answer::read(request.json(call).send().await.expect("an answer")).await
+    }
+
+    /// The key that the stand-in `name` accepts.
+    pub fn provider_key(&self, name: &str) -> String {
+        format!("sk-standin-{name}-0f1e2d3c4b5a69788796a5b4c3d2e1f0")
+    }
+
+    /// What the stand-in `name` says of itself.
+    pub async fn provider(&self, name: &str) -> Value {
+        self.control("GET", &format!("/providers/{name}"), Value::Null).await.json()
+    }
+
+    /// Changes the script of the stand-in `name`.
+    pub async fn script(&self, name: &str, script: Value) {
+        let answer = self.control("PUT", &format!("/providers/{name}"), script).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Gives the stand-in `name` its first script and fresh counters.
+    pub async fn reset(&self, name: &str) {
+        let answer = self.control("DELETE", &format!("/providers/{name}"), Value::Null).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Waits until the stand-in `name` shows `count` under `field`.
+    pub async fn wait_for_provider(&self, name: &str, field: &str, count: u64) {
+        wait_for(async || (self.provider(name).await[field] == count).then_some(())).await;
+    }
+}
+
+/// Time.
+impl Stack {
+    /// How far the functions' clock has been moved.
+    pub fn clock_offset(&self) -> Duration {
+        let text = std::fs::read_to_string(self.state().join("clock-offset")).unwrap_or_default();
+        Duration::from_secs(text.trim().parse().unwrap_or(0))
+    }
+
+    /// Moves the clock to the beginning of the next minute, so that a test has a whole window to itself.
+    pub async fn skip_to_fresh_window(&self) {
+        let now = Clock::system().now().plus(self.clock_offset()).as_secs();
+        self.advance(WINDOW_SECS - now % WINDOW_SECS).await;
+    }
+
+    /// Unix seconds by the functions' clock when `answer` had been read.
+    pub fn received_at(&self, answer: &Answer) -> u64 {
+        let since_epoch = answer.received_at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        (since_epoch + self.clock_offset()).as_secs()
+    }
+}
+
+/// The stores' side.
+impl Stack {
+    /// The count of every limit's current counters, by policy.
+    pub async fn redis_counters(&self) -> BTreeMap<String, u64> {
+        let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let keys: Vec<String> = connection.keys("{levee}:limit:*").await.expect("keys");
+        let mut counters = BTreeMap::new();
+        for key in keys {
+            let policy = key.split(':').nth(2).expect("a policy").to_owned();
+            *counters.entry(policy).or_default() += connection.get::<_, u64>(&key).await.expect("a count");
+        }
+        counters
+    }
+
+    /// A client for the stack's DynamoDB.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        dynamodb::client(&DynamoDbConfig {
+            aws: AwsConfig {
+                region: "us-east-1".to_owned(),
+                credentials: Credentials::new("test", "test", None, None, "test"),
+            },
+            endpoint_url: Some(self.local("dynamodb_url").to_owned()),
+            timeout: Duration::from_secs(10),
+        })
+    }
+
+    /// The account's sums of the current month by the functions' clock.
+    pub async fn month(&self, account: &str) -> Month {
+        let now: Timestamp = Clock::system().now().plus(self.clock_offset());
+        let answer = self
+            .dynamodb()
+            .get_item()
+            .table_name("Usage")
+            .key("pk", AttributeValue::S(format!("MONTH#{account}#{}", now.month())))
+            .key("sk", AttributeValue::S("TOTAL".to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("DynamoDB");
+        let item = answer.item.unwrap_or_default();
+        let number = |name: &str| {
+            let value = item.get(name).and_then(|value| value.as_n().ok());
+            value.map_or(0, |text| text.parse().expect("a count"))
+        };
+        Month {
+            calls: number("calls"),
+            input: number("input"),
+            output: number("output"),
+            cache_read: number("cache_read"),
+            cache_write_5m: number("cache_write_5m"),
+            cache_write_1h: number("cache_write_1h"),
+        }
+    }
+
+    /// Waits until the account's month has `calls` calls.
+    pub async fn wait_for_month(&self, account: &str, calls: u64) -> Month {
+        wait_for(async || Some(self.month(account).await).filter(|month| month.calls == calls)).await
+    }
+}
+
+fn anthropic(request: RequestBuilder, key: &str) -> RequestBuilder {
+    request
+        .header("x-api-key", key)
+        .header("anthropic-version", "2023-06-01")
+        .header("content-type", "application/json")
+}

@@ -1,0 +1,147 @@
+//! The main job: a client with an API key calls an AI provider through the whole stack.
+
+use serde_json::{Value, json};
+use tests::{Stack, messages};
+
+#[tokio::test]
+async fn a_json_call_arrives_byte_for_byte_as_the_provider_sent_it() {
+    let stack = Stack::builder().start().await;
+    let call = messages("Tell me about levees.");
+
+    let through = stack.call("/v1/messages", &call).await;
+    let direct = stack.direct("/v1/messages", &call).await;
+
+    assert_eq!(through.status, 200, "{through:?}");
+    assert_eq!(through.body, direct.body);
+    for name in ["content-type", "request-id", "anthropic-ratelimit-requests-limit"] {
+        assert_eq!(through.header(name), direct.header(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_arrives_byte_for_byte_with_text_thinking_and_tools() {
+    let stack = Stack::builder().start().await;
+    let mut call = messages("Use get_weather for Rotterdam.");
+    call["stream"] = true.into();
+    call["max_tokens"] = 4096.into();
+    call["thinking"] = json!({ "type": "enabled", "budget_tokens": 1024 });
+    call["tools"] = json!([{
+        "name": "get_weather",
+        "description": "The weather in a city",
+        "input_schema": { "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] },
+    }]);
+
+    let through = stack.call("/v1/messages", &call).await;
+    let direct = stack.direct("/v1/messages", &call).await;
+
+    assert_eq!(through.status, 200, "{through:?}");
+    assert!(through.header("content-type").starts_with("text/event-stream"), "{through:?}");
+    assert_eq!(through.body, direct.body);
+    for event in ["message_start", "thinking_delta", "input_json_delta", "message_stop"] {
+        assert!(through.text().contains(event), "{event} is missing");
+    }
+}
+
+#[tokio::test]
+async fn the_first_bytes_of_a_stream_arrive_while_the_provider_is_still_sending() {
+    let stack = Stack::builder().start().await;
+    stack.script("primary", json!({ "gap_ms": 50, "deltas": 40 })).await;
+    let mut call = messages("Count to forty.");
+    call["stream"] = true.into();
+
+    let mut answer = stack.send("/v1/messages", &call).await;
+    let first = answer.chunk().await.unwrap().expect("a first chunk");
+    let in_flight = stack.provider("primary").await["in_flight"].clone();
+    let mut rest = Vec::new();
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        rest.extend_from_slice(&chunk);
+    }
+
+    assert!(String::from_utf8_lossy(&first).starts_with("event: message_start"));
+    assert_eq!(in_flight, 1, "the provider had finished before the client saw anything");
+    assert!(String::from_utf8_lossy(&rest).contains("message_stop"));
+}
+
+#[tokio::test]
+async fn token_counts_and_models_come_from_the_provider() {
+    let stack = Stack::builder().start().await;
+    let mut call = messages("How many tokens is this?");
+    call.as_object_mut().unwrap().remove("max_tokens");
+
+    let counted = stack.call("/v1/messages/count_tokens", &call).await;
+    assert_eq!(counted.body, stack.direct("/v1/messages/count_tokens", &call).await.body);
+    assert!(counted.json()["input_tokens"].is_u64());
+
+    let models = stack.get("/v1/models?limit=1").await;
+    assert_eq!((models.status, models.json()["data"].as_array().map(Vec::len)), (200, Some(1)));
+    let id = models.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(stack.get(&format!("/v1/models/{id}")).await.json()["id"], Value::from(id));
+}
+
+#[tokio::test]
+async fn neither_side_ever_sees_the_others_key() {
+    let stack = Stack::builder().start().await;
+    let answer = stack
+        .request("/v1/messages")
+        .header("anthropic-beta", "one,two")
+        .header("x-levee-proxy-secret", "a-guess")
+        .header("cookie", "session=1")
+        .json(&messages("Hello"))
+        .send()
+        .await
+        .unwrap();
+    let headers = answer.headers().clone();
+    let provider = stack.provider("primary").await;
+    let sent = provider["last_request"]["headers"].as_object().unwrap();
+
+    // What the provider got is its own key and Anthropic's headers, and nothing else of the client's.
+    assert!(!serde_json::to_string(sent).unwrap().contains(stack.api_key()));
+    assert_eq!(sent["x-api-key"], stack.provider_key("primary"));
+    assert_eq!(sent["anthropic-beta"], "one,two");
+    for name in ["authorization", "cookie", "x-levee-proxy-secret", "x-forwarded-for"] {
+        assert!(!sent.contains_key(name), "{name} went upstream");
+    }
+
+    // What the client got holds neither the provider's key nor its cookies.
+    for (name, value) in &headers {
+        assert!(!value.to_str().unwrap().contains(&stack.provider_key("primary")), "{name} leaks the provider's key");
+    }
+    assert!(!headers.contains_key("set-cookie") && !headers.contains_key("x-api-key"));
+}
+
+#[tokio::test]
+async fn answers_say_which_provider_served_them_and_where_the_limits_stand() {
+    let stack = Stack::builder().start().await;
+    let answer = stack.call("/v1/messages", &messages("Hello")).await;
+
+    assert_eq!(answer.header("x-levee-provider"), "primary");
+    assert_eq!(answer.header("x-levee-attempts"), "1");
+    assert!(answer.header("x-levee-overhead-ms").parse::<f64>().is_ok_and(|overhead| overhead >= 0.0));
+    assert!(!answer.header("x-levee-request-id").is_empty());
+
+    // The fields parse as the structured fields that they are.
+    let policies = answer.list("ratelimit-policy");
+    assert_eq!(
+        policies,
+        [("integration".to_owned(), vec![("q", 300), ("w", 60)]), ("account".to_owned(), vec![("q", 600), ("w", 60)])]
+    );
+    for (name, parameters) in answer.list("ratelimit") {
+        let [("r", remaining), ("t", seconds)] = parameters[..] else { panic!("{name}: {parameters:?}") };
+        assert!(remaining < 600 && (0..=60).contains(&seconds), "{name}: {parameters:?}");
+    }
+    assert_eq!(answer.header("x-ratelimit-limit"), "300");
+}
+
+#[tokio::test]
+async fn a_bearer_token_is_a_key_too() {
+    let stack = Stack::builder().start().await;
+    let answer = reqwest::Client::new()
+        .post(stack.url("/v1/messages"))
+        .bearer_auth(stack.api_key())
+        .header("anthropic-version", "2023-06-01")
+        .json(&messages("Hello"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+}

@@ -1,0 +1,41 @@
+//! Tokens: what the provider says it served is what the ledger says was used.
+
+use serde_json::json;
+use tests::{Stack, messages};
+
+#[tokio::test]
+async fn the_accounts_month_grows_by_exactly_what_the_provider_served() {
+    let stack = Stack::builder().start().await;
+    let before = stack.month(stack.account_id()).await;
+    let mut call = messages("Hello");
+    call["system"] =
+        json!([{ "type": "text", "text": "Be brief.", "cache_control": { "type": "ephemeral", "ttl": "1h" } }]);
+    let mut streamed = messages("This prefix is cached.");
+    streamed["stream"] = true.into();
+
+    for _ in 0..3 {
+        assert_eq!(stack.call("/v1/messages", &call).await.status, 200);
+        assert_eq!(stack.call("/v1/messages", &streamed).await.status, 200);
+    }
+
+    let after = stack.month(stack.account_id()).await;
+    let served = stack.provider("primary").await["usage"].clone();
+    assert_eq!(after.calls - before.calls, 6);
+    assert_eq!(served["input_tokens"], after.input - before.input);
+    assert_eq!(served["output_tokens"], after.output - before.output);
+    assert_eq!(served["cache_read_input_tokens"], after.cache_read - before.cache_read);
+    assert_eq!(served["ephemeral_5m_input_tokens"], after.cache_write_5m - before.cache_write_5m);
+    assert_eq!(served["ephemeral_1h_input_tokens"], after.cache_write_1h - before.cache_write_1h);
+    assert!(after.cache_write_1h > before.cache_write_1h && after.cache_read > before.cache_read);
+}
+
+#[tokio::test]
+async fn refused_and_failed_calls_and_token_counts_use_nothing() {
+    let stack = Stack::builder().start().await;
+    let before = stack.month(stack.account_id()).await;
+    assert_eq!(stack.call_with_key("nonsense", "/v1/messages", &messages("Hello")).await.status, 401);
+    assert_eq!(stack.call("/v1/messages/count_tokens", &messages("Hello")).await.status, 200);
+    stack.script("primary", json!({ "status": 500 })).await;
+    assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 500);
+    assert_eq!(stack.month(stack.account_id()).await, before);
+}

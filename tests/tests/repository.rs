@@ -1,0 +1,104 @@
+//! The repository tests itself: what is written down in two places says the same in both.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use local::template::{Methods, Template};
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+fn template() -> Template {
+    Template::load(&root().join("template.yaml")).unwrap()
+}
+
+/// The variables that a configuration asks for.
+fn asked_for<T>(read: impl FnOnce(&mut levee::config::Reader<'_>) -> T) -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        names.borrow_mut().insert(name.to_owned());
+        None
+    };
+    assert!(levee::config::from_lookup(lookup, read).is_err(), "nothing is required?");
+    names.into_inner()
+}
+
+/// The variables that each function reads, by the function's name.
+fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
+    BTreeMap::from([
+        ("authorizer", asked_for(authorizer::Config::read)),
+        ("ai-proxy", asked_for(ai_proxy::Config::read)),
+    ])
+}
+
+/// Set by Lambda, by the SDKs' convention or by the local stack, not by the template.
+const NOT_IN_TEMPLATE: [&str; 6] = [
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "LEVEE_CLOCK_OFFSET_FILE",
+];
+
+#[test]
+fn the_templates_functions_are_the_packages_under_functions() {
+    let packages: BTreeSet<String> = std::fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let declared: BTreeSet<String> = template().functions.values().map(|function| function.name.clone()).collect();
+    assert_eq!(declared, packages);
+}
+
+#[test]
+fn each_function_gets_from_the_template_exactly_the_variables_that_it_reads() {
+    let template = template();
+    for (name, read) in variables() {
+        let function = template.functions.values().find(|function| function.name == name).unwrap();
+        let declared = template.variables(function, |_| Some(String::new())).unwrap();
+        let declared: BTreeSet<String> = declared.into_keys().collect();
+        let expected = read.into_iter().filter(|name| !NOT_IN_TEMPLATE.contains(&name.as_str())).collect();
+        assert_eq!(declared, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_readme_names_every_variable_and_no_other() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let table = readme.split_once("## Configuration").unwrap().1.split_once("\n## ").unwrap().0;
+    let documented: BTreeSet<String> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .flat_map(|row| row.split(" | ").next().unwrap().split(", "))
+        .map(|name| name.trim_matches('`').to_owned())
+        .collect();
+    let by_lambda = ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    let logging = ["AWS_LAMBDA_LOG_LEVEL", "RUST_LOG"];
+    let read = variables()
+        .into_values()
+        .flatten()
+        .filter(|name| !by_lambda.contains(&name.as_str()))
+        .chain(logging.map(str::to_owned))
+        .collect();
+    assert_eq!(documented, read);
+}
+
+#[test]
+fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_route() {
+    let declared: BTreeSet<(String, String)> = template()
+        .routes
+        .into_iter()
+        .map(|route| {
+            let Methods::One(method) = route.methods else { panic!("{} takes any method", route.path) };
+            (method, route.path)
+        })
+        .collect();
+    let served = ai_proxy::routes::ROUTES.map(|(method, path, _)| (method.to_owned(), path.to_owned()));
+    assert_eq!(declared, BTreeSet::from(served));
+    for (_, path) in declared {
+        assert!(levee::http::Route::of(&path).is_some(), "the authorizer has no rule for {path}");
+    }
+}
