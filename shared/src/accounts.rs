@@ -16,22 +16,20 @@ pub mod table;
 pub use directory::{Directory, Unreachable};
 pub use key::ApiKey;
 pub use pepper::Peppers;
-pub use records::{Account, Integration, IntegrationKind, KeyRecord, Scope, Status};
+pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
 pub use table::AccountsTable;
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 
-/// A key's record together with the integration and the account it belongs to.
+/// An authenticated key with the integration and the account that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The account.
-    pub account: Account,
-    /// The integration that the key belongs to.
-    pub integration: Integration,
     /// The key.
-    pub key: KeyRecord,
+    pub key: Arc<KeyRecord>,
+    /// Its integration and account.
+    pub owner: Arc<Owner>,
 }
 
 /// Why a caller could not be authenticated.
@@ -58,7 +56,7 @@ pub async fn authenticate(
     environment: &str,
     text: &str,
     now: Timestamp,
-) -> Result<Arc<Caller>, AuthenticationError> {
+) -> Result<Caller, AuthenticationError> {
     use AuthenticationError::Refused;
 
     // Refuse mistyped keys before any I/O.
@@ -68,19 +66,22 @@ pub async fn authenticate(
     }
 
     // Compare the secret, against a hash that nothing matches where the id is unknown.
-    let caller = directory.find(key.id(), now).await?;
-    let matches = match &caller {
-        Some(caller) => peppers.verify(&key, caller.key.pepper, &caller.key.hash),
+    let record = directory.key(key.id(), now).await?;
+    let matches = match &record {
+        Some(record) => peppers.verify(&key, record.pepper, &record.hash),
         None => peppers.verify(&key, peppers.current(), ""),
     };
-    let caller = caller.filter(|_| matches).ok_or(Refused("unknown"))?;
+    let key = record.filter(|_| matches).ok_or(Refused("unknown"))?;
 
     // Check that the key may still be used.
-    if caller.key.status != Status::Active {
+    if key.status != Status::Active {
         return Err(Refused("revoked"));
     }
-    if caller.key.expires_at.is_some_and(|expires_at| expires_at <= now.as_secs()) {
+    if key.expires_at.is_some_and(|expires_at| expires_at <= now.as_secs()) {
         return Err(Refused("expired"));
     }
-    Ok(caller)
+
+    // Only now, with the secret shown, look up whom the key belongs to.
+    let owner = directory.owner(&key, now).await?.ok_or(Refused("without an account"))?;
+    Ok(Caller { key, owner })
 }

@@ -9,7 +9,7 @@ pub mod anthropic;
 pub mod context;
 pub mod routes;
 
-pub use admit::{Admitted, Forbidden, admit, request_id};
+pub use admit::{Admission, Admitted, Forbidden, admit};
 pub use context::{AuthorizerContext, RefusalContext};
 pub use routes::Route;
 

@@ -39,3 +39,28 @@ async fn refused_and_failed_calls_and_token_counts_use_nothing() {
     assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 500);
     assert_eq!(stack.month(stack.account_id()).await, before);
 }
+
+#[tokio::test]
+async fn a_client_that_chooses_the_gateways_request_id_is_metered_like_any_other() {
+    let stack = Stack::builder().start().await;
+    let before = stack.month(stack.account_id()).await;
+    let mut names = Vec::new();
+    for _ in 0..2 {
+        let request = stack.request("/v1/messages").header("x-amzn-RequestId", "mine").json(&messages("Hello"));
+        let answer = tests::Answer::read(request.send().await.unwrap()).await;
+        assert_eq!((answer.status, answer.header("x-amzn-requestid")), (200, "mine"));
+        names.push(answer.header("x-levee-request-id").to_owned());
+    }
+    assert_eq!(stack.month(stack.account_id()).await.calls - before.calls, 2);
+    assert!(names[0] != names[1] && names[0] != "mine", "{names:?}");
+}
+
+#[tokio::test]
+async fn calls_of_one_account_at_the_same_time_are_all_counted() {
+    let stack = Stack::builder().environments("ai-proxy=4,authorizer=2").start().await;
+    let before = stack.month(stack.account_id()).await;
+    let call = messages("Hello");
+    let answers = futures_util::future::join_all((0..40).map(|_| stack.call("/v1/messages", &call))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(stack.month(stack.account_id()).await.calls - before.calls, 40);
+}

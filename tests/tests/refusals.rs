@@ -117,6 +117,20 @@ async fn a_refusal_by_the_global_pool_names_no_limit_and_no_usage() {
 }
 
 #[tokio::test]
+async fn a_wait_of_more_than_a_minute_is_not_for_an_sdk_to_sit_out() {
+    let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_DAY", "1").start().await;
+    stack.skip_to_fresh_window().await;
+    let call = messages("Hello");
+    assert_eq!(stack.call("/v1/messages", &call).await.status, 200);
+    let answer = stack.call("/v1/messages", &call).await;
+
+    assert_refused(&answer, 429, "quota_exceeded", "rate_limit_error");
+    assert_eq!((&answer.json()["policy"], &answer.json()["window_seconds"]), (&json!("account-day"), &json!(86_400)));
+    let too_long = answer.header("retry-after").parse::<u64>().unwrap() > 60;
+    assert_eq!(answer.header("x-should-retry"), (!too_long).to_string());
+}
+
+#[tokio::test]
 async fn a_client_address_has_a_window_of_its_own_that_a_trusted_proxy_may_name() {
     let stack = Stack::builder().env("LIMIT_AI_PER_ADDRESS", "1").start().await;
     stack.skip_to_fresh_window().await;

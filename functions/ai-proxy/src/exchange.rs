@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::clock::Timestamp;
@@ -10,6 +11,7 @@ use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Ledger, StreamReader, Usage};
 use reqwest::RequestBuilder;
+use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Body, Failed};
@@ -29,8 +31,10 @@ pub struct Exchange<'a> {
     pub state: &'a State,
     /// Who calls.
     pub caller: &'a Admitted,
-    /// The gateway's request id.
+    /// The id by which the request is named to its caller.
     pub request_id: &'a str,
+    /// Lambda's id of this invocation.
+    pub invocation_id: String,
     /// The model that was asked for; `None` for calls that use no tokens.
     pub model: Option<String>,
     /// When it began.
@@ -41,24 +45,46 @@ pub struct Exchange<'a> {
     pub deadline: Instant,
 }
 
-/// What is needed to write a call's usage once it is known.
+/// What is needed to write a call's usage once it is known. Dropped before that, it leaves a log line.
 pub struct Meter {
     ledger: Ledger,
-    call: Call,
+    call: Option<Call>,
 }
 
 impl Meter {
-    /// Writes the usage.
-    pub async fn record(mut self, usage: Usage, estimated: bool) {
-        self.call.usage = usage;
-        self.call.estimated = estimated;
-        self.ledger.record(&self.call).await;
+    /// Writes the usage; `estimated` when it is not the provider's final word.
+    pub async fn record(&mut self, usage: Usage, estimated: bool) {
+        if let Some(call) = &mut self.call {
+            (call.usage, call.estimated) = (usage, estimated);
+            self.ledger.record(call).await;
+        }
+        self.call = None;
+    }
+
+    /// Nothing was used.
+    fn forget(&mut self) {
+        self.call = None;
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            tracing::error!(
+                code = "usage.lost_track",
+                request.id = call.request_id,
+                account.id = call.account,
+                provider = call.provider,
+                "a call was cut off before its usage was known"
+            );
+        }
     }
 }
 
 impl Exchange<'_> {
     fn meter(&self) -> Option<Meter> {
         let call = Call {
+            id: self.invocation_id.clone(),
             request_id: self.request_id.to_owned(),
             account: self.caller.account.clone(),
             integration: self.caller.integration.clone(),
@@ -68,7 +94,72 @@ impl Exchange<'_> {
             usage: Usage::default(),
             estimated: false,
         };
-        Some(Meter { ledger: self.state.ledger.clone(), call })
+        Some(Meter { ledger: self.state.ledger.clone(), call: Some(call) })
+    }
+
+    /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
+    /// business.
+    fn unreachable(&self, error: reqwest::Error) -> Failed {
+        let error = error.without_url();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let (request, provider) = (self.request_id, &self.state.provider.name);
+        tracing::error!(
+            code = "provider.unreachable", request.id = request, provider, %error, cause, "a provider cannot be reached"
+        );
+        Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
+    }
+
+    fn timed_out(&self, which: TimedOut) -> Failed {
+        let (request, provider) = (self.request_id, &self.state.provider.name);
+        tracing::error!(code = "provider.timeout", request.id = request, provider, ?which, "a provider is too slow");
+        Failed::upstream(ErrorKind::Timeout, which.to_string())
+    }
+
+    /// Reads an answer to its end.
+    async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Bytes, Failed> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large."));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// A provider's answer that is no success, as the client gets it: the provider's own errors as they are, anything
+    /// else in Anthropic's envelope.
+    fn failure(&self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Result<Response<Body>, Failed> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            r#type: &'a str,
+        }
+        let (request, provider) = (self.request_id, &self.state.provider.name);
+        let log = |message| {
+            tracing::error!(
+                code = "provider.failed",
+                request.id = request,
+                provider,
+                status = status.as_u16(),
+                message
+            );
+        };
+        match status {
+            // These are about the platform's key or bill, not about the client's: passed on, they would send the client
+            // looking for a mistake in a key that is fine.
+            StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
+                log("a provider refuses the platform's credentials");
+                let message = "The AI provider refuses the platform's credentials.".to_owned();
+                Err(Failed { kind: ErrorKind::BadGateway, message, may_retry: false })
+            }
+            _ if serde_json::from_slice(&body).is_ok_and(|envelope: Envelope<'_>| envelope.r#type == "error") => {
+                Ok(respond(status, headers, Body::Full(Some(body))))
+            }
+            _ => {
+                log("a provider answered with something that is no error of its API");
+                Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."))
+            }
+        }
     }
 
     /// The headers of an answer that the provider gave, for which we waited for `waited`.
@@ -93,22 +184,23 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     let sent = Instant::now();
     let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
     let (status, headers, body) = timeout_at(deadline, async {
-        let answer = call.send().await.map_err(unreachable)?;
+        let answer = call.send().await.map_err(|error| exchange.unreachable(error))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        Ok((status, headers, read_whole(answer, Bytes::new()).await?))
+        Ok((status, headers, exchange.read_whole(answer).await?))
     })
     .await
-    .map_err(|_| timed_out(TimedOut::WholeCall))??;
+    .map_err(|_| exchange.timed_out(TimedOut::WholeCall))??;
     let waited = sent.elapsed();
 
-    refuse_our_own_fault(status)?;
-    if status.is_success()
-        && let Some(meter) = exchange.meter()
-    {
-        match Usage::of_message(&body) {
-            Some(usage) => meter.record(usage, false).await,
-            None => tracing::warn!(code = "metering.no_usage", request.id = exchange.request_id, "no usage reported"),
+    if !status.is_success() {
+        return exchange.failure(status, exchange.headers(&headers, waited), body);
+    }
+    if let Some(mut meter) = exchange.meter() {
+        let usage = Usage::of_message(&body);
+        if usage.is_none() {
+            tracing::error!(code = "metering.no_usage", request.id = exchange.request_id, "no usage was reported");
         }
+        meter.record(usage.unwrap_or_default(), usage.is_none()).await;
     }
     Ok(respond(status, exchange.headers(&headers, waited), Body::Full(Some(body))))
 }
@@ -118,55 +210,60 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
 pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
     let sent = Instant::now();
     let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
-    let too_late = |_| timed_out(TimedOut::FirstToken);
+    let too_late = |_| exchange.timed_out(TimedOut::FirstToken);
+    let unreachable = |error| exchange.unreachable(error);
 
     // Send the call; pass on an answer that is no stream.
     let mut answer = timeout_at(first_token, call.send()).await.map_err(too_late)?.map_err(unreachable)?;
     let (status, headers) = (answer.status(), answer.headers().clone());
-    if !status.is_success() {
-        refuse_our_own_fault(status)?;
-        let body = timeout_at(first_token, read_whole(answer, Bytes::new())).await.map_err(too_late)??;
-        return Ok(respond(status, exchange.headers(&headers, sent.elapsed()), Body::Full(Some(body))));
+    if !status.is_success() || !is_event_stream(&headers) {
+        let body = timeout_at(first_token, exchange.read_whole(answer)).await.map_err(too_late)??;
+        return exchange.failure(status, exchange.headers(&headers, sent.elapsed()), body);
     }
 
     // Hold back what comes before the first content.
+    let mut meter = exchange.meter();
     let mut reader = StreamReader::default();
     let mut overture = BytesMut::new();
-    while !(reader.progress().has_content || reader.progress().ended) && overture.len() < LARGEST_OVERTURE {
-        let chunk = timeout_at(first_token, answer.chunk()).await.map_err(too_late)?.map_err(unreachable)?;
-        let Some(chunk) = chunk else {
-            return Err(Failed::upstream(
-                ErrorKind::BadGateway,
-                "The AI provider ended its answer before any content.",
-            ));
-        };
-        reader.feed(&chunk);
-        overture.extend_from_slice(&chunk);
+    let outcome = timeout_at(first_token, async {
+        while !(reader.progress().has_content || reader.progress().ended) && overture.len() < LARGEST_OVERTURE {
+            let Some(chunk) = answer.chunk().await.map_err(unreachable)? else {
+                let message = "The AI provider ended its answer before any content.";
+                return Err(Failed::upstream(ErrorKind::BadGateway, message));
+            };
+            reader.feed(&chunk);
+            overture.extend_from_slice(&chunk);
+        }
+        Ok(())
+    })
+    .await;
+    if let Err(failed) = outcome.map_err(too_late).flatten() {
+        // What the provider took in before it failed is billed.
+        if let Some(meter) = &mut meter {
+            match reader.progress().usage {
+                Some(usage) => meter.record(usage, true).await,
+                None => meter.forget(),
+            }
+        }
+        return Err(failed);
     }
 
-    let meter = exchange.meter();
-    let headers = exchange.headers(&headers, sent.elapsed());
-    let pump = Pump::new(
+    let pump = Pump {
         answer,
         reader,
-        overture,
+        held: overture,
         meter,
-        exchange.state.timeouts.stream_gap,
-        exchange.deadline,
-        exchange.request_id.to_owned(),
-    );
+        gap: exchange.state.timeouts.stream_gap,
+        deadline: exchange.deadline,
+        request_id: exchange.request_id.to_owned(),
+        is_over: false,
+    };
+    let headers = exchange.headers(&headers, sent.elapsed());
     Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
 }
 
-async fn read_whole(mut answer: reqwest::Response, start: Bytes) -> Result<Bytes, Failed> {
-    let mut body = BytesMut::from(start);
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large."));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
@@ -174,31 +271,4 @@ fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body>
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
-}
-
-/// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
-/// business.
-fn unreachable(error: reqwest::Error) -> Failed {
-    let error = error.without_url();
-    let cause = std::error::Error::source(&error).map(ToString::to_string);
-    tracing::error!(code = "provider.unreachable", %error, cause, "the provider cannot be reached");
-    Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
-}
-
-fn timed_out(which: TimedOut) -> Failed {
-    tracing::error!(code = "provider.timeout", which = ?which, "the provider is too slow");
-    Failed::upstream(ErrorKind::Timeout, which.to_string())
-}
-
-/// A provider's 401, 402 or 403 is about the platform's key or bill, not about the client's: passed on, it would send
-/// the client looking for a mistake in a key that is fine.
-fn refuse_our_own_fault(status: StatusCode) -> Result<(), Failed> {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-            tracing::error!(code = "provider.refused", status = status.as_u16(), "the provider refuses the platform");
-            let message = "The AI provider refuses the platform's credentials; its operators have been told.";
-            Err(Failed { kind: ErrorKind::BadGateway, message: message.to_owned(), may_retry: false })
-        }
-        _ => Ok(()),
-    }
 }

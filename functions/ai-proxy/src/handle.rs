@@ -1,5 +1,6 @@
 //! One AI call, from top to bottom.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -7,8 +8,9 @@ use http::Method;
 use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admitted, Forbidden, admit, request_id};
+use levee::http::{Admission, Admitted, Forbidden, admit};
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
@@ -24,17 +26,16 @@ const BEFORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
 /// # Errors
 /// None.
 pub async fn handle(state: &State, request: Request) -> Result<Response<Body>, Infallible> {
-    let (verdict, limit_headers) = admit(&request);
-    let id = request_id(&request).to_owned();
+    let Admission { verdict, request_id, headers } = admit(&request);
     let answer = match verdict {
-        Ok(caller) => serve(state, &caller, &id, request).await,
+        Ok(caller) => serve(state, &caller, &request_id, request).await,
         Err(Forbidden(reason)) => Err(Failed::by_caller(ErrorKind::Permission, reason)),
     };
     let mut response = answer.unwrap_or_else(|failed| {
-        tracing::warn!(request.id = id, error.kind = failed.kind.name(), error = %failed, "an AI call failed");
-        failed.into_response(&id)
+        tracing::warn!(request.id = request_id, error.kind = failed.kind.name(), error = %failed, "an AI call failed");
+        failed.into_response(&request_id)
     });
-    response.headers_mut().extend(limit_headers);
+    response.headers_mut().extend(headers);
     Ok(response)
 }
 
@@ -42,8 +43,7 @@ pub async fn handle(state: &State, request: Request) -> Result<Response<Body>, I
 #[derive(Debug, Deserialize)]
 struct Asked {
     model: String,
-    #[serde(default)]
-    stream: bool,
+    stream: Option<bool>,
 }
 
 async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> Result<Response<Body>, Failed> {
@@ -52,6 +52,7 @@ async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> 
         state,
         caller,
         request_id: id,
+        invocation_id: request.lambda_context_ref().map_or(id, |context| &context.request_id).to_owned(),
         model: asked.map(|asked| asked.model.clone()),
         started_at,
         began,
@@ -64,7 +65,7 @@ async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> 
         Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
             let call = to_provider(Method::POST, &["v1", "messages"]).body(body);
-            if asked.stream {
+            if asked.stream == Some(true) {
                 exchange::stream(exchange(Some(&asked)), call).await
             } else {
                 exchange::whole(exchange(Some(&asked)), call).await
@@ -87,15 +88,20 @@ async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> 
 
 /// Reads what the proxy needs of a body, and the body as the provider is to get it.
 fn read_body(state: &State, body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
+    // The parser's own message would repeat what it stumbled over, which may be a prompt.
     let invalid = |error: serde_json::Error| {
-        Failed::by_caller(ErrorKind::InvalidRequest, format!("The request body is not a valid call: {error}."))
+        let (line, column) = (error.line(), error.column());
+        let message = format!("The request body is not a valid call (line {line}, column {column}).");
+        Failed::by_caller(ErrorKind::InvalidRequest, message)
     };
     let asked: Asked = serde_json::from_slice(body).map_err(invalid)?;
     let Some(renamed) = state.provider.renamed(&asked.model) else {
         return Ok((asked, Bytes::copy_from_slice(body)));
     };
-    let mut call: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).map_err(invalid)?;
-    call.insert("model".to_owned(), renamed.into());
+    // Values stay the bytes that they were: reordered, a tool's schema would be another prompt.
+    let mut call: BTreeMap<&str, &RawValue> = serde_json::from_slice(body).map_err(invalid)?;
+    let renamed = to_raw_value(renamed).map_err(invalid)?;
+    call.insert("model", &renamed);
     let body = serde_json::to_vec(&call).map_err(invalid)?;
     Ok((asked, body.into()))
 }

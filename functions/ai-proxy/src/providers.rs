@@ -50,8 +50,11 @@ const REQUEST_HEADERS: [&str; 3] = ["anthropic-version", "anthropic-beta", "cont
 /// # Errors
 /// A sentence about what is wrong; it repeats no key.
 pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
-    let providers: Vec<ProviderConfig> =
-        serde_json::from_str(text).map_err(|error| format!("is not a list of providers: {error}"))?;
+    let providers: Vec<ProviderConfig> = serde_json::from_str(text).map_err(|error| {
+        // The parser's own message would repeat what it stumbled over, which may be a key.
+        let (line, column) = (error.line(), error.column());
+        format!("is not a list of providers as documented (line {line}, column {column})")
+    })?;
     if providers.is_empty() {
         return Err("names no provider".to_owned());
     }
@@ -63,7 +66,7 @@ pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
         if provider.api_key.is_some() == provider.api_key_secret.is_some() {
             return Err(format!("must give '{name}' either an api_key or an api_key_secret"));
         }
-        if provider.base_url.as_ref().is_some_and(Url::cannot_be_a_base) {
+        if provider.base_url.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https")) {
             return Err(format!("must give '{name}' an http or https base_url"));
         }
     }
@@ -168,8 +171,9 @@ mod tests {
             ("[]", "names no provider"),
             (r#"[{"name":"a b","kind":"anthropic","api_key":"sk-x"}]"#, "has a provider named 'a b'"),
             (r#"[{"name":"a","kind":"anthropic"}]"#, "either an api_key or an api_key_secret"),
-            (r#"[{"name":"a","kind":"other","api_key":"sk-x"}]"#, "unknown variant `other`"),
-            (r#"[{"name":"a","kind":"anthropic","api_key":"sk-x","base_url":"data:x"}]"#, "an http or https base_url"),
+            (r#"[{"name":"a","kind":"other","api_key":"sk-x"}]"#, "line 1, column 27"),
+            (r#""sk-x""#, "is not a list of providers"),
+            (r#"[{"name":"a","kind":"anthropic","api_key":"sk-x","base_url":"ftp://x"}]"#, "an http or https base_url"),
         ] {
             let error = parse_providers(text).unwrap_err();
             assert!(error.contains(expected) && !error.contains("sk-x"), "{error}");

@@ -12,20 +12,29 @@ use tokio::time::{Instant, timeout_at};
 use crate::exchange::Meter;
 use crate::timeouts::TimedOut;
 
-/// An unfinished event larger than this is passed on in parts.
-const LARGEST_HELD: usize = 1024 * 1024;
+/// A provider that sends a larger event is cut off.
+const LARGEST_EVENT: usize = 16 * 1024 * 1024;
+/// How long the connection's end is waited for once the stream has ended, so that the connection can be used again.
+const LINGER: Duration = Duration::from_secs(1);
 
-/// A provider's stream after its first content.
+/// A provider's stream from its first content on.
 pub struct Pump {
-    answer: reqwest::Response,
-    reader: StreamReader,
+    /// What is left of the provider's answer.
+    pub answer: reqwest::Response,
+    /// Has seen everything received.
+    pub reader: StreamReader,
     /// Received, not yet passed on: at most what follows the last whole event.
-    held: BytesMut,
-    meter: Option<Meter>,
-    gap: Duration,
-    deadline: Instant,
-    request_id: String,
-    is_over: bool,
+    pub held: BytesMut,
+    /// Writes the usage.
+    pub meter: Option<Meter>,
+    /// The longest time between two signs of life.
+    pub gap: Duration,
+    /// When the stream must have ended.
+    pub deadline: Instant,
+    /// The id by which the request is named to its caller.
+    pub request_id: String,
+    /// Nothing more is passed on.
+    pub is_over: bool,
 }
 
 enum Received {
@@ -35,19 +44,6 @@ enum Received {
 }
 
 impl Pump {
-    /// A pump for what is left of `answer`, of which `held` has been received and shown to `reader`.
-    pub fn new(
-        answer: reqwest::Response,
-        reader: StreamReader,
-        held: BytesMut,
-        meter: Option<Meter>,
-        gap: Duration,
-        deadline: Instant,
-        request_id: String,
-    ) -> Self {
-        Self { answer, reader, held, meter, gap, deadline, request_id, is_over: false }
-    }
-
     /// The chunks for the client.
     pub fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
         stream::unfold(self, |mut pump| async move { pump.next().await.map(|chunk| (chunk, pump)) })
@@ -55,14 +51,20 @@ impl Pump {
 
     async fn next(&mut self) -> Option<Bytes> {
         while !self.is_over {
-            if let Some(whole) = self.take_whole_events() {
-                self.settle_if_ended().await;
+            if let Some(end) = sse::end_of_last_event(&self.held) {
+                let whole = self.held.split_to(end).freeze();
+                if self.reader.progress().ended {
+                    self.settle().await;
+                }
                 return Some(whole);
             }
             match self.receive().await {
-                Received::Chunk(chunk) => {
+                Received::Chunk(chunk) if self.held.len() + chunk.len() <= LARGEST_EVENT => {
                     self.reader.feed(&chunk);
                     self.held.extend_from_slice(&chunk);
+                }
+                Received::Chunk(_) => {
+                    return self.break_off(ErrorKind::BadGateway, "The AI provider's answer is too large.").await;
                 }
                 Received::End if self.reader.progress().ended => {
                     self.is_over = true;
@@ -77,16 +79,14 @@ impl Pump {
         None
     }
 
-    fn take_whole_events(&mut self) -> Option<Bytes> {
-        let end = sse::end_of_last_event(&self.held).or((self.held.len() > LARGEST_HELD).then_some(self.held.len()))?;
-        Some(self.held.split_to(end).freeze())
-    }
-
     async fn receive(&mut self) -> Received {
-        let gap = Instant::now() + self.gap;
+        let ended = self.reader.progress().ended;
+        let gap = Instant::now() + if ended { LINGER } else { self.gap };
         match timeout_at(gap.min(self.deadline), self.answer.chunk()).await {
             Ok(Ok(Some(chunk))) => Received::Chunk(chunk),
             Ok(Ok(None)) => Received::End,
+            // After the last event, how the connection ends means nothing.
+            Ok(Err(_)) | Err(_) if ended => Received::End,
             Ok(Err(error)) => {
                 let error = error.without_url();
                 tracing::error!(code = "provider.cut", request.id = self.request_id, %error, "a stream was cut");
@@ -100,17 +100,10 @@ impl Pump {
         }
     }
 
-    /// Writes the usage once the stream has ended as it should.
-    async fn settle_if_ended(&mut self) {
-        if self.reader.progress().ended {
-            self.settle().await;
-        }
-    }
-
     async fn settle(&mut self) {
         let progress = self.reader.progress();
-        if let (Some(meter), Some(usage)) = (self.meter.take(), progress.usage) {
-            meter.record(usage, !progress.has_final_usage).await;
+        if let Some(mut meter) = self.meter.take() {
+            meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
         }
     }
 

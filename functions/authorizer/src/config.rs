@@ -72,26 +72,33 @@ pub enum StartError {
 }
 
 impl State {
-    /// Fetches the secrets and makes the clients, which connect when first used.
+    /// Fetches the secrets and connects to the stores; a store that cannot be reached yet does not keep it from starting.
     ///
     /// # Errors
     /// When a secret cannot be fetched or is not of its form.
     pub async fn new(config: Config) -> Result<Self, StartError> {
+        let table = AccountsTable::new(dynamodb::client(&config.dynamodb), config.accounts_table);
+        let directory = Directory::new(table, config.dynamodb.timeout);
+        let limiter = Limiter::new(Redis::new(config.redis));
+
+        // Everything that needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
         let aws = &config.dynamodb.aws;
-        let peppers = Peppers::from_json(&config.peppers.resolve(aws).await?)?;
-        let proxy_secret = match &config.proxy_secret {
-            None => None,
-            Some(secret) => Some(secret.resolve(aws).await?),
+        let proxy_secret = async {
+            match &config.proxy_secret {
+                None => Ok(None),
+                Some(secret) => secret.resolve(aws).await.map(Some),
+            }
         };
-        let client = dynamodb::client(&config.dynamodb);
+        let (peppers, proxy_secret, (), ()) =
+            tokio::join!(config.peppers.resolve(aws), proxy_secret, directory.warm_up(), limiter.warm_up());
         Ok(Self {
             clock: config.clock,
-            directory: Directory::new(AccountsTable::new(client, config.accounts_table)),
-            limiter: Limiter::new(Redis::new(config.redis)),
+            directory,
+            limiter,
+            peppers: Peppers::from_json(&peppers?)?,
+            proxy_secret: proxy_secret?,
             limits: config.limits,
-            peppers,
             key_environment: config.key_environment,
-            proxy_secret,
             base_url: config.base_url,
         })
     }

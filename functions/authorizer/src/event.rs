@@ -24,8 +24,9 @@ pub struct Event {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// The id by which the request is named everywhere.
-    pub request_id: String,
+    /// The gateway's own id for the request. Its other id, `requestId`, is whatever the client sends in
+    /// `x-amzn-RequestId`.
+    extended_request_id: String,
     /// The host that the client called.
     #[serde(default)]
     pub domain_name: String,
@@ -45,6 +46,11 @@ pub struct Identity {
 }
 
 impl Event {
+    /// The id by which the request is named everywhere.
+    pub fn request_id(&self) -> &str {
+        &self.request_context.extended_request_id
+    }
+
     /// The value of the header `name`, in whatever case the client wrote it.
     pub fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.as_ref()?;
@@ -53,7 +59,7 @@ impl Event {
 
     /// The API key that the client presents: `x-api-key`, or else `Authorization: Bearer`.
     pub fn api_key(&self) -> Option<&str> {
-        self.header("x-api-key").or_else(|| {
+        self.header("x-api-key").filter(|key| !key.is_empty()).or_else(|| {
             let (scheme, key) = self.header("authorization")?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         })
@@ -69,15 +75,21 @@ impl Event {
     }
 
     /// The API's own address as this request sees it: scheme, host, and whatever stands before the route's segments (a
-    /// stage, or a custom domain's base path).
+    /// stage, or a custom domain's base path). It ends up within JSON, so what the client wrote is used only where it
+    /// is a plain host and a known scheme.
     pub fn base_url(&self) -> String {
         let RequestContext { domain_name, path, .. } = &self.request_context;
-        let scheme = self.header("x-forwarded-proto").unwrap_or("https");
-        let host = self.header("host").unwrap_or(domain_name);
+        let scheme = self.header("x-forwarded-proto").filter(|scheme| *scheme == "http").unwrap_or("https");
+        let host = self.header("host").filter(|host| is_plain_host(host)).unwrap_or(domain_name);
         let route_segments = self.resource.matches('/').count();
+        let path = path.trim_end_matches('/');
         let prefix = path.rmatch_indices('/').nth(route_segments.saturating_sub(1)).map_or("", |(at, _)| &path[..at]);
         format!("{scheme}://{host}{prefix}")
     }
+}
+
+fn is_plain_host(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 #[cfg(test)]
@@ -89,7 +101,7 @@ mod tests {
             "methodArn": "arn",
             "resource": resource,
             "headers": { "Host": "api.example", "X-Forwarded-Proto": "https", "AUTHORIZATION": "bearer  lv_x" },
-            "requestContext": { "requestId": "1", "path": path, "identity": { "sourceIp": "203.0.113.9" } },
+            "requestContext": { "extendedRequestId": "1", "path": path, "identity": { "sourceIp": "203.0.113.9" } },
         }))
         .unwrap()
     }
@@ -100,6 +112,7 @@ mod tests {
         assert_eq!(event("/v1/messages", "/prod/v1/messages").base_url(), "https://api.example/prod");
         assert_eq!(event("/v1/models/{id}", "/a/b/v1/models/m").base_url(), "https://api.example/a/b");
         assert_eq!(event("/v1/models/{id}", "").base_url(), "https://api.example");
+        assert_eq!(event("/v1/messages", "/prod/v1/messages/").base_url(), "https://api.example/prod");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
             match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await {
                 Ok(caller) => caller,
                 Err(AuthenticationError::Refused(reason)) => {
-                    tracing::info!(request.id = event.request_context.request_id, reason, "key refused");
+                    tracing::info!(request.id = event.request_id(), reason, "key refused");
                     return Err(Failure::Unauthorized);
                 }
                 Err(AuthenticationError::Unreachable(error)) => {
@@ -72,7 +72,10 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
 
     // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
     if let Some(reason) = forbidden(&caller, route) {
-        return respond(Effect::Allow, Context::Passed(context(&caller, Some(reason), LimitHeaders::default())));
+        return respond(
+            Effect::Allow,
+            Context::Passed(context(&event, &caller, Some(reason), LimitHeaders::default())),
+        );
     }
 
     // Check the limits.
@@ -80,16 +83,16 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         .then(|| client_address(event.origin(), state.proxy_secret.as_deref()))
         .flatten()
         .map(|address| Subject(state.peppers.pseudonym(&counted_together(address).to_string())));
-    let charges = state.limits.ai_call(address, &caller.account.id, &caller.integration.id);
+    let charges = state.limits.ai_call(address, &caller.owner.account.id, &caller.owner.integration.id);
     let decision = state.limiter.check(charges, now).await;
     log(&event, &caller, &decision);
     match decision {
         Decision::Allowed(readings) => {
             let headers = LimitHeaders::of(&readings, now);
-            respond(Effect::Allow, Context::Passed(context(&caller, None, headers)))
+            respond(Effect::Allow, Context::Passed(context(&event, &caller, None, headers)))
         }
         Decision::Unchecked => {
-            respond(Effect::Allow, Context::Passed(context(&caller, None, LimitHeaders::degraded())))
+            respond(Effect::Allow, Context::Passed(context(&event, &caller, None, LimitHeaders::degraded())))
         }
         Decision::Refused(refusal) => {
             let base_url = state.base_url.clone().unwrap_or_else(|| event.base_url());
@@ -99,10 +102,11 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
     }
 }
 
-fn context(caller: &Caller, forbidden: Option<String>, limits: LimitHeaders) -> AuthorizerContext {
+fn context(event: &Event, caller: &Caller, forbidden: Option<String>, limits: LimitHeaders) -> AuthorizerContext {
     AuthorizerContext {
-        account: caller.account.id.clone(),
-        integration: caller.integration.id.clone(),
+        request_id: event.request_id().to_owned(),
+        account: caller.owner.account.id.clone(),
+        integration: caller.owner.integration.id.clone(),
         key: caller.key.id.clone(),
         verdict: if forbidden.is_some() { Verdict::Forbidden } else { Verdict::Allow },
         reason: forbidden,
@@ -111,10 +115,10 @@ fn context(caller: &Caller, forbidden: Option<String>, limits: LimitHeaders) -> 
 }
 
 fn forbidden(caller: &Caller, route: Route) -> Option<String> {
-    if caller.account.status != Status::Active {
+    if caller.owner.account.status != Status::Active {
         return Some("This account is suspended.".to_owned());
     }
-    if caller.integration.status != Status::Active {
+    if caller.owner.integration.status != Status::Active {
         return Some("This integration is suspended.".to_owned());
     }
     let scope = route.scope();
@@ -128,9 +132,9 @@ fn log(event: &Event, caller: &Caller, decision: &Decision) {
         Decision::Refused(refusal) => ("refused", refusal.binding.policy.name),
     };
     tracing::info!(
-        request.id = event.request_context.request_id,
-        account.id = caller.account.id,
-        integration.id = caller.integration.id,
+        request.id = event.request_id(),
+        account.id = caller.owner.account.id,
+        integration.id = caller.owner.integration.id,
         key.id = caller.key.id,
         route = event.resource,
         policy.name = policy,

@@ -1,4 +1,4 @@
-//! The directory of callers within one environment: the accounts table behind a bounded in-process cache.
+//! The directory of keys and their owners within one environment: the accounts table behind bounded in-process caches.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,80 +6,114 @@ use std::time::Duration;
 
 use lru::LruCache;
 
-use super::Caller;
+use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, TableError};
 use crate::clock::Timestamp;
 
-/// How long a caller is taken from the cache without asking the table.
+/// How long a record is taken from the cache without asking the table.
 pub const FRESH: Duration = Duration::from_secs(60);
-/// How long a caller is taken from the cache while the table cannot be read.
+/// How long a record is taken from the cache while the table cannot be read.
 pub const KEPT_WHEN_DOWN: Duration = Duration::from_secs(15 * 60);
 /// How long an unknown id is remembered as unknown.
 pub const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// How long after a failed read callers from the cache are served without trying the table again.
+/// How long after a failed read records from the cache are served without trying the table again.
 pub const SPARED_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How many callers, and how many unknown ids, one environment remembers; the least recently used go first.
+/// How many records of each kind one environment remembers; the least recently used go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// The accounts table cannot be read and the caller was not seen here before.
+/// The accounts table cannot be read and the record was not seen here before.
 #[derive(Debug, thiserror::Error)]
 #[error("the accounts table cannot be read: {0}")]
 pub struct Unreachable(#[from] TableError);
 
-/// Finds callers by key id.
+/// Finds keys and their owners.
 pub struct Directory {
     table: AccountsTable,
-    known: Mutex<LruCache<String, Seen<Arc<Caller>>>>,
-    // Apart from the known, so that a flood of made-up ids cannot push out the callers that an outage would need.
-    unknown: Mutex<LruCache<String, Seen<()>>>,
+    timeout: Duration,
+    keys: Remembered<Arc<KeyRecord>>,
+    owners: Remembered<Arc<Owner>>,
+    // Apart from the known, so that a flood of made-up ids cannot push out the keys that an outage would need.
+    unknown: Remembered<()>,
     failed_at: Mutex<Option<Timestamp>>,
 }
 
-struct Seen<T> {
-    value: T,
-    at: Timestamp,
-}
-
 impl Directory {
-    /// A directory over the given table, remembering nothing yet.
-    pub fn new(table: AccountsTable) -> Self {
+    /// A directory over the given table, remembering nothing yet. No read takes longer than `timeout`.
+    pub fn new(table: AccountsTable, timeout: Duration) -> Self {
         Self {
             table,
-            known: Mutex::new(LruCache::new(CAPACITY)),
-            unknown: Mutex::new(LruCache::new(CAPACITY)),
+            timeout,
+            keys: Remembered::new(),
+            owners: Remembered::new(),
+            unknown: Remembered::new(),
             failed_at: Mutex::new(None),
         }
     }
 
-    /// The caller with the given key id; `None` where there is none.
+    /// The key with the given id; `None` where there is none.
     ///
     /// # Errors
-    /// [`Unreachable`] when the table cannot be read and the caller was last read more than [`KEPT_WHEN_DOWN`] ago.
-    pub async fn find(&self, key_id: &str, now: Timestamp) -> Result<Option<Arc<Caller>>, Unreachable> {
-        let at_most = if self.failed_lately(now) { KEPT_WHEN_DOWN } else { FRESH };
-        if let Some(caller) = self.remembered(key_id, now, at_most) {
-            return Ok(Some(caller));
-        }
-        if self.remembered_as_unknown(key_id, now) {
+    /// [`Unreachable`] when the table cannot be read and the key was last read more than [`KEPT_WHEN_DOWN`] ago.
+    pub async fn key(&self, id: &str, now: Timestamp) -> Result<Option<Arc<KeyRecord>>, Unreachable> {
+        if self.unknown.get(id, now, UNKNOWN_FOR).is_some() {
             return Ok(None);
         }
-        match self.table.caller(key_id).await {
-            Ok(Some(caller)) => {
-                let caller = Arc::new(caller);
-                lock(&self.known).put(key_id.to_owned(), Seen { value: caller.clone(), at: now });
-                Ok(Some(caller))
-            }
-            Ok(None) => {
-                lock(&self.known).pop(key_id);
-                lock(&self.unknown).put(key_id.to_owned(), Seen { value: (), at: now });
-                Ok(None)
+        let key = self.read_through(&self.keys, id, now, self.table.key(id)).await?;
+        if key.is_none() {
+            self.unknown.put(id, (), now);
+        }
+        Ok(key)
+    }
+
+    /// The account and the integration that `key` belongs to; `None` where either is missing.
+    ///
+    /// # Errors
+    /// [`Unreachable`] as for [`Directory::key`].
+    pub async fn owner(&self, key: &KeyRecord, now: Timestamp) -> Result<Option<Arc<Owner>>, Unreachable> {
+        let KeyRecord { account, integration, .. } = key;
+        let id = format!("{account}/{integration}");
+        self.read_through(&self.owners, &id, now, self.table.owner(account, integration)).await
+    }
+
+    /// Connects to the table ahead of the first call. Failing is no harm: the first call tries again.
+    pub async fn warm_up(&self) {
+        if let Err(error) = tokio::time::timeout(WARM_UP_TIMEOUT, self.table.key("")).await.unwrap_or(Ok(None)) {
+            tracing::warn!(code = "accounts.cold", %error, "the accounts table could not be read while starting");
+        }
+    }
+
+    async fn read_through<T>(
+        &self,
+        cache: &Remembered<Arc<T>>,
+        id: &str,
+        now: Timestamp,
+        read: impl Future<Output = Result<Option<T>, TableError>>,
+    ) -> Result<Option<Arc<T>>, Unreachable> {
+        let at_most = if self.failed_lately(now) { KEPT_WHEN_DOWN } else { FRESH };
+        if let Some(value) = cache.get(id, now, at_most) {
+            return Ok(Some(value));
+        }
+        let timed_out = || TableError::DynamoDb(format!("no answer within {:?}", self.timeout));
+        let result = tokio::time::timeout(self.timeout, read).await.unwrap_or_else(|_| Err(timed_out()));
+        match result {
+            Ok(found) => {
+                *lock(&self.failed_at) = None;
+                let found = found.map(Arc::new);
+                match &found {
+                    Some(value) => cache.put(id, value.clone(), now),
+                    None => cache.forget(id),
+                }
+                Ok(found)
             }
             Err(error) => {
-                *lock(&self.failed_at) = Some(now);
-                match self.remembered(key_id, now, KEPT_WHEN_DOWN) {
-                    Some(caller) => {
-                        tracing::warn!(code = "accounts.stale", key.id = key_id, %error, "served from the cache");
-                        Ok(Some(caller))
+                // One malformed item says nothing about the table; without an answer, spare the others the wait.
+                if matches!(error, TableError::DynamoDb(_)) {
+                    *lock(&self.failed_at) = Some(now);
+                }
+                match cache.get(id, now, KEPT_WHEN_DOWN) {
+                    Some(value) => {
+                        tracing::warn!(code = "accounts.stale", %error, "an account is served from the cache");
+                        Ok(Some(value))
                     }
                     None => Err(Unreachable(error)),
                 }
@@ -87,18 +121,35 @@ impl Directory {
         }
     }
 
-    fn remembered(&self, key_id: &str, now: Timestamp, at_most: Duration) -> Option<Arc<Caller>> {
-        let mut known = lock(&self.known);
-        let seen = known.get(key_id)?;
-        (now < seen.at.plus(at_most)).then(|| seen.value.clone())
-    }
-
     fn failed_lately(&self, now: Timestamp) -> bool {
         lock(&self.failed_at).is_some_and(|failed_at| now < failed_at.plus(SPARED_AFTER_FAILURE))
     }
+}
 
-    fn remembered_as_unknown(&self, key_id: &str, now: Timestamp) -> bool {
-        lock(&self.unknown).get(key_id).is_some_and(|seen| now < seen.at.plus(UNKNOWN_FOR))
+/// How long connecting may take while a function starts.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Values by id with the moment at which they were read.
+struct Remembered<T>(Mutex<LruCache<String, (T, Timestamp)>>);
+
+impl<T: Clone> Remembered<T> {
+    fn new() -> Self {
+        Self(Mutex::new(LruCache::new(CAPACITY)))
+    }
+
+    /// The value, unless it was read longer ago than `at_most`.
+    fn get(&self, id: &str, now: Timestamp, at_most: Duration) -> Option<T> {
+        let mut values = lock(&self.0);
+        let (value, read_at) = values.get(id)?;
+        (now < read_at.plus(at_most)).then(|| value.clone())
+    }
+
+    fn put(&self, id: &str, value: T, now: Timestamp) {
+        lock(&self.0).put(id.to_owned(), (value, now));
+    }
+
+    fn forget(&self, id: &str) {
+        lock(&self.0).pop(id);
     }
 }
 

@@ -41,6 +41,15 @@ pub struct Integration {
     pub status: Status,
 }
 
+/// An integration with its account: who a key belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The account.
+    pub account: Account,
+    /// The integration.
+    pub integration: Integration,
+}
+
 /// What kind of integration it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

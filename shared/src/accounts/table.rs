@@ -15,8 +15,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Caller;
-use super::records::{Account, Integration, KeyRecord};
+use super::records::{Account, Integration, KeyRecord, Owner};
 use crate::stores::dynamodb::describe;
 
 type Item = HashMap<String, AttributeValue>;
@@ -50,11 +49,11 @@ impl AccountsTable {
         Self { client, name: name.into() }
     }
 
-    /// The key with the given id, with its account and integration; `None` where any of the three is missing.
+    /// The key with the given id.
     ///
     /// # Errors
     /// [`TableError`] when the table cannot be read.
-    pub async fn caller(&self, key_id: &str) -> Result<Option<Caller>, TableError> {
+    pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, TableError> {
         let answer = self
             .client
             .get_item()
@@ -63,17 +62,17 @@ impl AccountsTable {
             .send()
             .await
             .map_err(|error| TableError::DynamoDb(describe(&error)))?;
-        let Some(item) = answer.item else { return Ok(None) };
-        let key: KeyRecord = from_item(item)?;
+        answer.item.map(from_item).transpose()
+    }
 
-        let account_key = account_key(&key.account);
-        let integration_key = integration_key(&key.account, &key.integration);
-        let (account, integration) = self.pair(account_key, integration_key).await?;
-        let (Some(account), Some(integration)) = (account, integration) else {
-            tracing::warn!(code = "accounts.orphan_key", key.id = key_id, "a key's account or integration is missing");
-            return Ok(None);
-        };
-        Ok(Some(Caller { account: from_item(account)?, integration: from_item(integration)?, key }))
+    /// An account and one of its integrations; `None` where either is missing.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn owner(&self, account: &str, integration: &str) -> Result<Option<Owner>, TableError> {
+        let (account, integration) = self.pair(account_key(account), integration_key(account, integration)).await?;
+        let (Some(account), Some(integration)) = (account, integration) else { return Ok(None) };
+        Ok(Some(Owner { account: from_item(account)?, integration: from_item(integration)? }))
     }
 
     async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), TableError> {

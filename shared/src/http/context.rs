@@ -17,6 +17,8 @@ const LONGEST_SDK_WAIT_SECS: u64 = 60;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizerContext {
+    /// The id by which the request is named to its caller. The gateway's other id can be chosen by the client.
+    pub request_id: String,
     /// The account's id.
     pub account: String,
     /// The integration's id.
@@ -70,7 +72,7 @@ pub struct RefusalContext {
     pub retry_after: String,
     /// Whether an SDK should wait and retry by itself: not when the wait is over a minute.
     pub should_retry: String,
-    /// Header values.
+    /// Header values. A refusal by the global pool still tells where the caller's own policies stand.
     #[serde(flatten)]
     pub limits: LimitHeaders,
 }
@@ -101,7 +103,7 @@ impl RefusalContext {
             increase_url: if policy.is_raisable() { format!("{base_url}/v1/quota/requests") } else { String::new() },
             retry_after: retry_after.to_string(),
             should_retry: (retry_after <= LONGEST_SDK_WAIT_SECS).to_string(),
-            limits: LimitHeaders::of(&refusal.readings, now),
+            limits: LimitHeaders::of_refusal(refusal, now),
         }
     }
 }
@@ -118,6 +120,7 @@ mod tests {
             ai_per_address: 30,
             integration_per_minute: 300,
             account_per_minute: 600,
+            account_per_day: 0,
             global_per_minute: 6_000,
         };
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
@@ -145,8 +148,7 @@ mod tests {
           "rateLimit": "\"ai-address\";r=27;t=10, \"integration\";r=290;t=10, \"account\";r=0;t=10",
           "xLimit": "600",
           "xRemaining": "0",
-          "xReset": "1700000040",
-          "xWarning": "account"
+          "xReset": "1700000040"
         }
         "#);
     }

@@ -33,9 +33,18 @@ impl Limiter {
             call.key(charge.key(now)).arg(charge.policy.limit).arg(left + KEPT_AFTER_WINDOW_MILLIS);
         }
         let call = &call;
-        match self.redis.run(async |mut connection| call.invoke_async::<Vec<i64>>(&mut connection).await).await {
-            Ok(reply) => decide(charges, &reply, now),
-            Err(_) => Decision::Unchecked,
+        let reply = self.redis.run(async |mut connection| call.invoke_async::<Vec<i64>>(&mut connection).await).await;
+        let Ok(reply) = reply else { return Decision::Unchecked };
+        let decision = decide(charges, &reply, now);
+        if decision == Decision::Unchecked {
+            tracing::error!(code = "limits.odd_reply", ?reply, "the limits script gave a reply of another shape");
         }
+        decision
+    }
+
+    /// Connects and loads the script ahead of the first call, whose budget is too short for a first TLS handshake on a
+    /// small function. Failing is no harm: the first call tries again.
+    pub async fn warm_up(&self) {
+        self.redis.warm_up(async |mut connection| self.script.load_async(&mut connection).await.map(drop)).await;
     }
 }

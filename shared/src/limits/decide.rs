@@ -20,9 +20,14 @@ impl Reading {
         self.policy.limit.saturating_sub(self.used)
     }
 
+    /// How much of the limit is used, in thousandths.
+    pub fn used_permille(&self) -> u64 {
+        self.used.saturating_mul(1000) / self.policy.limit.max(1)
+    }
+
     /// Whether at least 80 % of the limit is used.
     pub fn is_near(&self) -> bool {
-        self.used.saturating_mul(5) >= self.policy.limit.saturating_mul(4)
+        self.used_permille() >= 800
     }
 }
 
@@ -84,6 +89,7 @@ mod tests {
             ai_per_address: 30,
             integration_per_minute: 300,
             account_per_minute: 600,
+            account_per_day: 0,
             global_per_minute: 6_000,
         };
         limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm")
@@ -115,8 +121,13 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_turns_its_policy_off() {
-        let limits =
-            LimitsConfig { ai_per_address: 0, integration_per_minute: 0, account_per_minute: 1, global_per_minute: 0 };
+        let limits = LimitsConfig {
+            ai_per_address: 0,
+            integration_per_minute: 0,
+            account_per_minute: 1,
+            account_per_day: 0,
+            global_per_minute: 0,
+        };
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
         assert_eq!(charges.iter().map(|charge| charge.policy.name).collect::<Vec<_>>(), ["account"]);
     }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use sfv::{KeyRef, ListSerializer, StringRef};
 
-use super::decide::Reading;
+use super::decide::{Reading, Refusal};
 use crate::clock::Timestamp;
 
 /// The header values that tell a caller where their limits stand. Absent where there is nothing to tell.
@@ -29,7 +29,7 @@ pub struct LimitHeaders {
     /// `X-RateLimit-Reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_reset: Option<String>,
-    /// `X-RateLimit-Warning`: the tightest policy's name once 80 % of it are used.
+    /// `X-RateLimit-Warning`: a policy's name once 80 % of it are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_warning: Option<String>,
     /// `X-RateLimit-Degraded`: `redis` while limits cannot be checked.
@@ -43,19 +43,42 @@ impl LimitHeaders {
         Self { x_degraded: Some("redis".to_owned()), ..Self::default() }
     }
 
-    /// The values for the given readings.
+    /// The values after a call that passed: the older fields tell of the policy with the least left, the warning of the
+    /// one that is used up furthest.
     pub fn of(readings: &[Reading], now: Timestamp) -> Self {
         let public: Vec<&Reading> = readings.iter().filter(|reading| reading.policy.is_public()).collect();
-        let Some(tightest) = public.iter().min_by_key(|reading| reading.remaining()) else { return Self::default() };
+        let tightest = public.iter().min_by_key(|reading| reading.remaining()).copied();
+        let near = public.iter().filter(|reading| reading.is_near()).max_by_key(|reading| reading.used_permille());
+        Self { x_warning: near.map(|reading| reading.policy.name.to_owned()), ..Self::about(&public, tightest, now) }
+    }
+
+    /// The values after a refusal: the older fields tell of the policy to wait for. All that the gateway response maps
+    /// are there, empty where nothing may be told, because what an absent one renders as is not documented.
+    pub fn of_refusal(refusal: &Refusal, now: Timestamp) -> Self {
+        let public: Vec<&Reading> = refusal.readings.iter().filter(|reading| reading.policy.is_public()).collect();
+        let least = public.iter().min_by_key(|reading| reading.remaining()).copied();
+        let tightest = if refusal.binding.policy.is_public() { Some(&refusal.binding) } else { least };
+        let told = Self::about(&public, tightest, now);
+        let or_empty = |value: Option<String>| Some(value.unwrap_or_default());
         Self {
-            rate_limit_policy: list(&public, |reading| {
-                [("q", reading.policy.limit), ("w", reading.policy.window_secs)]
-            }),
-            rate_limit: list(&public, |reading| [("r", reading.remaining()), ("t", now.secs_until(reading.resets_at))]),
-            x_limit: Some(tightest.policy.limit.to_string()),
-            x_remaining: Some(tightest.remaining().to_string()),
-            x_reset: Some(tightest.resets_at.as_secs().to_string()),
-            x_warning: tightest.is_near().then(|| tightest.policy.name.to_owned()),
+            rate_limit_policy: or_empty(told.rate_limit_policy),
+            rate_limit: or_empty(told.rate_limit),
+            x_limit: or_empty(told.x_limit),
+            x_remaining: or_empty(told.x_remaining),
+            x_reset: or_empty(told.x_reset),
+            x_warning: None,
+            x_degraded: None,
+        }
+    }
+
+    fn about(public: &[&Reading], tightest: Option<&Reading>, now: Timestamp) -> Self {
+        Self {
+            rate_limit_policy: list(public, |reading| [("q", reading.policy.limit), ("w", reading.policy.window_secs)]),
+            rate_limit: list(public, |reading| [("r", reading.remaining()), ("t", now.secs_until(reading.resets_at))]),
+            x_limit: tightest.map(|reading| reading.policy.limit.to_string()),
+            x_remaining: tightest.map(|reading| reading.remaining().to_string()),
+            x_reset: tightest.map(|reading| reading.resets_at.as_secs().to_string()),
+            x_warning: None,
             x_degraded: None,
         }
     }
@@ -92,7 +115,7 @@ fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [(&'static str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Decision, LimitsConfig, Subject, decide};
+    use crate::limits::{Decision, LimitsConfig, Policy, Scope, Subject, decide};
 
     #[test]
     fn every_policy_but_the_pool_is_told_and_the_tightest_fills_the_older_fields() {
@@ -101,6 +124,7 @@ mod tests {
             ai_per_address: 30,
             integration_per_minute: 300,
             account_per_minute: 600,
+            account_per_day: 0,
             global_per_minute: 6_000,
         };
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
@@ -118,6 +142,18 @@ mod tests {
                 ("x-ratelimit-warning", "ai-address"),
             ]
         );
+    }
+
+    #[test]
+    fn a_policy_that_is_nearly_used_up_is_warned_of_even_where_another_has_less_left() {
+        let now = Timestamp::from_millis(1_700_000_030_500);
+        let reading = |name, limit, used| Reading {
+            policy: Policy { name, scope: Scope::Account, limit, window_secs: 60 },
+            used,
+            resets_at: now,
+        };
+        let headers = LimitHeaders::of(&[reading("few", 30, 0), reading("many", 600, 540)], now);
+        assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("30"), Some("many")));
     }
 
     #[test]

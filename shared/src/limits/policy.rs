@@ -96,11 +96,15 @@ pub struct LimitsConfig {
     pub integration_per_minute: u64,
     /// `LIMIT_ACCOUNT_PER_MINUTE`: calls a minute per account. Default 600.
     pub account_per_minute: u64,
+    /// `LIMIT_ACCOUNT_PER_DAY`: calls a day (UTC) per account. Default 0, no limit.
+    pub account_per_day: u64,
     /// `LIMIT_GLOBAL_PER_MINUTE`: calls a minute of all accounts together. Default 6,000.
     pub global_per_minute: u64,
 }
 
 const LARGEST_LIMIT: u64 = 1_000_000_000;
+const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 3600;
 
 impl LimitsConfig {
     /// Reads the variables named at the fields; each is 0 to 1,000,000,000.
@@ -110,22 +114,28 @@ impl LimitsConfig {
             ai_per_address: limit("LIMIT_AI_PER_ADDRESS", 30),
             integration_per_minute: limit("LIMIT_INTEGRATION_PER_MINUTE", 300),
             account_per_minute: limit("LIMIT_ACCOUNT_PER_MINUTE", 600),
+            account_per_day: limit("LIMIT_ACCOUNT_PER_DAY", 0),
             global_per_minute: limit("LIMIT_GLOBAL_PER_MINUTE", 6_000),
         }
     }
 
     /// The charges of one AI call, narrowest scope first. `address` is `None` for callers exempt from that limit.
     pub fn ai_call(&self, address: Option<Subject>, account: &str, integration: &str) -> Vec<Charge> {
-        let minute =
-            |name, scope, limit, subject| Charge { policy: Policy { name, scope, limit, window_secs: 60 }, subject };
-        let address = address.map(|it| minute("ai-address", Scope::ClientAddress, self.ai_per_address, it));
+        let charge = |name, scope, limit, window_secs, subject| Charge {
+            policy: Policy { name, scope, limit, window_secs },
+            subject,
+        };
+        let address = address.map(|it| charge("ai-address", Scope::ClientAddress, self.ai_per_address, MINUTE, it));
         let integration = Subject(format!("{account}/{integration}"));
+        let account = Subject(account.to_owned());
+        let all = Subject("all".to_owned());
         address
             .into_iter()
             .chain([
-                minute("integration", Scope::Integration, self.integration_per_minute, integration),
-                minute("account", Scope::Account, self.account_per_minute, Subject(account.to_owned())),
-                minute("global", Scope::Global, self.global_per_minute, Subject("all".to_owned())),
+                charge("integration", Scope::Integration, self.integration_per_minute, MINUTE, integration),
+                charge("account", Scope::Account, self.account_per_minute, MINUTE, account.clone()),
+                charge("account-day", Scope::Account, self.account_per_day, DAY, account),
+                charge("global", Scope::Global, self.global_per_minute, MINUTE, all),
             ])
             .filter(|charge| charge.policy.limit > 0)
             .collect()

@@ -2,15 +2,18 @@
 //!
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
-//! | `CALL#<request id>` | `CALL` | the call; expires after 90 days |
+//! | `CALL#<account>#<call id>` | `CALL` | the call; expires after 90 days |
 //! | `MONTH#<account>#<2026-11>` | `TOTAL` | the account's sums of that month (UTC) |
 //!
 //! Both are written in one transaction on the condition that the call is not there yet, so that a repeated write
-//! counts nothing twice.
+//! counts nothing twice. Two transactions on one month at the same time make DynamoDB cancel one of them; the SDK does
+//! not retry that, so it is retried here.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Put, TransactWriteItem, Update};
 use serde::Serialize;
 
 use super::usage::Usage;
@@ -22,7 +25,9 @@ const CALL_KEPT_SECS: u64 = 90 * 24 * 3600;
 /// One AI call with what it used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Call {
-    /// The gateway's request id; what makes the call countable once.
+    /// What makes the call countable once: Lambda's id of the invocation, which no client can choose.
+    pub id: String,
+    /// The id by which the request is named to its caller.
     pub request_id: String,
     /// The account that pays.
     pub account: String,
@@ -39,6 +44,22 @@ pub struct Call {
     pub usage: Usage,
     /// Whether the provider's final figures are missing, so that `usage` is what was known when the call broke off.
     pub estimated: bool,
+}
+
+/// How often a write is tried when DynamoDB cancels it for a reason that passes.
+const ATTEMPTS: u32 = 8;
+/// The longest pause before the second attempt; doubled before each later one.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+/// Cancellation reasons that pass by themselves
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
+const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// Why one attempt failed.
+enum Failure {
+    MayPass(String),
+    Final(String),
 }
 
 /// Writes calls to the usage table.
@@ -72,26 +93,51 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB refuses, cannot be reached, or does not answer in time.
     pub async fn try_record(&self, call: &Call) -> Result<(), LedgerError> {
-        let failed = |error: &dyn std::fmt::Display| LedgerError(error.to_string());
+        let mut attempt = 1;
+        loop {
+            match self.write(call).await {
+                Ok(()) => return Ok(()),
+                Err(Failure::MayPass(_)) if attempt < ATTEMPTS => {
+                    let longest = FIRST_PAUSE * 2u32.pow(attempt - 1);
+                    tokio::time::sleep(rand::random_range(Duration::ZERO..=longest.min(LONGEST_PAUSE))).await;
+                    attempt += 1;
+                }
+                Err(Failure::MayPass(cause) | Failure::Final(cause)) => return Err(LedgerError(cause)),
+            }
+        }
+    }
+
+    async fn write(&self, call: &Call) -> Result<(), Failure> {
+        let invalid = |error: &dyn std::fmt::Display| Failure::Final(error.to_string());
+        let put = self.put(call).map_err(|error| invalid(&error))?;
+        let add = self.add(call).map_err(|error| invalid(&error))?;
         let result = self
             .client
             .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(self.put(call).map_err(|error| failed(&error))?).build())
-            .transact_items(
-                TransactWriteItem::builder().update(self.add(call).map_err(|error| failed(&error))?).build(),
-            )
+            .transact_items(TransactWriteItem::builder().put(put).build())
+            .transact_items(TransactWriteItem::builder().update(add).build())
             .send()
             .await;
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(is_there_already) => Ok(()),
-            Err(error) => Err(failed(&describe(&error))),
+        let Err(error) = result else { return Ok(()) };
+        let reasons: Vec<&str> = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                canceled.cancellation_reasons().iter().filter_map(CancellationReason::code).collect()
+            }
+            _ => Vec::new(),
+        };
+        match reasons[..] {
+            // The call was written before.
+            ["ConditionalCheckFailed", ..] => Ok(()),
+            _ if reasons.iter().any(|reason| PASSING_REASONS.contains(reason)) => {
+                Err(Failure::MayPass(describe(&error)))
+            }
+            _ => Err(Failure::Final(describe(&error))),
         }
     }
 
     fn put(&self, call: &Call) -> Result<Put, Box<dyn std::error::Error>> {
         let mut item: std::collections::HashMap<String, AttributeValue> = serde_dynamo::to_item(call)?;
-        item.insert("pk".to_owned(), AttributeValue::S(format!("CALL#{}", call.request_id)));
+        item.insert("pk".to_owned(), AttributeValue::S(format!("CALL#{}#{}", call.account, call.id)));
         item.insert("sk".to_owned(), AttributeValue::S("CALL".to_owned()));
         item.insert("expires_at".to_owned(), number(call.started_at + CALL_KEPT_SECS));
         let put = Put::builder()
@@ -128,15 +174,4 @@ impl Ledger {
 
 fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
-}
-
-/// Whether a transaction failed because the call had been written before.
-fn is_there_already(error: &TransactWriteItemsError) -> bool {
-    match error {
-        TransactWriteItemsError::TransactionCanceledException(canceled) => canceled
-            .cancellation_reasons()
-            .first()
-            .is_some_and(|reason| reason.code() == Some("ConditionalCheckFailed")),
-        _ => false,
-    }
 }

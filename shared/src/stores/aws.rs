@@ -1,9 +1,13 @@
 //! What every AWS client shares: region, credentials and one HTTPS client on rustls with ring.
 //!
-//! The values come from the variables that Lambda sets, so no credential chain is linked and start-up does no I/O.
+//! The values come from the variables that Lambda sets, so no credential chain is linked, and finding them does no I/O.
+
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::timeout::TimeoutConfig;
 
@@ -38,12 +42,24 @@ impl AwsConfig {
     }
 }
 
-/// The HTTPS client under every AWS SDK client of a function.
-pub(super) fn https_client() -> aws_sdk_dynamodb::config::SharedHttpClient {
-    aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+/// A pooled connection idle for longer is dropped: the environment may have been frozen meanwhile.
+const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// The HTTPS client, with its pool of connections, under every AWS SDK client of a function.
+pub(super) fn https_client() -> SharedHttpClient {
+    static CLIENT: OnceLock<SharedHttpClient> = OnceLock::new();
+    let build = || {
+        aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .pool_idle_timeout(POOL_IDLE)
+            .build_https()
+    };
+    CLIENT.get_or_init(build).clone()
 }
 
-/// Bounds a call, connecting and retries included.
-pub(super) fn timeouts(call: std::time::Duration) -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(call).operation_timeout(call).build()
+/// Bounds a call, connecting and its one retry included: an attempt that finds a dead connection leaves time for
+/// another.
+pub(super) fn timeouts(call: Duration) -> TimeoutConfig {
+    let attempt = call * 2 / 5;
+    TimeoutConfig::builder().connect_timeout(attempt).operation_attempt_timeout(attempt).operation_timeout(call).build()
 }

@@ -22,6 +22,8 @@ const IDLE_BEFORE_PING: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_millis(20);
 /// How long the guard stays shut after a first failure; doubled by each failed probe.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(2);
+/// How long connecting may take while a function starts.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest pause between probes.
 const LAST_PROBE_AFTER: Duration = Duration::from_secs(30);
 
@@ -90,58 +92,92 @@ impl Redis {
 
     /// Runs one operation on a connection, all within the budget.
     ///
+    /// A connection that turns out to have been closed meanwhile (Redis restarted, an idle time-out) is replaced once,
+    /// so the operation may run twice where the connection broke after Redis had begun.
+    ///
     /// # Errors
     /// [`Unavailable`] at once while the guard is open, after at most the budget otherwise. Any error opens the guard.
-    pub async fn run<T, F>(&self, operation: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    pub async fn run<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        if !lock(&self.guard).admit(Instant::now()) {
-            return Err(Unavailable::GuardOpen);
-        }
-        let result = tokio::time::timeout(self.budget, async {
-            let connection = self.connection().await?;
-            let value = operation(connection.clone()).await?;
-            Ok((value, connection))
-        })
-        .await
-        .unwrap_or(Err(Unavailable::TimedOut(self.budget)));
-        match result {
-            Ok((value, connection)) => {
-                *lock(&self.connection) = Some(Idle { connection, since: Instant::now() });
+        let Some(turn) = lock(&self.guard).admit(Instant::now()) else { return Err(Unavailable::GuardOpen) };
+        match self.attempt(self.budget, operation).await {
+            Ok(value) => {
                 if lock(&self.guard).close() {
                     tracing::info!(code = "redis.back", "Redis answers again; limits are enforced");
                 }
                 Ok(value)
             }
             Err(unavailable) => {
-                *lock(&self.connection) = None;
-                if lock(&self.guard).open(Instant::now()) {
-                    tracing::warn!(code = "redis.gone", error = %unavailable, "Redis is unavailable; requests pass unchecked");
+                if lock(&self.guard).open(turn, Instant::now()) {
+                    tracing::warn!(code = "redis.gone", error = %unavailable, "Redis is unavailable; requests pass");
                 }
                 Err(unavailable)
             }
         }
     }
 
-    async fn connection(&self) -> Result<MultiplexedConnection, Unavailable> {
-        let held = lock(&self.connection).clone();
-        if let Some(Idle { mut connection, since }) = held {
-            if since.elapsed() < IDLE_BEFORE_PING {
-                return Ok(connection);
-            }
-            let ping = redis::cmd("PING");
-            if let Ok(Ok(())) = tokio::time::timeout(PING_TIMEOUT, ping.query_async(&mut connection)).await {
-                return Ok(connection);
-            }
+    /// Connects ahead of the first use and runs `operation`, within a time that suits a cold start. Failing changes
+    /// nothing.
+    pub async fn warm_up<F>(&self, operation: impl Fn(MultiplexedConnection) -> F)
+    where
+        F: Future<Output = Result<(), RedisError>>,
+    {
+        if let Err(error) = self.attempt(WARM_UP_TIMEOUT, operation).await {
+            tracing::warn!(code = "redis.cold", %error, "Redis could not be reached while starting");
         }
-        let Some(client) = &self.client else {
-            return Err(Unavailable::Failed((redis::ErrorKind::InvalidClientConfig, "REDIS_URL is not set").into()));
-        };
-        // The outer budget bounds both; the client's own limits are put out of its way.
-        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        Ok(client.get_multiplexed_async_connection_with_config(&config).await?)
     }
+
+    async fn attempt<T, F>(
+        &self,
+        budget: Duration,
+        operation: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        let held = lock(&self.connection).clone();
+        let result = tokio::time::timeout(budget, async {
+            if let Some(connection) = still_good(held).await {
+                match operation(connection.clone()).await {
+                    Err(error) if error.is_connection_dropped() => {}
+                    result => return Ok((result?, connection)),
+                }
+            }
+            let connection = self.connect().await?;
+            Ok((operation(connection.clone()).await?, connection))
+        })
+        .await
+        .unwrap_or(Err(Unavailable::TimedOut(budget)));
+        // Whatever failed leaves no connection behind that is not known to be good.
+        let (value, idle) = match result {
+            Ok((value, connection)) => (Ok(value), Some(Idle { connection, since: Instant::now() })),
+            Err(unavailable) => (Err(unavailable), None),
+        };
+        *lock(&self.connection) = idle;
+        value
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
+        let Some(client) = &self.client else {
+            return Err((redis::ErrorKind::InvalidClientConfig, "REDIS_URL is not set").into());
+        };
+        // The budget bounds both; the client's own limits are put out of its way.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+/// A connection that was used lately, or that answers a PING.
+async fn still_good(held: Option<Idle>) -> Option<MultiplexedConnection> {
+    let Idle { mut connection, since } = held?;
+    if since.elapsed() < IDLE_BEFORE_PING {
+        return Some(connection);
+    }
+    let ping = redis::cmd("PING");
+    let answer = tokio::time::timeout(PING_TIMEOUT, ping.query_async::<()>(&mut connection)).await;
+    matches!(answer, Ok(Ok(()))).then_some(connection)
 }
 
 /// Decides who may try Redis: everyone while it answers, one probe now and then while it does not.
@@ -151,27 +187,37 @@ struct Guard {
     open: Option<(Instant, Duration)>,
 }
 
+/// In what capacity a use may try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// The guard was closed.
+    Regular,
+    /// The guard was open; this use finds out whether it may close.
+    Probe,
+}
+
 impl Guard {
     /// Whether this use may try. While open, one use is let through each time the pause has passed.
-    fn admit(&mut self, now: Instant) -> bool {
+    fn admit(&mut self, now: Instant) -> Option<Turn> {
         match &mut self.open {
-            None => true,
-            Some((probe_at, _)) if now < *probe_at => false,
+            None => Some(Turn::Regular),
+            Some((probe_at, _)) if now < *probe_at => None,
             Some((probe_at, pause)) => {
                 *probe_at = now + *pause;
-                true
+                Some(Turn::Probe)
             }
         }
     }
 
-    /// Opens after a failure, or waits longer after a failed probe. True when it was closed before.
-    fn open(&mut self, now: Instant) -> bool {
-        let (first, pause) = match self.open {
-            None => (true, FIRST_PROBE_AFTER),
-            Some((_, pause)) => (false, (pause * 2).min(LAST_PROBE_AFTER)),
+    /// Opens after a failure, or waits longer after a failed probe. True when it was closed before. Uses that had begun
+    /// before it opened change nothing when they fail too.
+    fn open(&mut self, turn: Turn, now: Instant) -> bool {
+        let pause = match (self.open, turn) {
+            (None, _) => FIRST_PROBE_AFTER,
+            (Some(_), Turn::Regular) => return false,
+            (Some((_, pause)), Turn::Probe) => (pause * 2).min(LAST_PROBE_AFTER),
         };
-        self.open = Some((now + pause, pause));
-        first
+        self.open.replace((now + pause, pause)).is_none()
     }
 
     /// Closes after a success. True when it was open before.
@@ -192,18 +238,29 @@ mod tests {
     fn an_open_guard_lets_one_probe_through_per_pause_and_backs_off_to_thirty_seconds() {
         let start = Instant::now();
         let mut guard = Guard::default();
-        assert!(guard.admit(start) && guard.open(start));
+        assert_eq!(guard.admit(start), Some(Turn::Regular));
+        assert!(guard.open(Turn::Regular, start));
 
         let mut now = start;
         for pause in [2, 4, 8, 16, 30, 30] {
             let pause = Duration::from_secs(pause);
-            assert!(!guard.admit(now + pause - Duration::from_millis(1)), "no probe before {pause:?}");
+            assert_eq!(guard.admit(now + pause - Duration::from_millis(1)), None, "no probe before {pause:?}");
             now += pause;
-            assert!(guard.admit(now), "one probe after {pause:?}");
-            assert!(!guard.admit(now), "and only one");
-            assert!(!guard.open(now), "it was open already");
+            assert_eq!(guard.admit(now), Some(Turn::Probe), "one probe after {pause:?}");
+            assert_eq!(guard.admit(now), None, "and only one");
+            assert!(!guard.open(Turn::Probe, now), "it was open already");
         }
-        assert!(guard.close() && guard.admit(now));
+        assert!(guard.close());
+        assert_eq!(guard.admit(now), Some(Turn::Regular));
+    }
+
+    #[test]
+    fn failures_of_uses_that_began_together_lengthen_no_pause() {
+        let start = Instant::now();
+        let mut guard = Guard::default();
+        assert!(guard.open(Turn::Regular, start));
+        assert!(!guard.open(Turn::Regular, start));
+        assert_eq!(guard.admit(start + FIRST_PROBE_AFTER), Some(Turn::Probe));
     }
 
     #[tokio::test]
