@@ -1,12 +1,12 @@
 //! An answer as tests look at it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
 /// A whole answer.
-#[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
@@ -15,6 +15,17 @@ pub struct Answer {
     /// When it had been read.
     pub received_at: SystemTime,
     headers: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = String::from_utf8_lossy(&self.body);
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body", &body)
+            .finish()
+    }
 }
 
 impl Answer {

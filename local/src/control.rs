@@ -1,0 +1,154 @@
+//! The control address: how tests and people break the stack on purpose. Loopback only.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{
+    clock::Clock,
+    dynamodb::{DynamoDb, Mode},
+    host::{self, Function},
+    providers::{StandIn, control_routes},
+    redis::{self, Redis},
+    schedule,
+};
+
+/// What may be controlled.
+#[derive(Clone, Debug)]
+pub(crate) struct Controlled {
+    pub(crate) redis: Arc<Redis>,
+    pub(crate) dynamodb: Arc<DynamoDb>,
+    /// By name.
+    pub(crate) functions: Arc<BTreeMap<String, Arc<Function>>>,
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// Why a request was not obeyed.
+struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, Refused>;
+
+/// Serves the control address on a free port.
+pub(crate) async fn serve(controlled: Controlled, stand_ins: Vec<Arc<StandIn>>) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let routes = Router::new()
+        .route("/redis/{action}", post(redis))
+        .route("/dynamodb/{action}", post(dynamodb))
+        .route("/functions", get(functions))
+        .route("/functions/{name}/{number}/{action}", post(function))
+        .route("/monitor/run", post(monitor))
+        .route("/time/advance", post(advance))
+        .with_state(controlled)
+        .merge(control_routes(stand_ins));
+    let listener = listener.tap_io(|socket| {
+        let _slower_without_it = socket.set_nodelay(true);
+    });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!("the control address ended: {error}");
+        }
+    });
+    Ok(address)
+}
+
+fn unknown(what: impl std::fmt::Display) -> Refused {
+    Refused(StatusCode::NOT_FOUND, format!("there is no {what}"))
+}
+
+async fn redis(State(stack): State<Controlled>, Path(action): Path<String>) -> Answer {
+    let command = match action.as_str() {
+        "stop" => redis::Command::Stop,
+        "start" => redis::Command::Start,
+        "pause" => redis::Command::Pause,
+        "resume" => redis::Command::Resume,
+        _ => return Err(unknown(format!("redis action {action}: stop, start, pause or resume"))),
+    };
+    let result = stack.redis.command(command).await;
+    result.map_err(|error| Refused(StatusCode::CONFLICT, format!("{error:#}")))?;
+    Ok(Json(json!({ "redis": action })))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    #[serde(default)]
+    mode: Mode,
+}
+
+async fn dynamodb(State(stack): State<Controlled>, Path(action): Path<String>, body: Bytes) -> Answer {
+    let mode = match action.as_str() {
+        "start" => Mode::Serve,
+        "stop" if body.is_empty() => Mode::Refuse,
+        "stop" => parse::<Stop>(&body)?.mode,
+        _ => return Err(unknown(format!("dynamodb action {action}: stop or start"))),
+    };
+    stack.dynamodb.set(mode).await;
+    Ok(Json(json!({ "dynamodb": action })))
+}
+
+async fn functions(State(stack): State<Controlled>) -> Json<Value> {
+    let all = stack.functions.iter().map(|(name, function)| (name.clone(), json!(function.status())));
+    Json(Value::Object(all.collect()))
+}
+
+async fn function(
+    State(stack): State<Controlled>,
+    Path((name, number, action)): Path<(String, usize, String)>,
+) -> Answer {
+    let command = match action.as_str() {
+        "kill" => host::Command::Kill,
+        "freeze" => host::Command::Freeze,
+        "thaw" => host::Command::Thaw,
+        "start" => host::Command::Start,
+        _ => return Err(unknown(format!("function action {action}: kill, freeze, thaw or start"))),
+    };
+    let function = stack.functions.get(&name).ok_or_else(|| unknown(format!("function {name}")))?;
+    if !function.command(number, command).await {
+        return Err(unknown(format!("environment {number} of {name}")));
+    }
+    Ok(Json(json!({ "function": name, "environment": number, "did": action })))
+}
+
+async fn monitor(State(stack): State<Controlled>) -> Answer {
+    let Some(monitor) = stack.functions.get("monitor") else {
+        return Err(Refused(StatusCode::NOT_IMPLEMENTED, "no function named monitor in the template".to_owned()));
+    };
+    match schedule::call(monitor).await {
+        Ok(answer) => Ok(Json(json!({ "answer": answer }))),
+        Err(failure) => Err(Refused(StatusCode::BAD_GATEWAY, failure.to_string())),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    seconds: i64,
+}
+
+async fn advance(State(stack): State<Controlled>, body: Bytes) -> Answer {
+    let offset = stack.clock.advance(parse::<Advance>(&body)?.seconds).await;
+    let offset = offset.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    Ok(Json(json!({ "offset_seconds": offset })))
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+}

@@ -1,0 +1,143 @@
+//! The address in front of the emulator, and how it fails when asked to.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+
+/// What happens to connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// They reach the emulator.
+    #[serde(skip)]
+    Serve,
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They are taken and never answered.
+    Hang,
+    /// Every call is answered ProvisionedThroughputExceededException.
+    Throttle,
+}
+
+/// The listener, whatever it does at the moment.
+#[derive(Debug)]
+pub(super) struct Front {
+    pub(super) address: SocketAddr,
+    modes: mpsc::Sender<(Mode, oneshot::Sender<()>)>,
+}
+
+impl Front {
+    /// Listens on a free port and passes connections to `inner`.
+    pub(super) async fn start(inner: SocketAddr) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let (modes, receiver) = mpsc::channel(1);
+        tokio::spawn(run(listener, address, inner, receiver));
+        Ok(Self { address, modes })
+    }
+
+    /// Returns when the mode holds.
+    pub(super) async fn set(&self, mode: Mode) {
+        let (done, is_done) = oneshot::channel();
+        if self.modes.send((mode, done)).await.is_ok() {
+            let _front_has_ended = is_done.await;
+        }
+    }
+}
+
+async fn run(
+    listener: TcpListener,
+    address: SocketAddr,
+    inner: SocketAddr,
+    mut modes: mpsc::Receiver<(Mode, oneshot::Sender<()>)>,
+) {
+    let mut listener = Some(listener);
+    let mut mode = Mode::Serve;
+    // Dropped with every change of mode, which cuts the connections.
+    let mut connections = JoinSet::new();
+    // Bound but not listening: the port stays ours while it refuses connections.
+    let mut reserved: Option<TcpSocket> = None;
+    loop {
+        tokio::select! {
+            changed = modes.recv() => {
+                let Some((next, done)) = changed else { return };
+                mode = next;
+                connections = JoinSet::new();
+                if mode == Mode::Refuse {
+                    listener = None;
+                    reserved = reserved.or_else(|| bind(address).ok());
+                } else if listener.is_none() {
+                    let socket = reserved.take().map_or_else(|| bind(address), Ok);
+                    match socket.and_then(|socket| socket.listen(1024)) {
+                        Ok(opened) => listener = Some(opened),
+                        Err(error) => tracing::error!("DynamoDB's port {address} cannot be opened again: {error}"),
+                    }
+                }
+                let _impatient = done.send(());
+            }
+            accepted = accept(listener.as_ref()) => {
+                if let Ok((socket, _)) = accepted {
+                    let _slower_without_it = socket.set_nodelay(true);
+                    connections.spawn(connection(socket, mode, inner));
+                }
+            }
+            Some(_ended) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+async fn connection(mut client: TcpStream, mode: Mode, inner: SocketAddr) {
+    match mode {
+        Mode::Serve => {
+            if let Ok(mut server) = TcpStream::connect(inner).await {
+                let _slower_without_it = server.set_nodelay(true);
+                let _either_side_has_gone = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            }
+        }
+        Mode::Refuse => {}
+        Mode::Hang => std::future::pending().await,
+        Mode::Throttle => {
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), service_fn(throttle));
+            let _client_has_gone = connection.await;
+        }
+    }
+}
+
+async fn throttle(request: http::Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+    request.into_body().collect().await?;
+    let body = serde_json::json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+        "message": "The level of configured provisioned throughput for the table was exceeded.",
+    });
+    let mut response = Response::new(Full::from(body.to_string()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let content_type = header::HeaderValue::from_static("application/x-amz-json-1.0");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(response)
+}

@@ -1,0 +1,62 @@
+//! The call of a REQUEST authorizer: "Use API Gateway Lambda authorizers"
+//! (apigateway-use-lambda-authorizer.html).
+
+use serde_json::{Map, Value};
+
+use super::{
+    Gateway,
+    errors::Refusal,
+    event,
+    exchange::Exchange,
+    policy::{self, Verdict},
+};
+use crate::{
+    host::{Answer, Call, Failure},
+    template::ResponseType,
+};
+
+/// "methodArn … 1600 bytes; a longer one gets 414": api-gateway-execution-service-limits-table.html.
+const LONGEST_ARN: usize = 1600;
+
+impl Gateway {
+    /// The context for the function, or why the caller may not go on.
+    pub(super) async fn authorize(&self, exchange: &mut Exchange, name: &str) -> Result<Map<String, Value>, Refusal> {
+        let function = self.api.authorizers.get(name).and_then(|authorizer| self.functions.get(&authorizer.function));
+        let function = function.ok_or(Refusal::of(ResponseType::AuthorizerConfigurationError))?;
+        let arn = event::method_arn(exchange);
+        if arn.len() > LONGEST_ARN {
+            return Err(Refusal::of_status(http::StatusCode::URI_TOO_LONG, "Request-URI Too Long"));
+        }
+        let call = Call { event: event::authorizer(exchange), trace_id: exchange.trace_id.clone() };
+        let started = std::time::Instant::now();
+        let payload = match function.invoke(call).await {
+            Ok(Answer::Buffered(payload)) => payload,
+            Ok(Answer::Streamed(_)) => return Err(Refusal::of(ResponseType::AuthorizerConfigurationError)),
+            // "To return a 401, the function must raise the exact string Unauthorized".
+            Err(Failure::Function { message, .. }) if message == "Unauthorized" => {
+                return Err(Refusal::of(ResponseType::Unauthorized));
+            }
+            Err(failure) => {
+                tracing::warn!("the authorizer {name} failed: {failure}");
+                return Err(Refusal::of(ResponseType::AuthorizerFailure));
+            }
+        };
+        let output = policy::read(&payload, &arn).map_err(|mistake| {
+            tracing::warn!("the authorizer {name} answered what API Gateway refuses: {mistake}");
+            Refusal::of(ResponseType::AuthorizerConfigurationError)
+        })?;
+        let mut context = output.context;
+        let denied = match output.verdict {
+            Verdict::Allow => {
+                let latency = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                context.insert("integrationLatency".to_owned(), latency.into());
+                return Ok(context);
+            }
+            Verdict::ImplicitDeny => "User is not authorized to access this resource",
+            Verdict::ExplicitDeny => "User is not authorized to access this resource with an explicit deny",
+        };
+        // The denial may show the context.
+        exchange.authorizer = Some(context);
+        Err(Refusal::of(ResponseType::AccessDenied).saying(denied))
+    }
+}

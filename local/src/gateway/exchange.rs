@@ -1,0 +1,157 @@
+//! One request on its way through the gateway: what events and `$context` variables are made of.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value};
+use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+
+use super::{Front, LARGEST_HEAD};
+use crate::host::uuid;
+
+/// As `09/Apr/2015:12:34:56 +0000`, the CLF form of `$context.requestTime`.
+const CLF: &[BorrowedFormatItem<'_>] =
+    format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) request_id: String,
+    pub(super) extended_request_id: String,
+    pub(super) trace_id: String,
+    pub(super) method: Method,
+    /// The path as the client sent it, with the stage.
+    pub(super) full_path: String,
+    /// The path within the API, still encoded; `None` outside of the stage.
+    pub(super) path: Option<String>,
+    /// The resource that was matched, as `/v1/models/{id}`.
+    pub(super) resource: Option<String>,
+    pub(super) path_parameters: Vec<(String, String)>,
+    pub(super) query: Vec<(String, String)>,
+    /// As received; events add the forwarding headers.
+    pub(super) headers: HeaderMap,
+    pub(super) peer: IpAddr,
+    pub(super) received: OffsetDateTime,
+    pub(super) protocol: String,
+    pub(super) stage: String,
+    pub(super) scheme: &'static str,
+    pub(super) port: u16,
+    /// The authorizer's context, in text, once it has allowed or denied.
+    pub(super) authorizer: Option<Map<String, Value>>,
+}
+
+impl Exchange {
+    /// Takes in a request's head.
+    pub(super) fn begin(head: &Parts, peer: IpAddr, front: &Front) -> Result<Self, StatusCode> {
+        let line = head.method.as_str().len() + head.uri.to_string().len() + " HTTP/1.1 ".len();
+        if line + head.headers.values().map(HeaderValue::len).sum::<usize>() > LARGEST_HEAD {
+            // "HTTP header is larger than 10240 bytes", as API Gateway answers.
+            return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        let full_path = head.uri.path().to_owned();
+        let path = match &front.stage {
+            None => Some(full_path.clone()),
+            Some(stage) => {
+                full_path.strip_prefix('/').and_then(|path| path.strip_prefix(stage.as_str())).and_then(|path| {
+                    match path {
+                        "" => Some("/".to_owned()),
+                        path => path.starts_with('/').then(|| path.to_owned()),
+                    }
+                })
+            }
+        };
+        let query = url::form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
+        let received = OffsetDateTime::now_utc();
+        Ok(Self {
+            // A client may choose this id, but not the extended one
+            // (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html).
+            request_id: chosen_request_id(&head.headers).unwrap_or_else(uuid),
+            extended_request_id: extended_id(),
+            trace_id: trace_id(&head.headers, received),
+            method: head.method.clone(),
+            full_path,
+            path,
+            resource: None,
+            path_parameters: Vec::new(),
+            query: query.into_owned().collect(),
+            headers: head.headers.clone(),
+            peer,
+            received,
+            protocol: format!("{:?}", head.version),
+            stage: front.stage.clone().unwrap_or_else(|| "local".to_owned()),
+            scheme: front.scheme,
+            port: front.port,
+            authorizer: None,
+        })
+    }
+
+    /// Remembers the resource that the path belongs to.
+    pub(super) fn matched(&mut self, resource: &str, parameters: Vec<(String, String)>) {
+        self.resource = Some(resource.to_owned());
+        self.path_parameters = parameters;
+    }
+
+    /// A request header, by its first value.
+    pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The path within the API, decoded, as events carry it.
+    pub(super) fn decoded_path(&self) -> String {
+        decode(self.path.as_deref().unwrap_or("/"))
+    }
+
+    /// The host that the client asked, without the port.
+    pub(super) fn domain_name(&self) -> &str {
+        let host = self.header(header::HOST).unwrap_or("localhost");
+        host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name })
+    }
+
+    /// The value of `$context.requestTime`.
+    pub(super) fn request_time(&self) -> String {
+        self.received.format(CLF).unwrap_or_default()
+    }
+
+    /// The value of `$context.requestTimeEpoch`, in milliseconds.
+    pub(super) fn request_time_epoch(&self) -> i64 {
+        i64::try_from(self.received.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
+    }
+
+    /// Adds the headers that every answer of API Gateway carries.
+    pub(super) fn sign(&self, headers: &mut HeaderMap) {
+        for (name, value) in [("x-amzn-requestid", &self.request_id), ("x-amz-apigw-id", &self.extended_request_id)] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Percent-decoding: "REST APIs decode URL-encoded request parameters before passing them to backend integrations"
+/// (api-gateway-known-issues.html).
+pub(super) fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+fn chosen_request_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get("x-amzn-requestid")?.to_str().ok()?;
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
+fn extended_id() -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(rand::random::<[u8; 11]>())
+}
+
+/// The client's trace, or a new one: `Root=1-{time}-{24 hex digits}`.
+fn trace_id(headers: &HeaderMap, now: OffsetDateTime) -> String {
+    let sent = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
+    match sent.filter(|sent| sent.contains("Root=")) {
+        Some(sent) => sent.to_owned(),
+        None => {
+            let random = rand::random::<u128>() & ((1 << 96) - 1);
+            format!("Root=1-{:08x}-{random:024x}", now.unix_timestamp())
+        }
+    }
+}

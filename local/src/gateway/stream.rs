@@ -1,0 +1,137 @@
+//! Streamed answers: "Set up a Lambda proxy integration with payload response streaming" (response-transfer-mode-lambda.html) and
+//! "Stream the integration response for your proxy integrations" (response-transfer-mode.html).
+//!
+//! The metadata and eight NUL bytes become the head as soon as they are there; every piece after them goes to the client
+//! as it comes. When the function breaks off, so does the client's connection: a stream never ends as if it were whole.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+
+use super::{Body, errors::Refusal, headers::Headers, integrate};
+use crate::{
+    host::{Piece, Stream},
+    template::ResponseType,
+};
+
+/// Ends the metadata.
+const DELIMITER: [u8; 8] = [0; 8];
+/// The content type that says that metadata comes first.
+const INTEGRATION_RESPONSE: &str = "application/vnd.awslambda.http-integration-response";
+/// Metadata is headers, which no function may have more of than this.
+const LARGEST_METADATA: usize = 64 * 1024;
+/// "Idle timeout … 5 minutes for Regional and private endpoints": response-transfer-mode.html.
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// Why a body stopped before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the function broke off its stream: {0}")]
+pub(crate) struct BrokenOff(String);
+
+type Opened = (StatusCode, HeaderMap, Body);
+
+/// Waits for the metadata and makes the answer's head of it. The inner error says what is malformed.
+pub(super) async fn open(
+    mut stream: Stream,
+    trace_id: &str,
+    deadline: Instant,
+    function: &str,
+) -> Result<Result<Opened, String>, Refusal> {
+    if stream.content_type != INTEGRATION_RESPONSE {
+        return Ok(Err(format!("its content type is {}, not {INTEGRATION_RESPONSE}", stream.content_type)));
+    }
+    let mut start = BytesMut::new();
+    let end = loop {
+        if let Some(end) = start.windows(DELIMITER.len()).position(|window| window == DELIMITER) {
+            break end;
+        }
+        if start.len() > LARGEST_METADATA {
+            return Ok(Err("its metadata has no end".to_owned()));
+        }
+        let chunk = timeout_at(deadline, stream.chunks.recv()).await;
+        match chunk.map_err(|_| Refusal::of(ResponseType::IntegrationTimeout))? {
+            Some(Piece::Data(chunk)) => start.extend_from_slice(&chunk),
+            Some(Piece::Broken(failure)) => return Err(integrate::refusal(&failure)),
+            Some(Piece::End) => return Ok(Err("it ended within its metadata".to_owned())),
+            None => return Err(Refusal::bad_gateway()),
+        }
+    };
+    let mut first = start.split_off(end);
+    let first = first.split_off(DELIMITER.len()).freeze();
+    Ok(head(&start, trace_id).map(|(status, headers)| {
+        let first = (!first.is_empty()).then_some(first);
+        let pieces = Pieces {
+            function: function.to_owned(),
+            first,
+            stream,
+            deadline: Box::pin(sleep_until(deadline)),
+            idle: Box::pin(sleep_until(Instant::now() + IDLE)),
+        };
+        (status, headers, pieces.boxed_unsync())
+    }))
+}
+
+/// `{statusCode, headers, multiValueHeaders, cookies}`; all of it may be left out.
+fn head(metadata: &[u8], trace_id: &str) -> Result<(StatusCode, HeaderMap), String> {
+    let metadata: Value =
+        serde_json::from_slice(metadata).map_err(|error| format!("its metadata is no JSON: {error}"))?;
+    let object = metadata.as_object().ok_or("its metadata is no object")?;
+    let mut headers = Headers::default();
+    headers.extend(object.get("multiValueHeaders"))?;
+    headers.extend(object.get("headers"))?;
+    headers.cookies(object.get("cookies"))?;
+    Ok((integrate::status(object)?.unwrap_or(StatusCode::OK), headers.finish(trace_id)))
+}
+
+/// The pieces of a stream as a body.
+struct Pieces {
+    function: String,
+    first: Option<Bytes>,
+    stream: Stream,
+    deadline: Pin<Box<Sleep>>,
+    idle: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Poll::Ready(piece) = self.stream.chunks.poll_recv(context) {
+            self.idle.as_mut().reset(Instant::now() + IDLE);
+            return Poll::Ready(match piece {
+                Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+                Some(Piece::End) => None,
+                Some(Piece::Broken(failure)) => Some(Err(self.broken(failure.to_string()))),
+                None => Some(Err(self.broken("it is gone".to_owned()))),
+            });
+        }
+        if self.idle.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(BrokenOff("it was idle for too long".to_owned()))));
+        }
+        ready!(self.deadline.as_mut().poll(context));
+        Poll::Ready(Some(Err(BrokenOff("the route's time is up".to_owned()))))
+    }
+}
+
+impl Pieces {
+    fn broken(&self, why: String) -> BrokenOff {
+        tracing::warn!("{} broke off a stream: {why}", self.function);
+        BrokenOff(why)
+    }
+}

@@ -1,0 +1,69 @@
+//! What a function sends back: read whole, or passed on piece by piece.
+
+use bytes::BytesMut;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::{Answer, Failure, Piece};
+
+/// "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
+pub(super) const LARGEST: usize = 6 * 1024 * 1024;
+
+/// Whether the runtime streams its answer (runtimes-custom.html, "Configuring runtime to send streaming responses").
+pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
+    headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode.as_bytes() == b"streaming")
+}
+
+/// Reads a whole payload.
+pub(super) async fn buffered(mut body: Incoming) -> Result<Answer, Failure> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Exited(error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            whole.extend_from_slice(&data);
+        }
+        if whole.len() > LARGEST {
+            return Err(Failure::TooLarge);
+        }
+    }
+    Ok(Answer::Buffered(whole.freeze()))
+}
+
+/// Passes chunks on as they come. A caller who has gone does not stop the function: the rest is read and dropped, as
+/// Lambda does (configuration-response-streaming.html).
+pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) -> Result<(), Failure> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Exited(format!("the stream broke off: {error}")))?;
+        match frame.into_data() {
+            Ok(data) => {
+                let _gone_caller = caller.send(Piece::Data(data)).await;
+            }
+            Err(frame) => {
+                if let Some(failure) = frame.trailers_ref().and_then(reported) {
+                    return Err(failure);
+                }
+            }
+        }
+    }
+    let _gone_caller = caller.send(Piece::End).await;
+    Ok(())
+}
+
+/// A mid-stream error, which runtimes report in trailers.
+fn reported(trailers: &HeaderMap) -> Option<Failure> {
+    let text = |name: &str| trailers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let error_type = text("lambda-runtime-function-error-type")?;
+    Some(Failure::Function { error_type, message: text("lambda-runtime-function-error-body").unwrap_or_default() })
+}
+
+/// Reads the report of a failed call: `{"errorType", "errorMessage"}`.
+pub(super) async fn failure(body: Incoming) -> Failure {
+    let report = match body.collect().await {
+        Ok(body) => serde_json::from_slice(&body.to_bytes()).unwrap_or(serde_json::Value::Null),
+        Err(error) => return Failure::Exited(error.to_string()),
+    };
+    let text = |name: &str| report.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    Failure::Function { error_type: text("errorType"), message: text("errorMessage") }
+}

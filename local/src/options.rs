@@ -1,0 +1,110 @@
+//! The command line.
+
+use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
+
+use clap::Parser;
+
+/// Run the whole Levee stack on this machine.
+///
+/// The gateway reads routes, authorizers and answers from the template and behaves as API Gateway REST; the functions are
+/// the built binaries, run as Lambda runs them. Prints "Levee is up at …" when it is ready. Ctrl-C stops everything.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "levee-local", version, max_term_width = 100)]
+pub struct Options {
+    /// The AWS stack to run.
+    #[arg(long, value_name = "FILE", default_value = "template.yaml")]
+    pub template: PathBuf,
+
+    /// Where the functions' binaries are.
+    #[arg(long, value_name = "FOLDER", default_value = "target/debug")]
+    pub bin_dir: PathBuf,
+
+    /// Where local.json, sam-env.json and the logs go.
+    #[arg(long, value_name = "FOLDER", default_value = "target/levee")]
+    pub state_dir: PathBuf,
+
+    /// The gateway's port; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+
+    /// Serve under /NAME, as on the API's own domain, instead of at the root, as on a custom domain.
+    #[arg(long, value_name = "NAME", value_parser = stage)]
+    pub stage: Option<String>,
+
+    /// Serve HTTPS with a certificate made for this run (tls-cert.pem in the state folder).
+    #[arg(long)]
+    pub tls: bool,
+
+    /// Seed only the fixed keys: no demo accounts, catalogs and usage.
+    #[arg(long)]
+    pub no_demo: bool,
+
+    /// Leave environments running between calls instead of stopping them as Lambda does.
+    #[arg(long)]
+    pub no_freeze: bool,
+
+    /// How many environments functions have; one each unless named here.
+    #[arg(long, value_name = "FUNCTION=N,…", default_value_t, hide_default_value = true)]
+    pub environments: Environments,
+
+    /// The redis-server or valkey-server to run; searched on PATH by default. REDIS_URL names a running one instead.
+    #[arg(long, value_name = "PATH")]
+    pub redis_server: Option<PathBuf>,
+}
+
+/// "Stage names can only contain alphanumeric characters, hyphens, and underscores. Maximum length is 128 characters":
+/// api-gateway-known-issues.html.
+fn stage(name: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 128 || !name.chars().all(fits) {
+        return Err("a stage is letters, digits, hyphens and underscores, at most 128".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+/// Numbers of environments by function, as `authorizer=2,ai-proxy=3`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environments(pub BTreeMap<String, usize>);
+
+impl Environments {
+    /// The number of a function.
+    #[must_use]
+    pub fn of(&self, function: &str) -> usize {
+        self.0.get(function).copied().unwrap_or(1)
+    }
+}
+
+impl FromStr for Environments {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = |pair: &str| {
+            let (name, number) = pair.split_once('=').ok_or(format!("{pair:?} is not FUNCTION=N"))?;
+            match number.trim().parse() {
+                Ok(number @ 1..=64) => Ok((name.trim().to_owned(), number)),
+                _ => Err(format!("{name} must have from 1 to 64 environments, not {number}")),
+            }
+        };
+        text.split(',').filter(|part| !part.trim().is_empty()).map(pair).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl std::fmt::Display for Environments {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pairs: Vec<_> = self.0.iter().map(|(name, number)| format!("{name}={number}")).collect();
+        formatter.write_str(&pairs.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_environments_are_read_by_function() {
+        let environments: Environments = "authorizer=2, ai-proxy=3".parse().unwrap();
+        assert_eq!((environments.of("authorizer"), environments.of("ai-proxy"), environments.of("other")), (2, 3, 1));
+        assert!("authorizer".parse::<Environments>().is_err());
+        assert!("authorizer=0".parse::<Environments>().is_err());
+    }
+}

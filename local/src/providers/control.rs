@@ -1,0 +1,80 @@
+//! `/providers/{name}` on the control address: scripting the stand-ins and reading what they counted.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::StandIn;
+use super::tally::lock;
+
+/// `PUT` lays fields over the script (`null` clears one), `GET` shows script and counts, `DELETE` restores both for the
+/// calls that begin from then on; each answers with what `GET` would. An unknown name is a 404 that lists the names, a wrong field a 400 that names it.
+pub fn control_routes(stand_ins: Vec<Arc<StandIn>>) -> Router {
+    Router::new()
+        .route("/providers/{name}", get(show).put(patch).delete(restore))
+        .with_state(StandIns(stand_ins.into()))
+}
+
+#[derive(Clone)]
+struct StandIns(Arc<[Arc<StandIn>]>);
+
+impl StandIns {
+    fn named(&self, name: &str) -> Result<&Arc<StandIn>, Mistake> {
+        self.0.iter().find(|stand_in| stand_in.name == name).ok_or_else(|| {
+            let names: Vec<&str> = self.0.iter().map(|stand_in| stand_in.name.as_str()).collect();
+            Mistake(
+                StatusCode::NOT_FOUND,
+                format!("no stand-in provider is called {name}; there are: {}", names.join(", ")),
+            )
+        })
+    }
+}
+
+struct Mistake(StatusCode, String);
+
+impl IntoResponse for Mistake {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+async fn show(State(stand_ins): State<StandIns>, Path(name): Path<String>) -> Result<Json<Value>, Mistake> {
+    Ok(shown(stand_ins.named(&name)?))
+}
+
+async fn patch(
+    State(stand_ins): State<StandIns>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Mistake> {
+    let stand_in = stand_ins.named(&name)?;
+    let patch: Map<String, Value> = serde_json::from_slice(&body)
+        .map_err(|error| Mistake(StatusCode::BAD_REQUEST, format!("a script is a JSON object: {error}")))?;
+
+    let mut state = stand_in.state();
+    state.script = state.script.patched(&patch).map_err(|error| Mistake(StatusCode::BAD_REQUEST, error))?;
+    lock(&state.tally).forget_carry();
+    drop(state);
+    Ok(shown(stand_in))
+}
+
+async fn restore(State(stand_ins): State<StandIns>, Path(name): Path<String>) -> Result<Json<Value>, Mistake> {
+    let stand_in = stand_ins.named(&name)?;
+    *stand_in.state() = Default::default();
+    Ok(shown(stand_in))
+}
+
+fn shown(stand_in: &StandIn) -> Json<Value> {
+    let state = stand_in.state();
+    let mut shown = serde_json::to_value(&*lock(&state.tally)).unwrap_or_default();
+    shown["name"] = json!(stand_in.name);
+    shown["base_url"] = json!(stand_in.base_url());
+    shown["script"] = state.script.shown();
+    Json(shown)
+}

@@ -1,0 +1,199 @@
+//! What a stand-in has counted, and the guard that counts one call however it ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use super::front_door::Seen;
+use super::usage::Usage;
+
+/// As `GET /providers/{name}` shows it. Always `requests` = `completed` + `failed` + `interrupted` + `in_flight`.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tally {
+    /// Calls for messages.
+    requests: u64,
+    count_tokens: u64,
+    models: u64,
+    /// Requests of any kind that the front door turned away; they count nowhere else.
+    pub(super) refused: u64,
+    in_flight: u64,
+    completed: u64,
+    /// Ended by the stand-in: an error status, an error event, a cut connection.
+    failed: u64,
+    /// Ended by the client, which left before the end.
+    interrupted: u64,
+    /// Of completed calls.
+    usage: Served,
+    /// Of failed and interrupted calls, as far as it was really sent: the input once `message_start` was, the output
+    /// delta by delta.
+    partial_usage: Served,
+    pub(super) last_request: Option<Seen>,
+    /// What error diffusion carries over to the next call, by endpoint.
+    #[serde(skip)]
+    carry: [f64; 3],
+}
+
+/// Sums over calls, tokens.
+#[derive(Debug, Default, Serialize)]
+struct Served {
+    input_tokens: u64,
+    output_tokens: u64,
+    cache_read_input_tokens: u64,
+    cache_creation_input_tokens: u64,
+    ephemeral_5m_input_tokens: u64,
+    ephemeral_1h_input_tokens: u64,
+}
+
+impl Served {
+    fn add(&mut self, usage: &Usage) {
+        let add = |sum: &mut u64, tokens: Option<u64>| *sum = sum.saturating_add(tokens.unwrap_or_default());
+        let split = usage.cache_creation.as_ref();
+        add(&mut self.input_tokens, Some(usage.input_tokens));
+        add(&mut self.output_tokens, Some(usage.output_tokens));
+        add(&mut self.cache_read_input_tokens, usage.cache_read_input_tokens);
+        add(&mut self.cache_creation_input_tokens, usage.cache_creation_input_tokens);
+        add(&mut self.ephemeral_5m_input_tokens, split.map(|split| split.ephemeral_5m_input_tokens));
+        add(&mut self.ephemeral_1h_input_tokens, split.map(|split| split.ephemeral_1h_input_tokens));
+    }
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Endpoint {
+    Messages,
+    CountTokens,
+    Models,
+}
+
+/// One call. Dropped before [`Call::complete`] or [`Call::fail`], it was interrupted: the client went away.
+#[derive(Debug)]
+pub(super) struct Call {
+    tally: Arc<Mutex<Tally>>,
+    endpoint: Endpoint,
+    /// What of the usage the client has seen so far.
+    sent: Usage,
+    has_ended: bool,
+}
+
+impl Call {
+    pub(super) fn begin(tally: &Arc<Mutex<Tally>>, endpoint: Endpoint) -> Self {
+        let mut counts = lock(tally);
+        match endpoint {
+            Endpoint::Messages => {
+                counts.requests += 1;
+                counts.in_flight += 1;
+            }
+            Endpoint::CountTokens => counts.count_tokens += 1,
+            Endpoint::Models => counts.models += 1,
+        }
+        drop(counts);
+        Self { tally: Arc::clone(tally), endpoint, sent: Usage::default(), has_ended: false }
+    }
+
+    /// Error diffusion: of `n` calls in a row, `share` × `n` fail, to the nearest below, evenly spread.
+    pub(super) fn is_to_fail(&self, share: f64) -> bool {
+        /// Ten times 0.1 is a little less than 1.
+        const ROUNDING: f64 = 1e-9;
+        let mut tally = lock(&self.tally);
+        let carry = &mut tally.carry[self.endpoint as usize];
+        *carry += share;
+        let fails = *carry >= 1.0 - ROUNDING;
+        if fails {
+            *carry -= 1.0;
+        }
+        fails
+    }
+
+    /// `message_start` went out.
+    pub(super) fn sent_input(&mut self, usage: &Usage) {
+        self.sent = Usage { output_tokens: 0, ..usage.clone() };
+    }
+
+    /// A delta went out; `tokens` is the sum so far.
+    pub(super) fn sent_output(&mut self, tokens: u64) {
+        self.sent.output_tokens = tokens;
+    }
+
+    pub(super) fn complete(&mut self, usage: &Usage) {
+        self.end(|tally, _| {
+            tally.completed += 1;
+            tally.usage.add(usage);
+        });
+    }
+
+    pub(super) fn fail(&mut self) {
+        self.end(|tally, sent| {
+            tally.failed += 1;
+            tally.partial_usage.add(sent);
+        });
+    }
+
+    fn end(&mut self, count: impl FnOnce(&mut Tally, &Usage)) {
+        if std::mem::replace(&mut self.has_ended, true) || self.endpoint != Endpoint::Messages {
+            return;
+        }
+        let mut tally = lock(&self.tally);
+        tally.in_flight -= 1;
+        count(&mut tally, &self.sent);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(|tally, sent| {
+            tally.interrupted += 1;
+            tally.partial_usage.add(sent);
+        });
+    }
+}
+
+impl Tally {
+    /// A new script starts a new spread of failures.
+    pub(super) fn forget_carry(&mut self) {
+        self.carry = [0.0; 3];
+    }
+}
+
+/// A thread that panicked while counting leaves counts that are still good enough to show.
+pub(super) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failures(share: f64, calls: usize) -> Vec<bool> {
+        let tally = Arc::default();
+        (0..calls).map(|_| Call::begin(&tally, Endpoint::Messages).is_to_fail(share)).collect()
+    }
+
+    #[test]
+    fn failures_are_spread_evenly() {
+        assert_eq!(failures(0.5, 4), [false, true, false, true]);
+        assert_eq!(failures(1.0, 2), [true, true]);
+        assert_eq!(failures(0.0, 2), [false, false]);
+        for tenths in 1..10_u32 {
+            let failed = failures(f64::from(tenths) / 10.0, 1_000).into_iter().filter(|fails| *fails).count();
+            assert_eq!(failed, tenths as usize * 100, "{tenths} tenths");
+        }
+    }
+
+    #[test]
+    fn a_call_ends_once_and_counts_what_was_sent() {
+        let tally = Arc::default();
+        let mut call = Call::begin(&tally, Endpoint::Messages);
+        call.sent_input(&Usage { input_tokens: 7, ..Usage::default() });
+        call.sent_output(3);
+        drop(call);
+        let mut call = Call::begin(&tally, Endpoint::Messages);
+        call.complete(&Usage { input_tokens: 5, output_tokens: 2, ..Usage::default() });
+        call.fail();
+        drop(call);
+
+        let tally = lock(&tally);
+        assert_eq!((tally.requests, tally.in_flight, tally.completed, tally.failed), (2, 0, 1, 0));
+        assert_eq!((tally.interrupted, tally.partial_usage.input_tokens, tally.partial_usage.output_tokens), (1, 7, 3));
+        assert_eq!((tally.usage.input_tokens, tally.usage.output_tokens), (5, 2));
+    }
+}

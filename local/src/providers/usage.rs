@@ -1,0 +1,232 @@
+//! What a call uses. Tokens are characters over four: not the real count, but one that grows as it does, and that
+//! anyone can check.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+const CHARACTERS_A_TOKEN: u64 = 4;
+
+/// What a message costs beside its content: its role, its frame.
+const TOKENS_A_MESSAGE: u64 = 3;
+
+/// An image or a document, whatever its size.
+const CHARACTERS_OF_A_FILE: u64 = 6_000;
+
+/// Anthropic's usage object, tokens. Input, cache reads and cache writes are disjoint.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Usage {
+    pub(super) input_tokens: u64,
+    pub(super) cache_creation_input_tokens: Option<u64>,
+    pub(super) cache_read_input_tokens: Option<u64>,
+    /// Never in a `message_delta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cache_creation: Option<CacheCreation>,
+    pub(super) output_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output_tokens_details: Option<OutputDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) server_tool_use: Option<ServerToolUse>,
+    /// Never in a `message_delta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service_tier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inference_geo: Option<String>,
+    /// Never in a `message_delta`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) speed: Option<String>,
+}
+
+/// Cache writes by how long they live.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CacheCreation {
+    pub(super) ephemeral_5m_input_tokens: u64,
+    pub(super) ephemeral_1h_input_tokens: u64,
+}
+
+/// Part of the output tokens.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct OutputDetails {
+    pub(super) thinking_tokens: u64,
+}
+
+/// Calls of tools that run at the provider.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ServerToolUse {
+    pub(super) web_search_requests: u64,
+    pub(super) web_fetch_requests: u64,
+}
+
+impl Usage {
+    /// This usage with a script's fields laid over it; objects merge. A script that names only the sum of the cache
+    /// writes, or only their split, gets the other to match: all for five minutes, or the sum of both.
+    ///
+    /// # Errors
+    ///
+    /// A field that Anthropic's usage object lacks, or one of the wrong type.
+    pub(super) fn overridden(&self, over: &Map<String, Value>) -> serde_json::Result<Self> {
+        let mut merged = serde_json::to_value(self)?;
+        lay_over(&mut merged, over);
+        let mut usage = Self::deserialize(merged)?;
+        match (over.get("cache_creation_input_tokens"), over.get("cache_creation")) {
+            (Some(_), None) => {
+                usage.cache_creation = usage
+                    .cache_creation_input_tokens
+                    .map(|tokens| CacheCreation { ephemeral_5m_input_tokens: tokens, ephemeral_1h_input_tokens: 0 });
+            }
+            (None, Some(_)) => {
+                usage.cache_creation_input_tokens = usage
+                    .cache_creation
+                    .as_ref()
+                    .map(|split| split.ephemeral_5m_input_tokens.saturating_add(split.ephemeral_1h_input_tokens));
+            }
+            _ => {}
+        }
+        Ok(usage)
+    }
+
+    /// As it is in a `message_start`, before anything was generated.
+    pub(super) fn at_start(&self, max_tokens: u64) -> Self {
+        Self { output_tokens: max_tokens.min(1), output_tokens_details: None, server_tool_use: None, ..self.clone() }
+    }
+
+    /// As it is in a `message_delta`, where all counts are cumulative.
+    pub(super) fn at_end(&self) -> Self {
+        Self { cache_creation: None, service_tier: None, inference_geo: None, speed: None, ..self.clone() }
+    }
+}
+
+fn lay_over(onto: &mut Value, over: &Map<String, Value>) {
+    for (field, value) in over {
+        match (value, &mut onto[field]) {
+            (Value::Object(value), onto @ Value::Object(_)) => lay_over(onto, value),
+            (value, onto) => *onto = value.clone(),
+        }
+    }
+}
+
+pub(super) fn tokens(characters: u64) -> u64 {
+    characters.div_ceil(CHARACTERS_A_TOKEN)
+}
+
+/// The characters that an answer of so many tokens has room for.
+pub(super) fn characters(tokens: u64) -> u64 {
+    tokens.saturating_mul(CHARACTERS_A_TOKEN)
+}
+
+/// The input side of a request's usage. The prompt is tools, then system, then messages; a block with `cache_control`
+/// closes a segment of it, which is a write for its `ttl`. A block whose text contains `cached` makes the segment that
+/// it closes, or itself, a read.
+pub(super) fn of_prompt(request: &Value) -> Usage {
+    let blocks = blocks(request);
+    let last = blocks.len();
+    let (mut plain, mut read, mut split) = (0, 0, CacheCreation::default());
+    let mut open = 0;
+    for (number, block) in (1..).zip(&blocks) {
+        let own = tokens(weight(block));
+        let control = block.get("cache_control").or_else(|| request.get("cache_control").filter(|_| number == last));
+        let ttl = control.and_then(|control| control["ttl"].as_str());
+        match (control, mentions_cached(block)) {
+            (Some(_), true) => read += std::mem::take(&mut open) + own,
+            (None, true) => read += own,
+            (Some(_), false) if ttl == Some("1h") => split.ephemeral_1h_input_tokens += std::mem::take(&mut open) + own,
+            (Some(_), false) => split.ephemeral_5m_input_tokens += std::mem::take(&mut open) + own,
+            (None, false) => open += own,
+        }
+    }
+    plain += open;
+
+    let messages = request["messages"].as_array().map_or(0, Vec::len);
+    Usage {
+        input_tokens: plain + TOKENS_A_MESSAGE * u64::try_from(messages).unwrap_or_default(),
+        cache_creation_input_tokens: Some(split.ephemeral_5m_input_tokens + split.ephemeral_1h_input_tokens),
+        cache_read_input_tokens: Some(read),
+        cache_creation: Some(split),
+        service_tier: Some("standard".to_owned()),
+        ..Usage::default()
+    }
+}
+
+/// All that a prompt costs, whatever of it is cached.
+pub(super) fn total_input(request: &Value) -> u64 {
+    let usage = of_prompt(request);
+    usage.input_tokens
+        + usage.cache_creation_input_tokens.unwrap_or_default()
+        + usage.cache_read_input_tokens.unwrap_or_default()
+}
+
+fn blocks(request: &Value) -> Vec<&Value> {
+    let contents = request["messages"].as_array().into_iter().flatten().map(|message| &message["content"]);
+    [&request["tools"], &request["system"]]
+        .into_iter()
+        .chain(contents)
+        .flat_map(|content| match content {
+            Value::Array(blocks) => blocks.iter().collect(),
+            Value::Null => Vec::new(),
+            text => vec![text],
+        })
+        .collect()
+}
+
+/// Characters of all text in a block.
+fn weight(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => u64::try_from(text.chars().count()).unwrap_or_default(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(source) if source.get("type").is_some_and(|kind| kind == "base64") => CHARACTERS_OF_A_FILE,
+        Value::Object(fields) => {
+            let is_text = |name: &str| !matches!(name, "type" | "cache_control");
+            fields.iter().filter(|(name, _)| is_text(name)).map(|(_, value)| weight(value)).sum()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+fn mentions_cached(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("cached"),
+        Value::Array(values) => values.iter().any(mentions_cached),
+        Value::Object(fields) => fields.values().any(mentions_cached),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_token_of_a_prompt_is_counted_once() {
+        let request = json!({
+            "tools": [{ "name": "abcd", "cache_control": { "type": "ephemeral", "ttl": "1h" } }],
+            "system": [{ "type": "text", "text": "12345678" },
+                       { "type": "text", "text": "1234", "cache_control": { "type": "ephemeral" } }],
+            "messages": [{ "role": "user", "content": [{ "type": "text", "text": "a cached one" }] },
+                         { "role": "user", "content": "12345" }],
+        });
+        let usage = of_prompt(&request);
+        assert_eq!(
+            usage.cache_creation,
+            Some(CacheCreation { ephemeral_5m_input_tokens: 3, ephemeral_1h_input_tokens: 1 })
+        );
+        assert_eq!(usage.cache_creation_input_tokens, Some(4));
+        assert_eq!(usage.cache_read_input_tokens, Some(3));
+        assert_eq!(usage.input_tokens, 2 + 2 * TOKENS_A_MESSAGE);
+        assert_eq!(total_input(&request), 4 + 3 + 8);
+    }
+
+    #[test]
+    fn a_script_overrides_and_keeps_the_cache_writes_consistent() {
+        let over = json!({ "input_tokens": 5, "cache_creation": { "ephemeral_1h_input_tokens": 9 } });
+        let usage = of_prompt(&json!({})).overridden(over.as_object().unwrap()).unwrap();
+        assert_eq!((usage.input_tokens, usage.cache_creation_input_tokens), (5, Some(9)));
+        let over = json!({ "cache_creation_input_tokens": 8, "service_tier": null });
+        let usage = of_prompt(&json!({})).overridden(over.as_object().unwrap()).unwrap();
+        assert_eq!(usage.cache_creation.unwrap().ephemeral_5m_input_tokens, 8);
+        assert_eq!(usage.service_tier, None);
+    }
+}

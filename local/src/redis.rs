@@ -1,0 +1,207 @@
+//! Redis or Valkey: a child on a free port, or the server that `REDIS_URL` names.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rustix::process::Signal;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+    process::Child,
+    sync::{mpsc, oneshot},
+};
+
+use crate::host::{Logs, Output};
+
+/// How long the server may take to answer its first PING.
+const START: Duration = Duration::from_secs(10);
+
+/// What may be done to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Kill it: connections are refused.
+    Stop,
+    /// Start it again, empty, on the same port.
+    Start,
+    /// Stop it (SIGSTOP): connections hang.
+    Pause,
+    /// Let it go on.
+    Resume,
+}
+
+/// The server that the stack uses.
+#[derive(Debug)]
+pub struct Redis {
+    /// As `redis://127.0.0.1:6379`.
+    pub url: String,
+    /// The child's desk; none for a server that is not ours.
+    commands: Option<mpsc::Sender<(Command, oneshot::Sender<anyhow::Result<()>>)>>,
+}
+
+impl Redis {
+    /// Uses the server at `url`.
+    #[must_use]
+    pub fn given(url: String) -> Self {
+        Self { url, commands: None }
+    }
+
+    /// Starts a server on a free port; `deaths` hears of its end, if nobody asked for that.
+    ///
+    /// # Errors
+    /// When there is no server to run, or it does not answer.
+    pub async fn start(program: Option<&Path>, logs: &Logs, deaths: mpsc::Sender<String>) -> anyhow::Result<Self> {
+        let program = find(program)?;
+        let output = logs.of("redis", "redis".to_owned())?;
+        let address = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
+        let mut server = Server { program, address, output, child: None, reserved: None };
+        server.start().await?;
+        let (commands, receiver) = mpsc::channel(1);
+        tokio::spawn(server.run(receiver, deaths));
+        Ok(Self { url: format!("redis://{address}"), commands: Some(commands) })
+    }
+
+    /// Does something to the server and waits until it is done.
+    ///
+    /// # Errors
+    /// When the server is not ours, or does not start.
+    pub async fn command(&self, command: Command) -> anyhow::Result<()> {
+        let Some(commands) = &self.commands else { bail!("REDIS_URL names a server that is not this stack's") };
+        let (done, is_done) = oneshot::channel();
+        commands.send((command, done)).await.context("the stack is stopping")?;
+        is_done.await.context("the stack is stopping")?
+    }
+}
+
+/// The child.
+struct Server {
+    program: PathBuf,
+    address: SocketAddr,
+    output: Output,
+    child: Option<Child>,
+    /// Holds the port while there is no child: bound, not listening, so that connections are refused.
+    reserved: Option<TcpSocket>,
+}
+
+impl Server {
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<(Command, oneshot::Sender<anyhow::Result<()>>)>,
+        deaths: mpsc::Sender<String>,
+    ) {
+        loop {
+            tokio::select! {
+                end = ended(self.child.as_mut()) => {
+                    let message = format!("{} {end}{}", self.program.display(), self.output.last_lines());
+                    let _stack_is_stopping = deaths.send(message).await;
+                    return;
+                }
+                command = commands.recv() => {
+                    let Some((command, done)) = command else { return };
+                    let _impatient = done.send(self.obey(command).await);
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> anyhow::Result<()> {
+        match command {
+            Command::Start if self.child.is_none() => return self.start().await,
+            Command::Start | Command::Resume => self.signal(Signal::CONT),
+            Command::Pause => self.signal(Signal::STOP),
+            Command::Stop => {
+                if let Some(mut child) = self.child.take() {
+                    child.kill().await?;
+                }
+                let socket = TcpSocket::new_v4()?;
+                socket.set_reuseaddr(true)?;
+                socket.bind(self.address)?;
+                self.reserved = Some(socket);
+            }
+        }
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.child.as_ref().and_then(Child::id) {
+            crate::process::signal(pid, signal);
+        }
+    }
+
+    async fn start(&mut self) -> anyhow::Result<()> {
+        self.reserved = None;
+        self.output.forget();
+        let port = self.address.port().to_string();
+        let mut command = crate::process::guarded(&self.program)?;
+        command
+            .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--loglevel", "warning"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        for pipe in [child.stdout.take().map(Pipe::Out), child.stderr.take().map(Pipe::Err)].into_iter().flatten() {
+            match pipe {
+                Pipe::Out(pipe) => drop(self.output.follow(pipe)),
+                Pipe::Err(pipe) => drop(self.output.follow(pipe)),
+            }
+        }
+        let began = Instant::now();
+        while !answers(self.address).await {
+            if let Some(status) = child.try_wait()? {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                bail!("{} ended with {status}{}", self.program.display(), self.output.last_lines());
+            }
+            if began.elapsed() > START {
+                bail!("{} did not answer within {} s", self.program.display(), START.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.child = Some(child);
+        Ok(())
+    }
+}
+
+enum Pipe {
+    Out(tokio::process::ChildStdout),
+    Err(tokio::process::ChildStderr),
+}
+
+async fn ended(child: Option<&mut Child>) -> String {
+    match child {
+        Some(child) => {
+            child.wait().await.map_or_else(|error| error.to_string(), |status| format!("ended with {status}"))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn answers(address: SocketAddr) -> bool {
+    let ping = async {
+        let mut socket = TcpStream::connect(address).await?;
+        socket.write_all(b"PING\r\n").await?;
+        let mut reply = [0; 5];
+        socket.read_exact(&mut reply).await?;
+        Ok::<_, std::io::Error>(&reply == b"+PONG")
+    };
+    ping.await.unwrap_or(false)
+}
+
+/// The program to run: the one that was named, or valkey-server or redis-server on PATH.
+fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let is_program = |path: &PathBuf| path.is_file();
+    if let Some(named) = named {
+        return Some(named.to_owned()).filter(is_program).with_context(|| format!("there is no {}", named.display()));
+    }
+    let path = crate::variables::own("PATH").unwrap_or_default();
+    let folders: Vec<_> = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/bin".into()]).collect();
+    let candidates =
+        ["valkey-server", "redis-server"].into_iter().flat_map(|name| folders.iter().map(move |it| it.join(name)));
+    candidates.into_iter().find(is_program).context(
+        "neither valkey-server nor redis-server is on PATH: install one (apt-get install redis-server, brew install valkey), \
+         name one with --redis-server, or set REDIS_URL to a running one",
+    )
+}

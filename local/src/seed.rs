@@ -1,0 +1,144 @@
+//! What the local stack's tables hold when it starts: the keys that tests and people use, and demo data.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use aws_sdk_dynamodb::config::Credentials;
+use levee::accounts::{
+    Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope, Status,
+};
+use levee::clock::{Clock, Timestamp};
+use levee::metering::{Call, Ledger, Usage};
+use levee::stores::aws::AwsConfig;
+use levee::stores::dynamodb::{self, DynamoDbConfig};
+
+/// Where to seed.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    /// The DynamoDB emulator's address.
+    pub dynamodb_url: String,
+    /// Redis's address.
+    pub redis_url: String,
+    /// Table names by logical id.
+    pub tables: BTreeMap<String, String>,
+    /// Whether to seed demo accounts and a month of usage besides the fixed keys.
+    pub demo: bool,
+    /// The peppers of API keys.
+    pub key_peppers: String,
+}
+
+/// What was seeded, for `local.json`.
+#[derive(Debug, Clone)]
+pub struct Seeded {
+    /// The fixed key: every scope, exempt from the limit per client address.
+    pub api_key: String,
+    /// A key like any other.
+    pub plain_api_key: String,
+    /// The account of both keys.
+    pub account_id: String,
+}
+
+/// The accounts of the demo, the first of which is always there: id, name, integrations.
+const ACCOUNTS: [(&str, &str, [(&str, &str, IntegrationKind); 2]); 3] = [
+    (
+        "acme",
+        "Acme Logistics",
+        [("crm", "Customer desk", IntegrationKind::Customer), ("operator", "AI Operator", IntegrationKind::AiOperator)],
+    ),
+    (
+        "globex",
+        "Globex Retail",
+        [("shop", "Web shop", IntegrationKind::Customer), ("warehouse", "Warehouse", IntegrationKind::Customer)],
+    ),
+    (
+        "initech",
+        "Initech Software",
+        [("helpdesk", "Help desk", IntegrationKind::Customer), ("billing", "Billing", IntegrationKind::Customer)],
+    ),
+];
+const API_KEY: (&str, &str) = ("localDemoKey", "thisKeyOpensNothingButLocalhost1");
+const PLAIN_API_KEY: (&str, &str) = ("localPlainKy", "thisKeyOpensNothingButLocalhost2");
+/// The environment of local keys, which no deployed stack accepts.
+const ENVIRONMENT: &str = "local";
+const DAY_SECS: u64 = 24 * 3600;
+
+/// Seeds the tables.
+///
+/// # Errors
+/// When a table is missing or cannot be written.
+pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
+    let client = dynamodb::client(&DynamoDbConfig {
+        aws: AwsConfig {
+            region: "us-east-1".to_owned(),
+            credentials: Credentials::new("local", "local", None, None, "local"),
+        },
+        endpoint_url: Some(targets.dynamodb_url.clone()),
+        timeout: std::time::Duration::from_secs(10),
+    });
+    let table = |id: &str| targets.tables.get(id).with_context(|| format!("the template has no table {id}"));
+    let accounts = AccountsTable::new(client.clone(), table("Accounts")?);
+    let peppers = Peppers::from_json(&targets.key_peppers).context("peppers")?;
+
+    for (id, name, integrations) in ACCOUNTS.iter().take(if targets.demo { ACCOUNTS.len() } else { 1 }) {
+        accounts
+            .put_account(&Account { id: (*id).to_owned(), name: (*name).to_owned(), status: Status::Active })
+            .await?;
+        for (integration, name, kind) in integrations {
+            let (id_of, name) = ((*integration).to_owned(), (*name).to_owned());
+            accounts.put_integration(id, &Integration { id: id_of, name, kind: *kind, status: Status::Active }).await?;
+        }
+    }
+
+    let (account, _, [(integration, ..), _]) = ACCOUNTS[0];
+    let mut keys = Vec::new();
+    for ((id, secret), scopes, address_exempt) in
+        [(API_KEY, &Scope::ALL[..], true), (PLAIN_API_KEY, &Scope::DEFAULT[..], false)]
+    {
+        let key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
+        accounts
+            .put_key(&KeyRecord {
+                id: key.id().to_owned(),
+                account: account.to_owned(),
+                integration: integration.to_owned(),
+                name: "local stack".to_owned(),
+                hash: peppers.hash(&key),
+                pepper: peppers.current(),
+                scopes: scopes.iter().copied().collect(),
+                status: Status::Active,
+                expires_at: None,
+                address_exempt,
+            })
+            .await?;
+        keys.push(key.reveal().to_owned());
+    }
+
+    if targets.demo {
+        seed_usage(&Ledger::new(client, table("Usage")?), Clock::system().now()).await?;
+    }
+    let [api_key, plain_api_key] = <[String; 2]>::try_from(keys).map_err(|_| anyhow::anyhow!("two keys"))?;
+    Ok(Seeded { api_key, plain_api_key, account_id: account.to_owned() })
+}
+
+/// A month of calls: one a day and integration, the amounts told apart by account and weekday.
+async fn seed_usage(ledger: &Ledger, now: Timestamp) -> anyhow::Result<()> {
+    for day in 1..=30u64 {
+        for (size, (account, _, integrations)) in (1u64..).zip(ACCOUNTS) {
+            for (integration, ..) in integrations {
+                let tokens = size * 1_000 * (1 + (day * 7 + integration.len() as u64) % 5);
+                let call = Call {
+                    id: format!("demo-{integration}-{day}"),
+                    request_id: format!("demo-{integration}-{day}"),
+                    account: account.to_owned(),
+                    integration: integration.to_owned(),
+                    provider: "primary".to_owned(),
+                    model: "claude-sonnet-4-5".to_owned(),
+                    started_at: now.as_secs() - day * DAY_SECS,
+                    usage: Usage { input: tokens * 4, output: tokens, cache_read: tokens * 2, ..Usage::default() },
+                    estimated: false,
+                };
+                ledger.try_record(&call).await?;
+            }
+        }
+    }
+    Ok(())
+}

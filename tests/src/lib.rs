@@ -1,0 +1,15 @@
+//! The harness of the whole-stack tests: starts the built stack as people do and asks it as clients do.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "this package is tests")]
+
+mod answer;
+mod chaos;
+mod platform;
+mod stack;
+
+pub use self::{
+    answer::Answer,
+    chaos::Chaos,
+    platform::{Month, messages},
+    stack::{Builder, Stack, binaries, signal_to, wait_for, workspace},
+};

@@ -1,0 +1,304 @@
+//! The running stack: starts the built `levee-local`, knows where its parts are, and stops it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::Answer;
+
+/// How long a start may take on a machine that does other things besides.
+const START: Duration = Duration::from_secs(60);
+/// How long a stop may take.
+const STOP: Duration = Duration::from_secs(20);
+
+/// What to start.
+#[derive(Debug)]
+pub struct Builder {
+    arguments: Vec<String>,
+    variables: BTreeMap<String, String>,
+    template: PathBuf,
+}
+
+impl Builder {
+    /// Another template than the product's, by its path from the workspace.
+    pub fn template(mut self, path: impl AsRef<Path>) -> Self {
+        self.template = workspace().join(path);
+        self
+    }
+
+    /// Sets a variable of every function whose template entry declares it.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Numbers of environments, as `authorizer=3,ai-proxy=2`.
+    pub fn environments(self, numbers: &str) -> Self {
+        self.argument("--environments").argument(numbers)
+    }
+
+    /// Serves under a stage.
+    pub fn stage(self, name: &str) -> Self {
+        self.argument("--stage").argument(name)
+    }
+
+    /// Serves HTTPS.
+    pub fn tls(self) -> Self {
+        self.argument("--tls")
+    }
+
+    /// Adds an argument of `levee-local`.
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// Starts the stack and waits until it is up.
+    pub async fn start(self) -> Stack {
+        self.try_start().await.unwrap_or_else(|output| panic!("the stack did not start:\n{output}"))
+    }
+
+    /// As [`Builder::start`]; the error is what `levee-local` said before it ended.
+    pub async fn try_start(self) -> Result<Stack, String> {
+        let _already_installed = rustls::crypto::ring::default_provider().install_default();
+        let state = TempDir::new().expect("a temporary folder");
+        let mut process = self.command(state.path()).spawn().expect("levee-local runs");
+        let output = Output::default();
+        let (ready, is_ready) = mpsc::channel();
+        output.follow(process.stdout.take().expect("a pipe"), Some(ready));
+        output.follow(process.stderr.take().expect("a pipe"), None);
+        let began = Instant::now();
+        while is_ready.try_recv().is_err() {
+            if process.try_wait().expect("a child").is_some() {
+                // What it said last may still be on its way.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                return Err(output.text());
+            }
+            assert!(began.elapsed() < START, "not up after {START:?}:\n{}", output.text());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let local = std::fs::read(state.path().join("local.json")).expect("local.json");
+        let local: Value = serde_json::from_slice(&local).expect("local.json is JSON");
+        let client = client(&local);
+        Ok(Stack { process, state, output, local, client })
+    }
+
+    fn command(&self, state: &Path) -> Command {
+        let binaries = binaries();
+        let program = binaries.join("levee-local");
+        assert!(
+            program.is_file(),
+            "{} is missing: build it and the functions first, with `cargo build --workspace --bins`",
+            program.display()
+        );
+        let mut command = Command::new(program);
+        command
+            .arg("--template")
+            .arg(&self.template)
+            .arg("--bin-dir")
+            .arg(binaries)
+            .arg("--state-dir")
+            .arg(state)
+            .args(["--port", "0"])
+            .args(&self.arguments)
+            .env_remove("REDIS_URL")
+            .env_remove("AI_PROVIDERS")
+            .envs(&self.variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// A running stack. Dropping it stops it.
+#[derive(Debug)]
+pub struct Stack {
+    process: Child,
+    state: TempDir,
+    output: Output,
+    local: Value,
+    client: reqwest::Client,
+}
+
+impl Stack {
+    /// The product's template, with everything as by default.
+    pub fn builder() -> Builder {
+        Builder { arguments: Vec::new(), variables: BTreeMap::new(), template: workspace().join("template.yaml") }
+    }
+
+    /// What local.json says under `name`, empty where that is nothing.
+    pub fn local(&self, name: &str) -> &str {
+        self.local[name].as_str().unwrap_or_default()
+    }
+
+    /// The address of a path of the API.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.local("url"))
+    }
+
+    /// The fixed key with every scope.
+    pub fn api_key(&self) -> &str {
+        self.local("api_key")
+    }
+
+    /// The account of the fixed keys.
+    pub fn account_id(&self) -> &str {
+        self.local("account_id")
+    }
+
+    /// A client that trusts the stack's certificate, opens a connection for each request and follows no redirect.
+    pub fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Asks the control address; `Value::Null` sends no body.
+    pub async fn control(&self, method: &str, path: &str, body: Value) -> Answer {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = self.client.request(method, format!("{}{path}", self.local("control_url")));
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        Answer::read(request.send().await.expect("the control address answers")).await
+    }
+
+    /// What the environments of a function are doing, as `GET /functions` has it.
+    pub async fn environments(&self, function: &str) -> Vec<Value> {
+        let all = self.control("GET", "/functions", Value::Null).await.json();
+        all[function].as_array().unwrap_or_else(|| panic!("no function {function} in {all}")).clone()
+    }
+
+    /// How many calls each environment of a function has taken.
+    pub async fn invocations(&self, function: &str) -> Vec<u64> {
+        self.environments(function).await.iter().map(|it| it["invocations"].as_u64().unwrap_or_default()).collect()
+    }
+
+    /// The number of the environment that is in a call; waits until there is one.
+    pub async fn busy_environment(&self, function: &str) -> usize {
+        let busy = |environments: Vec<Value>| environments.iter().position(|it| it["state"] == "busy");
+        wait_for(async || busy(self.environments(function).await)).await
+    }
+
+    /// Moves the functions' clock.
+    pub async fn advance(&self, seconds: u64) {
+        let answer = self.control("POST", "/time/advance", serde_json::json!({ "seconds": seconds })).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// The folder of local.json and the logs.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// The process id of `levee-local`.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Everything that the stack has printed.
+    pub fn output(&self) -> String {
+        self.output.text()
+    }
+
+    /// Sends a signal to `levee-local` and waits for its end; true if it ended well.
+    pub fn stop_by(&mut self, signal: rustix::process::Signal) -> bool {
+        signal_to(self.process.id(), signal);
+        let began = Instant::now();
+        while began.elapsed() < STOP {
+            if let Ok(Some(status)) = self.process.try_wait() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _gone_by_itself = self.process.kill();
+        let _nothing_more_to_do = self.process.wait();
+        false
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(Some(_))) {
+            self.stop_by(rustix::process::Signal::TERM);
+        }
+        if std::thread::panicking() {
+            eprintln!("--- what the stack said ---\n{}", self.output());
+        }
+    }
+}
+
+/// Asks until there is an answer.
+pub async fn wait_for<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(began.elapsed() < START, "it did not happen within {START:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal_to(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
+    let _gone = rustix::process::kill_process(pid, signal);
+}
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The folder of the built binaries: that of this test, without `deps`.
+pub fn binaries() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of this test");
+    let folder = test.parent().expect("a folder");
+    if folder.ends_with("deps") { folder.parent().expect("a folder").to_owned() } else { folder.to_owned() }
+}
+
+fn client(local: &Value) -> reqwest::Client {
+    let mut builder = reqwest::Client::builder()
+        .pool_max_idle_per_host(0)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .tcp_nodelay(true);
+    if let Some(file) = local["tls_cert"].as_str() {
+        let certificate = std::fs::read(file).expect("the certificate");
+        let certificate = reqwest::Certificate::from_pem(&certificate).expect("a certificate");
+        builder = builder.tls_certs_only([certificate]);
+    } else {
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().expect("a client")
+}
+
+/// Collects lines.
+#[derive(Clone, Debug, Default)]
+struct Output(Arc<Mutex<Vec<String>>>);
+
+impl Output {
+    fn follow(&self, pipe: impl std::io::Read + Send + 'static, ready: Option<mpsc::Sender<()>>) {
+        let lines = self.0.clone();
+        std::thread::spawn(move || {
+            for line in std::io::BufRead::lines(std::io::BufReader::new(pipe)).map_while(Result::ok) {
+                let is_ready = line.starts_with("Levee is up at ");
+                lines.lock().expect("a lock").push(line);
+                if let Some(ready) = ready.as_ref().filter(|_| is_ready) {
+                    let _nobody_waits_any_more = ready.send(());
+                }
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().expect("a lock").join("\n")
+    }
+}

@@ -1,0 +1,94 @@
+//! `cargo xtask e2e`: checks from the outside that what the repository promises to its users is so.
+//!
+//! A step is a row of [`STEPS`] and a function beside it; what cannot be checked on a machine is SKIPPED with the
+//! reason, never silently left out.
+
+mod machine;
+mod readme;
+mod stack;
+
+use anyhow::bail;
+
+use crate::preflight::{self, Consent, Need};
+use crate::report::{Outcome, Report};
+use crate::workspace::Workspace;
+use crate::{shell, tools};
+
+/// One promise to check.
+struct Step {
+    name: &'static str,
+    /// What is checked, in a sentence.
+    about: &'static str,
+    needs: &'static [Need],
+    run: fn(&Workspace) -> anyhow::Result<Outcome>,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "template",
+        about: "AWS's own tools accept template.yaml",
+        needs: &[Need::Python, Need::Sam],
+        run: template,
+    },
+    Step {
+        name: "readme",
+        about: "the README's two commands work in a clean clone, on a machine that has no redis-server",
+        needs: &[],
+        run: readme::run,
+    },
+];
+
+/// Check the README's commands on a fresh machine, and template.yaml with AWS's tools
+///
+/// The steps are independent of each other; one that cannot be checked on this machine is reported as SKIPPED.
+#[derive(clap::Args)]
+pub(crate) struct E2e {
+    /// Run only the steps of these names
+    #[arg(long, value_name = "NAME", value_parser = step_names())]
+    only: Vec<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl E2e {
+    pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
+        let chosen = |step: &&Step| self.only.is_empty() || self.only.iter().any(|name| name == step.name);
+        let steps = STEPS.iter().filter(chosen).collect::<Vec<_>>();
+        let needs = steps.iter().flat_map(|step| step.needs).copied().collect::<Vec<_>>();
+        preflight::ensure(workspace, &needs, &self.consent)?;
+        let mut report = Report::default();
+        for step in steps {
+            report.step(&format!("{}: {}", step.name, step.about), || (step.run)(workspace));
+        }
+        report.finish()
+    }
+}
+
+fn step_names() -> clap::builder::PossibleValuesParser {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
+}
+
+/// The translator's schema and cfn-lint's rules; neither asks AWS, so neither credentials nor a network are needed. The
+/// region only says which services' rules apply.
+fn template(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    if !workspace.root.join("template.yaml").is_file() {
+        bail!("there is no template.yaml");
+    }
+    let mut sam = workspace.command(tools::sam(workspace));
+    sam.args(["validate", "--lint", "--region", "us-east-1", "--template-file", "template.yaml"]);
+    shell::run(sam.env("SAM_CLI_TELEMETRY", "0"))?;
+    Ok(Outcome::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_a_name_of_its_own() {
+        let mut names = STEPS.iter().map(|step| step.name).collect::<Vec<_>>();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}

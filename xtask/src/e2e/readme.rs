@@ -1,0 +1,208 @@
+//! The README's two commands, typed as they stand there, where a newcomer would type them: a clean clone, on a Debian
+//! machine that has Rust and a C compiler and no Redis.
+//!
+//! What costs minutes and is not ours is there already, copied on write: the dependencies' builds and cargo's tools.
+//! The second command, `cargo xtask test`, has just been run in full where this runs in CI; here it proves that it works
+//! from a clone and installs what it needs, with all tests built and the [`FEW_TESTS`] run.
+
+use std::env;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::machine::{Boot, Machine};
+use super::stack::{Stack, printed_curl};
+use crate::report::Outcome;
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// Where the clone is in the machine.
+const CLONE: &str = "/srv/levee";
+/// Our own packages are built in that time.
+const READY_LIMIT: Duration = Duration::from_secs(15 * 60);
+const TEST_LIMIT: Duration = Duration::from_secs(20 * 60);
+/// Everything is built by then, so this is about saying no.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// The tests that the clone runs: xtask's own, and a file of the whole stack's.
+const FEW_TESTS: &str = "-E 'package(xtask) | (package(tests) & binary(=call))'";
+
+pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    let readme = std::fs::read_to_string(workspace.root.join("README.md")).context("cannot read README.md")?;
+    let up = command_under(&readme, "Run it")?;
+    let test = command_under(&readme, "Test it")?;
+    if !shell::succeeds(workspace.command("dpkg-query").arg("--version")) {
+        return Ok(Outcome::Skipped("this is not Debian".to_owned()));
+    }
+    let machine = match Machine::boot(workspace, &shared_folders(workspace)?)? {
+        Boot::Ready(machine) => machine,
+        Boot::Impossible(why) => return Ok(Outcome::Skipped(why)),
+    };
+    let check = Check { workspace, machine };
+    check.prepare()?;
+    check.nothing_is_installed_unasked(&up)?;
+    check.up(&up)?;
+    check.test(&test)?;
+    Ok(Outcome::Ok)
+}
+
+/// What the machine needs of this one, wherever it is mounted.
+fn shared_folders(workspace: &Workspace) -> anyhow::Result<Vec<PathBuf>> {
+    let home = env::var_os("HOME").map(PathBuf::from).context("HOME is not set")?;
+    let mut folders = vec![workspace.root.canonicalize()?, workspace.target.canonicalize()?];
+    for (variable, default) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+        let folder = env::var_os(variable).map_or_else(|| home.join(default), PathBuf::from);
+        if folder.is_dir() {
+            folders.push(folder.canonicalize()?);
+        }
+    }
+    // A folder inside another one on the same file system is shown by that one's layer.
+    folders.sort();
+    Ok(folders)
+}
+
+struct Check<'a> {
+    workspace: &'a Workspace,
+    machine: Machine,
+}
+
+impl Check<'_> {
+    fn prepare(&self) -> anyhow::Result<()> {
+        eprintln!("- a machine without Redis, with a clone of HEAD in {CLONE}");
+        self.machine.run(self.workspace, "/", include_str!("purge.sh"))?;
+        let gone = self.machine.run(self.workspace, "/", "command -v redis-server valkey-server; echo done")?;
+        ensure!(gone.trim() == "done", "the machine still has {gone}");
+        // The repository may belong to another user than root, which git distrusts.
+        let root = shell::quote(&self.workspace.root.display().to_string());
+        let clone = format!(
+            "git config --global --add safe.directory '*' && git clone --quiet {root} {CLONE} && \
+             git -C {CLONE} log -1 --format='%h %s'",
+        );
+        eprint!("  {}", self.machine.run(self.workspace, "/", &clone).context("cannot clone the repository")?);
+        let mut status = self.workspace.command("git");
+        if !shell::output(status.args(["status", "--porcelain"]))?.is_empty() {
+            eprintln!("  (changes that are not committed are not in it)");
+        }
+        Ok(())
+    }
+
+    /// A command line in the clone. It builds in a copy of this workspace's build directory.
+    fn command(&self, line: &str) -> std::process::Command {
+        let mut command = self.machine.command(self.workspace, CLONE, &format!("exec {line}"));
+        command.env("CARGO_TARGET_DIR", &self.workspace.target);
+        command
+    }
+
+    /// Runs a command line that has to fail, and returns what it said.
+    fn refused(&self, line: &str) -> anyhow::Result<String> {
+        let output = self.command(&format!("timeout {} {line}", REFUSAL_LIMIT.as_secs())).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        match output.status.code() {
+            Some(0) => bail!("{line} should have failed; it said:\n{said}"),
+            Some(124) => {
+                bail!("{line} should have failed at once; within {} s it said:\n{said}", REFUSAL_LIMIT.as_secs())
+            }
+            _ => Ok(said),
+        }
+    }
+
+    fn nothing_is_installed_unasked(&self, up: &str) -> anyhow::Result<()> {
+        eprintln!("- {up}, in a script that does not say yes");
+        for line in [up.to_owned(), format!("{up} --no-install")] {
+            let said = self.refused(&line)?;
+            for expected in ["redis-server", "apt-get update", "apt-get install"] {
+                ensure!(said.contains(expected), "{line} does not name {expected}:\n{said}");
+            }
+        }
+        Ok(())
+    }
+
+    fn up(&self, up: &str) -> anyhow::Result<()> {
+        // On a developer's machine the stack itself may be running.
+        let free = TcpListener::bind(("127.0.0.1", 8080)).is_ok();
+        let up = if free { up.to_owned() } else { format!("{up} --port {}", free_port()?) };
+        eprintln!("- {up} --yes");
+        let mut stack = Stack::start(self.command(&format!("{up} --yes")), READY_LIMIT)?;
+
+        eprintln!("- the curl that it printed");
+        let curl = printed_curl(&stack.greeting).context("it printed no curl command")?;
+        // curl is pasted as it stands; its own configuration file has it print the status.
+        let config = "mkdir -p /tmp/curl && echo 'write-out = \"\\nstatus %{http_code}\"' >/tmp/curl/.curlrc";
+        self.machine.run(self.workspace, "/", config)?;
+        let mut paste = self.machine.command(self.workspace, CLONE, &curl);
+        let answer = shell::output(paste.env("CURL_HOME", "/tmp/curl"))?;
+        ensure!(answer.ends_with("status 200"), "{curl}\nanswered:\n{answer}");
+
+        eprintln!("- the same again, while the port is taken");
+        let port = stack.url.rsplit(':').next().unwrap_or_default().trim_end_matches('/').to_owned();
+        let said = self.refused(&format!("{up} --yes"))?;
+        ensure!(said.contains(&port), "it does not say that port {port} is taken:\n{said}");
+        let mut paste = self.machine.command(self.workspace, CLONE, &curl);
+        let answer = shell::output(paste.env("CURL_HOME", "/tmp/curl"))?;
+        ensure!(answer.ends_with("status 200"), "after that, the first stack answered:\n{answer}");
+
+        eprintln!("- Ctrl-C");
+        let status = stack.interrupt(STOP_LIMIT)?;
+        ensure!(status.success(), "it ended with {status}");
+        self.machine.is_quiet()?;
+        let file = self.workspace.target.join("levee/local.json");
+        let file = shell::quote(&file.display().to_string());
+        self.machine.run(self.workspace, "/", &format!("! test -e {file}")).context("local.json is left behind")?;
+        Ok(())
+    }
+
+    fn test(&self, test: &str) -> anyhow::Result<()> {
+        let line = format!("{test} --yes -- {FEW_TESTS}");
+        eprintln!("- {line}");
+        let mut child = self.command(&line).stdout(Stdio::inherit()).spawn()?;
+        match shell::wait(&mut child, TEST_LIMIT)? {
+            Some(status) if status.success() => {}
+            Some(status) => bail!("{line}: {status}"),
+            None => bail!("{line} took longer than {} min", TEST_LIMIT.as_secs() / 60),
+        }
+        self.machine.is_quiet()
+    }
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// The one command in the first fenced block under this heading.
+fn command_under(readme: &str, heading: &str) -> anyhow::Result<String> {
+    let is_heading = |line: &&str| line.starts_with('#') && line.trim_start_matches('#').trim() == heading;
+    let mut lines = readme.lines();
+    lines.find(is_heading).with_context(|| format!("README.md has no heading \"{heading}\""))?;
+    let mut section = lines.take_while(|line| !line.starts_with('#'));
+    section.find(|line| line.starts_with("```")).with_context(|| format!("\"{heading}\" has no fenced block"))?;
+    let block = section.take_while(|line| !line.starts_with("```"));
+    let commands = block.map(|line| line.trim().trim_start_matches("$ ")).filter(|line| !line.is_empty());
+    match commands.collect::<Vec<_>>().as_slice() {
+        [command] => Ok((*command).to_owned()),
+        several => bail!("the block under \"{heading}\" has {} lines, where one command is expected", several.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const README: &str = "# Levee\n\n## Run it\n\nBuild and run:\n\n```sh\n$ cargo xtask up\n```\n\n## Test it\n\n```\ncargo xtask test\n\n```\n## Empty\n## Two\n```\na\nb\n```\n";
+
+    #[test]
+    fn the_commands_are_those_under_their_headings() {
+        assert_eq!(command_under(README, "Run it").unwrap(), "cargo xtask up");
+        assert_eq!(command_under(README, "Test it").unwrap(), "cargo xtask test");
+    }
+
+    #[test]
+    fn what_is_not_one_command_is_an_error() {
+        let message = |heading| command_under(README, heading).unwrap_err().to_string();
+        assert_eq!(message("Deploy it"), "README.md has no heading \"Deploy it\"");
+        assert_eq!(message("Empty"), "\"Empty\" has no fenced block");
+        assert_eq!(message("Two"), "the block under \"Two\" has 2 lines, where one command is expected");
+    }
+}

@@ -1,0 +1,36 @@
+//! The developers' command, `cargo xtask`: run the whole stack on this machine, test it, lint it, and check from the
+//! outside that what the README promises is so.
+//!
+//! One file a command; what a command needs from the machine is declared there and settled by [`preflight`].
+#![allow(clippy::print_stdout, reason = "a command line tool talks on standard output")]
+
+mod e2e;
+mod lint;
+mod preflight;
+mod report;
+mod shell;
+mod test;
+mod tools;
+mod up;
+mod workspace;
+
+use clap::Parser as _;
+
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Run, test and check Levee on this machine")]
+enum Xtask {
+    Up(up::Up),
+    Test(test::Test),
+    Lint(lint::Lint),
+    E2e(e2e::E2e),
+}
+
+fn main() -> std::process::ExitCode {
+    let outcome = workspace::Workspace::locate().and_then(|workspace| match Xtask::parse() {
+        Xtask::Up(up) => up.run(&workspace),
+        Xtask::Test(test) => test.run(&workspace),
+        Xtask::Lint(lint) => lint.run(&workspace),
+        Xtask::E2e(e2e) => e2e.run(&workspace),
+    });
+    outcome.map_or_else(shell::fail, |()| std::process::ExitCode::SUCCESS)
+}

@@ -1,0 +1,76 @@
+//! What this machine offers for installing things.
+
+use std::env;
+use std::path::Path;
+
+/// A package manager that we know how to speak to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manager {
+    /// Debian and what descends from it.
+    Apt,
+    /// Fedora, RHEL, Amazon Linux.
+    Dnf,
+    /// macOS, and Linux accounts without root.
+    Brew,
+}
+
+/// How a command becomes root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Privilege {
+    Root,
+    Sudo,
+    /// It cannot.
+    Missing,
+}
+
+/// What decides which commands install a package here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Machine {
+    /// The first of apt, dnf and brew that is there.
+    pub(super) manager: Option<Manager>,
+    pub(super) privilege: Privilege,
+    /// systemd runs, and starts a packaged service as soon as it is installed.
+    pub(super) systemd: bool,
+}
+
+impl Machine {
+    pub(super) fn detect() -> Self {
+        let managers = [("apt-get", Manager::Apt), ("dnf", Manager::Dnf), ("brew", Manager::Brew)];
+        let privilege = if rustix::process::geteuid().is_root() {
+            Privilege::Root
+        } else if on_path("sudo") {
+            Privilege::Sudo
+        } else {
+            Privilege::Missing
+        };
+        Self {
+            manager: managers.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager),
+            privilege,
+            systemd: Path::new("/run/systemd/system").is_dir(),
+        }
+    }
+}
+
+/// True where some folder of PATH holds this program. Debian keeps servers in `/usr/sbin`, which is not on every
+/// account's PATH, but redis-server is in `/usr/bin`.
+pub(super) fn on_path(program: &str) -> bool {
+    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| is_program(&folder.join(program))))
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_programs_count() {
+        assert!(on_path("sh"));
+        assert!(!on_path("no-such-program"));
+        assert!(!is_program(Path::new("/etc/passwd")));
+        assert!(!is_program(Path::new("/usr")));
+    }
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask up`: build everything and become the local stack.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::Context as _;
+
+use crate::preflight::{self, Consent, Need};
+use crate::shell;
+use crate::workspace::Workspace;
+
+/// Build the stack and run it on this machine until Ctrl-C
+///
+/// It is ready when it prints "Levee is up at http://127.0.0.1:8080"; a file named target/levee/local.json then holds
+/// the API key, the admin's password and the other addresses. With REDIS_URL set, that server is used; AI_PROVIDERS
+/// set replaces the stand-in AI providers with real ones.
+#[derive(clap::Args)]
+pub(crate) struct Up {
+    /// The port to listen on
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Start empty, without the demo accounts, catalogs and usage
+    #[arg(long)]
+    no_demo: bool,
+    /// Serve every route under /NAME, as an API Gateway stage does
+    #[arg(long, value_name = "NAME")]
+    stage: Option<String>,
+    /// Serve HTTPS, with a certificate made for the occasion
+    #[arg(long)]
+    tls: bool,
+    /// Leave function environments running between their calls, where Lambda would freeze them
+    #[arg(long)]
+    no_freeze: bool,
+    /// How many environments of which function to start, for example authorizer=2,ai-proxy=3
+    #[arg(long, value_name = "FUNCTION=COUNT,…")]
+    environments: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Up {
+    pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
+        preflight::ensure(workspace, &[Need::Redis, Need::CCompiler], &self.consent)?;
+        build(workspace)?;
+        // From here on this process is the stack: signals reach it, and nothing of ours waits in between.
+        let stack = workspace.bin_dir().join("levee-local");
+        let error = workspace.command(&stack).args(self.flags(workspace)).exec();
+        Err(error).with_context(|| format!("cannot start {}", stack.display()))
+    }
+
+    fn flags(&self, workspace: &Workspace) -> Vec<String> {
+        let mut flags = vec![
+            format!("--port={}", self.port),
+            "--template=template.yaml".to_owned(),
+            format!("--bin-dir={}", workspace.bin_dir().display()),
+            format!("--state-dir={}", workspace.target.join("levee").display()),
+        ];
+        flags.extend(self.stage.iter().map(|stage| format!("--stage={stage}")));
+        flags.extend(self.environments.iter().map(|environments| format!("--environments={environments}")));
+        let switches = [("--no-demo", self.no_demo), ("--tls", self.tls), ("--no-freeze", self.no_freeze)];
+        flags.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
+        flags
+    }
+}
+
+/// Builds what the stack consists of: the function binaries and the host that runs them.
+fn build(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut arguments = vec!["build".to_owned(), "--package=local".to_owned()];
+    arguments.extend(workspace.functions()?.iter().map(|function| format!("--package={function}")));
+    shell::run(&mut workspace.cargo(arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    fn flags(arguments: &[&str]) -> Vec<String> {
+        let command = Up::augment_args(clap::Command::new("up"));
+        let matches = command.get_matches_from([&["up"], arguments].concat());
+        let workspace = Workspace { root: "/repo".into(), target: "/repo/target".into() };
+        Up::from_arg_matches(&matches).unwrap().flags(&workspace)
+    }
+
+    #[test]
+    fn the_stack_is_told_where_everything_is() {
+        let expected = [
+            "--port=8080",
+            "--template=template.yaml",
+            "--bin-dir=/repo/target/debug",
+            "--state-dir=/repo/target/levee",
+        ];
+        assert_eq!(flags(&[]), expected);
+    }
+
+    #[test]
+    fn flags_are_handed_on() {
+        let given =
+            ["--port", "9000", "--stage", "prod", "--environments", "authorizer=2,ai-proxy=3", "--no-demo", "--tls"];
+        let flags = flags(&given);
+        for expected in ["--port=9000", "--stage=prod", "--environments=authorizer=2,ai-proxy=3", "--no-demo", "--tls"]
+        {
+            assert!(flags.contains(&expected.to_owned()), "{expected} in {flags:?}");
+        }
+        assert!(!flags.contains(&"--no-freeze".to_owned()));
+    }
+}
