@@ -156,3 +156,88 @@ impl<T: Clone> Remembered<T> {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
+
+    const KEY: (u16, &str) = (
+        200,
+        r#"{"Item":{"pk":{"S":"KEY#k"},"sk":{"S":"KEY"},"id":{"S":"k"},"account":{"S":"acme"},"integration":{"S":"crm"},
+        "name":{"S":"n"},"hash":{"S":"h"},"pepper":{"N":"1"},"scopes":{"L":[{"S":"ai"}]},"status":{"S":"active"}}}"#,
+    );
+    const NO_ITEM: (u16, &str) = (200, "{}");
+    const BAD_ITEM: (u16, &str) = (200, r#"{"Item":{"pk":{"S":"KEY#bad"},"sk":{"S":"KEY"}}}"#);
+    const DOWN: (u16, &str) = (500, r#"{"__type":"InternalServerError","message":"down"}"#);
+    const START: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    fn directory(stub: &Stub) -> Directory {
+        Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT)
+    }
+
+    fn after(secs: u64) -> Timestamp {
+        START.plus(Duration::from_secs(secs))
+    }
+
+    #[tokio::test]
+    async fn a_key_is_read_once_a_minute() {
+        let stub = Stub::start(&[KEY]).await;
+        let directory = directory(&stub);
+        for (secs, reads) in [(0, 1), (59, 1), (60, 2), (61, 2)] {
+            assert!(directory.key("k", after(secs)).await.unwrap().is_some());
+            assert_eq!(stub.answered(), reads, "after {secs} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_id_is_remembered_for_ten_seconds() {
+        let stub = Stub::start(&[NO_ITEM, NO_ITEM, KEY]).await;
+        let directory = directory(&stub);
+        for (secs, known, reads) in [(0, false, 1), (9, false, 1), (10, false, 2), (20, true, 3)] {
+            assert_eq!(directory.key("k", after(secs)).await.unwrap().is_some(), known, "after {secs} s");
+            assert_eq!(stub.answered(), reads, "after {secs} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn while_the_table_is_down_a_known_key_works_for_fifteen_minutes() {
+        let stub = Stub::start(&[KEY, DOWN]).await;
+        let directory = directory(&stub);
+        for (secs, works) in [(0, true), (60, true), (899, true), (900, false)] {
+            assert_eq!(directory.key("k", after(secs)).await.is_ok(), works, "after {secs} s");
+        }
+        assert!(directory.key("other", after(901)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_known_keys_do_not_wait_for_the_table() {
+        let stub = Stub::start(&[KEY, DOWN]).await;
+        let directory = directory(&stub);
+        directory.key("k", START).await.unwrap();
+        directory.key("k", after(60)).await.unwrap();
+        let asked = stub.answered();
+        directory.key("k", after(64)).await.unwrap();
+        assert_eq!(stub.answered(), asked);
+        directory.key("k", after(65)).await.unwrap();
+        assert!(stub.answered() > asked);
+    }
+
+    #[tokio::test]
+    async fn one_malformed_item_stops_no_other_from_being_read_anew() {
+        let stub = Stub::start(&[KEY, BAD_ITEM, KEY]).await;
+        let directory = directory(&stub);
+        directory.key("k", START).await.unwrap();
+        assert!(directory.key("bad", after(60)).await.is_err());
+        directory.key("k", after(61)).await.unwrap();
+        assert_eq!(stub.answered(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_time_out_for_a_table_that_says_nothing() {
+        let stub = Stub::start(&[]).await;
+        let began = tokio::time::Instant::now();
+        assert!(directory(&stub).key("k", START).await.is_err());
+        assert!(began.elapsed() <= TIMEOUT, "{:?}", began.elapsed());
+    }
+}

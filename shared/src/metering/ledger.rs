@@ -175,3 +175,71 @@ impl Ledger {
 fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::Stub;
+
+    const CONFLICT: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"Transaction cancelled",
+        "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"}]}"#,
+    );
+    const THERE_ALREADY: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"Transaction cancelled",
+        "CancellationReasons":[{"Code":"ConditionalCheckFailed"},{"Code":"None"}]}"#,
+    );
+    const WRONG: (u16, &str) =
+        (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
+    const DONE: (u16, &str) = (200, "{}");
+
+    fn call() -> Call {
+        Call {
+            id: "1".to_owned(),
+            request_id: "r".to_owned(),
+            account: "acme".to_owned(),
+            integration: "crm".to_owned(),
+            provider: "primary".to_owned(),
+            model: "m".to_owned(),
+            started_at: 1_700_000_000,
+            usage: Usage { input: 1, ..Usage::default() },
+            estimated: false,
+        }
+    }
+
+    async fn record(answers: &'static [(u16, &'static str)]) -> (Result<(), LedgerError>, usize) {
+        let stub = Stub::start(answers).await;
+        let result = Ledger::new(stub.client.clone(), "usage").try_record(&call()).await;
+        (result, stub.answered())
+    }
+
+    #[tokio::test]
+    async fn a_write_that_met_another_one_is_tried_again() {
+        let (result, tries) = record(&[CONFLICT, CONFLICT, DONE]).await;
+        assert!(result.is_ok());
+        assert_eq!(tries, 3);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_meets_others_for_ever_is_given_up_in_the_end() {
+        let (result, tries) = record(&[CONFLICT]).await;
+        assert!(result.unwrap_err().to_string().contains("TransactionCanceled"));
+        assert_eq!(tries, ATTEMPTS as usize);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_there_already_is_done() {
+        let (result, tries) = record(&[THERE_ALREADY]).await;
+        assert!(result.is_ok());
+        assert_eq!(tries, 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_can_never_succeed_is_not_repeated() {
+        let (result, tries) = record(&[WRONG]).await;
+        assert_eq!(result.unwrap_err().to_string(), "usage was not written: ValidationException: no such table");
+        assert_eq!(tries, 1);
+    }
+}

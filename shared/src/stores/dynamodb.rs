@@ -61,3 +61,72 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
     }
     text
 }
+
+/// A DynamoDB that answers what a test tells it to.
+#[cfg(test)]
+pub(crate) mod stub {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use aws_credential_types::Credentials;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{AwsConfig, Client, DynamoDbConfig, client};
+
+    /// How long the stub's clients wait for a call.
+    pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
+
+    /// A client, and how many calls have been answered.
+    pub(crate) struct Stub {
+        pub(crate) client: Client,
+        answered: Arc<AtomicUsize>,
+    }
+
+    impl Stub {
+        /// A DynamoDB that gives `answers` (status and body) in turn, and the last one from then on. With no answers at
+        /// all it accepts connections and never says a word.
+        pub(crate) async fn start(answers: &'static [(u16, &'static str)]) -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let answered = Arc::new(AtomicUsize::new(0));
+            let count = answered.clone();
+            tokio::spawn(async move {
+                loop {
+                    let (connection, _) = listener.accept().await.unwrap();
+                    tokio::spawn(serve(connection, answers, count.clone()));
+                }
+            });
+            let credentials = Credentials::new("test", "test", None, None, "test");
+            let aws = AwsConfig { region: "us-east-1".to_owned(), credentials };
+            let config = DynamoDbConfig { aws, endpoint_url: Some(url), timeout: TIMEOUT };
+            Self { client: client(&config), answered }
+        }
+
+        pub(crate) fn answered(&self) -> usize {
+            self.answered.load(Ordering::SeqCst)
+        }
+    }
+
+    async fn serve(mut connection: TcpStream, answers: &'static [(u16, &'static str)], count: Arc<AtomicUsize>) {
+        let mut request = Vec::new();
+        while connection.read_buf(&mut request).await.is_ok_and(|length| length > 0) {
+            let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
+            let length = head.split_once("content-length: ").unwrap().1.split("\r\n").next().unwrap();
+            let whole = end + 4 + length.parse::<usize>().unwrap();
+            if request.len() < whole || answers.is_empty() {
+                continue;
+            }
+            request.drain(..whole);
+            let turn = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+            let (status, body) = answers[turn];
+            let head = format!(
+                "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        }
+    }
+}

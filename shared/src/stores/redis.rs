@@ -263,6 +263,23 @@ mod tests {
         assert_eq!(guard.admit(start + FIRST_PROBE_AFTER), Some(Turn::Probe));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_redis_that_says_nothing_costs_one_use_the_budget_and_the_next_ones_nothing() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::open(format!("redis://{}", silent.local_addr().unwrap())).unwrap();
+        let budget = Duration::from_millis(75);
+        let redis = Redis::new(RedisConfig { client: Some(client), budget });
+        let ping = async |mut connection| redis::cmd("PING").query_async::<()>(&mut connection).await;
+
+        let began = Instant::now();
+        assert!(matches!(redis.run(ping).await, Err(Unavailable::TimedOut(_))));
+        assert_eq!(began.elapsed(), budget);
+        for _ in 0..100 {
+            assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
+        }
+        assert_eq!(began.elapsed(), budget);
+    }
+
     #[tokio::test]
     async fn a_refused_connection_opens_the_guard_and_later_uses_send_nothing() {
         let redis = Redis::new(RedisConfig {
