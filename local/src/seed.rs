@@ -38,8 +38,11 @@ pub struct Seeded {
     pub account_id: String,
 }
 
+/// Id, name and kind.
+type DemoIntegration = (&'static str, &'static str, IntegrationKind);
+
 /// The accounts of the demo, the first of which is always there: id, name, integrations.
-const ACCOUNTS: [(&str, &str, [(&str, &str, IntegrationKind); 2]); 3] = [
+const ACCOUNTS: [(&str, &str, [DemoIntegration; 2]); 3] = [
     (
         "acme",
         "Acme Logistics",

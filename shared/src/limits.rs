@@ -3,7 +3,7 @@
 //! A [`Policy`] is one limit: a number of calls per fixed window for one subject (an account, an integration, a client
 //! address, or everyone). A call is checked against all its policies at once by one Redis script
 //! ([`Limiter::check`], `limits/check.lua`), in one round trip, all or nothing: a refused call moves no counter.
-//! [`decide`] turns the script's reply into a [`Decision`] and is pure; [`headers`] turns that into header values.
+//! [`decide()`] turns the script's reply into a [`Decision`] and is pure; [`headers`] turns that into header values.
 //!
 //! Invariant: while Redis cannot be asked, every call passes and says so ([`Decision::Unchecked`]).
 

@@ -1,6 +1,8 @@
 //! The stores gone: Redis in every way it can go, DynamoDB in every way it can go, and sockets lost while an environment
 //! was frozen.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 

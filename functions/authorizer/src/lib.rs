@@ -3,7 +3,7 @@
 //! One call decides both, so that a request costs one function call before it reaches its own. The answer is an IAM
 //! policy with a context ([`response`]); what the context says is the contract of [`levee::http::context`].
 //!
-//! Start reading at [`handle`].
+//! Start reading at [`handle()`].
 
 pub mod config;
 pub mod event;

@@ -2,7 +2,7 @@
 //! (<https://docs.anthropic.com/en/api/errors>).
 
 use http::StatusCode;
-use serde_json::json;
+use serde::Serialize;
 
 /// A kind of error, with the status that belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +52,36 @@ impl ErrorKind {
 
 /// The body of an error answer.
 pub fn envelope(kind: ErrorKind, message: &str, request_id: &str) -> String {
-    json!({ "type": "error", "error": { "type": kind.name(), "message": message }, "request_id": request_id })
-        .to_string()
+    #[derive(Serialize)]
+    struct Envelope<'a> {
+        r#type: &'static str,
+        error: Inner<'a>,
+        request_id: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Inner<'a> {
+        r#type: &'static str,
+        message: &'a str,
+    }
+    let envelope = Envelope { r#type: "error", error: Inner { r#type: kind.name(), message }, request_id };
+    serde_json::to_string(&envelope).unwrap_or_default()
 }
 
 /// An error within a stream that has already begun: one server-sent event.
 pub fn stream_event(kind: ErrorKind, message: &str, request_id: &str) -> String {
     format!("event: error\ndata: {}\n\n", envelope(kind, message, request_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_event_is_one_line_whatever_the_message_holds() {
+        assert_eq!(
+            stream_event(ErrorKind::Timeout, "two\nlines \"quoted\"", "r-1"),
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\",\"message\":\
+             \"two\\nlines \\\"quoted\\\"\"},\"request_id\":\"r-1\"}\n\n"
+        );
+    }
 }

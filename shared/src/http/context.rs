@@ -2,7 +2,7 @@
 //! response that refuses it.
 //!
 //! API Gateway passes a flat map of strings. The names here are used by template.yaml's gateway responses
-//! (`context.authorizer.retryAfter`) and by [`super::admit`].
+//! (`context.authorizer.retryAfter`) and by [`super::admit()`].
 
 use serde::{Deserialize, Serialize};
 
