@@ -8,10 +8,12 @@ mod admit;
 pub mod anthropic;
 pub mod context;
 pub mod routes;
+mod run;
 
 pub use admit::{Admission, Admitted, Forbidden, admit};
 pub use context::{AuthorizerContext, RefusalContext};
 pub use routes::Route;
+pub use run::run_streaming;
 
 /// The id by which one request is named everywhere: in the answer, in logs and by support.
 pub const REQUEST_ID_HEADER: &str = "x-levee-request-id";

@@ -129,9 +129,15 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The product's template, with everything as by default.
+    /// The product's template, with everything as by default but the waits for stores: a machine that is busy with other
+    /// tests is not one whose stores are gone.
     pub fn builder() -> Builder {
-        Builder { arguments: Vec::new(), variables: BTreeMap::new(), template: workspace().join("template.yaml") }
+        let patient = [("REDIS_BUDGET_MS", "1000"), ("DYNAMODB_TIMEOUT_MS", "5000")];
+        Builder {
+            arguments: Vec::new(),
+            variables: patient.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            template: workspace().join("template.yaml"),
+        }
     }
 
     /// What local.json says under `name`, empty where that is nothing.

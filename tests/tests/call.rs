@@ -84,6 +84,7 @@ async fn neither_side_ever_sees_the_others_key() {
     let answer = stack
         .request("/v1/messages")
         .header("anthropic-beta", "one,two")
+        .header("anthropic-beta", "three")
         .header("x-levee-proxy-secret", "a-guess")
         .header("cookie", "session=1")
         .json(&messages("Hello"))
@@ -97,7 +98,7 @@ async fn neither_side_ever_sees_the_others_key() {
     // What the provider got is its own key and Anthropic's headers, and nothing else of the client's.
     assert!(!serde_json::to_string(sent).unwrap().contains(stack.api_key()));
     assert_eq!(sent["x-api-key"], stack.provider_key("primary"));
-    assert_eq!(sent["anthropic-beta"], "one,two");
+    assert_eq!(sent["anthropic-beta"], "one,two, three", "each line of a header goes upstream");
     for name in ["authorization", "cookie", "x-levee-proxy-secret", "x-forwarded-for"] {
         assert!(!sent.contains_key(name), "{name} went upstream");
     }

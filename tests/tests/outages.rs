@@ -192,7 +192,7 @@ const UNKNOWN_KEY: &str = "lv_local_nobodysKey01_thisKeyOpensNothingButLocalhost
 #[case::throttling(json!({ "mode": "throttle" }))]
 #[tokio::test]
 async fn without_dynamodb_known_keys_work_for_15_minutes_and_unknown_ones_get_503(#[case] how: Value) {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
     let key = stack.api_key().to_owned();
     assert_eq!(call(&stack).await.status, 200);
     let stop = stack.control("POST", "/dynamodb/stop", how).await;
@@ -258,7 +258,12 @@ enum Lost {
 async fn an_environment_that_was_frozen_for_a_minute_serves_its_next_call_with_its_limits_checked(#[case] lost: Lost) {
     let redis = Redis::start().await;
     let redis_relay = Chaos::start(redis.address).await;
-    let stack = Stack::builder().env("REDIS_URL", &format!("redis://{}", redis_relay.address())).start().await;
+    let stack = Stack::builder()
+        .env("REDIS_URL", &format!("redis://{}", redis_relay.address()))
+        .env("REDIS_BUDGET_MS", "75")
+        .env("DYNAMODB_TIMEOUT_MS", "500")
+        .start()
+        .await;
     assert!(!is_degraded(&call(&stack).await));
 
     // Between calls an environment is stopped; a minute passes for it without its noticing.

@@ -1,7 +1,8 @@
 //! Starts the AI proxy.
 
 use ai_proxy::{Config, State, handle};
-use lambda_http::{Error, Request, run_with_streaming_response, service_fn};
+use lambda_http::{Error, Request};
+use levee::http::run_streaming;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -12,5 +13,5 @@ async fn main() -> Result<(), Error> {
         .await
         .inspect_err(|error| tracing::error!(code = "start.failed", %error, "the AI proxy cannot start"))?;
     let state = &state;
-    run_with_streaming_response(service_fn(async |request: Request| handle(state, request).await)).await
+    run_streaming(|request: Request| handle(state, request)).await
 }
