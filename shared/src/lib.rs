@@ -11,4 +11,5 @@ pub mod http;
 pub mod limits;
 pub mod metering;
 pub mod stores;
+mod sync;
 pub mod telemetry;

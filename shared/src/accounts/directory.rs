@@ -1,7 +1,7 @@
 //! The directory of keys and their owners within one environment: the accounts table behind bounded in-process caches.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -9,6 +9,7 @@ use lru::LruCache;
 use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, TableError};
 use crate::clock::Timestamp;
+use crate::sync::lock;
 
 /// How long a record is taken from the cache without asking the table.
 pub const FRESH: Duration = Duration::from_secs(60);
@@ -151,10 +152,6 @@ impl<T: Clone> Remembered<T> {
     fn forget(&self, id: &str) {
         lock(&self.0).pop(id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -116,13 +116,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
     fn refusal(counts: [i64; 5]) -> Refusal {
-        let limits = LimitsConfig {
-            ai_per_address: 30,
-            integration_per_minute: 300,
-            account_per_minute: 600,
-            account_per_day: 0,
-            global_per_minute: 6_000,
-        };
+        let limits = LimitsConfig::default();
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
         let Decision::Refused(refusal) = decide(charges, &counts, NOW) else { panic!("allowed") };
         refusal

@@ -120,13 +120,7 @@ mod tests {
     #[test]
     fn every_policy_but_the_pool_is_told_and_the_tightest_fills_the_older_fields() {
         let now = Timestamp::from_millis(1_700_000_030_500);
-        let limits = LimitsConfig {
-            ai_per_address: 30,
-            integration_per_minute: 300,
-            account_per_minute: 600,
-            account_per_day: 0,
-            global_per_minute: 6_000,
-        };
+        let limits = LimitsConfig::default();
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
         let Decision::Allowed(readings) = decide(charges, &[1, 24, 10, 11, 12], now) else { panic!("refused") };
 

@@ -106,16 +106,29 @@ const LARGEST_LIMIT: u64 = 1_000_000_000;
 const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 3600;
 
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            ai_per_address: 30,
+            integration_per_minute: 300,
+            account_per_minute: 600,
+            account_per_day: 0,
+            global_per_minute: 6_000,
+        }
+    }
+}
+
 impl LimitsConfig {
     /// Reads the variables named at the fields; each is 0 to 1,000,000,000.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let mut limit = |name, default| reader.number(name, default, 0..=LARGEST_LIMIT);
+        let default = Self::default();
         Self {
-            ai_per_address: limit("LIMIT_AI_PER_ADDRESS", 30),
-            integration_per_minute: limit("LIMIT_INTEGRATION_PER_MINUTE", 300),
-            account_per_minute: limit("LIMIT_ACCOUNT_PER_MINUTE", 600),
-            account_per_day: limit("LIMIT_ACCOUNT_PER_DAY", 0),
-            global_per_minute: limit("LIMIT_GLOBAL_PER_MINUTE", 6_000),
+            ai_per_address: limit("LIMIT_AI_PER_ADDRESS", default.ai_per_address),
+            integration_per_minute: limit("LIMIT_INTEGRATION_PER_MINUTE", default.integration_per_minute),
+            account_per_minute: limit("LIMIT_ACCOUNT_PER_MINUTE", default.account_per_minute),
+            account_per_day: limit("LIMIT_ACCOUNT_PER_DAY", default.account_per_day),
+            global_per_minute: limit("LIMIT_GLOBAL_PER_MINUTE", default.global_per_minute),
         }
     }
 

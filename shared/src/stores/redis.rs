@@ -6,7 +6,7 @@
 //! a connection that has been idle for long is asked for a PING before it is believed.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,6 +15,7 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use tokio::time::Instant;
 
 use crate::config::Reader;
+use crate::sync::lock;
 
 /// A connection idle for longer than this is asked for a PING first: the environment may have been frozen meanwhile.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(10);
@@ -224,10 +225,6 @@ impl Guard {
     fn close(&mut self) -> bool {
         self.open.take().is_some()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
