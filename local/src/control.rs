@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -18,11 +18,14 @@ use tokio::net::TcpListener;
 use crate::{
     clock::Clock,
     dynamodb::{DynamoDb, Mode},
-    host::{self, Function},
+    host::{self, Call, Failure, Function},
     providers::{StandIn, control_routes},
     redis::{self, Redis},
     schedule,
 };
+
+/// "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
+const LARGEST_EVENT: usize = 6 * 1024 * 1024;
 
 /// What may be controlled.
 #[derive(Clone, Debug)]
@@ -53,6 +56,7 @@ pub(crate) async fn serve(controlled: Controlled, stand_ins: Vec<Arc<StandIn>>) 
         .route("/redis/{action}", post(redis))
         .route("/dynamodb/{action}", post(dynamodb))
         .route("/functions", get(functions))
+        .route("/functions/{name}/invoke", post(invoke).layer(DefaultBodyLimit::max(LARGEST_EVENT)))
         .route("/functions/{name}/{number}/{action}", post(function))
         .route("/monitor/run", post(monitor))
         .route("/time/advance", post(advance))
@@ -125,6 +129,23 @@ async fn function(
         return Err(unknown(format!("environment {number} of {name}")));
     }
     Ok(Json(json!({ "function": name, "environment": number, "did": action })))
+}
+
+/// Calls a function past the gateway, as Lambda's Invoke does (API_Invoke.html): the event in, the payload out. A
+/// function's failure is a payload too, told apart by a header. A stream is answered whole, with its prelude.
+async fn invoke(State(stack): State<Controlled>, Path(name): Path<String>, event: Bytes) -> Result<Response, Refused> {
+    let function = stack.functions.get(&name).ok_or_else(|| unknown(format!("function {name}")))?;
+    let answer = match function.invoke(Call { event, trace_id: String::new() }).await {
+        Ok(answer) => answer.whole().await,
+        Err(failure) => Err(failure),
+    };
+    let (error_type, message) = match answer {
+        Ok(payload) => return Ok(payload.into_response()),
+        Err(Failure::Function { error_type, message }) => (error_type, message),
+        Err(failure) => ("Unhandled".to_owned(), failure.to_string()),
+    };
+    let report = Json(json!({ "errorType": error_type, "errorMessage": message }));
+    Ok(([("x-amz-function-error", "Unhandled")], report).into_response())
 }
 
 async fn monitor(State(stack): State<Controlled>) -> Answer {

@@ -14,12 +14,13 @@ mod control;
 mod environment;
 mod logs;
 mod process;
+mod quick_ack;
 mod response;
 mod runtime_api;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -62,6 +63,28 @@ pub enum Answer {
     Buffered(Bytes),
     /// A payload that comes in pieces.
     Streamed(Stream),
+}
+
+impl Answer {
+    /// The whole payload, once the function is done.
+    ///
+    /// # Errors
+    /// Why a stream broke off.
+    pub async fn whole(self) -> Result<Bytes, Failure> {
+        let mut stream = match self {
+            Self::Buffered(payload) => return Ok(payload),
+            Self::Streamed(stream) => stream,
+        };
+        let mut payload = BytesMut::new();
+        loop {
+            match stream.chunks.recv().await {
+                Some(Piece::Data(data)) => payload.extend_from_slice(&data),
+                Some(Piece::End) => return Ok(payload.freeze()),
+                Some(Piece::Broken(failure)) => return Err(failure),
+                None => return Err(Failure::Exited("the stream broke off".to_owned())),
+            }
+        }
+    }
 }
 
 /// A streamed payload, prelude and all.

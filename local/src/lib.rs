@@ -15,6 +15,7 @@ pub mod process;
 mod progress;
 pub mod providers;
 pub mod redis;
+mod relay;
 mod schedule;
 pub mod seed;
 pub mod stack;
@@ -22,7 +23,10 @@ mod state_files;
 pub mod template;
 mod variables;
 
-pub use self::options::{Environments, Options};
+pub use self::{
+    options::{Environments, Options},
+    relay::DockerHost,
+};
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;

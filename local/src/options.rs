@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use clap::Parser;
 
+use crate::relay::DockerHost;
+
 /// Run the whole Levee stack on this machine.
 ///
 /// The gateway reads routes, authorizers and answers from the template and behaves as API Gateway REST; the functions are
@@ -46,6 +48,11 @@ pub struct Options {
     /// How many environments functions have; one each unless named here.
     #[arg(long, value_name = "FUNCTION=N,…", default_value_t, hide_default_value = true)]
     pub environments: Environments,
+
+    /// How containers reach this machine, for sam-env.json: an IP address of it, on which the stores then listen too
+    /// (Docker's bridge, 172.17.0.1), or a name that stands for its loopback (Docker Desktop's host.docker.internal).
+    #[arg(long, value_name = "ADDRESS")]
+    pub docker_host: Option<DockerHost>,
 
     /// The redis-server or valkey-server to run; searched on PATH by default. REDIS_URL names a running one instead.
     #[arg(long, value_name = "PATH")]

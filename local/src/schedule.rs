@@ -7,7 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    host::{Answer, Call, Failure, Function, Piece, uuid},
+    host::{Call, Failure, Function, uuid},
     template::{ACCOUNT, REGION, Schedule},
 };
 
@@ -38,18 +38,6 @@ pub(crate) async fn call(function: &Function) -> Result<String, Failure> {
         "detail": {},
     });
     let call = Call { event: event.to_string().into(), trace_id: String::new() };
-    match function.invoke(call).await? {
-        Answer::Buffered(payload) => Ok(String::from_utf8_lossy(&payload).into_owned()),
-        Answer::Streamed(mut stream) => {
-            let mut said = Vec::new();
-            loop {
-                match stream.chunks.recv().await {
-                    Some(Piece::Data(data)) => said.extend_from_slice(&data),
-                    Some(Piece::End) => return Ok(String::from_utf8_lossy(&said).into_owned()),
-                    Some(Piece::Broken(failure)) => return Err(failure),
-                    None => return Err(Failure::Exited("the stream broke off".to_owned())),
-                }
-            }
-        }
-    }
+    let payload = function.invoke(call).await?.whole().await?;
+    Ok(String::from_utf8_lossy(&payload).into_owned())
 }

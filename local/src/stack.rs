@@ -117,7 +117,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     progress.done("seed", if seeded.is_some() { "keys and data" } else { "nothing to seed in this template" });
 
     let clock = Arc::new(Clock::new(state.join("clock-offset"))?);
-    let bindings = bindings::overrides(&bindings::Inputs {
+    let inputs = bindings::Inputs {
         redis_url: redis.url.clone(),
         dynamodb_url: dynamodb_url.clone(),
         gateway_url: url.clone(),
@@ -128,9 +128,17 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
             .collect(),
         proxy_secret: PROXY_SECRET.to_owned(),
         key_peppers: bindings::key_peppers(),
-    });
+    };
+    let for_containers = match &options.docker_host {
+        None => inputs.clone(),
+        Some(host) => {
+            let inputs = host.reroute(inputs.clone()).await?;
+            progress.done("for Docker", format!("{}, {}", inputs.redis_url, inputs.dynamodb_url));
+            inputs
+        }
+    };
     let sources = Sources {
-        bindings: &bindings,
+        bindings: &bindings::overrides(&inputs),
         dynamodb_url: &dynamodb_url,
         clock_file: &state.join("clock-offset"),
         bin_dir: &options.bin_dir,
@@ -152,7 +160,9 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         let logs = &logs;
         starting
             .push(async move { Ok::<_, anyhow::Error>((id.clone(), Arc::new(Function::start(config, logs).await?))) });
-        for_sam.insert(id.clone(), with_stores(declared, &dynamodb_url));
+        let bindings = bindings::overrides(&for_containers);
+        let declared = variables::declared(&template, function, &Sources { bindings: &bindings, ..sources })?;
+        for_sam.insert(id.clone(), with_stores(declared, &for_containers));
     }
     let functions: BTreeMap<String, Arc<Function>> = try_join_all(starting).await?.into_iter().collect();
     progress.done("functions", functions.values().map(|it| it.config.name.as_str()).collect::<Vec<_>>().join(", "));
@@ -234,9 +244,10 @@ async fn seed(
     seed::seed(&targets).await.context("the tables cannot be seeded").map(Some)
 }
 
-/// `sam local` knows neither Lambda's variables nor this stack's stores.
-fn with_stores(mut declared: BTreeMap<String, String>, dynamodb_url: &str) -> BTreeMap<String, String> {
-    declared.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), dynamodb_url.to_owned());
+/// What `sam local` is told: the stores are this stack's, wherever levee-local's own environment has them.
+fn with_stores(mut declared: BTreeMap<String, String>, inputs: &bindings::Inputs) -> BTreeMap<String, String> {
+    declared.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), inputs.dynamodb_url.clone());
+    declared.entry("REDIS_URL".to_owned()).and_modify(|url| url.clone_from(&inputs.redis_url));
     declared
 }
 

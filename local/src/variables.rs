@@ -6,10 +6,10 @@ use anyhow::Context;
 
 use crate::template::{Function, REGION, Template};
 
-/// A variable of levee-local's own environment. Nothing else in this package reads it.
+/// A variable of levee-local's own environment; one set to nothing counts as unset. Nothing else in this package reads it.
 #[expect(clippy::disallowed_methods, reason = "the one place; the local stack has no levee::config")]
 pub(crate) fn own(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Where a function's variables come from besides the template.

@@ -5,11 +5,13 @@
 mod answer;
 mod chaos;
 mod platform;
+mod sdk;
 mod stack;
 
 pub use self::{
     answer::Answer,
     chaos::Chaos,
     platform::{Month, messages},
+    sdk::{Language, Sdk, Target},
     stack::{Builder, Stack, binaries, signal_to, wait_for, workspace},
 };

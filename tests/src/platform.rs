@@ -130,6 +130,12 @@ impl Stack {
         self.advance(WINDOW_SECS - now % WINDOW_SECS).await;
     }
 
+    /// Moves the clock on until it is `second` seconds into a period of `period` seconds, such as a UTC day.
+    pub async fn place_clock(&self, period: u64, second: u64) {
+        let now = Clock::system().now().plus(self.clock_offset()).as_secs();
+        self.advance((second + period - now % period) % period).await;
+    }
+
     /// Unix seconds by the functions' clock when `answer` had been read.
     pub fn received_at(&self, answer: &Answer) -> u64 {
         let since_epoch = answer.received_at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");

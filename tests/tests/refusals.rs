@@ -19,6 +19,7 @@ fn assert_refused(answer: &Answer, status: u16, code: &str, error: &str) {
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!((&body["status"], &body["code"], &body["error"]["type"]), (&json!(status), &json!(code), &json!(error)));
     assert_eq!(body["request_id"], answer.header("x-levee-request-id"));
+    assert_eq!(body["request_id"], answer.header("request-id"), "where the SDKs look for it");
     assert_eq!(body["type"], "error", "the SDKs know an error by its type");
     assert!(body["title"].is_string() && body["detail"] == body["error"]["message"], "{body}");
 }

@@ -3,8 +3,11 @@
 //! A step is a row of [`STEPS`] and a function beside it; what cannot be checked on a machine is SKIPPED with the
 //! reason, never silently left out.
 
+mod docker;
+mod emulator;
 mod machine;
 mod readme;
+mod sam;
 mod stack;
 
 use anyhow::bail;
@@ -23,12 +26,41 @@ struct Step {
     run: fn(&Workspace) -> anyhow::Result<Outcome>,
 }
 
+impl Step {
+    /// Why it cannot be taken on this machine.
+    fn obstacle(&self, workspace: &Workspace) -> Option<String> {
+        if self.needs.contains(&Need::Docker) {
+            docker::obstacle().or_else(|| preflight::obstacle(workspace, self.needs))
+        } else {
+            preflight::obstacle(workspace, self.needs)
+        }
+    }
+}
+
 const STEPS: &[Step] = &[
     Step {
         name: "template",
         about: "AWS's own tools accept template.yaml",
         needs: &[Need::Python, Need::Sam],
         run: template,
+    },
+    Step {
+        name: "emulator",
+        about: "the built functions answer events/ under AWS's runtime interface emulator",
+        needs: &[Need::Redis, Need::CCompiler, Need::Python, Need::Sam],
+        run: emulator::run,
+    },
+    Step {
+        name: "sam-build",
+        about: "sam build builds every function of the workspace (not optimised: that takes minutes more)",
+        needs: &[Need::CCompiler, Need::Python, Need::Sam, Need::CargoLambda],
+        run: sam::build,
+    },
+    Step {
+        name: "sam-local",
+        about: "what sam build built answers events/ under sam local invoke, in a Docker of its own",
+        needs: &[Need::Redis, Need::CCompiler, Need::Python, Need::Sam, Need::CargoLambda, Need::Docker],
+        run: sam::local,
     },
     Step {
         name: "readme",
@@ -38,7 +70,7 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// Check the README's commands on a fresh machine, and template.yaml with AWS's tools
+/// Check the README's commands on a fresh machine, and template.yaml and the functions with AWS's tools
 ///
 /// The steps are independent of each other; one that cannot be checked on this machine is reported as SKIPPED.
 #[derive(clap::Args)]
@@ -54,11 +86,17 @@ impl E2e {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         let chosen = |step: &&Step| self.only.is_empty() || self.only.iter().any(|name| name == step.name);
         let steps = STEPS.iter().filter(chosen).collect::<Vec<_>>();
-        let needs = steps.iter().flat_map(|step| step.needs).copied().collect::<Vec<_>>();
+        // What cannot be had here is the matter of its step; what can, is installed at once.
+        let obstacles = steps.iter().map(|step| step.obstacle(workspace)).collect::<Vec<_>>();
+        let possible = steps.iter().zip(&obstacles).filter(|(_, obstacle)| obstacle.is_none());
+        let needs = possible.flat_map(|(step, _)| step.needs).copied().collect::<Vec<_>>();
         preflight::ensure(workspace, &needs, &self.consent)?;
         let mut report = Report::default();
-        for step in steps {
-            report.step(&format!("{}: {}", step.name, step.about), || (step.run)(workspace));
+        for (step, obstacle) in steps.into_iter().zip(obstacles) {
+            report.step(&format!("{}: {}", step.name, step.about), || match obstacle {
+                Some(why) => Ok(Outcome::Skipped(why)),
+                None => (step.run)(workspace),
+            });
         }
         report.finish()
     }

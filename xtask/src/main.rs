@@ -4,6 +4,7 @@
 //! One file a command; what a command needs from the machine is declared there and settled by [`preflight`].
 #![allow(clippy::print_stdout, reason = "a command line tool talks on standard output")]
 
+mod docker;
 mod e2e;
 mod lint;
 mod preflight;

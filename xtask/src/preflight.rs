@@ -34,6 +34,16 @@ pub(crate) enum Need {
     Python,
     /// The AWS SAM CLI, in a virtual environment of ours.
     Sam,
+    /// cargo-lambda, in the same. Needs [`Need::Sam`] before it.
+    CargoLambda,
+    /// Docker's daemon and client, on Linux.
+    Docker,
+    /// `node` 20 or later, and `npm`.
+    Node,
+    /// Anthropic's official SDK for Python, as the tests pin it. Needs [`Need::Python`] before it.
+    PythonSdk,
+    /// Anthropic's official SDK for TypeScript, as the tests pin it. Needs [`Need::Node`] before it.
+    TypeScriptSdk,
 }
 
 impl Need {
@@ -53,6 +63,14 @@ impl Need {
                     || shell::succeeds(workspace.command("python3").args(["-c", "import ensurepip, venv"]))
             }
             Self::Sam => tools::sam_installed(workspace),
+            Self::CargoLambda => tools::cargo_lambda_installed(workspace),
+            Self::Docker => ["dockerd", "docker", "ip"].into_iter().all(machine::on_path),
+            Self::Node => {
+                let is_recent = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
+                machine::on_path("npm") && shell::succeeds(workspace.command("node").args(["-e", is_recent]))
+            }
+            Self::PythonSdk => tools::sdk_installed(workspace, &tools::PYTHON_SDK),
+            Self::TypeScriptSdk => tools::sdk_installed(workspace, &tools::TYPESCRIPT_SDK),
         }
     }
 
@@ -64,8 +82,15 @@ impl Need {
             Self::Nextest => "cargo-nextest, which runs the tests",
             Self::Deny => "cargo-deny, which checks licences, sources and advisories of dependencies",
             Self::Machete => "cargo-machete, which finds dependencies that nothing uses",
-            Self::Python => "python3 with its venv module, which the AWS SAM CLI runs on",
-            Self::Sam => "the AWS SAM CLI, which checks template.yaml",
+            Self::Python => "python3 with its venv module, which the AWS SAM CLI and one of Anthropic's SDKs run on",
+            Self::Sam => "the AWS SAM CLI, which checks template.yaml, and builds and calls functions as AWS does",
+            Self::CargoLambda => "cargo-lambda, which the AWS SAM CLI builds Rust with",
+            Self::Docker => "Docker (dockerd, docker) and ip, which the AWS SAM CLI calls functions in",
+            Self::Node => "Node.js 20 or later with npm, which one of Anthropic's SDKs runs on",
+            Self::PythonSdk => "Anthropic's SDK for Python as tests/sdk/python pins it, which tests point at the stack",
+            Self::TypeScriptSdk => {
+                "Anthropic's SDK for TypeScript as tests/sdk/typescript pins it, which tests point at the stack"
+            }
         }
     }
 }
@@ -113,6 +138,13 @@ pub(crate) fn ensure(workspace: &Workspace, needs: &[Need], consent: &Consent) -
     agree(workspace, needs, consent)?.carry_out(workspace)
 }
 
+/// Why these needs are not met and cannot be met here, whatever anybody agrees to; `None` where they are or can be.
+pub(crate) fn obstacle(workspace: &Workspace, needs: &[Need]) -> Option<String> {
+    let missing = missing(workspace, needs);
+    let advice = plan::commands(&missing, &Machine::detect(), &workspace.tools()).err()?;
+    Some(format!("{}{}", lacking(&missing), advice.trim_end()))
+}
+
 /// What was agreed to, not yet done.
 pub(crate) struct Agreed {
     missing: Vec<Need>,
@@ -121,14 +153,11 @@ pub(crate) struct Agreed {
 
 /// The first half of [`ensure`]: finds what is missing and asks, so that long work may come between it and installing.
 pub(crate) fn agree(workspace: &Workspace, needs: &[Need], consent: &Consent) -> anyhow::Result<Agreed> {
-    let missing = needs.iter().copied().filter(|need| !need.met(workspace)).collect::<Vec<_>>();
+    let missing = missing(workspace, needs);
     if missing.is_empty() {
         return Ok(Agreed { missing, commands: Vec::new() });
     }
-    let mut lacking = String::from("this machine lacks:\n");
-    for need in &missing {
-        let _ = writeln!(lacking, "  - {}", need.description());
-    }
+    let lacking = lacking(&missing);
     let commands = match plan::commands(&missing, &Machine::detect(), &workspace.tools()) {
         Ok(commands) => commands,
         Err(advice) => bail!("{lacking}{advice}"),
@@ -154,16 +183,40 @@ pub(crate) fn agree(workspace: &Workspace, needs: &[Need], consent: &Consent) ->
 impl Agreed {
     /// Runs the commands, and checks that they brought what was missing.
     pub(crate) fn carry_out(&self, workspace: &Workspace) -> anyhow::Result<()> {
+        self.attempt(workspace)?.map_or(Ok(()), |lacking| bail!(lacking))
+    }
+
+    /// The same for what a command can do without: the text names what the commands did not bring, as where the system's
+    /// package is too old.
+    pub(crate) fn attempt(&self, workspace: &Workspace) -> anyhow::Result<Option<String>> {
         for words in &self.commands {
             let Some((program, arguments)) = words.split_first() else { continue };
             // Tools are built in cargo's own temporary folder, not among our packages.
             shell::run(workspace.command(program).args(arguments).env_remove("CARGO_TARGET_DIR"))?;
         }
-        match self.missing.iter().find(|need| !need.met(workspace)) {
-            Some(need) => bail!("the installation succeeded, yet this machine still lacks {}", need.description()),
-            None => Ok(()),
+        let lacking = self.missing.iter().find(|need| !need.met(workspace));
+        Ok(lacking
+            .map(|need| format!("the installation succeeded, yet this machine still lacks {}", need.description())))
+    }
+}
+
+/// Each of these needs that is not met, once.
+fn missing(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
+    let mut missing = Vec::new();
+    for need in needs {
+        if !missing.contains(need) && !need.met(workspace) {
+            missing.push(*need);
         }
     }
+    missing
+}
+
+fn lacking(missing: &[Need]) -> String {
+    let mut lacking = String::from("this machine lacks:\n");
+    for need in missing {
+        let _ = writeln!(lacking, "  - {}", need.description());
+    }
+    lacking
 }
 
 fn listing(commands: &[Vec<String>]) -> String {

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 
 use anyhow::Context as _;
 
+use crate::docker;
 use crate::preflight::{self, Consent, Need};
 use crate::shell;
 use crate::workspace::Workspace;
@@ -30,6 +31,10 @@ pub(crate) struct Up {
     /// Leave function environments running between their calls, where Lambda would freeze them
     #[arg(long)]
     no_freeze: bool,
+    /// Let Docker's containers reach the stores, for "sam local invoke"; ADDRESS is how they reach this machine, found
+    /// out unless it is given
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
+    docker: Option<Option<String>>,
     /// How many environments of which function to start, for example authorizer=2,ai-proxy=3
     #[arg(long, value_name = "FUNCTION=COUNT,…")]
     environments: Option<String>,
@@ -40,10 +45,18 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         preflight::ensure(workspace, &[Need::Redis, Need::CCompiler], &self.consent)?;
+        let docker_host = match &self.docker {
+            None => None,
+            Some(Some(address)) => Some(address.clone()),
+            Some(None) => Some(docker::host(workspace)?),
+        };
         build(workspace)?;
         // From here on this process is the stack: signals reach it, and nothing of ours waits in between.
         let stack = workspace.bin_dir().join("levee-local");
-        let error = workspace.command(&stack).args(self.flags(workspace)).exec();
+        let mut command = workspace.command(&stack);
+        command.args(self.flags(workspace));
+        command.args(docker_host.iter().map(|address| format!("--docker-host={address}")));
+        let error = command.exec();
         Err(error).with_context(|| format!("cannot start {}", stack.display()))
     }
 
@@ -63,7 +76,7 @@ impl Up {
 }
 
 /// Builds what the stack consists of: the function binaries and the host that runs them.
-fn build(workspace: &Workspace) -> anyhow::Result<()> {
+pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     let mut arguments = vec!["build".to_owned(), "--package=local".to_owned()];
     arguments.extend(workspace.functions()?.iter().map(|function| format!("--package={function}")));
     shell::run(&mut workspace.cargo(arguments))
@@ -103,5 +116,17 @@ mod tests {
             assert!(flags.contains(&expected.to_owned()), "{expected} in {flags:?}");
         }
         assert!(!flags.contains(&"--no-freeze".to_owned()));
+    }
+
+    #[test]
+    fn the_address_of_docker_may_be_left_out() {
+        let docker = |arguments: &[&str]| {
+            let command = Up::augment_args(clap::Command::new("up"));
+            let matches = command.get_matches_from([&["up"], arguments].concat());
+            Up::from_arg_matches(&matches).unwrap().docker
+        };
+        assert_eq!(docker(&[]), None);
+        assert_eq!(docker(&["--docker", "--no-demo"]), Some(None));
+        assert_eq!(docker(&["--docker=172.17.0.1"]), Some(Some("172.17.0.1".to_owned())));
     }
 }

@@ -14,6 +14,8 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use super::quick_ack::QuickAck;
+
 pub(super) type Response = http::Response<Full<Bytes>>;
 
 /// What a runtime asks for. Each request is answered through its `reply`.
@@ -51,8 +53,8 @@ pub(super) async fn listen(requests: mpsc::Sender<Request>) -> std::io::Result<S
             tokio::spawn(async move {
                 let _slower_without_it = socket.set_nodelay(true);
                 let service = service_fn(|request| answer(request, requests.clone()));
-                let connection =
-                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(QuickAck(socket)), service);
                 if let Err(error) = connection.await {
                     tracing::debug!("a Runtime API connection ended: {error}");
                 }

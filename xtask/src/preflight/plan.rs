@@ -19,7 +19,10 @@ pub(super) fn commands(missing: &[Need], machine: &Machine, tools: &Path) -> Res
             Need::Deny => commands.push(tools::cargo_install(tools, &tools::DENY)),
             Need::Machete => commands.push(tools::cargo_install(tools, &tools::MACHETE)),
             Need::Sam => commands.extend(tools::sam_install(tools)),
-            Need::Redis | Need::CCompiler | Need::Python => {}
+            Need::CargoLambda => commands.push(tools::cargo_lambda_install(tools)),
+            Need::PythonSdk => commands.extend(tools::python_sdk_install(tools)),
+            Need::TypeScriptSdk => commands.extend(tools::typescript_sdk_install(tools)),
+            Need::Redis | Need::CCompiler | Need::Python | Need::Docker | Need::Node => {}
         }
     }
     Ok(commands)
@@ -37,7 +40,7 @@ fn system(missing: &[Need], machine: &Machine) -> Result<Vec<Vec<String>>, Strin
     };
     let packages = wanted.iter().filter_map(|need| package(*need, manager)).flatten().copied().collect::<Vec<_>>();
     let commands = match manager {
-        Manager::Apt => apt(&packages, wanted.contains(&Need::Redis) && machine.systemd),
+        Manager::Apt => apt(&packages, &if machine.systemd { services(&wanted) } else { Vec::new() }),
         Manager::Dnf => vec![line(&["dnf", "install", "--assumeyes"], &packages)],
         // Homebrew cannot bring Apple's compiler, and neither starts services nor works as root.
         Manager::Brew if wanted.contains(&Need::CCompiler) => vec![line(&["xcode-select", "--install"], &[])],
@@ -56,18 +59,28 @@ fn system(missing: &[Need], machine: &Machine) -> Result<Vec<Vec<String>>, Strin
     }
 }
 
-/// Debian starts a packaged server as it installs it. Levee only wants the program, on a port of its own: RUNLEVEL=1
-/// keeps sysvinit from starting it, and on systemd it is stopped and disabled right after.
-fn apt(packages: &[&str], disable_redis: bool) -> Vec<Vec<String>> {
+/// Debian starts a packaged server as it installs it. Levee only wants the program, and starts its own: RUNLEVEL=1 keeps
+/// sysvinit from starting it, and on systemd it is stopped and disabled right after.
+fn apt(packages: &[&str], services: &[&str]) -> Vec<Vec<String>> {
     let install = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "install", "--quiet", "--yes"];
     let mut commands = vec![
         line(&["apt-get", "update", "--quiet"], &[]),
         line(&install, &[&["--no-install-recommends"], packages].concat()),
     ];
-    if disable_redis {
-        commands.push(line(&["systemctl", "disable", "--now", "redis-server"], &[]));
+    if !services.is_empty() {
+        commands.push(line(&["systemctl", "disable", "--now"], services));
     }
     commands
+}
+
+/// The services that systemd starts with Debian's packages.
+fn services(wanted: &[Need]) -> Vec<&'static str> {
+    let services = wanted.iter().map(|need| match need {
+        Need::Redis => &["redis-server"][..],
+        Need::Docker => &["docker.socket", "docker.service", "containerd.service"],
+        _ => &[],
+    });
+    services.flatten().copied().collect()
 }
 
 /// What the manager calls it; `None` for what it has no part in.
@@ -82,7 +95,15 @@ fn package(need: Need, manager: Manager) -> Option<&'static [&'static str]> {
         (Need::Python, Manager::Apt) => &["python3", "python3-venv"],
         (Need::Python, Manager::Dnf) => &["python3", "python3-pip"],
         (Need::Python, Manager::Brew) => &["python3"],
-        (Need::Nextest | Need::Deny | Need::Machete | Need::Sam, _) => return None,
+        // From Debian 13 on the client is a package of its own, which older ones do not have.
+        (Need::Docker, Manager::Apt) => &["docker.io", "?exact-name(docker-cli)", "iproute2"],
+        (Need::Docker, Manager::Dnf) => &["moby-engine", "iproute"],
+        (Need::Docker, Manager::Brew) => &[],
+        (Need::Node, Manager::Apt) => &["nodejs", "npm"],
+        (Need::Node, Manager::Dnf) => &["nodejs", "nodejs-npm"],
+        (Need::Node, Manager::Brew) => &["node"],
+        (Need::Nextest | Need::Deny | Need::Machete | Need::Sam | Need::CargoLambda, _) => return None,
+        (Need::PythonSdk | Need::TypeScriptSdk, _) => return None,
     };
     Some(packages)
 }
@@ -94,6 +115,8 @@ fn by_hand(need: Need) -> &'static str {
              REDIS_URL, for example REDIS_URL=redis://127.0.0.1:6379"
         }
         Need::CCompiler => "GCC or Clang, so that cc is on PATH",
+        Need::Docker => "Docker's engine and client and iproute2, so that dockerd, docker and ip are on PATH",
+        Need::Node => "Node.js 20 or later, so that node and npm are on PATH",
         _ => "Python 3.10 or later with its venv module, so that python3 is on PATH",
     }
 }
@@ -138,6 +161,13 @@ mod tests {
     }
 
     #[test]
+    fn systemd_does_not_go_on_running_a_docker_that_nobody_had() {
+        let lines = lines(&[Need::Docker], Machine { systemd: true, ..DEBIAN });
+        assert!(lines[1].ends_with("docker.io ?exact-name(docker-cli) iproute2"), "{lines:?}");
+        assert_eq!(lines[2], "systemctl disable --now docker.socket docker.service containerd.service");
+    }
+
+    #[test]
     fn a_user_goes_through_sudo() {
         let lines = lines(&[Need::Redis], Machine { privilege: Privilege::Sudo, ..DEBIAN });
         assert!(lines.iter().all(|line| line.starts_with("sudo ")), "{lines:?}");
@@ -178,10 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn the_sdks_are_installed_as_pinned_and_marked_as_such_at_the_end() {
+        let lines = lines(&[Need::Python, Need::PythonSdk, Need::Node, Need::TypeScriptSdk], DEBIAN);
+        assert!(lines[1].ends_with("python3 python3-venv nodejs npm"), "{lines:?}");
+        assert_eq!(lines[2], "python3 -m venv --clear target/tools/sdk-python");
+        assert!(lines[3].ends_with("--requirement tests/sdk/python/requirements.txt"), "{lines:?}");
+        assert_eq!(lines[4], "cp tests/sdk/python/requirements.txt target/tools/sdk-python/installed");
+        assert!(lines[7].starts_with("npm ci --prefix target/tools/sdk-typescript "), "{lines:?}");
+        assert_eq!(lines[8], "cp tests/sdk/typescript/package-lock.json target/tools/sdk-typescript/installed");
+    }
+
+    #[test]
     fn sam_is_installed_into_its_own_environment() {
-        let lines = lines(&[Need::Python, Need::Sam], DEBIAN);
+        let lines = lines(&[Need::Python, Need::Sam, Need::CargoLambda], DEBIAN);
         assert!(lines[1].ends_with("python3 python3-venv"), "{lines:?}");
         assert_eq!(lines[2], "python3 -m venv target/tools/sam-venv");
-        assert!(lines[3].starts_with("target/tools/sam-venv/bin/pip install "), "{lines:?}");
+        for (line, package) in lines[3..].iter().zip(["aws-sam-cli", "cargo-lambda"]) {
+            assert!(line.starts_with("target/tools/sam-venv/bin/pip install "), "{lines:?}");
+            assert!(line.contains(package), "{lines:?}");
+        }
+        assert_eq!(lines.len(), 5);
     }
 }

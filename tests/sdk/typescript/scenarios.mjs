@@ -1,0 +1,135 @@
+// What a program does with the SDK. Each scenario notes what it sees in `outcome` as it goes.
+
+import { Anthropic } from "./sdk.mjs";
+
+const MODEL = "claude-sonnet-5-5";
+const TOOL = {
+  name: "get_weather",
+  description: "The weather in a city",
+  input_schema: {
+    type: "object",
+    properties: { city: { type: "string" }, days: { type: "integer", minimum: 3 } },
+    required: ["city", "days"],
+  },
+};
+
+/** Whom to ask, and the answers that came on the way. */
+export class Target {
+  attempts = [];
+
+  constructor(baseURL, apiKey, maxRetries) {
+    // The SDK would take an empty address for Anthropic's own.
+    if (!baseURL.startsWith("http://127.0.0.1:")) {
+      throw new Error(`not this machine: ${baseURL}`);
+    }
+    const noting = async (...request) => {
+      const response = await fetch(...request);
+      this.attempts.push({
+        status: response.status,
+        retry_after: response.headers.get("retry-after"),
+        should_retry: response.headers.get("x-should-retry"),
+      });
+      return response;
+    };
+    this.client = new Anthropic({ baseURL, apiKey, maxRetries, fetch: noting });
+  }
+}
+
+function asked(text, more = {}) {
+  return { model: MODEL, max_tokens: 1024, messages: [{ role: "user", content: text }], ...more };
+}
+
+/** Streams with the SDK's helper, which puts the message together again. */
+async function streamed({ client }, outcome, call) {
+  Object.assign(outcome, { text: "", thinking: "", partial_json: "" });
+  const stream = client.messages.stream(call);
+  stream.on("connect", () => (outcome.request_id = stream.request_id));
+  stream.on("text", (text) => (outcome.text += text));
+  stream.on("thinking", (thinking) => (outcome.thinking += thinking));
+  stream.on("inputJson", (json) => (outcome.partial_json += json));
+  outcome.message = await stream.finalMessage();
+}
+
+export const scenarios = {
+  async create({ client }, outcome) {
+    const message = await client.messages.create(asked("Tell me about levees."));
+    Object.assign(outcome, { message, request_id: message._request_id });
+  },
+
+  async cached({ client }, outcome) {
+    const system = [
+      { type: "text", text: "You know all rivers.", cache_control: { type: "ephemeral", ttl: "1h" } },
+      { type: "text", text: "You like brevity.", cache_control: { type: "ephemeral" } },
+    ];
+    outcome.message = await client.messages.create(asked("Read the cached part.", { system }));
+  },
+
+  async create_raw({ client }, outcome) {
+    const call = client.messages.create(asked("Tell me about levees."));
+    const { data, response, request_id } = await call.withResponse();
+    const headers = Object.fromEntries(response.headers);
+    Object.assign(outcome, { status: response.status, headers, retries: 0, message: data, request_id });
+  },
+
+  async stream_events({ client }, outcome) {
+    outcome.events = [];
+    for await (const event of await client.messages.create(asked("Tell me about levees.", { stream: true }))) {
+      outcome.events.push(event);
+    }
+  },
+
+  async stream_text(target, outcome) {
+    await streamed(target, outcome, asked("Tell me about levees."));
+  },
+
+  async stream_tool(target, outcome) {
+    await streamed(target, outcome, asked("Use get_weather for Rotterdam.", { tools: [TOOL] }));
+  },
+
+  async stream_thinking(target, outcome) {
+    await streamed(target, outcome, asked("Think about levees.", { thinking: { type: "adaptive" } }));
+  },
+
+  async count_tokens({ client }, outcome) {
+    const { max_tokens, ...call } = asked("How many tokens is this?", { tools: [TOOL] });
+    outcome.input_tokens = (await client.messages.countTokens(call)).input_tokens;
+  },
+
+  // Every page, three models each.
+  async models({ client }, outcome) {
+    outcome.ids = [];
+    for await (const model of client.models.list({ limit: 3 })) {
+      outcome.ids.push(model.id);
+    }
+  },
+
+  async model({ client }, outcome) {
+    outcome.model = await client.models.retrieve("claude-opus-4-5");
+  },
+
+  async beta({ client }, outcome) {
+    const call = asked("Tell me about levees.", { betas: ["one-2026-01-01", "two"] });
+    outcome.message = await client.beta.messages.create(call);
+  },
+
+  // Calls side by side over one client.
+  async at_once({ client }, outcome) {
+    const call = (number) =>
+      number % 2 === 0
+        ? client.messages.create(asked(`Call ${number}`))
+        : client.messages.stream(asked(`Call ${number}`)).finalMessage();
+    outcome.messages = await Promise.all([0, 1, 2, 3, 4, 5].map(call));
+  },
+
+  async unknown_model({ client }) {
+    await client.messages.create({ ...asked("Hello"), model: "no-such-model" });
+  },
+
+  async unknown_route({ client }) {
+    await client.post("/v1/nothing", { body: {} });
+  },
+
+  async large({ client }) {
+    await client.messages.create(asked("x".repeat(7 * 1024 * 1024)));
+  },
+};
