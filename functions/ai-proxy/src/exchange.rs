@@ -9,6 +9,7 @@ use lambda_http::Response;
 use levee::clock::Timestamp;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
+use levee::metering::sse::Framer;
 use levee::metering::{Call, Ledger, StreamReader, Usage};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
@@ -224,15 +225,15 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     // Hold back what comes before the first content.
     let mut meter = exchange.meter();
     let mut reader = StreamReader::default();
-    let mut overture = BytesMut::new();
+    let mut framer = Framer::default();
     let outcome = timeout_at(first_token, async {
-        while !(reader.progress().has_content || reader.progress().ended) && overture.len() < LARGEST_OVERTURE {
+        while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
             let Some(chunk) = answer.chunk().await.map_err(unreachable)? else {
                 let message = "The AI provider ended its answer before any content.";
                 return Err(Failed::upstream(ErrorKind::BadGateway, message));
             };
             reader.feed(&chunk);
-            overture.extend_from_slice(&chunk);
+            framer.push(&chunk);
         }
         Ok(())
     })
@@ -251,7 +252,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     let pump = Pump {
         answer,
         reader,
-        held: overture,
+        framer,
         meter,
         gap: exchange.state.timeouts.stream_gap,
         deadline: exchange.deadline,

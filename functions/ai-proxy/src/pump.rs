@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use levee::http::anthropic::{ErrorKind, stream_event};
-use levee::metering::{StreamReader, sse};
+use levee::metering::StreamReader;
+use levee::metering::sse::Framer;
 use tokio::time::{Instant, timeout_at};
 
 use crate::exchange::Meter;
@@ -23,8 +24,8 @@ pub struct Pump {
     pub answer: reqwest::Response,
     /// Has seen everything received.
     pub reader: StreamReader,
-    /// Received, not yet passed on: at most what follows the last whole event.
-    pub held: BytesMut,
+    /// Holds what was received and not yet passed on.
+    pub framer: Framer,
     /// Writes the usage.
     pub meter: Option<Meter>,
     /// The longest time between two signs of life.
@@ -51,24 +52,23 @@ impl Pump {
 
     async fn next(&mut self) -> Option<Bytes> {
         while !self.is_over {
-            if let Some(end) = sse::end_of_last_event(&self.held) {
-                let whole = self.held.split_to(end).freeze();
+            if let Some(whole) = self.framer.whole_events() {
                 if self.reader.progress().ended {
                     self.settle().await;
                 }
                 return Some(whole);
             }
             match self.receive().await {
-                Received::Chunk(chunk) if self.held.len() + chunk.len() <= LARGEST_EVENT => {
+                Received::Chunk(chunk) if self.framer.held() + chunk.len() <= LARGEST_EVENT => {
                     self.reader.feed(&chunk);
-                    self.held.extend_from_slice(&chunk);
+                    self.framer.push(&chunk);
                 }
                 Received::Chunk(_) => {
                     return self.break_off(ErrorKind::BadGateway, "The AI provider's answer is too large.").await;
                 }
                 Received::End if self.reader.progress().ended => {
                     self.is_over = true;
-                    return (!self.held.is_empty()).then(|| self.held.split().freeze());
+                    return self.framer.rest();
                 }
                 Received::End => {
                     return self.break_off(ErrorKind::BadGateway, "The AI provider ended its answer too early.").await;

@@ -1,6 +1,8 @@
 //! Splits a byte stream into server-sent events, whatever the chunk borders
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
 
+use bytes::{Bytes, BytesMut};
+
 /// The largest event that is kept; of a larger one only its name is reported.
 const LARGEST_EVENT: usize = 8 * 1024 * 1024;
 
@@ -89,8 +91,48 @@ impl Splitter {
     }
 }
 
+/// Holds a byte stream back to event borders: what it releases are whole events, and all of it together is the stream,
+/// byte for byte.
+#[derive(Debug, Default)]
+pub struct Framer {
+    held: BytesMut,
+    /// How much of `held` is known to hold no end of an event.
+    searched: usize,
+}
+
+impl Framer {
+    /// Takes the next chunk.
+    pub fn push(&mut self, chunk: &[u8]) {
+        self.held.extend_from_slice(chunk);
+    }
+
+    /// How many bytes are held back.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Releases all whole events; `None` where there is none.
+    pub fn whole_events(&mut self) -> Option<Bytes> {
+        // An end may have begun just before what was searched last.
+        let from = self.searched.saturating_sub(LONGEST_END - 1);
+        let end = end_of_last_event(&self.held[from..]).map(|end| from + end);
+        let released = end.map(|end| self.held.split_to(end).freeze());
+        self.searched = self.held.len();
+        released
+    }
+
+    /// Releases what is left, whole or not; `None` where that is nothing.
+    pub fn rest(&mut self) -> Option<Bytes> {
+        self.searched = 0;
+        (!self.held.is_empty()).then(|| self.held.split().freeze())
+    }
+}
+
+/// The length of the longest end of an event: CR LF CR LF.
+const LONGEST_END: usize = 4;
+
 /// Where the last whole event in `bytes` ends: just after its empty line. `None` where there is no whole event.
-pub fn end_of_last_event(bytes: &[u8]) -> Option<usize> {
+fn end_of_last_event(bytes: &[u8]) -> Option<usize> {
     let ends = |separator: &[u8]| bytes.windows(separator.len()).rposition(|window| window == separator);
     [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"].into_iter().filter_map(|it| Some(ends(it)? + it.len())).max()
 }
@@ -141,6 +183,24 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_framer_releases_whole_events_and_all_of_the_stream(
+            stream in "(event: [ab]|data: [xy]{0,3}|\r\n|\n){0,40}",
+            size in 1usize..9,
+        ) {
+            let (mut framer, mut released, mut rest) = (Framer::default(), Vec::new(), Vec::new());
+            for chunk in stream.as_bytes().chunks(size) {
+                framer.push(chunk);
+                if let Some(events) = framer.whole_events() {
+                    prop_assert_eq!(end_of_last_event(&events), Some(events.len()), "released within an event");
+                    released.extend_from_slice(&events);
+                }
+            }
+            rest.extend(framer.rest().unwrap_or_default());
+            prop_assert_eq!(end_of_last_event(&rest), None, "a whole event was held");
+            prop_assert_eq!([released, rest].concat(), stream.as_bytes());
+        }
+
         #[test]
         fn chunk_borders_change_nothing(stream in "(event: [ab]|data: [xy]{0,3}|:c|\r\n|\n|\r){0,40}", size in 1usize..9) {
             prop_assert_eq!(split(stream.as_bytes().chunks(size)), split([stream.as_bytes()]));
