@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long)]
     pub tls: bool,
 
-    /// Seed only the fixed keys: no demo accounts, catalogs and usage.
+    /// Seed only the fixed keys and their account: no demo accounts, no usage.
     #[arg(long)]
     pub no_demo: bool,
 

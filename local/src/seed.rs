@@ -36,6 +36,8 @@ pub struct Seeded {
     pub plain_api_key: String,
     /// The account of both keys.
     pub account_id: String,
+    /// A key of each demo integration, by `account/integration`.
+    pub demo_keys: BTreeMap<String, String>,
 }
 
 /// Id, name and kind.
@@ -61,6 +63,7 @@ const ACCOUNTS: [(&str, &str, [DemoIntegration; 2]); 3] = [
 ];
 const API_KEY: (&str, &str) = ("localDemoKey", "thisKeyOpensNothingButLocalhost1");
 const PLAIN_API_KEY: (&str, &str) = ("localPlainKy", "thisKeyOpensNothingButLocalhost2");
+const DEMO_SECRET: &str = "thisKeyOpensNothingButLocalhost4";
 /// The environment of local keys, which no deployed stack accepts.
 const ENVIRONMENT: &str = "local";
 const DAY_SECS: u64 = 24 * 3600;
@@ -93,33 +96,50 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     }
 
     let (account, _, [(integration, ..), _]) = ACCOUNTS[0];
-    let mut keys = Vec::new();
-    for ((id, secret), scopes, address_exempt) in
-        [(API_KEY, &Scope::ALL[..], true), (PLAIN_API_KEY, &Scope::DEFAULT[..], false)]
-    {
-        let key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
-        accounts
-            .put_key(&KeyRecord {
-                id: key.id().to_owned(),
-                account: account.to_owned(),
-                integration: integration.to_owned(),
-                name: "local stack".to_owned(),
-                hash: peppers.hash(&key),
-                pepper: peppers.current(),
-                scopes: scopes.iter().copied().collect(),
-                status: Status::Active,
-                expires_at: None,
-                address_exempt,
-            })
-            .await?;
-        keys.push(key.reveal().to_owned());
-    }
+    let record = |key: &ApiKey, account: &str, integration: &str, name: &str| KeyRecord {
+        id: key.id().to_owned(),
+        account: account.to_owned(),
+        integration: integration.to_owned(),
+        name: name.to_owned(),
+        hash: peppers.hash(key),
+        pepper: peppers.current(),
+        scopes: Scope::DEFAULT.into(),
+        status: Status::Active,
+        expires_at: None,
+        address_exempt: false,
+    };
+    let (id, secret) = API_KEY;
+    let api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
+    let all_scopes = record(&api_key, account, integration, "local stack");
+    accounts.put_key(&KeyRecord { scopes: Scope::ALL.into(), address_exempt: true, ..all_scopes }).await?;
+    let (id, secret) = PLAIN_API_KEY;
+    let plain_api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
+    accounts.put_key(&record(&plain_api_key, account, integration, "local stack, plain")).await?;
 
+    let mut demo_keys = BTreeMap::new();
     if targets.demo {
-        seed_usage(&Ledger::new(client, table("Usage")?), Clock::system().now()).await?;
+        for (account, _, integrations) in ACCOUNTS {
+            for (integration, name, _) in integrations {
+                let key = demo_key(account, integration)?;
+                accounts.put_key(&record(&key, account, integration, name)).await?;
+                demo_keys.insert(format!("{account}/{integration}"), key.reveal().to_owned());
+            }
+        }
+        seed_usage(&Ledger::new(client, table("Usage")?, std::time::Duration::from_secs(10)), Clock::system().now())
+            .await?;
     }
-    let [api_key, plain_api_key] = <[String; 2]>::try_from(keys).map_err(|_| anyhow::anyhow!("two keys"))?;
-    Ok(Seeded { api_key, plain_api_key, account_id: account.to_owned() })
+    Ok(Seeded {
+        api_key: api_key.reveal().to_owned(),
+        plain_api_key: plain_api_key.reveal().to_owned(),
+        account_id: account.to_owned(),
+        demo_keys,
+    })
+}
+
+/// The key of a demo integration. Its id is made of their names, cut or filled up to the length of an id.
+fn demo_key(account: &str, integration: &str) -> anyhow::Result<ApiKey> {
+    let id: String = account.chars().chain(integration.chars()).chain(std::iter::repeat('0')).take(12).collect();
+    Ok(ApiKey::from_parts(ENVIRONMENT, &id, DEMO_SECRET)?)
 }
 
 /// A month of calls: one a day and integration, the amounts told apart by account and weekday.

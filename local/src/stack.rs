@@ -187,6 +187,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         "api_key": api_key,
         "plain_api_key": seeded.as_ref().map(|seeded| &seeded.plain_api_key),
         "account_id": seeded.as_ref().map(|seeded| &seeded.account_id),
+        "demo_keys": seeded.as_ref().map(|seeded| &seeded.demo_keys),
         "redis_url": redis_url,
         "dynamodb_url": dynamodb_url,
         "control_url": format!("http://{control}"),

@@ -85,3 +85,76 @@ pub async fn authenticate(
     let owner = directory.owner(&key, now).await?.ok_or(Refused("without an account"))?;
     Ok(Caller { key, owner })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const OWNER: &str = r#"{"Responses":{"accounts":[
+        {"pk":{"S":"ACCOUNT#acme"},"sk":{"S":"ACCOUNT"},"id":{"S":"acme"},"name":{"S":"Acme"},"status":{"S":"active"}},
+        {"pk":{"S":"ACCOUNT#acme"},"sk":{"S":"INTEGRATION#crm"},"id":{"S":"crm"},"name":{"S":"CRM"},
+        "kind":{"S":"customer"},"status":{"S":"active"}}]},"UnprocessedKeys":{}}"#;
+    const NO_OWNER: &str = r#"{"Responses":{"accounts":[]},"UnprocessedKeys":{}}"#;
+
+    fn peppers() -> Peppers {
+        Peppers::from_json(r#"{"1":"a pepper of at least thirty-two characters"}"#).unwrap()
+    }
+
+    /// The table's answer for a key with the given hash, status and further attributes.
+    fn record(hash: &str, status: &str, more: &str) -> &'static str {
+        let item = format!(
+            r#"{{"Item":{{"pk":{{"S":"KEY#k"}},"sk":{{"S":"KEY"}},"id":{{"S":"k"}},"account":{{"S":"acme"}},
+            "integration":{{"S":"crm"}},"name":{{"S":"n"}},"hash":{{"S":"{hash}"}},"pepper":{{"N":"1"}},
+            "scopes":{{"L":[{{"S":"ai"}}]}},"status":{{"S":"{status}"}}{more}}}}}"#
+        );
+        item.leak()
+    }
+
+    async fn authenticate_with(key: &ApiKey, record: &'static str, owner: &'static str) -> (String, usize) {
+        let stub = Stub::start(vec![(200, record), (200, owner)].leak()).await;
+        let directory = Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT);
+        let result = authenticate(&directory, &peppers(), "live", key.reveal(), NOW).await;
+        (result.map_or_else(|error| error.to_string(), |caller| caller.owner.account.id.clone()), stub.answered())
+    }
+
+    #[tokio::test]
+    async fn a_valid_key_names_its_account() {
+        let key = ApiKey::generate("live").unwrap();
+        let record = record(&peppers().hash(&key), "active", r#","expires_at":{"N":"1700000001"}"#);
+        assert_eq!(authenticate_with(&key, record, OWNER).await, ("acme".to_owned(), 2));
+    }
+
+    #[tokio::test]
+    async fn a_known_id_with_another_secret_is_refused_without_looking_further() {
+        let (key, other) = (ApiKey::generate("live").unwrap(), ApiKey::generate("live").unwrap());
+        let record = record(&peppers().hash(&other), "active", "");
+        assert_eq!(authenticate_with(&key, record, OWNER).await, ("the key is not valid: unknown".to_owned(), 1));
+    }
+
+    #[tokio::test]
+    async fn a_revoked_an_expired_and_an_orphaned_key_are_refused() {
+        let key = ApiKey::generate("live").unwrap();
+        let hash = peppers().hash(&key);
+        for (status, more, owner, reason) in [
+            ("revoked", "", OWNER, "revoked"),
+            ("active", r#","expires_at":{"N":"1700000000"}"#, OWNER, "expired"),
+            ("active", "", NO_OWNER, "without an account"),
+        ] {
+            let (outcome, _) = authenticate_with(&key, record(&hash, status, more), owner).await;
+            assert_eq!(outcome, format!("the key is not valid: {reason}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mistyped_key_and_one_of_another_environment_cost_no_read() {
+        let directory_of = |stub: &Stub| Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT);
+        let test_key = ApiKey::generate("test").unwrap();
+        for text in ["lv_live_nonsense", test_key.reveal()] {
+            let stub = Stub::start(&[(200, "{}")]).await;
+            assert!(authenticate(&directory_of(&stub), &peppers(), "live", text, NOW).await.is_err());
+            assert_eq!(stub.answered(), 0, "{text}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod answer;
 mod chaos;
 mod platform;
+mod scripted;
 mod sdk;
 mod stack;
 
@@ -12,6 +13,7 @@ pub use self::{
     answer::Answer,
     chaos::Chaos,
     platform::{Month, messages},
+    scripted::{STREAM_HEAD, Scripted},
     sdk::{Language, Sdk, Target},
     stack::{Builder, Stack, binaries, signal_to, wait_for, workspace},
 };

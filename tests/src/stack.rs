@@ -145,6 +145,11 @@ impl Stack {
         self.local[name].as_str().unwrap_or_default()
     }
 
+    /// The keys of the demo's integrations, by `account/integration`.
+    pub fn demo_keys(&self) -> BTreeMap<String, String> {
+        serde_json::from_value(self.local["demo_keys"].clone()).expect("a map of keys")
+    }
+
     /// The address of a path of the API.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.local("url"))

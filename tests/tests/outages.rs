@@ -66,6 +66,11 @@ async fn assert_limits_hold_again(stack: &Stack) {
     assert_eq!(statuses, [200, 200, 200, 429]);
 }
 
+/// Whether each environment of a function is still the process that it was when the stack started.
+async fn never_restarted(stack: &Stack, function: &str) -> bool {
+    stack.environments(function).await.iter().all(|environment| environment["starts"] == 1)
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Outage {
     Refused,
@@ -126,6 +131,7 @@ async fn without_redis_every_call_passes_and_says_so_and_when_it_is_back_limits_
 
     outage.end(&stack).await;
     assert_limits_hold_again(&stack).await;
+    assert!(never_restarted(&stack, "authorizer").await);
 }
 
 #[tokio::test]
@@ -135,6 +141,7 @@ async fn into_a_black_hole_each_environment_sends_one_call_and_spares_the_others
     let stack = Stack::builder()
         .env("REDIS_URL", &format!("redis://{}", relay.address()))
         .env("LIMIT_ACCOUNT_PER_MINUTE", "3")
+        .environments("authorizer=2")
         .start()
         .await;
     assert!(!is_degraded(&call(&stack).await));
@@ -144,10 +151,12 @@ async fn into_a_black_hole_each_environment_sends_one_call_and_spares_the_others
     for _ in 0..20 {
         assert!(is_degraded(&call(&stack).await));
     }
-    // The first call met a dead connection that it had used a moment ago, and lost its budget on it. Probes that came due
-    // meanwhile opened one connection each; every other call opened none.
+    // In each environment the first call met a connection that it had used a moment ago, and lost its budget on it; that
+    // is said once. Probes that came due meanwhile opened one connection each; every other call opened none.
+    let said = stack.output().lines().filter(|line| line.contains("redis.gone")).count();
+    assert!((1..=2).contains(&said), "said {said} times by 2 environments");
     let opened = relay.accepted() - before;
-    assert!(opened <= 2, "{opened} connections for 20 calls");
+    assert!(opened <= 4, "{opened} connections for 20 calls");
 
     relay.black_hole(false);
     assert_limits_hold_again(&stack).await;
@@ -222,21 +231,36 @@ async fn without_dynamodb_known_keys_work_for_15_minutes_and_unknown_ones_get_50
     assert_eq!(stack.call_with_key(UNKNOWN_KEY, "/v1/messages", &messages("Hello")).await.status, 401);
 }
 
+#[rstest]
+#[case::refused(json!({}), false)]
+#[case::hanging(json!({ "mode": "hang" }), false)]
+#[case::hanging_with_a_stream(json!({ "mode": "hang" }), true)]
+#[case::throttling_with_a_stream(json!({ "mode": "throttle" }), true)]
 #[tokio::test]
-async fn usage_that_cannot_be_written_is_in_the_log_with_everything_needed_to_write_it_later() {
-    let stack = Stack::builder().start().await;
+async fn usage_that_cannot_be_written_is_in_the_log_with_everything_needed_to_write_it_later(
+    #[case] how: Value,
+    #[case] stream: bool,
+) {
+    let stack = Stack::builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
     stack.script("primary", json!({ "usage": { "input_tokens": 7, "output_tokens": 9 } })).await;
     assert_eq!(call(&stack).await.status, 200);
-    let stop = stack.control("POST", "/dynamodb/stop", json!({})).await;
+    let stop = stack.control("POST", "/dynamodb/stop", how).await;
     assert_eq!(stop.status, 200, "{stop:?}");
 
-    let answer = call(&stack).await;
+    let mut body = messages("Hello");
+    body["stream"] = stream.into();
+    let answer = stack.call("/v1/messages", &body).await;
     assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(!stream || answer.text().contains("message_stop"), "{answer:?}");
 
     let request_id = answer.header("x-levee-request-id").to_owned();
-    let line =
-        wait_for(async || stack.output().lines().find(|line| line.contains("usage.unwritten")).map(str::to_owned))
-            .await;
+    let lines = wait_for(async || {
+        let output = stack.output();
+        let lines: Vec<_> = output.lines().filter(|line| line.contains("usage.unwritten")).map(str::to_owned).collect();
+        (!lines.is_empty()).then_some(lines)
+    })
+    .await;
+    let [line] = &lines[..] else { panic!("one line for one call: {lines:#?}") };
     let line: Value = serde_json::from_str(line.split_once("] ").unwrap().1).unwrap();
     let call: Value = serde_json::from_str(line["call"].as_str().unwrap()).unwrap();
     assert_eq!((&call["account"], &call["input"], &call["output"]), (&json!("acme"), &json!(7), &json!(9)));
@@ -271,6 +295,7 @@ async fn an_environment_that_was_frozen_for_a_minute_serves_its_next_call_with_i
     wait_for(async || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ").then_some(()))
         .await;
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    let calls = stack.month(stack.account_id()).await.calls;
     match lost {
         Lost::Reset => redis_relay.reset_connections(),
         Lost::Forgotten => redis_relay.forget_connections(),
@@ -280,5 +305,8 @@ async fn an_environment_that_was_frozen_for_a_minute_serves_its_next_call_with_i
 
     let answer = call(&stack).await;
     assert!(!is_degraded(&answer), "{answer:?}");
-    assert_eq!(stack.invocations("authorizer").await, [2], "the same environment served it");
+    assert!(never_restarted(&stack, "authorizer").await && never_restarted(&stack, "ai-proxy").await);
+    assert_eq!(stack.month(stack.account_id()).await.calls, calls + 1, "the call is metered");
+    let output = stack.output();
+    assert!(!output.contains("accounts.stale") && !output.contains("usage.unwritten"), "a store was not found again");
 }

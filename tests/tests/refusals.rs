@@ -34,7 +34,8 @@ async fn a_caller_without_a_valid_key_gets_401(#[case] stage: Option<&str>) {
     let mistyped = format!("{}x", &stack.api_key()[..stack.api_key().len() - 1]);
     let unknown = "lv_local_nobodysKey01_thisKeyOpensNothingButLocalhost31mUIlS";
     let live = "lv_live_4f8KpQ2mZx7R_0123456789abcdefghijABCDEFGHIJ3N2i9z";
-    for key in ["", "nonsense", &mistyped, unknown, live] {
+    let another_secret = "lv_local_localDemoKey_thisKeyOpensNothingButLocalhostX0TPC47";
+    for key in ["", "nonsense", &mistyped, unknown, live, another_secret] {
         let answer = stack.call_with_key(key, "/v1/messages", &call).await;
         assert_refused(&answer, 401, "unauthorized", "authentication_error");
         assert_eq!(answer.header("www-authenticate"), "Bearer");
@@ -61,11 +62,17 @@ async fn a_caller_over_a_limit_gets_429_with_everything_needed_to_come_back(#[ca
         (&json!("account"), &json!("account"), &json!(2), &json!(60), &json!(["account"]))
     );
     assert_eq!(body["request_increase_url"], stack.url("/v1/quota/requests"));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(
+        answer.list("ratelimit-policy"),
+        [("integration".to_owned(), vec![("q", 300), ("w", 60)]), ("account".to_owned(), vec![("q", 2), ("w", 60)])]
+    );
 
     // Waiting as told is waiting long enough.
     let reset: u64 = answer.header("x-ratelimit-reset").parse().unwrap();
     let retry_after: u64 = answer.header("retry-after").parse().unwrap();
     assert!(stack.received_at(&answer) + retry_after >= reset, "told to come back before the reset");
+    assert_eq!(body["resets_at"], levee::clock::Timestamp::from_secs(reset).to_rfc3339());
     assert!(retry_after <= 60 && answer.header("x-should-retry") == "true");
 
     let limits = answer.list("ratelimit");
@@ -92,7 +99,8 @@ async fn a_route_that_does_not_exist_gets_404(#[case] stage: Option<&str>) {
 #[rstest]
 #[case::over_the_gateways_limit(None, 10 * 1024 * 1024 + 1)]
 #[case::over_the_functions_limit(None, 7 * 1024 * 1024)]
-#[case::under_a_stage(Some("prod"), 7 * 1024 * 1024)]
+#[case::over_the_gateways_limit_under_a_stage(Some("prod"), 10 * 1024 * 1024 + 1)]
+#[case::over_the_functions_limit_under_a_stage(Some("prod"), 7 * 1024 * 1024)]
 #[tokio::test]
 async fn a_request_that_is_too_large_gets_413(#[case] stage: Option<&str>, #[case] size: usize) {
     let stack = stack(stage).await;

@@ -12,14 +12,14 @@ use crate::workspace::Workspace;
 /// Build the stack and run it on this machine until Ctrl-C
 ///
 /// It is ready when it prints "Levee is up at http://127.0.0.1:8080"; a file named target/levee/local.json then holds
-/// the API key, the admin's password and the other addresses. With REDIS_URL set, that server is used; AI_PROVIDERS
+/// the API keys and the other addresses. With REDIS_URL set, that server is used; AI_PROVIDERS
 /// set replaces the stand-in AI providers with real ones.
 #[derive(clap::Args)]
 pub(crate) struct Up {
     /// The port to listen on
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Start empty, without the demo accounts, catalogs and usage
+    /// Seed only the fixed keys and their account: no demo accounts, no usage
     #[arg(long)]
     no_demo: bool,
     /// Serve every route under /NAME, as an API Gateway stage does

@@ -69,7 +69,7 @@ impl State {
         let provider = Provider::new(first, &config.dynamodb.aws, &config.timeouts).await?;
         Ok(Self {
             clock: config.clock,
-            ledger: Ledger::new(dynamodb::client(&config.dynamodb), config.usage_table),
+            ledger: Ledger::new(dynamodb::client(&config.dynamodb), config.usage_table, config.dynamodb.timeout),
             provider,
             timeouts: config.timeouts,
         })

@@ -23,6 +23,8 @@ use crate::timeouts::TimedOut;
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+/// What the client is told of a provider's connection that was lost.
+pub const CONNECTION_LOST: &str = "The connection to the AI provider was lost.";
 /// The most that is held back of a stream before its first content.
 const LARGEST_OVERTURE: usize = 1024 * 1024;
 
@@ -101,6 +103,9 @@ impl Exchange<'_> {
     /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
     /// business.
     fn unreachable(&self, error: reqwest::Error) -> Failed {
+        if error.is_connect() && error.is_timeout() {
+            return self.timed_out(TimedOut::Connect);
+        }
         let error = error.without_url();
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         let (request, provider) = (self.request_id, &self.state.provider.name);
@@ -108,6 +113,14 @@ impl Exchange<'_> {
             code = "provider.unreachable", request.id = request, provider, %error, cause, "a provider cannot be reached"
         );
         Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
+    }
+
+    /// What the client is told of an answer that broke off before anything of it was passed on.
+    fn cut(&self, error: reqwest::Error) -> Failed {
+        let error = error.without_url();
+        let (request, provider) = (self.request_id, &self.state.provider.name);
+        tracing::error!(code = "provider.cut", request.id = request, provider, %error, "an answer was cut");
+        Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST)
     }
 
     fn timed_out(&self, which: TimedOut) -> Failed {
@@ -119,7 +132,7 @@ impl Exchange<'_> {
     /// Reads an answer to its end.
     async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Bytes, Failed> {
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.unreachable(error))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.cut(error))? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
                 return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large."));
             }
@@ -212,10 +225,10 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     let sent = Instant::now();
     let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
     let too_late = |_| exchange.timed_out(TimedOut::FirstToken);
-    let unreachable = |error| exchange.unreachable(error);
 
     // Send the call; pass on an answer that is no stream.
-    let mut answer = timeout_at(first_token, call.send()).await.map_err(too_late)?.map_err(unreachable)?;
+    let answer = timeout_at(first_token, call.send()).await.map_err(too_late)?;
+    let mut answer = answer.map_err(|error| exchange.unreachable(error))?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     if !status.is_success() || !is_event_stream(&headers) {
         let body = timeout_at(first_token, exchange.read_whole(answer)).await.map_err(too_late)??;
@@ -228,7 +241,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
     let mut framer = Framer::default();
     let outcome = timeout_at(first_token, async {
         while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
-            let Some(chunk) = answer.chunk().await.map_err(unreachable)? else {
+            let Some(chunk) = answer.chunk().await.map_err(|error| exchange.cut(error))? else {
                 let message = "The AI provider ended its answer before any content.";
                 return Err(Failed::upstream(ErrorKind::BadGateway, message));
             };

@@ -10,7 +10,7 @@ use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
 use tokio::time::{Instant, timeout_at};
 
-use crate::exchange::Meter;
+use crate::exchange::{CONNECTION_LOST, Meter};
 use crate::timeouts::TimedOut;
 
 /// A provider that sends a larger event is cut off.
@@ -90,7 +90,7 @@ impl Pump {
             Ok(Err(error)) => {
                 let error = error.without_url();
                 tracing::error!(code = "provider.cut", request.id = self.request_id, %error, "a stream was cut");
-                Received::Broken(ErrorKind::BadGateway, "The connection to the AI provider was lost.".to_owned())
+                Received::Broken(ErrorKind::BadGateway, CONNECTION_LOST.to_owned())
             }
             Err(_) => {
                 let which = if gap < self.deadline { TimedOut::StreamGap } else { TimedOut::Deadline };

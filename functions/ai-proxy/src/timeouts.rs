@@ -1,7 +1,7 @@
 //! How long the proxy waits for a provider: each wait has a name, a limit and an error of its own.
 //!
 //! API Gateway ends a connection on which nothing was sent for 5 minutes
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-streaming.html>), so every wait with nothing
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html>), so every wait with nothing
 //! to send stays below that; the function's own time-out of 900 s bounds the whole.
 
 use std::time::Duration;
@@ -37,6 +37,9 @@ impl Timeouts {
 /// A wait that was too long. The text is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimedOut {
+    /// [`Timeouts::connect`].
+    #[error("The AI provider did not accept a connection in time.")]
+    Connect,
     /// [`Timeouts::first_token`].
     #[error("The AI provider sent no content in time.")]
     FirstToken,

@@ -67,6 +67,7 @@ enum Failure {
 pub struct Ledger {
     client: Client,
     table: String,
+    timeout: Duration,
 }
 
 /// A call that could not be written.
@@ -75,9 +76,9 @@ pub struct Ledger {
 pub struct LedgerError(String);
 
 impl Ledger {
-    /// A ledger in the given table.
-    pub fn new(client: Client, table: impl Into<String>) -> Self {
-        Self { client, table: table.into() }
+    /// A ledger in the given table. No write takes longer than `timeout`, repetitions included.
+    pub fn new(client: Client, table: impl Into<String>, timeout: Duration) -> Self {
+        Self { client, table: table.into(), timeout }
     }
 
     /// Writes `call`. Where that fails, one log line holds everything needed to write it later.
@@ -93,6 +94,11 @@ impl Ledger {
     /// # Errors
     /// When DynamoDB refuses, cannot be reached, or does not answer in time.
     pub async fn try_record(&self, call: &Call) -> Result<(), LedgerError> {
+        let timed_out = |_| LedgerError(format!("not written within {:?}", self.timeout));
+        tokio::time::timeout(self.timeout, self.write_repeatedly(call)).await.map_err(timed_out).flatten()
+    }
+
+    async fn write_repeatedly(&self, call: &Call) -> Result<(), LedgerError> {
         let mut attempt = 1;
         loop {
             match self.write(call).await {
@@ -179,7 +185,7 @@ fn number(number: u64) -> AttributeValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::dynamodb::stub::Stub;
+    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
 
     const CONFLICT: (u16, &str) = (
         400,
@@ -211,7 +217,7 @@ mod tests {
 
     async fn record(answers: &'static [(u16, &'static str)]) -> (Result<(), LedgerError>, usize) {
         let stub = Stub::start(answers).await;
-        let result = Ledger::new(stub.client.clone(), "usage").try_record(&call()).await;
+        let result = Ledger::new(stub.client.clone(), "usage", Duration::from_secs(10)).try_record(&call()).await;
         (result, stub.answered())
     }
 
@@ -227,6 +233,14 @@ mod tests {
         let (result, tries) = record(&[CONFLICT]).await;
         assert!(result.unwrap_err().to_string().contains("TransactionCanceled"));
         assert_eq!(tries, ATTEMPTS as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_gets_no_answer_is_given_up_in_time() {
+        let stub = Stub::start(&[]).await;
+        let began = tokio::time::Instant::now();
+        assert!(Ledger::new(stub.client.clone(), "usage", TIMEOUT).try_record(&call()).await.is_err());
+        assert!(began.elapsed() <= TIMEOUT, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

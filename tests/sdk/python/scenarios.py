@@ -70,7 +70,6 @@ def create_raw(target: Target, outcome: dict[str, Any]) -> None:
     outcome.update(
         status=raw.status_code,
         headers=dict(raw.headers),
-        retries=raw.retries_taken,
         message=raw.parse().to_dict(mode="json"),
         request_id=raw.request_id,
     )

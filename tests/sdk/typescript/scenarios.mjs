@@ -68,7 +68,7 @@ export const scenarios = {
     const call = client.messages.create(asked("Tell me about levees."));
     const { data, response, request_id } = await call.withResponse();
     const headers = Object.fromEntries(response.headers);
-    Object.assign(outcome, { status: response.status, headers, retries: 0, message: data, request_id });
+    Object.assign(outcome, { status: response.status, headers, message: data, request_id });
   },
 
   async stream_events({ client }, outcome) {

@@ -78,7 +78,7 @@ impl Check<'_> {
         // The repository may belong to another user than root, which git distrusts.
         let root = shell::quote(&self.workspace.root.display().to_string());
         let clone = format!(
-            "git config --global --add safe.directory '*' && git clone --quiet {root} {CLONE} && \
+            "git config --global --add safe.directory '*' && git clone --quiet --no-hardlinks {root} {CLONE} && \
              git -C {CLONE} log -1 --format='%h %s'",
         );
         eprint!("  {}", self.machine.run(self.workspace, "/", &clone).context("cannot clone the repository")?);

@@ -1,0 +1,108 @@
+//! Who may do what: keys, scopes, suspended accounts, demo data, and what must not be in a log.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use levee::accounts::{Account, AccountsTable, ApiKey, KeyRecord, Peppers, Scope, Status};
+use serde_json::json;
+use tests::{Answer, Stack, messages};
+
+/// Gives the account `acme` a key of its own making.
+async fn key_with(stack: &Stack, scopes: &[Scope]) -> String {
+    let peppers = Peppers::from_json(&local::bindings::key_peppers()).unwrap();
+    let key = ApiKey::generate("local").unwrap();
+    let record = KeyRecord {
+        id: key.id().to_owned(),
+        account: "acme".to_owned(),
+        integration: "crm".to_owned(),
+        name: "test".to_owned(),
+        hash: peppers.hash(&key),
+        pepper: peppers.current(),
+        scopes: scopes.iter().copied().collect(),
+        status: Status::Active,
+        expires_at: None,
+        address_exempt: false,
+    };
+    AccountsTable::new(stack.dynamodb(), "Accounts").put_key(&record).await.unwrap();
+    key.reveal().to_owned()
+}
+
+fn assert_forbidden(answer: &Answer, sentence: &str) {
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(answer.json()["error"], json!({ "type": "permission_error", "message": sentence }));
+    assert_eq!(answer.json()["request_id"], answer.header("x-levee-request-id"));
+    assert_eq!(answer.header("x-should-retry"), "false");
+}
+
+#[tokio::test]
+async fn a_key_without_the_scope_and_a_suspended_account_get_403_and_use_nothing() {
+    let stack = Stack::builder().start().await;
+    let call = messages("Hello");
+
+    let reader = key_with(&stack, &[Scope::Read]).await;
+    assert_forbidden(&stack.call_with_key(&reader, "/v1/messages", &call).await, "This key lacks the scope 'ai'.");
+
+    let suspended = Account { id: "acme".to_owned(), name: "Acme".to_owned(), status: Status::Suspended };
+    let caller = key_with(&stack, &Scope::DEFAULT).await;
+    AccountsTable::new(stack.dynamodb(), "Accounts").put_account(&suspended).await.unwrap();
+    // The environment has read the account a moment ago, for the call before.
+    stack.advance(61).await;
+    assert_forbidden(&stack.call_with_key(&caller, "/v1/messages", &call).await, "This account is suspended.");
+
+    assert_eq!(stack.provider("primary").await["requests"], 0);
+    assert!(stack.redis_counters().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_demo_has_three_accounts_with_keys_of_their_own_and_usage_and_can_be_left_out() {
+    let demo = Stack::builder().start().await;
+    let keys = demo.demo_keys();
+    let accounts: std::collections::BTreeSet<_> = keys.keys().map(|of| of.split('/').next().unwrap()).collect();
+    assert_eq!((accounts.len(), keys.contains_key("acme/operator")), (3, true), "{keys:?}");
+    for (of, key) in &keys {
+        assert_eq!(demo.call_with_key(key, "/v1/messages", &messages("Hello")).await.status, 200, "{of}");
+    }
+
+    let empty = Stack::builder().argument("--no-demo").start().await;
+    assert!(empty.demo_keys().is_empty());
+    assert_eq!(empty.month("acme").await.calls, 0);
+    let stranger = &keys["globex/shop"];
+    assert_eq!(empty.call_with_key(stranger, "/v1/messages", &messages("Hello")).await.status, 401);
+    assert_eq!(empty.call("/v1/messages", &messages("Hello")).await.status, 200);
+}
+
+#[tokio::test]
+async fn nothing_that_a_client_says_and_no_key_is_in_a_log() {
+    let stack = Stack::builder().env("RUST_LOG", "trace").start().await;
+    let mark = "XYZZY";
+    let prompt = messages(&format!("{mark} in a prompt"));
+    let post = |body: String| {
+        let request =
+            stack.request(&format!("/v1/messages?{mark}=query")).header("x-note", format!("{mark} in a header"));
+        request.header("x-forwarded-for", "198.51.100.77").body(body).send()
+    };
+
+    post(prompt.to_string()).await.unwrap();
+    post(format!(r#""{mark} as a body""#)).await.unwrap();
+    post(format!(r#"{{"model":"{mark}-model","stream":"{mark}"}}"#)).await.unwrap();
+    stack.get(&format!("/v1/models/{mark}-model")).await;
+    stack.call_with_key(&format!("lv_local_{mark}"), "/v1/messages", &prompt).await;
+    for script in [json!({ "status": 500 }), json!({ "status": 401 }), json!({ "cut_after": 1 })] {
+        stack.script("primary", script).await;
+        post(prompt.to_string()).await.unwrap();
+    }
+    stack.control("POST", "/dynamodb/stop", json!({})).await;
+    stack.reset("primary").await;
+    post(prompt.to_string()).await.unwrap();
+
+    let output = stack.output();
+    let lines: Vec<_> =
+        output.lines().filter(|line| line.starts_with("[authorizer/") || line.starts_with("[ai-proxy/")).collect();
+    assert!(lines.iter().any(|line| line.contains("usage.unwritten")), "the functions did not log:\n{output}");
+    let secret = &stack.api_key()[stack.api_key().len() - 38..];
+    for secret in
+        [mark, secret, &stack.provider_key("primary"), stack.proxy_secret(), "198.51.100.77", "nothing-to-hide"]
+    {
+        let leaks: Vec<_> = lines.iter().filter(|line| line.contains(secret)).collect();
+        assert!(leaks.is_empty(), "'{secret}' is in the log: {leaks:#?}");
+    }
+}
