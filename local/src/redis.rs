@@ -20,6 +20,8 @@ use crate::host::{Logs, Output};
 
 /// How long the server may take to answer its first PING.
 const START: Duration = Duration::from_secs(10);
+/// How long a server that was given may take before it is called silent.
+const GIVEN: Duration = Duration::from_secs(2);
 
 /// What may be done to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +46,18 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Uses the server at `url`.
+    /// Its address without what is secret in it.
+    pub(crate) fn shown(&self) -> String {
+        let Ok(mut url) = url::Url::parse(&self.url) else { return "REDIS_URL".to_owned() };
+        let _has_none = (url.set_username(""), url.set_password(None));
+        url.to_string()
+    }
+
+    /// Uses the server at `url`. One that does not answer is told on standard error, once, and used all the same: the
+    /// functions serve without Redis, and it may yet come.
     #[must_use]
     pub fn given(url: String) -> Self {
+        tokio::spawn(look_at(url.clone()));
         Self { url, commands: None }
     }
 
@@ -179,6 +190,34 @@ async fn ended(child: Option<&mut Child>) -> String {
     }
 }
 
+/// Says so if no server answers at `url`, without what is secret in it.
+async fn look_at(url: String) {
+    let Some((host, port)) = place(&url) else { return };
+    // Any answer will do: one that asks for a password first, or for TLS, is there.
+    let ping = async {
+        let mut socket = TcpStream::connect((host.as_str(), port)).await?;
+        socket.write_all(b"PING\r\n").await?;
+        socket.read_u8().await
+    };
+    let why = match tokio::time::timeout(GIVEN, ping).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("silent for {} s", GIVEN.as_secs()),
+    };
+    eprintln!(
+        "REDIS_URL: no Redis answers at {host}:{port} ({why}); the functions serve without it. Unset REDIS_URL for one of \
+         the stack's own"
+    );
+}
+
+/// The host and port of a URL that has them: a socket file has none.
+fn place(url: &str) -> Option<(String, u16)> {
+    let url =
+        url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "valkey" | "valkeys"))?;
+    let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+    Some((host, url.port().unwrap_or(6379)))
+}
+
 async fn answers(address: SocketAddr) -> bool {
     let ping = async {
         let mut socket = TcpStream::connect(address).await?;
@@ -204,4 +243,18 @@ fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
         "neither valkey-server nor redis-server is on PATH: install one (apt-get install redis-server, brew install valkey), \
          name one with --redis-server, or set REDIS_URL to a running one",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_its_server_is() {
+        let at = |host: &str, port| Some((host.to_owned(), port));
+        assert_eq!(place("redis://127.0.0.1:7000/2"), at("127.0.0.1", 7000));
+        assert_eq!(place("rediss://user:secret@cache.example"), at("cache.example", 6379));
+        assert_eq!(place("redis://[::1]"), at("::1", 6379));
+        assert_eq!(place("redis+unix:///run/redis.sock"), None);
+    }
 }

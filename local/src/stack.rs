@@ -104,7 +104,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         Some(url) => Redis::given(url),
         None => Redis::start(options.redis_server.as_deref(), &logs, deaths.clone()).await?,
     };
-    progress.done("redis", &redis.url);
+    progress.done("redis", redis.shown());
 
     let dynamodb = DynamoDb::start(&template.tables).await?;
     let dynamodb_url = format!("http://{}", dynamodb.address());

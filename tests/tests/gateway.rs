@@ -7,6 +7,15 @@ use futures_util::future::join_all;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tests::{Answer, Stack};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Ends the metadata of a stream.
+const DELIMITER: &str = "\0\0\0\0\0\0\0\0";
+/// The content type of a stream that begins with metadata.
+const INTEGRATION_RESPONSE: &str = "application/vnd.awslambda.http-integration-response";
 
 async fn stack() -> Stack {
     Stack::builder().template("tests/fixtures/template.yaml").start().await
@@ -27,6 +36,16 @@ async fn get(stack: &Stack, path: &str, headers: &[(&str, &str)]) -> Answer {
 /// What a probe answers with `answer` as its whole result.
 async fn answered(stack: &Stack, answer: Value) -> Answer {
     get(stack, "/echo", &[("x-probe", &format!("answer:{answer}"))]).await
+}
+
+/// What comes of an answer that is sent as it is, in `type`, `parts` and `streamed`: see probe-raw.rs.
+async fn raw(stack: &Stack, path: &str, answer: Value) -> Answer {
+    get(stack, path, &[("x-raw", &answer.to_string())]).await
+}
+
+/// A connection to the gateway, for what no client sends.
+async fn connect(stack: &Stack) -> TcpStream {
+    TcpStream::connect(stack.local("url").strip_prefix("http://").unwrap()).await.unwrap()
 }
 
 async fn headers_of(stack: &Stack, path: &str, probe: &str) -> HeaderMap {
@@ -145,6 +164,99 @@ async fn the_callers_address_is_appended_to_the_forwarding_header() {
     assert_eq!((&headers["x-forwarded-for"], &headers["connection"]), (&Value::Null, &Value::Null));
 }
 
+/// xray-services-apigateway.html of the X-Ray guide: a tracing header is added to "incoming HTTP requests that don't already
+/// have one"; one that is there is propagated.
+#[tokio::test]
+async fn a_trace_that_the_client_began_goes_on() {
+    let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    let answer = get(&stack().await, "/echo", &[("x-amzn-trace-id", trace)]).await;
+    let event = answer.json();
+    assert_eq!(event["headers"]["X-Amzn-Trace-Id"], trace);
+    assert_eq!(event["multiValueHeaders"]["X-Amzn-Trace-Id"], json!([trace]));
+    assert_eq!(event["headers"]["x-amzn-trace-id"], Value::Null);
+    assert_eq!(answer.header("x-amzn-trace-id"), trace);
+}
+
+/// api-gateway-variables-for-access-logging.html, `$context.requestId`: "Clients can override this request ID", but not
+/// `$context.extendedRequestId`.
+#[tokio::test]
+async fn a_client_may_choose_its_request_id_but_not_the_extended_one() {
+    let stack = stack().await;
+    let ask = async || get(&stack, "/echo", &[("x-amzn-RequestId", "chosen"), ("x-amz-apigw-id", "chosen")]).await;
+    let (first, second) = (ask().await, ask().await);
+    for answer in [&first, &second] {
+        let context = &answer.json()["requestContext"];
+        assert_eq!((&context["requestId"], answer.header("x-amzn-requestid")), (&json!("chosen"), "chosen"));
+        assert_eq!(context["extendedRequestId"], answer.header("x-amz-apigw-id"));
+    }
+    let extended = [&first, &second].map(|answer| answer.header("x-amz-apigw-id"));
+    assert!(extended[0] != extended[1] && !extended.contains(&"chosen"), "{extended:?}");
+}
+
+/// api-gateway-method-settings-method-request.html: a resource's path has no slash at its end, and no page gives one in the
+/// request a meaning. Where the slash names nothing, the resource serves; `path` of the event is as the client sent it.
+#[tokio::test]
+async fn a_slash_at_the_end_of_the_path_names_the_same_resource() {
+    let stack = stack().await;
+    for (path, resource) in [("/echo/", "/echo"), ("/echo/own/", "/echo/own"), ("/echo/7/", "/echo/{id}")] {
+        let event = get(&stack, path, &[]).await.json();
+        assert_eq!((&event["resource"], &event["path"]), (&json!(resource), &json!(path)));
+    }
+    for path in ["/nothing/", "/echo//", "//echo"] {
+        assert_eq!(get(&stack, path, &[]).await.status, 403, "{path}");
+    }
+}
+
+/// api-gateway-known-issues.html, the table of headers: those that concern one connection alone end at the gateway.
+#[tokio::test]
+async fn headers_of_the_connection_reach_neither_function_nor_client() {
+    let stack = stack().await;
+    let mut socket = connect(&stack).await;
+    let request = "POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nkeep-alive: timeout=5\r\nte: trailers\r\n\
+                   upgrade: h2c\r\ntransfer-encoding: chunked\r\nx-kept: yes\r\n\r\n4\r\ntext\r\n0\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let event: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((&event["body"], &event["headers"]["x-kept"]), (&json!("text"), &json!("yes")));
+    for name in ["connection", "keep-alive", "te", "upgrade", "transfer-encoding"] {
+        assert_eq!(
+            (&event["headers"][name], &event["multiValueHeaders"][name]),
+            (&Value::Null, &Value::Null),
+            "{name}"
+        );
+    }
+
+    let answer =
+        json!({ "statusCode": 200, "headers": { "transfer-encoding": "chunked", "x-kept": "yes" }, "body": "text" });
+    let answer = answered(&stack, answer).await;
+    assert_eq!((answer.text(), answer.header("content-length"), answer.header("x-kept")), ("text", "4", "yes"));
+    assert_eq!((answer.header("transfer-encoding"), answer.header("x-amzn-remapped-transfer-encoding")), ("", ""));
+}
+
+/// set-up-lambda-proxy-integrations.html: `body` is the request's payload; RFC 9112, section 8: a message cut short is
+/// incomplete, and never taken for a whole one.
+#[tokio::test]
+async fn a_request_body_that_breaks_off_is_never_passed_on() {
+    let stack = stack().await;
+    for body in [
+        "content-length: 10\r\n\r\ntext",
+        "transfer-encoding: chunked\r\n\r\n4\r\ntext\r\n",
+        "transfer-encoding: chunked\r\n\r\nno-size\r\n",
+    ] {
+        let mut socket = connect(&stack).await;
+        let request = format!("POST /echo HTTP/1.1\r\nhost: localhost\r\n{body}");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let _reset = socket.read_to_string(&mut answer).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{body:?}: {answer}");
+    }
+    // Calls are taken in order, so that the broken ones would have been counted before this one.
+    assert_eq!(get(&stack, "/echo", &[("x-probe", "pid")]).await.status, 200);
+    assert_eq!(stack.invocations("probe").await, [1]);
+}
+
 /// api-gateway-lambda-authorizer-input.html: a REQUEST authorizer gets the request without its body, and the method's ARN.
 #[tokio::test]
 async fn an_authorizer_gets_the_request_and_the_arn_of_what_is_asked_for() {
@@ -235,6 +347,30 @@ async fn an_authorizers_malformed_answer_is_a_configuration_error() {
     }
 }
 
+/// supported-gateway-response-types.html, AUTHORIZER_CONFIGURATION_ERROR, and api-gateway-lambda-authorizer-output.html: the output is
+/// one JSON object. A stream is none, whatever it holds.
+#[tokio::test]
+async fn an_authorizer_that_streams_or_answers_no_json_is_a_configuration_error() {
+    let stack = stack().await;
+    let allow = json!({
+        "principalId": "someone",
+        "policyDocument": { "Statement": [{ "Action": "execute-api:Invoke", "Effect": "Allow", "Resource": "*" }] },
+    });
+    let allow = allow.to_string();
+    assert_eq!(raw(&stack, "/raw-closed", json!({ "parts": [allow] })).await.status, 200);
+    for fault in [
+        json!({ "parts": [allow], "streamed": true }),
+        json!({ "parts": ["{}", DELIMITER, allow], "streamed": true, "type": INTEGRATION_RESPONSE }),
+        json!({ "parts": [allow, "and more"] }),
+        json!({ "parts": [] }),
+    ] {
+        let answer = raw(&stack, "/raw-closed", fault.clone()).await;
+        assert_eq!((answer.status, answer.text()), (500, r#"{"message":null}"#), "{fault}");
+        assert_eq!(answer.header("x-amzn-errortype"), "AuthorizerConfigurationException");
+    }
+    assert_eq!(stack.invocations("probe").await, [1]);
+}
+
 /// api-gateway-execution-service-limits-table.html: an ARN of over 1600 bytes is 414.
 #[tokio::test]
 async fn a_path_too_long_for_its_arn_is_414() {
@@ -287,7 +423,8 @@ async fn an_answer_after_the_routes_time_is_a_504() {
     assert_eq!(get(&stack, "/echo", &[("x-probe", "pid")]).await.text(), pid.to_string());
 }
 
-/// The wait for a free environment counts: the integration's time is the whole of it.
+/// api-gateway-execution-service-limits-table.html, "Integration timeout": it bounds the integration as a whole, the wait for a free
+/// environment included.
 #[tokio::test]
 async fn waiting_for_an_environment_counts_in_the_routes_time() {
     let stack = stack().await;
@@ -298,6 +435,27 @@ async fn waiting_for_an_environment_counts_in_the_routes_time() {
     };
     let (busy, waiting) = tokio::join!(busy, waiting);
     assert_eq!((busy.status, waiting), (200, 504));
+}
+
+/// Lambda's gettingstarted-limits.html, "Concurrent executions: 1,000", and API_Invoke.html, TooManyRequestsException beyond them;
+/// in a proxy integration that is an "Internal server error" (handle-errors-in-lambda-integration.html), 500.
+#[tokio::test]
+async fn a_call_for_which_there_is_no_more_room_is_a_500() {
+    let stack = stack().await;
+    stack.control("POST", "/functions/probe/0/freeze", Value::Null).await;
+    tests::wait_for(async || (stack.environments("probe").await[0]["state"] == "held").then_some(())).await;
+    for _ in 0..5 {
+        let waiting = join_all((0..200).map(|_| get(&stack, "/short", &[]))).await;
+        assert!(waiting.iter().all(|answer| answer.status == 504));
+    }
+    let answer = get(&stack, "/short", &[]).await;
+    assert_eq!((answer.status, answer.text()), (500, r#"{"message":"Internal server error"}"#));
+    assert_eq!(answer.header("x-default"), "5xx");
+    // Nobody waits for the thousand any more, so that the function is not called for them.
+    stack.control("POST", "/functions/probe/0/thaw", Value::Null).await;
+    let served = async || (get(&stack, "/echo", &[("x-probe", "pid")]).await.status == 200).then_some(());
+    tests::wait_for(served).await;
+    assert_eq!(stack.invocations("probe").await, [1]);
 }
 
 /// handle-errors-in-lambda-integration.html: a function's error and a malformed answer are 502.
@@ -387,6 +545,38 @@ async fn a_stream_reaches_the_client_while_the_function_still_runs() {
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "one\n");
     assert_eq!(stack.environments("probe-stream").await[0]["state"], "busy");
+}
+
+/// response-transfer-mode-lambda.html, "Lambda proxy integration format for response streaming": the content type, metadata in JSON,
+/// eight NUL bytes within the first 16 KB; handle-errors-in-lambda-integration.html: what is malformed is 502.
+#[tokio::test]
+async fn a_stream_without_proper_metadata_is_a_502() {
+    let stack = stack().await;
+    let stream = async |parts: Value, content_type: &str| {
+        raw(&stack, "/raw-stream", json!({ "streamed": true, "type": content_type, "parts": parts })).await
+    };
+    // Braces and delimiter take ten bytes.
+    for parts in [json!([r#"{"statusCode":200}"#, DELIMITER, "text"]), json!(["{}", 16_374, DELIMITER, "text"])] {
+        let whole = stream(parts.clone(), INTEGRATION_RESPONSE).await;
+        assert_eq!((whole.status, whole.text()), (200, "text"), "{parts}");
+        assert_eq!(stream(parts.clone(), "application/octet-stream").await.status, 502, "{parts}");
+    }
+    for parts in [
+        json!(["{", DELIMITER, "text"]),
+        json!(["[]", DELIMITER, "text"]),
+        json!([DELIMITER, "text"]),
+        json!([r#"{"statusCode":"soon"}"#, DELIMITER, "text"]),
+        json!([r#"{"headers":{"a":{}}}"#, DELIMITER, "text"]),
+        json!([r#"{"headers":{"no name":"x"}}"#, DELIMITER, "text"]),
+        json!(["{}", 16_375, DELIMITER, "text"]),
+        json!(["{}", 200_000]),
+        json!(["{}"]),
+        json!(["{}\0\0\0\0\0\0\0"]),
+        json!([]),
+    ] {
+        let answer = stream(parts.clone(), INTEGRATION_RESPONSE).await;
+        assert_eq!((answer.status, answer.text()), (502, r#"{"message":"Internal server error"}"#), "{parts}");
+    }
 }
 
 /// response-transfer-mode.html: a stream that breaks off must not look whole to the client.

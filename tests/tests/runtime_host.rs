@@ -109,9 +109,30 @@ async fn several_environments_of_a_function_serve_at_the_same_time_each_one_call
 #[tokio::test]
 async fn a_late_answer_of_a_call_that_was_given_up_on_reaches_nobody() {
     let stack = builder().start().await;
+    let pid = probe(&stack, "/echo", "pid").await.text().to_owned();
     assert_eq!(probe(&stack, "/short", "sleep:600").await.status, 504);
-    assert_eq!(probe(&stack, "/echo", "pid").await.status, 200);
-    assert_ne!(probe(&stack, "/echo", "context").await.text(), "awake");
+    // Queued behind the sleeper, whose "awake" comes first.
+    let next = probe(&stack, "/echo", "pid").await;
+    assert_eq!((next.status, next.text()), (200, pid.as_str()));
+}
+
+/// runtimes-api.html, "Invocation response": an id that is not that of the call under way is refused.
+#[tokio::test]
+async fn a_late_answer_within_the_next_call_is_refused() {
+    let stack = builder().start().await;
+    let raw = async |what: Value| {
+        let request = stack.client().get(stack.url("/raw")).header("x-raw", what.to_string());
+        Answer::read(request.send().await.unwrap()).await
+    };
+    let own = json!({ "parts": [json!({ "statusCode": 200, "body": "own" }).to_string()] });
+    let (given_up, next) = tokio::join!(raw(json!({ "gives_up": true })), async {
+        wait_for(async || (stack.invocations("probe-raw").await == [1]).then_some(())).await;
+        raw(own.clone()).await
+    });
+    assert_eq!(given_up.status, 502);
+    assert_eq!((next.status, next.text()), (200, "own"));
+    let refused = async || stack.output().contains("the late answer: HTTP/1.1 400 Bad Request").then_some(());
+    wait_for(refused).await;
 }
 
 #[tokio::test]
@@ -148,6 +169,41 @@ async fn a_killed_environment_is_started_again() {
     let after = stack.environments("probe").await[0].clone();
     assert_ne!(before["pid"], after["pid"]);
     assert_eq!((&before["starts"], &after["starts"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test]
+async fn an_environment_that_waits_after_crashes_is_started_at_once_when_asked_to() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("crash");
+    let stack = builder().env("CRASH_FILE", file.to_str().unwrap()).environments("probe=2").start().await;
+    let starts = async |number: usize| stack.environments("probe").await[number]["starts"].as_u64().unwrap();
+    let is_down = async |number: usize| {
+        wait_for(async || (stack.environments("probe").await[number]["state"] == "down").then_some(())).await;
+    };
+    let start = async || {
+        is_down(0).await;
+        let before = starts(0).await;
+        stack.control("POST", "/functions/probe/0/start", Value::Null).await;
+        wait_for(async || (starts(0).await > before).then_some(())).await;
+    };
+    std::fs::write(&file, "").unwrap();
+    for number in 0..2 {
+        stack.control("POST", &format!("/functions/probe/{number}/kill"), Value::Null).await;
+    }
+    // From the sixth failure in a row on, the pauses are the longest there are.
+    wait_for(async || (starts(1).await >= 7).then_some(())).await;
+    is_down(1).await;
+    let (asked, not_asked) = (starts(0).await, starts(1).await);
+    for _ in 0..12 {
+        start().await;
+    }
+    let (asked, not_asked) = (starts(0).await - asked, starts(1).await - not_asked);
+    assert!(asked >= 12 && not_asked < asked / 2, "{asked} starts, and {not_asked} of the one that waits");
+
+    is_down(0).await;
+    std::fs::remove_file(&file).unwrap();
+    stack.control("POST", "/functions/probe/0/start", Value::Null).await;
+    wait_for(async || (stack.environments("probe").await[0]["state"] == "idle").then_some(())).await;
 }
 
 #[tokio::test]

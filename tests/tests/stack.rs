@@ -45,7 +45,7 @@ async fn no_child_outlives_the_stack(#[case] signal: Signal, #[case] in_order: b
     let hanging = tokio::spawn(hanging);
     stack.busy_environment("probe").await;
     let children = children(stack.pid());
-    assert_eq!(children.len(), 6, "five functions' environments and redis: {children:?}");
+    assert_eq!(children.len(), 7, "six environments of five functions, and redis: {children:?}");
 
     assert_eq!(stack.stop_by(signal), in_order);
     let gone = async || children.iter().all(|pid| !alive(*pid)).then_some(());
@@ -80,7 +80,7 @@ async fn refusal(builder: Builder) -> String {
 async fn a_taken_port_is_named_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    // The harness asks for a free port first; the last argument would clash, so it is set by a template of its own.
+    // Without the harness, which always asks for a free port.
     let said = std::process::Command::new(tests::binaries().join("levee-local"))
         .args(["--template", "tests/fixtures/template.yaml", "--port", &port, "--bin-dir"])
         .arg(tests::binaries())
@@ -122,7 +122,7 @@ async fn an_unknown_function_in_environments_is_named() {
 
 #[tokio::test]
 async fn the_stack_ends_with_an_error_when_redis_dies_by_itself() {
-    let stack = builder().start().await;
+    let mut stack = builder().start().await;
     let redis = children(stack.pid()).into_iter().find(|pid| {
         std::fs::read_to_string(format!("/proc/{pid}/comm"))
             .is_ok_and(|name| name.contains("redis") || name.contains("valkey"))
@@ -130,6 +130,32 @@ async fn the_stack_ends_with_an_error_when_redis_dies_by_itself() {
     signal_to(redis.unwrap(), Signal::KILL);
     wait_for(async || stack.output().contains("Redis is gone").then_some(())).await;
     wait_for(async || (!alive(stack.pid())).then_some(())).await;
+    // The signal comes too late to matter: this asks for the exit code.
+    assert!(!stack.stop_by(Signal::TERM), "it ended as if all were well");
+}
+
+#[tokio::test]
+async fn a_function_that_dies_while_starting_is_named_with_its_last_words() {
+    let said = refusal(Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "many")).await;
+    // Its own output, under its prefix, is one thing; why levee-local ends is another.
+    let (_, why) = said.split_once("levee-local: ").unwrap();
+    assert!(why.contains("authorizer/0 did not start") && why.contains("LIMIT_ACCOUNT_PER_MINUTE"), "{said}");
+}
+
+#[tokio::test]
+async fn a_given_redis_that_does_not_answer_is_told_and_the_stack_serves_without_it() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [nobody, silent.local_addr().unwrap()] {
+        let url = format!("redis://:a-password@{address}/1");
+        let stack = builder().env("REDIS_URL", &url).start().await;
+        let told = format!("REDIS_URL: no Redis answers at {address}");
+        wait_for(async || stack.output().contains(&told).then_some(())).await;
+        let lines = stack.output();
+        let lines: Vec<_> = lines.lines().filter(|line| line.contains("no Redis answers")).collect();
+        assert!(matches!(lines[..], [line] if !line.contains("a-password")), "{lines:?}");
+        assert_eq!(stack.client().get(stack.url("/echo")).send().await.unwrap().status(), 200);
+    }
 }
 
 async fn ping(address: &str) -> Result<String, std::io::ErrorKind> {
@@ -167,6 +193,7 @@ async fn a_redis_that_is_not_the_stacks_own_is_left_alone() {
     let owner = builder().start().await;
     let guest = builder().env("REDIS_URL", owner.local("redis_url")).start().await;
     assert_eq!(guest.local("redis_url"), owner.local("redis_url"));
+    assert!(!guest.output().contains("no Redis answers"), "{}", guest.output());
     let answer = guest.control("POST", "/redis/stop", Value::Null).await;
     assert_eq!(answer.status, 409);
     assert!(answer.json()["error"].as_str().unwrap().contains("REDIS_URL"), "{answer:?}");

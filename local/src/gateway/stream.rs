@@ -27,8 +27,8 @@ use crate::{
 const DELIMITER: [u8; 8] = [0; 8];
 /// The content type that says that metadata comes first.
 const INTEGRATION_RESPONSE: &str = "application/vnd.awslambda.http-integration-response";
-/// Metadata is headers, which no function may have more of than this.
-const LARGEST_METADATA: usize = 64 * 1024;
+/// The delimiter must come within the first 16 KB of the stream: response-transfer-mode-lambda.html.
+const LARGEST_METADATA: usize = 16 * 1024;
 /// "Idle timeout … 5 minutes for Regional and private endpoints": response-transfer-mode.html.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
@@ -51,11 +51,12 @@ pub(super) async fn open(
     }
     let mut start = BytesMut::new();
     let end = loop {
-        if let Some(end) = start.windows(DELIMITER.len()).position(|window| window == DELIMITER) {
+        let searched = &start[..start.len().min(LARGEST_METADATA)];
+        if let Some(end) = searched.windows(DELIMITER.len()).position(|window| window == DELIMITER) {
             break end;
         }
-        if start.len() > LARGEST_METADATA {
-            return Ok(Err("its metadata has no end".to_owned()));
+        if searched.len() == LARGEST_METADATA {
+            return Ok(Err(format!("its metadata has no end within {LARGEST_METADATA} bytes")));
         }
         let chunk = timeout_at(deadline, stream.chunks.recv()).await;
         match chunk.map_err(|_| Refusal::of(ResponseType::IntegrationTimeout))? {
@@ -133,5 +134,34 @@ impl Pieces {
     fn broken(&self, why: String) -> BrokenOff {
         tracing::warn!("{} broke off a stream: {why}", self.function);
         BrokenOff(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// response-transfer-mode.html: "the timeout is 5 minutes" for Regional endpoints, counted anew from each piece.
+    #[tokio::test]
+    async fn a_stream_breaks_off_when_five_minutes_pass_without_a_piece() {
+        let (sender, chunks) = mpsc::channel(2);
+        let started = Instant::now();
+        let mut pieces = Pieces {
+            function: "streamer".to_owned(),
+            first: None,
+            stream: Stream { content_type: INTEGRATION_RESPONSE.to_owned(), chunks },
+            deadline: Box::pin(sleep_until(started + 3 * IDLE)),
+            idle: Box::pin(sleep_until(started + Duration::from_secs(1))),
+        };
+        sender.send(Piece::Data(Bytes::from_static(b"one"))).await.unwrap();
+        assert_eq!(pieces.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
+        assert!(pieces.idle.deadline() >= started + Duration::from_secs(300));
+
+        // As if they had passed.
+        pieces.idle.as_mut().reset(Instant::now());
+        let broken = pieces.frame().await.unwrap().unwrap_err();
+        assert!(broken.to_string().contains("idle"), "{broken}");
     }
 }

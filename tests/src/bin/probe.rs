@@ -1,4 +1,5 @@
-//! A function that does what the header `x-probe` says; without it, answers with the event that it got.
+//! A function that does what the header `x-probe` says; without it, answers with the event that it got. It dies at its start
+//! while there is a file of the name that `CRASH_FILE` holds.
 
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use serde_json::{Value, json};
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     eprintln!("probe starts");
+    if std::env::var_os("CRASH_FILE").is_some_and(|file| std::path::Path::new(&file).exists()) {
+        std::process::exit(4);
+    }
     lambda_runtime::run(service_fn(answer)).await
 }
 
