@@ -34,6 +34,23 @@ pub struct Month {
     pub cache_write_1h: u64,
 }
 
+impl Month {
+    /// What was added since `before`, under the names of the provider's usage figures, and the number of calls.
+    pub fn since(&self, before: &Month) -> (u64, Value) {
+        let cache_write_5m = self.cache_write_5m - before.cache_write_5m;
+        let cache_write_1h = self.cache_write_1h - before.cache_write_1h;
+        let added = json!({
+            "input_tokens": self.input - before.input,
+            "output_tokens": self.output - before.output,
+            "cache_read_input_tokens": self.cache_read - before.cache_read,
+            "cache_creation_input_tokens": cache_write_5m + cache_write_1h,
+            "ephemeral_5m_input_tokens": cache_write_5m,
+            "ephemeral_1h_input_tokens": cache_write_1h,
+        });
+        (self.calls - before.calls, added)
+    }
+}
+
 /// The client's side.
 impl Stack {
     /// A key like any other: not exempt from the limit per client address.

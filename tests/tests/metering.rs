@@ -20,12 +20,7 @@ async fn the_accounts_month_grows_by_exactly_what_the_provider_served() {
 
     let after = stack.month(stack.account_id()).await;
     let served = stack.provider("primary").await["usage"].clone();
-    assert_eq!(after.calls - before.calls, 6);
-    assert_eq!(served["input_tokens"], after.input - before.input);
-    assert_eq!(served["output_tokens"], after.output - before.output);
-    assert_eq!(served["cache_read_input_tokens"], after.cache_read - before.cache_read);
-    assert_eq!(served["ephemeral_5m_input_tokens"], after.cache_write_5m - before.cache_write_5m);
-    assert_eq!(served["ephemeral_1h_input_tokens"], after.cache_write_1h - before.cache_write_1h);
+    assert_eq!(after.since(&before), (6, served));
     assert!(after.cache_write_1h > before.cache_write_1h && after.cache_read > before.cache_read);
 }
 

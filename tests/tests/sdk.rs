@@ -196,12 +196,7 @@ async fn the_usage_that_the_sdk_reports_is_the_providers_and_the_accounts(
     assert!(reported.as_object().unwrap().values().all(|tokens| tokens.as_u64().unwrap() > 0), "{reported}");
     assert_eq!(reported, stack.provider("primary").await["usage"]);
     let after = stack.month(stack.account_id()).await;
-    assert_eq!(after.calls - before.calls, 12);
-    assert_eq!(reported["input_tokens"], after.input - before.input);
-    assert_eq!(reported["output_tokens"], after.output - before.output);
-    assert_eq!(reported["cache_read_input_tokens"], after.cache_read - before.cache_read);
-    assert_eq!(reported["ephemeral_5m_input_tokens"], after.cache_write_5m - before.cache_write_5m);
-    assert_eq!(reported["ephemeral_1h_input_tokens"], after.cache_write_1h - before.cache_write_1h);
+    assert_eq!(after.since(&before), (12, reported));
 }
 
 #[rstest]
