@@ -1,6 +1,6 @@
 //! API Gateway REST on one machine, for what template.yaml uses. Each rule names the page of the API Gateway developer
 //! guide (<https://docs.aws.amazon.com/apigateway/latest/developerguide/>) that it follows, and has a test in
-//! tests/tests/gateway.rs.
+//! tests/tests/gateway/.
 //!
 //! What differs from AWS, knowingly: header names arrive in lower case (as HTTP/2 clients send them), throttling and WAF
 //! are absent, and a function's time-out is answered 504.

@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Chaos {
-    /// A relay to `target`, well-behaved for now.
+    /// A relay to `target`; it behaves until it is told not to.
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
