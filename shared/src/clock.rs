@@ -1,8 +1,6 @@
 //! What time it is. Domain code takes a [`Timestamp`] as an argument; only a [`Clock`] asks the system.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
@@ -70,9 +68,12 @@ impl Timestamp {
     }
 }
 
-/// A source of the present moment: the system's in production, a fixed or moved one in tests.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+/// The source of the present moment.
+#[derive(Debug, Clone)]
+pub struct Clock {
+    /// Holds a whole number of seconds to add to the system's time.
+    offset_file: Option<PathBuf>,
+}
 
 impl Clock {
     /// The clock that a function runs on.
@@ -80,44 +81,20 @@ impl Clock {
     /// `LEVEE_CLOCK_OFFSET_FILE` (optional, the local stack sets it) names a file that holds a whole number of seconds
     /// to add to the system's time; it is read at every call, so that a running stack can be moved through time.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        match reader.optional("LEVEE_CLOCK_OFFSET_FILE") {
-            None => Self::system(),
-            Some(path) => Self::moved_by_file(PathBuf::from(path)),
-        }
+        Self { offset_file: reader.optional("LEVEE_CLOCK_OFFSET_FILE").map(PathBuf::from) }
     }
 
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Arc::new(system_now))
-    }
-
-    /// A clock that stands still at `now`.
-    pub fn fixed(now: Timestamp) -> Self {
-        Self(Arc::new(move || now))
-    }
-
-    /// A clock that returns whatever `now` returns.
-    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    fn moved_by_file(path: PathBuf) -> Self {
-        Self(Arc::new(move || {
-            let offset: i64 =
-                std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-            Timestamp(system_now().0.saturating_add_signed(offset.saturating_mul(1000)))
-        }))
+        Self { offset_file: None }
     }
 
     /// The present moment.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Clock").field(&self.now()).finish()
+        let now = system_now();
+        let Some(file) = &self.offset_file else { return now };
+        let offset: i64 = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        Timestamp(now.0.saturating_add_signed(offset.saturating_mul(1000)))
     }
 }
 

@@ -13,10 +13,6 @@ pub enum ErrorKind {
     Permission,
     /// 404: there is no such thing.
     NotFound,
-    /// 413: the request is too large.
-    RequestTooLarge,
-    /// 500: our fault.
-    Internal,
     /// 502: the provider cannot be reached or answers nonsense.
     BadGateway,
     /// 504: the provider did not answer in time.
@@ -30,8 +26,6 @@ impl ErrorKind {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Permission => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -43,8 +37,7 @@ impl ErrorKind {
             Self::InvalidRequest => "invalid_request_error",
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
-            Self::RequestTooLarge => "request_too_large",
-            Self::Internal | Self::BadGateway => "api_error",
+            Self::BadGateway => "api_error",
             Self::Timeout => "timeout_error",
         }
     }
