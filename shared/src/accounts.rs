@@ -5,19 +5,26 @@
 //! never seen is not accepted while the table cannot be read; a key seen before goes on working for
 //! [`directory::KEPT_WHEN_DOWN`].
 //!
-//! Start reading at [`authenticate`].
+//! Start reading at [`authenticate`]. What operators and customers change goes through [`changes`].
 
+pub mod changes;
 pub mod directory;
+pub mod form;
 pub mod key;
+pub mod listing;
 pub mod pepper;
+pub mod pepper_source;
 pub mod records;
 pub mod table;
 
+pub use changes::{Creation, Deletion, KeyChange};
 pub use directory::{Directory, Unreachable};
 pub use key::ApiKey;
+pub use listing::AccountDetail;
 pub use pepper::Peppers;
+pub use pepper_source::PepperSource;
 pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
-pub use table::AccountsTable;
+pub use table::{AccountsTable, TableError};
 
 use std::sync::Arc;
 
@@ -52,7 +59,7 @@ pub enum AuthenticationError {
 /// cannot be known.
 pub async fn authenticate(
     directory: &Directory,
-    peppers: &Peppers,
+    peppers: &PepperSource,
     environment: &str,
     text: &str,
     now: Timestamp,
@@ -68,8 +75,11 @@ pub async fn authenticate(
     // Compare the secret, against a hash that nothing matches where the id is unknown.
     let record = directory.key(key.id(), now).await?;
     let matches = match &record {
-        Some(record) => peppers.verify(&key, record.pepper, &record.hash),
-        None => peppers.verify(&key, peppers.current(), ""),
+        Some(record) => peppers.with_version(record.pepper, now).await.verify(&key, record.pepper, &record.hash),
+        None => {
+            let held = peppers.held();
+            held.verify(&key, held.current(), "")
+        }
     };
     let key = record.filter(|_| matches).ok_or(Refused("unknown"))?;
 
@@ -88,9 +98,14 @@ pub async fn authenticate(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
+    use aws_credential_types::Credentials;
 
+    use super::*;
+    use crate::stores::aws::AwsConfig;
+    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
+    use crate::stores::secrets::SecretRef;
+
+    const PEPPERS: &str = r#"{"1":"a pepper of at least thirty-two characters"}"#;
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const OWNER: &str = r#"{"Responses":{"accounts":[
         {"pk":{"S":"ACCOUNT#acme"},"sk":{"S":"ACCOUNT"},"id":{"S":"acme"},"name":{"S":"Acme"},"status":{"S":"active"}},
@@ -99,7 +114,7 @@ mod tests {
     const NO_OWNER: &str = r#"{"Responses":{"accounts":[]},"UnprocessedKeys":{}}"#;
 
     fn peppers() -> Peppers {
-        Peppers::from_json(r#"{"1":"a pepper of at least thirty-two characters"}"#).unwrap()
+        Peppers::from_json(PEPPERS).unwrap()
     }
 
     /// The table's answer for a key with the given hash, status and further attributes.
@@ -112,10 +127,16 @@ mod tests {
         item.leak()
     }
 
+    async fn source() -> PepperSource {
+        let credentials = Credentials::new("test", "test", None, None, "test");
+        let aws = AwsConfig { region: "us-east-1".to_owned(), credentials };
+        PepperSource::read(SecretRef::new(PEPPERS), aws, NOW).await.unwrap()
+    }
+
     async fn authenticate_with(key: &ApiKey, record: &'static str, owner: &'static str) -> (String, usize) {
         let stub = Stub::start(vec![(200, record), (200, owner)].leak()).await;
         let directory = Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT);
-        let result = authenticate(&directory, &peppers(), "live", key.reveal(), NOW).await;
+        let result = authenticate(&directory, &source().await, "live", key.reveal(), NOW).await;
         (result.map_or_else(|error| error.to_string(), |caller| caller.owner.account.id.clone()), stub.answered())
     }
 
@@ -153,7 +174,7 @@ mod tests {
         let test_key = ApiKey::generate("test").unwrap();
         for text in ["lv_live_nonsense", test_key.reveal()] {
             let stub = Stub::start(&[(200, "{}")]).await;
-            assert!(authenticate(&directory_of(&stub), &peppers(), "live", text, NOW).await.is_err());
+            assert!(authenticate(&directory_of(&stub), &source().await, "live", text, NOW).await.is_err());
             assert_eq!(stub.answered(), 0, "{text}");
         }
     }

@@ -54,6 +54,13 @@ impl Timestamp {
         self.utc(self.0.div_ceil(1000)).format(&Rfc3339).unwrap_or_default()
     }
 
+    /// RFC 3339 in UTC with milliseconds, trailing zeros left out: `2026-11-22T01:15:18.042Z`.
+    pub fn to_rfc3339_millis(self) -> String {
+        let moment = self.utc(self.as_secs());
+        let moment = moment.replace_millisecond((self.0 % 1000) as u16).unwrap_or(moment);
+        moment.format(&Rfc3339).unwrap_or_default()
+    }
+
     /// The calendar month in UTC: `2026-11`.
     pub fn month(self) -> String {
         let date = self.utc(self.as_secs());
@@ -120,6 +127,7 @@ mod tests {
     fn a_timestamp_prints_as_rfc_3339_and_as_a_month() {
         let moment = Timestamp::from_millis(1_795_310_118_001);
         assert_eq!(moment.to_rfc3339(), "2026-11-22T01:15:19Z");
+        assert_eq!(moment.to_rfc3339_millis(), "2026-11-22T01:15:18.001Z");
         assert_eq!(moment.month(), "2026-11");
     }
 }

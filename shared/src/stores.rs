@@ -5,5 +5,6 @@
 
 pub mod aws;
 pub mod dynamodb;
+pub mod logs;
 pub mod redis;
 pub mod secrets;

@@ -47,6 +47,11 @@ impl Peppers {
         self.current
     }
 
+    /// Whether there is a pepper of that version.
+    pub fn has(&self, version: u32) -> bool {
+        self.by_version.contains_key(&version)
+    }
+
     /// The stored form of `key` under the current pepper, in hexadecimal.
     pub fn hash(&self, key: &ApiKey) -> String {
         self.hash_text(self.current, key.reveal())

@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+use super::key::ApiKey;
+use super::pepper::Peppers;
+use crate::clock::Timestamp;
 
 /// Whether something may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +22,16 @@ pub enum Status {
     Revoked,
 }
 
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+        })
+    }
+}
+
 /// A customer of the platform.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -26,6 +41,9 @@ pub struct Account {
     pub name: String,
     /// Active or suspended.
     pub status: Status,
+    /// When it was created, Unix seconds; `None` where that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
 }
 
 /// One of an account's connected systems.
@@ -39,6 +57,9 @@ pub struct Integration {
     pub kind: IntegrationKind,
     /// Active or suspended.
     pub status: Status,
+    /// When it was created, Unix seconds; `None` where that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
 }
 
 /// An integration with its account: who a key belongs to.
@@ -58,6 +79,15 @@ pub enum IntegrationKind {
     Customer,
     /// The platform's own AI Operator working for the customer.
     AiOperator,
+}
+
+impl fmt::Display for IntegrationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Customer => "customer",
+            Self::AiOperator => "ai-operator",
+        })
+    }
 }
 
 /// What a key may be used for.
@@ -95,6 +125,19 @@ impl fmt::Display for Scope {
     }
 }
 
+/// A text that names no scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such scope; the scopes are ai, catalogs, read, request and keys")]
+pub struct UnknownScope;
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.to_string() == text).ok_or(UnknownScope)
+    }
+}
+
 /// An API key as it is stored: never the key, only its HMAC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
@@ -120,4 +163,80 @@ pub struct KeyRecord {
     /// Whether calls with it are left out of the limit per client address: for servers behind one address.
     #[serde(default)]
     pub address_exempt: bool,
+    /// When it was created, Unix seconds; `None` where that was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+}
+
+impl KeyRecord {
+    /// The record of a new key, with the scopes that new keys have and no end.
+    pub fn new(key: &ApiKey, peppers: &Peppers, account: &str, integration: &str, name: &str, now: Timestamp) -> Self {
+        Self {
+            id: key.id().to_owned(),
+            account: account.to_owned(),
+            integration: integration.to_owned(),
+            name: name.to_owned(),
+            hash: peppers.hash(key),
+            pepper: peppers.current(),
+            scopes: Scope::DEFAULT.into(),
+            status: Status::Active,
+            expires_at: None,
+            address_exempt: false,
+            created_at: Some(now.as_secs()),
+        }
+    }
+
+    /// The record of a new key that takes this one's place: of the same name, scopes, end and exemption.
+    pub fn successor(&self, key: &ApiKey, peppers: &Peppers, now: Timestamp) -> Self {
+        let new = Self::new(key, peppers, &self.account, &self.integration, &self.name, now);
+        let Self { scopes, expires_at, address_exempt, .. } = self.clone();
+        Self { scopes, expires_at, address_exempt, ..new }
+    }
+
+    /// Whether the key itself is good at `now`; its integration and account may be suspended nonetheless.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.status == Status::Active && self.expires_at.is_none_or(|expires_at| now.as_secs() < expires_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_what_is_printed_and_read() {
+        for status in [Status::Active, Status::Suspended, Status::Revoked] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.to_string());
+        }
+        for kind in [IntegrationKind::Customer, IntegrationKind::AiOperator] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
+        }
+        for scope in Scope::ALL {
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.to_string());
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        assert_eq!("everything".parse::<Scope>(), Err(UnknownScope));
+    }
+
+    #[test]
+    fn a_successor_is_a_new_key_in_the_place_of_the_old_one() {
+        let peppers = Peppers::from_json(r#"{"1":"a pepper of at least thirty-two characters"}"#).unwrap();
+        let (first, second) = (ApiKey::generate("live").unwrap(), ApiKey::generate("live").unwrap());
+        let began = Timestamp::from_secs(1_700_000_000);
+        let old = KeyRecord {
+            scopes: [Scope::Read].into(),
+            expires_at: Some(1_700_000_100),
+            address_exempt: true,
+            ..KeyRecord::new(&first, &peppers, "acme", "crm", "production", began)
+        };
+        let new = old.successor(&second, &peppers, Timestamp::from_secs(1_700_000_050));
+        assert!(peppers.verify(&second, new.pepper, &new.hash));
+        let expected =
+            KeyRecord { id: new.id.clone(), hash: new.hash.clone(), created_at: Some(1_700_000_050), ..old.clone() };
+        assert_eq!((new.id.as_str(), &new), (second.id(), &expected));
+
+        let at = |secs| old.is_live(Timestamp::from_secs(secs));
+        assert_eq!((at(1_700_000_099), at(1_700_000_100)), (true, false));
+        assert!(!KeyRecord { status: Status::Revoked, ..old.clone() }.is_live(began));
+    }
 }

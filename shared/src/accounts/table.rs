@@ -6,25 +6,36 @@
 //! | `ACCOUNT#<account>` | `INTEGRATION#<integration>` | [`Integration`] |
 //! | `KEY#<key id>` | `KEY` | [`KeyRecord`] |
 //!
-//! The authorizer knows nothing but a key's id, so a key is a partition of its own.
+//! The authorizer knows nothing but a key's id, so a key is a partition of its own. The index `listing` finds what
+//! there is:
+//!
+//! | `list` | `list_sort` | item |
+//! | --- | --- | --- |
+//! | `ACCOUNTS` | `<account>` | [`Account`] |
+//! | `KEYS#<account>` | `<integration>#<key id>` | [`KeyRecord`] |
+//!
+//! What is here serves requests and fills the table; [`listing`](super::listing) reads for people, and
+//! [`changes`](super::changes) is how people change what is there.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::form::Invalid;
 use super::records::{Account, Integration, KeyRecord, Owner};
 use crate::stores::dynamodb::describe;
 
-type Item = HashMap<String, AttributeValue>;
+pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The accounts table.
 #[derive(Debug, Clone)]
 pub struct AccountsTable {
-    client: Client,
-    name: String,
+    pub(super) client: Client,
+    pub(super) name: String,
 }
 
 /// Why the accounts table could not be used.
@@ -41,6 +52,19 @@ pub enum TableError {
         /// What is wrong with it.
         cause: String,
     },
+    /// An id or a name that may not be written.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+impl TableError {
+    pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        Self::DynamoDb(describe(error))
+    }
 }
 
 impl AccountsTable {
@@ -54,14 +78,8 @@ impl AccountsTable {
     /// # Errors
     /// [`TableError`] when the table cannot be read.
     pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, TableError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(key_key(key_id)))
-            .send()
-            .await
-            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
+        let request = self.client.get_item().table_name(&self.name).set_key(Some(key_key(key_id)));
+        let answer = request.send().await.map_err(|error| TableError::of(&error))?;
         answer.item.map(from_item).transpose()
     }
 
@@ -87,7 +105,7 @@ impl AccountsTable {
             .request_items(&self.name, keys)
             .send()
             .await
-            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
+            .map_err(|error| TableError::of(&error))?;
         if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
             return Err(TableError::DynamoDb("throttled: a part of the batch was not read".to_owned()));
         }
@@ -101,7 +119,7 @@ impl AccountsTable {
     /// # Errors
     /// [`TableError`] when it could not be written.
     pub async fn put_account(&self, account: &Account) -> Result<(), TableError> {
-        self.put(account_key(&account.id), account).await
+        self.put(account_item(account)?).await
     }
 
     /// Writes an integration of an account, replacing what was there.
@@ -109,7 +127,7 @@ impl AccountsTable {
     /// # Errors
     /// [`TableError`] when it could not be written.
     pub async fn put_integration(&self, account: &str, integration: &Integration) -> Result<(), TableError> {
-        self.put(integration_key(account, &integration.id), integration).await
+        self.put(integration_item(account, integration)?).await
     }
 
     /// Writes a key, replacing what was there.
@@ -117,25 +135,42 @@ impl AccountsTable {
     /// # Errors
     /// [`TableError`] when it could not be written.
     pub async fn put_key(&self, key: &KeyRecord) -> Result<(), TableError> {
-        self.put(key_key(&key.id), key).await
+        self.put(key_item(key)?).await
     }
 
-    async fn put(&self, key: Item, record: &impl Serialize) -> Result<(), TableError> {
-        let mut item: Item = serde_dynamo::to_item(record)
-            .map_err(|error| TableError::Item { key: partition(&key), cause: error.to_string() })?;
-        item.extend(key);
-        self.client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .send()
-            .await
-            .map_err(|error| TableError::DynamoDb(describe(&error)))?;
+    async fn put(&self, item: Item) -> Result<(), TableError> {
+        let request = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        request.send().await.map_err(|error| TableError::of(&error))?;
         Ok(())
     }
 }
 
-fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
+pub(super) fn account_item(account: &Account) -> Result<Item, TableError> {
+    to_item(account_key(&account.id), account, Some(("ACCOUNTS".to_owned(), account.id.clone())))
+}
+
+pub(super) fn integration_item(account: &str, integration: &Integration) -> Result<Item, TableError> {
+    to_item(integration_key(account, &integration.id), integration, None)
+}
+
+pub(super) fn key_item(key: &KeyRecord) -> Result<Item, TableError> {
+    let listed = (keys_list(&key.account), format!("{}#{}", key.integration, key.id));
+    to_item(key_key(&key.id), key, Some(listed))
+}
+
+/// `record` under `key` and, where it is listed, with the list and its place there.
+fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>) -> Result<Item, TableError> {
+    let mut item: Item = serde_dynamo::to_item(record)
+        .map_err(|error| TableError::Item { key: partition(&key), cause: error.to_string() })?;
+    item.extend(key);
+    if let Some((list, sort)) = listed {
+        item.insert("list".to_owned(), AttributeValue::S(list));
+        item.insert("list_sort".to_owned(), AttributeValue::S(sort));
+    }
+    Ok(item)
+}
+
+pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
     let key = partition(&item);
     serde_dynamo::from_item(item).map_err(|error| TableError::Item { key, cause: error.to_string() })
 }
@@ -144,16 +179,21 @@ fn partition(item: &Item) -> String {
     item.get("pk").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
-fn account_key(account: &str) -> Item {
+pub(super) fn account_key(account: &str) -> Item {
     key(format!("ACCOUNT#{account}"), "ACCOUNT".to_owned())
 }
 
-fn integration_key(account: &str, integration: &str) -> Item {
+pub(super) fn integration_key(account: &str, integration: &str) -> Item {
     key(format!("ACCOUNT#{account}"), format!("INTEGRATION#{integration}"))
 }
 
-fn key_key(id: &str) -> Item {
+pub(super) fn key_key(id: &str) -> Item {
     key(format!("KEY#{id}"), "KEY".to_owned())
+}
+
+/// The list of an account's keys.
+pub(super) fn keys_list(account: &str) -> String {
+    format!("KEYS#{account}")
 }
 
 fn key(pk: String, sk: String) -> Item {

@@ -4,24 +4,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-use super::context::{AuthorizerContext, Verdict};
-
-/// A request that may be served.
-#[derive(Debug, Clone)]
-pub struct Admitted {
-    /// The account's id.
-    pub account: String,
-    /// The integration's id.
-    pub integration: String,
-    /// The key's public id.
-    pub key: String,
-}
+use super::context::{Admitted, AuthorizerContext, Verdict};
 
 /// The authorizer's verdict on a request, and what belongs on the answer whatever it is.
 #[derive(Debug)]
-pub struct Admission {
-    /// Whether the request may be served.
-    pub verdict: Result<Admitted, Forbidden>,
+pub struct Admission<Caller> {
+    /// Whether the request may be served, and for whom.
+    pub verdict: Result<Caller, Refused>,
     /// The id by which the request is named to its caller.
     pub request_id: String,
     /// Headers of the answer: the request's id, and where the caller's limits stand.
@@ -30,29 +19,66 @@ pub struct Admission {
 
 /// A request that may not be served, with the public sentence that says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forbidden(pub String);
+pub enum Refused {
+    /// The caller may not do this: 403.
+    Forbidden(String),
+    /// A limit is used up: 429, to be tried again after so many seconds.
+    Limited(String, u64),
+}
 
-/// Reads the verdict that the authorizer left with `request`. A request without one did not pass the authorizer and is
-/// forbidden.
-pub fn admit(request: &Request) -> Admission {
+/// Reads the verdict that the authorizer left with `request`, on a route that needs a key. A request without one did
+/// not pass the authorizer and is forbidden.
+pub fn admit(request: &Request) -> Admission<Admitted> {
+    let Admission { verdict, request_id, headers } = read(request);
+    let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
+    Admission { verdict, request_id, headers }
+}
+
+/// As [`admit`], on a route that anyone may call.
+pub fn admit_anyone(request: &Request) -> Admission<()> {
+    let Admission { verdict, request_id, headers } = read(request);
+    Admission { verdict: verdict.map(drop), request_id, headers }
+}
+
+/// The id by which a request is named to its caller, on a route without an authorizer: the gateway's own, or Lambda's
+/// where there was no gateway.
+pub fn request_id(request: &Request) -> String {
+    let by_gateway = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.other.get("extendedRequestId"),
+        _ => None,
+    };
+    match (by_gateway.and_then(|id| id.as_str()), request.lambda_context_ref()) {
+        (Some(id), _) => id.to_owned(),
+        (None, Some(context)) => context.request_id.clone(),
+        (None, None) => String::new(),
+    }
+}
+
+fn read(request: &Request) -> Admission<Option<Admitted>> {
     let mut headers = HeaderMap::new();
     let Some(context) = authorizer_context(request) else {
-        let request_id = request.lambda_context_ref().map_or_else(String::new, |context| context.request_id.clone());
+        let request_id = request_id(request);
         insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-        let verdict = Err(Forbidden("This request did not pass the authorizer.".to_owned()));
-        return Admission { verdict, request_id, headers };
+        return Admission { verdict: Err(unauthorized()), request_id, headers };
     };
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
     for (name, value) in context.limits.pairs() {
         insert(&mut headers, name, value);
     }
+    let reason = |otherwise: &str| context.reason.clone().unwrap_or_else(|| otherwise.to_owned());
     let verdict = match context.verdict {
-        Verdict::Allow => Ok(Admitted { account: context.account, integration: context.integration, key: context.key }),
-        Verdict::Forbidden => {
-            Err(Forbidden(context.reason.unwrap_or_else(|| "This key may not be used here.".to_owned())))
+        Verdict::Allow => Ok(context.caller),
+        Verdict::Forbidden => Err(Refused::Forbidden(reason("This key may not be used here."))),
+        Verdict::Limited => {
+            let retry_after = context.retry_after.as_deref().and_then(|secs| secs.parse().ok()).unwrap_or(60);
+            Err(Refused::Limited(reason("Too many requests."), retry_after))
         }
     };
     Admission { verdict, request_id: context.request_id, headers }
+}
+
+fn unauthorized() -> Refused {
+    Refused::Forbidden("This request did not pass the authorizer.".to_owned())
 }
 
 fn authorizer_context(request: &Request) -> Option<AuthorizerContext> {

@@ -19,17 +19,17 @@ const LONGEST_SDK_WAIT_SECS: u64 = 60;
 pub struct AuthorizerContext {
     /// The id by which the request is named to its caller. The gateway's other id can be chosen by the client.
     pub request_id: String,
-    /// The account's id.
-    pub account: String,
-    /// The integration's id.
-    pub integration: String,
-    /// The key's public id.
-    pub key: String,
+    /// Who calls; absent on routes that need no key.
+    #[serde(flatten)]
+    pub caller: Option<Admitted>,
     /// What the function is to do.
     pub verdict: Verdict,
     /// The public sentence that says why the verdict is not [`Verdict::Allow`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Seconds to wait, where the verdict is [`Verdict::Limited`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<String>,
     /// Header values to copy to the answer.
     #[serde(flatten)]
     pub limits: LimitHeaders,
@@ -43,6 +43,19 @@ pub enum Verdict {
     Allow,
     /// Answer 403: the key is known, but may not do this.
     Forbidden,
+    /// Answer 429, as a page: a limit is used up on a route whose answers are HTML.
+    Limited,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// The account's id.
+    pub account: String,
+    /// The integration's id.
+    pub integration: String,
+    /// The key's public id.
+    pub key: String,
 }
 
 /// What the ACCESS_DENIED gateway response is filled with. Every value is always there, because what an absent one

@@ -8,6 +8,8 @@ use crate::accounts::Scope;
 pub enum Route {
     /// Anthropic's Messages API: messages, token counts and models.
     Ai,
+    /// Sign-in of platform admins.
+    Login,
 }
 
 impl Route {
@@ -15,15 +17,30 @@ impl Route {
     pub fn of(resource: &str) -> Option<Self> {
         match resource {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
+            "/login" => Some(Self::Login),
             _ => None,
         }
     }
 
-    /// The scope that a key needs.
-    pub fn scope(self) -> Scope {
+    /// Its name in logs and metrics.
+    pub fn class(self) -> &'static str {
         match self {
-            Self::Ai => Scope::Ai,
+            Self::Ai => "ai",
+            Self::Login => "login",
         }
+    }
+
+    /// The scope that a key needs; `None` where anyone may call without a key.
+    pub fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Ai => Some(Scope::Ai),
+            Self::Login => None,
+        }
+    }
+
+    /// Whether people see its answers.
+    pub fn answers_html(self) -> bool {
+        matches!(self, Self::Login)
     }
 
     /// `type` of a 429's body on this route. Anthropic's SDKs expect `error`; elsewhere it is the problem type's URI
@@ -31,6 +48,7 @@ impl Route {
     pub fn problem_type(self) -> &'static str {
         match self {
             Self::Ai => "error",
+            Self::Login => "https://iana.org/assignments/http-problem-types#quota-exceeded",
         }
     }
 }

@@ -1,28 +1,105 @@
-//! Runs a function that answers API Gateway with a stream.
+//! Runs a function that answers API Gateway.
 
-use std::fmt::Debug;
+use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream;
+use http_body_util::{BodyExt, StreamBody};
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
-use lambda_http::{Error, LambdaEvent, Request, Response, StreamAdapter, service_fn};
-use lambda_runtime::Diagnostic;
+use lambda_http::{Adapter, Error, LambdaEvent, Request, RequestExt, Response, StreamAdapter, service_fn};
+use tokio::time::timeout_at;
 
-/// Runs `handler` for every event until the environment ends. Unlike [`lambda_http::run_with_streaming_response`], it
-/// keeps all values of a header that was sent in several lines; that one keeps the last.
+use super::request_id;
+use crate::clock::Clock;
+use crate::function::{Function, last_call};
+
+/// The longest that a Lambda function may run.
+const LONGEST_FUNCTION: Duration = Duration::from_secs(900);
+
+/// Runs `handler` for every event until the environment ends, its answers streamed. What goes wrong while a body is
+/// sent is written down before the body ends.
+///
+/// Unlike [`lambda_http::run_with_streaming_response`], it keeps all values of a header that was sent in several lines;
+/// that one keeps the last.
 ///
 /// # Errors
 /// When the Runtime API cannot be reached.
-pub async fn run_streaming<'a, F, R, B, E>(handler: F) -> Result<(), Error>
+pub async fn run_streaming<'a, R, B>(function: &'a Function, handler: impl Fn(Request) -> R) -> Result<(), Error>
 where
-    F: FnMut(Request) -> R,
-    R: Future<Output = Result<Response<B>, E>> + Send + 'a,
-    E: Debug + Into<Diagnostic>,
-    B: http_body::Body + Unpin + Send + 'static,
-    B::Data: Into<bytes::Bytes> + Send,
-    B::Error: Into<Error> + Send + Debug,
+    R: Future<Output = Response<B>> + Send + 'a,
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static,
 {
-    lambda_runtime::run(StreamAdapter::from(service_fn(handler)).map_request(with_all_header_values)).await
+    let answer = |request: Request| {
+        let (id, deadline) = (request_id(&request), deadline(&request));
+        let answer = handler(request);
+        async move {
+            let answer = function.observe(&id, deadline, answer).await;
+            Ok::<_, Infallible>(answer.map(|body| observed(body, function.clone(), id, deadline)))
+        }
+    };
+    lambda_runtime::run(StreamAdapter::from(service_fn(answer)).map_request(with_all_header_values)).await
+}
+
+/// Runs `handler` for every event until the environment ends, its answers sent when they are whole. See
+/// [`run_streaming`].
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn run_buffered<'a, R>(function: &'a Function, handler: impl Fn(Request) -> R) -> Result<(), Error>
+where
+    R: Future<Output = Response<String>> + Send + 'a,
+{
+    let answer = |request: Request| {
+        let (id, deadline) = (request_id(&request), deadline(&request));
+        let answer = handler(request);
+        async move { Ok::<_, Infallible>(function.observe(&id, deadline, answer).await) }
+    };
+    lambda_runtime::run(Adapter::from(service_fn(answer)).map_request(with_all_header_values)).await
+}
+
+/// Unix milliseconds at which Lambda ends the request's function; the longest that it may run where nobody says so.
+fn deadline(request: &Request) -> u64 {
+    let latest = || Clock::system().now().plus(LONGEST_FUNCTION).as_millis();
+    request.lambda_context_ref().map_or_else(latest, |context| context.deadline)
+}
+
+/// `body`, which ends when what went wrong meanwhile is written down.
+fn observed<B>(
+    body: B,
+    function: Function,
+    id: String,
+    deadline: u64,
+) -> impl http_body::Body<Data = Bytes, Error = Infallible> + Unpin + Send
+where
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static,
+{
+    let frames = stream::unfold((body, Some(last_call(deadline))), move |(mut body, mut last_call)| {
+        let (function, id) = (function.clone(), id.clone());
+        async move {
+            if let Some(moment) = last_call {
+                match timeout_at(moment, body.frame()).await {
+                    Ok(Some(frame)) => return Some((frame, (body, last_call))),
+                    Ok(None) => {
+                        function.settle().await;
+                        return None;
+                    }
+                    Err(_) => {
+                        last_call = None;
+                        function.near_deadline(&id).await;
+                    }
+                }
+            }
+            let frame = body.frame().await;
+            if frame.is_none() {
+                function.settle().await;
+            }
+            frame.map(|frame| (frame, (body, last_call)))
+        }
+    });
+    StreamBody::new(Box::pin(frames))
 }
 
 /// API Gateway sends headers twice, with all values and with the last one of each, and `lambda_http` lays the second map

@@ -117,6 +117,7 @@ mod tests {
     fn a_limit_of_zero_turns_its_policy_off() {
         let limits = LimitsConfig {
             ai_per_address: 0,
+            login_per_address: 0,
             integration_per_minute: 0,
             account_per_minute: 1,
             account_per_day: 0,
@@ -124,5 +125,6 @@ mod tests {
         };
         let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
         assert_eq!(charges.iter().map(|charge| charge.policy.name).collect::<Vec<_>>(), ["account"]);
+        assert_eq!(limits.login(Some(Subject("a1b2".to_owned()))), []);
     }
 }

@@ -92,6 +92,8 @@ impl Charge {
 pub struct LimitsConfig {
     /// `LIMIT_AI_PER_ADDRESS`: AI calls a minute per client address. Default 30.
     pub ai_per_address: u64,
+    /// `LIMIT_LOGIN_PER_ADDRESS`: sign-ins a minute per client address. Default 10.
+    pub login_per_address: u64,
     /// `LIMIT_INTEGRATION_PER_MINUTE`: calls a minute per integration. Default 300.
     pub integration_per_minute: u64,
     /// `LIMIT_ACCOUNT_PER_MINUTE`: calls a minute per account. Default 600.
@@ -110,6 +112,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             ai_per_address: 30,
+            login_per_address: 10,
             integration_per_minute: 300,
             account_per_minute: 600,
             account_per_day: 0,
@@ -125,6 +128,7 @@ impl LimitsConfig {
         let default = Self::default();
         Self {
             ai_per_address: limit("LIMIT_AI_PER_ADDRESS", default.ai_per_address),
+            login_per_address: limit("LIMIT_LOGIN_PER_ADDRESS", default.login_per_address),
             integration_per_minute: limit("LIMIT_INTEGRATION_PER_MINUTE", default.integration_per_minute),
             account_per_minute: limit("LIMIT_ACCOUNT_PER_MINUTE", default.account_per_minute),
             account_per_day: limit("LIMIT_ACCOUNT_PER_DAY", default.account_per_day),
@@ -132,12 +136,14 @@ impl LimitsConfig {
         }
     }
 
+    /// The charge of one sign-in. Without an address there is nothing to count.
+    pub fn login(&self, address: Option<Subject>) -> Vec<Charge> {
+        let charge = |it| charge("login-address", Scope::ClientAddress, self.login_per_address, MINUTE, it);
+        address.map(charge).into_iter().filter(|charge| charge.policy.limit > 0).collect()
+    }
+
     /// The charges of one AI call, narrowest scope first. `address` is `None` for callers exempt from that limit.
     pub fn ai_call(&self, address: Option<Subject>, account: &str, integration: &str) -> Vec<Charge> {
-        let charge = |name, scope, limit, window_secs, subject| Charge {
-            policy: Policy { name, scope, limit, window_secs },
-            subject,
-        };
         let address = address.map(|it| charge("ai-address", Scope::ClientAddress, self.ai_per_address, MINUTE, it));
         let integration = Subject(format!("{account}/{integration}"));
         let account = Subject(account.to_owned());
@@ -153,4 +159,8 @@ impl LimitsConfig {
             .filter(|charge| charge.policy.limit > 0)
             .collect()
     }
+}
+
+fn charge(name: &'static str, scope: Scope, limit: u64, window_secs: u64, subject: Subject) -> Charge {
+    Charge { policy: Policy { name, scope, limit, window_secs }, subject }
 }

@@ -37,7 +37,7 @@ impl AwsConfig {
         }
     }
 
-    pub(super) fn credentials_provider(&self) -> SharedCredentialsProvider {
+    pub(crate) fn credentials_provider(&self) -> SharedCredentialsProvider {
         SharedCredentialsProvider::new(self.credentials.clone())
     }
 }
@@ -46,7 +46,7 @@ impl AwsConfig {
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
 /// The HTTPS client, with its pool of connections, under every AWS SDK client of a function.
-pub(super) fn https_client() -> SharedHttpClient {
+pub fn https_client() -> SharedHttpClient {
     static CLIENT: OnceLock<SharedHttpClient> = OnceLock::new();
     let build = || {
         aws_smithy_http_client::Builder::new()
@@ -59,7 +59,7 @@ pub(super) fn https_client() -> SharedHttpClient {
 
 /// Bounds a call, connecting and its one retry included: an attempt that finds a dead connection leaves time for
 /// another.
-pub(super) fn timeouts(call: Duration) -> TimeoutConfig {
+pub(crate) fn timeouts(call: Duration) -> TimeoutConfig {
     let attempt = call * 2 / 5;
     TimeoutConfig::builder().connect_timeout(attempt).operation_attempt_timeout(attempt).operation_timeout(call).build()
 }

@@ -81,6 +81,8 @@ pub(crate) mod stub {
     /// A client, and how many calls have been answered.
     pub(crate) struct Stub {
         pub(crate) client: Client,
+        /// Where it listens: for clients of other services with a JSON protocol.
+        pub(crate) url: String,
         answered: Arc<AtomicUsize>,
     }
 
@@ -100,8 +102,8 @@ pub(crate) mod stub {
             });
             let credentials = Credentials::new("test", "test", None, None, "test");
             let aws = AwsConfig { region: "us-east-1".to_owned(), credentials };
-            let config = DynamoDbConfig { aws, endpoint_url: Some(url), timeout: TIMEOUT };
-            Self { client: client(&config), answered }
+            let config = DynamoDbConfig { aws, endpoint_url: Some(url.clone()), timeout: TIMEOUT };
+            Self { client: client(&config), url, answered }
         }
 
         pub(crate) fn answered(&self) -> usize {

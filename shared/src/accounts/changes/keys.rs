@@ -1,0 +1,127 @@
+//! Keys: made, changed, replaced, revoked, deleted.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::transaction::{Row, Write};
+use super::{Creation, Deletion, condition_held};
+use crate::accounts::form;
+use crate::accounts::records::{KeyRecord, Scope, Status};
+use crate::accounts::table::{AccountsTable, TableError, integration_key, key_item, key_key};
+use crate::clock::Timestamp;
+
+/// What may change about a key.
+const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt"];
+
+/// What is to change about a key; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyChange {
+    /// Its name.
+    pub name: Option<String>,
+    /// What it may be used for.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// When it ends, Unix seconds; `Some(None)` for never.
+    pub expires_at: Option<Option<u64>>,
+    /// Whether it is left out of the limit per client address.
+    pub address_exempt: Option<bool>,
+}
+
+impl KeyChange {
+    /// The key as it is to be.
+    pub fn applied_to(&self, key: &KeyRecord) -> KeyRecord {
+        KeyRecord {
+            name: self.name.clone().unwrap_or_else(|| key.name.clone()),
+            scopes: self.scopes.clone().unwrap_or_else(|| key.scopes.clone()),
+            expires_at: self.expires_at.unwrap_or(key.expires_at),
+            address_exempt: self.address_exempt.unwrap_or(key.address_exempt),
+            ..key.clone()
+        }
+    }
+}
+
+impl AccountsTable {
+    /// Creates a key of an integration.
+    ///
+    /// # Errors
+    /// [`TableError`] when its name is not allowed, or the table cannot be written.
+    pub async fn create_key(&self, key: &KeyRecord) -> Result<Creation, TableError> {
+        form::name(&key.name)?;
+        self.create_in(integration_key(&key.account, &key.integration), key_item(key)?).await
+    }
+
+    /// Changes a key; false when it is no longer as in `key`, or was revoked.
+    ///
+    /// # Errors
+    /// [`TableError`] when the name is not allowed, or the table cannot be written.
+    pub async fn set_key(&self, key: &KeyRecord, change: &KeyChange) -> Result<bool, TableError> {
+        if key.status != Status::Active {
+            return Ok(false);
+        }
+        let after = change.applied_to(key);
+        form::name(&after.name)?;
+        let row =
+            Row::new(key_key(&key.id)).if_as_in(&key_item(key)?, KEY_STATE).set_as_in(&key_item(&after)?, KEY_STATE);
+        Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
+    }
+
+    /// Replaces a key by `new`, a key of the same integration. The old one ends after `overlap`, or when it would have
+    /// ended anyway; returns that moment in Unix seconds. `None` when the old one is not live, or no longer as in `old`.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be written.
+    pub async fn rotate_key(
+        &self,
+        old: &KeyRecord,
+        new: &KeyRecord,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Option<u64>, TableError> {
+        if !old.is_live(now) {
+            return Ok(None);
+        }
+        let end = now.plus(overlap).as_secs();
+        let end = old.expires_at.map_or(end, |expires_at| expires_at.min(end));
+        let ending = KeyRecord { expires_at: Some(end), ..old.clone() };
+        let row = Row::new(key_key(&old.id)).if_as_in(&key_item(old)?, KEY_STATE);
+        let writes = vec![
+            Write::Create(key_item(new)?),
+            Write::Update(Row::new(integration_key(&new.account, &new.integration)).if_there().revised()),
+            Write::Update(row.set_as_in(&key_item(&ending)?, KEY_STATE)),
+        ];
+        Ok(self.transact(writes).await?.is_none().then_some(end))
+    }
+
+    /// Revokes a key for good; false when there is none.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be written.
+    pub async fn revoke_key(&self, id: &str) -> Result<bool, TableError> {
+        self.set_status(key_key(id), Status::Revoked).await
+    }
+
+    /// Deletes a key that was revoked or is over.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be written.
+    pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<Deletion, TableError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key_key(id)))
+            .condition_expression("#status = :revoked OR #expires_at <= :now")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#expires_at", "expires_at")
+            .expression_attribute_values(":revoked", AttributeValue::S(Status::Revoked.to_string()))
+            .expression_attribute_values(":now", AttributeValue::N(now.as_secs().to_string()))
+            .send()
+            .await;
+        if condition_held(deleted.as_ref().err())? {
+            return Ok(Deletion::Done);
+        }
+        let there = self.current(key_key(id)).await?.is_some();
+        Ok(if there { Deletion::InUse } else { Deletion::NotFound })
+    }
+}

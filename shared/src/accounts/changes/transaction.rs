@@ -1,0 +1,280 @@
+//! Conditional writes, one or several at once, all or nothing.
+//!
+//! Single writes go through transactions too: the SDK gives each a token, so that a repetition after a lost answer is
+//! recognised rather than refused by its own condition. Transactions that meet on one item make DynamoDB cancel one of
+//! them; the SDK does not retry that, so it is retried here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
+
+use crate::accounts::table::{AccountsTable, Item, TableError};
+
+/// How often a transaction that met another one is tried.
+const ATTEMPTS: u32 = 5;
+/// The longest pause before the second attempt; doubled before each later one.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The reason of a cancellation by a condition that did not hold
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+/// Reasons that pass by themselves.
+const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// One write.
+pub(super) enum Write {
+    /// Writes an item that must not be there yet.
+    Create(Item),
+    /// Changes an item.
+    Update(Row),
+    /// Removes an item.
+    Delete(Row),
+}
+
+/// An item by its key, with the conditions that must hold of it and what is to be done to it.
+pub(super) struct Row {
+    key: Item,
+    conditions: Vec<String>,
+    sets: Vec<String>,
+    removes: Vec<String>,
+    adds: Vec<String>,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Row {
+    pub(super) fn new(key: Item) -> Self {
+        Self {
+            key,
+            conditions: Vec::new(),
+            sets: Vec::new(),
+            removes: Vec::new(),
+            adds: Vec::new(),
+            names: HashMap::new(),
+            values: HashMap::new(),
+        }
+    }
+
+    /// Demands that it is there.
+    pub(super) fn if_there(mut self) -> Self {
+        self.conditions.push("attribute_exists(pk)".to_owned());
+        self
+    }
+
+    /// Demands that these attributes are what they are in `item`.
+    pub(super) fn if_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
+        for attribute in attributes {
+            let condition = match item.get(*attribute) {
+                Some(value) => format!("#{attribute} = {}", self.value("was", attribute, value)),
+                None => format!("attribute_not_exists(#{attribute})"),
+            };
+            self.conditions.push(condition);
+            self.name(attribute);
+        }
+        self
+    }
+
+    /// Makes these attributes what they are in `item`.
+    pub(super) fn set_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
+        for attribute in attributes {
+            match item.get(*attribute) {
+                Some(value) => {
+                    let value = self.value("now", attribute, value);
+                    self.sets.push(format!("#{attribute} = {value}"));
+                }
+                None => self.removes.push(format!("#{attribute}")),
+            }
+            self.name(attribute);
+        }
+        self
+    }
+
+    /// Raises its revision.
+    pub(super) fn revised(mut self) -> Self {
+        let one = self.value("one", "revision", &AttributeValue::N("1".to_owned()));
+        self.adds.push(format!("#revision {one}"));
+        self.name("revision");
+        self
+    }
+
+    fn name(&mut self, attribute: &str) {
+        self.names.insert(format!("#{attribute}"), attribute.to_owned());
+    }
+
+    fn value(&mut self, role: &str, attribute: &str, value: &AttributeValue) -> String {
+        let placeholder = format!(":{role}_{attribute}");
+        self.values.insert(placeholder.clone(), value.clone());
+        placeholder
+    }
+
+    fn condition(&self) -> Option<String> {
+        (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
+    }
+
+    fn update(&self) -> String {
+        let clauses = [("SET", &self.sets), ("REMOVE", &self.removes), ("ADD", &self.adds)];
+        let clauses = clauses.into_iter().filter(|(_, parts)| !parts.is_empty());
+        clauses.map(|(verb, parts)| format!("{verb} {}", parts.join(", "))).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl Write {
+    fn build(self, table: &str) -> Result<TransactWriteItem, BuildError> {
+        let write = TransactWriteItem::builder();
+        Ok(match self {
+            Self::Create(item) => {
+                let put = Put::builder().table_name(table).set_item(Some(item));
+                write.put(put.condition_expression("attribute_not_exists(pk)").build()?)
+            }
+            Self::Update(row) => write.update(
+                Update::builder()
+                    .table_name(table)
+                    .update_expression(row.update())
+                    .set_condition_expression(row.condition())
+                    .set_key(Some(row.key))
+                    .set_expression_attribute_names(Some(row.names))
+                    .set_expression_attribute_values(Some(row.values))
+                    .build()?,
+            ),
+            Self::Delete(row) => write.delete(
+                Delete::builder()
+                    .table_name(table)
+                    .set_condition_expression(row.condition())
+                    .set_key(Some(row.key))
+                    .set_expression_attribute_names((!row.names.is_empty()).then_some(row.names))
+                    .set_expression_attribute_values((!row.values.is_empty()).then_some(row.values))
+                    .build()?,
+            ),
+        }
+        .build())
+    }
+}
+
+impl AccountsTable {
+    /// Does all of `writes`, or none of them: then it returns for each whether its condition did not hold.
+    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, TableError> {
+        let invalid = |error: BuildError| TableError::DynamoDb(error.to_string());
+        let writes: Vec<_> =
+            writes.into_iter().map(|write| write.build(&self.name)).collect::<Result<_, _>>().map_err(invalid)?;
+        let mut attempt = 1;
+        loop {
+            let request = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
+            let Err(error) = request.send().await else { return Ok(None) };
+            let reasons: Vec<&str> = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled
+                    .cancellation_reasons()
+                    .iter()
+                    .map(|it| CancellationReason::code(it).unwrap_or(""))
+                    .collect(),
+                _ => Vec::new(),
+            };
+            if reasons.contains(&CONDITION_FAILED) {
+                return Ok(Some(reasons.iter().map(|reason| *reason == CONDITION_FAILED).collect()));
+            }
+            if attempt == ATTEMPTS || !reasons.iter().any(|reason| PASSING_REASONS.contains(reason)) {
+                return Err(TableError::of(&error));
+            }
+            let longest = FIRST_PAUSE * 2u32.pow(attempt - 1);
+            tokio::time::sleep(rand::random_range(Duration::ZERO..=longest)).await;
+            attempt += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::accounts::{Creation, Integration, IntegrationKind, Status};
+    use crate::stores::dynamodb::stub::Stub;
+
+    use super::*;
+
+    const DONE: (u16, &str) = (200, "{}");
+
+    /// DynamoDB's answer to a transaction that was cancelled for these reasons.
+    fn cancelled(first: &str, second: &str) -> (u16, &'static str) {
+        let body = format!(
+            r#"{{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled",
+            "CancellationReasons":[{{"Code":"{first}"}},{{"Code":"{second}"}}]}}"#
+        );
+        (400, body.leak())
+    }
+
+    async fn create(answers: Vec<(u16, &'static str)>) -> (Result<Creation, TableError>, usize) {
+        let stub = Stub::start(answers.leak()).await;
+        let integration = Integration {
+            id: "crm".to_owned(),
+            name: "CRM".to_owned(),
+            kind: IntegrationKind::Customer,
+            status: Status::Active,
+            created_at: None,
+        };
+        let created =
+            AccountsTable::new(stub.client.clone(), "accounts").create_integration("acme", &integration).await;
+        (created, stub.answered())
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_met_another_one_is_tried_again() {
+        let conflict = cancelled("None", "TransactionConflict");
+        let (created, tries) = create(vec![conflict, conflict, DONE]).await;
+        assert_eq!((created.unwrap(), tries), (Creation::Done, 3));
+        let (given_up, tries) = create(vec![conflict]).await;
+        assert!(given_up.is_err());
+        assert_eq!(tries, ATTEMPTS as usize);
+    }
+
+    #[tokio::test]
+    async fn the_condition_that_did_not_hold_says_why_nothing_was_created() {
+        for (first, second, expected) in [
+            ("ConditionalCheckFailed", "None", Creation::AlreadyThere),
+            ("None", "ConditionalCheckFailed", Creation::ParentMissing),
+            ("ConditionalCheckFailed", "ConditionalCheckFailed", Creation::AlreadyThere),
+        ] {
+            let (created, tries) = create(vec![cancelled(first, second)]).await;
+            assert_eq!((created.unwrap(), tries), (expected, 1));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_can_never_succeed_is_not_repeated() {
+        let wrong = (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
+        let (created, tries) = create(vec![wrong]).await;
+        assert_eq!(created.unwrap_err().to_string(), "DynamoDB: ValidationException: no such table");
+        assert_eq!(tries, 1);
+    }
+
+    #[tokio::test]
+    async fn what_may_not_be_written_is_refused_before_anything_is_sent() {
+        let stub = Stub::start(&[DONE]).await;
+        let accounts = AccountsTable::new(stub.client.clone(), "accounts");
+        let account = |id: &str, name: &str| crate::accounts::Account {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            status: Status::Active,
+            created_at: None,
+        };
+        for (id, name) in [("a#b", "Acme"), ("", "Acme"), ("acme", ""), ("acme", "a\nb")] {
+            assert!(matches!(accounts.create_account(&account(id, name)).await, Err(TableError::Invalid(_))), "{id}");
+        }
+        assert!(accounts.rename_account(&account("acme", "Acme"), "\u{1b}[2J").await.is_err());
+        assert_eq!(stub.answered(), 0);
+    }
+
+    #[test]
+    fn a_row_names_only_what_it_uses() {
+        let item = |name: &str| Item::from([("name".to_owned(), AttributeValue::S(name.to_owned()))]);
+        let row = Row::new(Item::new())
+            .if_there()
+            .if_as_in(&item("A"), &["name", "expires_at"])
+            .set_as_in(&item("B"), &["name", "expires_at"])
+            .revised();
+        assert_eq!(
+            row.condition().as_deref(),
+            Some("attribute_exists(pk) AND #name = :was_name AND attribute_not_exists(#expires_at)")
+        );
+        assert_eq!(row.update(), "SET #name = :now_name REMOVE #expires_at ADD #revision :one_revision");
+        assert_eq!((row.names.len(), row.values.len()), (3, 3));
+    }
+}

@@ -1,0 +1,199 @@
+//! What there is, for people: all accounts, and an account with all that belongs to it.
+//!
+//! The index `listing` follows the table within about a second, so what was made just now may be missing from it.
+//! Accounts and integrations by their id are read from the table itself, as they are now.
+
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::records::{Account, Integration, KeyRecord};
+use super::table::{AccountsTable, Item, TableError, account_key, from_item, integration_key, keys_list};
+
+const INDEX: &str = "listing";
+/// What the sort keys of integrations begin with.
+const INTEGRATION: &str = "INTEGRATION#";
+/// The most integrations, and the most keys, that [`AccountsTable::account`] reads.
+const MOST_IN_DETAIL: usize = 1000;
+/// Sorts before every character that may follow an id in `list_sort`.
+const BEFORE_ALL: char = '!';
+/// Sorts after every character that ids are made of.
+const AFTER_ALL: char = '~';
+
+/// An account with all that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountDetail {
+    /// The account.
+    pub account: Account,
+    /// Its integrations, by id.
+    pub integrations: Vec<Integration>,
+    /// Its keys, those of one integration together.
+    pub keys: Vec<KeyRecord>,
+    /// Whether it has more than these.
+    pub more: bool,
+}
+
+impl AccountsTable {
+    /// At most `limit` accounts by id, from the first one after `after` on, and where to go on from if there are more.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read, or holds what is no account.
+    pub async fn accounts(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Account>, Option<String>), TableError> {
+        let query = self.range("list", "ACCOUNTS".to_owned(), "list_sort", between("", after)).index_name(INDEX);
+        let (items, more) = read(query, limit).await?;
+        let accounts: Vec<Account> = records(items)?;
+        let next = accounts.last().filter(|_| more).map(|account| account.id.clone());
+        Ok((accounts, next))
+    }
+
+    /// At most `limit` keys of an account, or of one of its integrations, those of one integration together, and where
+    /// to go on from if there are more.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read, or holds what is no key.
+    pub async fn keys(
+        &self,
+        account: &str,
+        integration: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<KeyRecord>, Option<String>), TableError> {
+        let prefix = integration.map(|integration| format!("{integration}#")).unwrap_or_default();
+        let query = self.range("list", keys_list(account), "list_sort", between(&prefix, after)).index_name(INDEX);
+        let (items, more) = read(query, limit).await?;
+        let keys: Vec<KeyRecord> = records(items)?;
+        let next = keys.last().filter(|_| more).map(|key| format!("{}#{}", key.integration, key.id));
+        Ok((keys, next))
+    }
+
+    /// The account with the given id and what belongs to it; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read, or holds what is no such record.
+    pub async fn account(&self, id: &str) -> Result<Option<AccountDetail>, TableError> {
+        // The account sorts before its integrations.
+        let (mut items, more_integrations) = read(self.partition(id, "", None), MOST_IN_DETAIL + 1).await?;
+        let is_account = |item: &Item| item.get("sk") == account_key(id).get("sk");
+        let Some(position) = items.iter().position(is_account) else { return Ok(None) };
+        let account = from_item(items.remove(position))?;
+        let integrations = records(items)?;
+        let (keys, next) = self.keys(id, None, None, MOST_IN_DETAIL).await?;
+        Ok(Some(AccountDetail { account, integrations, keys, more: more_integrations || next.is_some() }))
+    }
+
+    /// At most `limit` integrations of an account by id, from the first one after `after` on, and where to go on from if
+    /// there are more.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read, or holds what is no integration.
+    pub async fn integrations(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Integration>, Option<String>), TableError> {
+        let after = after.map(|after| format!("{INTEGRATION}{after}"));
+        let (items, more) = read(self.partition(account, INTEGRATION, after.as_deref()), limit).await?;
+        let integrations: Vec<Integration> = records(items)?;
+        let next = integrations.last().filter(|_| more).map(|integration| integration.id.clone());
+        Ok((integrations, next))
+    }
+
+    /// An integration of an account; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read, or holds what is no integration.
+    pub async fn integration(&self, account: &str, id: &str) -> Result<Option<Integration>, TableError> {
+        self.current(integration_key(account, id)).await?.map(from_item).transpose()
+    }
+
+    /// The item under `key` as it is now.
+    pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, TableError> {
+        let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
+        Ok(request.send().await.map_err(|error| TableError::of(&error))?.item)
+    }
+
+    /// Whether the account has an integration now.
+    pub(super) async fn has_integrations(&self, account: &str) -> Result<bool, TableError> {
+        Ok(!self.integrations(account, None, 1).await?.0.is_empty())
+    }
+
+    /// What the account's partition holds under `prefix` after `after`, as it is now.
+    fn partition(&self, account: &str, prefix: &str, after: Option<&str>) -> QueryFluentBuilder {
+        self.range("pk", format!("ACCOUNT#{account}"), "sk", between(prefix, after)).consistent_read(true)
+    }
+
+    fn range(&self, hash: &str, value: String, range: &str, (from, to): (String, String)) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#hash = :hash AND #range BETWEEN :from AND :to")
+            .expression_attribute_names("#hash", hash)
+            .expression_attribute_names("#range", range)
+            .expression_attribute_values(":hash", AttributeValue::S(value))
+            .expression_attribute_values(":from", AttributeValue::S(from))
+            .expression_attribute_values(":to", AttributeValue::S(to))
+    }
+}
+
+/// The sort keys that begin with `prefix` and come after `after`. Whatever `after` is, no others.
+fn between(prefix: &str, after: Option<&str>) -> (String, String) {
+    let after = after.filter(|after| after.starts_with(prefix)).unwrap_or(prefix);
+    let (from, to) = (format!("{after}{BEFORE_ALL}"), format!("{prefix}{AFTER_ALL}"));
+    (from.min(to.clone()), to)
+}
+
+/// At most `limit` items, over as many pages as that takes, and whether there are more: one item more is asked for, as
+/// a page that ends with the last item does not say so.
+async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
+    let mut items = Vec::new();
+    let mut start = None;
+    loop {
+        let missing = i32::try_from(limit.saturating_add(1) - items.len()).unwrap_or(i32::MAX);
+        let page = query.clone().limit(missing).set_exclusive_start_key(start);
+        let page = page.send().await.map_err(|error| TableError::of(&error))?;
+        items.extend(page.items.unwrap_or_default());
+        start = page.last_evaluated_key;
+        if start.is_none() || items.len() > limit {
+            let more = items.len() > limit;
+            items.truncate(limit);
+            return Ok((items, more));
+        }
+    }
+}
+
+fn records<T: serde::de::DeserializeOwned>(items: Vec<Item>) -> Result<Vec<T>, TableError> {
+    items.into_iter().map(from_item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_page_begins_after_the_one_before_and_keeps_to_its_prefix(
+            prefix in "([a-z0-9-]{1,3}#)?",
+            before in "[a-z0-9-]{1,3}",
+            key in "[a-z0-9-]{1,3}",
+        ) {
+            let (before, key) = (format!("{prefix}{before}"), format!("{prefix}{key}"));
+            let (from, to) = between(&prefix, Some(&before));
+            prop_assert_eq!((from..=to).contains(&key), key > before);
+            let (from, to) = between(&prefix, None);
+            prop_assert!((from..=to).contains(&key));
+        }
+
+        #[test]
+        fn no_made_up_place_to_go_on_from_leaves_the_prefix_or_the_range(after in "\\PC{0,10}", key in "[a-z]{1,3}#[a-z]") {
+            let (from, to) = between("crm#", Some(&after));
+            prop_assert!(from <= to);
+            prop_assert!(key.starts_with("crm#") || !(from..=to).contains(&key));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Changes to who is an admin, and as what. There is always an operator.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{CancellationReason, ConditionCheck, Delete, TransactWriteItem, Update};
+
+use super::email::{self, InvalidEmail};
+use super::records::Role;
+use super::table::{AdminsTable, TableError, admin_key, done_unless_refused, failed, text};
+
+/// How often a change is tried when another one came between.
+const TRIES: u32 = 8;
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why an admin was not created, changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The e-mail address is none.
+    #[error(transparent)]
+    InvalidEmail(#[from] InvalidEmail),
+    /// Nobody could change anything any more.
+    #[error("this is the last operator; make somebody else an operator first")]
+    LastOperator,
+    /// The table cannot be used.
+    #[error(transparent)]
+    Unavailable(#[from] TableError),
+}
+
+/// How somebody ceases to be an operator.
+#[derive(Clone, Copy)]
+enum Departure {
+    Delete,
+    Demote,
+}
+
+impl AdminsTable {
+    /// Removes an admin; their sessions end with them. True when there was one.
+    ///
+    /// # Errors
+    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] when it could not be removed.
+    pub async fn delete(&self, email: &str) -> Result<bool, ChangeError> {
+        self.depart(email, Departure::Delete).await
+    }
+
+    /// Changes what an admin may do, in their sessions too. False when there is no such admin.
+    ///
+    /// # Errors
+    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] when it could not be written.
+    pub async fn set_role(&self, email: &str, role: Role) -> Result<bool, ChangeError> {
+        match role {
+            Role::Operator => self.promote(email).await,
+            Role::Viewer => self.depart(email, Departure::Demote).await,
+        }
+    }
+
+    async fn promote(&self, email: &str) -> Result<bool, ChangeError> {
+        let Ok(email) = email::normalise(email) else { return Ok(false) };
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(admin_key(&email)))
+            .update_expression("SET #role = :operator")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#role", "role")
+            .expression_attribute_values(":operator", text(Role::Operator.to_string()));
+        Ok(done_unless_refused(update.send().await.map(drop))?)
+    }
+
+    /// Two operators who remove each other at the same moment are two transactions that each need the other operator
+    /// to stay: one of them is cancelled, looks again, and is refused.
+    async fn depart(&self, email: &str, departure: Departure) -> Result<bool, ChangeError> {
+        let Ok(email) = email::normalise(email) else { return Ok(false) };
+        for _ in 0..TRIES {
+            let admins = self.list().await?;
+            let Some(admin) = admins.iter().find(|admin| admin.email == email) else { return Ok(false) };
+            let staying = admins.iter().find(|other| other.role == Role::Operator && other.email != email);
+            let condition = match (admin.role, staying) {
+                (Role::Viewer, _) => None,
+                (Role::Operator, Some(staying)) => Some(staying.email.as_str()),
+                (Role::Operator, None) => return Err(ChangeError::LastOperator),
+            };
+            if self.try_depart(&email, admin.role, departure, condition).await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(rand::random_range(Duration::ZERO..=LONGEST_PAUSE)).await;
+        }
+        Err(TableError("others change admins at the same time; try again".to_owned()).into())
+    }
+
+    /// False when something has changed since it was read.
+    async fn try_depart(
+        &self,
+        email: &str,
+        role: Role,
+        departure: Departure,
+        staying: Option<&str>,
+    ) -> Result<bool, TableError> {
+        let invalid = |error: BuildError| TableError(error.to_string());
+        let change = match departure {
+            Departure::Delete => TransactWriteItem::builder().delete(self.deletion(email, role).map_err(invalid)?),
+            Departure::Demote => TransactWriteItem::builder().update(self.demotion(email, role).map_err(invalid)?),
+        };
+        let mut transaction = self.client.transact_write_items().transact_items(change.build());
+        if let Some(staying) = staying {
+            let check = self.stays_operator(staying).map_err(invalid)?;
+            transaction = transaction.transact_items(TransactWriteItem::builder().condition_check(check).build());
+        }
+        match transaction.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if came_between(&error) => Ok(false),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    fn deletion(&self, email: &str, role: Role) -> Result<Delete, BuildError> {
+        Delete::builder()
+            .table_name(&self.name)
+            .set_key(Some(admin_key(email)))
+            .condition_expression("#role = :role")
+            .expression_attribute_names("#role", "role")
+            .expression_attribute_values(":role", text(role.to_string()))
+            .build()
+    }
+
+    fn demotion(&self, email: &str, role: Role) -> Result<Update, BuildError> {
+        Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(admin_key(email)))
+            .update_expression("SET #role = :viewer")
+            .condition_expression("#role = :role")
+            .expression_attribute_names("#role", "role")
+            .expression_attribute_values(":role", text(role.to_string()))
+            .expression_attribute_values(":viewer", text(Role::Viewer.to_string()))
+            .build()
+    }
+
+    fn stays_operator(&self, email: &str) -> Result<ConditionCheck, BuildError> {
+        ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(admin_key(email)))
+            .condition_expression("#role = :operator")
+            .expression_attribute_names("#role", "role")
+            .expression_attribute_values(":operator", text(Role::Operator.to_string()))
+            .build()
+    }
+}
+
+/// Whether a transaction was cancelled because of another change, before it or at the same time.
+fn came_between<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
+    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+        return false;
+    };
+    let mut codes = canceled.cancellation_reasons().iter().filter_map(CancellationReason::code);
+    codes.any(|code| ["ConditionalCheckFailed", "TransactionConflict"].contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::Stub;
+
+    const TWO_OPERATORS: (u16, &str) = (
+        200,
+        r#"{"Count":2,"ScannedCount":2,"Items":[
+        {"email":{"S":"ada@example.com"},"role":{"S":"operator"},"password":{"S":"p"},"created_at":{"N":"1"}},
+        {"email":{"S":"bob@example.com"},"role":{"S":"operator"},"password":{"S":"p"},"created_at":{"N":"1"}}]}"#,
+    );
+    const CONFLICT: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"Transaction cancelled",
+        "CancellationReasons":[{"Code":"None"},{"Code":"TransactionConflict"}]}"#,
+    );
+    const DENIED: (u16, &str) =
+        (400, r#"{"__type":"com.amazon.coral.service#AccessDeniedException","message":"not yours"}"#);
+    const DONE: (u16, &str) = (200, "{}");
+
+    async fn delete(answers: &'static [(u16, &'static str)]) -> (Result<bool, ChangeError>, usize) {
+        let stub = Stub::start(answers).await;
+        let result = AdminsTable::new(stub.client.clone(), "admins").delete("ada@example.com").await;
+        (result, stub.answered())
+    }
+
+    #[tokio::test]
+    async fn a_change_that_met_another_one_looks_again() {
+        let (result, calls) = delete(&[TWO_OPERATORS, CONFLICT, TWO_OPERATORS, CONFLICT, TWO_OPERATORS, DONE]).await;
+        assert!(matches!(result, Ok(true)), "{result:?}");
+        assert_eq!(calls, 6);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_can_never_succeed_is_not_repeated() {
+        let (result, calls) = delete(&[TWO_OPERATORS, DENIED]).await;
+        assert_eq!(result.unwrap_err().to_string(), "the admins table: AccessDeniedException: not yours");
+        assert_eq!(calls, 2);
+    }
+}

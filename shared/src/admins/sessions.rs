@@ -1,0 +1,115 @@
+//! Sessions in the table: begun, looked up, ended.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::email;
+use super::password::PasswordHash;
+use super::session::{Session, SessionToken, random_id};
+use super::table::{
+    AdminsTable, Found, Item, TableError, admin_key, done_unless_refused, from_item, key, number, text,
+};
+use crate::clock::Timestamp;
+
+/// How long a session lasts, used or not.
+const LASTS: Duration = Duration::from_secs(12 * 3600);
+
+#[derive(Serialize, Deserialize)]
+struct StoredSession {
+    email: String,
+    /// The admin's generation when it began.
+    generation: String,
+    /// Unix seconds.
+    expires_at: u64,
+}
+
+impl AdminsTable {
+    pub(super) async fn begin_session(
+        &self,
+        found: &Found,
+        now: Timestamp,
+    ) -> Result<(SessionToken, Session), TableError> {
+        let token = SessionToken::generate();
+        let Found { admin, generation } = found;
+        let expires_at = now.plus(LASTS).as_secs();
+        let stored = StoredSession { email: admin.email.clone(), generation: generation.clone(), expires_at };
+        self.put(session_key(&token), &stored).await?;
+        Ok((token, Session { email: stored.email, role: admin.role, expires_at }))
+    }
+
+    /// The session of `token`; `None` when it is over, or never was. Whom it belongs to and what they may do is read
+    /// anew every time.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn session(&self, token: &SessionToken, now: Timestamp) -> Result<Option<Session>, TableError> {
+        let Some(item) = self.item(session_key(token)).await? else { return Ok(None) };
+        let stored: StoredSession = from_item(item)?;
+        if stored.expires_at <= now.as_secs() {
+            return Ok(None);
+        }
+        let found = self.found(&stored.email).await?.filter(|found| found.generation == stored.generation);
+        Ok(found.map(|Found { admin, .. }| Session {
+            email: admin.email,
+            role: admin.role,
+            expires_at: stored.expires_at,
+        }))
+    }
+
+    /// Ends one session.
+    ///
+    /// # Errors
+    /// [`TableError`] when it could not be ended.
+    pub async fn sign_out(&self, token: &SessionToken) -> Result<(), TableError> {
+        self.remove(session_key(token)).await
+    }
+
+    /// Ends all sessions of an admin. False when there is no such admin.
+    ///
+    /// # Errors
+    /// [`TableError`] when they could not be ended.
+    pub async fn sign_out_everywhere(&self, email: &str, now: Timestamp) -> Result<bool, TableError> {
+        self.next_generation(email, None, now).await
+    }
+
+    /// Gives an admin another password and ends all their sessions. False when there is no such admin.
+    ///
+    /// # Errors
+    /// [`TableError`] when it could not be written.
+    pub async fn set_password(&self, email: &str, password: &PasswordHash, now: Timestamp) -> Result<bool, TableError> {
+        self.next_generation(email, Some(password), now).await
+    }
+
+    async fn next_generation(
+        &self,
+        email: &str,
+        password: Option<&PasswordHash>,
+        now: Timestamp,
+    ) -> Result<bool, TableError> {
+        let Ok(email) = email::normalise(email) else { return Ok(false) };
+        let set = "SET #generation = :generation, #sessions_from = :now";
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(admin_key(&email)))
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#generation", "generation")
+            .expression_attribute_names("#sessions_from", "sessions_from")
+            .expression_attribute_values(":generation", text(random_id()))
+            .expression_attribute_values(":now", number(now.as_millis()));
+        let update = match password {
+            None => update.update_expression(set),
+            Some(password) => update
+                .update_expression(format!("{set}, #password = :password"))
+                .expression_attribute_names("#password", "password")
+                .expression_attribute_values(":password", text(password.stored())),
+        };
+        done_unless_refused(update.send().await.map(drop))
+    }
+}
+
+fn session_key(token: &SessionToken) -> Item {
+    key(format!("SESSION#{}", token.hash()), "SESSION")
+}

@@ -1,0 +1,171 @@
+//! The admins table: reading admins, and creating them.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::changes::ChangeError;
+use super::email;
+use super::records::Admin;
+use super::session::random_id;
+use crate::stores::dynamodb::describe;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+const ADMINS: &str = "ADMINS";
+
+/// The admins table.
+#[derive(Debug, Clone)]
+pub struct AdminsTable {
+    pub(super) client: Client,
+    pub(super) name: String,
+}
+
+/// The admins table could not be used. The text names no admin.
+#[derive(Debug, thiserror::Error)]
+#[error("the admins table: {0}")]
+pub struct TableError(pub(super) String);
+
+/// An admin, and the generation that their sessions belong to.
+pub(super) struct Found {
+    pub(super) admin: Admin,
+    pub(super) generation: String,
+}
+
+impl AdminsTable {
+    /// The table of the given name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    /// The admin with this e-mail address.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn admin(&self, email: &str) -> Result<Option<Admin>, TableError> {
+        Ok(self.found(email).await?.map(|found| found.admin))
+    }
+
+    /// All admins, by e-mail address.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn list(&self) -> Result<Vec<Admin>, TableError> {
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("pk = :admins")
+            .expression_attribute_values(":admins", text(ADMINS))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut admins = Vec::new();
+        while let Some(item) = items.next().await {
+            admins.push(from_item(item.map_err(|error| failed(&error))?)?);
+        }
+        Ok(admins)
+    }
+
+    /// Writes a new admin. False when there is one of this e-mail address, who stays as they are.
+    ///
+    /// # Errors
+    /// [`ChangeError::InvalidEmail`], or [`ChangeError::Unavailable`] when it could not be written.
+    pub async fn create(&self, admin: &Admin) -> Result<bool, ChangeError> {
+        let email = email::normalise(&admin.email)?;
+        let mut item = to_item(&Admin { email: email.clone(), ..admin.clone() })?;
+        item.extend(admin_key(&email));
+        item.insert("generation".to_owned(), text(random_id()));
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        Ok(done_unless_refused(result.map(drop))?)
+    }
+
+    pub(super) async fn found(&self, email: &str) -> Result<Option<Found>, TableError> {
+        let Ok(email) = email::normalise(email) else { return Ok(None) };
+        let Some(item) = self.item(admin_key(&email)).await? else { return Ok(None) };
+        let generation = item.get("generation").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+        Ok(Some(Found { admin: from_item(item)?, generation }))
+    }
+
+    /// An item as it is now, not as it was a moment ago.
+    pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(answer.item)
+    }
+
+    /// Writes an item, replacing what was there.
+    pub(super) async fn put(&self, key: Item, record: &impl Serialize) -> Result<(), TableError> {
+        let mut item = to_item(record)?;
+        item.extend(key);
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
+        put.send().await.map(drop).map_err(|error| failed(&error))
+    }
+
+    /// Removes an item, if it is there.
+    pub(super) async fn remove(&self, key: Item) -> Result<(), TableError> {
+        let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key));
+        delete.send().await.map(drop).map_err(|error| failed(&error))
+    }
+}
+
+pub(super) fn admin_key(email: &str) -> Item {
+    key(ADMINS.to_owned(), email)
+}
+
+pub(super) fn key(pk: String, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), text(pk)), ("sk".to_owned(), text(sk))])
+}
+
+pub(super) fn text(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(super) fn number(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(super) fn to_item(record: &impl Serialize) -> Result<Item, TableError> {
+    serde_dynamo::to_item(record).map_err(|error| TableError(error.to_string()))
+}
+
+pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
+    serde_dynamo::from_item(item).map_err(|error| TableError(format!("an item is not of its form: {error}")))
+}
+
+/// What went wrong with a call.
+pub(super) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
+    error: &SdkError<E, R>,
+) -> TableError {
+    TableError(describe(error))
+}
+
+/// Whether a conditional write was done; false when its condition did not hold.
+pub(super) fn done_unless_refused<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
+    result: Result<(), SdkError<E, R>>,
+) -> Result<bool, TableError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(failed(&error)),
+    }
+}

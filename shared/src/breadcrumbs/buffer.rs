@@ -1,0 +1,465 @@
+//! What waits to be written: a bounded map from fingerprint and minute to one breadcrumb with a count.
+//!
+//! The first of equal errors of a minute is due at once. Those after it raise a count, which is due when the minute is
+//! over. A write that was begun is repeated unchanged until it is known to have succeeded: it may have been carried out
+//! although its answer was lost, and the table knows it again by its [`Mark`].
+
+use std::collections::BTreeMap;
+
+use super::fingerprint::Position;
+use super::{Breadcrumb, Severity};
+use crate::clock::Timestamp;
+
+/// The most breadcrumbs that are held.
+pub(super) const CAPACITY: usize = 256;
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) struct Buffer {
+    function: &'static str,
+    environment: u32,
+    sequence: u64,
+    entries: BTreeMap<Position, Entry>,
+    /// Distinct errors that there was no room for, not yet reported.
+    dropped: u64,
+}
+
+/// One row as far as this environment has a part in it.
+#[derive(Debug)]
+struct Entry {
+    /// Its count is what no write holds yet.
+    breadcrumb: Breadcrumb,
+    /// A write that was begun and is not known to have succeeded.
+    begun: Option<Begun>,
+    /// Somebody is writing it right now.
+    is_out: bool,
+    /// The row has been written in this minute, so that repeats can wait.
+    is_written: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    sequence: u64,
+    count: u64,
+    last_at: u64,
+}
+
+/// What one write is told apart by: the environment, and a number that grows with each of its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) environment: u32,
+    pub(super) sequence: u64,
+}
+
+/// One write: adds the breadcrumb's count to its row, unless a write of this mark has done so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Write {
+    pub(super) position: Position,
+    pub(super) mark: Mark,
+    pub(super) breadcrumb: Breadcrumb,
+}
+
+/// Which breadcrumbs are to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// First ones, repeats whose minute is over, and what failed before.
+    Ripe,
+    /// Repeats of the current minute as well.
+    All,
+}
+
+impl Buffer {
+    /// An empty buffer of an environment of `function`.
+    pub(super) fn new(function: &'static str, environment: u32) -> Self {
+        Self { function, environment, sequence: 0, entries: BTreeMap::new(), dropped: 0 }
+    }
+
+    /// Takes in a breadcrumb. When there is no room, one that equals another, of whatever minute, is counted with that
+    /// one; only a different one is dropped.
+    pub(super) fn add(&mut self, breadcrumb: Breadcrumb) {
+        let position = Position::of(&breadcrumb);
+        if let Some(entry) = self.entries.get_mut(&position) {
+            entry.repeat(&breadcrumb);
+            return;
+        }
+        if self.entries.len() >= CAPACITY {
+            self.forget_one();
+        }
+        if self.entries.len() < CAPACITY {
+            self.entries.insert(position, Entry::new(breadcrumb));
+        } else if let Some(entry) = self.of_any_minute(position) {
+            entry.repeat(&breadcrumb);
+        } else {
+            self.dropped = self.dropped.saturating_add(breadcrumb.count);
+        }
+    }
+
+    /// How many breadcrumbs wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.entries.values().filter(|entry| !entry.is_clean()).count()
+    }
+
+    /// Hands out the writes that are due. Each must be [settled](Self::settle) or [given back](Self::give_back).
+    pub(super) fn due(&mut self, due: Due, now: Timestamp) -> Vec<Write> {
+        self.report_dropped(now);
+        let minute = now.as_secs() / 60;
+        // A breadcrumb of another minute gets no repeats any more, and need not be remembered as written.
+        self.entries.retain(|position, entry| position.minute == minute || !entry.is_clean());
+        let all = due == Due::All || self.entries.len() >= CAPACITY;
+        let (environment, sequence) = (self.environment, &mut self.sequence);
+        let writes = self.entries.iter_mut().filter_map(|(&position, entry)| {
+            let begun = entry.begin(all || position.minute != minute, sequence)?;
+            let breadcrumb = Breadcrumb { count: begun.count, last_at: begun.last_at, ..entry.breadcrumb.clone() };
+            Some(Write { position, mark: Mark { environment, sequence: begun.sequence }, breadcrumb })
+        });
+        writes.collect()
+    }
+
+    /// A write that was handed out has succeeded.
+    pub(super) fn settle(&mut self, write: &Write) {
+        if let Some(entry) = self.out(write) {
+            entry.begun = None;
+            entry.is_out = false;
+            entry.is_written = true;
+        }
+    }
+
+    /// A write that was handed out has failed, or nobody knows. Does nothing for one that is settled.
+    pub(super) fn give_back(&mut self, write: &Write) {
+        if let Some(entry) = self.out(write) {
+            entry.is_out = false;
+        }
+    }
+
+    fn out(&mut self, write: &Write) -> Option<&mut Entry> {
+        let is_this = |entry: &&mut Entry| entry.begun.is_some_and(|begun| begun.sequence == write.mark.sequence);
+        self.entries.get_mut(&write.position).filter(is_this)
+    }
+
+    /// Makes room by forgetting that a breadcrumb has been written: its next repeat is written at once.
+    fn forget_one(&mut self) {
+        let clean = self.entries.iter().find(|(_, entry)| entry.is_clean()).map(|(position, _)| *position);
+        if let Some(position) = clean {
+            self.entries.remove(&position);
+        }
+    }
+
+    fn of_any_minute(&mut self, position: Position) -> Option<&mut Entry> {
+        self.entries.iter_mut().rev().find(|(at, _)| at.fingerprint == position.fingerprint).map(|(_, entry)| entry)
+    }
+
+    /// Makes a breadcrumb of what was dropped. There is always room for one.
+    fn report_dropped(&mut self, now: Timestamp) {
+        if self.dropped == 0 {
+            return;
+        }
+        let breadcrumb = Breadcrumb {
+            first_at: now.as_millis(),
+            last_at: now.as_millis(),
+            function: self.function.to_owned(),
+            severity: Severity::Warning,
+            code: "breadcrumbs.dropped".to_owned(),
+            message: "so many errors were dropped, as too many different ones were waiting to be written".to_owned(),
+            request_id: None,
+            account: None,
+            connection: None,
+            count: std::mem::take(&mut self.dropped),
+        };
+        let position = Position::of(&breadcrumb);
+        match self.of_any_minute(position) {
+            Some(entry) if !entry.is_clean() => entry.repeat(&breadcrumb),
+            _ => match self.entries.get_mut(&position) {
+                Some(entry) => entry.repeat(&breadcrumb),
+                None => drop(self.entries.insert(position, Entry::new(breadcrumb))),
+            },
+        }
+    }
+}
+
+impl Entry {
+    fn new(breadcrumb: Breadcrumb) -> Self {
+        Self { breadcrumb, begun: None, is_out: false, is_written: false }
+    }
+
+    /// Whether nothing of it waits to be written.
+    fn is_clean(&self) -> bool {
+        self.breadcrumb.count == 0 && self.begun.is_none()
+    }
+
+    fn repeat(&mut self, breadcrumb: &Breadcrumb) {
+        self.breadcrumb.count = self.breadcrumb.count.saturating_add(breadcrumb.count);
+        self.breadcrumb.first_at = self.breadcrumb.first_at.min(breadcrumb.first_at);
+        self.breadcrumb.last_at = self.breadcrumb.last_at.max(breadcrumb.last_at);
+    }
+
+    /// The write that is to be made now, if any: the one that was begun, or a new one.
+    fn begin(&mut self, with_repeats: bool, sequence: &mut u64) -> Option<Begun> {
+        if self.is_out {
+            return None;
+        }
+        let is_ripe = self.breadcrumb.count > 0 && (with_repeats || !self.is_written);
+        if self.begun.is_none() && is_ripe {
+            *sequence += 1;
+            let count = std::mem::take(&mut self.breadcrumb.count);
+            self.begun = Some(Begun { sequence: *sequence, count, last_at: self.breadcrumb.last_at });
+        }
+        self.is_out = self.begun.is_some();
+        self.begun
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+
+    /// An error of `function` at `at` (Unix milliseconds).
+    pub(in crate::breadcrumbs) fn breadcrumb(code: &str, message: &str, at: u64) -> Breadcrumb {
+        Breadcrumb {
+            first_at: at,
+            last_at: at,
+            function: "function".to_owned(),
+            severity: Severity::Error,
+            code: code.to_owned(),
+            message: message.to_owned(),
+            request_id: None,
+            account: None,
+            connection: None,
+            count: 1,
+        }
+    }
+
+    fn buffer() -> Buffer {
+        Buffer::new("function", 7)
+    }
+
+    /// A code without digits for each number.
+    fn code(number: usize) -> String {
+        number.to_string().bytes().map(|digit| char::from(digit + b'a' - b'0')).collect()
+    }
+
+    /// What is due at `at` (Unix milliseconds).
+    fn due(buffer: &mut Buffer, due: Due, at: u64) -> Vec<Write> {
+        buffer.due(due, Timestamp::from_millis(at))
+    }
+
+    fn counts(writes: &[Write]) -> Vec<(&str, u64)> {
+        writes.iter().map(|write| (write.breadcrumb.code.as_str(), write.breadcrumb.count)).collect()
+    }
+
+    #[test]
+    fn the_first_of_a_minute_is_due_at_once_and_repeats_when_the_minute_is_over() {
+        let mut buffer = buffer();
+        buffer.add(breadcrumb("a", "m", 0));
+        let first = due(&mut buffer, Due::Ripe, 1);
+        assert_eq!(counts(&first), [("a", 1)]);
+        buffer.settle(&first[0]);
+        for at in 2..5 {
+            buffer.add(breadcrumb("a", "m", at));
+            assert!(due(&mut buffer, Due::Ripe, at).is_empty());
+        }
+        let rest = due(&mut buffer, Due::Ripe, MINUTE);
+        assert_eq!(counts(&rest), [("a", 3)]);
+        assert_eq!((rest[0].position, rest[0].breadcrumb.last_at), (first[0].position, 4));
+        assert!(rest[0].mark.sequence > first[0].mark.sequence);
+        buffer.settle(&rest[0]);
+        assert!(due(&mut buffer, Due::All, MINUTE).is_empty());
+        assert!(buffer.entries.is_empty());
+    }
+
+    #[test]
+    fn everything_is_due_before_the_end() {
+        let mut buffer = buffer();
+        buffer.add(breadcrumb("a", "m", 0));
+        let first = due(&mut buffer, Due::Ripe, 1);
+        buffer.settle(&first[0]);
+        buffer.add(breadcrumb("a", "m", 2));
+        assert_eq!(counts(&due(&mut buffer, Due::All, 3)), [("a", 1)]);
+    }
+
+    #[test]
+    fn a_write_that_failed_is_repeated_as_it_was() {
+        let mut buffer = buffer();
+        buffer.add(breadcrumb("a", "m", 0));
+        let first = due(&mut buffer, Due::Ripe, 1);
+        buffer.add(breadcrumb("a", "m", 2));
+        assert!(due(&mut buffer, Due::All, 3).is_empty(), "it is on its way");
+        buffer.give_back(&first[0]);
+        buffer.add(breadcrumb("a", "m", 4));
+        let again = due(&mut buffer, Due::Ripe, 5);
+        assert_eq!(again, first);
+        buffer.settle(&again[0]);
+        assert_eq!(counts(&due(&mut buffer, Due::All, 6)), [("a", 2)]);
+    }
+
+    #[test]
+    fn what_happens_to_one_write_does_not_touch_a_later_one() {
+        let mut buffer = buffer();
+        buffer.add(breadcrumb("a", "m", 0));
+        let first = due(&mut buffer, Due::Ripe, 1);
+        buffer.settle(&first[0]);
+        buffer.add(breadcrumb("a", "m", 2));
+        let second = due(&mut buffer, Due::All, 3);
+        buffer.settle(&first[0]);
+        buffer.give_back(&first[0]);
+        assert!(due(&mut buffer, Due::All, 4).is_empty(), "the second is on its way");
+        buffer.give_back(&second[0]);
+        assert_eq!(due(&mut buffer, Due::All, 5), second);
+    }
+
+    #[test]
+    fn nothing_distinct_is_lost_below_the_bound_and_above_it_is_counted() {
+        let mut buffer = buffer();
+        for number in 0..CAPACITY + 3 {
+            buffer.add(breadcrumb(&code(number), "m", 0));
+        }
+        // These equal others; one of them is of another minute.
+        buffer.add(breadcrumb(&code(0), "m", 1));
+        buffer.add(breadcrumb(&code(1), "m", MINUTE));
+        let writes = due(&mut buffer, Due::Ripe, MINUTE);
+        let total: u64 = writes.iter().map(|write| write.breadcrumb.count).sum();
+        assert_eq!((writes.len(), total), (CAPACITY + 1, CAPACITY as u64 + 5));
+        let dropped: Vec<_> = writes.iter().filter(|write| write.breadcrumb.code == "breadcrumbs.dropped").collect();
+        assert_eq!(dropped[0].breadcrumb.count, 3);
+        assert_eq!(dropped[0].breadcrumb.severity, Severity::Warning);
+    }
+
+    #[test]
+    fn an_outage_in_which_errors_are_dropped_does_not_grow_the_buffer() {
+        let mut buffer = buffer();
+        for minute in 0..500 {
+            for number in 0..CAPACITY + 1 {
+                buffer.add(breadcrumb(&code(number), "m", minute * MINUTE));
+            }
+            for write in due(&mut buffer, Due::Ripe, minute * MINUTE) {
+                buffer.give_back(&write);
+            }
+        }
+        assert_eq!(buffer.entries.len(), CAPACITY + 1);
+        assert_eq!(buffer.waiting(), CAPACITY + 1);
+    }
+
+    #[test]
+    fn what_was_written_makes_room_for_what_was_not() {
+        let mut buffer = buffer();
+        for number in 0..3 * CAPACITY {
+            buffer.add(breadcrumb(&code(number), "m", 0));
+            let writes = due(&mut buffer, Due::Ripe, 1);
+            assert_eq!(writes.len(), 1);
+            writes.iter().for_each(|write| buffer.settle(write));
+        }
+        assert_eq!((buffer.entries.len(), buffer.dropped), (CAPACITY, 0));
+    }
+
+    #[test]
+    fn a_full_buffer_writes_repeats_too() {
+        let mut buffer = buffer();
+        for _ in 0..2 {
+            for number in 0..CAPACITY {
+                buffer.add(breadcrumb(&code(number), "m", 0));
+            }
+            let writes = due(&mut buffer, Due::Ripe, 1);
+            assert_eq!(writes.len(), CAPACITY);
+            writes.iter().for_each(|write| buffer.settle(write));
+        }
+        buffer.add(breadcrumb("new", "m", 0));
+        assert_eq!(counts(&due(&mut buffer, Due::Ripe, 1)), [("new", 1)]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_loses_nothing() {
+        let mut buffer = buffer();
+        buffer.add(breadcrumb("a", "m", 5 * MINUTE));
+        let first = due(&mut buffer, Due::Ripe, 5 * MINUTE);
+        buffer.settle(&first[0]);
+        buffer.add(breadcrumb("a", "m", 5 * MINUTE));
+        assert_eq!(counts(&due(&mut buffer, Due::Ripe, 2 * MINUTE)), [("a", 1)]);
+    }
+
+    /// What a write meets.
+    #[derive(Debug, Clone, Copy)]
+    enum Fate {
+        Done,
+        DoneButTheAnswerIsLost,
+        Lost,
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Error { environment: usize, code: usize },
+        Flush { environment: usize, due: bool, fates: Vec<Fate> },
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let fate = prop_oneof![Just(Fate::Done), Just(Fate::DoneButTheAnswerIsLost), Just(Fate::Lost)];
+        prop_oneof![
+            6 => (0..3usize, 0..8usize).prop_map(|(environment, code)| Step::Error { environment, code }),
+            3 => (0..3usize, any::<bool>(), proptest::collection::vec(fate, 1..4))
+                .prop_map(|(environment, due, fates)| Step::Flush { environment, due, fates }),
+            1 => (1..2 * MINUTE).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        /// The table is a map that refuses marks as the real one's condition does.
+        #[test]
+        fn every_error_is_counted_exactly_once_whatever_happens_to_the_writes(
+            steps in proptest::collection::vec(step(), 0..200)
+        ) {
+            let mut buffers = [1, 2, 3].map(|environment| Buffer::new("function", environment));
+            let mut table: BTreeMap<Position, (u64, BTreeMap<u32, u64>)> = BTreeMap::new();
+            let mut carry_out = |write: &Write| {
+                let (count, marks) = table.entry(write.position).or_default();
+                let mark = marks.entry(write.mark.environment).or_default();
+                if *mark < write.mark.sequence {
+                    *mark = write.mark.sequence;
+                    *count += write.breadcrumb.count;
+                }
+            };
+            let mut errors: BTreeMap<Position, u64> = BTreeMap::new();
+            let mut now = 0;
+            for step in steps {
+                match step {
+                    Step::Error { environment, code: number } => {
+                        let error = breadcrumb(&code(number), "m", now);
+                        *errors.entry(Position::of(&error)).or_default() += 1;
+                        buffers[environment].add(error);
+                    }
+                    Step::Flush { environment, due: all, fates } => {
+                        let buffer = &mut buffers[environment];
+                        let writes = due(buffer, if all { Due::All } else { Due::Ripe }, now);
+                        for (write, fate) in writes.iter().zip(fates.iter().cycle()) {
+                            match fate {
+                                Fate::Done => {
+                                    carry_out(write);
+                                    buffer.settle(write);
+                                }
+                                Fate::DoneButTheAnswerIsLost => {
+                                    carry_out(write);
+                                    buffer.give_back(write);
+                                }
+                                Fate::Lost => buffer.give_back(write),
+                            }
+                        }
+                    }
+                    Step::Wait(millis) => now += millis,
+                }
+            }
+            for buffer in &mut buffers {
+                for _ in 0..2 {
+                    for write in due(buffer, Due::All, now) {
+                        carry_out(&write);
+                        buffer.settle(&write);
+                    }
+                }
+                prop_assert_eq!(buffer.waiting(), 0);
+            }
+            let counted: BTreeMap<Position, u64> = table.into_iter().map(|(at, (count, _))| (at, count)).collect();
+            prop_assert_eq!(counted, errors);
+        }
+    }
+}

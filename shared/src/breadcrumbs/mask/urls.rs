@@ -1,0 +1,47 @@
+//! What URLs carry besides a place: users with passwords, and query strings.
+
+use super::pieces::replace;
+
+/// Signs that end a sentence or a bracket around a URL rather than belong to it.
+const CLOSING: [char; 8] = [')', ']', '}', '.', ',', ';', ':', '!'];
+
+pub(super) fn mask(text: &str) -> String {
+    replace(
+        text,
+        |character| !(character.is_whitespace() || "\"'`<>".contains(character)),
+        |word| {
+            if let Some((scheme, rest)) = word.split_once("://") {
+                let rest = without_user(rest);
+                return Some(format!("{scheme}://{}", without_query(&rest, true).unwrap_or(rest)));
+            }
+            without_query(word, word.trim_start_matches('(').starts_with('/'))
+        },
+    )
+}
+
+/// `rest` of a URL, from its authority on, without the part of that before `@`.
+fn without_user(rest: &str) -> String {
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    // A password may hold any of these signs unescaped; then what looks like a port is none.
+    let port = authority.rsplit_once(':').map(|(_, port)| port);
+    let is_odd =
+        port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit() || CLOSING.contains(&(byte as char))));
+    let at = authority.rfind('@').or_else(|| is_odd.then(|| rest.rfind('@')).flatten());
+    at.map_or_else(|| rest.to_owned(), |at| format!("[secret]{}", &rest[at..]))
+}
+
+/// `word` without what follows `?`, or `#` in a URL; `None` where nothing does.
+fn without_query(word: &str, is_url: bool) -> Option<String> {
+    let (at, query) = word.match_indices(['?', '#']).map(|(at, _)| (at, &word[at + 1..])).find(|(at, query)| {
+        let name = query.split_once('=').map(|(name, _)| name);
+        let is_pair = name.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.%[]".contains(&byte))
+        });
+        !query.trim_end_matches(CLOSING).is_empty() && (is_url || is_pair && word[*at..].starts_with('?'))
+    })?;
+    if query.starts_with("[query]") {
+        return None;
+    }
+    let closing = &query[query.trim_end_matches(CLOSING).len()..];
+    Some(format!("{}[query]{closing}", &word[..=at]))
+}

@@ -1,0 +1,175 @@
+//! The API's own address as its clients see it: what links, redirects and the check of a request's origin are made of.
+//!
+//! It differs from one client to the next. On API Gateway's own domain a path begins with the stage, on a custom domain
+//! with its base path, on one machine with neither; a CDN in front hides all three, and `BASE_URL` says what is true.
+
+use http::Uri;
+
+/// What a request says about the address that it was sent to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The `Host` header.
+    pub host: Option<&'a str>,
+    /// The `X-Forwarded-Proto` header, which the gateway sets.
+    pub scheme: Option<&'a str>,
+    /// The gateway's `domainName`.
+    pub domain_name: &'a str,
+    /// The gateway's `requestContext.path`: what the client asked for, with whatever stands before the route.
+    pub path: &'a str,
+    /// The route as the template declares it, such as `/v1/models/{id}` or `/admin/{proxy+}`.
+    pub resource: &'a str,
+    /// The value of the route's greedy last parameter, where it has one.
+    pub greedy: Option<&'a str>,
+}
+
+/// The API's own address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    origin: String,
+    prefix: String,
+}
+
+impl Links {
+    /// The address as this request sees it. What the client wrote is used only where it is a plain host, a known scheme
+    /// or a plain path, because the address ends up within JSON and HTML.
+    pub fn of(asked: Asked<'_>) -> Self {
+        let scheme = asked.scheme.filter(|scheme| *scheme == "http").unwrap_or("https");
+        let host = asked.host.filter(|host| is_plain_host(host)).unwrap_or(asked.domain_name);
+        let prefix = prefix(asked).filter(|prefix| is_plain_path(prefix)).unwrap_or_default();
+        Self { origin: origin(scheme, host), prefix: prefix.to_owned() }
+    }
+
+    /// The address that `BASE_URL` gives.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with it.
+    pub fn configured(base_url: &str) -> Result<Self, String> {
+        let wrong = || format!("must be an http or https URL without a query, not '{base_url}'");
+        let url: Uri = base_url.parse().map_err(|_| wrong())?;
+        let (Some(scheme @ ("http" | "https")), Some(authority), None) =
+            (url.scheme_str(), url.authority(), url.query())
+        else {
+            return Err(wrong());
+        };
+        let prefix = url.path().trim_end_matches('/');
+        if !is_plain_host(authority.as_str()) || !(prefix.is_empty() || is_plain_path(prefix)) {
+            return Err(wrong());
+        }
+        Ok(Self { origin: origin(scheme, authority.as_str()), prefix: prefix.to_owned() })
+    }
+
+    /// Scheme, host and port, as a browser writes them in `Origin`.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The whole address, without a slash at its end.
+    pub fn base_url(&self) -> String {
+        format!("{}{}", self.origin, self.prefix)
+    }
+
+    /// A link to `path`, which begins with a slash, for clients of this address.
+    pub fn to(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+}
+
+/// What stands before the route's own segments in the path. `None` where the path is not of the route's form.
+fn prefix(asked: Asked<'_>) -> Option<&str> {
+    let path = asked.path.trim_end_matches('/');
+    let resource = match asked.resource.split_once("/{proxy+}") {
+        // The greedy part may hold slashes, and may have been decoded: its text is surer than its number of segments.
+        Some((fixed, "")) => {
+            let greedy = asked.greedy.unwrap_or_default().trim_matches('/');
+            let whole = path.strip_suffix(greedy).and_then(|path| path.trim_end_matches('/').strip_suffix(fixed));
+            if whole.is_some() {
+                return whole;
+            }
+            fixed.matches('/').count() + 1 + greedy.matches('/').count()
+        }
+        _ => asked.resource.matches('/').count(),
+    };
+    path.rmatch_indices('/').nth(resource.saturating_sub(1)).map(|(at, _)| &path[..at])
+}
+
+fn origin(scheme: &str, host: &str) -> String {
+    let host = host.to_ascii_lowercase();
+    let default_port = if scheme == "http" { ":80" } else { ":443" };
+    format!("{scheme}://{}", host.strip_suffix(default_port).unwrap_or(&host))
+}
+
+fn is_plain_host(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+}
+
+/// One that begins with one slash: with two it would lead to another host.
+fn is_plain_path(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.contains("//")
+        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn asked<'a>(resource: &'a str, path: &'a str) -> Asked<'a> {
+        Asked { host: Some("api.example"), domain_name: "gateway.example", resource, path, ..Asked::default() }
+    }
+
+    #[rstest]
+    #[case("/v1/messages", "/v1/messages", "https://api.example")]
+    #[case("/v1/messages", "/prod/v1/messages", "https://api.example/prod")]
+    #[case("/v1/models/{id}", "/a/b/v1/models/m", "https://api.example/a/b")]
+    #[case("/v1/models/{id}", "", "https://api.example")]
+    #[case("/v1/messages", "/prod/v1/messages/", "https://api.example/prod")]
+    #[case("/admin", "/prod/admin", "https://api.example/prod")]
+    fn the_address_keeps_what_stands_before_the_route(#[case] resource: &str, #[case] path: &str, #[case] url: &str) {
+        assert_eq!(Links::of(asked(resource, path)).base_url(), url);
+    }
+
+    #[rstest]
+    #[case("/admin/errors", "errors", "")]
+    #[case("/prod/admin/errors", "errors", "/prod")]
+    #[case("/admin/admin/errors/", "errors", "/admin")]
+    #[case("/prod/admin/api/accounts/acme/suspend", "api/accounts/acme/suspend", "/prod")]
+    #[case::still_encoded("/prod/admin/x%20y", "x y", "/prod")]
+    #[case::encoded_slash("/prod/admin/x%2Fy", "x/y", "")]
+    #[case::no_path("", "errors", "")]
+    #[case::another_host("//evil.example/admin/x", "x", "")]
+    #[case::markup("/<b>/admin/x", "x", "")]
+    fn a_greedy_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] prefix: &str) {
+        let links = Links::of(Asked { greedy: Some(greedy), ..asked("/admin/{proxy+}", path) });
+        assert_eq!(links.to("/login"), format!("{prefix}/login"));
+    }
+
+    #[rstest]
+    #[case(Some("http"), Some("127.0.0.1:8080"), "http://127.0.0.1:8080")]
+    #[case(Some("http"), Some("localhost:80"), "http://localhost")]
+    #[case(Some("https"), Some("API.example:443"), "https://api.example")]
+    #[case(Some("gopher"), None, "https://gateway.example")]
+    #[case(None, Some("a\"b"), "https://gateway.example")]
+    fn the_origin_is_written_as_browsers_write_it(
+        #[case] scheme: Option<&str>,
+        #[case] host: Option<&str>,
+        #[case] origin: &str,
+    ) {
+        let links = Links::of(Asked { scheme, host, ..asked("/admin", "/admin") });
+        assert_eq!(links.origin(), origin);
+    }
+
+    #[test]
+    fn a_configured_address_wins_and_must_be_one() {
+        let links = Links::configured("https://Levee.example:443/gate/").unwrap();
+        assert_eq!(
+            (links.origin(), links.base_url().as_str()),
+            ("https://levee.example", "https://levee.example/gate")
+        );
+        assert_eq!(links.to("/admin"), "/gate/admin");
+        for wrong in ["levee.example", "/gate", "ftp://levee.example", "https://levee.example/?a", "https://u@h/", ""] {
+            assert!(Links::configured(wrong).is_err(), "{wrong}");
+        }
+    }
+}

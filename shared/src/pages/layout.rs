@@ -1,0 +1,148 @@
+//! The layout of every page, and the headers that an HTML answer carries.
+
+use std::sync::OnceLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use crate::http::Links;
+
+/// The one style of all pages.
+const STYLE: &str = include_str!("style.css");
+
+/// A page that others lead to.
+#[derive(Debug, Clone, Copy)]
+pub struct Tab {
+    /// Its path within the API.
+    pub path: &'static str,
+    /// Its name.
+    pub name: &'static str,
+}
+
+/// One page.
+pub struct Page<'a> {
+    /// What it is about.
+    pub title: &'a str,
+    /// The API's own address.
+    pub links: &'a Links,
+    /// The pages in the navigation; none, no navigation.
+    pub tabs: &'a [Tab],
+    /// The path of the tab that this page is under.
+    pub here: &'a str,
+    /// Who is signed in, at the end of the header.
+    pub who: Option<Markup>,
+    /// Seconds after which the browser is to load it again.
+    pub refresh_secs: Option<u32>,
+    /// What stands under the title.
+    pub content: Markup,
+}
+
+impl Page<'_> {
+    /// The page as an answer.
+    pub fn into_response(self, status: StatusCode) -> Response<String> {
+        let mut response = Response::new(self.render().into_string());
+        *response.status_mut() = status;
+        secure(response.headers_mut());
+        response
+    }
+
+    fn render(self) -> Markup {
+        let Self { title, links, tabs, here, who, refresh_secs, content } = self;
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    @if let Some(secs) = refresh_secs {
+                        meta http-equiv="refresh" content=(secs);
+                    }
+                    title { (title) " – Levee" }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    a.skip href="#content" { "Skip to the content" }
+                    header.top {
+                        span.brand { "Levee" }
+                        @if !tabs.is_empty() {
+                            nav aria-label="Pages" {
+                                ul {
+                                    @for tab in tabs {
+                                        @let current = (tab.path == here).then_some("page");
+                                        li { a href=(links.to(tab.path)) aria-current=[current] { (tab.name) } }
+                                    }
+                                }
+                            }
+                        }
+                        @if let Some(who) = who { div.who { (who) } }
+                    }
+                    main id="content" {
+                        h1 { (title) }
+                        (content)
+                    }
+                    footer.bottom { "Times are in UTC." }
+                }
+            }
+        }
+    }
+}
+
+/// The policy of every page: nothing but its own style, forms to this API alone, in no frame.
+fn policy() -> &'static str {
+    static POLICY: OnceLock<String> = OnceLock::new();
+    POLICY.get_or_init(|| {
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'"
+        )
+    })
+}
+
+/// Gives an HTML answer the headers that it must have.
+fn secure(headers: &mut HeaderMap) {
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(title: &str, path: &str) -> Response<String> {
+        let links = Links::configured("https://levee.example/prod").unwrap();
+        let tabs = [Tab { path: "/admin", name: "Board" }, Tab { path: "/admin/errors", name: "Errors" }];
+        let content = html! { p { "<b>" } };
+        let page = Page { title, links: &links, tabs: &tabs, here: path, who: None, refresh_secs: Some(30), content };
+        page.into_response(StatusCode::OK)
+    }
+
+    #[test]
+    fn the_policy_names_the_hash_of_the_style_that_the_page_carries() {
+        let page = page("T", "/admin");
+        let (_, rest) = page.body().split_once("<style>").unwrap();
+        let (style, _) = rest.split_once("</style>").unwrap();
+        let hash = STANDARD.encode(Sha256::digest(style));
+        let policy = page.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy}");
+        assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+        assert!(!page.body().contains("<script") && !page.body().contains("style="), "nothing that the policy forbids");
+    }
+
+    #[test]
+    fn a_page_escapes_its_text_and_leads_to_pages_under_its_own_prefix() {
+        let page = page("<script>", "/admin/errors");
+        insta::assert_snapshot!(page.body().replace(STYLE, "…"), @r##"<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="30"><title>&lt;script&gt; – Levee</title><style>…</style></head><body><a class="skip" href="#content">Skip to the content</a><header class="top"><span class="brand">Levee</span><nav aria-label="Pages"><ul><li><a href="/prod/admin">Board</a></li><li><a href="/prod/admin/errors" aria-current="page">Errors</a></li></ul></nav></header><main id="content"><h1>&lt;script&gt;</h1><p>&lt;b&gt;</p></main><footer class="bottom">Times are in UTC.</footer></body></html>"##);
+    }
+}

@@ -1,0 +1,220 @@
+//! CloudWatch Logs Insights: finds what the functions logged about one request.
+
+use std::time::Duration;
+
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::config::{BehaviorVersion, Region};
+use aws_sdk_cloudwatchlogs::types::{QueryStatus, ResultField};
+
+use super::aws::{self, AwsConfig};
+use super::dynamodb::describe;
+use crate::clock::Timestamp;
+use crate::config::Reader;
+
+/// How long one call may take, its retries included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The pause before a query's results are asked for first; half as long again before each later time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause between asking for results.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest request id that is searched for.
+const LONGEST_ID: usize = 128;
+
+/// Where the functions' logs are.
+#[derive(Debug, Clone)]
+pub struct LogsConfig {
+    /// Region and credentials.
+    pub aws: AwsConfig,
+    /// `LOG_GROUPS`: the functions' log groups, separated by commas.
+    pub groups: Vec<String>,
+    /// `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`: another address than the region's, as the SDKs define it. Default: unset.
+    pub endpoint_url: Option<String>,
+}
+
+impl LogsConfig {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            aws: AwsConfig::read(reader),
+            groups: groups(&reader.required("LOG_GROUPS")),
+            endpoint_url: reader.optional("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS"),
+        }
+    }
+}
+
+/// The log groups that a list separated by commas names.
+pub fn groups(list: &str) -> Vec<String> {
+    list.split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty()).collect()
+}
+
+/// Whether `text` has the form of a request's id: 1 to 128 characters of base64, in either alphabet.
+pub fn is_request_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
+    (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Finds log lines.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    client: Client,
+    groups: Vec<String>,
+}
+
+/// The logs could not be searched.
+#[derive(Debug, thiserror::Error)]
+#[error("CloudWatch Logs: {0}")]
+pub struct LogsError(String);
+
+impl Logs {
+    /// A search in the given log groups. Opens no connection yet.
+    pub fn new(config: &LogsConfig) -> Self {
+        let mut builder = aws_sdk_cloudwatchlogs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(config.aws.region.clone()))
+            .credentials_provider(config.aws.credentials_provider())
+            .http_client(aws::https_client())
+            .timeout_config(aws::timeouts(CALL_TIMEOUT));
+        builder.set_endpoint_url(config.endpoint_url.clone());
+        Self { client: Client::from_conf(builder.build()), groups: config.groups.clone() }
+    }
+
+    /// The lines about the request `request_id` that were logged from `since` on, waiting for at most `timeout`: at most
+    /// 1,000, in the order in which they were logged.
+    ///
+    /// # Errors
+    /// [`LogsError`] when the id is of no form that a request's id has, or when the logs cannot be searched in time.
+    pub async fn find(
+        &self,
+        request_id: &str,
+        since: Timestamp,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<Vec<String>, LogsError> {
+        // Nothing that could end the string literal in the query gets there.
+        if !is_request_id(request_id) {
+            return Err(LogsError("this is not a request's id".to_owned()));
+        }
+        let timed_out = |_| LogsError(format!("no result within {timeout:?}"));
+        tokio::time::timeout(timeout, self.search(request_id, since, now)).await.map_err(timed_out).flatten()
+    }
+
+    async fn search(&self, request_id: &str, since: Timestamp, now: Timestamp) -> Result<Vec<String>, LogsError> {
+        let query = format!(
+            "fields @timestamp, @log, @message | filter @message like \"{request_id}\" | sort @timestamp asc | limit 1000"
+        );
+        let started = self
+            .client
+            .start_query()
+            .set_log_group_names(Some(self.groups.clone()))
+            .query_string(query)
+            .start_time(seconds(since))
+            // Rounded up, so that what was logged within this second is found.
+            .end_time(seconds(now).saturating_add(1))
+            .send()
+            .await
+            .map_err(|error| LogsError(describe(&error)))?;
+        let query = started.query_id.ok_or_else(|| LogsError("a query without an id".to_owned()))?;
+
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            let request = self.client.get_query_results().query_id(&query);
+            let answer = request.send().await.map_err(|error| LogsError(describe(&error)))?;
+            match answer.status {
+                Some(QueryStatus::Complete) => {
+                    return Ok(answer.results.unwrap_or_default().into_iter().filter_map(message).collect());
+                }
+                Some(QueryStatus::Scheduled | QueryStatus::Running) => {}
+                status => {
+                    let status = status.as_ref().map_or("without a status", QueryStatus::as_str);
+                    return Err(LogsError(format!("the query ended {status}")));
+                }
+            }
+        }
+    }
+}
+
+fn seconds(moment: Timestamp) -> i64 {
+    i64::try_from(moment.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn message(row: Vec<ResultField>) -> Option<String> {
+    row.into_iter().find(|field| field.field.as_deref() == Some("@message"))?.value
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+
+    use super::*;
+    use crate::stores::dynamodb::stub::Stub;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const PATIENT: Duration = Duration::from_secs(60);
+    const STARTED: (u16, &str) = (200, r#"{"queryId":"q"}"#);
+    const RUNNING: (u16, &str) = (200, r#"{"status":"Running","results":[]}"#);
+    const COMPLETE: (u16, &str) = (
+        200,
+        r#"{"status":"Complete","results":[
+        [{"field":"@timestamp","value":"2026-11-22 01:15:18.000"},{"field":"@message","value":"first"}],
+        [{"field":"@ptr","value":"x"}],
+        [{"field":"@message","value":"second"}]]}"#,
+    );
+
+    async fn find(
+        answers: &'static [(u16, &'static str)],
+        id: &str,
+        timeout: Duration,
+    ) -> (Result<Vec<String>, String>, usize) {
+        let stub = Stub::start(answers).await;
+        let logs = Logs::new(&LogsConfig {
+            aws: AwsConfig {
+                region: "us-east-1".to_owned(),
+                credentials: Credentials::new("test", "test", None, None, "test"),
+            },
+            groups: vec!["/levee/ai-proxy".to_owned()],
+            endpoint_url: Some(stub.url.clone()),
+        });
+        let found = logs.find(id, Timestamp::from_secs(0), NOW, timeout).await;
+        (found.map_err(|error| error.to_string()), stub.answered())
+    }
+
+    #[tokio::test]
+    async fn lines_come_when_the_query_is_complete() {
+        let (found, calls) = find(&[STARTED, RUNNING, COMPLETE], "/I35jLf7JA2CvdI=", PATIENT).await;
+        assert_eq!(found.unwrap(), ["first", "second"]);
+        assert_eq!(calls, 3);
+    }
+
+    #[tokio::test]
+    async fn a_query_that_fails_or_never_ends_is_an_error() {
+        let (failed, _) = find(&[STARTED, (200, r#"{"status":"Failed"}"#)], "abc", PATIENT).await;
+        assert_eq!(failed.unwrap_err(), "CloudWatch Logs: the query ended Failed");
+        let (endless, _) = find(&[STARTED, RUNNING], "abc", FIRST_PAUSE * 2).await;
+        assert!(endless.unwrap_err().contains("no result within"));
+        let refused = (400, r#"{"__type":"ResourceNotFoundException","message":"no such log group"}"#);
+        let (refused, _) = find(vec![refused].leak(), "abc", PATIENT).await;
+        assert_eq!(refused.unwrap_err(), "CloudWatch Logs: ResourceNotFoundException: no such log group");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_id_is_not_searched_for() {
+        let longest = "a".repeat(128);
+        assert!(is_request_id("/I35jLf7JA2CvdI=") && is_request_id("a-b_c+d") && is_request_id(&longest));
+        let too_long = "a".repeat(129);
+        for id in ["", "a b", "a\" or 1=1", "a\\", "a\n", "ä", too_long.as_str()] {
+            let (found, calls) = find(&[STARTED, COMPLETE], id, PATIENT).await;
+            assert_eq!(
+                (found.unwrap_err().as_str(), calls),
+                ("CloudWatch Logs: this is not a request's id", 0),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn log_groups_are_separated_by_commas() {
+        assert_eq!(groups("/levee/a, /levee/b,"), ["/levee/a", "/levee/b"]);
+    }
+}
