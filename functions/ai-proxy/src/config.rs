@@ -2,8 +2,9 @@
 
 use levee::clock::Clock;
 use levee::config::Reader;
+use levee::function::Common;
 use levee::metering::Ledger;
-use levee::stores::dynamodb::{self, DynamoDbConfig};
+use levee::stores::dynamodb;
 use levee::stores::secrets::SecretError;
 
 use crate::providers::{Provider, ProviderConfig, parse_providers};
@@ -12,10 +13,8 @@ use crate::timeouts::Timeouts;
 /// The proxy's configuration.
 #[derive(Debug)]
 pub struct Config {
-    /// The clock.
-    pub clock: Clock,
-    /// DynamoDB.
-    pub dynamodb: DynamoDbConfig,
+    /// What all functions have.
+    pub common: Common,
     /// `USAGE_TABLE`: the table of calls and monthly sums.
     pub usage_table: String,
     /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`].
@@ -29,8 +28,7 @@ impl Config {
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
         Self {
-            clock: Clock::read(reader),
-            dynamodb: DynamoDbConfig::read(reader),
+            common: Common::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
             providers: reader.parsed("AI_PROVIDERS", parse_providers).unwrap_or_default(),
             timeouts: Timeouts::read(reader),
@@ -58,7 +56,7 @@ pub enum StartError {
 }
 
 impl State {
-    /// Fetches the providers' keys and makes the clients, which connect when first used.
+    /// Fetches the providers' keys, connects to DynamoDB, and makes the providers' clients, which connect when first used.
     ///
     /// # Errors
     /// When a key cannot be fetched or cannot stand in a header.
@@ -66,10 +64,15 @@ impl State {
         let Some(first) = config.providers.first() else {
             return Err(StartError::Provider("names no provider".to_owned()));
         };
-        let provider = Provider::new(first, &config.dynamodb.aws, &config.timeouts).await?;
+        // What needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
+        let breadcrumbs = config.common.breadcrumbs();
+        let Common { clock, dynamodb, .. } = config.common;
+        let provider = Provider::new(first, &dynamodb.aws, &config.timeouts);
+        let (provider, ()) = tokio::join!(provider, breadcrumbs.warm_up());
+        let provider = provider?;
         Ok(Self {
-            clock: config.clock,
-            ledger: Ledger::new(dynamodb::client(&config.dynamodb), config.usage_table, config.dynamodb.timeout),
+            clock,
+            ledger: Ledger::new(dynamodb::client(&dynamodb), config.usage_table, dynamodb.timeout),
             provider,
             timeouts: config.timeouts,
         })

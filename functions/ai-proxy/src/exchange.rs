@@ -1,5 +1,6 @@
 //! One call to a provider: whole, or up to the first content of a stream.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,6 +20,7 @@ use crate::answer::{Body, Failed};
 use crate::config::State;
 use crate::providers::response_headers;
 use crate::pump::Pump;
+use crate::report::Report;
 use crate::timeouts::TimedOut;
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
@@ -34,8 +36,10 @@ pub struct Exchange<'a> {
     pub state: &'a State,
     /// Who calls.
     pub caller: &'a Admitted,
-    /// The id by which the request is named to its caller.
-    pub request_id: &'a str,
+    /// What log lines about the call name.
+    pub about: About,
+    /// The wide event.
+    pub report: Report,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
     /// The model that was asked for; `None` for calls that use no tokens.
@@ -48,9 +52,29 @@ pub struct Exchange<'a> {
     pub deadline: Instant,
 }
 
+/// What every log line about a call names.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The id by which the request is named to its caller.
+    pub request_id: String,
+    /// Who calls.
+    pub account: String,
+    /// Who is called.
+    pub provider: String,
+}
+
+impl About {
+    /// Logs what went wrong. `error` is the cause; it must not hold what a caller or a provider sent.
+    pub fn error(&self, code: &'static str, error: &dyn Display, message: &'static str) {
+        let Self { request_id, account, provider } = self;
+        tracing::error!(code, request.id = request_id, account.id = account, provider, %error, "{message}");
+    }
+}
+
 /// What is needed to write a call's usage once it is known. Dropped before that, it leaves a log line.
 pub struct Meter {
     ledger: Ledger,
+    report: Report,
     call: Option<Call>,
 }
 
@@ -59,7 +83,9 @@ impl Meter {
     pub async fn record(&mut self, usage: Usage, estimated: bool) {
         if let Some(call) = &mut self.call {
             (call.usage, call.estimated) = (usage, estimated);
+            let began = Instant::now();
             self.ledger.record(call).await;
+            self.report.metered(&call.usage, estimated, began.elapsed());
         }
         self.call = None;
     }
@@ -88,7 +114,7 @@ impl Exchange<'_> {
     fn meter(&self) -> Option<Meter> {
         let call = Call {
             id: self.invocation_id.clone(),
-            request_id: self.request_id.to_owned(),
+            request_id: self.about.request_id.clone(),
             account: self.caller.account.clone(),
             integration: self.caller.integration.clone(),
             provider: self.state.provider.name.clone(),
@@ -97,7 +123,13 @@ impl Exchange<'_> {
             usage: Usage::default(),
             estimated: false,
         };
-        Some(Meter { ledger: self.state.ledger.clone(), call: Some(call) })
+        Some(Meter { ledger: self.state.ledger.clone(), report: self.report.clone(), call: Some(call) })
+    }
+
+    /// Notes that the call is sent now.
+    fn attempt(&self) -> Instant {
+        self.report.attempt(&self.about.provider);
+        Instant::now()
     }
 
     /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
@@ -106,26 +138,18 @@ impl Exchange<'_> {
         if error.is_connect() && error.is_timeout() {
             return self.timed_out(TimedOut::Connect);
         }
-        let error = error.without_url();
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        let (request, provider) = (self.request_id, &self.state.provider.name);
-        tracing::error!(
-            code = "provider.unreachable", request.id = request, provider, %error, cause, "a provider cannot be reached"
-        );
+        self.about.error("provider.unreachable", &with_cause(error), "a provider cannot be reached");
         Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
     }
 
     /// What the client is told of an answer that broke off before anything of it was passed on.
     fn cut(&self, error: reqwest::Error) -> Failed {
-        let error = error.without_url();
-        let (request, provider) = (self.request_id, &self.state.provider.name);
-        tracing::error!(code = "provider.cut", request.id = request, provider, %error, "an answer was cut");
+        self.about.error("provider.cut", &with_cause(error), "an answer was cut");
         Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST)
     }
 
     fn timed_out(&self, which: TimedOut) -> Failed {
-        let (request, provider) = (self.request_id, &self.state.provider.name);
-        tracing::error!(code = "provider.timeout", request.id = request, provider, ?which, "a provider is too slow");
+        self.about.error("provider.timeout", &which, "a provider is too slow");
         Failed::upstream(ErrorKind::Timeout, which.to_string())
     }
 
@@ -148,29 +172,26 @@ impl Exchange<'_> {
         struct Envelope<'a> {
             r#type: &'a str,
         }
-        let (request, provider) = (self.request_id, &self.state.provider.name);
-        let log = |message| {
-            tracing::error!(
-                code = "provider.failed",
-                request.id = request,
-                provider,
-                status = status.as_u16(),
-                message
-            );
-        };
+        let is_error = serde_json::from_slice(&body).is_ok_and(|envelope: Envelope<'_>| envelope.r#type == "error");
         match status {
             // These are about the platform's key or bill, not about the client's: passed on, they would send the client
             // looking for a mistake in a key that is fine.
             StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-                log("a provider refuses the platform's credentials");
+                self.about.error("provider.refused", &status, "a provider refuses the platform's credentials");
                 let message = "The AI provider refuses the platform's credentials.".to_owned();
                 Err(Failed { kind: ErrorKind::BadGateway, message, may_retry: false })
             }
-            _ if serde_json::from_slice(&body).is_ok_and(|envelope: Envelope<'_>| envelope.r#type == "error") => {
+            _ if is_error => {
+                if status.is_server_error() {
+                    self.about.error("provider.failed", &status, "a provider failed");
+                } else if status == StatusCode::TOO_MANY_REQUESTS {
+                    self.about.error("provider.limited", &status, "a provider limits the platform");
+                }
+                self.report.answered(status);
                 Ok(respond(status, headers, Body::Full(Some(body))))
             }
             _ => {
-                log("a provider answered with something that is no error of its API");
+                self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
                 Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."))
             }
         }
@@ -195,7 +216,7 @@ impl Exchange<'_> {
 
 /// Makes a call whose answer is passed on when it is whole.
 pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let sent = Instant::now();
+    let sent = exchange.attempt();
     let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
     let (status, headers, body) = timeout_at(deadline, async {
         let answer = call.send().await.map_err(|error| exchange.unreachable(error))?;
@@ -205,6 +226,7 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     .await
     .map_err(|_| exchange.timed_out(TimedOut::WholeCall))??;
     let waited = sent.elapsed();
+    exchange.report.provider_took(waited);
 
     if !status.is_success() {
         return exchange.failure(status, exchange.headers(&headers, waited), body);
@@ -212,17 +234,18 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     if let Some(mut meter) = exchange.meter() {
         let usage = Usage::of_message(&body);
         if usage.is_none() {
-            tracing::error!(code = "metering.no_usage", request.id = exchange.request_id, "no usage was reported");
+            exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
         }
         meter.record(usage.unwrap_or_default(), usage.is_none()).await;
     }
+    exchange.report.answered(status);
     Ok(respond(status, exchange.headers(&headers, waited), Body::Full(Some(body))))
 }
 
 /// Makes a call whose answer is passed on from its first content on. Until then nothing has been sent to the client, so
 /// a failure is still an answer with a status of its own.
 pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let sent = Instant::now();
+    let sent = exchange.attempt();
     let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
     let too_late = |_| exchange.timed_out(TimedOut::FirstToken);
 
@@ -269,11 +292,22 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
         meter,
         gap: exchange.state.timeouts.stream_gap,
         deadline: exchange.deadline,
-        request_id: exchange.request_id.to_owned(),
+        sent,
+        about: exchange.about.clone(),
+        report: exchange.report.clone(),
         is_over: false,
     };
+    exchange.report.answered(status);
+    exchange.report.first_content(sent.elapsed());
     let headers = exchange.headers(&headers, sent.elapsed());
     Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
+}
+
+/// The error with its cause, without the address that was called.
+pub fn with_cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -1,42 +1,44 @@
 //! One AI call, from top to bottom.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use bytes::Bytes;
 use http::Method;
 use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admission, Admitted, Forbidden, admit};
+use levee::http::{Admission, Admitted, Refused, admit};
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
 use crate::config::State;
-use crate::exchange::{self, Exchange};
+use crate::exchange::{self, About, Exchange};
+use crate::report::Report;
 use crate::routes::{Operation, operation};
 
 /// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
 const BEFORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
-///
-/// # Errors
-/// None.
-pub async fn handle(state: &State, request: Request) -> Result<Response<Body>, Infallible> {
+pub async fn handle(state: &State, request: Request) -> Response<Body> {
     let Admission { verdict, request_id, headers } = admit(&request);
+    let report = Report::begin(&request_id, operation(&request));
     let answer = match verdict {
-        Ok(caller) => serve(state, &caller, &request_id, request).await,
-        Err(Forbidden(reason)) => Err(Failed::by_caller(ErrorKind::Permission, reason)),
+        Ok(caller) => serve(state, &caller, &request_id, request, &report).await,
+        // The gateway itself refuses what is over a limit here.
+        Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
+            Err(Failed::by_caller(ErrorKind::Permission, reason))
+        }
     };
     let mut response = answer.unwrap_or_else(|failed| {
-        tracing::warn!(request.id = request_id, error.kind = failed.kind.name(), error = %failed, "an AI call failed");
+        report.failed(failed.kind, &failed.message);
         failed.into_response(&request_id)
     });
+    report.status(response.status());
     response.headers_mut().extend(headers);
-    Ok(response)
+    response
 }
 
 /// What is read of a call's body. Everything else goes to the provider as it came.
@@ -46,12 +48,24 @@ struct Asked {
     stream: Option<bool>,
 }
 
-async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> Result<Response<Body>, Failed> {
+async fn serve(
+    state: &State,
+    caller: &Admitted,
+    id: &str,
+    request: Request,
+    report: &Report,
+) -> Result<Response<Body>, Failed> {
     let (started_at, began) = (state.clock.now(), Instant::now());
+    report.caller(caller);
     let exchange = |asked: Option<&Asked>| Exchange {
         state,
         caller,
-        request_id: id,
+        about: About {
+            request_id: id.to_owned(),
+            account: caller.account.clone(),
+            provider: state.provider.name.clone(),
+        },
+        report: report.clone(),
         invocation_id: request.lambda_context_ref().map_or(id, |context| &context.request_id).to_owned(),
         model: asked.map(|asked| asked.model.clone()),
         started_at,
@@ -64,6 +78,7 @@ async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> 
     match operation(&request) {
         Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
+            report.asked(&asked.model, asked.stream == Some(true));
             let call = to_provider(Method::POST, &["v1", "messages"]).body(body);
             if asked.stream == Some(true) {
                 exchange::stream(exchange(Some(&asked)), call).await
@@ -72,7 +87,8 @@ async fn serve(state: &State, caller: &Admitted, id: &str, request: Request) -> 
             }
         }
         Some(Operation::CountTokens) => {
-            let (_, body) = read_body(state, request.body())?;
+            let (asked, body) = read_body(state, request.body())?;
+            report.asked(&asked.model, false);
             let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"]).body(body);
             exchange::whole(exchange(None), call).await
         }

@@ -13,6 +13,7 @@ mod exchange;
 mod handle;
 pub mod providers;
 mod pump;
+mod report;
 pub mod routes;
 mod timeouts;
 

@@ -1,17 +1,13 @@
 //! Starts the AI proxy.
 
 use ai_proxy::{Config, State, handle};
-use lambda_http::{Error, Request};
+use lambda_http::Error;
+use levee::function::Function;
 use levee::http::run_streaming;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    levee::telemetry::init();
-    let config = levee::config::from_environment(Config::read)
-        .inspect_err(|error| tracing::error!(code = "config.invalid", %error, "the AI proxy cannot start"))?;
-    let state = State::new(config)
-        .await
-        .inspect_err(|error| tracing::error!(code = "start.failed", %error, "the AI proxy cannot start"))?;
-    let state = &state;
-    run_streaming(|request: Request| handle(state, request)).await
+    let function = Function::begin("ai-proxy");
+    let state = &function.start(Config::read, |config| &config.common, State::new).await?;
+    run_streaming(&function, |request| handle(state, request)).await
 }

@@ -10,7 +10,8 @@ use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
 use tokio::time::{Instant, timeout_at};
 
-use crate::exchange::{CONNECTION_LOST, Meter};
+use crate::exchange::{About, CONNECTION_LOST, Meter, with_cause};
+use crate::report::Report;
 use crate::timeouts::TimedOut;
 
 /// A provider that sends a larger event is cut off.
@@ -32,8 +33,12 @@ pub struct Pump {
     pub gap: Duration,
     /// When the stream must have ended.
     pub deadline: Instant,
-    /// The id by which the request is named to its caller.
-    pub request_id: String,
+    /// When the call was sent.
+    pub sent: Instant,
+    /// What log lines about the call name.
+    pub about: About,
+    /// The wide event.
+    pub report: Report,
     /// Nothing more is passed on.
     pub is_over: bool,
 }
@@ -88,19 +93,19 @@ impl Pump {
             // After the last event, how the connection ends means nothing.
             Ok(Err(_)) | Err(_) if ended => Received::End,
             Ok(Err(error)) => {
-                let error = error.without_url();
-                tracing::error!(code = "provider.cut", request.id = self.request_id, %error, "a stream was cut");
+                self.about.error("provider.cut", &with_cause(error), "a stream was cut");
                 Received::Broken(ErrorKind::BadGateway, CONNECTION_LOST.to_owned())
             }
             Err(_) => {
                 let which = if gap < self.deadline { TimedOut::StreamGap } else { TimedOut::Deadline };
-                tracing::error!(code = "provider.timeout", request.id = self.request_id, ?which, "a stream stalled");
+                self.about.error("provider.timeout", &which, "a stream stalled");
                 Received::Broken(ErrorKind::Timeout, which.to_string())
             }
         }
     }
 
     async fn settle(&mut self) {
+        self.report.provider_took(self.sent.elapsed());
         let progress = self.reader.progress();
         if let Some(mut meter) = self.meter.take() {
             meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
@@ -111,7 +116,8 @@ impl Pump {
     /// from a whole one once an error follows it.
     async fn break_off(&mut self, kind: ErrorKind, message: &str) -> Option<Bytes> {
         self.is_over = true;
+        self.report.failed(kind, message);
         self.settle().await;
-        Some(stream_event(kind, message, &self.request_id).into())
+        Some(stream_event(kind, message, &self.about.request_id).into())
     }
 }

@@ -16,6 +16,18 @@ pub enum Operation {
     Model,
 }
 
+impl Operation {
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Message => "message",
+            Self::CountTokens => "count_tokens",
+            Self::Models => "models",
+            Self::Model => "model",
+        }
+    }
+}
+
 /// Method, API Gateway resource and operation of every route.
 pub const ROUTES: [(&str, &str, Operation); 4] = [
     ("POST", "/v1/messages", Operation::Message),

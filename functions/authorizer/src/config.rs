@@ -1,19 +1,19 @@
 //! What the authorizer is configured with, and what it holds between calls.
 
-use levee::accounts::{AccountsTable, Directory, Peppers};
+use levee::accounts::pepper_source::PepperError;
+use levee::accounts::{AccountsTable, Directory, PepperSource};
 use levee::clock::Clock;
 use levee::config::Reader;
+use levee::function::Common;
 use levee::limits::{Limiter, LimitsConfig};
-use levee::stores::dynamodb::{self, DynamoDbConfig};
+use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::{SecretError, SecretRef};
 
 /// The authorizer's configuration.
 pub struct Config {
-    /// The clock.
-    pub clock: Clock,
-    /// DynamoDB.
-    pub dynamodb: DynamoDbConfig,
+    /// What all functions have.
+    pub common: Common,
     /// Redis.
     pub redis: RedisConfig,
     /// The default limits.
@@ -35,8 +35,7 @@ impl Config {
     /// Reads the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
-            clock: Clock::read(reader),
-            dynamodb: DynamoDbConfig::read(reader),
+            common: Common::read(reader),
             redis: RedisConfig::read(reader),
             limits: LimitsConfig::read(reader),
             accounts_table: reader.required("ACCOUNTS_TABLE"),
@@ -54,7 +53,7 @@ pub struct State {
     pub(crate) directory: Directory,
     pub(crate) limiter: Limiter,
     pub(crate) limits: LimitsConfig,
-    pub(crate) peppers: Peppers,
+    pub(crate) peppers: PepperSource,
     pub(crate) key_environment: String,
     pub(crate) proxy_secret: Option<String>,
     pub(crate) base_url: Option<String>,
@@ -66,9 +65,9 @@ pub enum StartError {
     /// A secret could not be fetched.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The peppers are not of their form.
-    #[error("KEY_PEPPERS {0}")]
-    Peppers(#[from] levee::accounts::pepper::InvalidPeppers),
+    /// The peppers cannot be read.
+    #[error(transparent)]
+    Peppers(#[from] PepperError),
 }
 
 impl State {
@@ -77,25 +76,27 @@ impl State {
     /// # Errors
     /// When a secret cannot be fetched or is not of its form.
     pub async fn new(config: Config) -> Result<Self, StartError> {
-        let table = AccountsTable::new(dynamodb::client(&config.dynamodb), config.accounts_table);
-        let directory = Directory::new(table, config.dynamodb.timeout);
+        let Common { clock, dynamodb, .. } = config.common;
+        let table = AccountsTable::new(dynamodb::client(&dynamodb), config.accounts_table);
+        let directory = Directory::new(table, dynamodb.timeout);
         let limiter = Limiter::new(Redis::new(config.redis));
 
         // Everything that needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
-        let aws = &config.dynamodb.aws;
+        let aws = &dynamodb.aws;
         let proxy_secret = async {
             match &config.proxy_secret {
                 None => Ok(None),
                 Some(secret) => secret.resolve(aws).await.map(Some),
             }
         };
+        let peppers = PepperSource::read(config.peppers, aws.clone(), clock.now());
         let (peppers, proxy_secret, (), ()) =
-            tokio::join!(config.peppers.resolve(aws), proxy_secret, directory.warm_up(), limiter.warm_up());
+            tokio::join!(peppers, proxy_secret, directory.warm_up(), limiter.warm_up());
         Ok(Self {
-            clock: config.clock,
+            clock,
             directory,
             limiter,
-            peppers: Peppers::from_json(&peppers?)?,
+            peppers: peppers?,
             proxy_secret: proxy_secret?,
             limits: config.limits,
             key_environment: config.key_environment,

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
+use levee::http::Links;
 use levee::http::address::{Origin, PROXY_SECRET_HEADER};
+use levee::http::links::Asked;
 use serde::Deserialize;
 
 /// The event.
@@ -16,6 +18,9 @@ pub struct Event {
     pub resource: String,
     /// Headers, their names as the client wrote them. `None` when there are none.
     headers: Option<HashMap<String, String>>,
+    /// The values of the route's parameters. `None` when it has none.
+    #[serde(default)]
+    path_parameters: Option<HashMap<String, String>>,
     /// The gateway's own facts.
     pub request_context: RequestContext,
 }
@@ -74,22 +79,19 @@ impl Event {
         }
     }
 
-    /// The API's own address as this request sees it: scheme, host, and whatever stands before the route's segments (a
-    /// stage, or a custom domain's base path). It ends up within JSON, so what the client wrote is used only where it
-    /// is a plain host and a known scheme.
+    /// The API's own address as this request sees it, without a slash at its end.
     pub fn base_url(&self) -> String {
         let RequestContext { domain_name, path, .. } = &self.request_context;
-        let scheme = self.header("x-forwarded-proto").filter(|scheme| *scheme == "http").unwrap_or("https");
-        let host = self.header("host").filter(|host| is_plain_host(host)).unwrap_or(domain_name);
-        let route_segments = self.resource.matches('/').count();
-        let path = path.trim_end_matches('/');
-        let prefix = path.rmatch_indices('/').nth(route_segments.saturating_sub(1)).map_or("", |(at, _)| &path[..at]);
-        format!("{scheme}://{host}{prefix}")
+        let asked = Asked {
+            host: self.header("host"),
+            scheme: self.header("x-forwarded-proto"),
+            domain_name,
+            path,
+            resource: &self.resource,
+            greedy: self.path_parameters.as_ref().and_then(|parameters| parameters.get("proxy")).map(String::as_str),
+        };
+        Links::of(asked).base_url()
     }
-}
-
-fn is_plain_host(host: &str) -> bool {
-    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 #[cfg(test)]
@@ -107,12 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn the_base_url_keeps_what_stands_before_the_route() {
-        assert_eq!(event("/v1/messages", "/v1/messages").base_url(), "https://api.example");
-        assert_eq!(event("/v1/messages", "/prod/v1/messages").base_url(), "https://api.example/prod");
-        assert_eq!(event("/v1/models/{id}", "/a/b/v1/models/m").base_url(), "https://api.example/a/b");
-        assert_eq!(event("/v1/models/{id}", "").base_url(), "https://api.example");
-        assert_eq!(event("/v1/messages", "/prod/v1/messages/").base_url(), "https://api.example/prod");
+    fn the_base_url_is_made_of_the_events_own_facts() {
+        assert_eq!(event("/v1/models/{id}", "/prod/v1/models/m").base_url(), "https://api.example/prod");
     }
 
     #[test]

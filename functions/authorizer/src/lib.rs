@@ -8,7 +8,9 @@
 pub mod config;
 pub mod event;
 mod handle;
+mod report;
 pub mod response;
 
 pub use config::{Config, State};
+pub use event::Event;
 pub use handle::{Failure, handle};

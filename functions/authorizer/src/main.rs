@@ -1,16 +1,16 @@
 //! Starts the authorizer.
 
-use authorizer::{Config, State, handle};
+use authorizer::{Config, Event, State, handle};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use levee::function::Function;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    levee::telemetry::init();
-    let config = levee::config::from_environment(Config::read)
-        .inspect_err(|error| tracing::error!(code = "config.invalid", %error, "the authorizer cannot start"))?;
-    let state = State::new(config)
-        .await
-        .inspect_err(|error| tracing::error!(code = "start.failed", %error, "the authorizer cannot start"))?;
-    let state = &state;
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<_>| handle(state, event.payload).await)).await
+    let function = Function::begin("authorizer");
+    let state = &function.start(Config::read, |config| &config.common, State::new).await?;
+    let authorize = async |LambdaEvent { payload, context }: LambdaEvent<Event>| {
+        let id = payload.request_id().to_owned();
+        function.observe(&id, context.deadline, handle(state, payload)).await
+    };
+    lambda_runtime::run(service_fn(authorize)).await
 }

@@ -1,0 +1,196 @@
+//! The proxy's wide event: everything about one call in one line, which is its metrics too.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use levee::http::Admitted;
+use levee::http::anthropic::ErrorKind;
+use levee::metering::Usage;
+use levee::telemetry::Head;
+use metrique::ServiceMetrics;
+use metrique::emf::flags::NoMetric;
+use metrique::timers::Timer;
+use metrique::unit::{Count, Millisecond};
+use metrique::unit_of_work::metrics;
+
+use crate::routes::Operation;
+
+/// The longest name of a model that is told.
+const LONGEST_MODEL: usize = 80;
+
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte)
+}
+
+/// One call. Its parts are filled in as they become known.
+#[metrics(emf::dimension_sets = [[], ["Operation"], ["Provider"]])]
+#[derive(Debug)]
+pub struct AiCall {
+    #[metrics(flatten)]
+    head: Head,
+    #[metrics(name = "Operation")]
+    operation: &'static str,
+    #[metrics(name = "account.id")]
+    account: Option<String>,
+    #[metrics(name = "integration.id")]
+    integration: Option<String>,
+    #[metrics(name = "key.id")]
+    key: Option<String>,
+    model: Option<String>,
+    /// `none` where the call did not get as far.
+    #[metrics(name = "Provider")]
+    provider: String,
+    #[metrics(flags(NoMetric))]
+    attempts: u64,
+    #[metrics(flags(NoMetric))]
+    streamed: bool,
+    /// `ok`, `caller_error`, `forbidden`, `provider_limited`, `provider_error`, `timeout`, or `unfinished` where the
+    /// environment was stopped first.
+    outcome: &'static str,
+    #[metrics(flags(NoMetric))]
+    status: u64,
+    /// What the caller was told.
+    error: Option<String>,
+    /// The usage is what was known when the call broke off.
+    #[metrics(flags(NoMetric))]
+    estimated: bool,
+    #[metrics(name = "Requests", unit = Count)]
+    requests: u64,
+    #[metrics(name = "ProviderErrors", unit = Count)]
+    provider_errors: bool,
+    #[metrics(name = "InputTokens", unit = Count)]
+    input: Option<u64>,
+    #[metrics(name = "OutputTokens", unit = Count)]
+    output: Option<u64>,
+    #[metrics(name = "CacheReadTokens", unit = Count)]
+    cache_read: Option<u64>,
+    #[metrics(name = "CacheWriteTokens", unit = Count)]
+    cache_write: Option<u64>,
+    #[metrics(name = "TimeToFirstContent", unit = Millisecond)]
+    first_content: Option<Duration>,
+    #[metrics(name = "ProviderDuration", unit = Millisecond)]
+    provider_took: Option<Duration>,
+    #[metrics(name = "LedgerDuration", unit = Millisecond)]
+    ledger_took: Option<Duration>,
+    #[metrics(name = "Duration", unit = Millisecond)]
+    took: Timer,
+}
+
+/// A handle to the report about one call. The report is written when its last handle is dropped.
+#[derive(Clone)]
+pub struct Report(Arc<Mutex<AiCallGuard>>);
+
+impl Report {
+    /// Begins the report about the request `request_id`.
+    pub fn begin(request_id: &str, operation: Option<Operation>) -> Self {
+        let call = AiCall {
+            head: Head::new("ai-proxy", "served an AI call", request_id),
+            operation: operation.map_or("none", Operation::name),
+            account: None,
+            integration: None,
+            key: None,
+            model: None,
+            provider: "none".to_owned(),
+            attempts: 0,
+            streamed: false,
+            outcome: "unfinished",
+            status: 0,
+            error: None,
+            estimated: false,
+            requests: 1,
+            provider_errors: false,
+            input: None,
+            output: None,
+            cache_read: None,
+            cache_write: None,
+            first_content: None,
+            provider_took: None,
+            ledger_took: None,
+            took: Timer::start_now(),
+        };
+        Self(Arc::new(Mutex::new(call.append_on_drop(ServiceMetrics::sink_or_discard()))))
+    }
+
+    /// Who calls.
+    pub fn caller(&self, caller: &Admitted) {
+        self.note(|call| {
+            call.account = Some(caller.account.clone());
+            call.integration = Some(caller.integration.clone());
+            call.key = Some(caller.key.clone());
+        });
+    }
+
+    /// What is asked for.
+    pub fn asked(&self, model: &str, streamed: bool) {
+        // The caller writes it, so it is told only where it looks like one.
+        let looks_like_one = model.len() <= LONGEST_MODEL && model.bytes().all(is_of_a_name);
+        let model = if looks_like_one { model } else { "other" };
+        self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
+    }
+
+    /// The call goes to `provider`.
+    pub fn attempt(&self, provider: &str) {
+        self.note(|call| {
+            provider.clone_into(&mut call.provider);
+            call.attempts += 1;
+        });
+    }
+
+    /// The first content came, so long after the call was sent.
+    pub fn first_content(&self, after: Duration) {
+        self.note(|call| call.first_content = Some(after));
+    }
+
+    /// The provider's answer was complete, or broke off, so long after the call was sent.
+    pub fn provider_took(&self, took: Duration) {
+        self.note(|call| call.provider_took = Some(took));
+    }
+
+    /// The provider answered with `status`, which the caller gets.
+    pub fn answered(&self, status: http::StatusCode) {
+        self.note(|call| {
+            call.outcome = match status.as_u16() {
+                200..=299 => "ok",
+                429 => "provider_limited",
+                400..=499 => "caller_error",
+                _ => "provider_error",
+            };
+            call.provider_errors = call.outcome == "provider_error";
+        });
+    }
+
+    /// The call failed, or a stream broke off.
+    pub fn failed(&self, kind: ErrorKind, message: &str) {
+        self.note(|call| {
+            call.outcome = match kind {
+                ErrorKind::InvalidRequest | ErrorKind::NotFound => "caller_error",
+                ErrorKind::Permission => "forbidden",
+                ErrorKind::BadGateway => "provider_error",
+                ErrorKind::Timeout => "timeout",
+            };
+            call.provider_errors = matches!(kind, ErrorKind::BadGateway | ErrorKind::Timeout);
+            call.error = Some(message.to_owned());
+        });
+    }
+
+    /// The status that the caller gets.
+    pub fn status(&self, status: http::StatusCode) {
+        self.note(|call| call.status = status.as_u16().into());
+    }
+
+    /// What was used, written to the ledger in `took`.
+    pub fn metered(&self, usage: &Usage, estimated: bool, took: Duration) {
+        self.note(|call| {
+            call.input = Some(usage.input);
+            call.output = Some(usage.output);
+            call.cache_read = Some(usage.cache_read);
+            call.cache_write = Some(usage.cache_write_5m + usage.cache_write_1h);
+            call.estimated = estimated;
+            call.ledger_took = Some(took);
+        });
+    }
+
+    fn note(&self, change: impl FnOnce(&mut AiCall)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
