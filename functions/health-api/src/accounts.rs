@@ -1,0 +1,115 @@
+//! The accounts: their list, and stopping one.
+
+use http::StatusCode;
+use levee::accounts::directory::FRESH;
+use levee::accounts::{Account, Status};
+use levee::admins::Role;
+use levee::pages::{show, table};
+use maud::html;
+use serde_json::json;
+use url::form_urlencoded::byte_serialize;
+
+use crate::answer::{self, Answer, see_other};
+use crate::audit::record;
+use crate::call::{Call, SignedIn, is_name};
+use crate::failed::Failed;
+use crate::layout;
+
+const PAGE: &str = "/admin/accounts";
+
+/// A page of the accounts, as JSON.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+    let (accounts, next) = read(call).await?;
+    let accounts: Vec<_> = accounts
+        .iter()
+        .map(|Account { id, name, status, .. }| json!({ "id": id, "name": name, "status": status }))
+        .collect();
+    Ok(answer::json(StatusCode::OK, &json!({ "accounts": accounts, "next": next })))
+}
+
+/// A page of the accounts, with buttons for operators.
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    let (accounts, next) = read(call).await?;
+    let is_operator = admin.session.role >= Role::Operator;
+    let rows: Vec<_> = accounts
+        .iter()
+        .map(|account| {
+            let change = match account.status {
+                Status::Active => ("suspend", "Suspend"),
+                Status::Suspended | Status::Revoked => ("resume", "Resume"),
+            };
+            let path = format!("{PAGE}/{}/{}", account.id, change.0);
+            html! {
+                td { code { (account.id) } }
+                td { (account.name) }
+                td { (status(account.status)) }
+                @if is_operator { td { (layout::button(call, admin, &path, change.1, &account.name)) } }
+            }
+        })
+        .collect();
+    let columns = ["Account", "Name", "Status", "Change"];
+    let columns = if is_operator { &columns[..] } else { &columns[..3] };
+    let content = html! {
+        @if is_operator {
+            p { "A change takes effect everywhere within " (show::duration(FRESH)) ". What is suspended gets 403." }
+        } @else {
+            p { "Only operators may suspend and resume accounts." }
+        }
+        (table("Accounts by id", columns, &rows, "There are no accounts."))
+        @if let Some(next) = next {
+            @let after: String = byte_serialize(next.as_bytes()).collect();
+            p { a href={ (call.links.to(PAGE)) "?after=" (after) } { "More accounts" } }
+        }
+    };
+    Ok(layout::page(call, admin, PAGE, "Accounts", content))
+}
+
+/// Stops an account.
+pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    change(call, admin, "account.suspend", Status::Suspended).await
+}
+
+/// Lets an account go on.
+pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    change(call, admin, "account.resume", Status::Active).await
+}
+
+/// Back to the list, after a form.
+pub(crate) fn back(call: &Call<'_>) -> Answer {
+    see_other(&call.links.to(PAGE))
+}
+
+async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), Failed> {
+    let (after, limit) = (call.query_name("after")?, call.limit()?);
+    call.state.accounts.accounts(after, limit).await.map_err(Failed::accounts)
+}
+
+async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, Failed> {
+    // Check that there is such an account.
+    let id = call.id;
+    let found = if is_name(id) { call.state.accounts.account(id).await.map_err(Failed::accounts)? } else { None };
+    let before = found.ok_or(Failed::NotFound)?.account;
+
+    // Write down what is about to be done, then do it.
+    let detail = format!("{} to {}", status(before.status), status(to));
+    record(call, &admin.session.email, action, id, &detail).await?;
+    match call.state.accounts.set_account_status(id, to).await {
+        Ok(true) => {
+            let within = FRESH.as_secs();
+            Ok(answer::json(StatusCode::OK, &json!({ "id": id, "status": to, "effective_within_seconds": within })))
+        }
+        done => {
+            let detail = "could not be done; nothing was changed, or it is not known";
+            record(call, &admin.session.email, &format!("{action}.failed"), id, detail).await?;
+            done.map_err(Failed::accounts).and(Err(Failed::NotFound))
+        }
+    }
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Revoked => "revoked",
+    }
+}

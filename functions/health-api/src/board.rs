@@ -1,0 +1,269 @@
+//! The board: the platform at one moment, for people.
+
+use levee::http::Links;
+use levee::pages::{show, table};
+use maud::{Markup, html};
+
+use crate::answer::Answer;
+use crate::call::{Call, SignedIn};
+use crate::health::Health;
+use crate::snapshot::{
+    AlertReport, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot, TokensReport,
+};
+use crate::{errors, layout};
+
+/// How often the browser loads it again.
+const REFRESH_SECS: u32 = 30;
+
+/// The board.
+pub(crate) fn page(call: &Call<'_>, admin: &SignedIn, snapshot: &Snapshot) -> Answer {
+    let content = content(call.links, snapshot);
+    layout::signed_in(call, admin, "/admin", "System Health", Some(REFRESH_SECS), content)
+}
+
+fn content(links: &Links, snapshot: &Snapshot) -> Markup {
+    html! {
+        (overall(snapshot))
+        h2 { "Redis" }
+        (redis(&snapshot.redis))
+        h2 { "AI providers" }
+        (providers(&snapshot.providers))
+        h2 { "Limits" }
+        (limits(&snapshot.limits))
+        h2 { "Recent errors" }
+        @match &snapshot.errors {
+            Some(errors) => (errors::rows(links, "The newest errors of the last 7 days, newest first", errors)),
+            None => (unread()),
+        }
+        p { a href=(links.to("/admin/errors")) { "All errors" } }
+        h2 { "Tokens of this month" }
+        (tokens(snapshot.tokens.as_deref()))
+        h2 { "Alerts" }
+        (alerts(snapshot.alerts.as_deref()))
+    }
+}
+
+fn overall(snapshot: &Snapshot) -> Markup {
+    let (class, word, sentence) = match snapshot.overall {
+        Health::Up => ("good", "Up.", "Requests are authorized, and their limits checked."),
+        Health::Degraded => ("warn", "Degraded.", "Requests are authorized, but not everything works."),
+        Health::Down => {
+            ("bad", "Down.", "The accounts cannot be read: only keys that were used in the last minutes still pass.")
+        }
+    };
+    html! {
+        div.notice.(class) role="status" {
+            p { strong { (word) } " " (sentence) }
+            @if snapshot.redis.state == RedisState::Down {
+                p { "Redis cannot be reached: requests pass without limits." }
+            }
+            @if !snapshot.failed_parts.is_empty() {
+                p { "Parts of this board cannot be read: " (snapshot.failed_parts.join(", ")) "." }
+            }
+        }
+        p.soft { "As of " (show::time(snapshot.at.0)) "; loads again every " (REFRESH_SECS) " seconds." }
+    }
+}
+
+fn redis(redis: &RedisReport) -> Markup {
+    let row =
+        |name: &str, value: Option<String>| html! { @if let Some(value) = value { dt { (name) } dd { (value) } } };
+    html! {
+        dl {
+            dt { "State" }
+            dd {
+                @match redis.state {
+                    RedisState::Up => strong.good { "answers" },
+                    RedisState::Down => strong.bad { "cannot be reached" },
+                }
+            }
+            @if let Some(since) = redis.since { dt { "Since" } dd { (show::time(since.0)) } }
+            (row("Answer time", redis.latency_ms.map(|ms| format!("{ms:.1} ms"))))
+            (row("Memory", redis.used_memory_bytes.map(|used| match redis.max_memory_bytes {
+                Some(most) => format!("{} of {}", show::bytes(used), show::bytes(most)),
+                None => show::bytes(used),
+            })))
+            (row("Connections", redis.connected_clients.map(|clients| show::count(clients, "connection"))))
+            (row("Running for", redis.uptime_seconds.map(|secs| show::duration(std::time::Duration::from_secs(secs)))))
+        }
+    }
+}
+
+fn providers(providers: &[ProviderReport]) -> Markup {
+    let rows: Vec<_> = providers
+        .iter()
+        .map(|provider| {
+            let errors = provider.errors_last_hour.map(|count| show::count(count, "error"));
+            let errors = errors.unwrap_or_else(|| "not known".to_owned());
+            html! {
+                th scope="row" { (provider.name) }
+                td { (provider.mode.name()) }
+                td { (errors) }
+                td { @if let Some(at) = provider.last_error_at { (show::time(at.0)) } @else { "none" } }
+            }
+        })
+        .collect();
+    table("In order of preference", &["Provider", "Mode", "In the last hour", "Last error"], &rows, "No providers.")
+}
+
+fn limits(limits: &LimitsReport) -> Markup {
+    let defaults: Vec<_> = limits
+        .defaults
+        .iter()
+        .map(|(name, default)| {
+            html! {
+                th scope="row" { (name) }
+                td { (show::count(default.limit, "call")) " per " (show::count(default.window_seconds, "second")) }
+                td { (default.scope) }
+            }
+        })
+        .collect();
+    html! {
+        @if let Some(pool) = &limits.global {
+            p {
+                "The platform's pool in this minute: "
+                @match (pool.used, pool.percent) {
+                    (Some(used), Some(percent)) => {
+                        (show::grouped(used)) " of " (show::count(pool.limit, "call"))
+                        " (" (show::percent(percent)) ")."
+                    }
+                    _ => { "of " (show::count(pool.limit, "call")) ", how many is not known." }
+                }
+            }
+        }
+        @match &limits.near {
+            Some(near) => (near_limits(near)),
+            None => (unread()),
+        }
+        (table("Default limits", &["Policy", "Limit", "Counted by"], &defaults, "No limits: all are turned off."))
+    }
+}
+
+fn near_limits(near: &[Near]) -> Markup {
+    let rows: Vec<_> = near
+        .iter()
+        .map(|near| {
+            html! {
+                th scope="row" { (near.account) }
+                td { (near.policy) }
+                td {
+                    (show::grouped(near.used)) " of " (show::count(near.limit, "call"))
+                    " per " (show::count(near.window_seconds, "second"))
+                }
+                td { (show::percent(near.percent)) }
+            }
+        })
+        .collect();
+    table("Accounts near a limit", &["Account", "Policy", "Used", "Share"], &rows, "No account is near a limit.")
+}
+
+fn tokens(tokens: Option<&[TokensReport]>) -> Markup {
+    let Some(tokens) = tokens else { return unread() };
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|tokens| {
+            html! {
+                th scope="row" { (tokens.account) }
+                td { (show::count(tokens.used, "token")) }
+                td { (show::count(tokens.calls, "call")) }
+                td { (show::count(tokens.projected, "token")) }
+            }
+        })
+        .collect();
+    let columns = ["Account", "Used", "AI calls", "At the month's end, if it goes on like that"];
+    table("Tokens by account since the first of the month (UTC)", &columns, &rows, "No account made an AI call.")
+}
+
+fn alerts(alerts: Option<&[AlertReport]>) -> Markup {
+    let Some(alerts) = alerts else { return unread() };
+    let rows: Vec<_> = alerts
+        .iter()
+        .map(|alert| {
+            html! {
+                td { (show::time(alert.raised_at.0)) }
+                th scope="row" { (alert.title) }
+                td.wide { (alert.detail) }
+                td { @if let Some(at) = alert.sent_at { (show::time(at.0)) } @else { "waits to be sent" } }
+                td { (show::count(alert.repeats, "time")) }
+            }
+        })
+        .collect();
+    table("The newest alerts, newest first", &["Raised", "Alert", "Detail", "Sent", "Again since"], &rows, "No alerts.")
+}
+
+fn unread() -> Markup {
+    html! { p.notice.warn { "This part cannot be read right now." } }
+}
+
+#[cfg(test)]
+mod tests {
+    use levee::clock::Timestamp;
+
+    use super::*;
+    use crate::snapshot::{Guard, Moment};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            at: Moment(NOW),
+            overall: Health::Up,
+            failed_parts: Vec::new(),
+            redis: RedisReport {
+                state: RedisState::Up,
+                since: None,
+                guard: Guard::Closed,
+                latency_ms: Some(0.25),
+                used_memory_bytes: Some(1_572_864),
+                max_memory_bytes: Some(1 << 30),
+                connected_clients: Some(1),
+                uptime_seconds: Some(7_200),
+            },
+            providers: Vec::new(),
+            limits: LimitsReport { defaults: [].into(), global: None, near: Some(Vec::new()) },
+            tokens: Some(Vec::new()),
+            errors: Some(Vec::new()),
+            alerts: Some(Vec::new()),
+        }
+    }
+
+    fn shown(snapshot: &Snapshot) -> String {
+        content(&Links::configured("https://levee.example").unwrap(), snapshot).into_string()
+    }
+
+    #[test]
+    fn a_quiet_platform_is_up_and_every_number_has_its_unit() {
+        let shown = shown(&snapshot());
+        for part in ["<strong>Up.</strong>", "0.2 ms", "1.5 MiB of 1.0 GiB", "1 connection<", "2 hours", "No alerts."] {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+        assert!(!shown.contains("cannot be read"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_down_or_unread_is_said_in_words() {
+        let mut snapshot = snapshot();
+        (snapshot.overall, snapshot.failed_parts) = (Health::Degraded, vec!["alerts", "tokens"]);
+        (snapshot.redis.state, snapshot.redis.since) = (RedisState::Down, Some(Moment(NOW)));
+        (snapshot.alerts, snapshot.tokens, snapshot.limits.near) = (None, None, None);
+        let shown = shown(&snapshot);
+        assert!(shown.contains("Parts of this board cannot be read: alerts, tokens."), "{shown}");
+        assert!(shown.contains("<dt>Since</dt><dd><time datetime=\"2026-11-22T01:15:18Z\">"), "{shown}");
+        assert_eq!(shown.matches("This part cannot be read right now.").count(), 3);
+    }
+
+    #[test]
+    fn an_alerts_text_comes_out_escaped() {
+        let alert = AlertReport {
+            key: "k".to_owned(),
+            title: "<b>".to_owned(),
+            detail: "<script>".to_owned(),
+            raised_at: Moment(NOW),
+            sent_at: None,
+            repeats: 1,
+        };
+        let shown = shown(&Snapshot { alerts: Some(vec![alert]), ..snapshot() });
+        assert!(shown.contains("&lt;script&gt;") && !shown.contains("<script>") && !shown.contains("<b>"), "{shown}");
+        assert!(shown.contains("waits to be sent") && shown.contains("1 time<"), "{shown}");
+    }
+}

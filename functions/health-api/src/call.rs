@@ -1,0 +1,158 @@
+//! One request as handlers see it.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use lambda_http::request::RequestContext;
+use lambda_http::{Request, RequestExt};
+use levee::admins::{Session, SessionToken};
+use levee::clock::Timestamp;
+use levee::http::Links;
+use levee::http::links::Asked;
+use url::form_urlencoded;
+
+use crate::config::State;
+use crate::failed::Failed;
+
+/// The largest body that is read.
+const LARGEST_BODY: usize = 8 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// One request.
+pub(crate) struct Call<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) request: &'a Request,
+    /// The API's own address.
+    pub(crate) links: &'a Links,
+    /// The id by which the request is named to its caller.
+    pub(crate) request_id: &'a str,
+    /// When it came.
+    pub(crate) now: Timestamp,
+    /// What the path names, empty where it names nothing.
+    pub(crate) id: &'a str,
+}
+
+/// The admin whose request it is.
+pub(crate) struct SignedIn {
+    pub(crate) session: Session,
+    pub(crate) token: SessionToken,
+}
+
+impl Call<'_> {
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    /// A parameter of the query; an empty one counts as absent.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        let parameters = self.request.query_string_parameters_ref()?;
+        parameters.first(name).map(str::trim).filter(|value| !value.is_empty())
+    }
+
+    /// A parameter of the query that names something: up to 64 letters, digits, dots, underscores and hyphens.
+    pub(crate) fn query_name(&self, name: &str) -> Result<Option<&str>, Failed> {
+        match self.query(name) {
+            Some(value) if !is_name(value) => {
+                Err(Failed::Invalid(format!("'{name}' takes letters, digits, dots, underscores and hyphens.")))
+            }
+            value => Ok(value),
+        }
+    }
+
+    /// How many entries are asked for: 1 to 100, 50 where nothing is said.
+    pub(crate) fn limit(&self) -> Result<usize, Failed> {
+        let Some(text) = self.query("limit") else { return Ok(50) };
+        let limit = text.parse().ok().filter(|limit| (1..=100).contains(limit));
+        limit.ok_or_else(|| Failed::Invalid("'limit' takes a whole number from 1 to 100.".to_owned()))
+    }
+}
+
+/// Whether `text` may be the name of something.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// The fields of a form.
+pub(crate) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads the body of `request`, of whatever kind it is; what is no form has no fields.
+    pub(crate) fn of(request: &Request) -> Result<Self, Failed> {
+        if request.body().len() > LARGEST_BODY {
+            return Err(Failed::TooLarge);
+        }
+        let fields = if is_form(request.headers()) {
+            form_urlencoded::parse(request.body()).into_owned().collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self(fields))
+    }
+
+    /// A field, empty where it is absent.
+    pub(crate) fn field(&self, name: &str) -> &str {
+        self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
+    }
+}
+
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
+}
+
+/// The request's path without what stands before its route, and the API's own address as the request sees it.
+pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
+        return (String::new(), Links::of(Asked::default()));
+    };
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let resource = context.resource_path.as_deref().unwrap_or_default();
+    let parameters = request.path_parameters_ref();
+    let greedy = parameters.and_then(|parameters| parameters.first("proxy"));
+    let links = Links::of(Asked {
+        host: header("host"),
+        scheme: header("x-forwarded-proto"),
+        domain_name: context.domain_name.as_deref().unwrap_or_default(),
+        path: context.path.as_deref().unwrap_or_default(),
+        resource,
+        greedy,
+    });
+    let path = resource.replace("{proxy+}", greedy.unwrap_or_default().trim_end_matches('/'));
+    (path, links)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(resource: &str, path: &str, proxy: &str, content_type: &str, body: &str) -> Request {
+        let event = serde_json::json!({
+            "httpMethod": "POST", "path": path, "body": body,
+            "headers": {}, "multiValueHeaders": { "content-type": [content_type], "host": ["api.example"] },
+            "pathParameters": { "proxy": proxy },
+            "requestContext": { "resourcePath": resource, "path": format!("/prod{path}"), "httpMethod": "POST" },
+        });
+        let mut request = lambda_http::request::from_str(&event.to_string()).unwrap();
+        *request.headers_mut() = [("content-type", content_type), ("host", "api.example")]
+            .into_iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        request
+    }
+
+    #[test]
+    fn the_path_is_the_routes_own_under_a_stage_too() {
+        let (path, links) = path_and_links(&request("/admin/{proxy+}", "/admin/api/snapshot", "api/snapshot", "", ""));
+        assert_eq!((path.as_str(), links.base_url().as_str()), ("/admin/api/snapshot", "https://api.example/prod"));
+        assert_eq!(path_and_links(&request("/login", "/login", "", "", "")).0, "/login");
+    }
+
+    #[test]
+    fn a_form_is_read_by_its_content_type_and_only_up_to_its_bound() {
+        let field = |content_type: &str, body: &str| {
+            Form::of(&request("/login", "/login", "", content_type, body)).map(|form| form.field("a").to_owned())
+        };
+        assert_eq!(field("Application/X-www-form-urlencoded; charset=UTF-8", "b=1&a=x%26%2B+y&a=z").unwrap(), "x&+ y");
+        assert_eq!(field("application/json", "a=1").unwrap(), "");
+        assert!(matches!(field(FORM, &"a".repeat(LARGEST_BODY + 1)), Err(Failed::TooLarge)));
+    }
+}

@@ -1,0 +1,145 @@
+//! What the board is configured with, and what it holds between calls.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use levee::accounts::AccountsTable;
+use levee::admins::AdminsTable;
+use levee::alerts::Alerts;
+use levee::breadcrumbs::BreadcrumbTable;
+use levee::clock::{Clock, Timestamp};
+use levee::config::Reader;
+use levee::function::Common;
+use levee::http::Links;
+use levee::limits::LimitsConfig;
+use levee::metering::Months;
+use levee::stores::dynamodb;
+use levee::stores::logs::{Logs, LogsConfig};
+use levee::stores::redis::{Redis, RedisConfig};
+use serde::Deserialize;
+
+use crate::health::Remembered;
+use crate::routes::Router;
+
+/// The board's configuration.
+pub struct Config {
+    /// What all functions have.
+    pub common: Common,
+    /// Redis.
+    pub redis: RedisConfig,
+    /// The default limits.
+    pub limits: LimitsConfig,
+    /// The functions' logs.
+    pub logs: LogsConfig,
+    /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
+    pub accounts_table: String,
+    /// `ADMINS_TABLE`: the table of admins, their sessions and what they did.
+    pub admins_table: String,
+    /// `ALERTS_TABLE`: the table of alerts.
+    pub alerts_table: String,
+    /// `USAGE_TABLE`: the table of AI calls and monthly sums.
+    pub usage_table: String,
+    /// `AI_PROVIDERS`: the providers in order of preference, of which only the names are kept.
+    pub providers: Vec<String>,
+    /// `BASE_URL`: the API's public address. Default: taken from each request.
+    pub base_url: Option<Links>,
+}
+
+impl Config {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        reader.required("AI_PROVIDERS");
+        Self {
+            common: Common::read(reader),
+            redis: RedisConfig::read(reader),
+            limits: LimitsConfig::read(reader),
+            logs: LogsConfig::read(reader),
+            accounts_table: reader.required("ACCOUNTS_TABLE"),
+            admins_table: reader.required("ADMINS_TABLE"),
+            alerts_table: reader.required("ALERTS_TABLE"),
+            usage_table: reader.required("USAGE_TABLE"),
+            providers: reader.parsed("AI_PROVIDERS", names).unwrap_or_default(),
+            base_url: reader.parsed("BASE_URL", Links::configured),
+        }
+    }
+}
+
+/// The names of the providers, and nothing else of them: what is beside may be a key.
+fn names(text: &str) -> Result<Vec<String>, &'static str> {
+    #[derive(Deserialize)]
+    struct Provider {
+        name: String,
+    }
+    let providers: Vec<Provider> = serde_json::from_str(text).map_err(|_| "is not a list of providers with names")?;
+    Ok(providers.into_iter().map(|provider| provider.name).collect())
+}
+
+/// What one environment holds between calls.
+pub struct State {
+    pub(crate) clock: Clock,
+    pub(crate) accounts: AccountsTable,
+    pub(crate) admins: AdminsTable,
+    pub(crate) alerts: Alerts,
+    pub(crate) breadcrumbs: BreadcrumbTable,
+    pub(crate) months: Months,
+    pub(crate) logs: Logs,
+    pub(crate) redis: Redis,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) providers: Vec<String>,
+    pub(crate) base_url: Option<Links>,
+    pub(crate) router: Router,
+    /// How long one read of DynamoDB may take.
+    pub(crate) store_timeout: Duration,
+    /// What `/health` said last.
+    pub(crate) health: Remembered,
+    /// Since when this environment has not reached Redis; `None` while it does.
+    pub(crate) redis_gone: Mutex<Option<Timestamp>>,
+}
+
+/// Why the board could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Two routes contradict each other.
+    #[error("the routes: {0}")]
+    Routes(#[from] matchit::InsertError),
+}
+
+impl State {
+    /// Makes the clients, which connect when first used.
+    ///
+    /// # Errors
+    /// When the table of routes contradicts itself.
+    pub async fn new(config: Config) -> Result<Self, StartError> {
+        let Common { clock, dynamodb, .. } = &config.common;
+        let client = dynamodb::client(dynamodb);
+        Ok(Self {
+            clock: clock.clone(),
+            accounts: AccountsTable::new(client.clone(), config.accounts_table),
+            admins: AdminsTable::new(client.clone(), config.admins_table),
+            alerts: Alerts::new(client.clone(), config.alerts_table),
+            breadcrumbs: config.common.breadcrumbs(),
+            months: Months::new(client, config.usage_table),
+            logs: Logs::new(&config.logs),
+            redis: Redis::new(config.redis),
+            limits: config.limits,
+            providers: config.providers,
+            base_url: config.base_url,
+            router: Router::new()?,
+            store_timeout: dynamodb.timeout,
+            health: Remembered::default(),
+            redis_gone: Mutex::new(None),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_providers_only_names_are_kept_and_a_mistake_repeats_no_key() {
+        let text = r#"[{"name":"primary","kind":"anthropic","api_key":"sk-x"},{"name":"backup"}]"#;
+        assert_eq!(names(text).unwrap(), ["primary", "backup"]);
+        assert!(!names(r#"["sk-x"]"#).unwrap_err().contains("sk-x"));
+    }
+}

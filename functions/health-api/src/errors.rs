@@ -1,0 +1,204 @@
+//! Recent errors: the breadcrumbs, filtered, a page at a time.
+
+use http::StatusCode;
+use levee::breadcrumbs::{Breadcrumb, Cursor, Filter, Page, Severity};
+use levee::clock::Timestamp;
+use levee::http::Links;
+use levee::pages::{show, table};
+use maud::{Markup, html};
+use serde::Serialize;
+use url::form_urlencoded::Serializer;
+
+use crate::answer::{Answer, json};
+use crate::call::{Call, SignedIn};
+use crate::failed::Failed;
+use crate::layout;
+use crate::snapshot::Moment;
+
+const PAGE: &str = "/admin/errors";
+const COLUMNS: [&str; 8] = ["Last", "How often", "Function", "What", "Message", "Account", "About", "Request"];
+
+/// One error, for programs and pages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorReport {
+    /// When it last happened within its minute.
+    pub at: Moment,
+    /// When it first happened within its minute.
+    pub first_at: Moment,
+    /// How often it happened within its minute.
+    pub count: u64,
+    /// The function that logged it.
+    pub function: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Stable machine-readable reason.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// The account that it happened to.
+    pub account: Option<String>,
+    /// The provider or connection that it is about.
+    pub connection: Option<String>,
+    /// The first request that it happened to.
+    pub request_id: Option<String>,
+    /// Where the story of that request is told.
+    pub story: Option<String>,
+}
+
+impl ErrorReport {
+    pub(crate) fn new(breadcrumb: Breadcrumb, links: &Links) -> Self {
+        let Breadcrumb { first_at, last_at, function, severity, code, message, .. } = breadcrumb;
+        let Breadcrumb { request_id, account, connection, count, .. } = breadcrumb;
+        let story = request_id.as_deref().map(|id| layout::story_link(links, id));
+        let (at, first_at) = (Moment(Timestamp::from_millis(last_at)), Moment(Timestamp::from_millis(first_at)));
+        Self { at, first_at, count, function, severity, code, message, account, connection, request_id, story }
+    }
+}
+
+/// Errors as a table.
+pub(crate) fn rows(links: &Links, caption: &str, errors: &[ErrorReport]) -> Markup {
+    let rows: Vec<_> = errors
+        .iter()
+        .map(|error| {
+            let class = if error.severity == Severity::Error { "bad" } else { "warn" };
+            html! {
+                td { (show::time(error.at.0)) }
+                td { (show::count(error.count, "time")) }
+                td { (error.function) }
+                td { strong class=(class) { (error.severity.name()) } " " code { (error.code) } }
+                td.wide { (error.message) }
+                td { (error.account.as_deref().unwrap_or_default()) }
+                td { (error.connection.as_deref().unwrap_or_default()) }
+                td { (layout::story(links, error.request_id.as_deref())) }
+            }
+        })
+        .collect();
+    table(caption, &COLUMNS, &rows, "No errors.")
+}
+
+/// What is asked for.
+struct Asked {
+    filter: Filter,
+    after: Option<Cursor>,
+    limit: usize,
+}
+
+impl Asked {
+    fn of(call: &Call<'_>) -> Result<Self, Failed> {
+        let name = |name: &str| call.query_name(name).map(|value| value.map(str::to_owned));
+        let severity = match call.query("severity") {
+            None => None,
+            Some("warning") => Some(Severity::Warning),
+            Some("error") => Some(Severity::Error),
+            Some(_) => return Err(Failed::Invalid("'severity' takes warning or error.".to_owned())),
+        };
+        let after = call.query("after").map(str::parse).transpose();
+        let after = after.map_err(|_| Failed::Invalid("'after' takes what a page before said.".to_owned()))?;
+        let filter = Filter { function: name("function")?, code: name("code")?, severity, account: name("account")? };
+        Ok(Self { filter, after, limit: call.limit()? })
+    }
+
+    async fn read(&self, call: &Call<'_>) -> Result<(Vec<ErrorReport>, Option<Cursor>), Failed> {
+        let page = call.state.breadcrumbs.page(&self.filter, self.after.as_ref(), self.limit, call.now).await;
+        let Page { breadcrumbs, next } = page.map_err(Failed::breadcrumbs)?;
+        Ok((breadcrumbs.into_iter().map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect(), next))
+    }
+
+    /// The page that begins at `next`, with the same filter.
+    fn link(&self, links: &Links, next: &Cursor) -> String {
+        let Filter { function, code, severity, account } = &self.filter;
+        let mut query = Serializer::new(String::new());
+        for (name, value) in [
+            ("function", function.as_deref()),
+            ("code", code.as_deref()),
+            ("severity", severity.map(Severity::name)),
+            ("account", account.as_deref()),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        query.append_pair("limit", &self.limit.to_string()).append_pair("after", &next.to_string());
+        format!("{}?{}", links.to(PAGE), query.finish())
+    }
+}
+
+/// A page of recent errors, as JSON.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+    let (breadcrumbs, next) = Asked::of(call)?.read(call).await?;
+    let next = next.map(|next| next.to_string());
+    Ok(json(StatusCode::OK, &serde_json::json!({ "breadcrumbs": breadcrumbs, "next": next })))
+}
+
+/// A page of recent errors, with a form to filter them.
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    let asked = Asked::of(call)?;
+    let (errors, next) = asked.read(call).await?;
+    let content = html! {
+        (filter_form(call, &asked.filter))
+        (rows(call.links, "The last 7 days, newest first", &errors))
+        @if let Some(next) = &next { p { a href=(asked.link(call.links, next)) { "Older errors" } } }
+    };
+    Ok(layout::page(call, admin, PAGE, "Errors", content))
+}
+
+fn filter_form(call: &Call<'_>, filter: &Filter) -> Markup {
+    let text = |name: &str, label: &str, value: &Option<String>| {
+        html! { label { (label) input name=(name) value=(value.as_deref().unwrap_or_default()) maxlength="64"; } }
+    };
+    html! {
+        form.row method="get" action=(call.links.to(PAGE)) role="search" aria-label="Filter errors" {
+            (text("function", "Function", &filter.function))
+            (text("code", "Code", &filter.code))
+            label {
+                "Severity"
+                select name="severity" {
+                    option value="" { "any" }
+                    @for severity in [Severity::Error, Severity::Warning] {
+                        option value=(severity.name()) selected[filter.severity == Some(severity)] { (severity.name()) }
+                    }
+                }
+            }
+            (text("account", "Account", &filter.account))
+            button { "Filter" }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_comes_out_escaped() {
+        let links = Links::configured("https://levee.example").unwrap();
+        let breadcrumb = Breadcrumb {
+            first_at: 1_700_000_000_000,
+            last_at: 1_700_000_001_000,
+            function: "ai-proxy".to_owned(),
+            severity: Severity::Error,
+            code: "provider.cut".to_owned(),
+            message: "<script>alert(1)</script>".to_owned(),
+            request_id: Some("/I35=\"><b>".to_owned()),
+            account: Some("<i>".to_owned()),
+            connection: None,
+            count: 2,
+        };
+        let shown = rows(&links, "Errors", &[ErrorReport::new(breadcrumb, &links)]).into_string();
+        for raw in ["<script>", "<i>", "<b>"] {
+            assert!(!shown.contains(raw), "{raw} in {shown}");
+        }
+        let (_, row) = shown.split_once("<tbody>").unwrap();
+        insta::assert_snapshot!(row.replace("</td>", "</td>\n"), @r#"
+        <tr><td><time datetime="2023-11-14T22:13:21Z">2023-11-14 22:13:21 UTC</time></td>
+        <td>2 times</td>
+        <td>ai-proxy</td>
+        <td><strong class="bad">error</strong> <code>provider.cut</code></td>
+        <td class="wide">&lt;script&gt;alert(1)&lt;/script&gt;</td>
+        <td>&lt;i&gt;</td>
+        <td></td>
+        <td><a href="/admin/requests?id=%2FI35%3D%22%3E%3Cb%3E"><code>/I35=&quot;&gt;&lt;b&gt;</code></a></td>
+        </tr></tbody></table></div>
+        "#);
+    }
+}

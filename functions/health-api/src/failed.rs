@@ -1,0 +1,103 @@
+//! Why a request is not answered as asked. Here, and nowhere else, that becomes a status, a code and a public sentence.
+
+use std::fmt::Display;
+
+use http::StatusCode;
+use levee::http::Problem;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// There is no such page or thing.
+    #[error("there is no such thing")]
+    NotFound,
+    /// The path takes these methods.
+    #[error("the path takes {}", .0.join(", "))]
+    Method(Vec<&'static str>),
+    /// There is no session, or it is over.
+    #[error("not signed in")]
+    SignedOut,
+    /// The session's role does not suffice.
+    #[error("the role does not suffice")]
+    Role,
+    /// The request did not pass the authorizer.
+    #[error("{0}")]
+    Forbidden(String),
+    /// What should change something does not come from a page of this board.
+    #[error("from another site")]
+    CrossSite,
+    /// It does not carry the token of its session or sign-in form.
+    #[error("without the token of its form")]
+    Token,
+    /// What was asked for makes no sense. The sentence is public.
+    #[error("{0}")]
+    Invalid(String),
+    /// The body is too large.
+    #[error("the body is too large")]
+    TooLarge,
+    /// The body is no form.
+    #[error("the body is no form")]
+    NotAForm,
+    /// A limit is used up, for so many seconds. The sentence is public.
+    #[error("{0}")]
+    Limited(String, u64),
+    /// A store cannot be used. The code says which, for logs.
+    #[error("{1}")]
+    Unavailable(&'static str, String),
+}
+
+impl Failed {
+    pub(crate) fn admins(error: impl Display) -> Self {
+        Self::Unavailable("admins.unreachable", error.to_string())
+    }
+
+    pub(crate) fn accounts(error: impl Display) -> Self {
+        Self::Unavailable("accounts.unreachable", error.to_string())
+    }
+
+    pub(crate) fn breadcrumbs(error: impl Display) -> Self {
+        Self::Unavailable("breadcrumbs.unreachable", error.to_string())
+    }
+
+    pub(crate) fn logs(error: impl Display) -> Self {
+        Self::Unavailable("logs.unreachable", error.to_string())
+    }
+
+    /// What the caller is told.
+    pub(crate) fn problem(&self) -> Problem {
+        match self {
+            Self::NotFound => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here."),
+            Self::Method(methods) => {
+                let detail = format!("Use {}.", methods.join(" or "));
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            }
+            Self::SignedOut => Problem::new(StatusCode::UNAUTHORIZED, "signed_out", "Sign in first."),
+            Self::Role => Problem::new(StatusCode::FORBIDDEN, "role", "Only an operator may do this."),
+            Self::Forbidden(sentence) => Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence),
+            Self::CrossSite => {
+                let detail = "This did not come from a page of this board, and nothing was changed. A script has to \
+                              send the board's own address in Origin.";
+                Problem::new(StatusCode::FORBIDDEN, "cross_site", detail)
+            }
+            Self::Token => {
+                let detail = "The form was too old or was not made for you, and nothing was changed. Go back, load the \
+                              page again, and send it once more.";
+                Problem::new(StatusCode::FORBIDDEN, "form_token", detail)
+            }
+            Self::Invalid(sentence) => Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence),
+            Self::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "A form may have 8 KB."),
+            Self::NotAForm => {
+                let detail = "Send application/x-www-form-urlencoded.";
+                Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+            }
+            Self::Limited(sentence, secs) => {
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", sentence).retry_after(*secs)
+            }
+            Self::Unavailable(..) => {
+                let detail = "What this needs cannot be reached right now. Nothing was changed. Try again in a few \
+                              seconds.";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(5)
+            }
+        }
+    }
+}

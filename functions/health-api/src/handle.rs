@@ -1,0 +1,83 @@
+//! One request, from top to bottom.
+
+use http::header::ALLOW;
+use http::{HeaderValue, Response};
+use lambda_http::Request;
+use levee::http::{Links, REQUEST_ID_HEADER, request_id};
+
+use crate::answer::{Answer, see_other};
+use crate::call::{Call, Form, path_and_links};
+use crate::config::State;
+use crate::failed::Failed;
+use crate::routes::{Found, Operation, Route, answers_json};
+use crate::{accounts, audit, board, errors, gate, health, layout, login, report, requests, snapshot};
+
+/// Serves one request. There is no error: whatever goes wrong is an answer.
+pub async fn handle(state: &State, request: Request) -> Response<String> {
+    let id = request_id(&request);
+    let mut report = report::begin(&id);
+    let (path, links) = path_and_links(&request);
+    let links = state.base_url.clone().unwrap_or(links);
+    let answer = match state.router.find(request.method(), &path) {
+        Found::Route(route, named) => {
+            report.route(route.1);
+            let now = state.clock.now();
+            let call = Call { state, request: &request, links: &links, request_id: &id, now, id: named };
+            serve(&call, route).await
+        }
+        Found::Methods(methods) => Err(Failed::Method(methods)),
+        Found::Nothing => Err(Failed::NotFound),
+    };
+    let problem = answer.as_ref().err().map(Failed::problem);
+    let mut answer = answer.unwrap_or_else(|failed| refuse(&failed, &path, &links, &id));
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        answer.headers_mut().insert(REQUEST_ID_HEADER, id);
+    }
+    report.answered(answer.status(), problem.as_ref());
+    answer
+}
+
+async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, Failed> {
+    let form = Form::of(call.request)?;
+    let admin = gate::pass(call, *access, &form).await?;
+    match (operation, admin) {
+        (Operation::Health, _) => Ok(health::answer(call).await),
+        (Operation::LoginPage, _) => Ok(login::page(call)),
+        (Operation::SignIn, _) => login::sign_in(call, &form).await,
+        (_, None) => Err(Failed::SignedOut),
+        (Operation::SignOut, Some(admin)) => login::sign_out(call, &admin).await,
+        (Operation::SignOutEverywhere, Some(admin)) => login::sign_out_everywhere(call, &admin).await,
+        (Operation::Board, Some(admin)) => Ok(board::page(call, &admin, &snapshot::take(call).await)),
+        (Operation::Errors, Some(admin)) => errors::page(call, &admin).await,
+        (Operation::Accounts, Some(admin)) => accounts::page(call, &admin).await,
+        (Operation::Suspend, Some(admin)) => accounts::suspend(call, &admin).await.map(|_| accounts::back(call)),
+        (Operation::Resume, Some(admin)) => accounts::resume(call, &admin).await.map(|_| accounts::back(call)),
+        (Operation::Requests, Some(admin)) => requests::page(call, &admin).await,
+        (Operation::Audit, Some(admin)) => audit::page(call, &admin).await,
+        (Operation::ApiSnapshot, Some(_)) => Ok(snapshot::json(&snapshot::take(call).await)),
+        (Operation::ApiBreadcrumbs, Some(_)) => errors::list(call).await,
+        (Operation::ApiAccounts, Some(_)) => accounts::list(call).await,
+        (Operation::ApiSuspend, Some(admin)) => accounts::suspend(call, &admin).await,
+        (Operation::ApiResume, Some(admin)) => accounts::resume(call, &admin).await,
+        (Operation::ApiAudit, Some(_)) => audit::list(call).await,
+    }
+}
+
+/// What the caller is told of a failure: JSON to a program, a page to a person. A person who is not signed in gets the
+/// form for it.
+fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
+    if let Failed::Unavailable(code, error) = failed {
+        tracing::error!(code, request.id = id, error, "a request to the board cannot be answered");
+    }
+    let mut answer = match failed {
+        _ if answers_json(path) => failed.problem().to_response(id),
+        Failed::SignedOut => see_other(&links.to("/login")),
+        _ => layout::problem(&failed.problem(), links, id),
+    };
+    if let Failed::Method(methods) = failed
+        && let Ok(methods) = HeaderValue::from_str(&methods.join(", "))
+    {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
+    answer
+}

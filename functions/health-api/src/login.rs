@@ -1,0 +1,100 @@
+//! Signing in and out.
+//!
+//! Neither passwords nor addresses of the unknown are logged or stored; what admins do is ([`crate::audit`]).
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use levee::admins::SignInError;
+use maud::html;
+use tokio::time::Instant;
+
+use crate::answer::{Answer, see_other};
+use crate::audit::record;
+use crate::call::{Call, Form, SignedIn};
+use crate::failed::Failed;
+use crate::gate::{TOKEN_FIELD, is_login_token, new_login_token};
+use crate::{cookies, layout};
+
+/// No refusal is faster, so that its time does not tell whether there is such an admin, whose audit it is written to.
+const REFUSAL_TAKES: Duration = Duration::from_millis(500);
+const WRONG: &str = "The e-mail address or the password is wrong.";
+
+/// The form to sign in.
+pub(crate) fn page(call: &Call<'_>) -> Answer {
+    form(call, StatusCode::OK, None)
+}
+
+/// Begins a session.
+pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Failed> {
+    let began = Instant::now();
+    let (email, password) = (form.field("email"), form.field("password"));
+    match call.state.admins.sign_in(email, password, call.now).await {
+        Ok((token, session)) => {
+            // A session that nobody can see in the audit is none.
+            if let Err(failed) = record(call, &session.email, "session.sign-in", &session.email, "").await {
+                call.state.admins.sign_out(&token).await.map_err(Failed::admins)?;
+                return Err(failed);
+            }
+            let mut answer = see_other(&call.links.to("/admin"));
+            cookies::SESSION.set(answer.headers_mut(), token.reveal());
+            cookies::LOGIN.clear(answer.headers_mut());
+            Ok(answer)
+        }
+        Err(SignInError::Wrong) => {
+            if let Some(admin) = call.state.admins.admin(email).await.map_err(Failed::admins)? {
+                record(call, &admin.email, "session.refused", &admin.email, "a wrong password").await?;
+            }
+            tokio::time::sleep_until(began + REFUSAL_TAKES).await;
+            Ok(self::form(call, StatusCode::UNAUTHORIZED, Some(WRONG)))
+        }
+        Err(SignInError::Wait(secs)) => {
+            let sentence = format!("There were too many attempts for this address. Try again in {secs} seconds.");
+            let mut answer = self::form(call, StatusCode::TOO_MANY_REQUESTS, Some(&sentence));
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
+            Ok(answer)
+        }
+        Err(SignInError::Unavailable(error)) => Err(Failed::admins(error)),
+    }
+}
+
+/// Ends the session.
+pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    let email = &admin.session.email;
+    record(call, email, "session.sign-out", email, "").await?;
+    call.state.admins.sign_out(&admin.token).await.map_err(Failed::admins)?;
+    Ok(signed_out(call))
+}
+
+/// Ends all sessions of the admin.
+pub(crate) async fn sign_out_everywhere(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+    let email = &admin.session.email;
+    record(call, email, "session.sign-out-everywhere", email, "").await?;
+    call.state.admins.sign_out_everywhere(email, call.now).await.map_err(Failed::admins)?;
+    Ok(signed_out(call))
+}
+
+fn signed_out(call: &Call<'_>) -> Answer {
+    let mut answer = see_other(&call.links.to("/login"));
+    cookies::SESSION.clear(answer.headers_mut());
+    answer
+}
+
+fn form(call: &Call<'_>, status: StatusCode, mistake: Option<&str>) -> Answer {
+    // The form of another tab stays good.
+    let token = cookies::LOGIN.read(call.headers()).filter(|token| is_login_token(token));
+    let token = token.unwrap_or_else(new_login_token);
+    let content = html! {
+        @if let Some(mistake) = mistake { div.notice.bad role="alert" { p { (mistake) } } }
+        form.sheet method="post" action=(call.links.to("/login")) {
+            input type="hidden" name=(TOKEN_FIELD) value=(token);
+            label { "E-mail address" input type="email" name="email" autocomplete="username" required; }
+            label { "Password" input type="password" name="password" autocomplete="current-password" required; }
+            button { "Sign in" }
+        }
+    };
+    let mut answer = layout::outside(call.links, status, "Sign in", content);
+    cookies::LOGIN.set(answer.headers_mut(), &token);
+    answer
+}

@@ -1,0 +1,72 @@
+//! The board's wide event: everything about one request in one line, which is its metrics too.
+
+use http::StatusCode;
+use levee::http::Problem;
+use levee::telemetry::Head;
+use metrique::ServiceMetrics;
+use metrique::emf::flags::NoMetric;
+use metrique::timers::Timer;
+use metrique::unit::{Count, Millisecond};
+use metrique::unit_of_work::metrics;
+
+/// One request. It is written when it is dropped.
+#[metrics(emf::dimension_sets = [[]])]
+#[derive(Debug)]
+pub(crate) struct Report {
+    #[metrics(flatten)]
+    head: Head,
+    /// `none` where there is no such route.
+    route: &'static str,
+    /// `health`, `login`, `admin` or `none`.
+    #[metrics(name = "RouteClass")]
+    route_class: &'static str,
+    /// `ok`, `caller_error`, `forbidden` or `failed`, or `unfinished` where the environment was stopped first.
+    outcome: &'static str,
+    #[metrics(flags(NoMetric))]
+    status: u64,
+    /// What the caller was told.
+    error: Option<String>,
+    #[metrics(name = "Requests", unit = Count)]
+    requests: u64,
+    #[metrics(name = "Duration", unit = Millisecond)]
+    took: Timer,
+}
+
+/// Begins the report about the request `request_id`.
+pub(crate) fn begin(request_id: &str) -> ReportGuard {
+    Report {
+        head: Head::new("health-api", "answered a request to the board", request_id),
+        route: "none",
+        route_class: "none",
+        outcome: "unfinished",
+        status: 0,
+        error: None,
+        requests: 1,
+        took: Timer::start_now(),
+    }
+    .append_on_drop(ServiceMetrics::sink_or_discard())
+}
+
+impl Report {
+    /// The request is to `route`.
+    pub(crate) fn route(&mut self, route: &'static str) {
+        self.route = route;
+        self.route_class = match route {
+            "/health" => "health",
+            "/login" | "/logout" => "login",
+            _ => "admin",
+        };
+    }
+
+    /// It was answered with `status`, because of `problem` where there was one.
+    pub(crate) fn answered(&mut self, status: StatusCode, problem: Option<&Problem>) {
+        self.status = status.as_u16().into();
+        self.error = problem.map(|problem| problem.detail.clone());
+        self.outcome = match problem.map_or(status, |problem| problem.status).as_u16() {
+            401 | 403 => "forbidden",
+            400..=499 => "caller_error",
+            500.. => "failed",
+            _ => "ok",
+        };
+    }
+}

@@ -1,0 +1,151 @@
+//! Redis: whether it answers, how fast, how full it is, and since when it is gone.
+
+use std::time::Duration;
+
+use levee::breadcrumbs::Filter;
+use levee::clock::Timestamp;
+use levee::stores::redis::Unavailable;
+use redis::InfoDict;
+use redis::aio::MultiplexedConnection;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Moment, Parts, breadcrumbs};
+use crate::config::State;
+
+/// The code under which every environment says once that it lost Redis.
+const GONE: &str = "redis.gone";
+/// Two of them further apart than this belong to two outages: environments come and go, and each says so once.
+const UNBROKEN: Duration = Duration::from_secs(30 * 60);
+
+/// Whether Redis answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedisState {
+    /// It answers.
+    Up,
+    /// It does not; requests pass without limits.
+    Down,
+}
+
+/// Whether this environment spares its callers Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guard {
+    /// It asks Redis.
+    Closed,
+    /// It does not, but for a probe now and then.
+    Open,
+}
+
+/// Redis.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RedisReport {
+    /// Whether it answers.
+    pub state: RedisState,
+    /// While it does not: since when, as far as is known.
+    pub since: Option<Moment>,
+    /// Whether this environment spares its callers Redis.
+    pub guard: Guard,
+    /// How long a PING took.
+    pub latency_ms: Option<f64>,
+    /// Memory in use.
+    pub used_memory_bytes: Option<u64>,
+    /// The most memory that it may use; `None` where nothing limits it.
+    pub max_memory_bytes: Option<u64>,
+    /// Open connections.
+    pub connected_clients: Option<u64>,
+    /// How long it has been running.
+    pub uptime_seconds: Option<u64>,
+}
+
+/// What Redis said: how long a PING took, and what it tells of itself.
+pub(super) type Looked = Result<(Duration, InfoDict), Unavailable>;
+
+/// Asks Redis. Do nothing else meanwhile: what the process is busy with would count as Redis's time.
+pub(super) async fn look(state: &State) -> Looked {
+    let look = async |mut connection: MultiplexedConnection| {
+        // The first answer on a connection includes opening it.
+        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        let began = Instant::now();
+        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        let latency = began.elapsed();
+        let info: InfoDict = redis::cmd("INFO").query_async(&mut connection).await?;
+        Ok((latency, info))
+    };
+    state.redis.run(look).await
+}
+
+pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
+    let gone_since = note(&parts.call.state.redis_gone, looked.is_err(), parts.call.now);
+    match looked {
+        Ok((latency, info)) => RedisReport {
+            state: RedisState::Up,
+            since: None,
+            guard: Guard::Closed,
+            latency_ms: Some((latency.as_secs_f64() * 10_000.0).round() / 10.0),
+            used_memory_bytes: info.get("used_memory"),
+            max_memory_bytes: info.get("maxmemory").filter(|most| *most > 0),
+            connected_clients: info.get("connected_clients"),
+            uptime_seconds: info.get("uptime_in_seconds"),
+        },
+        Err(unavailable) => {
+            let filter = Filter { code: Some(GONE.to_owned()), ..Filter::default() };
+            let gone = parts.read("redis", breadcrumbs(parts.call, &filter, |_| false)).await;
+            let said = gone.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.first_at)).collect();
+            RedisReport {
+                state: RedisState::Down,
+                since: gone_since.map(|here| Moment(began(here, said))),
+                guard: if matches!(unavailable, Unavailable::GuardOpen) { Guard::Open } else { Guard::Closed },
+                latency_ms: None,
+                used_memory_bytes: None,
+                max_memory_bytes: None,
+                connected_clients: None,
+                uptime_seconds: None,
+            }
+        }
+    }
+}
+
+/// Remembers since when this environment has not reached Redis.
+fn note(gone: &std::sync::Mutex<Option<Timestamp>>, is_gone: bool, now: Timestamp) -> Option<Timestamp> {
+    let mut gone = gone.lock().ok()?;
+    *gone = if is_gone { gone.or(Some(now)) } else { None };
+    *gone
+}
+
+/// When the outage began that this environment met at `here`: the first of the newest unbroken run of environments that
+/// `said` so.
+fn began(here: Timestamp, mut said: Vec<Timestamp>) -> Timestamp {
+    said.sort_unstable();
+    said.into_iter()
+        .rev()
+        .fold(here, |began, said| if said < began && said.plus(UNBROKEN) >= began { said } else { began })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minute: u64) -> Timestamp {
+        Timestamp::from_secs(1_700_000_000 + minute * 60)
+    }
+
+    #[test]
+    fn an_outage_began_when_the_first_environment_of_an_unbroken_run_met_it() {
+        assert_eq!(began(at(100), vec![]), at(100));
+        assert_eq!(began(at(100), vec![at(99), at(98), at(75)]), at(75));
+        assert_eq!(began(at(100), vec![at(95), at(10), at(70), at(40)]), at(10));
+        assert_eq!(began(at(100), vec![at(9), at(10), at(69)]), at(100), "an older outage is another one");
+        assert_eq!(began(at(100), vec![at(101), at(105)]), at(100), "later environments change nothing");
+    }
+
+    #[test]
+    fn an_environment_remembers_the_beginning_of_its_own_outage() {
+        let gone = std::sync::Mutex::new(None);
+        assert_eq!(note(&gone, true, at(1)), Some(at(1)));
+        assert_eq!(note(&gone, true, at(2)), Some(at(1)));
+        assert_eq!(note(&gone, false, at(3)), None);
+        assert_eq!(note(&gone, true, at(4)), Some(at(4)));
+    }
+}

@@ -1,0 +1,103 @@
+//! The errors of which one is enough: what they are about, and what to do.
+
+use levee::breadcrumbs::Breadcrumb;
+
+/// An error of which one is enough.
+pub(super) struct Rule {
+    /// The breadcrumb's code.
+    pub(super) code: &'static str,
+    /// What makes two of them different alerts.
+    by: By,
+    title: &'static str,
+    /// What to do.
+    pub(super) advice: &'static str,
+}
+
+/// What makes two errors of one code different alerts.
+enum By {
+    Nothing,
+    Function,
+    Connection,
+}
+
+pub(super) const RULES: [Rule; 9] = [
+    Rule {
+        code: "redis.gone",
+        by: By::Nothing,
+        title: "Limits are not enforced: Redis cannot be reached",
+        advice: "Requests pass unchecked until Redis answers. Each environment tries again by itself, every 2 to 30 s. \
+                 Look at the ElastiCache group and at the functions' security groups.",
+    },
+    Rule {
+        code: "accounts.unreachable",
+        by: By::Nothing,
+        title: "Callers cannot be known: the accounts table cannot be read",
+        advice: "Keys that were seen in the last 15 minutes go on working, all others get 503. Look at DynamoDB's health \
+                 and at the throttling of the accounts table.",
+    },
+    Rule {
+        code: "usage.unwritten",
+        by: By::Nothing,
+        title: "The usage of AI calls was not written",
+        advice: "Each call is whole in the log of the AI proxy, in the field 'call' of the line with this code, and is not \
+                 in the account's sums. Look at the usage table.",
+    },
+    Rule {
+        code: "usage.lost_track",
+        by: By::Nothing,
+        title: "AI calls were cut off before their usage was known",
+        advice: "What these calls cost is in no account's sums. The provider's own report has it. Look for killed \
+                 environments and for calls that outlast the function.",
+    },
+    Rule {
+        code: "provider.refused",
+        by: By::Connection,
+        title: "An AI provider refuses the platform's credentials",
+        advice: "Every call to this provider fails until its credentials are replaced: look at the secret that AI_PROVIDERS \
+                 names, and at the account with the provider.",
+    },
+    Rule {
+        code: "panic",
+        by: By::Function,
+        title: "A function panicked",
+        advice: "The request failed, the environment goes on. This is a mistake in the code: the message names its place.",
+    },
+    Rule {
+        code: "config.invalid",
+        by: By::Function,
+        title: "A function cannot start: its configuration has mistakes",
+        advice: "All of its requests fail. The message names every mistake; correct the variables in the template.",
+    },
+    Rule {
+        code: "start.failed",
+        by: By::Function,
+        title: "A function cannot start",
+        advice: "Its new environments serve nothing. The message says what they lack.",
+    },
+    Rule {
+        code: "deadline.near",
+        by: By::Function,
+        title: "Requests outlast their function",
+        advice: "Lambda cuts them off. The story of the request says what it waited for.",
+    },
+];
+
+impl Rule {
+    /// The rule for a code.
+    pub(super) fn of(code: &str) -> Option<&'static Self> {
+        RULES.iter().find(|rule| rule.code == code)
+    }
+
+    /// The key and the title of an alert about `breadcrumb`.
+    pub(super) fn about(&self, breadcrumb: &Breadcrumb) -> (String, String) {
+        let about = match self.by {
+            By::Nothing => None,
+            By::Function => Some(&breadcrumb.function),
+            By::Connection => breadcrumb.connection.as_ref(),
+        };
+        match about {
+            None => (self.code.to_owned(), self.title.to_owned()),
+            Some(about) => (format!("{}/{about}", self.code), format!("{}: {about}", self.title)),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The monitor's wide event: everything about one run in one line, which is its metrics too.
+
+use levee::telemetry::Head;
+use metrique::ServiceMetrics;
+use metrique::timers::Timer;
+use metrique::unit::{Count, Millisecond};
+use metrique::unit_of_work::metrics;
+
+use crate::handle::Summary;
+
+/// One run. It is written when it is dropped; one that did not end counts as failed.
+#[metrics]
+#[derive(Debug)]
+pub struct Report {
+    #[metrics(flatten)]
+    head: Head,
+    #[metrics(name = "Requests", unit = Count)]
+    requests: u64,
+    #[metrics(name = "BreadcrumbsJudged", unit = Count)]
+    judged: u64,
+    #[metrics(name = "AlertsRaised", unit = Count)]
+    raised: u64,
+    #[metrics(name = "AlertsSent", unit = Count)]
+    sent: u64,
+    #[metrics(name = "AlertsWaiting", unit = Count)]
+    waiting: u64,
+    #[metrics(name = "MonitorFailed", unit = Count)]
+    failed: bool,
+    #[metrics(name = "Duration", unit = Millisecond)]
+    took: Timer,
+}
+
+/// Begins the report about the run `id`.
+pub fn begin(id: &str) -> ReportGuard {
+    Report {
+        head: Head::new("monitor", "ran the monitor", id),
+        requests: 1,
+        judged: 0,
+        raised: 0,
+        sent: 0,
+        waiting: 0,
+        failed: true,
+        took: Timer::start_now(),
+    }
+    .append_on_drop(ServiceMetrics::sink_or_discard())
+}
+
+impl Report {
+    /// The run has ended.
+    pub fn end(&mut self, summary: &Summary, is_whole: bool) {
+        let Summary { judged, raised, sent, digested, waiting } = *summary;
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.judged = count(judged);
+        self.raised = count(raised);
+        self.sent = count(sent + digested);
+        self.waiting = count(waiting);
+        self.failed = !is_whole;
+    }
+}
