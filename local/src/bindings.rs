@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::template::{ACCOUNT, REGION};
+
+/// Variables that the developer's own environment does not replace: an address for every program that uses an AWS SDK is
+/// not one for this stack, whose credentials, topic and logs only its own parts know.
+pub(crate) const ONLY_OURS: [&str; 2] = ["AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_SNS"];
+
 /// Where the parts of the running stack are.
 #[derive(Debug, Clone)]
 pub struct Inputs {
@@ -20,11 +26,27 @@ pub struct Inputs {
     pub proxy_secret: String,
     /// The peppers of API keys; see [`key_peppers`].
     pub key_peppers: String,
+    /// The address of the stand-in for SNS.
+    pub sns_url: String,
+    /// The address of the stand-in for CloudWatch Logs.
+    pub logs_url: String,
+    /// The names of the functions' log groups; see [`log_group`].
+    pub log_groups: Vec<String>,
 }
 
 /// The peppers under which the local stack's keys are hashed. They guard nothing: the keys are in the source.
 pub fn key_peppers() -> String {
     json!({ "1": "the-local-stack-has-nothing-to-hide" }).to_string()
+}
+
+/// The ARN of the topic that takes alerts.
+pub fn alert_topic() -> String {
+    format!("arn:aws:sns:{REGION}:{ACCOUNT}:AlertTopic")
+}
+
+/// The name of a function's log group.
+pub fn log_group(function: &str) -> String {
+    format!("/levee/{function}")
 }
 
 /// The variables by name. Only those that the template declares for a function reach it.
@@ -42,6 +64,10 @@ pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
         ("KEY_PEPPERS", inputs.key_peppers.clone()),
         ("PROXY_SECRET", inputs.proxy_secret.clone()),
         ("AI_PROVIDERS", json!(providers).to_string()),
+        ("AWS_ENDPOINT_URL_SNS", inputs.sns_url.clone()),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", inputs.logs_url.clone()),
+        ("ALERT_TOPIC_ARN", alert_topic()),
+        ("LOG_GROUPS", inputs.log_groups.join(",")),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

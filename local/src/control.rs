@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
+    aws::{self, Sns},
     clock::Clock,
     dynamodb::{DynamoDb, Mode},
     host::{self, Call, Failure, Function},
@@ -49,7 +50,11 @@ impl IntoResponse for Refused {
 type Answer = Result<Json<Value>, Refused>;
 
 /// Serves the control address on a free port.
-pub(crate) async fn serve(controlled: Controlled, stand_ins: Vec<Arc<StandIn>>) -> std::io::Result<SocketAddr> {
+pub(crate) async fn serve(
+    controlled: Controlled,
+    stand_ins: Vec<Arc<StandIn>>,
+    sns: Arc<Sns>,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let routes = Router::new()
@@ -61,7 +66,8 @@ pub(crate) async fn serve(controlled: Controlled, stand_ins: Vec<Arc<StandIn>>) 
         .route("/monitor/run", post(monitor))
         .route("/time/advance", post(advance))
         .with_state(controlled)
-        .merge(control_routes(stand_ins));
+        .merge(control_routes(stand_ins))
+        .merge(aws::control_routes(sns));
     let listener = listener.tap_io(|socket| {
         let _slower_without_it = socket.set_nodelay(true);
     });

@@ -4,6 +4,7 @@
 //! Start reading at [`stack`], which says what starts in which order; [`gateway`] and [`host`] are the two emulations,
 //! [`template`] is what both are told.
 
+mod aws;
 pub mod bindings;
 mod clock;
 mod control;

@@ -40,6 +40,8 @@ impl DockerHost {
     pub(crate) async fn reroute(&self, mut inputs: Inputs) -> anyhow::Result<Inputs> {
         inputs.redis_url = self.url(&inputs.redis_url).await?;
         inputs.dynamodb_url = self.url(&inputs.dynamodb_url).await?;
+        inputs.sns_url = self.url(&inputs.sns_url).await?;
+        inputs.logs_url = self.url(&inputs.logs_url).await?;
         for (_, base_url, _) in &mut inputs.providers {
             *base_url = self.url(base_url).await?;
         }

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use levee::accounts::{
     Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope, Status,
 };
+use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
 use levee::clock::{Clock, Timestamp};
 use levee::metering::{Call, Ledger, Usage};
 use levee::stores::aws::AwsConfig;
@@ -38,6 +39,19 @@ pub struct Seeded {
     pub account_id: String,
     /// A key of each demo integration, by `account/integration`.
     pub demo_keys: BTreeMap<String, String>,
+    /// The platform admins, in templates that have a table for them.
+    pub admins: Option<SeededAdmins>,
+}
+
+/// The platform admins.
+#[derive(Debug, Clone)]
+pub struct SeededAdmins {
+    /// The e-mail address of the one who may change things.
+    pub operator: &'static str,
+    /// The e-mail address of the one who may look.
+    pub viewer: &'static str,
+    /// The password of both.
+    pub password: &'static str,
 }
 
 /// Id, name and kind.
@@ -65,7 +79,9 @@ const API_KEY: (&str, &str) = ("localDemoKey", "thisKeyOpensNothingButLocalhost1
 const PLAIN_API_KEY: (&str, &str) = ("localPlainKy", "thisKeyOpensNothingButLocalhost2");
 const DEMO_SECRET: &str = "thisKeyOpensNothingButLocalhost4";
 /// The environment of local keys, which no deployed stack accepts.
-const ENVIRONMENT: &str = "local";
+pub(crate) const ENVIRONMENT: &str = "local";
+const ADMINS: SeededAdmins =
+    SeededAdmins { operator: "admin@levee.local", viewer: "viewer@levee.local", password: "nothing-but-localhost" };
 const DAY_SECS: u64 = 24 * 3600;
 
 /// Seeds the tables.
@@ -87,11 +103,21 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
 
     for (id, name, integrations) in ACCOUNTS.iter().take(if targets.demo { ACCOUNTS.len() } else { 1 }) {
         accounts
-            .put_account(&Account { id: (*id).to_owned(), name: (*name).to_owned(), status: Status::Active })
+            .put_account(&Account {
+                id: (*id).to_owned(),
+                name: (*name).to_owned(),
+                status: Status::Active,
+                created_at: None,
+            })
             .await?;
         for (integration, name, kind) in integrations {
             let (id_of, name) = ((*integration).to_owned(), (*name).to_owned());
-            accounts.put_integration(id, &Integration { id: id_of, name, kind: *kind, status: Status::Active }).await?;
+            accounts
+                .put_integration(
+                    id,
+                    &Integration { id: id_of, name, kind: *kind, status: Status::Active, created_at: None },
+                )
+                .await?;
         }
     }
 
@@ -107,6 +133,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
         status: Status::Active,
         expires_at: None,
         address_exempt: false,
+        created_at: None,
     };
     let (id, secret) = API_KEY;
     let api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
@@ -125,15 +152,33 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
                 demo_keys.insert(format!("{account}/{integration}"), key.reveal().to_owned());
             }
         }
-        seed_usage(&Ledger::new(client, table("Usage")?, std::time::Duration::from_secs(10)), Clock::system().now())
-            .await?;
+        seed_usage(
+            &Ledger::new(client.clone(), table("Usage")?, std::time::Duration::from_secs(10)),
+            Clock::system().now(),
+        )
+        .await?;
     }
+    let admins = match targets.tables.get("Admins") {
+        Some(table) => Some(seed_admins(&AdminsTable::new(client, table), Clock::system().now()).await?),
+        None => None,
+    };
     Ok(Seeded {
         api_key: api_key.reveal().to_owned(),
         plain_api_key: plain_api_key.reveal().to_owned(),
         account_id: account.to_owned(),
         demo_keys,
+        admins,
     })
+}
+
+/// Both admins share one hash: a second one would only take longer.
+async fn seed_admins(table: &AdminsTable, now: Timestamp) -> anyhow::Result<SeededAdmins> {
+    let password = tokio::task::spawn_blocking(|| PasswordHash::new(ADMINS.password)).await??;
+    for (email, role) in [(ADMINS.operator, Role::Operator), (ADMINS.viewer, Role::Viewer)] {
+        let (email, password) = (email.to_owned(), password.clone());
+        table.create(&Admin { email, role, password, created_at: now.as_secs(), sessions_from: 0 }).await?;
+    }
+    Ok(ADMINS)
 }
 
 /// The key of a demo integration. Its id is made of their names, cut or filled up to the length of an id.

@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use crate::{
-    Options, bindings,
+    Options,
+    aws::{CloudWatchLogs, Sns},
+    bindings,
     clock::Clock,
     control::{self, Controlled},
     dynamodb::DynamoDb,
@@ -113,6 +115,17 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let stand_ins = try_join_all(STAND_INS.map(StandIn::start)).await?;
     progress.done("providers", stand_ins.iter().map(|it| it.base_url()).collect::<Vec<_>>().join(", "));
 
+    let groups: BTreeMap<_, _> = template
+        .functions
+        .values()
+        .map(|function| (bindings::log_group(&function.name), function.name.clone()))
+        .collect();
+    let log_groups = groups.keys().cloned().collect();
+    let sns = Sns::new(&bindings::alert_topic());
+    let sns_url = sns.serve().await?;
+    let logs_url = CloudWatchLogs::serve(logs.folder().to_owned(), groups).await?;
+    progress.done("aws", format!("SNS {sns_url}, CloudWatch Logs {logs_url}"));
+
     let seeded = seed(&template, options, &redis.url, &dynamodb_url).await?;
     progress.done("seed", if seeded.is_some() { "keys and data" } else { "nothing to seed in this template" });
 
@@ -128,6 +141,9 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
             .collect(),
         proxy_secret: PROXY_SECRET.to_owned(),
         key_peppers: bindings::key_peppers(),
+        sns_url,
+        logs_url,
+        log_groups,
     };
     let for_containers = match &options.docker_host {
         None => inputs.clone(),
@@ -178,18 +194,24 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let redis_url = redis.url.clone();
     let controlled =
         Controlled { redis: Arc::new(redis), dynamodb: Arc::new(dynamodb), functions: Arc::new(by_name), clock };
-    let control = control::serve(controlled, stand_ins).await?;
+    let control = control::serve(controlled, stand_ins, sns).await?;
     progress.done("gateway", &url);
 
     let api_key = seeded.as_ref().map(|seeded| seeded.api_key.clone());
+    let admins = seeded.as_ref().and_then(|seeded| seeded.admins.as_ref());
     let mut local = json!({
         "url": url,
         "api_key": api_key,
         "plain_api_key": seeded.as_ref().map(|seeded| &seeded.plain_api_key),
         "account_id": seeded.as_ref().map(|seeded| &seeded.account_id),
         "demo_keys": seeded.as_ref().map(|seeded| &seeded.demo_keys),
+        "admin": admins.map(|admins| json!({ "email": admins.operator, "password": admins.password })),
+        "viewer": admins.map(|admins| json!({ "email": admins.viewer, "password": admins.password })),
+        "key_environment": seed::ENVIRONMENT,
+        "key_peppers": bindings::key_peppers(),
         "redis_url": redis_url,
         "dynamodb_url": dynamodb_url,
+        "tables": tables(&template),
         "control_url": format!("http://{control}"),
         "proxy_secret": PROXY_SECRET,
         "pid": std::process::id(),
@@ -238,11 +260,16 @@ async fn seed(
     let targets = seed::Targets {
         dynamodb_url: dynamodb_url.to_owned(),
         redis_url: redis_url.to_owned(),
-        tables: template.tables.iter().map(|(id, table)| (id.clone(), table.name.clone())).collect(),
+        tables: tables(template),
         demo: !options.no_demo,
         key_peppers: bindings::key_peppers(),
     };
     seed::seed(&targets).await.context("the tables cannot be seeded").map(Some)
+}
+
+/// Table names by logical id.
+fn tables(template: &Template) -> BTreeMap<String, String> {
+    template.tables.iter().map(|(id, table)| (id.clone(), table.name.clone())).collect()
 }
 
 /// What `sam local` is told: the stores are this stack's, wherever levee-local's own environment has them.

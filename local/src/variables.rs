@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 
-use crate::template::{Function, REGION, Template};
+use crate::{
+    bindings,
+    template::{Function, REGION, Template},
+};
 
 /// A variable of levee-local's own environment; one set to nothing counts as unset. Nothing else in this package reads it.
 #[expect(clippy::disallowed_methods, reason = "the one place; the local stack has no levee::config")]
@@ -23,13 +26,16 @@ pub(crate) struct Sources<'a> {
 }
 
 /// The variables that the template declares, by `sam local`'s order of precedence: levee-local's own environment, then
-/// this machine's bindings, then the template's value.
+/// this machine's bindings, then the template's value. [`bindings::ONLY_OURS`] are left to the bindings.
 pub(crate) fn declared(
     template: &Template,
     function: &Function,
     sources: &Sources<'_>,
 ) -> anyhow::Result<BTreeMap<String, String>> {
-    let instead = |name: &str| own(name).or_else(|| sources.bindings.get(name).cloned());
+    let instead = |name: &str| {
+        let own = if bindings::ONLY_OURS.contains(&name) { None } else { own(name) };
+        own.or_else(|| sources.bindings.get(name).cloned())
+    };
     template
         .variables(function, instead)
         .map_err(|mistake| anyhow::anyhow!("{}:{mistake}", sources.template_file.display()))
@@ -57,7 +63,7 @@ pub(crate) fn all(
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name)),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", bindings::log_group(&function.name)),
         ("LAMBDA_TASK_ROOT", sources.bin_dir.display().to_string()),
         ("LEVEE_CLOCK_OFFSET_FILE", sources.clock_file.display().to_string()),
         ("TZ", ":UTC".to_owned()),

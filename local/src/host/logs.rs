@@ -33,6 +33,11 @@ impl Logs {
         Ok(Self { folder })
     }
 
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The output of one environment of `function`, or of another child.
     pub(crate) fn of(&self, function: &str, prefix: String) -> std::io::Result<Output> {
         let path = self.folder.join(format!("{function}.log"));
