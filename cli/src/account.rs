@@ -1,0 +1,186 @@
+//! `levee account`: the customers of the platform.
+
+use anyhow::bail;
+use levee::accounts::{Account, AccountDetail, Creation, Deletion, Status};
+use serde_json::json;
+
+use crate::consent::Consent;
+use crate::context::Context;
+use crate::output::{Changes, SOON, fields, table};
+use crate::place;
+use crate::views::{AccountView, IntegrationView, KeyView};
+
+/// How many accounts are asked for at once.
+const PAGE: usize = 100;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List all accounts
+    #[command(after_help = "Examples:\n  levee account list\n  levee account list --local --json")]
+    List,
+    /// Show an account with its integrations and keys
+    #[command(after_help = "Examples:\n  levee account show acme")]
+    Show {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        id: String,
+    },
+    /// Create an account
+    #[command(after_help = "Examples:\n  levee account create acme --name 'Acme Logistics'")]
+    Create {
+        /// The account's id, for good: 1 to 64 lower-case letters, digits and hyphens
+        #[arg(value_parser = place::id)]
+        id: String,
+        /// Its name for people
+        #[arg(long, value_parser = place::name)]
+        name: String,
+    },
+    /// Change an account
+    #[command(after_help = "Examples:\n  levee account set acme --name 'Acme International'")]
+    Set {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        id: String,
+        /// Its name for people
+        #[arg(long, value_parser = place::name)]
+        name: String,
+    },
+    /// Refuse all calls of an account, within 60 s everywhere
+    #[command(after_help = "Examples:\n  levee account suspend acme")]
+    Suspend {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        id: String,
+    },
+    /// Take the calls of a suspended account again, within 60 s everywhere
+    #[command(after_help = "Examples:\n  levee account resume acme")]
+    Resume {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        id: String,
+    },
+    /// Delete an account that has no integrations; its usage stays
+    #[command(after_help = "Examples:\n  levee account delete acme\n  levee account delete acme --yes")]
+    Delete {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        id: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+impl Command {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::List => list(context).await,
+            Self::Show { id } => show(context, id).await,
+            Self::Create { id, name } => create(context, id, name).await,
+            Self::Set { id, name } => set(context, id, name).await,
+            Self::Suspend { id } => set_status(context, id, Status::Suspended, "account.suspend").await,
+            Self::Resume { id } => set_status(context, id, Status::Active, "account.resume").await,
+            Self::Delete { id, consent } => delete(context, id, consent).await,
+        }
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<()> {
+    let mut accounts = Vec::new();
+    let mut after = None;
+    loop {
+        let (page, next) = context.target.accounts.accounts(after.as_deref(), PAGE).await?;
+        accounts.extend(page.iter().map(AccountView::of));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    context.output.list(&accounts, AccountView::HEADERS, "there are no accounts", AccountView::row)
+}
+
+async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
+    let AccountDetail { account, integrations, keys, more } = context.account(id).await?;
+    let account = AccountView::of(&account);
+    let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::of(id, it)).collect();
+    let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, context.now())).collect();
+    let mut json = serde_json::to_value(&account)?;
+    json["integrations"] = serde_json::to_value(&integrations)?;
+    json["keys"] = serde_json::to_value(&keys)?;
+    json["more"] = more.into();
+    context.output.say(&json, || {
+        let mut text = fields(&account.fields());
+        let integrations: Vec<_> = integrations.iter().map(IntegrationView::row).collect();
+        if !integrations.is_empty() {
+            text += &format!("\n{}", table(IntegrationView::HEADERS, &integrations));
+        }
+        let keys: Vec<_> = keys.iter().map(KeyView::row).collect();
+        if !keys.is_empty() {
+            text += &format!("\n{}", table(KeyView::HEADERS, &keys));
+        }
+        if more {
+            text += "\nThere are more; list them with: levee integration list, levee key list\n";
+        }
+        text
+    })
+}
+
+async fn create(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
+    let (id_of, name_of, created_at) = (id.to_owned(), name.to_owned(), Some(context.now().as_secs()));
+    let account = Account { id: id_of, name: name_of, status: Status::Active, created_at };
+    let creating = async {
+        match context.target.accounts.create_account(&account).await? {
+            Creation::Done => Ok(()),
+            _ => bail!("there is an account {id} already; see it with: levee account show {id}"),
+        }
+    };
+    context.change("account.create", id, format!("name '{name}'"), creating).await?;
+    context.output.say(&AccountView::of(&account), || format!("account {id} is created"))
+}
+
+async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
+    let account = context.account(id).await?.account;
+    let changes = Changes::default().add("name", &account.name, name);
+    if !changes.are_none() {
+        let renaming = async {
+            if context.target.accounts.rename_account(&account, name).await? {
+                return Ok(());
+            }
+            bail!("somebody else changed account {id} at this moment; look at it with: levee account show {id}")
+        };
+        context.change("account.set", id, changes.sentence(), renaming).await?;
+    }
+    changes.tell(&context.output, "account", id)
+}
+
+async fn set_status(context: &Context, id: &str, status: Status, action: &str) -> anyhow::Result<()> {
+    let account = context.account(id).await?.account;
+    let changes = Changes::default().add("status", account.status, status);
+    if !changes.are_none() {
+        let setting = async {
+            if context.target.accounts.set_account_status(id, status).await? {
+                return Ok(());
+            }
+            bail!("somebody else deleted account {id} at this moment")
+        };
+        context.change(action, id, changes.sentence(), setting).await?;
+        eprintln!("{SOON}");
+    }
+    changes.tell(&context.output, "account", id)
+}
+
+async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
+    let account = context.account(id).await?.account;
+    consent.ask(&format!("Delete account {id} ({})?", account.name))?;
+    let deleting = async {
+        match context.target.accounts.delete_account(id).await? {
+            Deletion::Done => Ok(()),
+            Deletion::NotFound => bail!("somebody else deleted account {id} at this moment"),
+            Deletion::InUse => {
+                bail!("account {id} has integrations; delete them first: levee integration list {id}")
+            }
+        }
+    };
+    context.change("account.delete", id, format!("name '{}'", account.name), deleting).await?;
+    context.output.say(&json!({ "id": id, "deleted": true }), || format!("account {id} is deleted"))
+}

@@ -1,0 +1,36 @@
+//! Asking before something is done that cannot be undone.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::bail;
+
+use crate::error::usage;
+
+/// Whether somebody has said yes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Consent {
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Consent {
+    /// Asks `question` unless the answer was given with the command.
+    pub(crate) fn ask(&self, question: &str) -> anyhow::Result<()> {
+        if self.yes {
+            return Ok(());
+        }
+        let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+        if !stdin.is_terminal() || !stderr.is_terminal() {
+            return Err(usage(format!("{question} There is nobody to ask here: say --yes")));
+        }
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        stdin.lock().read_line(&mut answer)?;
+        if !matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
+            bail!("nothing was changed");
+        }
+        Ok(())
+    }
+}

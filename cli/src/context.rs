@@ -1,0 +1,101 @@
+//! What every command works with: where it works, how it prints, and who runs it.
+
+use anyhow::Context as _;
+use levee::accounts::{AccountDetail, Integration, KeyRecord};
+use levee::admins::AuditEntry;
+use levee::clock::Timestamp;
+use levee::config;
+
+use crate::error::usage;
+use crate::output::Output;
+use crate::place::{self, Place};
+use crate::target::{Target, TargetArgs};
+
+/// The longest user name that is written down.
+const LONGEST_USER: usize = 64;
+
+/// What every command works with.
+pub(crate) struct Context {
+    pub(crate) target: Target,
+    pub(crate) output: Output,
+    actor: String,
+}
+
+impl Context {
+    pub(crate) async fn open(target: &TargetArgs, json: bool) -> anyhow::Result<Self> {
+        let user = config::from_environment(|reader| reader.optional("USER").or_else(|| reader.optional("LOGNAME")))?;
+        let actor = actor(&user.unwrap_or_default());
+        Ok(Self { target: target.open().await?, output: Output::new(json), actor })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.target.clock.now()
+    }
+
+    /// Makes a change. It is written to the record of changes first: a change that cannot be recorded is not made.
+    pub(crate) async fn change<T>(
+        &self,
+        action: &str,
+        target: &str,
+        detail: String,
+        change: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let record = |detail: String| {
+            let (at, actor) = (self.now().as_millis(), self.actor.clone());
+            let (action, target) = (action.to_owned(), target.to_owned());
+            AuditEntry { at, actor, action, target, detail, request_id: None }
+        };
+        let recorded = self.target.admins.audit(&record(detail)).await;
+        recorded.context("nothing was changed, as it could not be written to the record of changes")?;
+        let result = change.await;
+        if let Err(error) = &result {
+            let missed = self.target.admins.audit(&record(format!("not done: {error:#}"))).await;
+            if let Err(missed) = missed {
+                eprintln!("warning: the record of changes has this as done: {missed}");
+            }
+        }
+        result
+    }
+
+    /// The account with what belongs to it; it must be there.
+    pub(crate) async fn account(&self, id: &str) -> anyhow::Result<AccountDetail> {
+        let detail = self.target.accounts.account(id).await?;
+        let missing = || format!("there is no account {id}; list them with: levee account list");
+        detail.with_context(missing)
+    }
+
+    /// The integration, which must be there.
+    pub(crate) async fn integration(&self, place: &Place) -> anyhow::Result<Integration> {
+        let Place { account, integration } = place;
+        let found = self.target.accounts.integration(account, integration).await?;
+        found.with_context(|| {
+            format!("there is no integration {place}; list them with: levee integration list {account}")
+        })
+    }
+
+    /// The key, which must be there; `text` is its id, or the whole key.
+    pub(crate) async fn key(&self, text: &str) -> anyhow::Result<KeyRecord> {
+        let id = place::key_id(text).map_err(|error| usage(error.to_string()))?;
+        let found = self.target.accounts.key(&id).await?;
+        found.with_context(|| format!("there is no key {id}; list an account's keys with: levee key list ACCOUNT"))
+    }
+}
+
+/// Who runs this command, for the record of changes.
+fn actor(user: &str) -> String {
+    let user: String = user.chars().filter(|character| !character.is_control()).take(LONGEST_USER).collect();
+    format!("cli:{}", if user.is_empty() { "unknown" } else { &user })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_actor_is_the_user_in_one_short_line() {
+        assert_eq!(actor("ada"), "cli:ada");
+        assert_eq!(actor(""), "cli:unknown");
+        assert_eq!(actor("a\nb"), "cli:ab");
+        assert_eq!(actor(&"x".repeat(100)).len(), 4 + LONGEST_USER);
+    }
+}

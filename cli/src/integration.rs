@@ -1,0 +1,207 @@
+//! `levee integration`: an account's connected systems.
+
+use anyhow::bail;
+use clap::ValueEnum;
+use levee::accounts::{Creation, Deletion, Integration, IntegrationKind, Status};
+use serde_json::json;
+
+use crate::consent::Consent;
+use crate::context::Context;
+use crate::output::{Changes, SOON, fields};
+use crate::place::{self, Place};
+use crate::views::IntegrationView;
+
+/// How many integrations are asked for at once.
+const PAGE: usize = 100;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List an account's integrations
+    #[command(after_help = "Examples:\n  levee integration list acme")]
+    List {
+        /// The account's id
+        #[arg(value_parser = place::id)]
+        account: String,
+    },
+    /// Show an integration
+    #[command(after_help = "Examples:\n  levee integration show acme/crm")]
+    Show {
+        /// Which one
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+    },
+    /// Create an integration of an account
+    #[command(after_help = "\
+Examples:
+  levee integration create acme/crm --name 'Customer desk'
+  levee integration create acme/operator --name 'AI Operator' --kind ai-operator")]
+    Create {
+        /// Which one, for good: ids have 1 to 64 lower-case letters, digits and hyphens
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+        /// Its name for people
+        #[arg(long, value_parser = place::name)]
+        name: String,
+        /// What kind it is
+        #[arg(long, value_enum, default_value_t = Kind::Customer)]
+        kind: Kind,
+    },
+    /// Change an integration
+    #[command(after_help = "Examples:\n  levee integration set acme/crm --name 'Service desk'")]
+    Set {
+        /// Which one
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+        /// Its name for people
+        #[arg(long, value_parser = place::name)]
+        name: String,
+    },
+    /// Refuse all calls of an integration, within 60 s everywhere
+    #[command(after_help = "Examples:\n  levee integration suspend acme/crm")]
+    Suspend {
+        /// Which one
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+    },
+    /// Take the calls of a suspended integration again, within 60 s everywhere
+    #[command(after_help = "Examples:\n  levee integration resume acme/crm")]
+    Resume {
+        /// Which one
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+    },
+    /// Delete an integration that has no live keys, and with it its revoked and expired ones
+    #[command(after_help = "Examples:\n  levee integration delete acme/crm")]
+    Delete {
+        /// Which one
+        #[arg(value_name = "ACCOUNT/INTEGRATION")]
+        place: Place,
+        #[command(flatten)]
+        consent: Consent,
+    },
+}
+
+/// What kind of integration it is.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Kind {
+    /// A system of the customer's
+    Customer,
+    /// The platform's own AI Operator, working for the customer
+    AiOperator,
+}
+
+impl From<Kind> for IntegrationKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Customer => Self::Customer,
+            Kind::AiOperator => Self::AiOperator,
+        }
+    }
+}
+
+impl Command {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::List { account } => list(context, account).await,
+            Self::Show { place } => {
+                let view = IntegrationView::of(&place.account, &context.integration(place).await?);
+                context.output.say(&view, || fields(&view.fields()))
+            }
+            Self::Create { place, name, kind } => create(context, place, name, (*kind).into()).await,
+            Self::Set { place, name } => set(context, place, name).await,
+            Self::Suspend { place } => set_status(context, place, Status::Suspended, "integration.suspend").await,
+            Self::Resume { place } => set_status(context, place, Status::Active, "integration.resume").await,
+            Self::Delete { place, consent } => delete(context, place, consent).await,
+        }
+    }
+}
+
+async fn list(context: &Context, account: &str) -> anyhow::Result<()> {
+    // An account that is not there is told apart from one without integrations.
+    context.account(account).await?;
+    let mut views = Vec::new();
+    let mut after = None;
+    loop {
+        let (page, next) = context.target.accounts.integrations(account, after.as_deref(), PAGE).await?;
+        views.extend(page.iter().map(|integration| IntegrationView::of(account, integration)));
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let none = format!("account {account} has no integrations");
+    context.output.list(&views, IntegrationView::HEADERS, &none, IntegrationView::row)
+}
+
+async fn create(context: &Context, place: &Place, name: &str, kind: IntegrationKind) -> anyhow::Result<()> {
+    let (id, name_of, created_at) = (place.integration.clone(), name.to_owned(), Some(context.now().as_secs()));
+    let integration = Integration { id, name: name_of, kind, status: Status::Active, created_at };
+    let account = &place.account;
+    let creating = async {
+        match context.target.accounts.create_integration(account, &integration).await? {
+            Creation::Done => Ok(()),
+            Creation::AlreadyThere => {
+                bail!("there is an integration {place} already; see it with: levee integration show {place}")
+            }
+            Creation::ParentMissing => {
+                bail!("there is no account {account}; create it with: levee account create {account} --name NAME")
+            }
+        }
+    };
+    let detail = format!("name '{name}', kind '{kind}'");
+    context.change("integration.create", &place.to_string(), detail, creating).await?;
+    let view = IntegrationView::of(account, &integration);
+    context.output.say(&view, || format!("integration {place} is created"))
+}
+
+async fn set(context: &Context, place: &Place, name: &str) -> anyhow::Result<()> {
+    let integration = context.integration(place).await?;
+    let changes = Changes::default().add("name", &integration.name, name);
+    if !changes.are_none() {
+        let renaming = async {
+            if context.target.accounts.rename_integration(&place.account, &integration, name).await? {
+                return Ok(());
+            }
+            bail!("somebody else changed integration {place} at this moment; see: levee integration show {place}")
+        };
+        context.change("integration.set", &place.to_string(), changes.sentence(), renaming).await?;
+    }
+    changes.tell(&context.output, "integration", &place.to_string())
+}
+
+async fn set_status(context: &Context, place: &Place, status: Status, action: &str) -> anyhow::Result<()> {
+    let integration = context.integration(place).await?;
+    let changes = Changes::default().add("status", integration.status, status);
+    if !changes.are_none() {
+        let setting = async {
+            let accounts = &context.target.accounts;
+            if accounts.set_integration_status(&place.account, &place.integration, status).await? {
+                return Ok(());
+            }
+            bail!("somebody else deleted integration {place} at this moment")
+        };
+        context.change(action, &place.to_string(), changes.sentence(), setting).await?;
+        eprintln!("{SOON}");
+    }
+    changes.tell(&context.output, "integration", &place.to_string())
+}
+
+async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::Result<()> {
+    let integration = context.integration(place).await?;
+    consent.ask(&format!("Delete integration {place} ({})?", integration.name))?;
+    let deleting = async {
+        let accounts = &context.target.accounts;
+        match accounts.delete_integration(&place.account, &place.integration, context.now()).await? {
+            Deletion::Done => Ok(()),
+            Deletion::NotFound => bail!("somebody else deleted integration {place} at this moment"),
+            Deletion::InUse => {
+                bail!("integration {place} has live keys; revoke them first: levee key list {place}")
+            }
+        }
+    };
+    let detail = format!("name '{}'", integration.name);
+    context.change("integration.delete", &place.to_string(), detail, deleting).await?;
+    let id = place.to_string();
+    context.output.say(&json!({ "id": id, "deleted": true }), || format!("integration {id} is deleted"))
+}

@@ -1,0 +1,78 @@
+//! Changing, revoking and deleting keys.
+
+use anyhow::bail;
+use levee::accounts::{Deletion, KeyChange, KeyRecord, Status};
+use serde_json::json;
+
+use super::{Changed, called};
+use crate::consent::Consent;
+use crate::context::Context;
+use crate::error::usage;
+use crate::output::{Changes, SOON, moment};
+use crate::views::scopes;
+
+pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyhow::Result<()> {
+    let key = context.key(id).await?;
+    if key.status == Status::Revoked {
+        bail!("key {} is revoked, which is for good: make a new one with: levee key create", key.id);
+    }
+    let change = KeyChange {
+        name: changed.name.clone(),
+        scopes: changed.scopes.as_ref().map(|scopes| scopes.iter().copied().collect()),
+        expires_at: changed.expires.map(|expires| expires.from(context.now())).transpose().map_err(usage)?,
+        address_exempt: changed.address_exempt,
+    };
+    let changes = between(&key, &change.applied_to(&key));
+    if !changes.are_none() {
+        let setting = async {
+            if context.target.accounts.set_key(&key, &change).await? {
+                return Ok(());
+            }
+            bail!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", key.id)
+        };
+        context.change("key.set", &called(&key), changes.sentence(), setting).await?;
+        eprintln!("{SOON}");
+    }
+    changes.tell(&context.output, "key", &key.id)
+}
+
+pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
+    let key = context.key(id).await?;
+    let changes = Changes::default().add("status", key.status, Status::Revoked);
+    if !changes.are_none() {
+        consent
+            .ask(&format!("Revoke key {} ('{}' of {}/{}) for good?", key.id, key.name, key.account, key.integration))?;
+        let revoking = async {
+            if context.target.accounts.revoke_key(&key.id).await? {
+                return Ok(());
+            }
+            bail!("somebody else deleted key {} at this moment", key.id)
+        };
+        context.change("key.revoke", &called(&key), format!("name '{}'", key.name), revoking).await?;
+        eprintln!("{SOON}");
+    }
+    changes.tell(&context.output, "key", &key.id)
+}
+
+pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
+    let key = context.key(id).await?;
+    consent.ask(&format!("Delete key {} ('{}' of {}/{})?", key.id, key.name, key.account, key.integration))?;
+    let deleting = async {
+        match context.target.accounts.delete_key(&key.id, context.now()).await? {
+            Deletion::Done => Ok(()),
+            Deletion::NotFound => bail!("somebody else deleted key {} at this moment", key.id),
+            Deletion::InUse => bail!("key {0} still works; revoke it first: levee key revoke {0}", key.id),
+        }
+    };
+    context.change("key.delete", &called(&key), format!("name '{}'", key.name), deleting).await?;
+    context.output.say(&json!({ "id": key.id, "deleted": true }), || format!("key {} is deleted", key.id))
+}
+
+fn between(before: &KeyRecord, after: &KeyRecord) -> Changes {
+    let end = |key: &KeyRecord| moment(key.expires_at).unwrap_or_else(|| "never".to_owned());
+    Changes::default()
+        .add("name", &before.name, &after.name)
+        .add("scopes", scopes(&before.scopes), scopes(&after.scopes))
+        .add("expires", end(before), end(after))
+        .add("address_exempt", before.address_exempt, after.address_exempt)
+}

@@ -1,0 +1,94 @@
+//! Making keys. The key goes to standard output, alone; what is to be known about it goes to standard error.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use levee::accounts::{ApiKey, Creation, KeyRecord};
+use levee::clock::Timestamp;
+use serde_json::{Value, json};
+
+use super::{NewKey, called};
+use crate::context::Context;
+use crate::error::usage;
+use crate::output::moment;
+use crate::place::Place;
+use crate::views::{KeyView, scopes};
+use crate::when::End;
+
+pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> anyhow::Result<()> {
+    let now = context.now();
+    let expires_at = new.expires.from(now).map_err(usage)?;
+    context.integration(place).await?;
+    let key = generate(context)?;
+    let peppers = context.target.peppers().await?;
+    let record = KeyRecord {
+        scopes: new.scopes.iter().copied().collect(),
+        expires_at,
+        address_exempt: new.address_exempt,
+        ..KeyRecord::new(&key, &peppers, &place.account, &place.integration, &new.name, now)
+    };
+    let creating = async {
+        match context.target.accounts.create_key(&record).await? {
+            Creation::Done => Ok(()),
+            Creation::AlreadyThere => bail!("there is a key of this id already; try again"),
+            Creation::ParentMissing => bail!("somebody else deleted integration {place} at this moment"),
+        }
+    };
+    context.change("key.create", &called(&record), properties(&record), creating).await?;
+    show(context, &key, &record, Value::Null, now)?;
+    eprintln!("Key {} of {place} is accepted everywhere within 60 s. {ONCE}", key.id());
+    Ok(())
+}
+
+pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expires: Option<End>) -> anyhow::Result<()> {
+    let now = context.now();
+    let old = context.key(id).await?;
+    if !old.is_live(now) {
+        bail!("key {} does not work any more: make a new one with: levee key create", old.id);
+    }
+    let key = generate(context)?;
+    let peppers = context.target.peppers().await?;
+    let mut new = old.successor(&key, &peppers, now);
+    if let Some(expires) = expires {
+        new.expires_at = expires.from(now).map_err(usage)?;
+    }
+    let rotating = async {
+        let end = context.target.accounts.rotate_key(&old, &new, overlap, now).await?;
+        end.with_context(|| {
+            format!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", old.id)
+        })
+    };
+    let detail = format!("replaced by {} ({})", new.id, properties(&new));
+    let end = context.change("key.rotate", &called(&old), detail, rotating).await?;
+    let end = moment(Some(end)).unwrap_or_default();
+    show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), now)?;
+    eprintln!("Key {} is accepted everywhere within 60 s; {} works until {end}. {ONCE}", new.id, old.id);
+    Ok(())
+}
+
+const ONCE: &str = "It is not shown again: keep it now.";
+
+fn generate(context: &Context) -> anyhow::Result<ApiKey> {
+    let environment = &context.target.key_environment;
+    ApiKey::generate(environment).with_context(|| format!("the stack's key environment '{environment}' is none"))
+}
+
+fn properties(key: &KeyRecord) -> String {
+    let expires = moment(key.expires_at).unwrap_or_else(|| "never".to_owned());
+    let exempt = if key.address_exempt { ", exempt from the address limit" } else { "" };
+    format!("name '{}', scopes {}, expires {expires}{exempt}", key.name, scopes(&key.scopes))
+}
+
+/// Prints the key, which is the only time that it is to be seen.
+fn show(context: &Context, key: &ApiKey, record: &KeyRecord, replaces: Value, now: Timestamp) -> anyhow::Result<()> {
+    let mut view = serde_json::to_value(KeyView::of(record, now))?;
+    view["key"] = key.reveal().into();
+    if !replaces.is_null() {
+        view["replaces"] = replaces;
+    }
+    let shown = context.output.say(&view, || key.reveal().to_owned());
+    shown.map_err(|error| {
+        // Not passed on as it is: a reader that has gone away is no success here.
+        anyhow::anyhow!("the key could not be printed ({error}); withdraw it with: levee key revoke {}", record.id)
+    })
+}

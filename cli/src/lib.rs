@@ -1,0 +1,147 @@
+//! `levee`, the operators' command: accounts, integrations, API keys and platform admins, on AWS or on the local stack,
+//! and the story of a request.
+//!
+//! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
+//! (the audit log that the board shows), does it, and tells its result on standard output; everything else goes to
+//! standard error. No hash and no secret is ever printed but a new key or a generated password, once.
+
+mod account;
+mod admin;
+mod consent;
+mod context;
+mod error;
+mod integration;
+mod key;
+mod output;
+mod password;
+mod place;
+mod target;
+mod views;
+mod when;
+mod why;
+
+use std::process::ExitCode;
+
+use crate::context::Context;
+use crate::target::TargetArgs;
+
+const ABOUT: &str = "Run Levee: accounts, integrations, API keys, platform admins, and what happened to a request";
+const HELP: &str = "\
+Examples:
+  levee account list                      the accounts of the stack 'levee' on AWS
+  levee account list --stack staging      of another stack
+  levee account list --local              of the local stack that 'cargo xtask up' runs
+  levee why /I35jLf7JA2CvdI=              what happened to a request
+
+Exit codes: 0 done, 1 failed or not found, 2 wrong usage.";
+
+/// The command line.
+#[derive(Debug, clap::Parser)]
+#[command(name = "levee", version, about = ABOUT, after_help = HELP)]
+pub struct Cli {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Accounts: the customers of the platform
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee account list\n  levee account create acme --name 'Acme Logistics'"
+    )]
+    Account(account::Command),
+    /// Integrations: an account's connected systems
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee integration list acme\n  levee integration create acme/crm --name CRM"
+    )]
+    Integration(integration::Command),
+    /// API keys of integrations
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee key list acme\n  levee key create acme/crm --name production"
+    )]
+    Key(key::Command),
+    /// Platform admins: who may sign in to the board
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee admin list\n  levee admin create ada@example.com --role operator"
+    )]
+    Admin(admin::Command),
+    Why(why::Why),
+}
+
+/// Runs the command; what went wrong is told on standard error.
+pub async fn main(cli: Cli) -> ExitCode {
+    let local = cli.target.is_local();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error, local),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let context = Context::open(&cli.target, cli.json).await?;
+    match cli.command {
+        Command::Account(command) => command.run(&context).await,
+        Command::Integration(command) => command.run(&context).await,
+        Command::Key(command) => command.run(&context).await,
+        Command::Admin(command) => command.run(&context).await,
+        Command::Why(why) => why.run(&context).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn commands(command: &clap::Command, path: &str, found: &mut Vec<(String, clap::Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        found.push((path.clone(), command.clone()));
+        for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
+            commands(subcommand, &path, found);
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_shows_an_example_that_it_accepts() {
+        let mut found = Vec::new();
+        commands(&Cli::command(), "", &mut found);
+        assert!(found.len() > 25, "{}", found.len());
+        for (path, command) in found {
+            assert!(command.get_about().is_some(), "{path} does not say what it does");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  levee ")).collect();
+            assert!(!examples.is_empty(), "{path} has no example");
+            for example in examples {
+                // What follows two blanks is a remark.
+                let example = example.split("  ").next().unwrap();
+                let parsed = Cli::command().try_get_matches_from(words(&format!("levee {example}")));
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+            }
+        }
+    }
+
+    /// The words of a line, as a shell splits it.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let words = parts.flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().collect(),
+            _ => vec![part],
+        });
+        words.map(str::to_owned).collect()
+    }
+}

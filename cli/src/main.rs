@@ -1,0 +1,10 @@
+//! The operators' command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    levee_cli::main(levee_cli::Cli::parse()).await
+}

@@ -1,0 +1,171 @@
+//! What commands print: JSON for programs, aligned text for people.
+
+use std::io::Write;
+
+use levee::clock::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// What is said of changes to who may call: functions remember accounts and keys for so long.
+pub(crate) const SOON: &str = "It takes effect everywhere within 60 s.";
+/// Shown where there is no value.
+pub(crate) const NOTHING: &str = "-";
+
+/// Standard output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints `value` to programs, `text` to people.
+    pub(crate) fn say(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Prints a list. That it is empty is told to people, beside the output.
+    pub(crate) fn list<T: Serialize>(
+        &self,
+        rows: &[T],
+        headers: &[&str],
+        none: &str,
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
+        if rows.is_empty() && !self.json {
+            eprintln!("{none}");
+            return Ok(());
+        }
+        self.say(&rows, || table(headers, &rows.iter().map(row).collect::<Vec<_>>()))
+    }
+}
+
+/// What a command has changed, or found to be so already.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Vec<Change>);
+
+#[derive(Debug)]
+enum Change {
+    FromTo(&'static str, String, String),
+    /// Something that is not shown.
+    Replaced(&'static str),
+}
+
+impl Changes {
+    /// Adds a change, unless it is none.
+    pub(crate) fn add(mut self, field: &'static str, from: impl ToString, to: impl ToString) -> Self {
+        let (from, to) = (from.to_string(), to.to_string());
+        if from != to {
+            self.0.push(Change::FromTo(field, from, to));
+        }
+        self
+    }
+
+    /// Adds that something that may not be shown is another now.
+    pub(crate) fn replaced(mut self, field: &'static str) -> Self {
+        self.0.push(Change::Replaced(field));
+        self
+    }
+
+    pub(crate) fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// In one sentence: `name 'A' -> 'B', status 'active' -> 'suspended'`.
+    pub(crate) fn sentence(&self) -> String {
+        let parts = self.0.iter().map(|change| match change {
+            Change::FromTo(field, from, to) => format!("{field} '{from}' -> '{to}'"),
+            Change::Replaced(field) => format!("{field} replaced"),
+        });
+        parts.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Tells what has changed about `subject`, such as `account`, with the given id.
+    pub(crate) fn tell(&self, output: &Output, subject: &str, id: &str) -> anyhow::Result<()> {
+        let changed: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|change| match change {
+                Change::FromTo(field, from, to) => ((*field).to_owned(), json!({ "from": from, "to": to })),
+                Change::Replaced(field) => ((*field).to_owned(), json!("replaced")),
+            })
+            .collect();
+        output.say(&json!({ "id": id, "changed": changed }), || match self.are_none() {
+            true => format!("{subject} {id} is so already; nothing was changed"),
+            false => tame(&format!("{subject} {id}: {}", self.sentence())),
+        })
+    }
+}
+
+/// Rows under headers, in columns.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| tame(cell)).collect()).collect();
+    let headers: Vec<String> = headers.iter().map(|&header| header.to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&headers).chain(&rows).collect();
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max();
+    let widths: Vec<usize> = (0..headers.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &&Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    all.iter().map(line).collect()
+}
+
+/// Labels and values, one pair a line.
+pub(crate) fn fields(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    pairs.iter().map(|(label, value)| format!("{label:width$}  {}\n", tame(value))).collect()
+}
+
+/// A moment in Unix seconds, in RFC 3339.
+pub(crate) fn moment(secs: Option<u64>) -> Option<String> {
+    secs.map(|secs| Timestamp::from_secs(secs).to_rfc3339())
+}
+
+/// The text of a value that may be missing.
+pub(crate) fn or_nothing(text: &Option<String>) -> String {
+    text.clone().unwrap_or_else(|| NOTHING.to_owned())
+}
+
+/// `text` with nothing in it that a terminal would obey.
+fn tame(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [vec!["acme".to_owned(), "Zoë & Söhne".to_owned()], vec!["b".to_owned(), NOTHING.to_owned()]];
+        assert_eq!(table(&["ID", "NAME"], &rows), "ID    NAME\nacme  Zoë & Söhne\nb     -\n");
+        assert_eq!(
+            fields(&[("id", "acme".to_owned()), ("status", "active".to_owned())]),
+            "id      acme\nstatus  active\n"
+        );
+    }
+
+    #[test]
+    fn nothing_in_a_table_reaches_the_terminal_as_a_command() {
+        let text = table(&["NAME"], &[vec!["\u{1b}[2Jgone\nroot".to_owned()]]);
+        assert_eq!(text, "NAME\n\u{fffd}[2Jgone\u{fffd}root\n");
+    }
+
+    #[test]
+    fn a_change_to_the_same_is_none() {
+        let changes = Changes::default().add("name", "A", "A").add("status", "active", "suspended");
+        assert_eq!(changes.sentence(), "status 'active' -> 'suspended'");
+        assert!(Changes::default().add("name", "A", "A").are_none());
+    }
+}

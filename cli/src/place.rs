@@ -1,0 +1,98 @@
+//! What commands name: integrations as `ACCOUNT/INTEGRATION`, keys by their id.
+
+use std::fmt;
+use std::str::FromStr;
+
+use levee::accounts::{ApiKey, form};
+
+/// An integration of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) account: String,
+    pub(crate) integration: String,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (account, integration) = text.split_once('/').ok_or("it has the form ACCOUNT/INTEGRATION")?;
+        Ok(Self { account: id(account)?, integration: id(integration)? })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.integration)
+    }
+}
+
+/// An account, or one of its integrations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Area {
+    pub(crate) account: String,
+    pub(crate) integration: Option<String>,
+}
+
+impl FromStr for Area {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            None => Ok(Self { account: id(text)?, integration: None }),
+            Some((account, integration)) => Ok(Self { account: id(account)?, integration: Some(id(integration)?) }),
+        }
+    }
+}
+
+/// The id of an account or an integration.
+pub(crate) fn id(text: &str) -> Result<String, String> {
+    form::id(text).map(str::to_owned).map_err(|error| error.to_string())
+}
+
+/// A name for people.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    form::name(text).map(str::to_owned).map_err(|error| error.to_string())
+}
+
+/// A text that names no key. It does not repeat the text, which may be a mistyped key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key's id has 12 letters and digits: the third part of lv_<environment>_<id>_…")]
+pub(crate) struct NoKey;
+
+/// The id of the key that `text` names: by its id, or, as somebody who found a leaked one would, by the whole key.
+pub(crate) fn key_id(text: &str) -> Result<String, NoKey> {
+    if let Ok(key) = ApiKey::parse(text.trim()) {
+        return Ok(key.id().to_owned());
+    }
+    let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_id { Ok(text.to_owned()) } else { Err(NoKey) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integration_is_named_within_its_account() {
+        let place: Place = "acme/crm".parse().unwrap();
+        assert_eq!((place.account.as_str(), place.integration.as_str()), ("acme", "crm"));
+        assert_eq!(place.to_string(), "acme/crm");
+        for text in ["acme", "acme/", "/crm", "acme/crm/x", "Acme/crm"] {
+            assert!(text.parse::<Place>().is_err(), "{text}");
+        }
+        assert_eq!("acme".parse::<Area>().unwrap().integration, None);
+        assert_eq!("acme/crm".parse::<Area>().unwrap().integration.as_deref(), Some("crm"));
+    }
+
+    #[test]
+    fn a_key_is_named_by_its_id_or_by_itself_and_never_repeated() {
+        let key = ApiKey::from_parts("live", "4f8KpQ2mZx7R", "0123456789abcdefghijABCDEFGHIJ").unwrap();
+        assert_eq!(key_id("4f8KpQ2mZx7R").as_deref(), Ok("4f8KpQ2mZx7R"));
+        assert_eq!(key_id(key.reveal()).as_deref(), Ok("4f8KpQ2mZx7R"));
+        let mistyped = format!("{}x", key.reveal());
+        for text in ["", "4f8KpQ2mZx7", "4f8KpQ2mZx7R#", mistyped.as_str()] {
+            assert!(!key_id(text).unwrap_err().to_string().contains("0123456789"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Where a command works: a stack on AWS, or the local one.
+
+mod aws;
+mod local;
+
+use std::path::PathBuf;
+
+use levee::accounts::{AccountsTable, Peppers};
+use levee::admins::AdminsTable;
+use levee::clock::Clock;
+use levee::stores::aws::AwsConfig;
+use levee::stores::dynamodb::{self, DynamoDbConfig};
+use levee::stores::logs::Logs;
+use levee::stores::secrets::SecretRef;
+
+use crate::error::usage;
+
+/// How long a call to DynamoDB may take.
+const DYNAMODB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Where to work.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct TargetArgs {
+    /// Work on the local stack; STATE_DIR is where its local.json is [default: target/levee, here or further up]
+    #[arg(long, global = true, value_name = "STATE_DIR", num_args = 0..=1, require_equals = true)]
+    local: Option<Option<PathBuf>>,
+    /// The CloudFormation stack on AWS [env: LEVEE_STACK] [default: levee]
+    #[arg(long, global = true, value_name = "NAME")]
+    stack: Option<String>,
+    /// The stack's region [default: that of the profile or of AWS_REGION]
+    #[arg(long, global = true)]
+    region: Option<String>,
+    /// The profile of the AWS configuration whose credentials are used [env: AWS_PROFILE]
+    #[arg(long, global = true)]
+    profile: Option<String>,
+}
+
+impl TargetArgs {
+    pub(crate) fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
+    /// Finds the stack. Tables are not asked yet.
+    pub(crate) async fn open(&self) -> anyhow::Result<Target> {
+        let Some(state) = &self.local else { return aws::open(self).await };
+        if self.stack.is_some() || self.region.is_some() || self.profile.is_some() {
+            return Err(usage(
+                "--local is one stack, --stack, --region and --profile are about another: leave one out",
+            ));
+        }
+        local::open(state.as_deref())
+    }
+}
+
+/// A stack.
+pub(crate) struct Target {
+    pub(crate) accounts: AccountsTable,
+    pub(crate) admins: AdminsTable,
+    /// The clock that the stack runs on.
+    pub(crate) clock: Clock,
+    /// The environment that the stack's keys are for.
+    pub(crate) key_environment: String,
+    pub(crate) logs: LogPlace,
+    aws: AwsConfig,
+    peppers: SecretRef,
+}
+
+/// Where the functions' logs are.
+pub(crate) enum LogPlace {
+    Aws(Logs),
+    Local(PathBuf),
+}
+
+/// What is different about each stack.
+struct Found {
+    dynamodb: DynamoDbConfig,
+    accounts_table: String,
+    admins_table: String,
+    clock: Clock,
+    key_environment: String,
+    peppers: SecretRef,
+    logs: LogPlace,
+}
+
+impl From<Found> for Target {
+    fn from(found: Found) -> Self {
+        let client = dynamodb::client(&found.dynamodb);
+        Self {
+            accounts: AccountsTable::new(client.clone(), found.accounts_table),
+            admins: AdminsTable::new(client, found.admins_table),
+            clock: found.clock,
+            key_environment: found.key_environment,
+            logs: found.logs,
+            aws: found.dynamodb.aws,
+            peppers: found.peppers,
+        }
+    }
+}
+
+impl Target {
+    /// The peppers that keys are hashed under. Only commands that make keys read them.
+    pub(crate) async fn peppers(&self) -> anyhow::Result<Peppers> {
+        let text = self.peppers.resolve(&self.aws).await?;
+        Peppers::from_json(&text).map_err(|error| anyhow::anyhow!("the secret with the peppers {error}"))
+    }
+}

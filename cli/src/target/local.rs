@@ -1,0 +1,95 @@
+//! The stack that `cargo xtask up` runs on this machine, as its local.json describes it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use aws_credential_types::Credentials;
+use levee::clock::Clock;
+use levee::config;
+use levee::stores::aws::AwsConfig;
+use levee::stores::dynamodb::DynamoDbConfig;
+use levee::stores::secrets::SecretRef;
+use serde::Deserialize;
+
+use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target};
+
+/// Where the stack's local.json is by default.
+const STATE_DIR: &str = "target/levee";
+const FILE: &str = "local.json";
+const START_IT: &str = "start the local stack with: cargo xtask up";
+
+/// What is needed of local.json.
+#[derive(Debug, Deserialize)]
+struct Local {
+    dynamodb_url: String,
+    tables: BTreeMap<String, String>,
+    key_peppers: String,
+    key_environment: String,
+}
+
+pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
+    let state = match state {
+        Some(state) => state.to_owned(),
+        None => find(&std::env::current_dir()?)
+            .with_context(|| format!("there is no {STATE_DIR}/{FILE} here or further up; {START_IT}"))?,
+    };
+    let file = state.join(FILE);
+    let text = std::fs::read(&file).with_context(|| format!("cannot read {}; {START_IT}", file.display()))?;
+    let local: Local = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is of another version; {START_IT}", file.display()))?;
+    let table = |id: &str| {
+        let name = local.tables.get(id).cloned();
+        name.with_context(|| format!("the stack of {} has no table {id}", file.display()))
+    };
+    let clock_file = state.join("clock-offset");
+    let lookup = |name: &str| (name == "LEVEE_CLOCK_OFFSET_FILE").then(|| clock_file.display().to_string());
+    Ok(Found {
+        accounts_table: table("Accounts")?,
+        admins_table: table("Admins")?,
+        dynamodb: DynamoDbConfig {
+            aws: AwsConfig {
+                region: "us-east-1".to_owned(),
+                credentials: Credentials::new("local", "local", None, None, "local"),
+            },
+            endpoint_url: Some(local.dynamodb_url),
+            timeout: DYNAMODB_TIMEOUT,
+        },
+        clock: config::from_lookup(lookup, Clock::read)?,
+        key_environment: local.key_environment,
+        peppers: SecretRef::new(local.key_peppers),
+        logs: LogPlace::Local(state.join("logs")),
+    }
+    .into())
+}
+
+/// The state folder of the stack that belongs to the folder `from` or to one above it.
+fn find(from: &Path) -> Option<PathBuf> {
+    from.ancestors().map(|folder| folder.join(STATE_DIR)).find(|state| state.join(FILE).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stack_is_found_from_a_folder_below_its_workspace() {
+        let workspace = tempfile::tempdir().unwrap();
+        let (state, below) = (workspace.path().join(STATE_DIR), workspace.path().join("functions/authorizer"));
+        std::fs::create_dir_all(&state).unwrap();
+        std::fs::create_dir_all(&below).unwrap();
+        assert_eq!(find(&below), None);
+        std::fs::write(state.join(FILE), "{}").unwrap();
+        assert_eq!(find(&below), Some(state));
+    }
+
+    #[test]
+    fn without_a_stack_one_is_told_how_to_start_it() {
+        let empty = tempfile::tempdir().unwrap();
+        let error = open(Some(empty.path())).err().unwrap();
+        assert!(format!("{error:#}").contains("cargo xtask up"), "{error:#}");
+        std::fs::write(empty.path().join(FILE), "{}").unwrap();
+        let error = open(Some(empty.path())).err().unwrap();
+        assert!(format!("{error:#}").contains("another version"), "{error:#}");
+    }
+}
