@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this package is tests")]
 
 mod answer;
+mod board;
 mod chaos;
+mod logs;
 mod platform;
 mod scripted;
 mod sdk;
@@ -11,6 +13,7 @@ mod stack;
 
 pub use self::{
     answer::Answer,
+    board::{Browser, token_of},
     chaos::Chaos,
     platform::{Month, messages},
     scripted::{STREAM_HEAD, Scripted},

@@ -165,6 +165,21 @@ impl Stack {
         self.local("account_id")
     }
 
+    /// E-mail address and password of the platform admin who may change things.
+    pub fn admin(&self) -> (&str, &str) {
+        self.credentials("admin")
+    }
+
+    /// E-mail address and password of the platform admin who may look.
+    pub fn viewer(&self) -> (&str, &str) {
+        self.credentials("viewer")
+    }
+
+    fn credentials(&self, admin: &str) -> (&str, &str) {
+        let text = |name: &str| self.local[admin][name].as_str().expect("an admin in local.json");
+        (text("email"), text("password"))
+    }
+
     /// A client that trusts the stack's certificate, opens a connection for each request and follows no redirect.
     pub fn client(&self) -> &reqwest::Client {
         &self.client

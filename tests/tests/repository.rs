@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use local::template::{Methods, Template};
+use local::template::{Methods, Route, Template};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -32,6 +32,8 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
         ("authorizer", asked_for(authorizer::Config::read)),
         ("ai-proxy", asked_for(ai_proxy::Config::read)),
+        ("health-api", asked_for(health_api::Config::read)),
+        ("monitor", asked_for(monitor::Config::read)),
     ])
 }
 
@@ -82,19 +84,35 @@ fn the_readme_names_every_variable_and_no_other() {
     assert_eq!(documented, read);
 }
 
+/// Function, method and path of everything that is served, and whether the authorizer has to be asked first.
+fn served() -> Vec<(&'static str, String, &'static str, bool)> {
+    let ai = ai_proxy::routes::ROUTES.iter().map(|(method, path, _)| ("ai-proxy", (*method).to_owned(), *path, true));
+    let health = health_api::routes::ROUTES.iter().map(|(method, path, access, _)| {
+        ("health-api", method.to_string(), *path, *access == health_api::routes::Access::SigningIn)
+    });
+    ai.chain(health).collect()
+}
+
 #[test]
 fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_route() {
-    let declared: BTreeSet<(String, String)> = template()
-        .routes
-        .into_iter()
-        .map(|route| {
-            let Methods::One(method) = route.methods else { panic!("{} takes any method", route.path) };
-            (method, route.path)
-        })
-        .collect();
-    let served = ai_proxy::routes::ROUTES.map(|(method, path, _)| (method.to_owned(), path.to_owned()));
-    assert_eq!(declared, BTreeSet::from(served));
-    for (_, path) in declared {
-        assert!(levee::http::Route::of(&path).is_some(), "the authorizer has no rule for {path}");
+    let template = template();
+    let served = served();
+    let covers = |resource: &str, path: &str| match resource.strip_suffix("{proxy+}") {
+        Some(prefix) => path.starts_with(prefix),
+        None => resource == path,
+    };
+    let leads_to = |route: &Route, (function, method, path, authorized): &(&str, String, &str, bool)| {
+        template.functions[&route.function].name == *function
+            && (route.methods == Methods::Any || route.methods == Methods::One(method.clone()))
+            && covers(&route.path, path)
+            && route.authorizer.is_some() == *authorized
+    };
+    for it in &served {
+        assert!(template.routes.iter().any(|route| leads_to(route, it)), "no route leads to {it:?}");
+    }
+    for route in &template.routes {
+        assert!(served.iter().any(|it| leads_to(route, it)), "nobody serves {route:?}");
+        let known = levee::http::Route::of(&route.path).is_some();
+        assert!(known || route.authorizer.is_none(), "the authorizer has no rule for {}", route.path);
     }
 }

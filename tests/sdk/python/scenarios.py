@@ -145,6 +145,14 @@ def at_once(target: Target, outcome: dict[str, Any]) -> None:
     outcome["messages"] = asyncio.run(calls())
 
 
+def failing(target: Target, outcome: dict[str, Any]) -> None:
+    try:
+        create(target, outcome)
+    except anthropic.APIStatusError as error:
+        outcome["levee_request_id"] = error.response.headers.get("x-levee-request-id")
+        raise
+
+
 def unknown_model(target: Target, outcome: dict[str, Any]) -> None:
     target.client().messages.create(**{**asked("Hello"), "model": "no-such-model"})
 
@@ -172,6 +180,7 @@ SCENARIOS: dict[str, Callable[[Target, dict[str, Any]], None]] = {
         model,
         beta,
         at_once,
+        failing,
         unknown_model,
         unknown_route,
         large,

@@ -121,6 +121,15 @@ export const scenarios = {
     outcome.messages = await Promise.all([0, 1, 2, 3, 4, 5].map(call));
   },
 
+  async failing(target, outcome) {
+    try {
+      await scenarios.create(target, outcome);
+    } catch (error) {
+      outcome.levee_request_id = error.headers?.get("x-levee-request-id");
+      throw error;
+    }
+  },
+
   async unknown_model({ client }) {
     await client.messages.create({ ...asked("Hello"), model: "no-such-model" });
   },

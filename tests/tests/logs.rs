@@ -1,0 +1,196 @@
+//! What the functions say of themselves: lines that CloudWatch files rightly, one wide event per request and function,
+//! metrics that alarms can count, and nothing that is nobody's business.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tests::{Answer, Stack, messages};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const FUNCTIONS: [&str; 4] = ["authorizer", "ai-proxy", "health-api", "monitor"];
+
+/// Calls that end in every way that a call can end in.
+async fn all_sorts_of_calls(stack: &Stack) -> Vec<Answer> {
+    let call = messages("Hello");
+    let mut streamed = call.clone();
+    streamed["stream"] = json!(true);
+    let mut answers = vec![
+        stack.call("/v1/messages", &call).await,
+        stack.call("/v1/messages", &streamed).await,
+        stack.call("/v1/messages", &json!("no call")).await,
+        stack.call("/v1/messages/count_tokens", &call).await,
+        stack.get("/v1/models").await,
+        stack.call_with_key("lv_local_nonsense", "/v1/messages", &call).await,
+    ];
+    for script in [json!({ "status": 500 }), json!({ "status": 401 }), json!({ "cut_after": 1 })] {
+        stack.script("primary", script).await;
+        answers.push(stack.call("/v1/messages", &streamed).await);
+    }
+    stack.reset("primary").await;
+    answers
+}
+
+#[tokio::test]
+async fn every_line_is_json_with_a_level_and_a_time_and_each_request_has_one_wide_event_per_function() {
+    let stack = Stack::builder().start().await;
+    let answers = all_sorts_of_calls(&stack).await;
+
+    for answer in &answers {
+        let id = answer.header("x-levee-request-id");
+        stack.wide_event("authorizer", id).await;
+        if answer.status != 401 {
+            stack.wide_event("ai-proxy", id).await;
+        }
+    }
+    for function in ["authorizer", "ai-proxy"] {
+        for line in stack.log_lines(function) {
+            let time = line["timestamp"].as_str().unwrap_or_else(|| panic!("no time: {line}"));
+            assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{line}");
+            assert!(["INFO", "WARN", "ERROR"].contains(&line["level"].as_str().unwrap()), "{line}");
+        }
+        let events = stack.wide_events(function);
+        let ids: BTreeSet<&str> = events.iter().map(|event| event["request.id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), events.len(), "{function}: one event a request");
+    }
+}
+
+#[tokio::test]
+async fn a_wide_event_tells_who_called_what_was_decided_and_what_came_of_it() {
+    let stack = Stack::builder().start().await;
+    let mut call = messages("Hello");
+    call["stream"] = json!(true);
+    stack.script("primary", json!({ "cut_after": 3 })).await;
+    let answer = stack.call_with_key(stack.plain_api_key(), "/v1/messages", &call).await;
+    let id = answer.header("x-levee-request-id");
+
+    let authorized = stack.wide_event("authorizer", id).await;
+    let said = |event: &Value, names: &[&str]| names.iter().map(|name| event[name].clone()).collect::<Vec<_>>();
+    let who = ["account.id", "integration.id", "key.id"];
+    assert_eq!(said(&authorized, &who), ["acme", "crm", "localPlainKy"]);
+    assert_eq!(
+        said(&authorized, &["verdict", "RouteClass", "Requests", "Limited"]),
+        [json!("allowed"), json!("ai"), json!(1), json!(0)]
+    );
+    assert_eq!(
+        authorized["policies"],
+        json!(["ai-address 1/30", "integration 1/300", "account 1/600", "global 1/6000"])
+    );
+
+    let served = stack.wide_event("ai-proxy", id).await;
+    assert_eq!(said(&served, &who), ["acme", "crm", "localPlainKy"]);
+    assert_eq!(
+        said(&served, &["Operation", "model", "Provider", "attempts", "streamed", "outcome", "status", "estimated"]),
+        [
+            json!("message"),
+            json!("claude-sonnet-4-5"),
+            json!("primary"),
+            json!(1),
+            json!(1),
+            json!("provider_error"),
+            json!(200),
+            json!(1)
+        ]
+    );
+    assert_eq!(served["error"], "The connection to the AI provider was lost.");
+    let durations = ["TimeToFirstContent", "ProviderDuration", "LedgerDuration", "Duration"];
+    assert!(durations.iter().all(|name| served[name].is_number()), "{served}");
+}
+
+#[tokio::test]
+async fn metrics_are_named_as_documented_and_no_dimension_is_an_id() {
+    let stack = Stack::builder().start().await;
+    for answer in all_sorts_of_calls(&stack).await {
+        stack.wide_event("authorizer", answer.header("x-levee-request-id")).await;
+    }
+    stack.get("/health").await;
+    assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
+    let documented = std::fs::read_to_string(tests::workspace().join("docs/LOGGING.md")).unwrap();
+
+    for function in FUNCTIONS {
+        let events = stack.wide_events(function);
+        assert!(!events.is_empty(), "{function} says nothing of itself");
+        for event in events {
+            let directive = &event["_aws"]["CloudWatchMetrics"][0];
+            assert_eq!(directive["Namespace"], "Levee");
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let name = metric["Name"].as_str().unwrap();
+                assert!(event[name].is_number(), "{name} in {event}");
+                assert!(documented.contains(&format!("`{name}`")), "docs/LOGGING.md does not tell of {name}");
+            }
+            let dimensions: BTreeSet<&str> = directive["Dimensions"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .flat_map(|set| set.as_array().unwrap())
+                .map(|name| name.as_str().unwrap())
+                .collect();
+            assert!(
+                dimensions.is_subset(&BTreeSet::from(["Function", "RouteClass", "Operation", "Provider"])),
+                "{event}"
+            );
+            assert!(dimensions.contains("Function"), "{event}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_client_says_and_no_secret_is_in_a_log_or_in_a_table() {
+    let stack = Stack::builder().env("RUST_LOG", "trace").start().await;
+    let mark = "XYZZY";
+    let prompt = messages(&format!("{mark} in a prompt"));
+    let post = |body: String| {
+        let request =
+            stack.request(&format!("/v1/messages?{mark}=query")).header("x-note", format!("{mark} in a header"));
+        let request = request.header("x-levee-proxy-secret", stack.proxy_secret());
+        request.header("x-forwarded-for", "198.51.100.77").body(body).send()
+    };
+
+    post(prompt.to_string()).await.unwrap();
+    post(format!(r#""{mark} as a body""#)).await.unwrap();
+    post(format!(r#"{{"model":"{mark}-model","stream":"{mark}"}}"#)).await.unwrap();
+    stack.get(&format!("/v1/models/{mark}-model")).await;
+    stack.call_with_key(&format!("lv_local_{mark}"), "/v1/messages", &prompt).await;
+    stack.call_with_key(stack.plain_api_key(), "/v1/messages", &prompt).await;
+    for script in [json!({ "status": 500 }), json!({ "status": 401 }), json!({ "cut_after": 1 })] {
+        stack.script("primary", script).await;
+        post(prompt.to_string()).await.unwrap();
+    }
+    stack.control("POST", "/dynamodb/stop", json!({})).await;
+    stack.reset("primary").await;
+    post(prompt.to_string()).await.unwrap();
+    stack.control("POST", "/dynamodb/start", json!({})).await;
+    // What could not be written then is written with a later call.
+    stack.advance(61).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    post(prompt.to_string()).await.unwrap();
+    // An admin looks at all of it, and the monitor too.
+    let mut browser = stack.signed_in(stack.admin()).await;
+    browser.sign_in(stack.viewer().0, "XYZZY is not the password").await;
+    for page in ["/admin", "/admin/errors", "/admin/api/snapshot", "/admin/accounts", "/admin/audit"] {
+        assert_eq!(browser.get(page).await.status, 200, "{page}");
+    }
+    stack.control("POST", "/monitor/run", Value::Null).await;
+
+    let mut lines = stack.rows().await;
+    assert!(lines.iter().any(|row| row.contains("provider.failed")), "there are no breadcrumbs: {lines:#?}");
+    for function in FUNCTIONS {
+        lines.extend(stack.log(function));
+    }
+    assert!(lines.iter().any(|line| line.contains("usage.unwritten")), "the functions did not log");
+    let secret = &stack.api_key()[stack.api_key().len() - 38..];
+    let plain_secret = &stack.plain_api_key()[stack.plain_api_key().len() - 38..];
+    for secret in [
+        mark,
+        secret,
+        plain_secret,
+        &stack.provider_key("primary"),
+        stack.proxy_secret(),
+        stack.admin().1,
+        "198.51.100.77",
+        "nothing-to-hide",
+    ] {
+        let leaks: Vec<_> = lines.iter().filter(|line| line.contains(secret)).collect();
+        assert!(leaks.is_empty(), "'{secret}' is in the logs or tables: {leaks:#?}");
+    }
+}

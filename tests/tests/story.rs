@@ -1,0 +1,90 @@
+//! A call that fails is found by the id that its caller got: by the command, on the board, and in the snapshot.
+
+#![expect(clippy::expect_used, reason = "helpers of tests are tests")]
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use tests::Language::{self, Python, TypeScript};
+use tests::{Sdk, Stack, binaries, messages};
+use tokio::process::Command;
+
+/// What `levee why` says of a request: whether it found it, and its words, with single spaces.
+async fn why(stack: &Stack, id: &str) -> (bool, String) {
+    let mut command = Command::new(binaries().join("levee"));
+    command.args(["why", id]).arg(format!("--local={}", stack.state().display()));
+    let output = command.output().await.expect("the command runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    let lines = told.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n");
+    (output.status.success(), lines.collect())
+}
+
+/// A value within a URL's query.
+fn escaped(id: &str) -> String {
+    id.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D")
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Python, TypeScript)] language: Language) {
+    let stack = Stack::builder().start().await;
+    stack.script("primary", json!({ "status": 500 })).await;
+    let outcome = Sdk::start(language).await.run("failing", &stack.target().retrying(0)).await;
+    let id = outcome["levee_request_id"].as_str().unwrap_or_else(|| panic!("no id: {outcome}"));
+
+    // By the command.
+    let (found, story) = why(&stack, id).await;
+    assert!(found, "{story}");
+    for part in [
+        &format!("request {id} to /v1/messages at "),
+        "caller key localDemoKey of integration crm of account acme\n",
+        "limits integration 1/300, account 1/600, global 1/6000\n",
+        "verdict allowed\n",
+        "provider primary, 1 attempt\n",
+        "answer 500 provider_error\n",
+        "error provider.failed: a provider failed: 500 Internal Server Error\n",
+    ] {
+        assert!(story.contains(part), "{part:?} is not in:\n{story}");
+    }
+    assert!(story.lines().count() <= 10, "{story}");
+
+    // In the snapshot.
+    let mut browser = stack.signed_in(stack.viewer()).await;
+    let snapshot = browser.get("/admin/api/snapshot").await.json();
+    let errors = snapshot["errors"].as_array().expect("errors");
+    let error = errors.iter().find(|error| error["request_id"] == id).unwrap_or_else(|| panic!("{snapshot}"));
+    assert_eq!((&error["code"], &error["connection"]), (&json!("provider.failed"), &json!("primary")));
+
+    // On the board, which links to the same story.
+    let link = format!("/admin/requests?id={}", escaped(id));
+    let board = browser.get("/admin").await;
+    assert!(board.text().contains(&link), "{}", board.text());
+    let page = browser.get(&link).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    for part in [id, "key localDemoKey of integration crm of account acme", "provider.failed: a provider failed"] {
+        assert!(page.text().contains(part), "{part:?} is not in:\n{}", page.text());
+    }
+}
+
+#[tokio::test]
+async fn a_refused_call_and_a_broken_stream_are_told_and_an_unknown_id_is_not() {
+    let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "1").start().await;
+    stack.skip_to_fresh_window().await;
+    let mut call = messages("Hello");
+    call["stream"] = Value::Bool(true);
+    stack.script("primary", json!({ "cut_after": 3 })).await;
+    let cut = stack.call("/v1/messages", &call).await;
+    let refused = stack.call("/v1/messages", &call).await;
+    assert_eq!((cut.status, refused.status), (200, 429));
+
+    stack.wide_event("ai-proxy", cut.header("x-levee-request-id")).await;
+    let (_, story) = why(&stack, cut.header("x-levee-request-id")).await;
+    assert!(story.contains("answer 200 provider_error: The connection to the AI provider was lost.\n"), "{story}");
+    assert!(story.contains("(estimated: the call broke off)\n"), "{story}");
+
+    let (_, story) = why(&stack, refused.header("x-levee-request-id")).await;
+    assert!(story.contains("verdict limited by the policy account\n"), "{story}");
+    assert!(story.contains("account 1/1"), "{story}");
+
+    let (found, _) = why(&stack, "NoSuchRequest=").await;
+    assert!(!found);
+}
