@@ -3,10 +3,12 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lambda_runtime::Error;
 use tokio::time::{Instant, timeout_at};
 
@@ -96,13 +98,15 @@ impl Function {
     /// Runs `work`, which answers the request `request_id` before `deadline` (Unix milliseconds, by Lambda's clock).
     /// What goes wrong meanwhile is written before this returns, and in any case before the deadline.
     pub async fn observe<T>(&self, request_id: &str, deadline: u64, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
+        telemetry::answering(request_id);
+        // A panic is logged where it happens; it goes on once that is written down.
+        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
         let answer = match timeout_at(last_call(deadline), &mut work).await {
             Ok(answer) => answer,
             Err(_) => tokio::join!(work, self.near_deadline(request_id)).0,
         };
         self.settle().await;
-        answer
+        answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Writes what went wrong while a request was answered.
@@ -170,6 +174,18 @@ mod tests {
         };
         function.observe("r", deadline(BEFORE_DEADLINE), until_written).await;
         assert_eq!(stub.answered(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_written_down_with_its_request_before_it_goes_on() {
+        let stub = Stub::start(&[DONE]).await;
+        let (function, _guard) = function(&stub);
+        telemetry::log_panics();
+        let panicking = function.observe("r-1", deadline(LONG), async { panic!("with a prompt in it") });
+        assert!(AssertUnwindSafe(panicking).catch_unwind().await.is_err());
+        let written = stub.asked().concat();
+        assert!(written.contains(r#""S":"panic""#) && written.contains(r#""S":"r-1""#), "{written}");
+        assert!(!written.contains("prompt"), "{written}");
     }
 
     #[tokio::test(start_paused = true)]

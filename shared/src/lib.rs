@@ -3,7 +3,8 @@
 //! Start reading at the defence you came for: [`accounts`] says who is calling, [`limits`] whether they may call now,
 //! [`metering`] what their AI calls cost. [`breadcrumbs`], [`alerts`] and [`story`] tell operators what went wrong,
 //! [`admins`] says who these are. [`http`] is the seam between the authorizer and the functions behind it.
-//! [`function`] is what every function does around its handler, [`telemetry`] what it says of itself. [`stores`] holds the only code that opens connections; [`clock`] the only code that asks what time it is.
+//! [`function`] is what every function does around its handler, [`telemetry`] what it says of itself. [`stores`] holds
+//! the only code that opens connections; [`clock`] the only code that asks what time it is.
 
 pub mod accounts;
 pub mod admins;

@@ -10,4 +10,4 @@ pub mod usage;
 
 pub use ledger::{Call, Ledger};
 pub use months::Months;
-pub use usage::{StreamReader, Usage};
+pub use usage::{StreamError, StreamReader, Usage};

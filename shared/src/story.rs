@@ -3,6 +3,7 @@
 //! Each function writes one wide event per request ([`crate::telemetry`]) and a log line for each thing that went wrong;
 //! all of them carry `request.id`. This module is pure: where lines come from is the matter of its callers.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -31,8 +32,9 @@ impl Story {
     /// The story of the request `request_id` from log lines in any order, those of other requests among them; `None`
     /// when no line is about it.
     pub fn tell<'a>(request_id: &str, lines: impl IntoIterator<Item = &'a str>) -> Option<Self> {
-        let lines: Vec<Line> = lines.into_iter().filter_map(|line| Line::of(request_id, line)).collect();
-        let began = lines.iter().filter_map(|line| line.text("timestamp")).min()?;
+        let mut lines: Vec<Line> = lines.into_iter().filter_map(|line| Line::of(request_id, line)).collect();
+        lines.sort_by(|one, other| one.text("timestamp").cmp(&other.text("timestamp")));
+        let began = lines.iter().find_map(|line| line.text("timestamp"))?;
         let authorized = lines.iter().find(|line| line.text("Function") == Some("authorizer"));
         let served = lines.iter().find(|line| line.text("Function").is_some_and(|it| it != "authorizer"));
         let of_both = || authorized.into_iter().chain(served);
@@ -63,8 +65,9 @@ impl Story {
 
     /// What went wrong: the lines with a code, each of them once.
     fn errors(&mut self, lines: &[Line]) {
+        let mut told = HashSet::new();
         let mut errors: Vec<String> = lines.iter().filter_map(error).collect();
-        errors.dedup();
+        errors.retain(|error| told.insert(error.clone()));
         let more = errors.len().saturating_sub(MOST_ERRORS);
         for error in errors.into_iter().take(MOST_ERRORS) {
             self.say("error", Some(error));

@@ -11,6 +11,8 @@ mod head;
 
 pub use head::Head;
 
+use std::sync::Mutex;
+
 use metrique::ServiceMetrics;
 use metrique::emf::Emf;
 use metrique::writer::{AttachGlobalEntrySink, AttachGlobalEntrySinkExt, FormatExt};
@@ -19,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::breadcrumbs::Trail;
+use crate::sync::lock;
 
 /// The CloudWatch namespace of all metrics.
 pub const NAMESPACE: &str = "Levee";
@@ -29,6 +32,8 @@ const LIBRARIES: &str = "aws_config=info,aws_runtime=info,aws_sdk_cloudwatchlogs
     aws_sdk_secretsmanager=info,aws_sdk_sns=info,aws_sigv4=info,aws_smithy_runtime=info,aws_smithy_http_client=info,\
     h2=info,hyper=info,hyper_util=info,lambda_http=info,lambda_runtime=info,lambda_runtime::layers::panic=off,\
     redis=info,reqwest=info,rustls=info";
+/// The request that is answered, for panics.
+static ANSWERING: Mutex<String> = Mutex::new(String::new());
 /// What may become a breadcrumb.
 const BREADCRUMBS: &str = "warn,lambda_runtime::layers::panic=off";
 
@@ -57,12 +62,23 @@ pub fn init(function: &'static str) -> Trail {
         let format = Emf::builder(NAMESPACE.to_owned(), dimensions).build();
         ServiceMetrics::write_directly_to(format.output_to_makewriter(|| std::io::stdout().lock())).forget();
     }
-    // The default hook would print the panic's text, which may hold anything, as a line without a level.
+    log_panics();
+    trail
+}
+
+/// From now on panics are logged. The default hook would print a panic's text, which may hold anything, as a line without
+/// a level.
+pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(code = "panic", location, "a request panicked at {location}");
+        let request = lock(&ANSWERING).clone();
+        tracing::error!(code = "panic", request.id = request, error = location, "a request panicked");
     }));
-    trail
+}
+
+/// From now on the request `request_id` is the one that is answered: an environment answers one at a time.
+pub(crate) fn answering(request_id: &str) {
+    request_id.clone_into(&mut lock(&ANSWERING));
 }
 
 fn filter(asked: &str) -> EnvFilter {

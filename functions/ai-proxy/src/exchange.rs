@@ -52,6 +52,11 @@ pub struct Exchange<'a> {
     pub deadline: Instant,
 }
 
+/// More than so many bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} bytes")]
+pub struct TooLarge(pub usize);
+
 /// What every log line about a call names.
 #[derive(Debug, Clone)]
 pub struct About {
@@ -158,6 +163,7 @@ impl Exchange<'_> {
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.cut(error))? {
             if body.len() + chunk.len() > LARGEST_ANSWER {
+                self.about.error("provider.nonsense", &TooLarge(LARGEST_ANSWER), "a provider's answer is too large");
                 return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large."));
             }
             body.extend_from_slice(&chunk);
@@ -266,6 +272,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
         while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
             let Some(chunk) = answer.chunk().await.map_err(|error| exchange.cut(error))? else {
                 let message = "The AI provider ended its answer before any content.";
+                exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
                 return Err(Failed::upstream(ErrorKind::BadGateway, message));
             };
             reader.feed(&chunk);
@@ -298,7 +305,9 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
         is_over: false,
     };
     exchange.report.answered(status);
-    exchange.report.first_content(sent.elapsed());
+    if pump.reader.progress().has_content {
+        exchange.report.first_content(sent.elapsed());
+    }
     let headers = exchange.headers(&headers, sent.elapsed());
     Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
 }

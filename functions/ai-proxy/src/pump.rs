@@ -6,11 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use levee::http::anthropic::{ErrorKind, stream_event};
-use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
+use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
-use crate::exchange::{About, CONNECTION_LOST, Meter, with_cause};
+use crate::exchange::{About, CONNECTION_LOST, Meter, TooLarge, with_cause};
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 
@@ -69,6 +69,7 @@ impl Pump {
                     self.framer.push(&chunk);
                 }
                 Received::Chunk(_) => {
+                    self.about.error("provider.nonsense", &TooLarge(LARGEST_EVENT), "a provider's event is too large");
                     return self.break_off(ErrorKind::BadGateway, "The AI provider's answer is too large.").await;
                 }
                 Received::End if self.reader.progress().ended => {
@@ -76,6 +77,7 @@ impl Pump {
                     return self.framer.rest();
                 }
                 Received::End => {
+                    self.about.error("provider.cut", &"within the answer", "a stream ended too early");
                     return self.break_off(ErrorKind::BadGateway, "The AI provider ended its answer too early.").await;
                 }
                 Received::Broken(kind, message) => return self.break_off(kind, &message).await,
@@ -107,6 +109,12 @@ impl Pump {
     async fn settle(&mut self) {
         self.report.provider_took(self.sent.elapsed());
         let progress = self.reader.progress();
+        if let Some(error) = progress.error {
+            self.report.stream_error(error);
+            if error != StreamError::InvalidRequest {
+                self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+            }
+        }
         if let Some(mut meter) = self.meter.take() {
             meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
         }

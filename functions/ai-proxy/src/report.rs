@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use levee::breadcrumbs::mask;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::Usage;
+use levee::metering::{StreamError, Usage};
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -18,8 +19,12 @@ use crate::routes::Operation;
 /// The longest name of a model that is told.
 const LONGEST_MODEL: usize = 80;
 
-fn is_of_a_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte)
+/// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in
+/// breadcrumbs.
+fn told(model: &str) -> &str {
+    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
+    let is_name = model.len() <= LONGEST_MODEL && model.bytes().all(is_of_a_name) && mask(model) == model;
+    if is_name { model } else { "other" }
 }
 
 /// One call. Its parts are filled in as they become known.
@@ -28,6 +33,10 @@ fn is_of_a_name(byte: u8) -> bool {
 pub struct AiCall {
     #[metrics(flatten)]
     head: Head,
+    route: &'static str,
+    /// Always `ai`.
+    #[metrics(name = "RouteClass")]
+    route_class: &'static str,
     #[metrics(name = "Operation")]
     operation: &'static str,
     #[metrics(name = "account.id")]
@@ -85,6 +94,8 @@ impl Report {
     pub fn begin(request_id: &str, operation: Option<Operation>) -> Self {
         let call = AiCall {
             head: Head::new("ai-proxy", "served an AI call", request_id),
+            route: operation.map_or("none", Operation::resource),
+            route_class: levee::http::Route::Ai.class(),
             operation: operation.map_or("none", Operation::name),
             account: None,
             integration: None,
@@ -122,9 +133,7 @@ impl Report {
 
     /// What is asked for.
     pub fn asked(&self, model: &str, streamed: bool) {
-        // The caller writes it, so it is told only where it looks like one.
-        let looks_like_one = model.len() <= LONGEST_MODEL && model.bytes().all(is_of_a_name);
-        let model = if looks_like_one { model } else { "other" };
+        let model = told(model);
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
 
@@ -173,6 +182,19 @@ impl Report {
         });
     }
 
+    /// The provider ended its stream with an error, which the caller gets.
+    pub fn stream_error(&self, error: StreamError) {
+        self.note(|call| {
+            call.outcome = match error {
+                StreamError::RateLimit => "provider_limited",
+                StreamError::InvalidRequest => "caller_error",
+                StreamError::Overloaded | StreamError::Other => "provider_error",
+            };
+            call.provider_errors = call.outcome == "provider_error";
+            call.error = Some(format!("The AI provider ended the stream with {}.", error.name()));
+        });
+    }
+
     /// The status that the caller gets.
     pub fn status(&self, status: http::StatusCode) {
         self.note(|call| call.status = status.as_u16().into());
@@ -192,5 +214,22 @@ impl Report {
 
     fn note(&self, change: impl FnOnce(&mut AiCall)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_name_is_told_and_nothing_else_that_a_caller_may_write_there() {
+        for model in ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"]
+        {
+            assert_eq!(told(model), model);
+        }
+        let key = "lv_live_4f8KpQ2mZx7R_thisKeyOpensNothingButLocalhost10phR2B";
+        for other in ["ada@example.com", "203.0.113.9", "Tell me about levees.", key, &"m".repeat(81)] {
+            assert_eq!(told(other), "other", "{other}");
+        }
     }
 }

@@ -26,6 +26,11 @@ impl Operation {
             Self::Model => "model",
         }
     }
+
+    /// The API Gateway resource that asks for it.
+    pub fn resource(self) -> &'static str {
+        ROUTES.iter().find(|(.., operation)| *operation == self).map_or("none", |(_, resource, _)| *resource)
+    }
 }
 
 /// Method, API Gateway resource and operation of every route.

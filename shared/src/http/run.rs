@@ -2,15 +2,17 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use lambda_http::request::LambdaRequest;
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Adapter, Error, LambdaEvent, Request, RequestExt, Response, StreamAdapter, service_fn};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::request_id;
 use crate::clock::Clock;
@@ -79,23 +81,19 @@ where
     let frames = stream::unfold((body, Some(last_call(deadline))), move |(mut body, mut last_call)| {
         let (function, id) = (function.clone(), id.clone());
         async move {
-            if let Some(moment) = last_call {
-                match timeout_at(moment, body.frame()).await {
-                    Ok(Some(frame)) => return Some((frame, (body, last_call))),
-                    Ok(None) => {
-                        function.settle().await;
-                        return None;
-                    }
-                    Err(_) => {
-                        last_call = None;
-                        function.near_deadline(&id).await;
-                    }
+            let mut next = pin!(AssertUnwindSafe(body.frame()).catch_unwind());
+            let moment = last_call.unwrap_or_else(|| Instant::now() + LONGEST_FUNCTION);
+            let frame = match timeout_at(moment, &mut next).await {
+                Ok(frame) => frame,
+                Err(_) => {
+                    last_call = None;
+                    tokio::join!(next, function.near_deadline(&id)).0
                 }
-            }
-            let frame = body.frame().await;
-            if frame.is_none() {
+            };
+            if !matches!(frame, Ok(Some(_))) {
                 function.settle().await;
             }
+            let frame = frame.unwrap_or_else(|panic| resume_unwind(panic));
             frame.map(|frame| (frame, (body, last_call)))
         }
     });

@@ -85,7 +85,15 @@ impl Ledger {
     pub async fn record(&self, call: &Call) {
         if let Err(error) = self.try_record(call).await {
             let line = serde_json::to_string(call).unwrap_or_default();
-            tracing::error!(code = "usage.unwritten", %error, call = line, "an AI call's usage was not written");
+            tracing::error!(
+                code = "usage.unwritten",
+                request.id = call.request_id,
+                account.id = call.account,
+                provider = call.provider,
+                %error,
+                call = line,
+                "an AI call's usage was not written"
+            );
         }
     }
 

@@ -99,6 +99,52 @@ pub struct Progress {
     pub has_final_usage: bool,
     /// The stream ended as it should: with `message_stop`, or with the provider's own `error` event.
     pub ended: bool,
+    /// What kind of error the provider's `error` event tells of.
+    pub error: Option<StreamError>,
+}
+
+/// The kinds of errors that Anthropic's API knows (<https://docs.anthropic.com/en/api/errors>), as far as they are told
+/// apart here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamError {
+    /// `overloaded_error`.
+    Overloaded,
+    /// `rate_limit_error`.
+    RateLimit,
+    /// `invalid_request_error`: the caller's own mistake.
+    InvalidRequest,
+    /// `api_error`, and all others.
+    Other,
+}
+
+impl StreamError {
+    fn of(event: &Event) -> Self {
+        #[derive(Deserialize)]
+        struct Envelope {
+            error: Inner,
+        }
+        #[derive(Deserialize)]
+        struct Inner {
+            r#type: String,
+        }
+        let envelope = serde_json::from_str::<Envelope>(&event.data).ok();
+        match envelope.as_ref().map(|envelope| envelope.error.r#type.as_str()) {
+            Some("overloaded_error") => Self::Overloaded,
+            Some("rate_limit_error") => Self::RateLimit,
+            Some("invalid_request_error") => Self::InvalidRequest,
+            _ => Self::Other,
+        }
+    }
+
+    /// Anthropic's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded_error",
+            Self::RateLimit => "rate_limit_error",
+            Self::InvalidRequest => "invalid_request_error",
+            Self::Other => "api_error",
+        }
+    }
 }
 
 impl StreamReader {
@@ -141,7 +187,11 @@ impl Progress {
                     self.has_final_usage = true;
                 }
             }
-            "message_stop" | "error" => self.ended = true,
+            "message_stop" => self.ended = true,
+            "error" => {
+                self.ended = true;
+                self.error = Some(StreamError::of(event));
+            }
             _ => {}
         }
     }
@@ -172,7 +222,8 @@ mod tests {
             let (head, tail) = STREAM.as_bytes().split_at(cut);
             reader.feed(head);
             reader.feed(tail);
-            let whole = Progress { usage: Some(TOTAL), has_content: true, has_final_usage: true, ended: true };
+            let whole =
+                Progress { usage: Some(TOTAL), has_content: true, has_final_usage: true, ended: true, error: None };
             assert_eq!(reader.progress(), whole, "cut at {cut}");
         }
     }
@@ -185,6 +236,24 @@ mod tests {
         let progress = reader.progress();
         assert_eq!(progress.usage.map(|usage| (usage.input, usage.output)), Some((25, 1)));
         assert!(!progress.has_content && !progress.has_final_usage && !progress.ended);
+    }
+
+    #[test]
+    fn an_error_event_ends_a_stream_and_tells_what_kind_of_error_it_was() {
+        for (kind, expected) in [
+            ("overloaded_error", StreamError::Overloaded),
+            ("rate_limit_error", StreamError::RateLimit),
+            ("invalid_request_error", StreamError::InvalidRequest),
+            ("a_new_error", StreamError::Other),
+        ] {
+            let mut reader = StreamReader::default();
+            let data = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"m"}}}}"#);
+            reader.feed(format!("event: error\ndata: {data}\n\n").as_bytes());
+            assert_eq!((reader.progress().ended, reader.progress().error), (true, Some(expected)), "{kind}");
+        }
+        let mut reader = StreamReader::default();
+        reader.feed(b"event: error\ndata: nonsense\n\n");
+        assert_eq!(reader.progress().error, Some(StreamError::Other));
     }
 
     #[test]

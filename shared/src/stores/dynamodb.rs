@@ -65,8 +65,7 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
 /// A DynamoDB that answers what a test tells it to.
 #[cfg(test)]
 pub(crate) mod stub {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use aws_credential_types::Credentials;
@@ -74,16 +73,17 @@ pub(crate) mod stub {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::{AwsConfig, Client, DynamoDbConfig, client};
+    use crate::sync::lock;
 
     /// How long the stub's clients wait for a call.
     pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 
-    /// A client, and how many calls have been answered.
+    /// A client, and what it has asked.
     pub(crate) struct Stub {
         pub(crate) client: Client,
         /// Where it listens: for clients of other services with a JSON protocol.
         pub(crate) url: String,
-        answered: Arc<AtomicUsize>,
+        asked: Arc<Mutex<Vec<String>>>,
     }
 
     impl Stub {
@@ -92,26 +92,31 @@ pub(crate) mod stub {
         pub(crate) async fn start(answers: &'static [(u16, &'static str)]) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
-            let answered = Arc::new(AtomicUsize::new(0));
-            let count = answered.clone();
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let record = asked.clone();
             tokio::spawn(async move {
                 loop {
                     let (connection, _) = listener.accept().await.unwrap();
-                    tokio::spawn(serve(connection, answers, count.clone()));
+                    tokio::spawn(serve(connection, answers, record.clone()));
                 }
             });
             let credentials = Credentials::new("test", "test", None, None, "test");
             let aws = AwsConfig { region: "us-east-1".to_owned(), credentials };
             let config = DynamoDbConfig { aws, endpoint_url: Some(url.clone()), timeout: TIMEOUT };
-            Self { client: client(&config), url, answered }
+            Self { client: client(&config), url, asked }
         }
 
         pub(crate) fn answered(&self) -> usize {
-            self.answered.load(Ordering::SeqCst)
+            lock(&self.asked).len()
+        }
+
+        /// The bodies of the calls that have been answered.
+        pub(crate) fn asked(&self) -> Vec<String> {
+            lock(&self.asked).clone()
         }
     }
 
-    async fn serve(mut connection: TcpStream, answers: &'static [(u16, &'static str)], count: Arc<AtomicUsize>) {
+    async fn serve(mut connection: TcpStream, answers: &'static [(u16, &'static str)], asked: Arc<Mutex<Vec<String>>>) {
         let mut request = Vec::new();
         while connection.read_buf(&mut request).await.is_ok_and(|length| length > 0) {
             let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
@@ -121,9 +126,14 @@ pub(crate) mod stub {
             if request.len() < whole || answers.is_empty() {
                 continue;
             }
+            let body = String::from_utf8_lossy(&request[end + 4..whole]).into_owned();
             request.drain(..whole);
-            let turn = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-            let (status, body) = answers[turn];
+            let turn = {
+                let mut asked = lock(&asked);
+                asked.push(body);
+                asked.len() - 1
+            };
+            let (status, body) = answers[turn.min(answers.len() - 1)];
             let head = format!(
                 "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n",
                 body.len()

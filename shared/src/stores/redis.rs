@@ -112,7 +112,12 @@ impl Redis {
             }
             Err(unavailable) => {
                 if lock(&self.guard).open(turn, Instant::now()) {
-                    tracing::warn!(code = "redis.gone", error = %unavailable, "Redis is unavailable; requests pass");
+                    tracing::warn!(
+                        code = "redis.gone",
+                        connection = "redis",
+                        error = %unavailable,
+                        "Redis is unavailable; requests pass"
+                    );
                 }
                 Err(unavailable)
             }
