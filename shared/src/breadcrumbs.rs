@@ -10,6 +10,8 @@
 //! - **Nothing is counted twice**, however often a write is repeated: see [`table`].
 //! - **An outage of DynamoDB costs a request every few seconds a flush's budget, and all others nothing.** What could
 //!   not be written waits, and nothing distinct is lost while no more than 256 different errors wait.
+//! - **A slow write outlasts its flush.** It goes on by itself while the environment lives, and an environment's end waits
+//!   for it.
 //!
 //! Start reading at [`trail`]; [`buffer`] is its pure core.
 
@@ -24,6 +26,7 @@ pub mod trail;
 
 pub use cursor::Cursor;
 pub use layer::TrailLayer;
+pub use mask::mask;
 pub use page::{Filter, Page};
 pub use table::{BreadcrumbTable, KEPT, TableError};
 pub use trail::Trail;
@@ -68,6 +71,10 @@ pub struct Breadcrumb {
     /// The first request that it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// The latest other requests that it happened to, at most 4, the newest last. Of environments that meet the error in
+    /// the same minute, the one that writes last decides them; requests of a repeat are written with its count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_request_ids: Vec<String>,
     /// The account that it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,

@@ -5,7 +5,7 @@
 use rstest::rstest;
 use serde_json::{Value, json};
 use tests::Language::{self, Python, TypeScript};
-use tests::{Sdk, Stack, binaries, messages};
+use tests::{Sdk, Stack, binaries, messages, wait_for};
 use tokio::process::Command;
 
 /// What `levee why` says of a request: whether it found it, and its words, with single spaces.
@@ -63,6 +63,38 @@ async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Pyt
     for part in [id, "key localDemoKey of integration crm of account acme", "provider.failed: a provider failed"] {
         assert!(page.text().contains(part), "{part:?} is not in:\n{}", page.text());
     }
+}
+
+#[tokio::test]
+async fn of_the_attempts_of_an_sdk_the_one_that_it_raises_is_on_the_board_once_the_repeats_are_written() {
+    let stack = Stack::builder().start().await;
+    stack.script("primary", json!({ "status": 500 })).await;
+    let outcome = Sdk::start(Python).await.run("failing", &stack.target()).await;
+    let id = outcome["levee_request_id"].as_str().unwrap_or_else(|| panic!("no id: {outcome}"));
+    let attempts = stack.provider("primary").await["requests"].as_u64().expect("a number");
+    assert!(attempts > 1, "{outcome}");
+
+    stack.advance(61).await;
+    stack.reset("primary").await;
+    assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
+
+    let mut browser = stack.signed_in(stack.viewer()).await;
+    let link = format!("/admin/requests?id={}", escaped(id));
+    // Writing may outlast the answer to the call.
+    wait_for(async || {
+        let snapshot = browser.get("/admin/api/snapshot").await.json();
+        let errors = snapshot["errors"].as_array().expect("errors");
+        let is_this = |request: &&Value| request["request_id"] == id && request["story"] == link;
+        let has_it = |error: &&Value| {
+            let more = error["more_requests"].as_array().expect("more requests");
+            std::iter::once(*error).chain(more).any(|request| is_this(&request))
+        };
+        let counted: u64 = errors.iter().filter_map(|error| error["count"].as_u64()).sum();
+        (errors.iter().any(|error| has_it(&error)) && counted == attempts).then_some(())
+    })
+    .await;
+    let board = browser.get("/admin").await;
+    assert!(board.text().contains(&link), "{}", board.text());
 }
 
 #[tokio::test]

@@ -43,15 +43,41 @@ pub struct ErrorReport {
     pub request_id: Option<String>,
     /// Where the story of that request is told.
     pub story: Option<String>,
+    /// The latest other requests that it happened to, the newest last.
+    pub more_requests: Vec<ErrorRequest>,
+}
+
+/// One of the requests that an error happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorRequest {
+    /// Its id.
+    pub request_id: String,
+    /// Where its story is told.
+    pub story: String,
 }
 
 impl ErrorReport {
     pub(crate) fn new(breadcrumb: Breadcrumb, links: &Links) -> Self {
         let Breadcrumb { first_at, last_at, function, severity, code, message, .. } = breadcrumb;
-        let Breadcrumb { request_id, account, connection, count, .. } = breadcrumb;
+        let Breadcrumb { request_id, more_request_ids, account, connection, count, .. } = breadcrumb;
         let story = request_id.as_deref().map(|id| layout::story_link(links, id));
+        let told = |request_id: String| ErrorRequest { story: layout::story_link(links, &request_id), request_id };
+        let more_requests = more_request_ids.into_iter().map(told).collect();
         let (at, first_at) = (Moment(Timestamp::from_millis(last_at)), Moment(Timestamp::from_millis(first_at)));
-        Self { at, first_at, count, function, severity, code, message, account, connection, request_id, story }
+        Self {
+            at,
+            first_at,
+            count,
+            function,
+            severity,
+            code,
+            message,
+            account,
+            connection,
+            request_id,
+            story,
+            more_requests,
+        }
     }
 }
 
@@ -69,7 +95,10 @@ pub(crate) fn rows(links: &Links, caption: &str, errors: &[ErrorReport]) -> Mark
                 td.wide { (error.message) }
                 td { (error.account.as_deref().unwrap_or_default()) }
                 td { (error.connection.as_deref().unwrap_or_default()) }
-                td { (layout::story(links, error.request_id.as_deref())) }
+                td {
+                    (layout::story(links, error.request_id.as_deref()))
+                    @for other in &error.more_requests { " " (layout::story(links, Some(&other.request_id))) }
+                }
             }
         })
         .collect();
@@ -180,6 +209,7 @@ mod tests {
             code: "provider.cut".to_owned(),
             message: "<script>alert(1)</script>".to_owned(),
             request_id: Some("/I35=\"><b>".to_owned()),
+            more_request_ids: vec!["Xy+1".to_owned()],
             account: Some("<i>".to_owned()),
             connection: None,
             count: 2,
@@ -197,7 +227,7 @@ mod tests {
         <td class="wide">&lt;script&gt;alert(1)&lt;/script&gt;</td>
         <td>&lt;i&gt;</td>
         <td></td>
-        <td><a href="/admin/requests?id=%2FI35%3D%22%3E%3Cb%3E"><code>/I35=&quot;&gt;&lt;b&gt;</code></a></td>
+        <td><a href="/admin/requests?id=%2FI35%3D%22%3E%3Cb%3E"><code>/I35=&quot;&gt;&lt;b&gt;</code></a> <a href="/admin/requests?id=Xy%2B1"><code>Xy+1</code></a></td>
         </tr></tbody></table></div>
         "#);
     }

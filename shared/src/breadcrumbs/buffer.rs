@@ -12,6 +12,8 @@ use crate::clock::Timestamp;
 
 /// The most breadcrumbs that are held.
 pub(super) const CAPACITY: usize = 256;
+/// The most requests of a row that are remembered besides the first.
+pub(super) const MORE_REQUESTS: usize = 4;
 
 /// What waits to be written.
 #[derive(Debug)]
@@ -37,11 +39,12 @@ struct Entry {
     is_written: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Begun {
     sequence: u64,
     count: u64,
     last_at: u64,
+    more_request_ids: Vec<String>,
 }
 
 /// What one write is told apart by: the environment, and a number that grows with each of its writes.
@@ -99,6 +102,11 @@ impl Buffer {
         self.entries.values().filter(|entry| !entry.is_clean()).count()
     }
 
+    /// Whether somebody is writing something right now.
+    pub(super) fn is_any_out(&self) -> bool {
+        self.entries.values().any(|entry| entry.is_out)
+    }
+
     /// Hands out the writes that are due. Each must be [settled](Self::settle) or [given back](Self::give_back).
     pub(super) fn due(&mut self, due: Due, now: Timestamp) -> Vec<Write> {
         self.report_dropped(now);
@@ -109,8 +117,9 @@ impl Buffer {
         let (environment, sequence) = (self.environment, &mut self.sequence);
         let writes = self.entries.iter_mut().filter_map(|(&position, entry)| {
             let begun = entry.begin(all || position.minute != minute, sequence)?;
-            let breadcrumb = Breadcrumb { count: begun.count, last_at: begun.last_at, ..entry.breadcrumb.clone() };
-            Some(Write { position, mark: Mark { environment, sequence: begun.sequence }, breadcrumb })
+            let Begun { sequence, count, last_at, more_request_ids } = begun;
+            let breadcrumb = Breadcrumb { count, last_at, more_request_ids, ..entry.breadcrumb.clone() };
+            Some(Write { position, mark: Mark { environment, sequence }, breadcrumb })
         });
         writes.collect()
     }
@@ -132,7 +141,8 @@ impl Buffer {
     }
 
     fn out(&mut self, write: &Write) -> Option<&mut Entry> {
-        let is_this = |entry: &&mut Entry| entry.begun.is_some_and(|begun| begun.sequence == write.mark.sequence);
+        let is_this =
+            |entry: &&mut Entry| entry.begun.as_ref().is_some_and(|begun| begun.sequence == write.mark.sequence);
         self.entries.get_mut(&write.position).filter(is_this)
     }
 
@@ -161,6 +171,7 @@ impl Buffer {
             code: "breadcrumbs.dropped".to_owned(),
             message: "so many errors were dropped, as too many different ones were waiting to be written".to_owned(),
             request_id: None,
+            more_request_ids: Vec::new(),
             account: None,
             connection: None,
             count: std::mem::take(&mut self.dropped),
@@ -190,6 +201,22 @@ impl Entry {
         self.breadcrumb.count = self.breadcrumb.count.saturating_add(breadcrumb.count);
         self.breadcrumb.first_at = self.breadcrumb.first_at.min(breadcrumb.first_at);
         self.breadcrumb.last_at = self.breadcrumb.last_at.max(breadcrumb.last_at);
+        if let Some(id) = &breadcrumb.request_id {
+            self.remember(id);
+        }
+    }
+
+    /// Remembers a request besides the first, in place of the oldest one of too many.
+    fn remember(&mut self, id: &str) {
+        if self.breadcrumb.request_id.as_deref() == Some(id) {
+            return;
+        }
+        let more = &mut self.breadcrumb.more_request_ids;
+        more.retain(|other| other != id);
+        if more.len() == MORE_REQUESTS {
+            more.remove(0);
+        }
+        more.push(id.to_owned());
     }
 
     /// The write that is to be made now, if any: the one that was begun, or a new one.
@@ -201,10 +228,12 @@ impl Entry {
         if self.begun.is_none() && is_ripe {
             *sequence += 1;
             let count = std::mem::take(&mut self.breadcrumb.count);
-            self.begun = Some(Begun { sequence: *sequence, count, last_at: self.breadcrumb.last_at });
+            let Breadcrumb { last_at, more_request_ids, .. } = &self.breadcrumb;
+            let (last_at, more_request_ids) = (*last_at, more_request_ids.clone());
+            self.begun = Some(Begun { sequence: *sequence, count, last_at, more_request_ids });
         }
         self.is_out = self.begun.is_some();
-        self.begun
+        self.begun.clone()
     }
 }
 
@@ -226,6 +255,7 @@ pub(super) mod tests {
             code: code.to_owned(),
             message: message.to_owned(),
             request_id: None,
+            more_request_ids: Vec::new(),
             account: None,
             connection: None,
             count: 1,
@@ -268,6 +298,25 @@ pub(super) mod tests {
         buffer.settle(&rest[0]);
         assert!(due(&mut buffer, Due::All, MINUTE).is_empty());
         assert!(buffer.entries.is_empty());
+    }
+
+    #[test]
+    fn a_row_knows_its_first_request_and_the_latest_others() {
+        let mut buffer = buffer();
+        let of = |request: &str| Breadcrumb { request_id: Some(request.to_owned()), ..breadcrumb("a", "m", 0) };
+        buffer.add(of("first"));
+        let first = due(&mut buffer, Due::Ripe, 1);
+        for request in ["r1", "r2", "r3", "first", "r1", "r4", "r5"] {
+            buffer.add(of(request));
+        }
+        buffer.give_back(&first[0]);
+        let again = due(&mut buffer, Due::Ripe, 2);
+        assert_eq!(again, first, "a write that was begun stays as it was");
+        assert_eq!(first[0].breadcrumb.more_request_ids, [""; 0]);
+        buffer.settle(&again[0]);
+        let rest = due(&mut buffer, Due::All, 3);
+        assert_eq!(rest[0].breadcrumb.request_id.as_deref(), Some("first"));
+        assert_eq!(rest[0].breadcrumb.more_request_ids, ["r3", "r1", "r4", "r5"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 128;
 
 /// `text` with everything masked that must not be kept, as one line of at most [`LONGEST`] characters. Masking a masked
 /// text again changes nothing, unless it was cut.
-pub(super) fn mask(text: &str) -> String {
+pub fn mask(text: &str) -> String {
     let text = one_line(text);
     let text = names::mask(&text);
     let text = urls::mask(&text);

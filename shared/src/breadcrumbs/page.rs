@@ -165,7 +165,9 @@ fn position(day: u64, item: &HashMap<String, AttributeValue>) -> Option<Position
 /// The row that an item is; `None` where it is of another form.
 fn row(day: u64, item: HashMap<String, AttributeValue>) -> Option<Row> {
     let position = position(day, &item)?;
-    let breadcrumb: Breadcrumb = serde_dynamo::from_item(item).ok()?;
+    let mut breadcrumb: Breadcrumb = serde_dynamo::from_item(item).ok()?;
+    let first_request = breadcrumb.request_id.as_ref();
+    breadcrumb.more_request_ids.retain(|id| Some(id) != first_request);
     // Environments write in any order; each knows only of its own errors.
     let (first_at, last_at) =
         (breadcrumb.first_at.min(breadcrumb.last_at), breadcrumb.first_at.max(breadcrumb.last_at));

@@ -9,6 +9,9 @@
 //! the mark shows that it has been carried out before. So a write may be repeated until an answer comes, and counts
 //! once, also when other environments have written in between. Only where one of these shares the slot, a repeated write
 //! may count twice.
+//!
+//! The first writer decides the row's first request; each writer puts its latest requests in the place of those that were
+//! there, so that a row is bounded. Of environments that meet the same error in one minute, the last writer's are kept.
 
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Breadcrumb;
-use super::buffer::{Mark, Write};
+use super::buffer::{MORE_REQUESTS, Mark, Write};
 use crate::stores::dynamodb::describe;
 
 /// How long breadcrumbs are kept.
@@ -104,8 +107,8 @@ impl BreadcrumbTable {
 
 /// What a row holds besides its count and marks.
 fn attributes(breadcrumb: &Breadcrumb) -> Vec<(&'static str, AttributeValue)> {
-    let Breadcrumb { first_at, last_at, function, severity, code, message, request_id, account, connection, count: _ } =
-        breadcrumb;
+    let Breadcrumb { first_at, last_at, function, severity, code, message, .. } = breadcrumb;
+    let Breadcrumb { request_id, more_request_ids, account, connection, .. } = breadcrumb;
     let mut attributes = vec![
         ("first_at", number(*first_at)),
         ("last_at", number(*last_at)),
@@ -117,6 +120,12 @@ fn attributes(breadcrumb: &Breadcrumb) -> Vec<(&'static str, AttributeValue)> {
     ];
     let sometimes = [("request_id", request_id), ("account", account), ("connection", connection)];
     attributes.extend(sometimes.into_iter().filter_map(|(name, value)| Some((name, text(value.as_deref()?)))));
+    // Its own first request as well: the row may know another environment's as the first.
+    let requests: Vec<_> = request_id.iter().chain(more_request_ids).map(|id| text(id)).collect();
+    if !requests.is_empty() {
+        let latest = requests[requests.len().saturating_sub(MORE_REQUESTS)..].to_vec();
+        attributes.push(("more_request_ids", AttributeValue::L(latest)));
+    }
     attributes
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
 
 use super::buffer::{Buffer, Due, Write};
 use super::{Breadcrumb, BreadcrumbTable, TableError, TrailLayer};
@@ -20,6 +21,8 @@ const CONCURRENCY: usize = 4;
 pub struct Trail {
     function: &'static str,
     state: Arc<Mutex<State>>,
+    /// Tells those who wait for the writes of others that some are back.
+    returned: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -27,13 +30,15 @@ struct State {
     buffer: Buffer,
     sink: Option<(BreadcrumbTable, Clock)>,
     failed_at: Option<Timestamp>,
+    /// Writes that have succeeded so far.
+    settled: u64,
 }
 
 impl Trail {
     /// An empty trail of `function`.
     pub fn new(function: &'static str) -> Self {
-        let state = State { buffer: Buffer::new(function, rand::random()), sink: None, failed_at: None };
-        Self { function, state: Arc::new(Mutex::new(state)) }
+        let state = State { buffer: Buffer::new(function, rand::random()), sink: None, failed_at: None, settled: 0 };
+        Self { function, state: Arc::new(Mutex::new(state)), returned: Arc::default() }
     }
 
     /// What takes errors from tracing events into this trail.
@@ -46,19 +51,25 @@ impl Trail {
         lock(&self.state).sink = Some((table, clock));
     }
 
-    /// Writes what is due, for at most `budget`. Whatever fails is kept for the next time; nothing is returned, because
-    /// nothing may depend on it. With nothing due it costs nothing, and for some seconds after a failure neither.
+    /// Writes what is due, and waits for at most `budget`. Whatever fails is kept for the next time; nothing is returned,
+    /// because nothing may depend on it. With nothing due it costs nothing, and for some seconds after a failure neither.
+    ///
+    /// A write that takes longer goes on by itself while the environment lives: a first TLS handshake may not fit a
+    /// budget, and beginning it anew each time would lead nowhere.
     pub async fn flush(&self, budget: Duration, now: Timestamp) {
         let has_failed_lately = |failed_at: Timestamp| failed_at <= now && now < failed_at.plus(PAUSE);
-        if !lock(&self.state).failed_at.is_some_and(has_failed_lately) {
-            self.write(Due::Ripe, budget, now).await;
+        if lock(&self.state).failed_at.is_some_and(has_failed_lately) {
+            return;
+        }
+        if let Some(first) = self.hand_out(Due::Ripe, now) {
+            self.within(budget, now, self.clone().write_ripe(first, now)).await;
         }
     }
 
-    /// Writes everything that waits, repeats of the current minute included, also after a failure: for the end of an
-    /// environment, after which nothing is written any more.
+    /// Writes everything that waits, repeats of the current minute included, also after a failure, and waits for the
+    /// writes that earlier flushes left behind: for the end of an environment, after which nothing is written any more.
     pub async fn flush_all(&self, budget: Duration, now: Timestamp) {
-        self.write(Due::All, budget, now).await;
+        self.within(budget, now, self.clone().write_all(now)).await;
     }
 
     /// Takes in what `breadcrumb` makes of the function's name and the present moment.
@@ -68,39 +79,64 @@ impl Trail {
         lock(&self.state).buffer.add(breadcrumb);
     }
 
-    /// Writes what is due, and waits for at most `budget`. A write that takes longer goes on by itself, while the
-    /// environment lives: a first TLS handshake may not fit a budget, and beginning it anew each time would lead nowhere.
-    async fn write(&self, due: Due, budget: Duration, now: Timestamp) {
-        let Some(first) = self.hand_out(due, now) else { return };
+    /// Waits for `work` for at most `budget`; from then on it goes on by itself.
+    async fn within(
+        &self,
+        budget: Duration,
+        now: Timestamp,
+        work: impl Future<Output = Result<(), TableError>> + Send + 'static,
+    ) {
+        let settled_before = lock(&self.state).settled;
         let trail = self.clone();
         let writing = tokio::spawn(async move {
-            match trail.write_repeatedly(first, due, now).await {
-                Ok(()) => lock(&trail.state).failed_at = None,
-                Err(error) => trail.failed(&error, now),
+            if let Err(error) = work.await {
+                trail.failed(&error, now);
             }
         });
         if tokio::time::timeout(budget, writing).await.is_err() {
-            self.failed(&TableError(format!("not written within {budget:?}")), now);
+            // Where something was written meanwhile, the table is merely slow, and the next flush need not be spared.
+            let is_outage = |state: &State| state.settled == settled_before;
+            self.failed_if(is_outage, &TableError(format!("not written within {budget:?}")), now);
         }
     }
 
     fn failed(&self, error: &TableError, now: Timestamp) {
+        self.failed_if(|_| true, error, now);
+    }
+
+    fn failed_if(&self, is_failure: impl FnOnce(&State) -> bool, error: &TableError, now: Timestamp) {
         let waiting = {
             let mut state = lock(&self.state);
-            state.failed_at = Some(now);
+            if !is_failure(&state) {
+                return;
+            }
+            // A write that was left behind may fail after a newer one has.
+            state.failed_at = state.failed_at.max(Some(now));
             state.buffer.waiting()
         };
         tracing::warn!(code = "breadcrumbs.unwritten", %error, waiting, "breadcrumbs wait to be written");
     }
 
     /// Writes until nothing is due: what was recorded meanwhile, and repeats of what was begun before.
-    async fn write_repeatedly(&self, first: Handed, due: Due, now: Timestamp) -> Result<(), TableError> {
+    async fn write_ripe(self, first: Handed, now: Timestamp) -> Result<(), TableError> {
         let mut handed = Some(first);
         while let Some(writes) = handed {
             writes.carry_out().await?;
-            handed = self.hand_out(due, now);
+            handed = self.hand_out(Due::Ripe, now);
         }
         Ok(())
+    }
+
+    /// Writes until nothing waits any more, not even for an answer.
+    async fn write_all(self, now: Timestamp) -> Result<(), TableError> {
+        loop {
+            let returned = self.returned.notified();
+            match self.hand_out(Due::All, now) {
+                Some(handed) => handed.carry_out().await?,
+                None if lock(&self.state).buffer.is_any_out() => returned.await,
+                None => return Ok(()),
+            }
+        }
     }
 
     fn hand_out(&self, due: Due, now: Timestamp) -> Option<Handed> {
@@ -137,7 +173,10 @@ impl Handed {
     async fn one(&self, number: usize) -> Result<(), TableError> {
         let Some(write) = self.writes.get(number) else { return Ok(()) };
         self.table.write(write).await?;
-        lock(&self.trail.state).buffer.settle(write);
+        let mut state = lock(&self.trail.state);
+        state.buffer.settle(write);
+        state.settled += 1;
+        state.failed_at = None;
         Ok(())
     }
 }
@@ -148,6 +187,8 @@ impl Drop for Handed {
         for write in &self.writes {
             state.buffer.give_back(write);
         }
+        drop(state);
+        self.trail.returned.notify_waiters();
     }
 }
 
@@ -233,11 +274,58 @@ pub(super) mod tests {
             let began = Instant::now();
             trail.flush(BUDGET, at(second)).await;
             spent.push(began.elapsed());
+            tokio::time::sleep(Duration::from_secs(1) - began.elapsed()).await;
         }
         assert!(spent[0] >= BUDGET && spent[0] < 2 * BUDGET, "{spent:?}");
         assert!(spent[1..5].iter().all(Duration::is_zero), "{spent:?}");
         assert!(spent[5] >= BUDGET && spent[5] < 2 * BUDGET, "{spent:?}");
-        assert_eq!(waiting(&trail).len(), 6);
+        assert_eq!(lock(&trail.state).buffer.waiting(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_row_that_outlasts_its_budget_is_written_though_nobody_flushes_again() {
+        let (trail, stub) = trail(&[DONE]).await;
+        add(&trail, "code", at(0));
+        // No answer fits this, as connecting alone needs another turn.
+        trail.flush(Duration::ZERO, at(0)).await;
+        let unwritten = || lock(&trail.state).buffer.waiting();
+        assert_eq!((stub.answered(), unwritten()), (0, 1));
+        while unwritten() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((stub.answered(), lock(&trail.state).failed_at), (1, None), "and the pause is over");
+    }
+
+    #[tokio::test]
+    async fn the_end_waits_for_what_an_earlier_flush_left_behind() {
+        let (trail, stub) = trail(&[DONE]).await;
+        add(&trail, "code", at(0));
+        trail.flush(Duration::ZERO, at(0)).await;
+        add(&trail, "code", at(1));
+        trail.flush_all(Duration::from_secs(10), at(1)).await;
+        assert_eq!((stub.answered(), lock(&trail.state).buffer.waiting()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn a_flush_that_is_late_after_something_was_written_makes_no_pause() {
+        let (trail, _stub) = trail(&[]).await;
+        let slow = trail.clone();
+        let work = async move {
+            lock(&slow.state).settled += 1;
+            std::future::pending().await
+        };
+        trail.within(BUDGET, at(0), work).await;
+        assert_eq!(lock(&trail.state).failed_at, None);
+        trail.within(BUDGET, at(0), std::future::pending()).await;
+        assert_eq!(lock(&trail.state).failed_at, Some(at(0)));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_was_left_behind_and_fails_does_not_shorten_a_later_pause() {
+        let trail = Trail::new("function");
+        trail.failed(&TableError("newer".to_owned()), at(5));
+        trail.failed(&TableError("older".to_owned()), at(0));
+        assert_eq!(lock(&trail.state).failed_at, Some(at(5)));
     }
 
     #[tokio::test]
@@ -273,6 +361,6 @@ pub(super) mod tests {
         add(&trail, "code", at(0));
         let dropped = tokio::time::timeout(Duration::ZERO, trail.flush(Duration::from_secs(10), at(0))).await;
         assert!(dropped.is_err());
-        assert_eq!(waiting(&trail).len(), 1);
+        assert_eq!(lock(&trail.state).buffer.waiting(), 1);
     }
 }

@@ -76,6 +76,7 @@ mod tests {
             code: "provider.cut".to_owned(),
             message: String::new(),
             request_id: None,
+            more_request_ids: Vec::new(),
             account: None,
             connection: connection.map(str::to_owned),
             count,
