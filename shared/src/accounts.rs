@@ -155,6 +155,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hash_that_was_made_without_a_pepper_is_refused_under_a_version_that_is_not_there() {
+        let key = ApiKey::generate("live").unwrap();
+        let forged = record(&pepper::hash_under(b"", key.reveal()), "active", "");
+        let forged = forged.replace(r#""pepper":{"N":"1"}"#, r#""pepper":{"N":"9"}"#).leak();
+        assert_eq!(authenticate_with(&key, forged, OWNER).await, ("the key is not valid: unknown".to_owned(), 1));
+    }
+
+    #[tokio::test]
     async fn a_revoked_an_expired_and_an_orphaned_key_are_refused() {
         let key = ApiKey::generate("live").unwrap();
         let hash = peppers().hash(&key);

@@ -9,7 +9,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::key::ApiKey;
 
@@ -54,28 +54,35 @@ impl Peppers {
 
     /// The stored form of `key` under the current pepper, in hexadecimal.
     pub fn hash(&self, key: &ApiKey) -> String {
-        self.hash_text(self.current, key.reveal())
+        hash_under(self.pepper(self.current), key.reveal())
     }
 
     /// Whether `hash` is the stored form of `key` under pepper `version`; in constant time for hashes of one length.
+    /// Never under a version that is not there, which costs the same work.
     pub fn verify(&self, key: &ApiKey, version: u32, hash: &str) -> bool {
-        self.hash_text(version, key.reveal()).as_bytes().ct_eq(hash.as_bytes()).into()
+        let matches = hash_under(self.pepper(version), key.reveal()).as_bytes().ct_eq(hash.as_bytes());
+        (Choice::from(u8::from(self.has(version))) & matches).into()
     }
 
     /// A stable pseudonym for something that may not be stored in the clear, such as a client address.
     pub fn pseudonym(&self, text: &str) -> String {
-        let mut hash = self.hash_text(self.current, text);
+        let mut hash = hash_under(self.pepper(self.current), text);
         hash.truncate(24);
         hash
     }
 
-    // A version that is gone hashes under an empty pepper, which no stored hash was made with.
-    fn hash_text(&self, version: u32, text: &str) -> String {
-        let pepper = self.by_version.get(&version).map_or(&[][..], Vec::as_slice);
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper) else { return String::new() };
-        mac.update(text.as_bytes());
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    /// The pepper of that version; the current one stands in for one that is not there.
+    fn pepper(&self, version: u32) -> &[u8] {
+        let found = self.by_version.get(&version).or_else(|| self.by_version.get(&self.current));
+        found.map_or(&[], Vec::as_slice)
     }
+}
+
+/// HMAC-SHA256(pepper, text), in hexadecimal.
+pub(super) fn hash_under(pepper: &[u8], text: &str) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper) else { return String::new() };
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for Peppers {
@@ -109,6 +116,15 @@ mod tests {
         assert!(!peppers.verify(&other, 1, &peppers.hash(&key)));
         assert!(!peppers.verify(&key, 9, &peppers.hash(&key)));
         assert!(!peppers.verify(&key, 1, ""));
+    }
+
+    #[test]
+    fn under_a_missing_version_nothing_verifies_that_could_be_made_without_a_pepper_or_with_another_one() {
+        let peppers = Peppers::from_json(&format!(r#"{{"1":"{OLD}","2":"{NEW}"}}"#)).unwrap();
+        let key = ApiKey::generate("live").unwrap();
+        for pepper in ["", OLD, NEW] {
+            assert!(!peppers.verify(&key, 9, &hash_under(pepper.as_bytes(), key.reveal())), "{pepper}");
+        }
     }
 
     #[test]
