@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use levee::admins::AuditEntry;
+use levee::admins::audit::{AuditCursor, AuditPage};
 use levee::clock::Timestamp;
 use levee::pages::{show, table};
 use maud::html;
@@ -12,8 +13,7 @@ use crate::call::{Call, SignedIn};
 use crate::failed::Failed;
 use crate::layout;
 
-/// How many entries the page shows.
-const SHOWN: usize = 100;
+const PAGE: &str = "/admin/audit";
 const COLUMNS: [&str; 6] = ["When", "Who", "What", "To what", "Detail", "Request"];
 
 /// Writes down what is about to be done. Where that fails, it must not be done.
@@ -53,17 +53,28 @@ impl From<AuditEntry> for Shown {
     }
 }
 
-/// The newest entries, as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
-    let limit = call.limit()?;
-    let entries = call.state.admins.audit_log(limit, call.now).await.map_err(Failed::admins)?;
-    let entries: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
-    Ok(json(StatusCode::OK, &serde_json::json!({ "entries": entries })))
+/// What is asked for.
+async fn read(call: &Call<'_>) -> Result<AuditPage, Failed> {
+    let after: Option<AuditCursor> = call
+        .query("after")
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| Failed::Invalid("'after' takes what a page before said.".to_owned()))?;
+    let page = call.state.admins.audit_page(call.limit()?, after.as_ref(), call.now).await;
+    page.map_err(Failed::admins)
 }
 
-/// The newest entries, as a page.
+/// A page of entries, as JSON.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+    let AuditPage { entries, next } = read(call).await?;
+    let entries: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
+    let next = next.map(|next| next.to_string());
+    Ok(json(StatusCode::OK, &serde_json::json!({ "entries": entries, "next": next })))
+}
+
+/// A page of entries, for people.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
-    let entries = call.state.admins.audit_log(SHOWN, call.now).await.map_err(Failed::admins)?;
+    let AuditPage { entries, next } = read(call).await?;
     let rows: Vec<_> = entries
         .iter()
         .map(|entry| {
@@ -77,12 +88,19 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
             }
         })
         .collect();
-    let caption = format!("The newest {SHOWN} entries, newest first");
+    let (caption, when_empty) = match call.query("after") {
+        None => ("The newest entries, newest first", "Nothing was done yet."),
+        Some(_) => ("Older entries, newest first", "Nothing was done before that."),
+    };
     let content = html! {
-        (table(&caption, &COLUMNS, &rows, "Nothing was done yet."))
+        (table(caption, &COLUMNS, &rows, when_empty))
+        @if let Some(next) = next {
+            @let link = format!("{}?limit={}&after={next}", call.links.to(PAGE), call.limit()?);
+            p { a href=(link) { "Older entries" } }
+        }
         h2 { "Your sessions" }
         p { "Signs you out on every device, this one too." }
         (layout::button(call, admin, "/admin/sign-out-everywhere", "Sign out everywhere", ""))
     };
-    Ok(layout::page(call, admin, "/admin/audit", "Audit", content))
+    Ok(layout::page(call, admin, PAGE, "Audit", content))
 }

@@ -8,7 +8,7 @@ use crate::answer::Answer;
 use crate::call::{Call, SignedIn};
 use crate::health::Health;
 use crate::snapshot::{
-    AlertReport, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot, TokensReport,
+    ACCOUNTS, AlertReport, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot, TokensReport,
 };
 use crate::{errors, layout};
 
@@ -29,6 +29,7 @@ fn content(links: &Links, snapshot: &Snapshot) -> Markup {
         h2 { "AI providers" }
         (providers(&snapshot.providers))
         h2 { "Limits" }
+        (first_accounts(snapshot))
         (limits(&snapshot.limits))
         h2 { "Recent errors" }
         @match &snapshot.errors {
@@ -37,9 +38,19 @@ fn content(links: &Links, snapshot: &Snapshot) -> Markup {
         }
         p { a href=(links.to("/admin/errors")) { "All errors" } }
         h2 { "Tokens of this month" }
+        (first_accounts(snapshot))
         (tokens(snapshot.tokens.as_deref()))
         h2 { "Alerts" }
         (alerts(snapshot.alerts.as_deref()))
+    }
+}
+
+/// Says which accounts are looked at, where that is not all of them.
+fn first_accounts(snapshot: &Snapshot) -> Markup {
+    html! {
+        @if snapshot.more_accounts {
+            p.notice.warn { "There are more than " (ACCOUNTS) " accounts: this shows only the first " (ACCOUNTS) " by id." }
+        }
     }
 }
 
@@ -209,6 +220,7 @@ mod tests {
             at: Moment(NOW),
             overall: Health::Up,
             failed_parts: Vec::new(),
+            more_accounts: false,
             redis: RedisReport {
                 state: RedisState::Up,
                 since: None,
@@ -237,7 +249,14 @@ mod tests {
         for part in ["<strong>Up.</strong>", "0.2 ms", "1.5 MiB of 1.0 GiB", "1 connection<", "2 hours", "No alerts."] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
-        assert!(!shown.contains("cannot be read"), "{shown}");
+        assert!(!shown.contains("cannot be read") && !shown.contains("more than"), "{shown}");
+    }
+
+    #[test]
+    fn where_not_all_accounts_are_looked_at_limits_and_tokens_say_so() {
+        let shown = shown(&Snapshot { more_accounts: true, ..snapshot() });
+        let sentence = "There are more than 100 accounts: this shows only the first 100 by id.";
+        assert_eq!(shown.matches(sentence).count(), 2, "{shown}");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use levee::stores::redis::{Redis, RedisConfig};
 use serde::Deserialize;
 
 use crate::health::Remembered;
+use crate::requests::Stories;
 use crate::routes::Router;
 
 /// The board's configuration.
@@ -92,6 +93,8 @@ pub struct State {
     pub(crate) store_timeout: Duration,
     /// What `/health` said last.
     pub(crate) health: Remembered,
+    /// The stories that were told last.
+    pub(crate) stories: Stories,
     /// Since when this environment has not reached Redis; `None` while it does.
     pub(crate) redis_gone: Mutex<Option<Timestamp>>,
 }
@@ -127,6 +130,7 @@ impl State {
             router: Router::new()?,
             store_timeout: dynamodb.timeout,
             health: Remembered::default(),
+            stories: Stories::default(),
             redis_gone: Mutex::new(None),
         })
     }

@@ -21,9 +21,18 @@ pub(crate) struct Kind {
 impl Kind {
     /// The value that a request carries. Of several of one name, a browser sends the one that fits best first.
     pub(crate) fn read(self, headers: &HeaderMap) -> Option<String> {
-        let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-        let mut cookies = lines.flat_map(Cookie::split_parse).flatten();
-        cookies.find(|cookie| cookie.name() == self.name).map(|cookie| cookie.value().to_owned())
+        let mut cookies = headers.get_all(COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|it| *it == b';'));
+        let value = cookies.find_map(|cookie| self.value_in(cookie))?;
+        std::str::from_utf8(value).ok().map(str::to_owned)
+    }
+
+    /// The value, if `cookie` is of exactly this name. Bytes, because a cookie that others set may hold anything; and no
+    /// white space but that of RFC 6265, section 5.2, because what counts as more could pass for the prefix.
+    fn value_in(self, cookie: &[u8]) -> Option<&[u8]> {
+        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+        let begin = cookie.iter().position(|byte| !is_space(byte))?;
+        let end = cookie.iter().rposition(|byte| !is_space(byte))?;
+        cookie.get(begin..=end)?.strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")
     }
 
     /// Adds the cookie with `value` to an answer.
@@ -55,6 +64,8 @@ fn append(headers: &mut HeaderMap, cookie: Cookie<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -80,5 +91,27 @@ mod tests {
         assert_eq!(LOGIN.read(&headers).as_deref(), Some("1"));
         assert_eq!(SESSION.read(&headers).as_deref(), Some("2"));
         assert_eq!(SESSION.read(&HeaderMap::new()), None);
+    }
+
+    #[rstest]
+    #[case::bytes_of_no_text(b"a=\xff\xfe; __Host-levee-session=1", Some("1"))]
+    #[case::another_alphabet("naïve=é; \t__Host-levee-session=1\t ;b".as_bytes(), Some("1"))]
+    #[case::equals_signs(b"__Host-levee-session=a=b=", Some("a=b="))]
+    #[case::empty(b"__Host-levee-session=", Some(""))]
+    #[case::no_text_itself(b"__Host-levee-session=\xff", None)]
+    #[case::wide_space("\u{a0}__Host-levee-session=1".as_bytes(), None)]
+    #[case::wide_space_behind("__Host-levee-session\u{a0}=1".as_bytes(), None)]
+    #[case::latin_1_space(b"\xa0__Host-levee-session=1", None)]
+    #[case::space_behind(b"__Host-levee-session =1", None)]
+    #[case::other_case(b"__host-levee-session=1", None)]
+    #[case::longer(b"__Host-levee-session-2=1", None)]
+    #[case::within_a_value(b"a=__Host-levee-session=1", None)]
+    #[case::no_value(b"__Host-levee-session", None)]
+    fn what_stands_beside_a_cookie_neither_hides_it_nor_passes_for_it(
+        #[case] line: &[u8],
+        #[case] value: Option<&str>,
+    ) {
+        let headers = HeaderMap::from_iter([(COOKIE, HeaderValue::from_bytes(line).unwrap())]);
+        assert_eq!(SESSION.read(&headers).as_deref(), value);
     }
 }

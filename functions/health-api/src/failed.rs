@@ -44,6 +44,9 @@ pub(crate) enum Failed {
     /// A store cannot be used. The code says which, for logs.
     #[error("{1}")]
     Unavailable(&'static str, String),
+    /// A session was ended, and that could not be written down.
+    #[error("{0}")]
+    SignOutUnwritten(String),
 }
 
 impl Failed {
@@ -51,8 +54,9 @@ impl Failed {
         Self::Unavailable("admins.unreachable", error.to_string())
     }
 
+    /// Not `accounts.unreachable`, which says that callers cannot be known: the board reads what the authorizer does not.
     pub(crate) fn accounts(error: impl Display) -> Self {
-        Self::Unavailable("accounts.unreachable", error.to_string())
+        Self::Unavailable("board.unreadable", error.to_string())
     }
 
     pub(crate) fn breadcrumbs(error: impl Display) -> Self {
@@ -97,6 +101,10 @@ impl Failed {
                 let detail = "What this needs cannot be reached right now. Nothing was changed. Try again in a few \
                               seconds.";
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(5)
+            }
+            Self::SignOutUnwritten(_) => {
+                let detail = "You are signed out, but that could not be written into the audit.";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit_unwritten", detail)
             }
         }
     }

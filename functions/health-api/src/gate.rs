@@ -1,6 +1,7 @@
 //! Who may pass: the checks before every handler, and the only place that makes them.
 
 use http::{HeaderMap, Method};
+use lambda_http::Request;
 use levee::admins::SessionToken;
 use levee::http::{Refused, admit_anyone};
 use subtle::ConstantTimeEq;
@@ -49,6 +50,14 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
             }
             if admin.session.role < role { Err(Failed::Role) } else { Ok(Some(admin)) }
         }
+    }
+}
+
+/// Where the caller's limits stand, for the answer whatever it is; nothing on routes that the authorizer does not see.
+pub(crate) fn limits(request: &Request, access: Access) -> HeaderMap {
+    match access {
+        Access::SigningIn => admit_anyone(request).headers,
+        Access::Anyone | Access::SignedIn(_) => HeaderMap::new(),
     }
 }
 

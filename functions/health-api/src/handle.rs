@@ -1,7 +1,7 @@
 //! One request, from top to bottom.
 
-use http::header::ALLOW;
-use http::{HeaderValue, Response};
+use http::header::{ALLOW, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, Response};
 use lambda_http::Request;
 use levee::http::{Links, REQUEST_ID_HEADER, request_id};
 
@@ -10,7 +10,7 @@ use crate::call::{Call, Form, path_and_links};
 use crate::config::State;
 use crate::failed::Failed;
 use crate::routes::{Found, Operation, Route, answers_json};
-use crate::{accounts, audit, board, errors, gate, health, layout, login, report, requests, snapshot};
+use crate::{accounts, audit, board, cookies, errors, gate, health, layout, login, report, requests, snapshot};
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<String> {
@@ -18,9 +18,11 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut report = report::begin(&id);
     let (path, links) = path_and_links(&request);
     let links = state.base_url.clone().unwrap_or(links);
+    let mut limits = HeaderMap::new();
     let answer = match state.router.find(request.method(), &path) {
         Found::Route(route, named) => {
             report.route(route.1);
+            limits = gate::limits(&request, route.2);
             let now = state.clock.now();
             let call = Call { state, request: &request, links: &links, request_id: &id, now, id: named };
             serve(&call, route).await
@@ -30,11 +32,24 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     };
     let problem = answer.as_ref().err().map(Failed::problem);
     let mut answer = answer.unwrap_or_else(|failed| refuse(&failed, &path, &links, &id));
+    let headers = answer.headers_mut();
+    headers.extend(limits);
     if let Ok(id) = HeaderValue::from_str(&id) {
-        answer.headers_mut().insert(REQUEST_ID_HEADER, id);
+        headers.insert(REQUEST_ID_HEADER, id);
     }
+    secure(headers, &links);
     report.answered(answer.status(), problem.as_ref());
     answer
+}
+
+/// Gives every answer, of whatever kind, the headers that it must have.
+fn secure(headers: &mut HeaderMap, links: &Links) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    // For a year (RFC 6797). It means nothing where the answer itself goes over plain HTTP.
+    if links.origin().starts_with("https://") {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
 }
 
 async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, Failed> {
@@ -66,14 +81,23 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
 /// What the caller is told of a failure: JSON to a program, a page to a person. A person who is not signed in gets the
 /// form for it.
 fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
-    if let Failed::Unavailable(code, error) = failed {
-        tracing::error!(code, request.id = id, error, "a request to the board cannot be answered");
+    match failed {
+        Failed::Unavailable(code, error) => {
+            tracing::error!(code, request.id = id, error, "a request to the board cannot be answered");
+        }
+        Failed::SignOutUnwritten(error) => {
+            tracing::error!(code = "admins.unreachable", request.id = id, error, "a sign-out was not written down");
+        }
+        _ => {}
     }
     let mut answer = match failed {
         _ if answers_json(path) => failed.problem().to_response(id),
         Failed::SignedOut => see_other(&links.to("/login")),
         _ => layout::problem(&failed.problem(), links, id),
     };
+    if matches!(failed, Failed::SignOutUnwritten(_)) {
+        cookies::SESSION.clear(answer.headers_mut());
+    }
     if let Failed::Method(methods) = failed
         && let Ok(methods) = HeaderValue::from_str(&methods.join(", "))
     {

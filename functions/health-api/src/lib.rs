@@ -2,8 +2,8 @@
 //!
 //! Invariants: the router, not the handlers, checks who may do what ([`routes`] is the table, [`gate`] the rule), so
 //! that a new route cannot be left open; what changes anything comes from a form or a script of this board, of this
-//! session; whatever an admin changes is written down before it is done. What the board cannot read it names, and shows
-//! the rest.
+//! session; whatever an admin changes is written down before it is done, and not done where it cannot be written down,
+//! but for signing out, which is done anyway. What the board cannot read it names, and shows the rest.
 //!
 //! Start reading at [`handle()`].
 

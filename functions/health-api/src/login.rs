@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
-use levee::admins::SignInError;
+use levee::admins::{Session, SessionToken, SignInError};
 use maud::html;
 use tokio::time::Instant;
 
@@ -32,8 +32,8 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
     let (email, password) = (form.field("email"), form.field("password"));
     match call.state.admins.sign_in(email, password, call.now).await {
         Ok((token, session)) => {
-            // A session that nobody can see in the audit is none.
-            if let Err(failed) = record(call, &session.email, "session.sign-in", &session.email, "").await {
+            // A session that nobody can see in the audit is none, and neither is one beside which an older one lives on.
+            if let Err(failed) = replace(call, &session).await {
                 call.state.admins.sign_out(&token).await.map_err(Failed::admins)?;
                 return Err(failed);
             }
@@ -43,13 +43,25 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
             Ok(answer)
         }
         Err(SignInError::Wrong) => {
-            if let Some(admin) = call.state.admins.admin(email).await.map_err(Failed::admins)? {
-                record(call, &admin.email, "session.refused", &admin.email, "a wrong password").await?;
+            tracing::warn!(code = "login.refused", request.id = call.request_id, "a sign-in was refused");
+            if let Err(failed) = record_refusal(call, email).await {
+                // The answer is that of any other refusal: another one would tell that there is such an admin.
+                tracing::error!(
+                    code = "admins.unreachable",
+                    request.id = call.request_id,
+                    error = %failed,
+                    "the audit of a refused sign-in was not written"
+                );
             }
             tokio::time::sleep_until(began + REFUSAL_TAKES).await;
             Ok(self::form(call, StatusCode::UNAUTHORIZED, Some(WRONG)))
         }
         Err(SignInError::Wait(secs)) => {
+            tracing::warn!(
+                code = "login.blocked",
+                request.id = call.request_id,
+                "a sign-in was not looked at: there were too many wrong ones for its address"
+            );
             let sentence = format!("There were too many attempts for this address. Try again in {secs} seconds.");
             let mut answer = self::form(call, StatusCode::TOO_MANY_REQUESTS, Some(&sentence));
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
@@ -59,26 +71,46 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
     }
 }
 
+/// Writes down that `session` began, and ends the one that its browser had before.
+async fn replace(call: &Call<'_>, session: &Session) -> Result<(), Failed> {
+    record(call, &session.email, "session.sign-in", &session.email, "").await?;
+    match cookies::SESSION.read(call.headers()).as_deref().and_then(SessionToken::parse) {
+        Some(before) => call.state.admins.sign_out(&before).await.map_err(Failed::admins),
+        None => Ok(()),
+    }
+}
+
+/// Tells the admin whose address it is, if it is one's.
+async fn record_refusal(call: &Call<'_>, email: &str) -> Result<(), Failed> {
+    match call.state.admins.admin(email).await.map_err(Failed::admins)? {
+        Some(admin) => record(call, &admin.email, "session.refused", &admin.email, "a wrong password").await,
+        None => Ok(()),
+    }
+}
+
 /// Ends the session.
 pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let email = &admin.session.email;
-    record(call, email, "session.sign-out", email, "").await?;
+    let written = record(call, email, "session.sign-out", email, "").await;
     call.state.admins.sign_out(&admin.token).await.map_err(Failed::admins)?;
-    Ok(signed_out(call))
+    signed_out(call, written)
 }
 
 /// Ends all sessions of the admin.
 pub(crate) async fn sign_out_everywhere(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let email = &admin.session.email;
-    record(call, email, "session.sign-out-everywhere", email, "").await?;
+    let written = record(call, email, "session.sign-out-everywhere", email, "").await;
     call.state.admins.sign_out_everywhere(email, call.now).await.map_err(Failed::admins)?;
-    Ok(signed_out(call))
+    signed_out(call, written)
 }
 
-fn signed_out(call: &Call<'_>) -> Answer {
+/// The answer once a session is over. Ending one is the only change that is made although it could not be `written`
+/// down: whoever wants out gets out.
+fn signed_out(call: &Call<'_>, written: Result<(), Failed>) -> Result<Answer, Failed> {
+    written.map_err(|failed| Failed::SignOutUnwritten(failed.to_string()))?;
     let mut answer = see_other(&call.links.to("/login"));
     cookies::SESSION.clear(answer.headers_mut());
-    answer
+    Ok(answer)
 }
 
 fn form(call: &Call<'_>, status: StatusCode, mistake: Option<&str>) -> Answer {

@@ -1,5 +1,7 @@
 //! The story of one request.
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use levee::clock::Timestamp;
@@ -17,6 +19,12 @@ const PAGE: &str = "/admin/requests";
 const SEARCHED: Duration = Duration::from_secs(24 * 3600);
 /// How long a search may take.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is shorter is no request's id: it would be in too many lines.
+const SHORTEST_ID: usize = 8;
+/// How long an environment tells the same story again.
+const REMEMBERED: Duration = Duration::from_secs(60);
+/// How many stories it remembers at most.
+const MOST_REMEMBERED: usize = 32;
 
 /// A form to type a request's id, and the story of the one that was typed.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
@@ -30,7 +38,17 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
                 }
             }
         }
-        Some(id) => told(id, find(call, id).await?.as_ref()),
+        Some(id) if id.len() < SHORTEST_ID => {
+            html! {
+                div.notice.warn role="alert" {
+                    p {
+                        "A request id has at least " (SHORTEST_ID) " characters: a part of one is in too many log lines. \
+                         Copy all of it."
+                    }
+                }
+            }
+        }
+        Some(id) => told(id, story(call, id).await?.as_ref()),
     };
     let content = html! {
         form.row method="get" action=(call.links.to(PAGE)) role="search" aria-label="Find a request" {
@@ -43,6 +61,49 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
         (found)
     };
     Ok(layout::page(call, admin, PAGE, "Requests", content))
+}
+
+async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
+    if let Some(story) = call.state.stories.get(id, call.now) {
+        return Ok(Some(story));
+    }
+    let story = find(call, id).await?;
+    if let Some(story) = story.as_ref().filter(|story| is_whole(story)) {
+        call.state.stories.remember(id, story.clone(), call.now);
+    }
+    Ok(story)
+}
+
+/// Whether nothing is to be added to a story: its request was answered, or refused by the authorizer.
+fn is_whole(story: &Story) -> bool {
+    let passed = |verdict: &str| ["allowed", "unchecked"].iter().any(|it| verdict.starts_with(it));
+    story.sentences().iter().any(|sentence| match sentence.label {
+        "answer" => true,
+        "verdict" => !passed(&sentence.text),
+        _ => false,
+    })
+}
+
+/// The stories that were told last, so that loading one again searches no logs.
+#[derive(Debug, Default)]
+pub(crate) struct Stories(Mutex<VecDeque<(String, Story, Timestamp)>>);
+
+impl Stories {
+    fn get(&self, id: &str, now: Timestamp) -> Option<Story> {
+        let stories = self.0.lock().ok()?;
+        let is_fresh = |at: Timestamp| at <= now && now < at.plus(REMEMBERED);
+        stories.iter().rev().find(|(it, _, at)| it == id && is_fresh(*at)).map(|(_, story, _)| story.clone())
+    }
+
+    fn remember(&self, id: &str, story: Story, now: Timestamp) {
+        if let Ok(mut stories) = self.0.lock() {
+            stories.retain(|(it, ..)| it != id);
+            stories.push_back((id.to_owned(), story, now));
+            if stories.len() > MOST_REMEMBERED {
+                stories.pop_front();
+            }
+        }
+    }
 }
 
 async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
@@ -77,6 +138,43 @@ fn told(id: &str, story: Option<&Story>) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    fn story(id: &str, lines: &[&str]) -> Story {
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|line| format!(r#"{{"timestamp":"2023-11-14T22:13:20Z","request.id":"{id}",{line}}}"#))
+            .collect();
+        Story::tell(id, lines.iter().map(String::as_str)).unwrap()
+    }
+
+    #[test]
+    fn a_story_is_told_again_for_a_minute_and_the_oldest_gives_way() {
+        let stories = Stories::default();
+        let told = story("first", &[r#""status":200"#]);
+        stories.remember("first", told.clone(), NOW);
+        assert_eq!(stories.get("first", NOW.plus(REMEMBERED - Duration::from_millis(1))), Some(told.clone()));
+        assert_eq!(stories.get("first", NOW.plus(REMEMBERED)), None);
+        assert_eq!(stories.get("other", NOW), None);
+        for number in 1..MOST_REMEMBERED {
+            stories.remember(&number.to_string(), told.clone(), NOW);
+            stories.remember(&number.to_string(), told.clone(), NOW);
+        }
+        assert!(stories.get("first", NOW).is_some(), "one more than once takes one place");
+        stories.remember("one too many", told, NOW);
+        assert!(stories.get("first", NOW).is_none() && stories.get("1", NOW).is_some());
+    }
+
+    #[test]
+    fn a_story_is_whole_when_its_request_was_answered_or_refused() {
+        let authorizer = |verdict: &str| format!(r#""Function":"authorizer","verdict":"{verdict}""#);
+        let served = r#""Function":"ai-proxy","status":200,"outcome":"ok""#;
+        assert!(is_whole(&story("1", &[&authorizer("allowed"), served])));
+        assert!(is_whole(&story("1", &[&authorizer("limited")])));
+        assert!(!is_whole(&story("1", &[&authorizer("allowed")])));
+        assert!(!is_whole(&story("1", &[&authorizer("unchecked")])));
+    }
 
     #[test]
     fn an_unknown_request_gets_advice() {

@@ -34,7 +34,7 @@ const MOST_PAGES: usize = 5;
 /// How many of the newest alerts are shown.
 const ALERTS: usize = 10;
 /// Of how many accounts limits and tokens are looked at.
-const ACCOUNTS: usize = levee::metering::months::LARGEST_BATCH;
+pub(crate) const ACCOUNTS: usize = levee::metering::months::LARGEST_BATCH;
 
 /// A moment; RFC 3339 in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +55,8 @@ pub struct Snapshot {
     pub overall: Health,
     /// The parts that could not be read.
     pub failed_parts: Vec<&'static str>,
+    /// Whether there are more accounts than limits and tokens look at, which is the first 100 by id.
+    pub more_accounts: bool,
     /// Redis.
     pub redis: RedisReport,
     /// The AI providers in order of preference.
@@ -137,9 +139,11 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         let accounts = parts.read("accounts", state.accounts.accounts(None, ACCOUNTS)).await;
         let ids: Option<Vec<&str>> =
             accounts.as_ref().map(|(accounts, _)| accounts.iter().map(|Account { id, .. }| id.as_str()).collect());
-        tokio::join!(limits::read(parts, ids.as_deref()), tokens::read(parts, ids.as_deref()))
+        let more = accounts.as_ref().is_some_and(|(_, next)| next.is_some());
+        let (limits, tokens) = tokio::join!(limits::read(parts, ids.as_deref()), tokens::read(parts, ids.as_deref()));
+        (more, limits, tokens)
     };
-    let (authorization, redis, (limits, tokens), recent, alerts) = tokio::join!(
+    let (authorization, redis, (more_accounts, limits, tokens), recent, alerts) = tokio::join!(
         parts.read("authorization", health::accounts_are_readable(state)),
         redis::report(parts, looked),
         per_account,
@@ -160,7 +164,8 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         Some(()) => Health::Up,
     };
     let alerts = alerts.map(|alerts| alerts.into_iter().map(AlertReport::from).collect());
-    Snapshot { at: Moment(call.now), overall, failed_parts, redis, providers, limits, tokens, errors, alerts }
+    let at = Moment(call.now);
+    Snapshot { at, overall, failed_parts, more_accounts, redis, providers, limits, tokens, errors, alerts }
 }
 
 /// The snapshot for programs.

@@ -1,5 +1,7 @@
 //! The record of what admins did, kept for 400 days: one partition a month.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEPT_DAYS: u32 = 400;
 /// The most entries that are read at once.
 const LONGEST: usize = 1_000;
+/// A moment beyond any that a clock shows, some 8,000 years from now, Unix milliseconds.
+const LATEST: u64 = 253_402_300_799_999;
 
 /// One thing that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +52,7 @@ impl AdminsTable {
     pub async fn audit(&self, entry: &AuditEntry) -> Result<(), TableError> {
         let at = Timestamp::from_millis(entry.at);
         let stored = StoredEntry { entry, expires_at: at.plus(DAY * KEPT_DAYS).as_secs() };
-        self.put(key(partition(&at.month()), &format!("{:015}#{}", entry.at, random_id())), &stored).await
+        self.put(key(partition(&at.month()), &sort_key(entry.at, &random_id())), &stored).await
     }
 
     /// What was done lately, newest first, at most `limit` entries and never more than 1,000.
@@ -56,28 +60,55 @@ impl AdminsTable {
     /// # Errors
     /// [`TableError`] when the table cannot be read.
     pub async fn audit_log(&self, limit: usize, now: Timestamp) -> Result<Vec<AuditEntry>, TableError> {
+        Ok(self.audit_page(limit, None, now).await?.entries)
+    }
+
+    /// As [`AdminsTable::audit_log`], from the entry behind `after` on, and where to go on from.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn audit_page(
+        &self,
+        limit: usize,
+        after: Option<&AuditCursor>,
+        now: Timestamp,
+    ) -> Result<AuditPage, TableError> {
         let limit = limit.min(LONGEST);
         let oldest = now.as_millis().saturating_sub(millis(DAY * KEPT_DAYS));
-        let mut entries: Vec<AuditEntry> = Vec::new();
-        for month in months(now) {
-            let missing = limit - entries.len();
+        let newest_month = after.map(|after| Timestamp::from_millis(after.at).month());
+        let mut found: Vec<(AuditCursor, AuditEntry)> = Vec::new();
+        for month in months(now).into_iter().filter(|month| newest_month.as_ref().is_none_or(|newest| month <= newest))
+        {
+            // One more tells whether there is more.
+            let missing = limit + 1 - found.len();
             if missing == 0 {
                 break;
             }
-            entries.extend(self.audit_of(&month, missing).await?);
+            found.extend(self.audit_of(&month, after, missing).await?);
         }
-        entries.retain(|entry| entry.at > oldest);
-        Ok(entries)
+        found.retain(|(_, entry)| entry.at > oldest);
+        let is_last = found.len() <= limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| !is_last).map(|(cursor, _)| cursor.clone());
+        Ok(AuditPage { entries: found.into_iter().map(|(_, entry)| entry).collect(), next })
     }
 
-    /// The newest entries of a month, newest first.
-    async fn audit_of(&self, month: &str, limit: usize) -> Result<Vec<AuditEntry>, TableError> {
+    /// The newest entries of a month, newest first, from the one behind `after` on.
+    async fn audit_of(
+        &self,
+        month: &str,
+        after: Option<&AuditCursor>,
+        limit: usize,
+    ) -> Result<Vec<(AuditCursor, AuditEntry)>, TableError> {
+        // Every sort key begins with a digit.
+        let end = after.map_or_else(|| ":".to_owned(), AuditCursor::sort_key);
         let mut items = self
             .client
             .query()
             .table_name(&self.name)
-            .key_condition_expression("pk = :month")
+            .key_condition_expression("pk = :month AND sk < :end")
             .expression_attribute_values(":month", text(partition(month)))
+            .expression_attribute_values(":end", text(end))
             .scan_index_forward(false)
             .consistent_read(true)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
@@ -87,10 +118,66 @@ impl AdminsTable {
         let mut entries = Vec::new();
         while entries.len() < limit {
             let Some(item) = items.next().await else { break };
-            entries.push(from_item(item.map_err(|error| failed(&error))?)?);
+            let item = item.map_err(|error| failed(&error))?;
+            let cursor = item.get("sk").and_then(|sk| sk.as_s().ok()).and_then(|sk| AuditCursor::of_sort_key(sk));
+            let cursor = cursor.ok_or_else(|| TableError("an audit entry is not where one can be".to_owned()))?;
+            entries.push((cursor, from_item(item)?));
         }
         Ok(entries)
     }
+}
+
+/// Entries, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditPage {
+    /// Newest first.
+    pub entries: Vec<AuditEntry>,
+    /// The place behind the last of them; `None` when there is nothing behind it.
+    pub next: Option<AuditCursor>,
+}
+
+/// A place behind an entry, for the page after it. Its text form is safe in a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditCursor {
+    at: u64,
+    /// What tells entries of one millisecond apart.
+    id: String,
+}
+
+impl AuditCursor {
+    fn sort_key(&self) -> String {
+        sort_key(self.at, &self.id)
+    }
+
+    fn of_sort_key(sort_key: &str) -> Option<Self> {
+        let (at, id) = sort_key.split_once('#')?;
+        Some(Self { at: at.parse().ok()?, id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for AuditCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at, self.id)
+    }
+}
+
+impl FromStr for AuditCursor {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (at, id) = text.split_once('-')?;
+            let is_id = id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let at = at.parse().ok().filter(|at| *at <= LATEST)?;
+            is_id.then(|| Self { at, id: id.to_owned() })
+        };
+        // One text for each place: no signs, no zeros before.
+        parse().filter(|cursor| cursor.to_string() == text).ok_or("is not a place in the audit")
+    }
+}
+
+fn sort_key(at: u64, id: &str) -> String {
+    format!("{at:015}#{id}")
 }
 
 fn partition(month: &str) -> String {
@@ -119,5 +206,27 @@ mod tests {
         let months = months(Timestamp::from_secs(1_774_958_400));
         assert_eq!((months.len(), months[0].as_str(), months[1].as_str()), (14, "2026-03", "2026-02"));
         assert_eq!(months.last().map(String::as_str), Some("2025-02"));
+    }
+
+    #[test]
+    fn a_cursor_is_what_its_text_says_and_another_text_is_none() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let text = format!("1774958400000-{id}");
+        let cursor: AuditCursor = text.parse().unwrap();
+        assert_eq!((cursor.to_string(), cursor.sort_key()), (text.clone(), format!("001774958400000#{id}")));
+        assert_eq!(AuditCursor::of_sort_key(&cursor.sort_key()), Some(cursor));
+        for other in [
+            "",
+            "-",
+            "1774958400000",
+            &text[1..text.len() - 1],
+            &format!("0{text}"),
+            &format!("+{text}"),
+            &format!("253402300800000-{id}"),
+            &text.to_uppercase(),
+            &text.replace('-', "#"),
+        ] {
+            assert!(other.parse::<AuditCursor>().is_err(), "{other}");
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod actions;
+mod audit;
 mod health;
 mod sign_in;
 mod snapshot;
@@ -12,6 +13,9 @@ use serde_json::json;
 use tests::{Answer, Stack};
 
 const SESSION: &str = "__Host-levee-session";
+
+/// The paths that end the session that asks for them.
+const SIGN_OUTS: [&str; 2] = ["/logout", "/admin/sign-out-everywhere"];
 
 const SUSPEND: &str = "/admin/api/accounts/acme/suspend";
 
@@ -25,6 +29,7 @@ fn assert_page(page: &Answer, prefix: &str) {
     }
     let headers = ["cache-control", "referrer-policy", "x-content-type-options", "x-frame-options"];
     assert_eq!(headers.map(|name| page.header(name)), ["no-store", "no-referrer", "nosniff", "DENY"]);
+    assert_eq!(page.header("cross-origin-resource-policy"), "same-origin");
     let text = page.text();
     assert!(!text.contains("<script") && !text.contains(" style="), "{text}");
     for part in ["<main", "<h1>", "lang=\"en\"", "width=device-width", "<header"] {

@@ -4,7 +4,7 @@ use health_api::routes::{ROUTES, answers_json};
 use reqwest::Method;
 use rstest::rstest;
 use serde_json::json;
-use tests::{Stack, token_of};
+use tests::{Builder, Stack, token_of, wait_for};
 
 use crate::{SESSION, SUSPEND, assert_page, control};
 
@@ -93,6 +93,77 @@ async fn a_sign_in_that_is_refused_tells_nothing_and_leaves_no_address() {
     assert_eq!(waiting.status, 429, "{waiting:?}");
     assert!(waiting.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert!(waiting.text().contains("too many attempts") && waiting.header("content-type").starts_with("text/html"));
+
+    // Guessing is among the recent errors, without anybody's address.
+    let mut admin = stack.signed_in(stack.viewer()).await;
+    for code in ["login.refused", "login.blocked"] {
+        let found = wait_for(async || {
+            let found = admin.get(&format!("/admin/api/breadcrumbs?code={code}")).await.json();
+            found["breadcrumbs"].get(0).cloned()
+        })
+        .await;
+        assert_eq!((&found["function"], &found["severity"]), (&json!("health-api"), &json!("warning")), "{found}");
+    }
+    let log = stack.log("health-api").join("\n");
+    assert!(!log.contains("stranger.example") && !log.contains(email), "{log}");
+}
+
+#[tokio::test]
+async fn a_sign_in_ends_the_session_that_its_browser_had() {
+    let stack = Stack::builder().start().await;
+    let mut browser = stack.signed_in(stack.viewer()).await;
+    let other = stack.signed_in(stack.viewer()).await;
+    let before = browser.clone();
+    let (email, password) = stack.admin();
+    assert_eq!(browser.sign_in(email, "wrong but long enough").await.status, 401);
+    assert_eq!(before.clone().get("/admin").await.status, 200, "a refused one ends nothing");
+    assert_eq!(browser.sign_in(email, password).await.status, 303);
+    assert_eq!(before.clone().get("/admin").await.status, 303);
+    assert_eq!((browser.get("/admin").await.status, other.clone().get("/admin").await.status), (200, 200));
+}
+
+#[tokio::test]
+async fn a_sign_in_is_told_where_its_limit_stands_and_while_redis_is_gone_that_nobody_knows() {
+    let stack = Stack::builder().start().await;
+    stack.skip_to_fresh_window().await;
+    let (email, password) = stack.admin();
+    for (attempt, password, status) in [(1, "wrong but long enough", 401), (2, password, 303)] {
+        let answer = stack.browser().sign_in(email, password).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.list("ratelimit-policy")[0], ("login-address".to_owned(), vec![("q", 10), ("w", 60)]));
+        let standing = &answer.list("ratelimit")[0];
+        assert_eq!((standing.0.as_str(), standing.1[0]), ("login-address", ("r", 10 - attempt)));
+        assert_eq!(answer.header("x-ratelimit-degraded"), "");
+    }
+    let without_form = stack.browser().post("/login", &[]).await;
+    assert_eq!((without_form.status, without_form.list("ratelimit")[0].1[0]), (403, ("r", 7)), "{without_form:?}");
+
+    control(&stack, "/redis/stop").await;
+    let mut browser = stack.browser();
+    let answer = browser.sign_in(email, password).await;
+    assert_eq!((answer.status, answer.header("x-ratelimit-degraded")), (303, "redis"), "{answer:?}");
+    assert_eq!(browser.get("/admin").await.status, 200);
+}
+
+#[rstest]
+#[case::over_plain_http(Stack::builder(), "")]
+#[case::over_https(Stack::builder().tls(), "max-age=31536000")]
+#[case::behind_an_https_address(Stack::builder().env("BASE_URL", "https://levee.example"), "max-age=31536000")]
+#[tokio::test]
+async fn every_answer_is_what_it_says_for_this_site_alone_and_https_once_is_https_from_then_on(
+    #[case] builder: Builder,
+    #[case] strict: &str,
+) {
+    let stack = builder.start().await;
+    let mut browser = stack.browser();
+    for (path, status) in
+        [("/login", 200), ("/health", 200), ("/admin", 303), ("/admin/api/audit", 401), ("/admin/x", 404)]
+    {
+        let answer = browser.get(path).await;
+        let names = ["x-content-type-options", "cross-origin-resource-policy", "strict-transport-security"];
+        let headers = names.map(|name| answer.header(name));
+        assert_eq!((answer.status, headers), (status, ["nosniff", "same-origin", strict]), "{path}: {answer:?}");
+    }
 }
 
 #[tokio::test]
@@ -138,12 +209,12 @@ async fn behind_another_address_the_board_is_that_addresss() {
     let (email, password) = stack.admin();
     let mut browser = stack.browser();
     let token = token_of(&browser.get("/login").await);
-    let form = [("csrf", token.as_str()), ("email", email), ("password", password)];
-    assert_eq!(browser.post("/login", &form).await.status, 403, "the gateway's own address is another site");
-
     let body = format!("csrf={token}&email={email}&password={password}");
-    let post = stack.client().post(stack.url("/login")).header("content-type", "application/x-www-form-urlencoded");
-    let answer = browser.send(post.header("origin", "https://levee.example").body(body)).await;
+    let form = "application/x-www-form-urlencoded";
+    let post = || stack.client().post(stack.url("/login")).header("content-type", form).body(body.clone());
+    let answer = browser.send(post().header("origin", stack.origin())).await;
+    assert_eq!(answer.status, 403, "the gateway's own address is another site: {answer:?}");
+    let answer = browser.send(post().header("origin", "https://levee.example")).await;
     assert_eq!((answer.status, answer.header("location")), (303, "/gate/admin"), "{answer:?}");
     assert_page(&browser.get("/admin").await, "/gate");
 }
@@ -165,6 +236,7 @@ async fn the_11th_sign_in_of_an_address_within_a_minute_is_a_429_page() {
     assert!(answer.header("content-type").starts_with("text/html"), "{answer:?}");
     let retry_after: u64 = answer.header("retry-after").parse().unwrap();
     assert!((1..=60).contains(&retry_after));
+    assert_eq!(answer.list("ratelimit")[0].1[0], ("r", 0), "{answer:?}");
     assert!(!answer.header("x-levee-request-id").is_empty());
 
     stack.advance(retry_after).await;

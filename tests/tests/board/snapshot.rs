@@ -1,5 +1,6 @@
 //! The board, as JSON and as a page, with all its parts and while some of them are down.
 
+use levee::accounts::{Account, AccountsTable, Status};
 use levee::clock::Clock;
 use serde_json::{Value, json};
 use tests::{Stack, messages, wait_for};
@@ -80,6 +81,8 @@ async fn the_snapshot_shows_limits_tokens_providers_and_errors() {
     assert!(nothing.text().contains("Nothing was logged about this request"), "{nothing:?}");
     let nonsense = admin.get("/admin/requests?id=%3Cscript%3E").await;
     assert!(nonsense.text().contains("That is no request id") && !nonsense.text().contains("<script>"), "{nonsense:?}");
+    let part = admin.get("/admin/requests?id=I35jLf7").await;
+    assert!(part.text().contains("A request id has at least 8 characters"), "{part:?}");
 }
 
 #[tokio::test]
@@ -108,4 +111,43 @@ async fn without_the_accounts_the_platform_is_down_and_the_board_says_so() {
     }
     assert!(admin.get("/admin").await.text().contains("Down."));
     assert_eq!(admin.get("/admin/accounts").await.status, 503);
+
+    // That the board cannot read them does not say that callers cannot be known; /health, which looks for that, does.
+    let logged = |code: &str| stack.log_lines("health-api").iter().any(|line| line["code"] == code);
+    wait_for(async || logged("board.unreadable").then_some(())).await;
+    assert!(!logged("accounts.unreachable"));
+    assert_eq!(admin.get("/health").await.status, 503);
+    wait_for(async || logged("accounts.unreachable").then_some(())).await;
+}
+
+#[tokio::test]
+async fn where_there_are_more_accounts_than_are_looked_at_the_board_says_so() {
+    let stack = Stack::builder().start().await;
+    let mut admin = stack.signed_in(stack.admin()).await;
+    assert_eq!(admin.get("/admin/api/snapshot").await.json()["more_accounts"], false);
+    let accounts = AccountsTable::new(stack.dynamodb(), "Accounts");
+    for number in 0..100 {
+        let (id, name) = (format!("account-{number}"), "One of many".to_owned());
+        accounts.put_account(&Account { id, name, status: Status::Active, created_at: None }).await.unwrap();
+    }
+    let snapshot = admin.get("/admin/api/snapshot").await.json();
+    assert_eq!((&snapshot["more_accounts"], &snapshot["failed_parts"]), (&json!(true), &json!([])), "{snapshot}");
+    assert!(admin.get("/admin").await.text().contains("There are more than 100 accounts"));
+}
+
+#[tokio::test]
+async fn a_story_that_was_told_is_told_again_without_a_search() {
+    let stack = Stack::builder().start().await;
+    let mut admin = stack.signed_in(stack.admin()).await;
+    let id = stack.call("/v1/messages", &messages("Hello")).await.header("x-levee-request-id").to_owned();
+    let path = format!("/admin/requests?id={}", id.replace('/', "%2F").replace('=', "%3D").replace('+', "%2B"));
+    wait_for(async || admin.get(&path).await.text().contains("<dt>answer</dt>").then_some(())).await;
+    // What is no longer in the logs is told as long as it is remembered.
+    let logs = stack.state().join("logs");
+    for function in ["authorizer", "ai-proxy"] {
+        std::fs::write(logs.join(format!("{function}.log")), "").unwrap();
+    }
+    assert!(admin.get(&path).await.text().contains("<dt>answer</dt>"));
+    stack.advance(61).await;
+    assert!(!admin.get(&path).await.text().contains("<dt>answer</dt>"));
 }
