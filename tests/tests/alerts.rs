@@ -229,6 +229,27 @@ async fn when_redis_is_gone_somebody_is_told_once() {
 }
 
 #[tokio::test]
+async fn when_passwords_are_guessed_somebody_is_told() {
+    let stack = Stack::builder().argument("--no-demo").env("LIMIT_LOGIN_PER_ADDRESS", "0").start().await;
+    let mut browser = stack.browser();
+    // The wrong sign-ins of one minute count, and a minute may end meanwhile.
+    wait_for(async || {
+        for _ in 0..31 {
+            let answer = browser.sign_in(stack.viewer().0, "a guess like any other").await;
+            assert!([401, 429].contains(&answer.status), "{answer:?}");
+        }
+        assert_eq!(run_monitor(&stack).await.status, 200);
+        (!published(&stack).await.is_empty()).then_some(())
+    })
+    .await;
+    let published = published(&stack).await;
+    let [(subject, message)] = &published[..] else { panic!("{published:?}") };
+    assert!(subject.contains("somebody may guess passwords"), "{subject}");
+    assert!(message.contains("in health-api: ") && message.contains("levee admin unblock"), "{message}");
+    assert!(!message.contains(stack.viewer().0), "{message}");
+}
+
+#[tokio::test]
 async fn a_topic_that_fails_is_told_again_and_the_run_fails_meanwhile() {
     let stack = Stack::builder().argument("--no-demo").start().await;
     raise(&alerts(&stack), 0..2, a_minute_ago()).await;

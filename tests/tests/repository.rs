@@ -84,6 +84,32 @@ fn the_readme_names_every_variable_and_no_other() {
     assert_eq!(documented, read);
 }
 
+/// The text of the sources in `folder` and below, without the monitor's own rules.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.starts_with(rules()) {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+fn rules() -> std::path::PathBuf {
+    root().join("functions/monitor/src")
+}
+
+#[test]
+fn what_the_monitor_alerts_about_is_what_the_functions_report() {
+    let sources = sources(&root().join("functions")) + &sources(&root().join("shared/src"));
+    for code in monitor::judge::codes() {
+        assert!(sources.contains(&format!("\"{code}\"")), "nobody reports {code}");
+    }
+}
+
 /// Function, method and path of everything that is served, and whether the authorizer has to be asked first.
 fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     let ai = ai_proxy::routes::ROUTES.iter().map(|(method, path, _)| ("ai-proxy", (*method).to_owned(), *path, true));

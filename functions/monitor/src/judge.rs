@@ -9,7 +9,7 @@ use levee::alerts::Alert;
 use levee::breadcrumbs::{Breadcrumb, Severity};
 use levee::clock::Timestamp;
 
-use self::rules::Rule;
+use self::rules::{RULES, Rule};
 use crate::config::Thresholds;
 
 /// How far back breadcrumbs are judged. Longer than a minute, because a breadcrumb may be written late: by an environment
@@ -21,18 +21,45 @@ pub const COOL_DOWN: Duration = Duration::from_secs(3600);
 const SPIKE_ADVICE: &str =
     "Look at the errors of this code on the board: they name requests, accounts and connections.";
 
+/// What a sign-in with a wrong password, and one during the wait after several, are reported under. Each of them is
+/// somebody's mistake; many are somebody who guesses.
+const GUESSES: [&str; 2] = ["login.refused", "login.blocked"];
+/// More guesses than that within one minute are an alert.
+const GUESSES_PER_MINUTE: u64 = 30;
+/// The key of that alert.
+const GUESSING: &str = "login.guessing";
+/// What to do about it.
+const GUESSING_ADVICE: &str = "Each address has to wait longer after each wrong password, up to five minutes, so guessing \
+     is slow, and may keep admins out. Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
+     it began.";
+
+/// The codes that are judged by themselves, whatever their number or severity.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|rule| rule.code).chain(GUESSES)
+}
+
 /// The alerts that `breadcrumbs`, in any order, are worth now, in the order of their keys: one for each [rule](rules)
-/// and what it is about, and one for each other code that has had more errors in one minute than `thresholds` allow.
+/// and what it is about, one when passwords are guessed, and one for each other code that has had more errors in one
+/// minute than `thresholds` allow.
 pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp) -> Vec<Alert> {
     let mut alerts = BTreeMap::<String, (String, &str, Findings)>::new();
     let mut errors = BTreeMap::<(&str, u64), Findings>::new();
+    let mut guesses = BTreeMap::<u64, Findings>::new();
     for breadcrumb in breadcrumbs.iter().filter(|it| Timestamp::from_millis(it.last_at).until(now) <= WINDOW) {
+        let minute = breadcrumb.first_at / 60_000;
         if let Some(rule) = Rule::of(&breadcrumb.code) {
             let (key, title) = rule.about(breadcrumb);
             alerts.entry(key).or_insert_with(|| (title, rule.advice, Findings::default())).2.add(breadcrumb);
+        } else if GUESSES.contains(&breadcrumb.code.as_str()) {
+            guesses.entry(minute).or_default().add(breadcrumb);
         } else if breadcrumb.severity == Severity::Error {
-            errors.entry((&breadcrumb.code, breadcrumb.first_at / 60_000)).or_default().add(breadcrumb);
+            errors.entry((&breadcrumb.code, minute)).or_default().add(breadcrumb);
         }
+    }
+    for findings in guesses.into_values().filter(|findings| findings.count > GUESSES_PER_MINUTE) {
+        let title = format!("More than {GUESSES_PER_MINUTE} wrong sign-ins in a minute: somebody may guess passwords");
+        // Of several minutes, the last one.
+        alerts.insert(GUESSING.to_owned(), (title, GUESSING_ADVICE, findings));
     }
     for ((code, _), findings) in errors {
         if findings.count > thresholds.errors_per_minute {
@@ -89,7 +116,6 @@ impl<'a> Findings<'a> {
 mod tests {
     use rstest::rstest;
 
-    use super::rules::RULES;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
@@ -105,6 +131,7 @@ mod tests {
             code: code.to_owned(),
             message: "it\nbroke".to_owned(),
             request_id: Some("r-1".to_owned()),
+            more_request_ids: Vec::new(),
             account: None,
             connection: Some("primary".to_owned()),
             count,
@@ -117,12 +144,13 @@ mod tests {
 
     #[rstest]
     #[case("redis.gone", "redis.gone")]
+    #[case("limits.odd_reply", "limits.odd_reply")]
     #[case("accounts.unreachable", "accounts.unreachable")]
+    #[case("peppers.unreadable", "peppers.unreadable")]
     #[case("usage.unwritten", "usage.unwritten")]
     #[case("usage.lost_track", "usage.lost_track")]
     #[case("provider.refused", "provider.refused/primary")]
     #[case("panic", "panic/ai-proxy")]
-    #[case("config.invalid", "config.invalid/ai-proxy")]
     #[case("start.failed", "start.failed/ai-proxy")]
     #[case("deadline.near", "deadline.near/ai-proxy")]
     fn one_breadcrumb_of_these_codes_is_an_alert_whatever_its_severity(#[case] code: &str, #[case] key: &str) {
@@ -133,7 +161,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 9);
+        assert_eq!(RULES.len(), 10);
     }
 
     #[test]
@@ -146,6 +174,23 @@ mod tests {
         assert_eq!(keys(&[minute(0, 60), breadcrumb("provider.timeout", 0, 60)]), Vec::<String>::new(), "two codes");
         let warning = Breadcrumb { severity: Severity::Warning, ..minute(0, 61) };
         assert_eq!(keys(&[warning]), Vec::<String>::new(), "no errors");
+    }
+
+    #[test]
+    fn more_wrong_sign_ins_in_one_minute_than_admins_mistype_are_an_alert() {
+        // 18 s into a minute.
+        let wrong = |code, age, count| {
+            let function = "health-api".to_owned();
+            Breadcrumb { function, severity: Severity::Warning, ..breadcrumb(code, age, count) }
+        };
+        let none = Vec::<String>::new();
+        assert_eq!(keys(&[wrong("login.refused", 0, 15), wrong("login.blocked", 0, 15)]), none);
+        assert_eq!(keys(&[wrong("login.refused", 0, 15), wrong("login.blocked", 17, 16)]), ["login.guessing"]);
+        assert_eq!(keys(&[wrong("login.refused", 0, 15), wrong("login.blocked", 19, 16)]), none, "two minutes");
+        let alerts = judge(&[wrong("login.blocked", 0, 31), wrong("login.blocked", 60, 99)], &THRESHOLDS, NOW);
+        assert_eq!(alerts.len(), 1);
+        assert!(alerts[0].detail.starts_with("How often: 31 times"), "{}", alerts[0].detail);
+        assert!(alerts[0].detail.contains("levee admin unblock"), "{}", alerts[0].detail);
     }
 
     #[test]

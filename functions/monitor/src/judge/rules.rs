@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 9] = [
+pub(super) const RULES: [Rule; 10] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -29,11 +29,25 @@ pub(super) const RULES: [Rule; 9] = [
                  Look at the ElastiCache group and at the functions' security groups.",
     },
     Rule {
+        code: "limits.odd_reply",
+        by: By::Nothing,
+        title: "Limits are not enforced: Redis answers what the limiter does not understand",
+        advice: "Requests pass unchecked. Look for another program on the same Redis, and for functions of another version \
+                 than the script they call.",
+    },
+    Rule {
         code: "accounts.unreachable",
         by: By::Nothing,
         title: "Callers cannot be known: the accounts table cannot be read",
         advice: "Keys that were seen in the last 15 minutes go on working, all others get 503. Look at DynamoDB's health \
                  and at the throttling of the accounts table.",
+    },
+    Rule {
+        code: "peppers.unreadable",
+        by: By::Nothing,
+        title: "Keys under a new pepper are refused: the peppers cannot be read",
+        advice: "Keys under the peppers that are held go on working. Look at the secret with the peppers: at its form, and \
+                 at the authorizer's way to it.",
     },
     Rule {
         code: "usage.unwritten",
@@ -61,12 +75,6 @@ pub(super) const RULES: [Rule; 9] = [
         by: By::Function,
         title: "A function panicked",
         advice: "The request failed, the environment goes on. This is a mistake in the code: the message names its place.",
-    },
-    Rule {
-        code: "config.invalid",
-        by: By::Function,
-        title: "A function cannot start: its configuration has mistakes",
-        advice: "All of its requests fail. The message names every mistake; correct the variables in the template.",
     },
     Rule {
         code: "start.failed",
