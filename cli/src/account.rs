@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::output::{Changes, SOON, fields, table};
+use crate::output::{Changes, SOON, aside, fields, table};
 use crate::place;
 use crate::views::{AccountView, IntegrationView, KeyView};
 
@@ -164,7 +164,7 @@ async fn set_status(context: &Context, id: &str, status: Status, action: &str) -
             bail!("somebody else deleted account {id} at this moment")
         };
         context.change(action, id, changes.sentence(), setting).await?;
-        eprintln!("{SOON}");
+        aside(SOON);
     }
     changes.tell(&context.output, "account", id)
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::output::{Changes, fields};
+use crate::output::{Changes, aside, fields};
 use crate::password::{Password, PasswordArgs};
 use crate::views::AdminView;
 
@@ -68,6 +68,13 @@ Examples:
         #[arg(value_parser = address)]
         email: String,
     },
+    /// Let an admin sign in at once who has to wait because of wrong passwords, their own or somebody else's
+    #[command(after_help = "Examples:\n  levee admin unblock ada@example.com")]
+    Unblock {
+        /// The admin's e-mail address
+        #[arg(value_parser = address)]
+        email: String,
+    },
 }
 
 /// What is to change about an admin.
@@ -120,6 +127,7 @@ impl Command {
             Self::Set { email, changed } => set(context, email, changed).await,
             Self::Delete { email, consent } => delete(context, email, consent).await,
             Self::SignOut { email } => sign_out(context, email).await,
+            Self::Unblock { email } => unblock(context, email).await,
         }
     }
 }
@@ -200,6 +208,14 @@ async fn sign_out(context: &Context, email: &str) -> anyhow::Result<()> {
     context.output.say(&json!({ "email": email, "signed_out": true }), text)
 }
 
+async fn unblock(context: &Context, email: &str) -> anyhow::Result<()> {
+    admin(context, email).await?;
+    let unblocking = async { Ok(context.target.admins.clear_attempts(email).await?) };
+    context.change("admin.unblock", email, "wrong passwords forgotten".to_owned(), unblocking).await?;
+    let text = || format!("admin {email} may sign in at once");
+    context.output.say(&json!({ "email": email, "unblocked": true }), text)
+}
+
 /// Prints a generated password, alone, or else `text`.
 fn tell(
     context: &Context,
@@ -210,6 +226,6 @@ fn tell(
     let Some(password) = generated else { return context.output.say(&view, text) };
     view["password"] = password.clone().into();
     context.output.say(&view, || password)?;
-    eprintln!("This is the password. It is not shown again: keep it now.");
+    aside("This is the password. It is not shown again: keep it now.");
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use anyhow::bail;
 
 use crate::error::usage;
+use crate::output::tame;
 
 /// Whether somebody has said yes.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,7 @@ impl Consent {
         if !stdin.is_terminal() || !stderr.is_terminal() {
             return Err(usage(format!("{question} There is nobody to ask here: say --yes")));
         }
-        write!(stderr, "{question} [y/N] ")?;
+        write!(stderr, "{} [y/N] ", tame(question))?;
         stderr.flush()?;
         let mut answer = String::new();
         stdin.lock().read_line(&mut answer)?;

@@ -7,8 +7,8 @@ use levee::clock::Timestamp;
 use levee::config;
 
 use crate::error::usage;
-use crate::output::Output;
-use crate::place::{self, Place};
+use crate::output::{Output, aside};
+use crate::place::{self, NoKey, Place};
 use crate::target::{Target, TargetArgs};
 
 /// The longest user name that is written down.
@@ -51,7 +51,7 @@ impl Context {
         if let Err(error) = &result {
             let missed = self.target.admins.audit(&record(format!("not done: {error:#}"))).await;
             if let Err(missed) = missed {
-                eprintln!("warning: the record of changes has this as done: {missed}");
+                aside(&format!("warning: the record of changes has this as done: {missed}"));
             }
         }
         result
@@ -73,9 +73,14 @@ impl Context {
         })
     }
 
-    /// The key, which must be there; `text` is its id, or the whole key.
+    /// The key with the id `text`, which must be there.
     pub(crate) async fn key(&self, text: &str) -> anyhow::Result<KeyRecord> {
-        let id = place::key_id(text).map_err(|error| usage(error.to_string()))?;
+        self.key_of(place::key_id(text)).await
+    }
+
+    /// The key with the id that was given, if one was; it must be there.
+    pub(crate) async fn key_of(&self, id: Result<String, NoKey>) -> anyhow::Result<KeyRecord> {
+        let id = id.map_err(|error| usage(error.to_string()))?;
         let found = self.target.accounts.key(&id).await?;
         found.with_context(|| format!("there is no key {id}; list an account's keys with: levee key list ACCOUNT"))
     }

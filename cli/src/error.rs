@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::output::aside;
+
 /// A command that cannot be understood as it was given: exit code 2, as clap's own.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -19,9 +21,9 @@ pub(crate) fn report(error: &anyhow::Error, local: bool) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let text = format!("{error:#}");
-    eprintln!("error: {text}");
+    aside(&format!("error: {text}"));
     if let Some(advice) = advice(&text, local) {
-        eprintln!("  {advice}");
+        aside(&format!("  {advice}"));
     }
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::output::{Changes, SOON, fields};
+use crate::output::{Changes, SOON, aside, fields};
 use crate::place::{self, Place};
 use crate::views::IntegrationView;
 
@@ -182,7 +182,7 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
             bail!("somebody else deleted integration {place} at this moment")
         };
         context.change(action, &place.to_string(), changes.sentence(), setting).await?;
-        eprintln!("{SOON}");
+        aside(SOON);
     }
     changes.tell(&context.output, "integration", &place.to_string())
 }

@@ -81,7 +81,7 @@ Examples:
     /// Withdraw a key for good, within 60 s everywhere
     #[command(after_help = "Examples:\n  levee key revoke 4f8KpQ2mZx7R")]
     Revoke {
-        /// The key's id
+        /// The key's id; here the whole key too, as somebody who found a leaked one has it
         #[arg(value_name = "KEY_ID")]
         id: String,
         #[command(flatten)]

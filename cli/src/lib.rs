@@ -1,5 +1,5 @@
 //! `levee`, the operators' command: accounts, integrations, API keys and platform admins, on AWS or on the local stack,
-//! and the story of a request.
+//! the record of changes, and the story of a request.
 //!
 //! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
 //! (the audit log that the board shows), does it, and tells its result on standard output; everything else goes to
@@ -7,6 +7,7 @@
 
 mod account;
 mod admin;
+mod audit;
 mod consent;
 mod context;
 mod error;
@@ -74,6 +75,7 @@ enum Command {
         after_help = "Examples:\n  levee admin list\n  levee admin create ada@example.com --role operator"
     )]
     Admin(admin::Command),
+    Audit(audit::Audit),
     Why(why::Why),
 }
 
@@ -93,6 +95,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Integration(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
+        Command::Audit(audit) => audit.run(&context).await,
         Command::Why(why) => why.run(&context).await,
     }
 }

@@ -24,7 +24,7 @@ impl Output {
 
     /// Prints `value` to programs, `text` to people.
     pub(crate) fn say(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
+        let mut text = if self.json { serde_json::to_string_pretty(value)? } else { tame_lines(&text()) };
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -43,7 +43,7 @@ impl Output {
         row: impl Fn(&T) -> Vec<String>,
     ) -> anyhow::Result<()> {
         if rows.is_empty() && !self.json {
-            eprintln!("{none}");
+            aside(none);
             return Ok(());
         }
         self.say(&rows, || table(headers, &rows.iter().map(row).collect::<Vec<_>>()))
@@ -102,7 +102,7 @@ impl Changes {
             .collect();
         output.say(&json!({ "id": id, "changed": changed }), || match self.are_none() {
             true => format!("{subject} {id} is so already; nothing was changed"),
-            false => tame(&format!("{subject} {id}: {}", self.sentence())),
+            false => format!("{subject} {id}: {}", tame(&self.sentence())),
         })
     }
 }
@@ -137,9 +137,27 @@ pub(crate) fn or_nothing(text: &Option<String>) -> String {
     text.clone().unwrap_or_else(|| NOTHING.to_owned())
 }
 
-/// `text` with nothing in it that a terminal would obey.
-fn tame(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+/// Tells people a sentence beside the output.
+pub(crate) fn aside(sentence: &str) {
+    eprintln!("{}", tame(sentence));
+}
+
+/// `text` in one line, with nothing in it that a terminal would obey, that turns text around, or that is not seen.
+pub(crate) fn tame(text: &str) -> String {
+    text.chars().map(|it| if it.is_control() || is_unseen(it) { '\u{fffd}' } else { it }).collect()
+}
+
+/// Several lines, each of them tame.
+fn tame_lines(text: &str) -> String {
+    text.split('\n').map(tame).collect::<Vec<_>>().join("\n")
+}
+
+/// Characters that set the direction of text (UAX #9), that have no width, or that break lines without being control
+/// characters.
+fn is_unseen(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -160,6 +178,15 @@ mod tests {
     fn nothing_in_a_table_reaches_the_terminal_as_a_command() {
         let text = table(&["NAME"], &[vec!["\u{1b}[2Jgone\nroot".to_owned()]]);
         assert_eq!(text, "NAME\n\u{fffd}[2Jgone\u{fffd}root\n");
+    }
+
+    #[test]
+    fn what_turns_text_around_or_is_not_seen_is_shown_to_be_there() {
+        for hidden in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{200d}', '\u{2028}', '\u{feff}', '\u{9b}', '\u{e0041}'] {
+            assert_eq!(tame(&format!("a{hidden}b")), "a\u{fffd}b", "{hidden:?}");
+        }
+        assert_eq!(tame("Zoë & Söhne — 東京"), "Zoë & Söhne — 東京");
+        assert_eq!(tame_lines("a\u{1b}\n\nb\u{202e}\n"), "a\u{fffd}\n\nb\u{fffd}\n");
     }
 
     #[test]

@@ -60,11 +60,16 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
 #[error("a key's id has 12 letters and digits: the third part of lv_<environment>_<id>_…")]
 pub(crate) struct NoKey;
 
-/// The id of the key that `text` names: by its id, or, as somebody who found a leaked one would, by the whole key.
-pub(crate) fn key_id(text: &str) -> Result<String, NoKey> {
-    if let Ok(key) = ApiKey::parse(text.trim()) {
-        return Ok(key.id().to_owned());
+/// The id of the key that `text` names: by its id, or by the whole key, as somebody who found a leaked one would.
+pub(crate) fn key_id_or_key(text: &str) -> Result<String, NoKey> {
+    match ApiKey::parse(text.trim()) {
+        Ok(key) => Ok(key.id().to_owned()),
+        Err(_) => key_id(text),
     }
+}
+
+/// A key's id. A whole key is none: a command line is seen by others and kept in histories.
+pub(crate) fn key_id(text: &str) -> Result<String, NoKey> {
     let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_id { Ok(text.to_owned()) } else { Err(NoKey) }
 }
@@ -86,13 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_named_by_its_id_or_by_itself_and_never_repeated() {
+    fn a_key_is_named_by_its_id_where_it_is_withdrawn_by_itself_too_and_never_repeated() {
         let key = ApiKey::from_parts("live", "4f8KpQ2mZx7R", "0123456789abcdefghijABCDEFGHIJ").unwrap();
         assert_eq!(key_id("4f8KpQ2mZx7R").as_deref(), Ok("4f8KpQ2mZx7R"));
-        assert_eq!(key_id(key.reveal()).as_deref(), Ok("4f8KpQ2mZx7R"));
+        assert_eq!(key_id_or_key("4f8KpQ2mZx7R").as_deref(), Ok("4f8KpQ2mZx7R"));
+        assert_eq!(key_id_or_key(key.reveal()).as_deref(), Ok("4f8KpQ2mZx7R"));
+        assert!(!key_id(key.reveal()).unwrap_err().to_string().contains("0123456789"));
         let mistyped = format!("{}x", key.reveal());
         for text in ["", "4f8KpQ2mZx7", "4f8KpQ2mZx7R#", mistyped.as_str()] {
-            assert!(!key_id(text).unwrap_err().to_string().contains("0123456789"), "{text}");
+            assert!(!key_id_or_key(text).unwrap_err().to_string().contains("0123456789"), "{text}");
         }
     }
 }

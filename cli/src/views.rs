@@ -1,11 +1,11 @@
 //! What is shown of records: all but hashes.
 
 use levee::accounts::{Account, Integration, KeyRecord, Scope, Status};
-use levee::admins::Admin;
+use levee::admins::{Admin, AuditEntry};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
-use crate::output::{moment, or_nothing};
+use crate::output::{NOTHING, moment, or_nothing};
 
 /// An account.
 #[derive(Debug, Serialize)]
@@ -148,6 +148,31 @@ impl AdminView {
 
     pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
         labelled(["email", "role", "created", "signed out everywhere"], self.row())
+    }
+}
+
+/// An entry of the record of changes.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditView {
+    at: Option<String>,
+    actor: String,
+    action: String,
+    target: String,
+    detail: String,
+    request_id: Option<String>,
+}
+
+impl AuditView {
+    pub(crate) const HEADERS: &[&str] = &["AT", "ACTOR", "ACTION", "TARGET", "DETAIL"];
+
+    pub(crate) fn of(entry: &AuditEntry) -> Self {
+        let AuditEntry { at, actor, action, target, detail, request_id } = entry.clone();
+        Self { at: moment(Some(at / 1000)), actor, action, target, detail, request_id }
+    }
+
+    pub(crate) fn row(&self) -> Vec<String> {
+        let detail = if self.detail.is_empty() { NOTHING.to_owned() } else { self.detail.clone() };
+        vec![or_nothing(&self.at), self.actor.clone(), self.action.clone(), self.target.clone(), detail]
     }
 }
 

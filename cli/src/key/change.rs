@@ -8,7 +8,8 @@ use super::{Changed, called};
 use crate::consent::Consent;
 use crate::context::Context;
 use crate::error::usage;
-use crate::output::{Changes, SOON, moment};
+use crate::output::{Changes, SOON, aside, moment};
+use crate::place;
 use crate::views::scopes;
 
 pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyhow::Result<()> {
@@ -31,13 +32,14 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
             bail!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", key.id)
         };
         context.change("key.set", &called(&key), changes.sentence(), setting).await?;
-        eprintln!("{SOON}");
+        aside(SOON);
     }
     changes.tell(&context.output, "key", &key.id)
 }
 
 pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
-    let key = context.key(id).await?;
+    // Whoever found a leaked key has the whole of it, and nothing is lost by showing it.
+    let key = context.key_of(place::key_id_or_key(id)).await?;
     let changes = Changes::default().add("status", key.status, Status::Revoked);
     if !changes.are_none() {
         consent
@@ -49,7 +51,7 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
             bail!("somebody else deleted key {} at this moment", key.id)
         };
         context.change("key.revoke", &called(&key), format!("name '{}'", key.name), revoking).await?;
-        eprintln!("{SOON}");
+        aside(SOON);
     }
     changes.tell(&context.output, "key", &key.id)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{NewKey, called};
 use crate::context::Context;
 use crate::error::usage;
-use crate::output::moment;
+use crate::output::{aside, moment};
 use crate::place::Place;
 use crate::views::{KeyView, scopes};
 use crate::when::End;
@@ -36,7 +36,7 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
     };
     context.change("key.create", &called(&record), properties(&record), creating).await?;
     show(context, &key, &record, Value::Null, now)?;
-    eprintln!("Key {} of {place} is accepted everywhere within 60 s. {ONCE}", key.id());
+    aside(&format!("Key {} of {place} is accepted everywhere within 60 s. {ONCE}", key.id()));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
     let end = context.change("key.rotate", &called(&old), detail, rotating).await?;
     let end = moment(Some(end)).unwrap_or_default();
     show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), now)?;
-    eprintln!("Key {} is accepted everywhere within 60 s; {} works until {end}. {ONCE}", new.id, old.id);
+    aside(&format!("Key {} is accepted everywhere within 60 s; {} works until {end}. {ONCE}", new.id, old.id));
     Ok(())
 }
 
