@@ -43,13 +43,24 @@ async fn every_line_is_json_with_a_level_and_a_time_and_each_request_has_one_wid
             stack.wide_event("ai-proxy", id).await;
         }
     }
-    for function in ["authorizer", "ai-proxy"] {
-        for line in stack.log_lines(function) {
+    // An outage, in which each function has something to complain of, and its end.
+    stack.control("POST", "/dynamodb/stop", Value::Null).await;
+    assert_eq!(stack.call_with_key(stack.plain_api_key(), "/v1/messages", &messages("Hello")).await.status, 503);
+    stack.get("/health").await;
+    assert_ne!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
+    stack.control("POST", "/dynamodb/start", Value::Null).await;
+    stack.get("/health").await;
+    assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
+    for function in FUNCTIONS {
+        let lines = stack.log_lines(function);
+        assert!(lines.iter().any(|line| line["code"].is_string()), "{function}: nothing went wrong");
+        for line in lines {
             let time = line["timestamp"].as_str().unwrap_or_else(|| panic!("no time: {line}"));
             assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{line}");
             assert!(["INFO", "WARN", "ERROR"].contains(&line["level"].as_str().unwrap()), "{line}");
         }
         let events = stack.wide_events(function);
+        assert!(!events.is_empty(), "{function} says nothing of itself");
         let ids: BTreeSet<&str> = events.iter().map(|event| event["request.id"].as_str().unwrap()).collect();
         assert_eq!(ids.len(), events.len(), "{function}: one event a request");
     }
@@ -97,11 +108,27 @@ async fn a_wide_event_tells_who_called_what_was_decided_and_what_came_of_it() {
     assert!(durations.iter().all(|name| served[name].is_number()), "{served}");
 }
 
+/// The metrics of a function, by docs/LOGGING.md.
+fn documented_metrics(document: &str, function: &str) -> BTreeSet<String> {
+    let section = document.split_once("\n### Metrics\n").map_or("", |(_, rest)| rest);
+    let table = section.split_once("\n## ").map_or("", |(table, _)| table);
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let of_function = rows.filter(|(_, rest)| {
+        let functions = rest.split_once(" | ").map_or("", |(functions, _)| functions);
+        functions == "all" || functions.split(", ").any(|name| name == function)
+    });
+    of_function.flat_map(|(names, _)| names.split(", ")).map(|name| name.trim_matches('`').to_owned()).collect()
+}
+
 #[tokio::test]
-async fn metrics_are_named_as_documented_and_no_dimension_is_an_id() {
+async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     let stack = Stack::builder().start().await;
     for answer in all_sorts_of_calls(&stack).await {
-        stack.wide_event("authorizer", answer.header("x-levee-request-id")).await;
+        let id = answer.header("x-levee-request-id");
+        stack.wide_event("authorizer", id).await;
+        if answer.status != 401 {
+            stack.wide_event("ai-proxy", id).await;
+        }
     }
     stack.get("/health").await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
@@ -109,14 +136,14 @@ async fn metrics_are_named_as_documented_and_no_dimension_is_an_id() {
 
     for function in FUNCTIONS {
         let events = stack.wide_events(function);
-        assert!(!events.is_empty(), "{function} says nothing of itself");
+        let mut emitted = BTreeSet::new();
         for event in events {
             let directive = &event["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(directive["Namespace"], "Levee");
             for metric in directive["Metrics"].as_array().unwrap() {
                 let name = metric["Name"].as_str().unwrap();
                 assert!(event[name].is_number(), "{name} in {event}");
-                assert!(documented.contains(&format!("`{name}`")), "docs/LOGGING.md does not tell of {name}");
+                emitted.insert(name.to_owned());
             }
             let dimensions: BTreeSet<&str> = directive["Dimensions"]
                 .as_array()
@@ -131,6 +158,39 @@ async fn metrics_are_named_as_documented_and_no_dimension_is_an_id() {
             );
             assert!(dimensions.contains("Function"), "{event}");
         }
+        assert_eq!(emitted, documented_metrics(&documented, function), "{function}: emitted, documented");
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_provider_does_wrong_is_logged_under_its_code_and_kept_as_a_breadcrumb() {
+    let stack = Stack::builder().env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000").start().await;
+    let mut call = messages("Hello");
+    call["stream"] = json!(true);
+    for (script, code, outcome) in [
+        (json!({ "status": 500 }), "provider.failed", "provider_error"),
+        (json!({ "status": 529 }), "provider.failed", "provider_error"),
+        (json!({ "status": 401 }), "provider.refused", "provider_error"),
+        (json!({ "status": 429 }), "provider.limited", "provider_limited"),
+        (json!({ "cut_after": 2 }), "provider.cut", "provider_error"),
+        (json!({ "error_event_after": 0 }), "provider.failed", "provider_error"),
+        (json!({ "error_event_after": 2 }), "provider.failed", "provider_error"),
+        (json!({ "hang": "headers" }), "provider.timeout", "timeout"),
+    ] {
+        stack.script("primary", script.clone()).await;
+        let answer = stack.call("/v1/messages", &call).await;
+        let id = answer.header("x-levee-request-id");
+        assert_eq!(stack.wide_event("ai-proxy", id).await["outcome"], outcome, "{script}");
+        let lines = stack.log_lines("ai-proxy");
+        let line = lines.iter().find(|line| line["request.id"] == id && line["code"].is_string());
+        let line = line.unwrap_or_else(|| panic!("{script} left no line"));
+        assert_eq!(
+            (&line["code"], &line["account.id"], &line["provider"]),
+            (&json!(code), &json!("acme"), &json!("primary"))
+        );
+        let is_kept = stack.rows().await.iter().any(|row| row.starts_with("{\"Breadcrumbs\"") && row.contains(code));
+        assert!(is_kept, "{script} left no breadcrumb");
+        stack.reset("primary").await;
     }
 }
 
@@ -151,7 +211,19 @@ async fn nothing_that_a_client_says_and_no_secret_is_in_a_log_or_in_a_table() {
     post(format!(r#"{{"model":"{mark}-model","stream":"{mark}"}}"#)).await.unwrap();
     stack.get(&format!("/v1/models/{mark}-model")).await;
     stack.call_with_key(&format!("lv_local_{mark}"), "/v1/messages", &prompt).await;
-    stack.call_with_key(stack.plain_api_key(), "/v1/messages", &prompt).await;
+    // A key that is counted by address, from addresses of both kinds.
+    let mut answer = String::new();
+    for address in ["198.51.100.77", "2001:db8:77::1"] {
+        let request = stack.request_with_key(stack.plain_api_key(), "/v1/messages").json(&prompt);
+        let request = request.header("x-levee-proxy-secret", stack.proxy_secret()).header("x-forwarded-for", address);
+        answer = Answer::read(request.send().await.unwrap()).await.json()["content"][0]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .chars()
+            .take(40)
+            .collect();
+    }
+    assert!(answer.len() > 20, "there is no completion: {answer}");
     for script in [json!({ "status": 500 }), json!({ "status": 401 }), json!({ "cut_after": 1 })] {
         stack.script("primary", script).await;
         post(prompt.to_string()).await.unwrap();
@@ -188,6 +260,11 @@ async fn nothing_that_a_client_says_and_no_secret_is_in_a_log_or_in_a_table() {
         stack.proxy_secret(),
         stack.admin().1,
         "198.51.100.77",
+        "2001:db8:77",
+        &answer,
+        browser.cookie("__Host-levee-session"),
+        &stack.provider_key("backup"),
+        "thisKeyOpensNothing",
         "nothing-to-hide",
     ] {
         let leaks: Vec<_> = lines.iter().filter(|line| line.contains(secret)).collect();
