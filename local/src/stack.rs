@@ -76,6 +76,7 @@ struct Stack {
     url: String,
     certificate: Option<PathBuf>,
     api_key: Option<String>,
+    admins: Option<seed::SeededAdmins>,
     _files: StateFiles,
 }
 
@@ -220,7 +221,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         local.insert("tls_cert".to_owned(), certificate.display().to_string().into());
     }
     let files = StateFiles::write(&state, &local, &for_sam)?;
-    Ok(Stack { url, certificate, api_key, _files: files })
+    Ok(Stack { url, certificate, api_key, admins: admins.cloned(), _files: files })
 }
 
 /// Checks what would otherwise fail in the middle of the start.
@@ -279,7 +280,7 @@ fn with_stores(mut declared: BTreeMap<String, String>, inputs: &bindings::Inputs
     declared
 }
 
-/// The line that tests wait for, and a first call for people.
+/// The line that tests wait for, and for people a first call and the board.
 fn announce(stack: &Stack) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Levee is up at {}", stack.url)?;
@@ -292,6 +293,9 @@ fn announce(stack: &Stack) -> std::io::Result<()> {
              -H 'content-type: application/json' \\\n    -d '{body}'\n",
             stack.url
         )?;
+    }
+    if let Some(admins) = &stack.admins {
+        writeln!(out, "  {}/admin for {}, {}\n", stack.url, admins.operator, admins.password)?;
     }
     out.flush()
 }

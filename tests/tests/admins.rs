@@ -455,4 +455,6 @@ async fn the_running_stack_has_an_operator_and_a_viewer_and_tells_where_they_are
         let (_, session) = admins.sign_in(email, password, now).await.unwrap();
         assert_eq!(session.role, role, "{email}");
     }
+    let told = format!("{}/admin for {}, {}", stack.local("url"), stack.admin().0, stack.admin().1);
+    tests::wait_for(async || stack.output().contains(&told).then_some(())).await;
 }
