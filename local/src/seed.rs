@@ -122,18 +122,9 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     }
 
     let (account, _, [(integration, ..), _]) = ACCOUNTS[0];
-    let record = |key: &ApiKey, account: &str, integration: &str, name: &str| KeyRecord {
-        id: key.id().to_owned(),
-        account: account.to_owned(),
-        integration: integration.to_owned(),
-        name: name.to_owned(),
-        hash: peppers.hash(key),
-        pepper: peppers.current(),
-        scopes: Scope::DEFAULT.into(),
-        status: Status::Active,
-        expires_at: None,
-        address_exempt: false,
-        created_at: None,
+    let now = Clock::system().now();
+    let record = |key: &ApiKey, account: &str, integration: &str, name: &str| {
+        KeyRecord::new(key, &peppers, account, integration, name, now)
     };
     let (id, secret) = API_KEY;
     let api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use levee::accounts::{Account, AccountsTable, ApiKey, KeyRecord, Peppers, Scope, Status};
+use levee::clock::Clock;
 use serde_json::json;
 use tests::{Answer, Stack, messages};
 
@@ -11,17 +12,8 @@ async fn key_with(stack: &Stack, scopes: &[Scope]) -> String {
     let peppers = Peppers::from_json(&local::bindings::key_peppers()).unwrap();
     let key = ApiKey::generate("local").unwrap();
     let record = KeyRecord {
-        id: key.id().to_owned(),
-        account: "acme".to_owned(),
-        integration: "crm".to_owned(),
-        name: "test".to_owned(),
-        hash: peppers.hash(&key),
-        pepper: peppers.current(),
         scopes: scopes.iter().copied().collect(),
-        status: Status::Active,
-        expires_at: None,
-        address_exempt: false,
-        created_at: None,
+        ..KeyRecord::new(&key, &peppers, "acme", "crm", "test", Clock::system().now())
     };
     AccountsTable::new(stack.dynamodb(), "Accounts").put_key(&record).await.unwrap();
     key.reveal().to_owned()

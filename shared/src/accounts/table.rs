@@ -21,13 +21,13 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::form::Invalid;
 use super::records::{Account, Integration, KeyRecord, Owner};
-use crate::stores::dynamodb::describe;
+use crate::stores::dynamodb::{batch_get, describe};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -94,22 +94,8 @@ impl AccountsTable {
     }
 
     async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), TableError> {
-        let keys = KeysAndAttributes::builder()
-            .keys(first.clone())
-            .keys(second.clone())
-            .build()
-            .map_err(|error| TableError::DynamoDb(error.to_string()))?;
-        let answer = self
-            .client
-            .batch_get_item()
-            .request_items(&self.name, keys)
-            .send()
-            .await
-            .map_err(|error| TableError::of(&error))?;
-        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Err(TableError::DynamoDb("throttled: a part of the batch was not read".to_owned()));
-        }
-        let items = answer.responses.and_then(|mut tables| tables.remove(&self.name)).unwrap_or_default();
+        let keys = vec![first.clone(), second.clone()];
+        let items = batch_get(&self.client, &self.name, keys, false).await.map_err(TableError::DynamoDb)?;
         let take = |key: &Item| items.iter().find(|item| item.get("sk") == key.get("sk")).cloned();
         Ok((take(&first), take(&second)))
     }

@@ -19,15 +19,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 
 use self::write::Unwritten;
 use super::budget::Budget;
 use super::{Alert, Raised};
 use crate::clock::Timestamp;
-use crate::stores::dynamodb::describe;
+use crate::stores::dynamodb::{batch_get, describe};
 
 /// How long alerts are kept, from when they were raised.
 pub const KEPT: Duration = Duration::from_secs(90 * DAY_SECS);
@@ -133,18 +131,7 @@ impl Alerts {
         let mut found = HashMap::new();
         for positions in positions.chunks(MOST_READ) {
             let keys = positions.iter().map(|position| entry_key(ALERTS, position)).collect();
-            let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.name, keys)
-                .send()
-                .await
-                .map_err(|error| AlertsError(describe(&error)))?;
-            if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-                return Err(AlertsError("DynamoDB left keys unread".to_owned()));
-            }
-            for mut item in answer.responses.into_iter().flat_map(HashMap::into_values).flatten() {
+            for mut item in batch_get(&self.client, &self.name, keys, true).await.map_err(AlertsError)? {
                 if let (Some(position), Ok(raised)) = (string(item.remove("sk")), serde_dynamo::from_item(item)) {
                     found.insert(position, raised);
                 }

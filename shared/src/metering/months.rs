@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::usage::Usage;
 use crate::clock::Timestamp;
-use crate::stores::dynamodb::describe;
+use crate::stores::dynamodb::batch_get;
 
 /// The most that one read may ask for, DynamoDB's own bound of a batch.
 pub const LARGEST_BATCH: usize = 100;
@@ -72,16 +72,7 @@ impl Months {
             let text = |text: &str| AttributeValue::S(text.to_owned());
             HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text("TOTAL"))])
         });
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(keys.collect()))
-            .build()
-            .map_err(|error| MonthsError(error.to_string()))?;
-        let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
-        let answer = answer.map_err(|error| MonthsError(describe(&error)))?;
-        if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
-            return Err(MonthsError("throttled: a part of the batch was not read".to_owned()));
-        }
-        let items = answer.responses.and_then(|mut tables| tables.remove(&self.table)).unwrap_or_default();
+        let items = batch_get(&self.client, &self.table, keys.collect(), false).await.map_err(MonthsError)?;
         let mut totals = BTreeMap::new();
         for item in items {
             let Some(Ok(partition)) = item.get("pk").map(AttributeValue::as_s) else { continue };

@@ -1,11 +1,13 @@
 //! The DynamoDB client: the SDK with bounded calls.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 
 use super::aws::{self, AwsConfig};
 use crate::config::Reader;
@@ -60,6 +62,25 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
         cause = error.source();
     }
     text
+}
+
+/// Reads the items with the given keys, at most 100 of them, in any order; those that are not there are left out.
+///
+/// # Errors
+/// A line that says why, also where DynamoDB has read only a part of them.
+pub(crate) async fn batch_get(
+    client: &Client,
+    table: &str,
+    keys: Vec<HashMap<String, AttributeValue>>,
+    consistent: bool,
+) -> Result<Vec<HashMap<String, AttributeValue>>, String> {
+    let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
+    let keys = keys.map_err(|error| error.to_string())?;
+    let answer = client.batch_get_item().request_items(table, keys).send().await.map_err(|error| describe(&error))?;
+    if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
+        return Err("throttled: a part of the batch was not read".to_owned());
+    }
+    Ok(answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default())
 }
 
 /// A DynamoDB that answers what a test tells it to.
