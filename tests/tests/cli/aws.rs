@@ -1,0 +1,104 @@
+//! A stack on AWS, found by its outputs.
+
+use super::*;
+
+/// CloudFormation's answer to DescribeStacks.
+fn described(outputs: &[(&str, &str)]) -> String {
+    let outputs: String = outputs
+        .iter()
+        .map(|(name, value)| {
+            let value = value.replace('"', "&quot;");
+            format!("<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>")
+        })
+        .collect();
+    format!(
+        "<DescribeStacksResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><DescribeStacksResult>\
+         <Stacks><member><StackName>prod</StackName><CreationTime>2026-11-22T01:15:18Z</CreationTime>\
+         <StackStatus>CREATE_COMPLETE</StackStatus><Outputs>{outputs}</Outputs></member></Stacks>\
+         </DescribeStacksResult></DescribeStacksResponse>"
+    )
+}
+
+/// A CloudFormation that always answers so.
+async fn cloudformation(status: &str, body: &str) -> Scripted {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n", body.len());
+    Scripted::start(vec![(Duration::ZERO, format!("{head}connection: close\r\n\r\n{body}"))]).await
+}
+
+/// Runs `levee` against AWS, of which only CloudFormation and the given addresses are there.
+async fn on_aws(cloudformation: &Scripted, command: &str, more: &[(&str, &str)]) -> Run {
+    let mut variables = vec![
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ("AWS_ENDPOINT_URL_CLOUDFORMATION", cloudformation.url.as_str()),
+    ];
+    variables.extend(more);
+    run(&command.split(' ').collect::<Vec<_>>(), &variables, "").await
+}
+
+#[tokio::test]
+async fn on_aws_a_stack_is_found_by_its_outputs() {
+    let stack = Stack::builder().start().await;
+    let sam = std::fs::read(stack.state().join("sam-env.json")).unwrap();
+    let sam: Value = serde_json::from_slice(&sam).unwrap();
+    let board = |name: &str| sam["HealthApi"][name].as_str().unwrap().to_owned();
+    let outputs = [
+        ("AccountsTable", "Accounts".to_owned()),
+        ("AdminsTable", "Admins".to_owned()),
+        ("KeyPeppersSecret", stack.local("key_peppers").to_owned()),
+        ("KeyEnvironment", "local".to_owned()),
+        ("LogGroups", board("LOG_GROUPS")),
+    ];
+    let outputs: Vec<_> = outputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let answers = cloudformation("200 OK", &described(&outputs)).await;
+    let logs = board("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS");
+    let stores = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", stack.local("dynamodb_url")),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs.as_str()),
+        ("LEVEE_STACK", "prod"),
+    ];
+
+    let listed = on_aws(&answers, "account list --json", &stores).await.ok().json();
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    assert!(answers.bodies()[0].contains("StackName=prod"), "{:?}", answers.bodies());
+    on_aws(&answers, "account list --stack other", &stores).await.ok();
+    assert!(answers.bodies()[1].contains("StackName=other"), "{:?}", answers.bodies());
+
+    let made = on_aws(&answers, "key create acme/crm --name remote", &stores).await.ok();
+    let answer = stack.call_with_key(made.line(), "/v1/messages", &messages("Hello")).await;
+    assert_eq!(answer.status, 200);
+    let id = answer.header("x-levee-request-id");
+    let told = tests::wait_for(async || {
+        let told = on_aws(&answers, &format!("why {id}"), &stores).await;
+        (told.code == 0).then_some(told)
+    })
+    .await;
+    assert!(told.stdout.contains(id_of(made.line())), "{told:?}");
+    let nothing = on_aws(&answers, "why nobodyKnowsThisId=", &stores).await;
+    nothing.fails(1, "older than --since");
+}
+
+#[tokio::test]
+async fn on_aws_what_is_missing_is_named() {
+    let error = |code: &str, message: &str| {
+        format!(
+            "<ErrorResponse xmlns=\"http://cloudformation.amazonaws.com/doc/2010-05-15/\"><Error><Type>Sender</Type>\
+             <Code>{code}</Code><Message>{message}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+        )
+    };
+    let missing =
+        cloudformation("400 Bad Request", &error("ValidationError", "Stack with id levee does not exist")).await;
+    on_aws(&missing, "account list", &[])
+        .await
+        .fails(1, "there is no stack levee in eu-central-1; give its name with --stack");
+    let denied = error("AccessDenied", "User: ada is not authorized to perform: cloudformation:DescribeStacks");
+    let denied = cloudformation("403 Forbidden", &denied).await;
+    on_aws(&denied, "account list", &[]).await.fails(1, "You may not do this with these credentials");
+    let old = cloudformation("200 OK", &described(&[("AccountsTable", "Accounts")])).await;
+    on_aws(&old, "account list", &[]).await.fails(1, "has no output AdminsTable");
+
+    run(&["account", "list", "--region", "eu-central-1"], &[], "").await.fails(1, "there are no AWS credentials");
+    let credentials = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+    run(&["account", "list"], &credentials, "").await.fails(1, "give --region");
+}
