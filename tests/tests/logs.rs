@@ -103,6 +103,7 @@ async fn a_wide_event_tells_who_called_what_was_decided_and_what_came_of_it() {
             json!(1)
         ]
     );
+    assert_eq!(served["breaker.share"], 10_000);
     assert_eq!(served["error"], "The connection to the AI provider was lost.");
     let durations = ["TimeToFirstContent", "ProviderDuration", "LedgerDuration", "Duration"];
     assert!(durations.iter().all(|name| served[name].is_number()), "{served}");

@@ -133,7 +133,7 @@ impl Exchange<'_> {
 
     /// Notes that the call is sent now.
     fn attempt(&self) -> Instant {
-        self.report.attempt(&self.about.provider);
+        self.report.attempt(&self.about.provider, self.state.provider.share);
         Instant::now()
     }
 

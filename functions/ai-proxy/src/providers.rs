@@ -39,6 +39,8 @@ enum Kind {
     Anthropic,
 }
 
+/// All calls, in basis points.
+const ALL_CALLS: u64 = 10_000;
 const ANTHROPIC: &str = "https://api.anthropic.com";
 /// A pooled connection idle for longer is dropped: the environment may have been frozen meanwhile.
 const POOL_IDLE: Duration = Duration::from_secs(20);
@@ -77,6 +79,8 @@ pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
 pub struct Provider {
     /// Its name.
     pub name: String,
+    /// How much of the calls it gets, in basis points.
+    pub share: u64,
     client: reqwest::Client,
     base_url: Url,
     api_key: HeaderValue,
@@ -106,7 +110,15 @@ impl Provider {
             Some(url) => url.clone(),
             None => Url::parse(ANTHROPIC).map_err(|_| failed("has no base_url"))?,
         };
-        Ok(Self { name: config.name.clone(), client, base_url, api_key, models: config.models.clone() })
+        // The first provider serves alone.
+        Ok(Self {
+            name: config.name.clone(),
+            share: ALL_CALLS,
+            client,
+            base_url,
+            api_key,
+            models: config.models.clone(),
+        })
     }
 
     /// A request to `segments` below the base URL with the client's `query` and those of its headers that a provider

@@ -51,6 +51,9 @@ pub struct AiCall {
     provider: String,
     #[metrics(flags(NoMetric))]
     attempts: u64,
+    /// How much of the calls that provider gets, in basis points.
+    #[metrics(name = "breaker.share", flags(NoMetric))]
+    share: Option<u64>,
     #[metrics(flags(NoMetric))]
     streamed: bool,
     /// `ok`, `caller_error`, `forbidden`, `provider_limited`, `provider_error`, `timeout`, or `unfinished` where the
@@ -103,6 +106,7 @@ impl Report {
             model: None,
             provider: "none".to_owned(),
             attempts: 0,
+            share: None,
             streamed: false,
             outcome: "unfinished",
             status: 0,
@@ -137,10 +141,11 @@ impl Report {
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
 
-    /// The call goes to `provider`.
-    pub fn attempt(&self, provider: &str) {
+    /// The call goes to `provider`, which gets `share` basis points of all calls.
+    pub fn attempt(&self, provider: &str, share: u64) {
         self.note(|call| {
             provider.clone_into(&mut call.provider);
+            call.share = Some(share);
             call.attempts += 1;
         });
     }

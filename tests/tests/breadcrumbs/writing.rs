@@ -184,3 +184,23 @@ async fn no_secret_that_is_logged_gets_into_the_table() {
         assert!(!items.contains(end), "'{end}' of '{secret}' is in {items}");
     }
 }
+
+#[tokio::test]
+async fn a_request_that_outlasts_its_function_leaves_a_row_before_it_is_cut_off() {
+    // A second for the board's function, all of which a stopped Redis may take.
+    let template = std::fs::read_to_string(tests::workspace().join("template.yaml")).unwrap();
+    let hasty = template.replace("      Timeout: 15\n", "      Timeout: 1\n");
+    assert_ne!(hasty, template);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("template.yaml");
+    std::fs::write(&file, hasty).unwrap();
+    let stack = Stack::builder().template(&file).env("REDIS_BUDGET_MS", "1000").start().await;
+    stack.control("POST", "/redis/pause", serde_json::Value::Null).await;
+
+    let answer = stack.get("/health").await;
+
+    stack.control("POST", "/redis/resume", serde_json::Value::Null).await;
+    let rows = stack.rows().await;
+    let is_written = rows.iter().any(|row| row.contains("\"deadline.near\"") && row.contains("\"health-api\""));
+    assert!(is_written, "{answer:?}\n{rows:#?}");
+}
