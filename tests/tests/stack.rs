@@ -137,9 +137,12 @@ async fn the_stack_ends_with_an_error_when_redis_dies_by_itself() {
 #[tokio::test]
 async fn a_function_that_dies_while_starting_is_named_with_its_last_words() {
     let said = refusal(Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "many")).await;
-    // Its own output, under its prefix, is one thing; why levee-local ends is another.
+    // Its own output, under its prefix, is one thing; why levee-local ends is another. Several functions read the
+    // limits, and which of them dies first is anybody's guess.
     let (_, why) = said.split_once("levee-local: ").unwrap();
-    assert!(why.contains("authorizer/0 did not start") && why.contains("LIMIT_ACCOUNT_PER_MINUTE"), "{said}");
+    let (function, why) = why.split_once("/0 did not start").unwrap();
+    assert!(["authorizer", "health-api"].contains(&function), "{said}");
+    assert!(why.contains("LIMIT_ACCOUNT_PER_MINUTE"), "{said}");
 }
 
 #[tokio::test]
