@@ -98,7 +98,7 @@ impl Report {
         let call = AiCall {
             head: Head::new("ai-proxy", "served an AI call", request_id),
             route: operation.map_or("none", Operation::resource),
-            route_class: levee::http::Route::Ai.class(),
+            route_class: levee::http::Route::Ai.class().name(),
             operation: operation.map_or("none", Operation::name),
             account: None,
             integration: None,

@@ -60,7 +60,7 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
     Report {
         head: Head::new("authorizer", "authorized a request", event.request_id()),
         route: event.resource.clone(),
-        route_class: route.class(),
+        route_class: route.class().name(),
         account: None,
         integration: None,
         key: None,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::routes::Route;
 use crate::clock::Timestamp;
-use crate::limits::{Refusal, headers::LimitHeaders};
+use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
 
 /// The longest wait in seconds that Anthropic's SDKs sit out by themselves when told `Retry-After`.
 const LONGEST_SDK_WAIT_SECS: u64 = 60;
@@ -30,6 +30,10 @@ pub struct AuthorizerContext {
     /// Seconds to wait, where the verdict is [`Verdict::Limited`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<String>,
+    /// The Redis keys under which the call is in flight, with blanks between; absent where it is under none. Whoever
+    /// serves the call gives them back under [`AuthorizerContext::request_id`] when it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<String>,
     /// Header values to copy to the answer.
     #[serde(flatten)]
     pub limits: LimitHeaders,
@@ -75,7 +79,7 @@ pub struct RefusalContext {
     pub scope: String,
     /// Calls per window as a JSON number, or `null` for the global pool.
     pub limit: String,
-    /// Length of the window in seconds, or `null` for the global pool.
+    /// Length of the window in seconds, or `null` for calls in flight and for the global pool.
     pub window_seconds: String,
     /// When to come back, RFC 3339.
     pub resets_at: String,
@@ -95,23 +99,29 @@ impl RefusalContext {
     pub fn new(refusal: &Refusal, route: Route, base_url: &str, now: Timestamp) -> Self {
         let policy = &refusal.binding.policy;
         let retry_after = now.secs_until(refusal.binding.resets_at);
+        let is_in_flight = policy.algorithm == Algorithm::Concurrency;
+        let window_secs = policy.window.secs(now);
         let unless_secret = |number: u64| if policy.is_public() { number.to_string() } else { "null".to_owned() };
-        let detail = if policy.is_public() {
-            format!(
-                "The {} limit of {} requests per {} seconds is used up. Retry in {retry_after} seconds.",
-                policy.scope, policy.limit, policy.window_secs
-            )
-        } else {
+        let detail = if !policy.is_public() {
             format!("The platform is at capacity. Retry in {retry_after} seconds.")
+        } else if is_in_flight {
+            format!("The {} limit of {} calls at the same time is reached.", policy.scope, policy.limit)
+        } else if policy.classes == [Class::FailedAuth] {
+            format!("Too many requests without a valid API key from your address. Retry in {retry_after} seconds.")
+        } else {
+            format!(
+                "The {} limit of {} requests per {window_secs} seconds is used up. Retry in {retry_after} seconds.",
+                policy.scope, policy.limit
+            )
         };
         Self {
             problem_type: route.problem_type().to_owned(),
             code: if policy.is_public() { "quota_exceeded" } else { "platform_capacity" }.to_owned(),
             detail,
-            policy: if policy.is_public() { policy.name } else { "platform" }.to_owned(),
+            policy: if policy.is_public() { &policy.name } else { "platform" }.to_owned(),
             scope: policy.scope.to_string(),
             limit: unless_secret(policy.limit),
-            window_seconds: unless_secret(policy.window_secs),
+            window_seconds: if is_in_flight { "null".to_owned() } else { unless_secret(window_secs) },
             resets_at: refusal.binding.resets_at.to_rfc3339(),
             increase_url: if policy.is_raisable() { format!("{base_url}/v1/quota/requests") } else { String::new() },
             retry_after: retry_after.to_string(),
@@ -124,20 +134,25 @@ impl RefusalContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Decision, LimitsConfig, Subject, decide};
+    use crate::limits::{Asked, Decision, LimitsConfig, Overrides, Party, decide};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
-    fn refusal(counts: [i64; 5]) -> Refusal {
-        let limits = LimitsConfig::default();
-        let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
-        let Decision::Refused(refusal) = decide(charges, &counts, NOW) else { panic!("allowed") };
+    /// The refusal of an AI call by these counts: address, integration, account, share, pool, and three in flight.
+    fn refusal(counts: [i64; 8]) -> Refusal {
+        let none = Overrides::new();
+        let (of_account, of_integration, of_key) = (&none, &none, &none);
+        let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
+        let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
+        let charges = LimitsConfig::default().charges(&asked, NOW);
+        let Decision::Refused(refusal) = decide(charges, false, &counts, NOW) else { panic!("allowed") };
         refusal
     }
 
     #[test]
     fn a_refusal_names_the_policy_and_when_to_come_back() {
-        let context = RefusalContext::new(&refusal([0, 3, 10, 600, 12]), Route::Ai, "https://api.example", NOW);
+        let context =
+            RefusalContext::new(&refusal([3, 10, 600, 12, 12, 1, 1, 1]), Route::Ai, "https://api.example", NOW);
         insta::assert_json_snapshot!(context, @r#"
         {
           "problemType": "error",
@@ -151,8 +166,8 @@ mod tests {
           "increaseUrl": "https://api.example/v1/quota/requests",
           "retryAfter": "10",
           "shouldRetry": "true",
-          "rateLimitPolicy": "\"ai-address\";q=30;w=60, \"integration\";q=300;w=60, \"account\";q=600;w=60",
-          "rateLimit": "\"ai-address\";r=27;t=10, \"integration\";r=290;t=10, \"account\";r=0;t=10",
+          "rateLimitPolicy": "\"ai-address\";q=30;w=60, \"integration\";q=300;w=60, \"account\";q=600;w=60, \"in-flight\";q=20;qu=\"concurrent-requests\"",
+          "rateLimit": "\"ai-address\";r=27;t=10, \"integration\";r=290;t=10, \"account\";r=0;t=10, \"in-flight\";r=19",
           "xLimit": "600",
           "xRemaining": "0",
           "xReset": "1700000040"
@@ -162,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_refusal_by_the_global_pool_names_no_limit_and_no_usage() {
-        let context = RefusalContext::new(&refusal([0, 3, 10, 11, 6_000]), Route::Ai, "https://api.example", NOW);
+        let context =
+            RefusalContext::new(&refusal([3, 10, 11, 12, 6_000, 1, 1, 1]), Route::Ai, "https://api.example", NOW);
         let json = serde_json::to_string(&context).unwrap();
         assert!(!json.contains("6000") && !json.contains("global"), "{json}");
         assert_eq!((context.limit.as_str(), context.scope.as_str()), ("null", "platform"));
@@ -170,8 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_by_the_share_of_the_pool_says_no_more_than_one_by_the_pool() {
+        let share = RefusalContext::new(&refusal([3, 10, 11, 1_200, 1_200, 1, 1, 1]), Route::Ai, "", NOW);
+        let pool = RefusalContext::new(&refusal([3, 10, 11, 1_200, 6_000, 1, 1, 1]), Route::Ai, "", NOW);
+        assert_eq!(share, pool);
+        assert_eq!((share.policy.as_str(), share.code.as_str()), ("platform", "platform_capacity"));
+    }
+
+    #[test]
+    fn a_refusal_by_calls_in_flight_has_no_window_and_may_be_tried_again_soon() {
+        let context = RefusalContext::new(&refusal([3, 10, 11, 12, 13, 20, 20, 20]), Route::Ai, "", NOW);
+        assert_eq!((context.policy.as_str(), context.window_seconds.as_str()), ("in-flight", "null"));
+        assert_eq!((context.limit.as_str(), context.retry_after.as_str()), ("20", "1"));
+        assert_eq!(context.detail, "The account limit of 20 calls at the same time is reached.");
+    }
+
+    #[test]
     fn a_wait_of_more_than_a_minute_is_not_for_an_sdk_to_sit_out() {
-        let mut refusal = refusal([0, 3, 10, 600, 12]);
+        let mut refusal = refusal([3, 10, 600, 12, 12, 1, 1, 1]);
         refusal.binding.resets_at = Timestamp::from_millis(NOW.as_millis() + 60_001);
         let context = RefusalContext::new(&refusal, Route::Ai, "", NOW);
         assert_eq!((context.retry_after.as_str(), context.should_retry.as_str()), ("61", "false"));

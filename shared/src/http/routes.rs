@@ -2,6 +2,7 @@
 //! together.
 
 use crate::accounts::Scope;
+use crate::limits::Class;
 
 /// A class of routes that are limited together and need the same scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +23,11 @@ impl Route {
         }
     }
 
-    /// Its name in logs and metrics.
-    pub fn class(self) -> &'static str {
+    /// What its limits are about.
+    pub fn class(self) -> Class {
         match self {
-            Self::Ai => "ai",
-            Self::Login => "login",
+            Self::Ai => Class::Ai,
+            Self::Login => Class::Login,
         }
     }
 

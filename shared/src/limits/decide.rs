@@ -1,21 +1,39 @@
 //! The decision, given what the script found. Pure: no I/O, time as an argument.
+//!
+//! # How far a sliding count is from the truth
+//!
+//! With `f` the fraction of the present window that has passed, a sliding policy counts `current + previous × (1 − f)`:
+//! it takes the calls of the previous window to have come evenly. Had they all come at that window's end, the last
+//! window's length would hold all of `previous`; had they all come at its beginning, none. So the count is at most
+//! `previous × f` below the true one and at most `previous × (1 − f)` above it, and as `previous` is at most the limit,
+//! the calls within any span of a window's length are fewer than twice the limit, as with a fixed window, and within the
+//! limit where they come evenly. (The two-window approximation is that of Cloudflare's "How we built rate limiting capable
+//! of scaling to millions of domains", 2017.)
 
-use super::policy::{Charge, Policy};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::policy::{Algorithm, Charge, Mode, Policy};
 use crate::clock::Timestamp;
+
+/// When to come back for a call in flight to end: nobody knows, so it is asked for again soon.
+const IN_FLIGHT_RETRY: Duration = Duration::from_secs(1);
 
 /// Where one policy stands after a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     /// The policy.
-    pub policy: Policy,
-    /// Calls counted in this window, this one included if it was let through.
+    pub policy: Arc<Policy>,
+    /// Calls counted, this one included if it was charged; for calls in flight, those in flight.
     pub used: u64,
-    /// When the count begins anew.
+    /// When there is more: the window's end, or for a call beyond the limit the moment from which it fits.
     pub resets_at: Timestamp,
+    /// Whether the call is beyond the limit: refused, or passed only because of the policy's mode.
+    pub is_over: bool,
 }
 
 impl Reading {
-    /// Calls left in this window.
+    /// Calls left.
     pub fn remaining(&self) -> u64 {
         self.policy.limit.saturating_sub(self.used)
     }
@@ -38,6 +56,9 @@ pub enum Decision {
     Allowed(Vec<Reading>),
     /// It was charged to none.
     Refused(Refusal),
+    /// Nothing was decided: a record that the caller decided from is out of date. Per marker that was asked for, the
+    /// version in Redis, and whether it stops what it is about.
+    Stale(Vec<Option<(u64, bool)>>),
     /// Redis could not be asked; the call passes.
     Unchecked,
 }
@@ -51,80 +72,203 @@ pub struct Refusal {
     pub binding: Reading,
 }
 
-/// Turns the reply of `check.lua` for `charges` into a decision. A reply of another shape counts as no reply.
-pub fn decide(charges: Vec<Charge>, reply: &[i64], now: Timestamp) -> Decision {
-    let [charged, counts @ ..] = reply else { return Decision::Unchecked };
-    if counts.len() != charges.len() {
+/// The parts of a script's reply that stand for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply<'a> {
+    Charged(&'a [i64]),
+    Refused(&'a [i64]),
+    Stale(&'a [i64]),
+    /// The right time.
+    Skewed(Timestamp),
+    Odd,
+}
+
+impl<'a> Reply<'a> {
+    pub(super) fn of(reply: &'a [i64]) -> Self {
+        match reply {
+            [1, counts @ ..] => Self::Charged(counts),
+            [0, counts @ ..] => Self::Refused(counts),
+            [2, markers @ ..] => Self::Stale(markers),
+            [3, right] => Self::Skewed(Timestamp::from_millis(u64::try_from(*right).unwrap_or(0))),
+            _ => Self::Odd,
+        }
+    }
+}
+
+/// Turns the counts that `check.lua` replied for `charges` into a decision; `is_charged` is whether it charged them.
+/// Counts of another number count as no reply.
+pub fn decide(charges: Vec<Charge>, is_charged: bool, counts: &[i64], now: Timestamp) -> Decision {
+    let mut counts = counts.iter().map(|count| u64::try_from(*count).unwrap_or(0));
+    let mut readings = Vec::with_capacity(charges.len());
+    for charge in charges {
+        let Some(count) = counts.next() else { return Decision::Unchecked };
+        let previous = match charge.policy.algorithm {
+            Algorithm::Sliding => match counts.next() {
+                Some(previous) => previous,
+                None => return Decision::Unchecked,
+            },
+            Algorithm::Fixed | Algorithm::Concurrency => 0,
+        };
+        readings.push(read(charge, is_charged, count, previous, now));
+    }
+    if counts.next().is_some() {
         return Decision::Unchecked;
     }
-    let readings: Vec<Reading> = charges
-        .into_iter()
-        .zip(counts)
-        .map(|(Charge { policy, .. }, &count)| Reading {
-            used: u64::try_from(count).unwrap_or(0),
-            resets_at: policy.resets_at(now),
-            policy,
-        })
-        .collect();
-    if *charged == 1 {
+    if is_charged {
         return Decision::Allowed(readings);
     }
     // `max_by_key` takes the last of equals: the widest scope, which is the one to ask for more of.
-    let used_up = readings.iter().filter(|reading| reading.used >= reading.policy.limit);
-    match used_up.max_by_key(|reading| reading.resets_at).cloned() {
+    let refusing = readings.iter().filter(|reading| reading.is_over && reading.policy.mode == Mode::Enforce);
+    match refusing.max_by_key(|reading| reading.resets_at).cloned() {
         Some(binding) => Decision::Refused(Refusal { readings, binding }),
         None => Decision::Unchecked,
     }
 }
 
+fn read(charge: Charge, is_charged: bool, count: u64, previous: u64, now: Timestamp) -> Reading {
+    let Charge { policy, weight, .. } = charge;
+    let used = count + still_counted(previous, remaining_millionths(&policy, now));
+    let is_over = if is_charged { used > policy.limit } else { used + weight > policy.limit };
+    let end = policy.window.end(now);
+    let resets_at = match policy.algorithm {
+        Algorithm::Concurrency => now.plus(IN_FLIGHT_RETRY),
+        Algorithm::Sliding if is_over => room_at(&policy, count, previous, weight, now),
+        Algorithm::Fixed | Algorithm::Sliding => end,
+    };
+    Reading { policy, used, resets_at, is_over }
+}
+
+/// How much of the previous window the last window's length still covers, in millionths, rounded up; 0 for a policy that
+/// does not look back.
+pub(super) fn remaining_millionths(policy: &Policy, now: Timestamp) -> u64 {
+    if policy.algorithm != Algorithm::Sliding {
+        return 0;
+    }
+    let (start, end) = (policy.window.start(now).as_millis(), policy.window.end(now).as_millis());
+    let left = end.saturating_sub(now.as_millis());
+    (left.saturating_mul(1_000_000)).div_ceil(end.saturating_sub(start).max(1))
+}
+
+/// The calls of the previous window that still count; rounded up, so that a limit is kept rather than passed by one.
+fn still_counted(previous: u64, millionths: u64) -> u64 {
+    previous.saturating_mul(millionths).div_ceil(1_000_000)
+}
+
+/// The first moment at which a call of `weight` fits, if nothing else is charged until then.
+fn room_at(policy: &Policy, count: u64, previous: u64, weight: u64, now: Timestamp) -> Timestamp {
+    let (start, end) = (policy.window.start(now), policy.window.end(now));
+    // In a window that began at `start` with `before` calls in the one before it and `present` in it, the share of
+    // `before` must have fallen to what the limit leaves.
+    let fits = |start: Timestamp, end: Timestamp, before: u64, present: u64| {
+        let room = policy.limit.checked_sub(present.saturating_add(weight))?;
+        let length = end.as_millis() - start.as_millis();
+        let covered = if before <= room { length } else { length.saturating_mul(room) / before.max(1) };
+        // `room` is a whole number of calls, and shares are rounded up twice: one millionth of a window on the safe side.
+        let margin = if before <= room { 0 } else { length.div_ceil(1_000_000) };
+        Some(Timestamp::from_millis((end.as_millis() - covered + margin).min(end.as_millis())))
+    };
+    fits(start, end, previous, count)
+        .or_else(|| fits(end, policy.window.end(end), count, 0))
+        .unwrap_or_else(|| policy.window.end(end))
+        .max(Timestamp::from_millis(now.as_millis() + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{LimitsConfig, Subject};
+    use crate::limits::{Class, Scope, Subject, Window};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
-    fn charges() -> Vec<Charge> {
-        let limits = LimitsConfig::default();
-        limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm")
+    fn policy(algorithm: Algorithm, mode: Mode, limit: u64) -> Policy {
+        Policy {
+            name: "p".to_owned(),
+            scope: Scope::Account,
+            limit,
+            window: Window::MINUTE,
+            algorithm,
+            mode,
+            classes: vec![Class::Ai],
+            weights: Default::default(),
+        }
+    }
+
+    fn charge(policy: Policy) -> Charge {
+        Charge { policy: Arc::new(policy), subject: Subject("acme".to_owned()), weight: 1 }
+    }
+
+    fn fixed(limit: u64) -> Charge {
+        charge(policy(Algorithm::Fixed, Mode::Enforce, limit))
     }
 
     #[test]
     fn a_charged_call_is_allowed_and_reads_every_policy() {
-        let Decision::Allowed(readings) = decide(charges(), &[1, 24, 10, 11, 12], NOW) else { panic!("refused") };
-        assert_eq!(readings.iter().map(Reading::remaining).collect::<Vec<_>>(), [6, 290, 589, 5_988]);
+        let charges = vec![fixed(30), fixed(300), charge(policy(Algorithm::Concurrency, Mode::Enforce, 20))];
+        let Decision::Allowed(readings) = decide(charges, true, &[24, 10, 3], NOW) else { panic!("refused") };
+        assert_eq!(readings.iter().map(Reading::remaining).collect::<Vec<_>>(), [6, 290, 17]);
         assert!(readings[0].is_near() && !readings[1].is_near());
         assert_eq!(readings[0].resets_at, Timestamp::from_secs(1_700_000_040));
+        assert_eq!(readings[2].resets_at, Timestamp::from_millis(1_700_000_031_500));
     }
 
     #[test]
     fn a_refusal_is_bound_by_the_used_up_policy_that_resets_last() {
-        let mut charges = charges();
-        charges[1].policy.window_secs = 3_600;
-        let Decision::Refused(refusal) = decide(charges, &[0, 30, 300, 600, 12], NOW) else { panic!("allowed") };
-        assert_eq!(refusal.binding.policy.name, "integration");
+        let mut longer = policy(Algorithm::Fixed, Mode::Enforce, 300);
+        longer.window = Window::Secs(3_600);
+        let in_flight = charge(policy(Algorithm::Concurrency, Mode::Enforce, 20));
+        let charges = vec![fixed(30), charge(longer), fixed(600), in_flight];
+        let Decision::Refused(refusal) = decide(charges, false, &[30, 300, 600, 20], NOW) else { panic!("allowed") };
+        assert_eq!(refusal.binding.policy.limit, 300);
         assert_eq!(refusal.readings.len(), 4);
     }
 
     #[test]
-    fn a_reply_of_another_shape_lets_the_call_pass_as_unchecked() {
-        for reply in [&[][..], &[1, 2][..], &[0, 1, 1, 1, 1][..]] {
-            assert_eq!(decide(charges(), reply, NOW), Decision::Unchecked, "{reply:?}");
-        }
+    fn a_policy_that_only_warns_or_watches_binds_nobody() {
+        let charges = vec![charge(policy(Algorithm::Fixed, Mode::Warn, 5)), fixed(30)];
+        let Decision::Refused(refusal) = decide(charges.clone(), false, &[9, 30], NOW) else { panic!("allowed") };
+        assert_eq!(refusal.binding.policy.limit, 30);
+        let Decision::Allowed(readings) = decide(charges, true, &[9, 30], NOW) else { panic!("refused") };
+        assert!(readings[0].is_over && !readings[1].is_over);
     }
 
     #[test]
-    fn a_limit_of_zero_turns_its_policy_off() {
-        let limits = LimitsConfig {
-            ai_per_address: 0,
-            login_per_address: 0,
-            integration_per_minute: 0,
-            account_per_minute: 1,
-            account_per_day: 0,
-            global_per_minute: 0,
-        };
-        let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
-        assert_eq!(charges.iter().map(|charge| charge.policy.name).collect::<Vec<_>>(), ["account"]);
-        assert_eq!(limits.login(Some(Subject("a1b2".to_owned()))), []);
+    fn a_sliding_count_holds_what_is_left_of_the_previous_window() {
+        // 50.5 s into the window, 9.5 s of the previous one are within the last minute: 20 × 9.5/60, rounded up, is 4.
+        let sliding = charge(policy(Algorithm::Sliding, Mode::Enforce, 30));
+        let Decision::Allowed(readings) = decide(vec![sliding], true, &[10, 20], NOW) else { panic!("refused") };
+        assert_eq!((readings[0].used, readings[0].resets_at), (14, Timestamp::from_secs(1_700_000_040)));
+    }
+
+    #[test]
+    fn counts_of_another_number_let_the_call_pass_as_unchecked() {
+        let sliding = charge(policy(Algorithm::Sliding, Mode::Enforce, 30));
+        for counts in [&[][..], &[1][..], &[1, 2][..], &[1, 2, 3, 4][..]] {
+            assert_eq!(decide(vec![fixed(3), sliding.clone()], true, counts, NOW), Decision::Unchecked, "{counts:?}");
+        }
+        assert_eq!(decide(vec![fixed(3)], false, &[1], NOW), Decision::Unchecked, "refused by nobody");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_refused_call_fits_at_the_moment_it_is_told_and_not_before(
+            limit in 1u64..50, count in 0u64..60, previous in 0u64..60, weight in 1u64..4, at in 0u64..60_000,
+        ) {
+            let policy = policy(Algorithm::Sliding, Mode::Enforce, limit);
+            let start = policy.window.start(NOW);
+            let now = start.plus(Duration::from_millis(at));
+            let used = |moment: Timestamp| match policy.window.start(moment) == start {
+                true => count + still_counted(previous, remaining_millionths(&policy, moment)),
+                false if moment < policy.window.end(policy.window.end(now)) =>
+                    still_counted(count, remaining_millionths(&policy, moment)),
+                false => 0,
+            };
+            let charge = Charge { weight, ..charge(policy.clone()) };
+            let reading = read(charge, false, count, previous, now);
+            proptest::prop_assume!(reading.is_over && weight <= limit);
+            proptest::prop_assert!(used(reading.resets_at) + weight <= limit, "{reading:?}");
+            // Not much earlier either.
+            let earlier = Timestamp::from_millis(reading.resets_at.as_millis().saturating_sub(200));
+            proptest::prop_assert!(earlier <= now || used(earlier) + weight > limit || earlier < start, "{reading:?}");
+        }
     }
 }

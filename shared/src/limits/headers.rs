@@ -1,13 +1,15 @@
 //! Limits as HTTP header values.
 //!
 //! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-10: lists of structured fields
-//! (RFC 9651), one item per policy. The `X-RateLimit-*` fields that older clients know tell of the tightest policy
-//! alone; their Reset is in Unix seconds. The global pool is in none of them.
+//! (RFC 9651), one item per policy; calls in flight have no window and no reset, and say so by their unit. The
+//! `X-RateLimit-*` fields that older clients know tell of the tightest policy alone; their Reset is in Unix seconds. The
+//! global pool and policies in shadow mode are in none of them.
 
 use serde::{Deserialize, Serialize};
 use sfv::{KeyRef, ListSerializer, StringRef};
 
 use super::decide::{Reading, Refusal};
+use super::policy::Algorithm;
 use crate::clock::Timestamp;
 
 /// The header values that tell a caller where their limits stand. Absent where there is nothing to tell.
@@ -29,7 +31,7 @@ pub struct LimitHeaders {
     /// `X-RateLimit-Reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_reset: Option<String>,
-    /// `X-RateLimit-Warning`: a policy's name once 80 % of it are used.
+    /// `X-RateLimit-Warning`: a policy's name once 80 % of it are used; one that would have refused the call comes first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_warning: Option<String>,
     /// `X-RateLimit-Degraded`: `redis` while limits cannot be checked.
@@ -49,7 +51,7 @@ impl LimitHeaders {
         let public: Vec<&Reading> = readings.iter().filter(|reading| reading.policy.is_public()).collect();
         let tightest = public.iter().min_by_key(|reading| reading.remaining()).copied();
         let near = public.iter().filter(|reading| reading.is_near()).max_by_key(|reading| reading.used_permille());
-        Self { x_warning: near.map(|reading| reading.policy.name.to_owned()), ..Self::about(&public, tightest, now) }
+        Self { x_warning: near.map(|reading| reading.policy.name.clone()), ..Self::about(&public, tightest, now) }
     }
 
     /// The values after a refusal: the older fields tell of the policy to wait for. All that the gateway response maps
@@ -73,11 +75,17 @@ impl LimitHeaders {
 
     fn about(public: &[&Reading], tightest: Option<&Reading>, now: Timestamp) -> Self {
         Self {
-            rate_limit_policy: list(public, |reading| [("q", reading.policy.limit), ("w", reading.policy.window_secs)]),
-            rate_limit: list(public, |reading| [("r", reading.remaining()), ("t", now.secs_until(reading.resets_at))]),
+            rate_limit_policy: list(public, |reading| {
+                let window = (!is_in_flight(reading)).then(|| ("w", reading.policy.window.secs(now)));
+                [Some(("q", reading.policy.limit)), window]
+            }),
+            rate_limit: list(public, |reading| {
+                let reset = (!is_in_flight(reading)).then(|| ("t", now.secs_until(reading.resets_at)));
+                [Some(("r", reading.remaining())), reset]
+            }),
             x_limit: tightest.map(|reading| reading.policy.limit.to_string()),
             x_remaining: tightest.map(|reading| reading.remaining().to_string()),
-            x_reset: tightest.map(|reading| reading.resets_at.as_secs().to_string()),
+            x_reset: tightest.map(|reading| reading.resets_at.as_millis().div_ceil(1000).to_string()),
             x_warning: None,
             x_degraded: None,
         }
@@ -99,13 +107,20 @@ impl LimitHeaders {
     }
 }
 
-/// A structured-fields list with one string per policy and two integer parameters each.
-fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [(&'static str, u64); 2]) -> Option<String> {
+fn is_in_flight(reading: &Reading) -> bool {
+    reading.policy.algorithm == Algorithm::Concurrency
+}
+
+/// A structured-fields list with one string per policy and up to two integer parameters each.
+fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [Option<(&'static str, u64)>; 2]) -> Option<String> {
     let mut list = ListSerializer::new();
     for reading in readings {
-        let mut item = list.bare_item(StringRef::from_str(reading.policy.name).ok()?);
-        for (name, value) in parameters(reading) {
+        let mut item = list.bare_item(StringRef::from_str(&reading.policy.name).ok()?);
+        for (name, value) in parameters(reading).into_iter().flatten() {
             item = item.parameter(KeyRef::from_str(name).ok()?, sfv::Integer::try_from(value).ok()?);
+            if name == "q" && is_in_flight(reading) {
+                item = item.parameter(KeyRef::from_str("qu").ok()?, StringRef::from_str("concurrent-requests").ok()?);
+            }
         }
         let _ = item.finish();
     }
@@ -115,21 +130,36 @@ fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [(&'static str, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Decision, LimitsConfig, Policy, Scope, Subject, decide};
+    use crate::limits::{Asked, Class, Decision, LimitsConfig, Mode, Overrides, Party, decide};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
+
+    /// The readings of an AI call with these counts: address, integration, account, share, pool, and three in flight.
+    fn readings(limits: &LimitsConfig, counts: [i64; 8]) -> Vec<Reading> {
+        let none = Overrides::new();
+        let (of_account, of_integration, of_key) = (&none, &none, &none);
+        let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
+        let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
+        let Decision::Allowed(readings) = decide(limits.charges(&asked, NOW), true, &counts, NOW) else {
+            panic!("refused")
+        };
+        readings
+    }
 
     #[test]
     fn every_policy_but_the_pool_is_told_and_the_tightest_fills_the_older_fields() {
-        let now = Timestamp::from_millis(1_700_000_030_500);
-        let limits = LimitsConfig::default();
-        let charges = limits.ai_call(Some(Subject("a1b2".to_owned())), "acme", "crm");
-        let Decision::Allowed(readings) = decide(charges, &[1, 24, 10, 11, 12], now) else { panic!("refused") };
-
-        let headers = LimitHeaders::of(&readings, now);
+        let headers = LimitHeaders::of(&readings(&LimitsConfig::default(), [24, 10, 11, 12, 13, 1, 1, 1]), NOW);
         assert_eq!(
             headers.pairs().collect::<Vec<_>>(),
             [
-                ("ratelimit-policy", r#""ai-address";q=30;w=60, "integration";q=300;w=60, "account";q=600;w=60"#),
-                ("ratelimit", r#""ai-address";r=6;t=10, "integration";r=290;t=10, "account";r=589;t=10"#),
+                (
+                    "ratelimit-policy",
+                    r#""ai-address";q=30;w=60, "integration";q=300;w=60, "account";q=600;w=60, "in-flight";q=20;qu="concurrent-requests""#
+                ),
+                (
+                    "ratelimit",
+                    r#""ai-address";r=6;t=10, "integration";r=290;t=10, "account";r=589;t=10, "in-flight";r=19"#
+                ),
                 ("x-ratelimit-limit", "30"),
                 ("x-ratelimit-remaining", "6"),
                 ("x-ratelimit-reset", "1700000040"),
@@ -140,14 +170,24 @@ mod tests {
 
     #[test]
     fn a_policy_that_is_nearly_used_up_is_warned_of_even_where_another_has_less_left() {
-        let now = Timestamp::from_millis(1_700_000_030_500);
-        let reading = |name, limit, used| Reading {
-            policy: Policy { name, scope: Scope::Account, limit, window_secs: 60 },
-            used,
-            resets_at: now,
-        };
-        let headers = LimitHeaders::of(&[reading("few", 30, 0), reading("many", 600, 540)], now);
-        assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("30"), Some("many")));
+        let headers = LimitHeaders::of(&readings(&LimitsConfig::default(), [0, 0, 540, 0, 0, 0, 0, 0]), NOW);
+        assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("20"), Some("account")));
+    }
+
+    #[test]
+    fn a_policy_that_warns_is_warned_of_and_one_in_the_shadow_is_not_told_at_all() {
+        let mut limits = LimitsConfig::default();
+        for policy in &mut limits.policies {
+            let policy = std::sync::Arc::make_mut(policy);
+            policy.mode = match policy.name.as_str() {
+                "integration" => Mode::Warn,
+                "account" => Mode::Shadow,
+                _ => Mode::Enforce,
+            };
+        }
+        let headers = LimitHeaders::of(&readings(&limits, [29, 400, 9_000, 0, 0, 0, 0, 0]), NOW);
+        assert_eq!(headers.x_warning.as_deref(), Some("integration"));
+        assert!(!headers.rate_limit.unwrap().contains("account"));
     }
 
     #[test]

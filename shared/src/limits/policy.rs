@@ -1,20 +1,32 @@
-//! What is limited: policies, their windows and their subjects.
+//! What is limited: policies and their subjects.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use super::window::Window;
 use crate::clock::Timestamp;
-use crate::config::Reader;
 
 /// Whose calls a policy counts together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// One client address: an IPv4 address or an IPv6 /64.
     ClientAddress,
+    /// One API key.
+    Key,
     /// One integration of an account.
     Integration,
+    /// One account, on routes of one class.
+    AccountClass,
     /// One account.
     Account,
-    /// All calls of the platform.
+    /// One account's share of the platform's pool.
+    #[serde(skip)]
+    Share,
+    /// All calls of the platform: the pool.
     Global,
 }
 
@@ -22,47 +34,110 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Scope::ClientAddress => "client-address",
+            Scope::Key => "key",
             Scope::Integration => "integration",
+            Scope::AccountClass => "account-class",
             Scope::Account => "account",
             // Callers are not told how large the platform's pool is, nor that it is one policy.
-            Scope::Global => "platform",
+            Scope::Share | Scope::Global => "platform",
         })
     }
 }
 
-/// One limit: at most `limit` calls in each window of `window_secs`, aligned to the Unix epoch.
+/// How calls are counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// The calls of the window that holds the moment.
+    #[default]
+    Fixed,
+    /// The calls of this window and, of the one before, the share that the last window's length still covers. See
+    /// [`decide()`](super::decide()) for how far that is from the truth.
+    Sliding,
+    /// The calls in flight. A call holds its place until the proxy gives it back, or until the longest time that a
+    /// call may take is over.
+    Concurrency,
+}
+
+/// What becomes of a call beyond the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It passes; a header and a metric say so.
+    Warn,
+    /// It passes; a metric says so, and its caller sees nothing of the policy.
+    Shadow,
+}
+
+/// What is limited together: a class of routes, or something that happens on any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// AI calls.
+    Ai,
+    /// Sign-ins.
+    Login,
+    /// Requests whose API key is not valid, on any route.
+    FailedAuth,
+}
+
+impl Class {
+    /// Its name in logs, metrics and configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ai => "ai",
+            Self::Login => "login",
+            Self::FailedAuth => "failed-auth",
+        }
+    }
+}
+
+/// One limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Name in headers, errors and statistics.
-    pub name: &'static str,
+    /// Name in headers, errors and statistics: 1 to 32 lower-case letters, digits and hyphens.
+    pub name: String,
     /// Whose calls are counted together.
     pub scope: Scope,
-    /// Calls per window.
+    /// Calls per window, or in flight. 0 turns the policy off.
     pub limit: u64,
-    /// Length of the window in seconds; at least 1.
-    pub window_secs: u64,
+    /// The window; without meaning for [`Algorithm::Concurrency`].
+    pub window: Window,
+    /// How calls are counted.
+    pub algorithm: Algorithm,
+    /// What becomes of a call beyond the limit.
+    pub mode: Mode,
+    /// What it is about.
+    pub classes: Vec<Class>,
+    /// How much a call counts, by the route's resource such as `/v1/messages`; 1 where the route is not named, and a
+    /// call of weight 0 is not counted.
+    pub weights: BTreeMap<String, u64>,
 }
 
 impl Policy {
-    /// When the window that holds `now` began.
-    pub fn window_start(&self, now: Timestamp) -> Timestamp {
-        Timestamp::from_secs(now.as_secs() - now.as_secs() % self.window_secs)
-    }
-
-    /// When the window that holds `now` ends and the count begins anew.
-    pub fn resets_at(&self, now: Timestamp) -> Timestamp {
-        Timestamp::from_secs(self.window_start(now).as_secs() + self.window_secs)
-    }
-
-    /// Whether its numbers may be told to callers. The size and use of the global pool are nobody's business.
+    /// Whether its numbers may be told to callers. The size and use of the pool are nobody's business.
     pub fn is_public(&self) -> bool {
-        self.scope != Scope::Global
+        !matches!(self.scope, Scope::Global | Scope::Share) && self.mode != Mode::Shadow
     }
 
     /// Whether a customer may ask for more of it.
     pub fn is_raisable(&self) -> bool {
-        matches!(self.scope, Scope::Account | Scope::Integration)
+        matches!(self.scope, Scope::Key | Scope::Integration | Scope::Account | Scope::AccountClass)
     }
+
+    /// How much a call of `resource` counts.
+    pub fn weight(&self, resource: &str) -> u64 {
+        self.weights.get(resource).copied().unwrap_or(1)
+    }
+}
+
+/// Whether `name` may name a policy.
+pub fn is_policy_name(name: &str) -> bool {
+    let is_of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&name.len()) && name.bytes().all(is_of_a_name)
 }
 
 /// Who is charged under a policy, as it stands in a Redis key: an id or a pseudonym, never an address.
@@ -73,94 +148,36 @@ pub struct Subject(pub String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
     /// The policy.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The subject.
     pub subject: Subject,
+    /// How much the call counts; at least 1.
+    pub weight: u64,
 }
 
 impl Charge {
     /// The Redis key of the counter for the window that holds `now`. All keys share one hash tag, so that one script
     /// may touch them together.
-    pub fn key(&self, now: Timestamp) -> String {
-        let Charge { policy, subject: Subject(subject) } = self;
-        format!("{{levee}}:limit:{}:{subject}:{}", policy.name, policy.window_start(now).as_secs())
+    pub fn counter(&self, now: Timestamp) -> String {
+        self.counter_of(self.policy.window.start(now))
+    }
+
+    /// The Redis key of the counter for the window before the one that holds `now`.
+    pub fn previous_counter(&self, now: Timestamp) -> String {
+        self.counter_of(self.policy.window.previous_start(now))
+    }
+
+    fn counter_of(&self, start: Timestamp) -> String {
+        counter_key(&self.policy.name, &self.subject.0, self.policy.window, start)
+    }
+
+    /// The Redis key of the calls in flight, for [`Algorithm::Concurrency`].
+    pub fn leases(&self) -> String {
+        format!("{{levee}}:lease:{}:{}", self.policy.name, self.subject.0)
     }
 }
 
-/// The default limits. A limit of 0 turns its policy off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LimitsConfig {
-    /// `LIMIT_AI_PER_ADDRESS`: AI calls a minute per client address. Default 30.
-    pub ai_per_address: u64,
-    /// `LIMIT_LOGIN_PER_ADDRESS`: sign-ins a minute per client address. Default 10.
-    pub login_per_address: u64,
-    /// `LIMIT_INTEGRATION_PER_MINUTE`: calls a minute per integration. Default 300.
-    pub integration_per_minute: u64,
-    /// `LIMIT_ACCOUNT_PER_MINUTE`: calls a minute per account. Default 600.
-    pub account_per_minute: u64,
-    /// `LIMIT_ACCOUNT_PER_DAY`: calls a day (UTC) per account. Default 0, no limit.
-    pub account_per_day: u64,
-    /// `LIMIT_GLOBAL_PER_MINUTE`: calls a minute of all accounts together. Default 6,000.
-    pub global_per_minute: u64,
-}
-
-const LARGEST_LIMIT: u64 = 1_000_000_000;
-const MINUTE: u64 = 60;
-const DAY: u64 = 24 * 3600;
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            ai_per_address: 30,
-            login_per_address: 10,
-            integration_per_minute: 300,
-            account_per_minute: 600,
-            account_per_day: 0,
-            global_per_minute: 6_000,
-        }
-    }
-}
-
-impl LimitsConfig {
-    /// Reads the variables named at the fields; each is 0 to 1,000,000,000.
-    pub fn read(reader: &mut Reader<'_>) -> Self {
-        let mut limit = |name, default| reader.number(name, default, 0..=LARGEST_LIMIT);
-        let default = Self::default();
-        Self {
-            ai_per_address: limit("LIMIT_AI_PER_ADDRESS", default.ai_per_address),
-            login_per_address: limit("LIMIT_LOGIN_PER_ADDRESS", default.login_per_address),
-            integration_per_minute: limit("LIMIT_INTEGRATION_PER_MINUTE", default.integration_per_minute),
-            account_per_minute: limit("LIMIT_ACCOUNT_PER_MINUTE", default.account_per_minute),
-            account_per_day: limit("LIMIT_ACCOUNT_PER_DAY", default.account_per_day),
-            global_per_minute: limit("LIMIT_GLOBAL_PER_MINUTE", default.global_per_minute),
-        }
-    }
-
-    /// The charge of one sign-in. Without an address there is nothing to count.
-    pub fn login(&self, address: Option<Subject>) -> Vec<Charge> {
-        let charge = |it| charge("login-address", Scope::ClientAddress, self.login_per_address, MINUTE, it);
-        address.map(charge).into_iter().filter(|charge| charge.policy.limit > 0).collect()
-    }
-
-    /// The charges of one AI call, narrowest scope first. `address` is `None` for callers exempt from that limit.
-    pub fn ai_call(&self, address: Option<Subject>, account: &str, integration: &str) -> Vec<Charge> {
-        let address = address.map(|it| charge("ai-address", Scope::ClientAddress, self.ai_per_address, MINUTE, it));
-        let integration = Subject(format!("{account}/{integration}"));
-        let account = Subject(account.to_owned());
-        let all = Subject("all".to_owned());
-        address
-            .into_iter()
-            .chain([
-                charge("integration", Scope::Integration, self.integration_per_minute, MINUTE, integration),
-                charge("account", Scope::Account, self.account_per_minute, MINUTE, account.clone()),
-                charge("account-day", Scope::Account, self.account_per_day, DAY, account),
-                charge("global", Scope::Global, self.global_per_minute, MINUTE, all),
-            ])
-            .filter(|charge| charge.policy.limit > 0)
-            .collect()
-    }
-}
-
-fn charge(name: &'static str, scope: Scope, limit: u64, window_secs: u64, subject: Subject) -> Charge {
-    Charge { policy: Policy { name, scope, limit, window_secs }, subject }
+/// The Redis key of the counter of `policy` and `subject` for the window that began at `start`.
+pub fn counter_key(policy: &str, subject: &str, window: Window, start: Timestamp) -> String {
+    format!("{{levee}}:limit:{policy}:{subject}:{}:{}", window.name(), start.as_secs())
 }

@@ -1,0 +1,244 @@
+//! Which policies a call is charged under, and at which limits.
+
+use std::sync::Arc;
+
+use super::config::{LimitsConfig, StackMode};
+use super::overrides::{Level, Overrides};
+use super::policy::{Algorithm, Charge, Class, Mode, Policy, Scope, Subject};
+use crate::clock::Timestamp;
+
+/// A call that is to be charged.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it is about.
+    pub class: Class,
+    /// The route's resource, such as `/v1/messages`.
+    pub resource: &'a str,
+    /// The pseudonym of the client's address; `None` where there is none, or none is counted.
+    pub address: Option<&'a str>,
+    /// Who calls; `None` where that is not known.
+    pub party: Option<Party<'a>>,
+    /// What an admin changed for everyone.
+    pub platform: &'a Overrides,
+}
+
+/// Who calls, with what an admin changed for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Party<'a> {
+    /// The account's id.
+    pub account: &'a str,
+    /// The integration's id.
+    pub integration: &'a str,
+    /// The key's id.
+    pub key: &'a str,
+    /// The account's overrides.
+    pub of_account: &'a Overrides,
+    /// The integration's overrides.
+    pub of_integration: &'a Overrides,
+    /// The key's overrides.
+    pub of_key: &'a Overrides,
+}
+
+impl Party<'_> {
+    /// Whose id stands for a count of one's own at `level`.
+    fn id(&self, level: Level) -> String {
+        match level {
+            Level::Platform => "all".to_owned(),
+            Level::Account => self.account.to_owned(),
+            Level::Integration => format!("{}/{}", self.account, self.integration),
+            Level::Key => self.key.to_owned(),
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// What `asked` is charged to: counts by windows first, then calls in flight, each narrowest scope first. Policies
+    /// that are off, and those that the call weighs nothing for, are left out.
+    pub fn charges(&self, asked: &Asked<'_>, now: Timestamp) -> Vec<Charge> {
+        let mut charges = Vec::with_capacity(self.policies.len() + 2);
+        for policy in self.policies.iter().filter(|policy| policy.classes.contains(&asked.class)) {
+            let Some((policy, own)) = self.effective(policy, asked, now) else { continue };
+            let Some(subject) = subject(&policy, own, asked) else { continue };
+            let weight = policy.weight(asked.resource);
+            if weight == 0 {
+                continue;
+            }
+            // The pool's share of the account goes before the pool: the narrower one.
+            if let (Scope::Global, Some(party)) = (policy.scope, asked.party) {
+                let subject = Subject(party.account.to_owned());
+                charges.push(Charge { policy: Arc::new(self.share(&policy)), subject, weight });
+            }
+            charges.push(Charge { policy, subject, weight });
+        }
+        charges.sort_by_key(|charge| charge.policy.algorithm == Algorithm::Concurrency);
+        charges
+    }
+
+    /// The policy with its overrides, and the narrowest place that has one; `None` where it does not apply.
+    fn effective(
+        &self,
+        policy: &Arc<Policy>,
+        asked: &Asked<'_>,
+        now: Timestamp,
+    ) -> Option<(Arc<Policy>, Option<Level>)> {
+        let mut policy = Arc::clone(policy);
+        let mut own = None;
+        let places = [
+            (Level::Platform, Some(asked.platform)),
+            (Level::Account, asked.party.map(|party| party.of_account)),
+            (Level::Integration, asked.party.map(|party| party.of_integration)),
+            (Level::Key, asked.party.map(|party| party.of_key)),
+        ];
+        let mut exempt = false;
+        for (level, overrides) in places {
+            let change = overrides.and_then(|overrides| overrides.get(&policy.name));
+            let Some(change) = change.filter(|it| it.is_live(now) && level.may_override(policy.scope)) else {
+                continue;
+            };
+            exempt = change.exempt;
+            own = (level != Level::Platform && change.limit.is_some()).then_some(level).or(own);
+            if change.limit.is_some() || change.mode.is_some() {
+                let policy = Arc::make_mut(&mut policy);
+                policy.limit = change.limit.unwrap_or(policy.limit);
+                policy.mode = change.mode.unwrap_or(policy.mode);
+            }
+        }
+        if exempt || policy.limit == 0 {
+            return None;
+        }
+        if self.mode == StackMode::Shadow && policy.mode != Mode::Shadow {
+            Arc::make_mut(&mut policy).mode = Mode::Shadow;
+        }
+        Some((policy, own))
+    }
+
+    /// How much of the pool one account may take.
+    fn share(&self, pool: &Policy) -> Policy {
+        let limit = pool.limit.saturating_mul(self.share_percent).div_ceil(100);
+        Policy { name: format!("{}-share", pool.name), scope: Scope::Share, limit, ..pool.clone() }
+    }
+}
+
+/// Who is charged under `policy`; `own` is where the policy has a limit of its own.
+fn subject(policy: &Policy, own: Option<Level>, asked: &Asked<'_>) -> Option<Subject> {
+    let party = asked.party;
+    let id = match policy.scope {
+        Scope::ClientAddress => match (own, party) {
+            (Some(level), Some(party)) => format!("{}@{}", asked.address?, party.id(level)),
+            _ => asked.address?.to_owned(),
+        },
+        Scope::Key => party?.key.to_owned(),
+        Scope::Integration => party?.id(Level::Integration),
+        Scope::AccountClass => format!("{}/{}", party?.account, asked.class.name()),
+        Scope::Account | Scope::Share => party?.account.to_owned(),
+        Scope::Global => "all".to_owned(),
+    };
+    Some(Subject(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::overrides::Override;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_030);
+
+    fn told(config: &LimitsConfig, asked: &Asked<'_>) -> Vec<String> {
+        let tell = |Charge { policy, subject, weight }: Charge| {
+            format!("{} {} {}*{weight}", policy.name, subject.0, policy.limit)
+        };
+        config.charges(asked, NOW).into_iter().map(tell).collect()
+    }
+
+    fn limit(limit: u64) -> Override {
+        Override { limit: Some(limit), ..Override::default() }
+    }
+
+    fn overrides<const N: usize>(changes: [(&str, Override); N]) -> Overrides {
+        changes.map(|(name, change)| (name.to_owned(), change)).into()
+    }
+
+    /// The charges of an AI call with overrides of platform, account, integration and key.
+    fn ai_call(config: &LimitsConfig, [platform, of_account, of_integration, of_key]: &[Overrides; 4]) -> Vec<String> {
+        let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
+        let (class, resource) = (Class::Ai, "/v1/messages");
+        told(config, &Asked { class, resource, address: Some("a1b2"), party: Some(party), platform })
+    }
+
+    #[test]
+    fn an_ai_call_is_charged_narrowest_first_and_calls_in_flight_last() {
+        assert_eq!(
+            ai_call(&LimitsConfig::default(), &Default::default()),
+            [
+                "ai-address a1b2 30*1",
+                "integration acme/crm 300*1",
+                "account acme 600*1",
+                "global-share acme 1200*1",
+                "global all 6000*1",
+                "in-flight acme 20*1",
+                "global-in-flight-share acme 80*1",
+                "global-in-flight all 400*1",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_narrowest_override_wins_and_a_limit_turns_a_policy_on_that_is_off() {
+        let config = LimitsConfig::default().with(&[("global", 0), ("global-in-flight", 0), ("in-flight", 0)]);
+        let changes = [
+            overrides([("account", limit(1)), ("integration", limit(2))]),
+            overrides([("account", limit(10)), ("integration", limit(20)), ("key", limit(30))]),
+            overrides([("integration", limit(200)), ("account", limit(999))]),
+            overrides([("key", limit(300)), ("integration", limit(999))]),
+        ];
+        assert_eq!(
+            ai_call(&config, &changes),
+            ["ai-address a1b2 30*1", "key k1 300*1", "integration acme/crm 200*1", "account acme 10*1"],
+            "an integration has no say about its account, nor a key about its integration"
+        );
+    }
+
+    #[test]
+    fn a_limit_of_ones_own_per_address_has_a_count_of_its_own_and_an_exemption_none() {
+        let config = LimitsConfig::default();
+        let of_account =
+            |change| [Overrides::new(), overrides([("ai-address", change)]), Overrides::new(), Overrides::new()];
+        assert_eq!(ai_call(&config, &of_account(limit(90)))[0], "ai-address a1b2@acme 90*1");
+        let exempt = Override { exempt: true, ..Override::default() };
+        assert_eq!(ai_call(&config, &of_account(exempt.clone()))[0], "integration acme/crm 300*1");
+        let over = Override { until: Some(NOW.as_secs()), ..exempt };
+        assert_eq!(ai_call(&config, &of_account(over))[0], "ai-address a1b2 30*1");
+    }
+
+    #[test]
+    fn the_share_follows_the_pool_that_an_admin_changes() {
+        let changes = [overrides([("global", limit(101))]), Overrides::new(), Overrides::new(), Overrides::new()];
+        let charges = ai_call(&LimitsConfig::default(), &changes);
+        assert_eq!(charges[3..5], ["global-share acme 21*1", "global all 101*1"]);
+    }
+
+    #[test]
+    fn in_a_shadow_stack_no_policy_refuses() {
+        let config = LimitsConfig { mode: StackMode::Shadow, ..LimitsConfig::default() };
+        let platform = Overrides::new();
+        let asked =
+            Asked { class: Class::Login, resource: "/login", address: Some("a1b2"), party: None, platform: &platform };
+        let charges = config.charges(&asked, NOW);
+        assert_eq!(charges.len(), 1);
+        assert!(charges.iter().all(|charge| charge.policy.mode == Mode::Shadow && !charge.policy.is_public()));
+    }
+
+    #[test]
+    fn a_call_of_weight_nothing_is_not_charged_and_one_without_an_address_not_per_address() {
+        let entries = r#"[{"name":"account","weights":{"/v1/models":0,"/v1/messages":5}}]"#;
+        let lookup = |name: &str| (name == "LIMIT_POLICIES").then(|| entries.to_owned());
+        let config = crate::config::from_lookup(lookup, LimitsConfig::read).unwrap();
+        let config = config.with(&[("global", 0), ("global-in-flight", 0), ("in-flight", 0)]);
+        let none = Overrides::new();
+        let (of_account, of_integration, of_key) = (&none, &none, &none);
+        let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
+        let asked = |resource| Asked { class: Class::Ai, resource, address: None, party: Some(party), platform: &none };
+        assert_eq!(told(&config, &asked("/v1/models")), ["integration acme/crm 300*1"]);
+        assert_eq!(told(&config, &asked("/v1/messages")), ["integration acme/crm 300*1", "account acme 600*5"]);
+    }
+}

@@ -1,0 +1,352 @@
+//! The policies that a stack is configured with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::policy::{Algorithm, Class, Mode, Policy, Scope, is_policy_name};
+use super::window::Window;
+use crate::config::Reader;
+
+/// The most policies that one decision looks at, shares of the pool included.
+pub const MOST_POLICIES: usize = 16;
+/// The largest limit.
+pub const LARGEST_LIMIT: u64 = 1_000_000_000;
+/// The most that one call may count.
+const LARGEST_WEIGHT: u64 = 1_000;
+
+/// The policies, and how they are applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// `LIMIT_…` and `LIMIT_POLICIES`: every policy, narrowest scope first. One whose limit is 0 is off unless an
+    /// override gives it another.
+    pub policies: Vec<Arc<Policy>>,
+    /// `LIMIT_ACCOUNT_SHARE_PERCENT`: how much of each global policy one account may take, in percent. Default 20, 1 to
+    /// 100.
+    pub share_percent: u64,
+    /// `LIMITS_MODE`: `enforce`, the default, or `shadow`: nothing is refused, and metrics say what would have been.
+    pub mode: StackMode,
+    /// `DEGRADED_LIMITS`: what holds while Redis cannot be asked. `allow`, the default: every call passes; `local`: each
+    /// environment counts by itself.
+    pub degraded: DegradedMode,
+}
+
+/// Whether the stack refuses anything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StackMode {
+    /// Each policy has its own mode.
+    #[default]
+    Enforce,
+    /// All policies are in [`Mode::Shadow`]: for a first rollout.
+    Shadow,
+}
+
+/// What holds while Redis cannot be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DegradedMode {
+    /// Every call passes.
+    #[default]
+    Allow,
+    /// Each environment counts by itself.
+    Local,
+}
+
+/// A policy that every stack has: its variable, its default limit, and what it is.
+struct BuiltIn {
+    variable: &'static str,
+    default: u64,
+    name: &'static str,
+    scope: Scope,
+    window: Window,
+    algorithm: Algorithm,
+    classes: &'static [Class],
+}
+
+const fn built_in(variable: &'static str, default: u64, name: &'static str, scope: Scope, class: Class) -> BuiltIn {
+    let classes: &[Class] = match class {
+        Class::Ai => &[Class::Ai],
+        Class::Login => &[Class::Login],
+        Class::FailedAuth => &[Class::FailedAuth],
+    };
+    BuiltIn { variable, default, name, scope, window: Window::MINUTE, algorithm: Algorithm::Fixed, classes }
+}
+
+const fn per_day(built_in: BuiltIn) -> BuiltIn {
+    BuiltIn { window: Window::DAY, ..built_in }
+}
+
+const fn in_flight(built_in: BuiltIn) -> BuiltIn {
+    BuiltIn { algorithm: Algorithm::Concurrency, ..built_in }
+}
+
+/// In the order of their scopes, narrowest first.
+const BUILT_IN: [BuiltIn; 11] = [
+    built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, Class::Ai),
+    built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, Class::Login),
+    built_in("LIMIT_FAILED_AUTH_PER_ADDRESS", 20, "failed-auth-address", Scope::ClientAddress, Class::FailedAuth),
+    built_in("LIMIT_KEY_PER_MINUTE", 0, "key", Scope::Key, Class::Ai),
+    built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", Scope::Integration, Class::Ai),
+    built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", Scope::AccountClass, Class::Ai),
+    built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", Scope::Account, Class::Ai),
+    per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", Scope::Account, Class::Ai)),
+    in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", Scope::Account, Class::Ai)),
+    built_in("LIMIT_GLOBAL_PER_MINUTE", 6_000, "global", Scope::Global, Class::Ai),
+    in_flight(built_in("LIMIT_GLOBAL_IN_FLIGHT", 400, "global-in-flight", Scope::Global, Class::Ai)),
+];
+
+impl BuiltIn {
+    fn policy(&self, limit: u64) -> Policy {
+        Policy {
+            name: self.name.to_owned(),
+            scope: self.scope,
+            limit,
+            window: self.window,
+            algorithm: self.algorithm,
+            mode: Mode::Enforce,
+            classes: self.classes.to_vec(),
+            weights: BTreeMap::new(),
+        }
+    }
+}
+
+/// The name and the scope of each policy that every stack has.
+pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope)> {
+    BUILT_IN.iter().map(|built_in| (built_in.name, built_in.scope))
+}
+
+/// One entry of `LIMIT_POLICIES`. With the name of a policy that is there, it changes what it names.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    name: String,
+    scope: Option<Scope>,
+    limit: Option<u64>,
+    window: Option<WindowText>,
+    algorithm: Option<Algorithm>,
+    mode: Option<Mode>,
+    classes: Option<Vec<Class>>,
+    weights: Option<BTreeMap<String, u64>>,
+}
+
+/// A window as `"hour"` or as a number of seconds.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum WindowText {
+    Secs(u64),
+    Name(String),
+}
+
+impl WindowText {
+    fn window(&self) -> Option<Window> {
+        match self {
+            Self::Secs(secs) => Window::parse(&secs.to_string()),
+            Self::Name(name) => Window::parse(name),
+        }
+    }
+}
+
+impl Entry {
+    /// The policy that is to take the place of `there`.
+    fn apply(self, there: Option<&Policy>) -> Result<Policy, String> {
+        let Self { name, scope, limit, window, algorithm, mode, classes, weights } = self;
+        let wrong = |what: &str| format!("the policy '{name}' {what}");
+        if !is_policy_name(&name) {
+            return Err("a policy's name has 1 to 32 lower-case letters, digits and hyphens".to_owned());
+        }
+        if there.is_some_and(|there| scope.is_some_and(|scope| scope != there.scope)) {
+            return Err(wrong("has its scope already"));
+        }
+        let needed = |what: &str| wrong(&format!("needs {what}"));
+        let algorithm = algorithm.or(there.map(|it| it.algorithm)).unwrap_or_default();
+        let window = match (window, there) {
+            (Some(window), _) => window.window().ok_or_else(|| wrong("has a window that is none"))?,
+            (None, Some(there)) => there.window,
+            (None, None) if algorithm == Algorithm::Concurrency => Window::MINUTE,
+            (None, None) => return Err(needed("a window")),
+        };
+        let policy = Policy {
+            scope: scope.or(there.map(|it| it.scope)).ok_or_else(|| needed("a scope"))?,
+            limit: limit.or(there.map(|it| it.limit)).ok_or_else(|| needed("a limit"))?,
+            window,
+            algorithm,
+            mode: mode.or(there.map(|it| it.mode)).unwrap_or_default(),
+            classes: classes.or(there.map(|it| it.classes.clone())).unwrap_or_else(|| vec![Class::Ai]),
+            weights: weights.or(there.map(|it| it.weights.clone())).unwrap_or_default(),
+            name: name.clone(),
+        };
+        if policy.limit > LARGEST_LIMIT {
+            return Err(wrong(&format!("has a limit of more than {LARGEST_LIMIT}")));
+        }
+        if policy.classes.is_empty() {
+            return Err(wrong("is about no class of routes"));
+        }
+        if policy.weights.values().any(|weight| *weight > LARGEST_WEIGHT) {
+            return Err(wrong(&format!("has a weight of more than {LARGEST_WEIGHT}")));
+        }
+        if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
+            return Err(wrong("counts calls in flight, which only AI calls are"));
+        }
+        if policy.scope != Scope::ClientAddress && policy.classes != [Class::Ai] {
+            return Err(wrong("is about callers, who are known on AI routes only"));
+        }
+        Ok(policy)
+    }
+}
+
+/// The built-in policies with their limits, changed and joined by those of `LIMIT_POLICIES`.
+fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, String> {
+    let entries: Vec<Entry> =
+        serde_json::from_str(text).map_err(|error| format!("is not a JSON list of policies: {error}"))?;
+    for entry in entries {
+        match policies.iter().position(|policy| policy.name == entry.name) {
+            Some(at) => policies[at] = entry.apply(Some(&policies[at]))?,
+            None => policies.push(entry.apply(None)?),
+        }
+    }
+    // Those counted by windows first, narrowest scope first: the order of headers.
+    policies.sort_by_key(|policy| (policy.algorithm == Algorithm::Concurrency, policy.scope));
+    for class in [Class::Ai, Class::Login, Class::FailedAuth] {
+        let of_class = policies.iter().filter(|policy| policy.classes.contains(&class));
+        let count: usize = of_class.map(|policy| if policy.scope == Scope::Global { 2 } else { 1 }).sum();
+        if count > MOST_POLICIES {
+            let class = class.name();
+            return Err(format!(
+                "makes {count} policies for the class '{class}', shares of the pool included; {MOST_POLICIES} is the most"
+            ));
+        }
+    }
+    Ok(policies)
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self::of(BUILT_IN.iter().map(|it| it.policy(it.default)).collect(), "[]").unwrap_or_else(|_| Self::none())
+    }
+}
+
+impl LimitsConfig {
+    /// Reads the variables named at the fields; each limit is 0 to 1,000,000,000, and 0 turns its policy off.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let limit = |it: &BuiltIn| it.policy(reader.number(it.variable, it.default, 0..=LARGEST_LIMIT));
+        let policies: Vec<Policy> = BUILT_IN.iter().map(limit).collect();
+        let more = reader.parsed("LIMIT_POLICIES", |text| Self::of(policies.clone(), text));
+        let config = more.or_else(|| Self::of(policies, "[]").ok()).unwrap_or_else(Self::none);
+        Self {
+            share_percent: reader.number("LIMIT_ACCOUNT_SHARE_PERCENT", config.share_percent, 1..=100),
+            mode: reader.parsed("LIMITS_MODE", stack_mode).unwrap_or_default(),
+            degraded: reader.parsed("DEGRADED_LIMITS", degraded_mode).unwrap_or_default(),
+            ..config
+        }
+    }
+
+    /// These defaults with other limits, by the policies' names: for tests and benchmarks.
+    #[must_use]
+    pub fn with(mut self, limits: &[(&str, u64)]) -> Self {
+        for policy in &mut self.policies {
+            if let Some((_, limit)) = limits.iter().find(|(name, _)| *name == policy.name) {
+                Arc::make_mut(policy).limit = *limit;
+            }
+        }
+        self
+    }
+
+    fn of(policies: Vec<Policy>, entries: &str) -> Result<Self, String> {
+        let policies = with_entries(policies, entries)?.into_iter().map(Arc::new).collect();
+        Ok(Self { policies, ..Self::none() })
+    }
+
+    fn none() -> Self {
+        let (mode, degraded) = (StackMode::default(), DegradedMode::default());
+        Self { policies: Vec::new(), share_percent: 20, mode, degraded }
+    }
+}
+
+fn stack_mode(text: &str) -> Result<StackMode, &'static str> {
+    match text {
+        "enforce" => Ok(StackMode::Enforce),
+        "shadow" => Ok(StackMode::Shadow),
+        _ => Err("must be enforce or shadow"),
+    }
+}
+
+fn degraded_mode(text: &str) -> Result<DegradedMode, &'static str> {
+    match text {
+        "allow" => Ok(DegradedMode::Allow),
+        "local" => Ok(DegradedMode::Local),
+        _ => Err("must be allow or local"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::config::from_lookup;
+
+    fn read(variables: &[(&str, &str)]) -> Result<LimitsConfig, String> {
+        let lookup = |name: &str| variables.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned());
+        from_lookup(lookup, LimitsConfig::read).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_variables_the_defaults_hold() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config, LimitsConfig::default());
+        let on: Vec<_> = config.policies.iter().filter(|it| it.limit > 0).map(|it| it.name.as_str()).collect();
+        let windows = ["ai-address", "login-address", "failed-auth-address", "integration", "account", "global"];
+        assert_eq!(on, [&windows[..], &["in-flight", "global-in-flight"]].concat());
+    }
+
+    #[test]
+    fn an_entry_changes_the_policy_of_its_name_and_adds_one_of_another() {
+        let entries = r#"[
+            {"name":"account","algorithm":"sliding","mode":"warn","weights":{"/v1/models":0}},
+            {"name":"account-month","scope":"account","limit":100000,"window":"month"}]"#;
+        let config = read(&[("LIMIT_POLICIES", entries), ("LIMIT_ACCOUNT_PER_MINUTE", "70")]).unwrap();
+        let policy = |name: &str| config.policies.iter().find(|it| it.name == name).unwrap().clone();
+        let account = policy("account");
+        assert_eq!((account.limit, account.algorithm, account.mode), (70, Algorithm::Sliding, Mode::Warn));
+        assert_eq!((account.weight("/v1/models"), account.weight("/v1/messages")), (0, 1));
+        assert_eq!((policy("account-month").window, policy("account-month").mode), (Window::Month, Mode::Enforce));
+    }
+
+    #[rstest]
+    #[case("{}", "is not a JSON list of policies")]
+    #[case(r#"[{"name":"A b"}]"#, "a policy's name has 1 to 32")]
+    #[case(r#"[{"name":"more"}]"#, "the policy 'more' needs a window")]
+    #[case(r#"[{"name":"more","window":"hour"}]"#, "the policy 'more' needs a scope")]
+    #[case(r#"[{"name":"more","window":"hour","scope":"key"}]"#, "the policy 'more' needs a limit")]
+    #[case(r#"[{"name":"account","window":"year"}]"#, "the policy 'account' has a window that is none")]
+    #[case(r#"[{"name":"account","window":2678401}]"#, "the policy 'account' has a window that is none")]
+    #[case(r#"[{"name":"account","scope":"key"}]"#, "the policy 'account' has its scope already")]
+    #[case(r#"[{"name":"account","limit":1000000001}]"#, "has a limit of more than")]
+    #[case(r#"[{"name":"account","classes":[]}]"#, "is about no class")]
+    #[case(r#"[{"name":"account","classes":["login"]}]"#, "is about callers")]
+    #[case(r#"[{"name":"login-address","algorithm":"concurrency"}]"#, "only AI calls are")]
+    #[case(r#"[{"name":"account","weights":{"/v1/models":1001}}]"#, "has a weight of more than 1000")]
+    #[case(r#"[{"name":"account","burst":3}]"#, "unknown field")]
+    fn a_mistake_in_the_policies_is_told(#[case] entries: &str, #[case] expected: &str) {
+        let told = read(&[("LIMIT_POLICIES", entries)]).unwrap_err();
+        assert!(told.contains("LIMIT_POLICIES") && told.contains(expected), "{told}");
+    }
+
+    #[test]
+    fn more_policies_than_one_decision_looks_at_are_refused() {
+        let entry = |n: usize| format!(r#"{{"name":"more-{n}","scope":"account","limit":1,"window":"hour"}}"#);
+        let entries = |n: usize| format!("[{}]", (0..n).map(entry).collect::<Vec<_>>().join(","));
+        // Nine of the defaults are about AI calls, and two of them have shares.
+        assert!(read(&[("LIMIT_POLICIES", &entries(5))]).is_ok());
+        let told = read(&[("LIMIT_POLICIES", &entries(6))]).unwrap_err();
+        assert!(told.contains("makes 17 policies for the class 'ai'"), "{told}");
+    }
+
+    #[test]
+    fn the_modes_are_read_and_nothing_else_is() {
+        let config = read(&[("LIMITS_MODE", "shadow"), ("DEGRADED_LIMITS", "local")]).unwrap();
+        assert_eq!((config.mode, config.degraded), (StackMode::Shadow, DegradedMode::Local));
+        assert!(read(&[("LIMITS_MODE", "off")]).unwrap_err().contains("must be enforce or shadow"));
+        assert!(read(&[("DEGRADED_LIMITS", "deny")]).unwrap_err().contains("must be allow or local"));
+    }
+}

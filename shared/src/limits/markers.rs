@@ -1,0 +1,136 @@
+//! Markers: how a change to an account, an integration, a key or the platform's defaults is noticed at the next request
+//! everywhere, although each environment remembers records for a minute.
+//!
+//! Every record carries a version that rises with each change. After a change is written, its version is
+//! [published](publish) to Redis; `check.lua` reads the markers of whatever a caller decided from, and says so when one is
+//! newer. Markers outlive the caches; where one is missing, the caches are as fresh as they say.
+
+use std::fmt;
+use std::str::FromStr;
+
+use redis::Script;
+
+use crate::stores::redis::{Redis, Unavailable};
+
+/// How long a marker is kept: longer than any environment remembers a record.
+const KEPT_MILLIS: u64 = 3600 * 1000;
+
+/// What a marker is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Marked {
+    /// The platform's default limits and its blocks.
+    Platform,
+    /// An account, by its id.
+    Account(String),
+    /// An integration, by its account's id and its own.
+    Integration(String, String),
+    /// A key, by its id.
+    Key(String),
+}
+
+/// Writes it as `platform`, `account/acme`, `integration/acme/crm` or `key/4f8KpQ2mZx7R`.
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str("platform"),
+            Self::Account(account) => write!(f, "account/{account}"),
+            Self::Integration(account, integration) => write!(f, "integration/{account}/{integration}"),
+            Self::Key(key) => write!(f, "key/{key}"),
+        }
+    }
+}
+
+/// A text that names nothing that is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("names no platform, account, integration or key")]
+pub struct NotMarked;
+
+impl FromStr for Marked {
+    type Err = NotMarked;
+
+    fn from_str(text: &str) -> Result<Self, NotMarked> {
+        match *text.split('/').collect::<Vec<_>>() {
+            ["platform"] => Ok(Self::Platform),
+            ["account", account] if !account.is_empty() => Ok(Self::Account(account.to_owned())),
+            ["integration", account, integration] if !account.is_empty() && !integration.is_empty() => {
+                Ok(Self::Integration(account.to_owned(), integration.to_owned()))
+            }
+            ["key", key] if !key.is_empty() => Ok(Self::Key(key.to_owned())),
+            _ => Err(NotMarked),
+        }
+    }
+}
+
+impl Marked {
+    /// The marker's Redis key.
+    pub fn key(&self) -> String {
+        format!("{{levee}}:version:{self}")
+    }
+}
+
+/// A version of something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// What it is a version of.
+    pub of: Marked,
+    /// The version; 0 for what is not there.
+    pub version: u64,
+    /// Whether it stops what it is about: revoked, suspended, blocked or deleted.
+    pub is_stopped: bool,
+}
+
+/// The number that a marker holds.
+pub(super) fn encode(version: u64, is_stopped: bool) -> u64 {
+    version.saturating_mul(2) + u64::from(is_stopped)
+}
+
+/// The version and whether it stops what it is about; `None` for no marker.
+pub(super) fn decode(marker: i64) -> Option<(u64, bool)> {
+    let marker = u64::try_from(marker).ok()?;
+    Some((marker / 2, marker % 2 == 1))
+}
+
+/// Makes all environments notice these versions at their next request. An older version never replaces a newer one.
+///
+/// # Errors
+/// When Redis cannot be asked; the versions are then noticed when the caches' time is over.
+pub async fn publish(redis: &Redis, versions: &[Version]) -> Result<(), Unavailable> {
+    if versions.is_empty() {
+        return Ok(());
+    }
+    let script = Script::new(include_str!("markers.lua"));
+    let mut call = script.prepare_invoke();
+    call.arg(KEPT_MILLIS);
+    for Version { of, version, is_stopped } in versions {
+        call.key(of.key()).arg(encode(*version, *is_stopped));
+    }
+    let call = &call;
+    redis.run(async |mut connection| call.invoke_async::<i64>(&mut connection).await).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_marked_is_read_as_it_is_written() {
+        let (acme, crm) = (|| "acme".to_owned(), || "crm".to_owned());
+        for marked in
+            [Marked::Platform, Marked::Account(acme()), Marked::Integration(acme(), crm()), Marked::Key(crm())]
+        {
+            assert_eq!(marked.to_string().parse(), Ok(marked));
+        }
+        for other in ["", "platform/", "account/", "account", "integration/acme", "key/a/b", "integration//crm"] {
+            assert_eq!(other.parse::<Marked>(), Err(NotMarked), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_marker_holds_a_version_and_whether_it_stops() {
+        for marker in [(0, false), (7, true), (1_795_310_118_042, false)] {
+            assert_eq!(decode(i64::try_from(encode(marker.0, marker.1)).unwrap()), Some(marker));
+        }
+        assert_eq!(decode(-1), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! Statistics of limits: minute tallies, folded into rows per account and day.
