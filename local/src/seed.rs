@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use aws_sdk_dynamodb::config::Credentials;
-use levee::accounts::{
-    Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope, Status,
-};
+use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
 use levee::clock::{Clock, Timestamp};
 use levee::metering::{Call, Ledger, Usage};
@@ -101,28 +99,15 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     let accounts = AccountsTable::new(client.clone(), table("Accounts")?);
     let peppers = Peppers::from_json(&targets.key_peppers).context("peppers")?;
 
+    let now = Clock::system().now();
     for (id, name, integrations) in ACCOUNTS.iter().take(if targets.demo { ACCOUNTS.len() } else { 1 }) {
-        accounts
-            .put_account(&Account {
-                id: (*id).to_owned(),
-                name: (*name).to_owned(),
-                status: Status::Active,
-                created_at: None,
-            })
-            .await?;
+        accounts.put_account(&Account::new(id, name, now)).await?;
         for (integration, name, kind) in integrations {
-            let (id_of, name) = ((*integration).to_owned(), (*name).to_owned());
-            accounts
-                .put_integration(
-                    id,
-                    &Integration { id: id_of, name, kind: *kind, status: Status::Active, created_at: None },
-                )
-                .await?;
+            accounts.put_integration(id, &Integration::new(integration, name, *kind, now)).await?;
         }
     }
 
     let (account, _, [(integration, ..), _]) = ACCOUNTS[0];
-    let now = Clock::system().now();
     let record = |key: &ApiKey, account: &str, integration: &str, name: &str| {
         KeyRecord::new(key, &peppers, account, integration, name, now)
     };
@@ -143,14 +128,10 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
                 demo_keys.insert(format!("{account}/{integration}"), key.reveal().to_owned());
             }
         }
-        seed_usage(
-            &Ledger::new(client.clone(), table("Usage")?, std::time::Duration::from_secs(10)),
-            Clock::system().now(),
-        )
-        .await?;
+        seed_usage(&Ledger::new(client.clone(), table("Usage")?, std::time::Duration::from_secs(10)), now).await?;
     }
     let admins = match targets.tables.get("Admins") {
-        Some(table) => Some(seed_admins(&AdminsTable::new(client, table), Clock::system().now()).await?),
+        Some(table) => Some(seed_admins(&AdminsTable::new(client, table), now).await?),
         None => None,
     };
     Ok(Seeded {

@@ -5,7 +5,8 @@
 //! never seen is not accepted while the table cannot be read; a key seen before goes on working for
 //! [`directory::KEPT_WHEN_DOWN`].
 //!
-//! Start reading at [`authenticate`]. What operators and customers change goes through [`changes`].
+//! Start reading at [`authenticate`]. What operators and customers change goes through [`changes`], and [`publish`] makes
+//! every environment notice it at its next request.
 
 pub mod changes;
 pub mod directory;
@@ -14,6 +15,8 @@ pub mod key;
 pub mod listing;
 pub mod pepper;
 pub mod pepper_source;
+pub mod platform;
+pub mod publication;
 pub mod records;
 pub mod table;
 
@@ -23,12 +26,15 @@ pub use key::ApiKey;
 pub use listing::AccountDetail;
 pub use pepper::Peppers;
 pub use pepper_source::PepperSource;
+pub use platform::{Block, Blocked, Platform};
+pub use publication::publish;
 pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
 pub use table::{AccountsTable, TableError};
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::limits::markers::{Marked, Version};
 
 /// An authenticated key with the integration and the account that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +45,30 @@ pub struct Caller {
     pub owner: Arc<Owner>,
 }
 
+impl Caller {
+    /// The versions of the records that say who it is.
+    pub fn known(&self) -> Vec<Version> {
+        let Self { key, owner } = self;
+        let version = |of, version| Version { of, version, is_stopped: false };
+        vec![
+            version(Marked::Key(key.id.clone()), key.version),
+            version(Marked::Integration(key.account.clone(), key.integration.clone()), owner.integration.version),
+            version(Marked::Account(key.account.clone()), owner.account.version),
+        ]
+    }
+}
+
 /// Why a caller could not be authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
     /// There is no such key, or it may no longer be used. All reasons look alike to the caller.
-    #[error("the key is not valid: {0}")]
-    Refused(&'static str),
+    #[error("the key is not valid: {reason}")]
+    Refused {
+        /// Why, for operators.
+        reason: &'static str,
+        /// The records that say so; none where the text alone does.
+        known: Vec<Version>,
+    },
     /// The key is unknown here and the accounts table cannot be read.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
@@ -64,12 +88,12 @@ pub async fn authenticate(
     text: &str,
     now: Timestamp,
 ) -> Result<Caller, AuthenticationError> {
-    use AuthenticationError::Refused;
+    let refused = |reason, known| Err(AuthenticationError::Refused { reason, known });
 
     // Refuse mistyped keys before any I/O.
-    let key = ApiKey::parse(text).map_err(|_| Refused("malformed"))?;
+    let Ok(key) = ApiKey::parse(text) else { return refused("malformed", Vec::new()) };
     if key.environment() != environment {
-        return Err(Refused("of another environment"));
+        return refused("of another environment", Vec::new());
     }
 
     // Compare the secret, against a hash that nothing matches where the id is unknown.
@@ -81,19 +105,23 @@ pub async fn authenticate(
             held.verify(&key, held.current(), "")
         }
     };
-    let key = record.filter(|_| matches).ok_or(Refused("unknown"))?;
+    let version = record.as_ref().map_or(0, |record| record.version);
+    let known = vec![Version { of: Marked::Key(key.id().to_owned()), version, is_stopped: false }];
+    let Some(key) = record.filter(|_| matches) else { return refused("unknown", known) };
 
     // Check that the key may still be used.
     if key.status != Status::Active {
-        return Err(Refused("revoked"));
+        return refused("revoked", known);
     }
     if key.expires_at.is_some_and(|expires_at| expires_at <= now.as_secs()) {
-        return Err(Refused("expired"));
+        return refused("expired", known);
     }
 
     // Only now, with the secret shown, look up whom the key belongs to.
-    let owner = directory.owner(&key, now).await?.ok_or(Refused("without an account"))?;
-    Ok(Caller { key, owner })
+    match directory.owner(&key, now).await? {
+        Some(owner) => Ok(Caller { key, owner }),
+        None => refused("without an account", known),
+    }
 }
 
 #[cfg(test)]

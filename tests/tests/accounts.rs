@@ -34,8 +34,7 @@ async fn a_key_without_the_scope_and_a_suspended_account_get_403_and_use_nothing
     let reader = key_with(&stack, &[Scope::Read]).await;
     assert_forbidden(&stack.call_with_key(&reader, "/v1/messages", &call).await, "This key lacks the scope 'ai'.");
 
-    let suspended =
-        Account { id: "acme".to_owned(), name: "Acme".to_owned(), status: Status::Suspended, created_at: None };
+    let suspended = Account { status: Status::Suspended, ..Account::new("acme", "Acme", Clock::system().now()) };
     let caller = key_with(&stack, &Scope::DEFAULT).await;
     AccountsTable::new(stack.dynamodb(), "Accounts").put_account(&suspended).await.unwrap();
     // The environment has read the account a moment ago, for the call before.

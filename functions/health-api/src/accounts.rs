@@ -1,9 +1,12 @@
 //! The accounts: their list, and stopping one.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use levee::accounts::directory::FRESH;
-use levee::accounts::{Account, Status};
+use levee::accounts::{self, Account, Status};
 use levee::admins::Role;
+use levee::limits::markers::Marked;
 use levee::pages::{show, table};
 use maud::html;
 use serde_json::json;
@@ -51,7 +54,10 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
     let columns = if is_operator { &columns[..] } else { &columns[..3] };
     let content = html! {
         @if is_operator {
-            p { "A change takes effect everywhere within " (show::duration(FRESH)) ". What is suspended gets 403." }
+            p {
+                "A change takes effect everywhere at once, and within " (show::duration(FRESH))
+                " while Redis cannot be reached. What is suspended gets 403."
+            }
         } @else {
             p { "Only operators may suspend and resume accounts." }
         }
@@ -95,13 +101,31 @@ async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> 
     record(call, &admin.session.email, action, id, &detail).await?;
     match call.state.accounts.set_account_status(id, to).await {
         Ok(true) => {
-            let within = FRESH.as_secs();
+            let within = publish(call, id).await.as_secs();
             Ok(answer::json(StatusCode::OK, &json!({ "id": id, "status": to, "effective_within_seconds": within })))
         }
         done => {
             let detail = "could not be done; nothing was changed, or it is not known";
             record(call, &admin.session.email, &format!("{action}.failed"), id, detail).await?;
             done.map_err(Failed::accounts).and(Err(Failed::NotFound))
+        }
+    }
+}
+
+/// Makes all environments notice the change of an account, and says when the last one does.
+async fn publish(call: &Call<'_>, id: &str) -> Duration {
+    let (state, changed) = (call.state, [Marked::Account(id.to_owned())]);
+    match accounts::publish(&state.accounts, &state.redis, &changed, call.now).await {
+        Ok(()) => Duration::ZERO,
+        Err(error) => {
+            tracing::warn!(
+                code = "accounts.unpublished",
+                request.id = call.request_id,
+                account.id = id,
+                %error,
+                "a change of an account is noticed only when caches are over"
+            );
+            FRESH
         }
     }
 }

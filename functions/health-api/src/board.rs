@@ -1,6 +1,7 @@
 //! The board: the platform at one moment, for people.
 
 use levee::http::Links;
+use levee::limits::{Algorithm, Mode};
 use levee::pages::{show, table};
 use maud::{Markup, html};
 
@@ -8,7 +9,8 @@ use crate::answer::Answer;
 use crate::call::{Call, SignedIn};
 use crate::health::Health;
 use crate::snapshot::{
-    ACCOUNTS, AlertReport, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot, TokensReport,
+    ACCOUNTS, AlertReport, DefaultLimit, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot,
+    TokensReport,
 };
 use crate::{errors, layout};
 
@@ -124,21 +126,23 @@ fn limits(limits: &LimitsReport) -> Markup {
         .map(|(name, default)| {
             html! {
                 th scope="row" { (name) }
-                td { (show::count(default.limit, "call")) " per " (show::count(default.window_seconds, "second")) }
+                td { (show::count(default.limit, "call")) (per(default.window_seconds)) }
                 td { (default.scope) }
+                td { (how(default)) }
             }
         })
         .collect();
     html! {
-        @if let Some(pool) = &limits.global {
+        @for (name, pool) in &limits.pools {
             p {
-                "The platform's pool in this minute: "
+                "The platform's pool " code { (name) } " in this "
+                (if pool.window_seconds.is_some() { "window: " } else { "moment: " })
                 @match (pool.used, pool.percent) {
                     (Some(used), Some(percent)) => {
-                        (show::grouped(used)) " of " (show::count(pool.limit, "call"))
+                        (show::grouped(used)) " of " (show::count(pool.limit, "call")) (per(pool.window_seconds))
                         " (" (show::percent(percent)) ")."
                     }
-                    _ => { "of " (show::count(pool.limit, "call")) ", how many is not known." }
+                    _ => { "of " (show::count(pool.limit, "call")) (per(pool.window_seconds)) ", how many is not known." }
                 }
             }
         }
@@ -146,7 +150,27 @@ fn limits(limits: &LimitsReport) -> Markup {
             Some(near) => (near_limits(near)),
             None => (unread()),
         }
-        (table("Default limits", &["Policy", "Limit", "Counted by"], &defaults, "No limits: all are turned off."))
+        (table("Default limits", &["Policy", "Limit", "Counted by", "Beyond it"], &defaults, "No limits: all are turned off."))
+    }
+}
+
+/// What a number of calls is about: a window, or the calls in flight.
+fn per(window_seconds: Option<u64>) -> String {
+    match window_seconds {
+        Some(seconds) => format!(" per {}", show::count(seconds, "second")),
+        None => " in flight".to_owned(),
+    }
+}
+
+/// What becomes of a call beyond the limit, and how exactly it is counted.
+fn how(default: &DefaultLimit) -> &'static str {
+    match (default.mode, default.algorithm) {
+        (Mode::Enforce, Algorithm::Sliding) => "refused; the window slides",
+        (Mode::Enforce, _) => "refused",
+        (Mode::Warn, Algorithm::Sliding) => "passes with a warning; the window slides",
+        (Mode::Warn, _) => "passes with a warning",
+        (Mode::Shadow, Algorithm::Sliding) => "passes, only counted; the window slides",
+        (Mode::Shadow, _) => "passes, only counted",
     }
 }
 
@@ -157,10 +181,7 @@ fn near_limits(near: &[Near]) -> Markup {
             html! {
                 th scope="row" { (near.account) }
                 td { (near.policy) }
-                td {
-                    (show::grouped(near.used)) " of " (show::count(near.limit, "call"))
-                    " per " (show::count(near.window_seconds, "second"))
-                }
+                td { (show::grouped(near.used)) " of " (show::count(near.limit, "call")) (per(near.window_seconds)) }
                 td { (show::percent(near.percent)) }
             }
         })
@@ -211,7 +232,7 @@ mod tests {
     use levee::clock::Timestamp;
 
     use super::*;
-    use crate::snapshot::{Guard, Moment};
+    use crate::snapshot::{Guard, Moment, Pool};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
@@ -232,7 +253,7 @@ mod tests {
                 uptime_seconds: Some(7_200),
             },
             providers: Vec::new(),
-            limits: LimitsReport { defaults: [].into(), global: None, near: Some(Vec::new()) },
+            limits: LimitsReport { defaults: [].into(), pools: [].into(), near: Some(Vec::new()) },
             tokens: Some(Vec::new()),
             errors: Some(Vec::new()),
             alerts: Some(Vec::new()),
@@ -250,6 +271,28 @@ mod tests {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }
         assert!(!shown.contains("cannot be read") && !shown.contains("more than"), "{shown}");
+    }
+
+    #[test]
+    fn a_limit_says_what_it_counts_and_what_becomes_of_a_call_beyond_it() {
+        let mut snapshot = snapshot();
+        let pool = |window_seconds, used: Option<u64>| {
+            let percent = used.map(|used| used as f64 / 4.0);
+            Pool { limit: 400, window_seconds, used, percent }
+        };
+        let pools = [("global", pool(Some(60), None)), ("global-in-flight", pool(None, Some(100)))];
+        snapshot.limits.pools = pools.map(|(name, pool)| (name.to_owned(), pool)).into();
+        let (scope, algorithm, mode) = ("account".to_owned(), Algorithm::Sliding, Mode::Warn);
+        let default = DefaultLimit { limit: 600, window_seconds: Some(60), scope, algorithm, mode };
+        snapshot.limits.defaults = [("account".to_owned(), default)].into();
+        let shown = shown(&snapshot);
+        for part in [
+            "<td>600 calls per 60 seconds</td><td>account</td><td>passes with a warning; the window slides</td>",
+            "<code>global</code> in this window: of 400 calls per 60 seconds, how many is not known.",
+            "<code>global-in-flight</code> in this moment: 100 of 400 calls in flight (25.0 %).",
+        ] {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
     }
 
     #[test]

@@ -140,7 +140,8 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         let ids: Option<Vec<&str>> =
             accounts.as_ref().map(|(accounts, _)| accounts.iter().map(|Account { id, .. }| id.as_str()).collect());
         let more = accounts.as_ref().is_some_and(|(_, next)| next.is_some());
-        let (limits, tokens) = tokio::join!(limits::read(parts, ids.as_deref()), tokens::read(parts, ids.as_deref()));
+        let limited = accounts.as_ref().map(|(accounts, _)| accounts.as_slice());
+        let (limits, tokens) = tokio::join!(limits::read(parts, limited), tokens::read(parts, ids.as_deref()));
         (more, limits, tokens)
     };
     let (authorization, redis, (more_accounts, limits, tokens), recent, alerts) = tokio::join!(

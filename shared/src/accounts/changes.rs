@@ -5,9 +5,13 @@
 //! must be as the caller has seen it. Only suspending, resuming and revoking say how it is to be, however it was.
 //!
 //! An account and an integration carry a `revision`, which rises whenever something is created in them; deleting them
-//! demands that it did not rise since they were found empty.
+//! demands that it did not rise since they were found empty. Every row carries a `version`, which begins with the
+//! milliseconds of its creation, so that a row that was deleted and made again is never the older one, and rises with
+//! each change; [`publish`](super::publish) makes environments notice it at once.
 
+mod blocks;
 mod keys;
+mod limits;
 mod transaction;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -165,23 +169,14 @@ impl AccountsTable {
     async fn rename(&self, key: Item, from: &str, to: &str) -> Result<bool, TableError> {
         let to = form::name(to)?;
         let name = |name: &str| Item::from([("name".to_owned(), AttributeValue::S(name.to_owned()))]);
-        let row = Row::new(key).if_as_in(&name(from), &["name"]).set_as_in(&name(to), &["name"]);
+        let row = Row::new(key).if_as_in(&name(from), &["name"]).set_as_in(&name(to), &["name"]).versioned();
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
     async fn set_status(&self, key: Item, status: Status) -> Result<bool, TableError> {
-        let updated = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .set_key(Some(key))
-            .condition_expression("attribute_exists(pk)")
-            .update_expression("SET #status = :status")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":status", AttributeValue::S(status.to_string()))
-            .send()
-            .await;
-        condition_held(updated.as_ref().err())
+        let status = Item::from([("status".to_owned(), AttributeValue::S(status.to_string()))]);
+        let row = Row::new(key).if_there().set_as_in(&status, &["status"]).versioned();
+        Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
     /// Deletes the row unless something was created in it since it was `item`.

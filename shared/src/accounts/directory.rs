@@ -1,14 +1,23 @@
 //! The directory of keys and their owners within one environment: the accounts table behind bounded in-process caches.
+//!
+//! What is remembered is used for a minute, or until a marker says that it is out of date ([`Directory::outdated`]).
 
-use std::num::NonZeroUsize;
+mod everyone;
+mod needs;
+mod remembered;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lru::LruCache;
-
+use self::everyone::Everyone;
+use self::needs::Needs;
+use self::remembered::{Remembered, Versioned, without};
 use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, TableError};
 use crate::clock::Timestamp;
+use crate::limits::markers::{Marked, Version};
 use crate::sync::lock;
 
 /// How long a record is taken from the cache without asking the table.
@@ -19,8 +28,8 @@ pub const KEPT_WHEN_DOWN: Duration = Duration::from_secs(15 * 60);
 pub const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// How long after a failed read records from the cache are served without trying the table again.
 pub const SPARED_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How many records of each kind one environment remembers; the least recently used go first.
-const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// How long connecting may take while a function starts.
+const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The accounts table cannot be read and the record was not seen here before.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +44,8 @@ pub struct Directory {
     owners: Remembered<Arc<Owner>>,
     // Apart from the known, so that a flood of made-up ids cannot push out the keys that an outage would need.
     unknown: Remembered<()>,
+    everyone: Everyone,
+    needs: Needs,
     failed_at: Mutex<Option<Timestamp>>,
 }
 
@@ -47,6 +58,8 @@ impl Directory {
             keys: Remembered::new(),
             owners: Remembered::new(),
             unknown: Remembered::new(),
+            everyone: Everyone::default(),
+            needs: Needs::new(),
             failed_at: Mutex::new(None),
         }
     }
@@ -56,14 +69,20 @@ impl Directory {
     /// # Errors
     /// [`Unreachable`] when the table cannot be read and the key was last read more than [`KEPT_WHEN_DOWN`] ago.
     pub async fn key(&self, id: &str, now: Timestamp) -> Result<Option<Arc<KeyRecord>>, Unreachable> {
-        if self.unknown.get(id, now, UNKNOWN_FOR).is_some() {
+        let of = [Marked::Key(id.to_owned())];
+        // Of what is not remembered nothing is known but what a marker said.
+        let lacking = || self.needs.open(&of, |_| 0);
+        if self.unknown.get(id, now, UNKNOWN_FOR).is_some() && lacking().is_empty() {
             return Ok(None);
         }
-        let key = self.read_through(&self.keys, id, now, self.table.key(id)).await?;
-        if key.is_none() {
-            self.unknown.put(id, (), now);
+        match self.read_through(&self.keys, (id, &of), now, self.table.key(id)).await {
+            Ok(None) => {
+                self.unknown.put(id, (), now);
+                Ok(None)
+            }
+            Err(_) if lacking().iter().any(|version| version.is_stopped) => Ok(None),
+            key => key,
         }
-        Ok(key)
     }
 
     /// The account and the integration that `key` belongs to; `None` where either is missing.
@@ -73,35 +92,55 @@ impl Directory {
     pub async fn owner(&self, key: &KeyRecord, now: Timestamp) -> Result<Option<Arc<Owner>>, Unreachable> {
         let KeyRecord { account, integration, .. } = key;
         let id = format!("{account}/{integration}");
-        self.read_through(&self.owners, &id, now, self.table.owner(account, integration)).await
+        let of = [Marked::Account(account.clone()), Marked::Integration(account.clone(), integration.clone())];
+        self.read_through(&self.owners, (&id, &of), now, self.table.owner(account, integration)).await
     }
 
-    /// Connects to the table ahead of the first call. Failing is no harm: the first call tries again.
-    pub async fn warm_up(&self) {
-        if let Err(error) = tokio::time::timeout(WARM_UP_TIMEOUT, self.table.key("")).await.unwrap_or(Ok(None)) {
+    /// A marker says that there is a newer version of something: what is remembered is not used before the table was read
+    /// again. Where it cannot be read and the newer version stops it, it counts as stopped; otherwise what is remembered is
+    /// used as ever.
+    pub fn outdated(&self, version: &Version) {
+        self.needs.note(version);
+    }
+
+    /// Connects to the table ahead of the first call, and reads what holds for everyone. Failing is no harm: the first
+    /// call tries again.
+    pub async fn warm_up(&self, now: Timestamp) {
+        let connect = tokio::time::timeout(WARM_UP_TIMEOUT, self.table.key(""));
+        let (connected, read) = tokio::join!(connect, self.read_platform(WARM_UP_TIMEOUT, now));
+        if let Err(error) = connected.unwrap_or(Ok(None)).and(read.map(drop)) {
             tracing::warn!(code = "accounts.cold", %error, "the accounts table could not be read while starting");
         }
     }
 
-    async fn read_through<T>(
+    /// The value with the given id, which is made of the records `of`.
+    async fn read_through<T: Versioned>(
         &self,
         cache: &Remembered<Arc<T>>,
-        id: &str,
+        (id, of): (&str, &[Marked]),
         now: Timestamp,
         read: impl Future<Output = Result<Option<T>, TableError>>,
     ) -> Result<Option<Arc<T>>, Unreachable> {
-        let at_most = if self.failed_lately(now) { KEPT_WHEN_DOWN } else { FRESH };
-        if let Some(value) = cache.get(id, now, at_most) {
-            return Ok(Some(value));
+        let lacking = |value: &T| self.needs.open(of, |of| value.version(of));
+        let failed_lately = self.failed_lately(now);
+        if let Some(value) = cache.get(id, now, if failed_lately { KEPT_WHEN_DOWN } else { FRESH }) {
+            let lacking = lacking(&value);
+            if lacking.is_empty() || failed_lately {
+                return Ok(Some(without(value, &lacking)));
+            }
         }
+        let noted = self.needs.noted(of);
         let timed_out = || TableError::DynamoDb(format!("no answer within {:?}", self.timeout));
         let result = tokio::time::timeout(self.timeout, read).await.unwrap_or_else(|_| Err(timed_out()));
         match result {
             Ok(found) => {
                 *lock(&self.failed_at) = None;
+                self.needs.answer(of, &noted);
                 let found = found.map(Arc::new);
                 match &found {
-                    Some(value) => cache.put(id, value.clone(), now),
+                    // What was read before a newer version was written must not take that one's place.
+                    Some(value) if lacking(value).is_empty() => cache.put(id, value.clone(), now),
+                    Some(_) => {}
                     None => cache.forget(id),
                 }
                 Ok(found)
@@ -114,7 +153,8 @@ impl Directory {
                 match cache.get(id, now, KEPT_WHEN_DOWN) {
                     Some(value) => {
                         tracing::warn!(code = "accounts.stale", %error, "an account is served from the cache");
-                        Ok(Some(value))
+                        let lacking = lacking(&value);
+                        Ok(Some(without(value, &lacking)))
                     }
                     None => Err(Unreachable(error)),
                 }
@@ -124,117 +164,5 @@ impl Directory {
 
     fn failed_lately(&self, now: Timestamp) -> bool {
         lock(&self.failed_at).is_some_and(|failed_at| now < failed_at.plus(SPARED_AFTER_FAILURE))
-    }
-}
-
-/// How long connecting may take while a function starts.
-const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Values by id with the moment at which they were read.
-struct Remembered<T>(Mutex<LruCache<String, (T, Timestamp)>>);
-
-impl<T: Clone> Remembered<T> {
-    fn new() -> Self {
-        Self(Mutex::new(LruCache::new(CAPACITY)))
-    }
-
-    /// The value, unless it was read longer ago than `at_most`.
-    fn get(&self, id: &str, now: Timestamp, at_most: Duration) -> Option<T> {
-        let mut values = lock(&self.0);
-        let (value, read_at) = values.get(id)?;
-        (now < read_at.plus(at_most)).then(|| value.clone())
-    }
-
-    fn put(&self, id: &str, value: T, now: Timestamp) {
-        lock(&self.0).put(id.to_owned(), (value, now));
-    }
-
-    fn forget(&self, id: &str) {
-        lock(&self.0).pop(id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
-
-    const KEY: (u16, &str) = (
-        200,
-        r#"{"Item":{"pk":{"S":"KEY#k"},"sk":{"S":"KEY"},"id":{"S":"k"},"account":{"S":"acme"},"integration":{"S":"crm"},
-        "name":{"S":"n"},"hash":{"S":"h"},"pepper":{"N":"1"},"scopes":{"L":[{"S":"ai"}]},"status":{"S":"active"}}}"#,
-    );
-    const NO_ITEM: (u16, &str) = (200, "{}");
-    const BAD_ITEM: (u16, &str) = (200, r#"{"Item":{"pk":{"S":"KEY#bad"},"sk":{"S":"KEY"}}}"#);
-    const DOWN: (u16, &str) = (500, r#"{"__type":"InternalServerError","message":"down"}"#);
-    const START: Timestamp = Timestamp::from_secs(1_700_000_000);
-
-    fn directory(stub: &Stub) -> Directory {
-        Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT)
-    }
-
-    fn after(secs: u64) -> Timestamp {
-        START.plus(Duration::from_secs(secs))
-    }
-
-    #[tokio::test]
-    async fn a_key_is_read_once_a_minute() {
-        let stub = Stub::start(&[KEY]).await;
-        let directory = directory(&stub);
-        for (secs, reads) in [(0, 1), (59, 1), (60, 2), (61, 2)] {
-            assert!(directory.key("k", after(secs)).await.unwrap().is_some());
-            assert_eq!(stub.answered(), reads, "after {secs} s");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_unknown_id_is_remembered_for_ten_seconds() {
-        let stub = Stub::start(&[NO_ITEM, NO_ITEM, KEY]).await;
-        let directory = directory(&stub);
-        for (secs, known, reads) in [(0, false, 1), (9, false, 1), (10, false, 2), (20, true, 3)] {
-            assert_eq!(directory.key("k", after(secs)).await.unwrap().is_some(), known, "after {secs} s");
-            assert_eq!(stub.answered(), reads, "after {secs} s");
-        }
-    }
-
-    #[tokio::test]
-    async fn while_the_table_is_down_a_known_key_works_for_fifteen_minutes() {
-        let stub = Stub::start(&[KEY, DOWN]).await;
-        let directory = directory(&stub);
-        for (secs, works) in [(0, true), (60, true), (899, true), (900, false)] {
-            assert_eq!(directory.key("k", after(secs)).await.is_ok(), works, "after {secs} s");
-        }
-        assert!(directory.key("other", after(901)).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn after_a_failure_known_keys_do_not_wait_for_the_table() {
-        let stub = Stub::start(&[KEY, DOWN]).await;
-        let directory = directory(&stub);
-        directory.key("k", START).await.unwrap();
-        directory.key("k", after(60)).await.unwrap();
-        let asked = stub.answered();
-        directory.key("k", after(64)).await.unwrap();
-        assert_eq!(stub.answered(), asked);
-        directory.key("k", after(65)).await.unwrap();
-        assert!(stub.answered() > asked);
-    }
-
-    #[tokio::test]
-    async fn one_malformed_item_stops_no_other_from_being_read_anew() {
-        let stub = Stub::start(&[KEY, BAD_ITEM, KEY]).await;
-        let directory = directory(&stub);
-        directory.key("k", START).await.unwrap();
-        assert!(directory.key("bad", after(60)).await.is_err());
-        directory.key("k", after(61)).await.unwrap();
-        assert_eq!(stub.answered(), 3);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_waits_longer_than_the_time_out_for_a_table_that_says_nothing() {
-        let stub = Stub::start(&[]).await;
-        let began = tokio::time::Instant::now();
-        assert!(directory(&stub).key("k", START).await.is_err());
-        assert!(began.elapsed() <= TIMEOUT, "{:?}", began.elapsed());
     }
 }

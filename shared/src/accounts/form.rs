@@ -1,14 +1,31 @@
-//! What the ids and names of accounts, integrations and keys look like: the one place that says so.
+//! What may be written about accounts, integrations, keys and the platform: the one place that says so.
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
 
 /// The longest id of an account or an integration.
 const LONGEST_ID: usize = 64;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 100;
+/// The longest reason, in characters.
+const LONGEST_REASON: usize = 200;
+/// The bits that lead from an IPv4 network to the IPv6 one that its addresses are mapped to (RFC 4291 section 2.5.5.2).
+const MAPPED: u8 = 96;
+/// The widest networks that may be blocked. A region's whole allocation is a /8 or a /19, and a slip must not block the
+/// world.
+const WIDEST: (u8, u8) = (8, 19);
 
-/// A text that may not be an id or a name, with the public sentence that says why.
+/// Something that may not be written, with the public sentence that says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(&'static str);
+
+impl Invalid {
+    pub(super) const TOO_MANY_OVERRIDES: Self =
+        Self("16 policies are changed here already: take back one of them first");
+    pub(super) const TOO_MANY_BLOCKS: Self = Self("there are 500 blocks already: take back some of them first");
+}
 
 /// Checks the id of an account or an integration: 1 to 64 of `a` to `z`, `0` to `9` and `-`.
 ///
@@ -36,6 +53,65 @@ pub fn name(text: &str) -> Result<&str, Invalid> {
         return Err(Invalid("a name has no control characters"));
     }
     Ok(text)
+}
+
+/// Checks why somebody is blocked, and strips the blanks around it: 1 to 200 characters, of those that names have.
+///
+/// # Errors
+/// [`Invalid`] when it is of another form.
+pub fn reason(text: &str) -> Result<&str, Invalid> {
+    let text = text.trim();
+    let is_of_one_line = |character: char| !character.is_control() && !turns_text_around(character);
+    if (1..=LONGEST_REASON).contains(&text.chars().count()) && text.chars().all(is_of_one_line) {
+        return Ok(text);
+    }
+    Err(Invalid("a reason has 1 to 200 characters, none of them a control character"))
+}
+
+/// Checks a change to a policy: it changes something, and its limit is 1 to [`LARGEST_LIMIT`].
+///
+/// # Errors
+/// [`Invalid`] when it is of another form.
+pub fn change(policy: &str, change: &Override) -> Result<(), Invalid> {
+    if !is_policy_name(policy) {
+        return Err(Invalid("a policy's name has 1 to 32 lower-case letters, digits and hyphens"));
+    }
+    if change.limit.is_some_and(|limit| !(1..=LARGEST_LIMIT).contains(&limit)) {
+        return Err(Invalid("a limit is 1 to 1,000,000,000"));
+    }
+    if change.limit.is_none() && change.mode.is_none() && !change.exempt {
+        return Err(Invalid("another limit, another mode or an exemption: one of them is needed"));
+    }
+    Ok(())
+}
+
+/// Checks a network that is to be blocked and writes it in one way: without what lies beyond its prefix, and as IPv4
+/// where it stands for that.
+///
+/// # Errors
+/// [`Invalid`] when it is wider than /8 in IPv4 or /19 in IPv6.
+pub fn network(network: IpNet) -> Result<IpNet, Invalid> {
+    let is_narrow_enough = match canonical(network) {
+        IpNet::V4(network) => network.prefix_len() >= WIDEST.0,
+        IpNet::V6(network) => network.prefix_len() >= WIDEST.1,
+    };
+    if is_narrow_enough {
+        Ok(canonical(network))
+    } else {
+        Err(Invalid("a network is /8 or smaller, in IPv6 /19 or smaller"))
+    }
+}
+
+/// The network without what lies beyond its prefix, and as IPv4 where it stands for that.
+pub(super) fn canonical(network: IpNet) -> IpNet {
+    let mapped = |network: Ipv6Net| {
+        let prefix = network.prefix_len().checked_sub(MAPPED)?;
+        Ipv4Net::new(network.addr().to_ipv4_mapped()?, prefix).ok()
+    };
+    match network {
+        IpNet::V6(network) => mapped(network).map_or(IpNet::V6(network), IpNet::V4).trunc(),
+        IpNet::V4(_) => network.trunc(),
+    }
 }
 
 /// The Unicode characters that set the direction of text (UAX #9), and the two line breaks that are no control
@@ -69,6 +145,44 @@ mod tests {
         let too_long = "ö".repeat(101);
         for text in ["", "  ", "a\nb", "a\tb", "\u{1b}[31mred", "a\u{202e}b", "a\u{2028}b", too_long.as_str()] {
             assert!(name(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_one_line_of_text() {
+        assert_eq!(reason(" scraping, ticket 4 "), Ok("scraping, ticket 4"));
+        let too_long = "ö".repeat(201);
+        for text in ["", " ", "a\nb", "a\u{202e}b", too_long.as_str()] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_to_a_policy_changes_something_within_bounds() {
+        let limit = |limit| Override { limit: Some(limit), ..Override::default() };
+        for allowed in [limit(1), limit(LARGEST_LIMIT), Override { exempt: true, ..Override::default() }] {
+            assert_eq!(change("account-day", &allowed), Ok(()));
+        }
+        for refused in [limit(0), limit(LARGEST_LIMIT + 1), Override { until: Some(9), ..Override::default() }] {
+            assert!(change("account-day", &refused).is_err(), "{refused:?}");
+        }
+        assert!(change("account day", &limit(1)).is_err());
+    }
+
+    #[test]
+    fn a_network_is_written_in_one_way_and_none_holds_the_world() {
+        let written = |text: &str| network(text.parse().unwrap()).map(|network| network.to_string());
+        for (text, expected) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("203.0.113.9/32", "203.0.113.9/32"),
+            ("::ffff:203.0.113.9/120", "203.0.113.0/24"),
+            ("2001:db8:1:2:3::/64", "2001:db8:1:2::/64"),
+            ("2001:db8::/19", "2001::/19"),
+        ] {
+            assert_eq!(written(text).as_deref(), Ok(expected));
+        }
+        for text in ["0.0.0.0/0", "10.0.0.0/7", "::/0", "2000::/18", "::ffff:0:0/96", "::ffff:10.0.0.0/103"] {
+            assert!(written(text).is_err(), "{text}");
         }
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::records::{Account, Integration, KeyRecord};
-use super::table::{AccountsTable, Item, TableError, account_key, from_item, integration_key, keys_list};
+use super::table::{AccountsTable, Item, PLATFORM, TableError, account_key, from_item, integration_key, keys_list};
 
 const INDEX: &str = "listing";
 /// What the sort keys of integrations begin with.
@@ -110,12 +110,6 @@ impl AccountsTable {
         self.current(integration_key(account, id)).await?.map(from_item).transpose()
     }
 
-    /// The item under `key` as it is now.
-    pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, TableError> {
-        let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
-        Ok(request.send().await.map_err(|error| TableError::of(&error))?.item)
-    }
-
     /// Whether the account has an integration now.
     pub(super) async fn has_integrations(&self, account: &str) -> Result<bool, TableError> {
         Ok(!self.integrations(account, None, 1).await?.0.is_empty())
@@ -124,6 +118,12 @@ impl AccountsTable {
     /// What the account's partition holds under `prefix` after `after`, as it is now.
     fn partition(&self, account: &str, prefix: &str, after: Option<&str>) -> QueryFluentBuilder {
         self.range("pk", format!("ACCOUNT#{account}"), "sk", between(prefix, after)).consistent_read(true)
+    }
+
+    /// What holds for everyone, as it is now: what is no block first.
+    pub(super) async fn of_platform(&self, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
+        let query = self.range("pk", PLATFORM.to_owned(), "sk", between("", None)).consistent_read(true);
+        read(query.scan_index_forward(false), limit).await
     }
 
     fn range(&self, hash: &str, value: String, range: &str, (from, to): (String, String)) -> QueryFluentBuilder {

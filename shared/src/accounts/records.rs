@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::key::ApiKey;
 use super::pepper::Peppers;
 use crate::clock::Timestamp;
+use crate::limits::Overrides;
 
 /// Whether something may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,27 @@ pub struct Account {
     /// When it was created, Unix seconds; `None` where that was not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
+    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
+    /// older than versions are.
+    #[serde(default)]
+    pub version: u64,
+    /// What an admin changed about its limits.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub limits: Overrides,
+}
+
+impl Account {
+    /// A new account, in use.
+    pub fn new(id: &str, name: &str, now: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            status: Status::Active,
+            created_at: Some(now.as_secs()),
+            version: now.as_millis(),
+            limits: Overrides::new(),
+        }
+    }
 }
 
 /// One of an account's connected systems.
@@ -60,6 +82,28 @@ pub struct Integration {
     /// When it was created, Unix seconds; `None` where that was not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
+    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
+    /// older than versions are.
+    #[serde(default)]
+    pub version: u64,
+    /// What an admin changed about its limits.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub limits: Overrides,
+}
+
+impl Integration {
+    /// A new integration, in use.
+    pub fn new(id: &str, name: &str, kind: IntegrationKind, now: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            kind,
+            status: Status::Active,
+            created_at: Some(now.as_secs()),
+            version: now.as_millis(),
+            limits: Overrides::new(),
+        }
+    }
 }
 
 /// An integration with its account: who a key belongs to.
@@ -166,6 +210,13 @@ pub struct KeyRecord {
     /// When it was created, Unix seconds; `None` where that was not written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
+    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
+    /// older than versions are.
+    #[serde(default)]
+    pub version: u64,
+    /// What an admin changed about its limits.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub limits: Overrides,
 }
 
 impl KeyRecord {
@@ -183,14 +234,16 @@ impl KeyRecord {
             expires_at: None,
             address_exempt: false,
             created_at: Some(now.as_secs()),
+            version: now.as_millis(),
+            limits: Overrides::new(),
         }
     }
 
-    /// The record of a new key that takes this one's place: of the same name, scopes, end and exemption.
+    /// The record of a new key that takes this one's place: of the same name, scopes, end, exemption and limits.
     pub fn successor(&self, key: &ApiKey, peppers: &Peppers, now: Timestamp) -> Self {
         let new = Self::new(key, peppers, &self.account, &self.integration, &self.name, now);
-        let Self { scopes, expires_at, address_exempt, .. } = self.clone();
-        Self { scopes, expires_at, address_exempt, ..new }
+        let Self { scopes, expires_at, address_exempt, limits, .. } = self.clone();
+        Self { scopes, expires_at, address_exempt, limits, ..new }
     }
 
     /// Whether the key itself is good at `now`; its integration and account may be suspended nonetheless.
@@ -202,6 +255,7 @@ impl KeyRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Override;
 
     #[test]
     fn what_is_stored_is_what_is_printed_and_read() {
@@ -227,12 +281,14 @@ mod tests {
             scopes: [Scope::Read].into(),
             expires_at: Some(1_700_000_100),
             address_exempt: true,
+            limits: [("key".to_owned(), Override { limit: Some(90), ..Override::default() })].into(),
             ..KeyRecord::new(&first, &peppers, "acme", "crm", "production", began)
         };
         let new = old.successor(&second, &peppers, Timestamp::from_secs(1_700_000_050));
         assert!(peppers.verify(&second, new.pepper, &new.hash));
-        let expected =
-            KeyRecord { id: new.id.clone(), hash: new.hash.clone(), created_at: Some(1_700_000_050), ..old.clone() };
+        let (id, hash) = (new.id.clone(), new.hash.clone());
+        let (created_at, version) = (Some(1_700_000_050), 1_700_000_050_000);
+        let expected = KeyRecord { id, hash, created_at, version, ..old.clone() };
         assert_eq!((new.id.as_str(), &new), (second.id(), &expected));
 
         let at = |secs| old.is_live(Timestamp::from_secs(secs));

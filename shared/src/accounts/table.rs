@@ -5,6 +5,8 @@
 //! | `ACCOUNT#<account>` | `ACCOUNT` | [`Account`] |
 //! | `ACCOUNT#<account>` | `INTEGRATION#<integration>` | [`Integration`] |
 //! | `KEY#<key id>` | `KEY` | [`KeyRecord`] |
+//! | `PLATFORM` | `DEFAULTS` | what an admin changed for everyone, and how many blocks there are |
+//! | `PLATFORM` | `BLOCK#<network or account>` | [`Block`](super::Block) |
 //!
 //! The authorizer knows nothing but a key's id, so a key is a partition of its own. The index `listing` finds what
 //! there is:
@@ -13,6 +15,9 @@
 //! | --- | --- | --- |
 //! | `ACCOUNTS` | `<account>` | [`Account`] |
 //! | `KEYS#<account>` | `<integration>#<key id>` | [`KeyRecord`] |
+//!
+//! Requests are decided from consistent reads only: who read something because it had changed must not be given what it
+//! was before.
 //!
 //! What is here serves requests and fills the table; [`listing`](super::listing) reads for people, and
 //! [`changes`](super::changes) is how people change what is there.
@@ -26,8 +31,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::form::Invalid;
+use super::platform::{Block, Blocked};
 use super::records::{Account, Integration, KeyRecord, Owner};
 use crate::stores::dynamodb::{batch_get, describe};
+
+/// The partition of what holds for everyone.
+pub(super) const PLATFORM: &str = "PLATFORM";
+pub(super) const DEFAULTS: &str = "DEFAULTS";
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -52,7 +62,7 @@ pub enum TableError {
         /// What is wrong with it.
         cause: String,
     },
-    /// An id or a name that may not be written.
+    /// Something that may not be written.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
@@ -78,9 +88,7 @@ impl AccountsTable {
     /// # Errors
     /// [`TableError`] when the table cannot be read.
     pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, TableError> {
-        let request = self.client.get_item().table_name(&self.name).set_key(Some(key_key(key_id)));
-        let answer = request.send().await.map_err(|error| TableError::of(&error))?;
-        answer.item.map(from_item).transpose()
+        self.current(key_key(key_id)).await?.map(from_item).transpose()
     }
 
     /// An account and one of its integrations; `None` where either is missing.
@@ -93,9 +101,15 @@ impl AccountsTable {
         Ok(Some(Owner { account: from_item(account)?, integration: from_item(integration)? }))
     }
 
+    /// The item under `key` as it is now.
+    pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, TableError> {
+        let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
+        Ok(request.send().await.map_err(|error| TableError::of(&error))?.item)
+    }
+
     async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), TableError> {
         let keys = vec![first.clone(), second.clone()];
-        let items = batch_get(&self.client, &self.name, keys, false).await.map_err(TableError::DynamoDb)?;
+        let items = batch_get(&self.client, &self.name, keys, true).await.map_err(TableError::DynamoDb)?;
         let take = |key: &Item| items.iter().find(|item| item.get("sk") == key.get("sk")).cloned();
         Ok((take(&first), take(&second)))
     }
@@ -144,6 +158,10 @@ pub(super) fn key_item(key: &KeyRecord) -> Result<Item, TableError> {
     to_item(key_key(&key.id), key, Some(listed))
 }
 
+pub(super) fn block_item(block: &Block) -> Result<Item, TableError> {
+    to_item(block_key(&block.subject), block, None)
+}
+
 /// `record` under `key` and, where it is listed, with the list and its place there.
 fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>) -> Result<Item, TableError> {
     let mut item: Item = serde_dynamo::to_item(record)
@@ -175,6 +193,15 @@ pub(super) fn integration_key(account: &str, integration: &str) -> Item {
 
 pub(super) fn key_key(id: &str) -> Item {
     key(format!("KEY#{id}"), "KEY".to_owned())
+}
+
+/// What holds for everyone, but for blocks.
+pub(super) fn defaults_key() -> Item {
+    key(PLATFORM.to_owned(), DEFAULTS.to_owned())
+}
+
+pub(super) fn block_key(subject: &Blocked) -> Item {
+    key(PLATFORM.to_owned(), format!("BLOCK#{subject}"))
 }
 
 /// The list of an account's keys.

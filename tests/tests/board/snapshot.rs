@@ -1,6 +1,6 @@
 //! The board, as JSON and as a page, with all its parts and while some of them are down.
 
-use levee::accounts::{Account, AccountsTable, Status};
+use levee::accounts::{Account, AccountsTable};
 use levee::clock::Clock;
 use serde_json::{Value, json};
 use tests::{Stack, messages, wait_for};
@@ -25,8 +25,9 @@ async fn sessions_and_the_board_survive_redis_and_the_board_says_since_when_it_i
     assert_eq!((&snapshot["overall"], &snapshot["redis"]["state"]), (&json!("degraded"), &json!("down")), "{snapshot}");
     assert!(snapshot["redis"]["since"].as_str().unwrap() <= noticed.as_str(), "{snapshot}");
     assert_eq!(snapshot["failed_parts"], json!(["limits"]), "{snapshot}");
-    assert_eq!(snapshot["limits"]["global"]["limit"], 6_000);
-    assert_eq!((&snapshot["limits"]["near"], &snapshot["limits"]["global"]["used"]), (&Value::Null, &Value::Null));
+    assert_eq!(snapshot["limits"]["pools"]["global"]["limit"], 6_000);
+    let pool = &snapshot["limits"]["pools"]["global"];
+    assert_eq!((&snapshot["limits"]["near"], &pool["used"]), (&Value::Null, &Value::Null));
     let board = admin.get("/admin").await;
     assert!(board.text().contains("Degraded.") && board.text().contains("requests pass without limits"), "{board:?}");
 }
@@ -54,8 +55,11 @@ async fn the_snapshot_shows_limits_tokens_providers_and_errors() {
     let near = json!([{
         "account": "acme", "policy": "account", "limit": 5, "window_seconds": 60, "used": 4, "percent": 80.0,
     }]);
-    assert_eq!((&snapshot["limits"]["near"], &snapshot["limits"]["global"]["used"]), (&near, &json!(4)));
-    assert_eq!(snapshot["limits"]["defaults"]["login-address"]["limit"], 10);
+    assert_eq!((&snapshot["limits"]["near"], &snapshot["limits"]["pools"]["global"]["used"]), (&near, &json!(4)));
+    let login = json!({
+        "limit": 10, "window_seconds": 60, "scope": "client-address", "algorithm": "fixed", "mode": "enforce",
+    });
+    assert_eq!(snapshot["limits"]["defaults"]["login-address"], login);
     let most = &snapshot["tokens"][0];
     assert!(most["account"] == "acme" && most["used"].as_u64().unwrap() >= 2_100_000_027, "{most}");
     assert!(most["projected"].as_u64() >= most["used"].as_u64() && most["cap"].is_null(), "{most}");
@@ -127,8 +131,8 @@ async fn where_there_are_more_accounts_than_are_looked_at_the_board_says_so() {
     assert_eq!(admin.get("/admin/api/snapshot").await.json()["more_accounts"], false);
     let accounts = AccountsTable::new(stack.dynamodb(), "Accounts");
     for number in 0..100 {
-        let (id, name) = (format!("account-{number}"), "One of many".to_owned());
-        accounts.put_account(&Account { id, name, status: Status::Active, created_at: None }).await.unwrap();
+        let account = Account::new(&format!("account-{number}"), "One of many", Clock::system().now());
+        accounts.put_account(&account).await.unwrap();
     }
     let snapshot = admin.get("/admin/api/snapshot").await.json();
     assert_eq!((&snapshot["more_accounts"], &snapshot["failed_parts"]), (&json!(true), &json!([])), "{snapshot}");

@@ -1,9 +1,12 @@
-//! The limits: what holds by default, how much of the platform's pool is used, and who is near a limit.
+//! The limits: what holds for everyone, how much of the platform's pools is used, and who is near a limit.
 
 use std::collections::BTreeMap;
 
+use levee::accounts::Account;
 use levee::clock::Timestamp;
-use levee::limits::{Charge, LimitsConfig, Reading, Scope, Subject};
+use levee::limits::{
+    Algorithm, Asked, Charge, Class, Decision, LimitsConfig, Mode, Overrides, Party, Policy, Reading, Scope, decide,
+};
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
@@ -12,10 +15,10 @@ use super::Parts;
 /// Limits and who is near them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LimitsReport {
-    /// The default limits by policy; a policy that is turned off is not there.
-    pub defaults: BTreeMap<&'static str, DefaultLimit>,
-    /// The platform's pool in this minute; `None` where it is turned off.
-    pub global: Option<Pool>,
+    /// The limits that hold where nobody has others, by policy; a policy that is turned off is not there.
+    pub defaults: BTreeMap<String, DefaultLimit>,
+    /// The platform's pools by policy; those that are turned off are not there.
+    pub pools: BTreeMap<String, Pool>,
     /// The accounts that have used 80 % or more of a limit, the nearest first; `None` where that could not be read.
     pub near: Option<Vec<Near>>,
 }
@@ -23,22 +26,26 @@ pub struct LimitsReport {
 /// One default limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DefaultLimit {
-    /// Calls per window.
+    /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the window.
-    pub window_seconds: u64,
+    /// Length of the present window; `None` for calls in flight.
+    pub window_seconds: Option<u64>,
     /// Whose calls are counted together.
     pub scope: String,
+    /// How calls are counted.
+    pub algorithm: Algorithm,
+    /// What becomes of a call beyond the limit.
+    pub mode: Mode,
 }
 
-/// The platform's pool.
+/// One of the platform's pools.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pool {
-    /// Calls per window.
+    /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the window.
-    pub window_seconds: u64,
-    /// Calls in this window; `None` where they could not be read.
+    /// Length of the present window; `None` for calls in flight.
+    pub window_seconds: Option<u64>,
+    /// Calls in this window, or in flight; `None` where they could not be read.
     pub used: Option<u64>,
     /// How much of the limit that is.
     pub percent: Option<f64>,
@@ -50,119 +57,207 @@ pub struct Near {
     /// The account's id.
     pub account: String,
     /// The policy.
-    pub policy: &'static str,
-    /// Calls per window.
+    pub policy: String,
+    /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the window.
-    pub window_seconds: u64,
-    /// Calls in this window.
+    /// Length of the present window; `None` for calls in flight.
+    pub window_seconds: Option<u64>,
+    /// Calls in this window, or in flight.
     pub used: u64,
     /// How much of the limit that is.
     pub percent: f64,
 }
 
 /// Reads the counters of `accounts` in one round trip; `None` where nobody knows which accounts there are.
-pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[&str]>) -> LimitsReport {
+pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> LimitsReport {
     let (state, now) = (parts.call.state, parts.call.now);
-    let charges = charges(&state.limits, accounts.unwrap_or_default());
+    // Without what was changed for everyone, the configured limits are shown, and the part is named as failed.
+    let platform = parts.read("limits", state.accounts.platform()).await.unwrap_or_default().limits;
+    let charges = charges(&state.limits, &platform, accounts.unwrap_or_default(), now);
     let counts = if charges.is_empty() {
         Some(Vec::new())
     } else {
-        let keys: Vec<String> = charges.iter().map(|charge| charge.key(now)).collect();
-        let keys = &keys;
+        let commands = &commands(&charges, now);
         let count = async |mut connection: MultiplexedConnection| {
-            redis::cmd("MGET").arg(keys).query_async::<Vec<Option<u64>>>(&mut connection).await
+            commands.query_async::<Vec<Option<i64>>>(&mut connection).await
         };
         parts.read("limits", state.redis.run(count)).await
     };
     if accounts.is_none() {
         parts.failed("limits", "the accounts are not known");
     }
-    report(&state.limits, charges, counts, accounts.is_some(), now)
+    let report = report(charges, counts, now);
+    let near = report.near.filter(|_| accounts.is_some());
+    LimitsReport { defaults: defaults(&state.limits, &platform, now), near, ..report }
 }
 
-/// What is looked at: the pool, and every account's own policies.
-fn charges(limits: &LimitsConfig, accounts: &[&str]) -> Vec<Charge> {
-    let of = |account: &str, scope: Scope| {
-        limits.ai_call(None, account, "").into_iter().filter(move |charge| charge.policy.scope == scope)
+/// What an account's calls are charged to, whatever route and key they come with.
+fn party<'a>(account: &'a str, of_account: &'a Overrides, none: &'a Overrides) -> Party<'a> {
+    Party { account, integration: "", key: "", of_account, of_integration: none, of_key: none }
+}
+
+/// What is looked at: the pools, and what each account is limited by as a whole.
+fn charges(limits: &LimitsConfig, platform: &Overrides, accounts: &[Account], now: Timestamp) -> Vec<Charge> {
+    let none = Overrides::new();
+    let of = |party| Asked { class: Class::Ai, resource: "", address: None, party, platform };
+    let mut charges = limits.charges(&of(None), now);
+    for account in accounts {
+        let asked = of(Some(party(&account.id, &account.limits, &none)));
+        let is_the_accounts = |scope| matches!(scope, Scope::AccountClass | Scope::Account | Scope::Share);
+        charges.extend(limits.charges(&asked, now).into_iter().filter(|charge| is_the_accounts(charge.policy.scope)));
+    }
+    charges
+}
+
+/// What asks for the counts of `charges`, in the order in which [`decide()`] reads them.
+fn commands(charges: &[Charge], now: Timestamp) -> redis::Pipeline {
+    let mut commands = redis::pipe();
+    for charge in charges {
+        match charge.policy.algorithm {
+            Algorithm::Fixed => commands.cmd("GET").arg(charge.counter(now)),
+            Algorithm::Sliding => {
+                commands.cmd("GET").arg(charge.counter(now)).cmd("GET").arg(charge.previous_counter(now))
+            }
+            Algorithm::Concurrency => {
+                commands.cmd("ZCOUNT").arg(charge.leases()).arg(format!("({}", now.as_millis())).arg("+inf")
+            }
+        };
+    }
+    commands
+}
+
+/// The limits that hold where nobody has others.
+fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTreeMap<String, DefaultLimit> {
+    let none = Overrides::new();
+    let party = Some(party("", &none, &none));
+    let charges_of = |class| limits.charges(&Asked { class, resource: "", address: Some(""), party, platform }, now);
+    let shown = |Charge { policy, .. }: Charge| {
+        let scope = match policy.scope {
+            Scope::Share => "account's share of the platform".to_owned(),
+            scope => scope.to_string(),
+        };
+        let (limit, algorithm, mode) = (policy.limit, policy.algorithm, policy.mode);
+        let default = DefaultLimit { limit, window_seconds: window_seconds(&policy, now), scope, algorithm, mode };
+        (policy.name.clone(), default)
     };
-    of("", Scope::Global).chain(accounts.iter().flat_map(|account| of(account, Scope::Account))).collect()
+    [Class::Ai, Class::Login, Class::FailedAuth].into_iter().flat_map(charges_of).map(shown).collect()
 }
 
-fn report(
-    limits: &LimitsConfig,
-    charges: Vec<Charge>,
-    counts: Option<Vec<Option<u64>>>,
-    are_accounts_known: bool,
-    now: Timestamp,
-) -> LimitsReport {
-    let anyone = || Some(Subject(String::new()));
-    let policies = limits.ai_call(anyone(), "", "").into_iter().chain(limits.login(anyone()));
-    let defaults = policies.map(|Charge { policy, .. }| {
-        let (limit, window_seconds) = (policy.limit, policy.window_secs);
-        (policy.name, DefaultLimit { limit, window_seconds, scope: policy.scope.to_string() })
-    });
-
-    let is_known = counts.is_some();
-    let counts = counts.unwrap_or_default().into_iter().map(Option::unwrap_or_default).chain(std::iter::repeat(0));
-    let (mut global, mut near) = (None, Vec::new());
-    for (Charge { policy, subject: Subject(account) }, used) in charges.into_iter().zip(counts) {
-        let (name, limit, window_seconds) = (policy.name, policy.limit, policy.window_secs);
-        let is_pool = policy.scope == Scope::Global;
-        let reading = Reading { resets_at: policy.resets_at(now), policy, used };
+fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp) -> LimitsReport {
+    let (mut pools, mut near) = (BTreeMap::new(), Vec::new());
+    for Charge { policy, .. } in charges.iter().filter(|charge| charge.policy.scope == Scope::Global) {
+        let (limit, window_seconds) = (policy.limit, window_seconds(policy, now));
+        pools.insert(policy.name.clone(), Pool { limit, window_seconds, used: None, percent: None });
+    }
+    let subjects: Vec<String> = charges.iter().map(|charge| charge.subject.0.clone()).collect();
+    let counts = counts.map(|counts| counts.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
+    let Some(Decision::Allowed(readings)) = counts.map(|counts| decide(&charges, true, &counts, now)) else {
+        return LimitsReport { defaults: BTreeMap::new(), pools, near: None };
+    };
+    for (subject, reading) in subjects.into_iter().zip(readings) {
         let percent = reading.used_permille() as f64 / 10.0;
-        if is_pool {
-            let (used, percent) = if is_known { (Some(used), Some(percent)) } else { (None, None) };
-            global = Some(Pool { limit, window_seconds, used, percent });
-        } else if reading.is_near() {
-            near.push(Near { account, policy: name, limit, window_seconds, used, percent });
+        let is_near = reading.is_near();
+        let Reading { policy, used, .. } = reading;
+        if let Some(pool) = pools.get_mut(&policy.name) {
+            (pool.used, pool.percent) = (Some(used), Some(percent));
+        } else if is_near {
+            // An account's count on routes of one class has the class behind the account.
+            let account = subject.split('/').next().unwrap_or_default().to_owned();
+            let (limit, window_seconds) = (policy.limit, window_seconds(&policy, now));
+            near.push(Near { account, policy: policy.name.clone(), limit, window_seconds, used, percent });
         }
     }
     near.sort_by(|one, other| other.percent.total_cmp(&one.percent));
-    LimitsReport { defaults: defaults.collect(), global, near: (is_known && are_accounts_known).then_some(near) }
+    LimitsReport { defaults: BTreeMap::new(), pools, near: Some(near) }
+}
+
+fn window_seconds(policy: &Policy, now: Timestamp) -> Option<u64> {
+    (policy.algorithm != Algorithm::Concurrency).then(|| policy.window.secs(now))
 }
 
 #[cfg(test)]
 mod tests {
+    use levee::config::from_lookup;
+    use levee::limits::Override;
+
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_700_000_030);
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_010);
 
+    /// Of policies that concern accounts, a sliding one, one for the day, and calls in flight.
     fn limits() -> LimitsConfig {
-        LimitsConfig {
-            account_per_minute: 100,
-            account_per_day: 1_000,
-            global_per_minute: 200,
-            ..LimitsConfig::default()
-        }
+        let entries = r#"[{"name":"account","algorithm":"sliding"}]"#;
+        let lookup = |name: &str| (name == "LIMIT_POLICIES").then(|| entries.to_owned());
+        from_lookup(lookup, LimitsConfig::read).unwrap().with(&[
+            ("account", 100),
+            ("account-day", 1_000),
+            ("in-flight", 10),
+            ("global", 200),
+            ("global-in-flight", 0),
+        ])
     }
 
-    fn report_of(counts: Option<Vec<Option<u64>>>) -> LimitsReport {
-        report(&limits(), charges(&limits(), &["acme", "globex"]), counts, true, NOW)
+    /// Acme as everybody, and Globex with ten times as many calls a day.
+    fn accounts() -> Vec<Account> {
+        let account = |id: &str| Account::new(id, "A", NOW);
+        let more = Override { limit: Some(10_000), ..Override::default() };
+        vec![account("acme"), Account { limits: [("account-day".to_owned(), more)].into(), ..account("globex") }]
+    }
+
+    fn report_of(counts: Option<Vec<Option<i64>>>) -> LimitsReport {
+        report(charges(&limits(), &Overrides::new(), &accounts(), NOW), counts, NOW)
     }
 
     #[test]
-    fn accounts_from_80_percent_on_are_near_the_nearest_first() {
-        let report = report_of(Some(vec![Some(50), Some(80), Some(790), Some(79), Some(990)]));
-        assert_eq!(report.global.as_ref().map(|pool| (pool.used, pool.percent)), Some((Some(50), Some(25.0))));
+    fn all_is_asked_for_in_one_go_and_in_the_order_of_the_charges() {
+        let charges = charges(&limits(), &Overrides::new(), &accounts()[..1], NOW);
+        let names: Vec<_> = charges.iter().map(|charge| charge.policy.name.as_str()).collect();
+        assert_eq!(names, ["global", "account", "account-day", "global-share", "in-flight"]);
+        let asked = String::from_utf8(commands(&charges, NOW).get_packed_pipeline()).unwrap();
+        let asked: Vec<&str> = asked.split("\r\n").filter(|text| !text.starts_with(['*', '$'])).collect();
+        assert_eq!(asked.iter().filter(|text| **text == "GET").count(), 5);
+        let in_flight = ["ZCOUNT", "{levee}:lease:in-flight:acme", "(1700000010000", "+inf", ""];
+        assert_eq!(asked[asked.len() - 5..], in_flight);
+    }
+
+    #[test]
+    fn accounts_from_80_percent_of_their_own_limit_on_are_near_the_nearest_first() {
+        // The window's second half has begun: half of the 20 calls before count.
+        let acme = [Some(70), Some(20), Some(790), None, Some(0)];
+        let globex = [None, None, Some(9_900), Some(39), Some(8)];
+        let report = report_of(Some([&[Some(50)][..], &acme, &globex].concat()));
+        assert_eq!((report.pools["global"].used, report.pools["global"].percent), (Some(50), Some(25.0)));
         let near = report.near.unwrap();
-        let near: Vec<_> = near.iter().map(|near| (near.account.as_str(), near.policy, near.percent)).collect();
-        assert_eq!(near, [("globex", "account-day", 99.0), ("acme", "account", 80.0)]);
+        let near: Vec<_> = near.iter().map(|it| (it.account.as_str(), it.policy.as_str(), it.percent)).collect();
+        let expected = [
+            ("globex", "account-day", 99.0),
+            ("globex", "global-share", 97.5),
+            ("acme", "account", 80.0),
+            ("globex", "in-flight", 80.0),
+        ];
+        assert_eq!(near, expected);
     }
 
     #[test]
     fn without_redis_the_limits_are_known_and_their_use_is_not() {
-        let report = report_of(None);
-        assert_eq!((report.near, report.global.unwrap().used), (None, None));
-        assert_eq!(report.defaults["account"].limit, 100);
-        assert_eq!(report.defaults["login-address"].window_seconds, 60);
+        for counts in [None, Some(vec![Some(1)])] {
+            let report = report_of(counts);
+            assert_eq!((report.near, report.pools["global"].used), (None, None));
+            assert_eq!((report.pools["global"].limit, report.pools["global"].window_seconds), (200, Some(60)));
+        }
     }
 
     #[test]
-    fn a_policy_that_is_turned_off_is_not_there() {
-        let off = LimitsConfig { account_per_day: 0, global_per_minute: 0, login_per_address: 0, ..limits() };
-        let report = report(&off, charges(&off, &["acme"]), Some(vec![None]), true, NOW);
-        assert_eq!(report.global, None);
-        assert_eq!(report.defaults.into_keys().collect::<Vec<_>>(), ["account", "ai-address", "integration"]);
+    fn the_defaults_are_those_that_an_admin_changed_and_a_policy_that_is_off_is_not_there() {
+        let off = limits().with(&[("account-day", 0), ("global", 0), ("login-address", 0)]);
+        let warn = Override { limit: Some(70), mode: Some(Mode::Warn), ..Override::default() };
+        let defaults = defaults(&off, &[("account".to_owned(), warn)].into(), NOW);
+        let names: Vec<_> = defaults.keys().map(String::as_str).collect();
+        assert_eq!(names, ["account", "ai-address", "failed-auth-address", "in-flight", "integration"]);
+        let account = &defaults["account"];
+        assert_eq!((account.limit, account.algorithm, account.mode), (70, Algorithm::Sliding, Mode::Warn));
+        assert_eq!((defaults["in-flight"].window_seconds, account.window_seconds), (None, Some(60)));
+        let report = report(charges(&off, &Overrides::new(), &[], NOW), Some(Vec::new()), NOW);
+        assert_eq!((report.pools.len(), report.near), (0, Some(Vec::new())));
     }
 }

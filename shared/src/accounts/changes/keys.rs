@@ -61,8 +61,8 @@ impl AccountsTable {
         }
         let after = change.applied_to(key);
         form::name(&after.name)?;
-        let row =
-            Row::new(key_key(&key.id)).if_as_in(&key_item(key)?, KEY_STATE).set_as_in(&key_item(&after)?, KEY_STATE);
+        let row = Row::new(key_key(&key.id)).if_as_in(&key_item(key)?, KEY_STATE);
+        let row = row.set_as_in(&key_item(&after)?, KEY_STATE).versioned();
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
@@ -88,7 +88,7 @@ impl AccountsTable {
         let writes = vec![
             Write::Create(key_item(new)?),
             Write::Update(Row::new(integration_key(&new.account, &new.integration)).if_there().revised()),
-            Write::Update(row.set_as_in(&key_item(&ending)?, KEY_STATE)),
+            Write::Update(row.set_as_in(&key_item(&ending)?, KEY_STATE).versioned()),
         ];
         Ok(self.transact(writes).await?.is_none().then_some(end))
     }

@@ -27,6 +27,8 @@ const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "P
 pub(super) enum Write {
     /// Writes an item that must not be there yet.
     Create(Item),
+    /// Writes an item in the place of one that must be there.
+    Replace(Item),
     /// Changes an item.
     Update(Row),
     /// Removes an item.
@@ -92,10 +94,45 @@ impl Row {
     }
 
     /// Raises its revision.
-    pub(super) fn revised(mut self) -> Self {
-        let one = self.value("one", "revision", &AttributeValue::N("1".to_owned()));
-        self.adds.push(format!("#revision {one}"));
-        self.name("revision");
+    pub(super) fn revised(self) -> Self {
+        self.raised("revision", 1)
+    }
+
+    /// Raises its version: every change to a row does, so that those who hold an older one notice.
+    pub(super) fn versioned(self) -> Self {
+        self.raised("version", 1)
+    }
+
+    /// Raises a number by `by`, from 0 where there is none.
+    pub(super) fn raised(mut self, attribute: &str, by: i64) -> Self {
+        let by = self.value("by", attribute, &AttributeValue::N(by.to_string()));
+        self.adds.push(format!("#{attribute} {by}"));
+        self.name(attribute);
+        self
+    }
+
+    /// Demands that a condition in terms of [`Row::with`] holds.
+    pub(super) fn only_if(mut self, condition: &str) -> Self {
+        self.conditions.push(format!("({condition})"));
+        self
+    }
+
+    /// Sets what an assignment in terms of [`Row::with`] says.
+    pub(super) fn set(mut self, assignment: &str) -> Self {
+        self.sets.push(assignment.to_owned());
+        self
+    }
+
+    /// Removes what a path in terms of [`Row::with`] leads to.
+    pub(super) fn remove(mut self, path: &str) -> Self {
+        self.removes.push(path.to_owned());
+        self
+    }
+
+    /// What `#` and `:` placeholders stand for.
+    pub(super) fn with(mut self, names: &[(&str, &str)], values: &[(&str, AttributeValue)]) -> Self {
+        self.names.extend(names.iter().map(|(placeholder, name)| ((*placeholder).to_owned(), (*name).to_owned())));
+        self.values.extend(values.iter().map(|(placeholder, value)| ((*placeholder).to_owned(), value.clone())));
         self
     }
 
@@ -128,14 +165,18 @@ impl Write {
                 let put = Put::builder().table_name(table).set_item(Some(item));
                 write.put(put.condition_expression("attribute_not_exists(pk)").build()?)
             }
+            Self::Replace(item) => {
+                let put = Put::builder().table_name(table).set_item(Some(item));
+                write.put(put.condition_expression("attribute_exists(pk)").build()?)
+            }
             Self::Update(row) => write.update(
                 Update::builder()
                     .table_name(table)
                     .update_expression(row.update())
                     .set_condition_expression(row.condition())
                     .set_key(Some(row.key))
-                    .set_expression_attribute_names(Some(row.names))
-                    .set_expression_attribute_values(Some(row.values))
+                    .set_expression_attribute_names((!row.names.is_empty()).then_some(row.names))
+                    .set_expression_attribute_values((!row.values.is_empty()).then_some(row.values))
                     .build()?,
             ),
             Self::Delete(row) => write.delete(
@@ -185,11 +226,13 @@ impl AccountsTable {
 
 #[cfg(test)]
 mod tests {
-    use crate::accounts::{Creation, Integration, IntegrationKind, Status};
+    use crate::accounts::{Account, Creation, Integration, IntegrationKind};
+    use crate::clock::Timestamp;
     use crate::stores::dynamodb::stub::Stub;
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const DONE: (u16, &str) = (200, "{}");
 
     /// DynamoDB's answer to a transaction that was cancelled for these reasons.
@@ -203,13 +246,7 @@ mod tests {
 
     async fn create(answers: Vec<(u16, &'static str)>) -> (Result<Creation, TableError>, usize) {
         let stub = Stub::start(answers.leak()).await;
-        let integration = Integration {
-            id: "crm".to_owned(),
-            name: "CRM".to_owned(),
-            kind: IntegrationKind::Customer,
-            status: Status::Active,
-            created_at: None,
-        };
+        let integration = Integration::new("crm", "CRM", IntegrationKind::Customer, NOW);
         let created =
             AccountsTable::new(stub.client.clone(), "accounts").create_integration("acme", &integration).await;
         (created, stub.answered())
@@ -249,12 +286,7 @@ mod tests {
     async fn what_may_not_be_written_is_refused_before_anything_is_sent() {
         let stub = Stub::start(&[DONE]).await;
         let accounts = AccountsTable::new(stub.client.clone(), "accounts");
-        let account = |id: &str, name: &str| crate::accounts::Account {
-            id: id.to_owned(),
-            name: name.to_owned(),
-            status: Status::Active,
-            created_at: None,
-        };
+        let account = |id: &str, name: &str| Account::new(id, name, NOW);
         for (id, name) in [("a#b", "Acme"), ("", "Acme"), ("acme", ""), ("acme", "a\nb")] {
             assert!(matches!(accounts.create_account(&account(id, name)).await, Err(TableError::Invalid(_))), "{id}");
         }
@@ -274,7 +306,7 @@ mod tests {
             row.condition().as_deref(),
             Some("attribute_exists(pk) AND #name = :was_name AND attribute_not_exists(#expires_at)")
         );
-        assert_eq!(row.update(), "SET #name = :now_name REMOVE #expires_at ADD #revision :one_revision");
+        assert_eq!(row.update(), "SET #name = :now_name REMOVE #expires_at ADD #revision :by_revision");
         assert_eq!((row.names.len(), row.values.len()), (3, 3));
     }
 }

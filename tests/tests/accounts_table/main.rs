@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod blocks;
+mod limits;
+mod publication;
+
 use std::time::Duration;
 
 use levee::accounts::{
@@ -16,12 +20,11 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn account(id: &str) -> Account {
-    Account { id: id.to_owned(), name: "A".to_owned(), status: Status::Active, created_at: Some(NOW.as_secs()) }
+    Account::new(id, "A", NOW)
 }
 
 fn integration(id: &str) -> Integration {
-    let (name, kind) = ("I".to_owned(), IntegrationKind::Customer);
-    Integration { id: id.to_owned(), name, kind, status: Status::Active, created_at: None }
+    Integration::new(id, "I", IntegrationKind::Customer, NOW)
 }
 
 fn key(account: &str, integration: &str) -> KeyRecord {
@@ -107,6 +110,34 @@ async fn a_change_to_something_that_is_no_longer_as_it_was_seen_is_refused() {
     assert!(!table.set_integration_status("acme-2", "nothing", Status::Suspended).await.unwrap());
     assert!(!table.rename_integration("acme-2", &integration("nothing"), "x").await.unwrap());
     assert!(table.account("nobody").await.unwrap().is_none(), "nothing comes into being by being changed");
+}
+
+#[tokio::test]
+async fn every_change_raises_the_version_and_what_is_made_again_is_newer_than_what_was_deleted() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let (table, key) = with_key(&stack, "acme-2").await;
+    let of_account = async || table.account("acme-2").await.unwrap().unwrap().account.version;
+    let of_integration = async || table.integration("acme-2", "crm").await.unwrap().unwrap().version;
+    let of_key = async || table.key(&key.id).await.unwrap().unwrap().version;
+    let first = NOW.as_millis();
+    assert_eq!((of_account().await, of_integration().await, of_key().await), (first, first, first));
+
+    assert!(table.rename_account(&account("acme-2"), "B").await.unwrap());
+    assert!(table.set_account_status("acme-2", Status::Suspended).await.unwrap());
+    assert!(table.rename_integration("acme-2", &integration("crm"), "J").await.unwrap());
+    assert!(table.set_integration_status("acme-2", "crm", Status::Suspended).await.unwrap());
+    assert!(table.set_integration_status("acme-2", "crm", Status::Active).await.unwrap());
+    let renamed = KeyChange { name: Some("l".to_owned()), ..KeyChange::default() };
+    assert!(table.set_key(&key, &renamed).await.unwrap());
+    let changed = table.key(&key.id).await.unwrap().unwrap();
+    assert!(table.rotate_key(&changed, &self::key("acme-2", "crm"), DAY, NOW).await.unwrap().is_some());
+    assert!(table.revoke_key(&key.id).await.unwrap());
+    assert_eq!((of_account().await, of_integration().await, of_key().await), (first + 2, first + 3, first + 3));
+
+    table.delete_key(&key.id, NOW).await.unwrap();
+    let again = KeyRecord { version: NOW.plus(DAY).as_millis(), ..key.clone() };
+    assert_eq!(table.create_key(&again).await.unwrap(), Creation::Done);
+    assert!(of_key().await > first + 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,105 @@
+//! What is changed about limits, by several people at once too.
+
+use levee::accounts::{Account, AccountsTable, Creation, TableError};
+use levee::limits::{MOST_OVERRIDES, Mode, Override};
+use tests::Stack;
+
+use crate::{NOW, at_once, with_key};
+
+fn limit(limit: u64) -> Override {
+    Override { limit: Some(limit), ..Override::default() }
+}
+
+#[tokio::test]
+async fn a_limit_is_changed_where_it_is_said_and_taken_back_and_each_time_the_version_rises() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let (table, key) = with_key(&stack, "acme-2").await;
+    let first = NOW.as_millis();
+    let change = Override { limit: Some(7), mode: Some(Mode::Warn), until: Some(NOW.as_secs()), exempt: false };
+
+    assert!(table.set_account_limit("acme-2", "account", Some(&change)).await.unwrap());
+    assert!(table.set_account_limit("acme-2", "account-day", Some(&limit(9))).await.unwrap());
+    assert!(table.set_integration_limit("acme-2", "crm", "integration", Some(&limit(8))).await.unwrap());
+    assert!(table.set_key_limit(&key.id, "key", Some(&limit(1))).await.unwrap());
+    assert!(table.set_key_limit(&key.id, "key", Some(&limit(2))).await.unwrap());
+    table.set_platform_limit("global", Some(&limit(5))).await.unwrap();
+
+    let detail = table.account("acme-2").await.unwrap().unwrap();
+    assert_eq!((detail.account.limits["account"].clone(), detail.account.limits.len()), (change, 2));
+    assert_eq!(detail.integrations[0].limits["integration"], limit(8));
+    let of_key = table.key(&key.id).await.unwrap().unwrap();
+    assert_eq!((of_key.limits.len(), &of_key.limits["key"]), (1, &limit(2)));
+    let platform = table.platform().await.unwrap();
+    assert_eq!((platform.limits["global"].clone(), platform.version), (limit(5), 1));
+    assert_eq!((detail.account.version, of_key.version), (first + 2, first + 2));
+
+    assert!(table.set_account_limit("acme-2", "account", None).await.unwrap());
+    assert!(table.set_account_limit("acme-2", "account", None).await.unwrap(), "it is as it is to be");
+    table.set_platform_limit("global", None).await.unwrap();
+    let account = table.account("acme-2").await.unwrap().unwrap().account;
+    assert_eq!(
+        (account.limits.into_keys().collect::<Vec<_>>(), account.version),
+        (vec!["account-day".to_owned()], first + 3)
+    );
+    let platform = table.platform().await.unwrap();
+    assert_eq!((platform.limits.len(), platform.version), (0, 2));
+}
+
+#[tokio::test]
+async fn of_several_who_change_different_policies_at_once_none_undoes_another() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let (table, _) = with_key(&stack, "acme-2").await;
+    let changed = at_once(|number| {
+        let table = table.clone();
+        async move {
+            let policy = format!("policy-{number}");
+            table.set_platform_limit(&policy, Some(&limit(1))).await.unwrap();
+            table.set_account_limit("acme-2", &policy, Some(&limit(1))).await.unwrap()
+        }
+    })
+    .await;
+    assert!(changed.iter().all(|done| *done));
+    let account = table.account("acme-2").await.unwrap().unwrap().account;
+    assert_eq!((account.limits.len(), account.version), (8, NOW.as_millis() + 8));
+    assert_eq!(table.platform().await.unwrap().limits.len(), 8);
+}
+
+#[tokio::test]
+async fn nothing_is_changed_that_is_not_there_or_makes_no_sense_or_is_one_too_many() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let (table, _) = with_key(&stack, "acme-2").await;
+    for change in [Some(limit(1)), None] {
+        let change = change.as_ref();
+        assert!(!table.set_account_limit("nobody", "account", change).await.unwrap());
+        assert!(!table.set_integration_limit("acme-2", "nothing", "integration", change).await.unwrap());
+        assert!(!table.set_key_limit("nobodysKey12", "key", change).await.unwrap());
+    }
+    for (policy, change) in [("account", limit(0)), ("account", Override::default()), ("a b", limit(1))] {
+        let refused = table.set_account_limit("acme-2", policy, Some(&change)).await;
+        assert!(matches!(refused, Err(TableError::Invalid(_))), "{policy} {change:?}");
+    }
+    assert!(table.account("nobody").await.unwrap().is_none());
+
+    for number in 0..MOST_OVERRIDES {
+        assert!(table.set_account_limit("acme-2", &format!("policy-{number}"), Some(&limit(1))).await.unwrap());
+    }
+    let refused = table.set_account_limit("acme-2", "one-more", Some(&limit(1))).await;
+    assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+    assert!(table.set_account_limit("acme-2", "policy-3", Some(&limit(4))).await.unwrap(), "it is there already");
+    let account = table.account("acme-2").await.unwrap().unwrap().account;
+    assert_eq!((account.limits.len(), &account.limits["policy-3"]), (MOST_OVERRIDES, &limit(4)));
+}
+
+#[tokio::test]
+async fn a_row_from_before_there_were_versions_and_limits_gets_both() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let table = AccountsTable::new(stack.dynamodb(), "Accounts");
+    assert_eq!(table.create_account(&Account::new("old", "Old", NOW)).await.unwrap(), Creation::Done);
+    let key = |name: &str, text: &str| (name.to_owned(), aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned()));
+    let key = [key("pk", "ACCOUNT#old"), key("sk", "ACCOUNT")].into();
+    let strip = stack.dynamodb().update_item().table_name("Accounts").set_key(Some(key));
+    strip.update_expression("REMOVE version").send().await.unwrap();
+    assert!(table.set_account_limit("old", "account", Some(&limit(3))).await.unwrap());
+    let account = table.account("old").await.unwrap().unwrap().account;
+    assert_eq!((account.version, &account.limits["account"]), (1, &limit(3)));
+}
