@@ -2,7 +2,6 @@
 
 use levee::accounts::pepper_source::PepperError;
 use levee::accounts::{AccountsTable, Directory, PepperSource};
-use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
 use levee::limits::{Limiter, LimitsConfig};
@@ -16,7 +15,7 @@ pub struct Config {
     pub common: Common,
     /// Redis.
     pub redis: RedisConfig,
-    /// The default limits.
+    /// The policies.
     pub limits: LimitsConfig,
     /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
     pub accounts_table: String,
@@ -49,7 +48,6 @@ impl Config {
 
 /// What one environment holds between calls.
 pub struct State {
-    pub(crate) clock: Clock,
     pub(crate) directory: Directory,
     pub(crate) limiter: Limiter,
     pub(crate) limits: LimitsConfig,
@@ -79,7 +77,7 @@ impl State {
         let Common { clock, dynamodb, .. } = config.common;
         let table = AccountsTable::new(dynamodb::client(&dynamodb), config.accounts_table);
         let directory = Directory::new(table, dynamodb.timeout);
-        let limiter = Limiter::new(Redis::new(config.redis));
+        let limiter = Limiter::new(Redis::new(config.redis), clock, config.limits.degraded);
 
         // Everything that needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
         let aws = &dynamodb.aws;
@@ -89,11 +87,10 @@ impl State {
                 Some(secret) => secret.resolve(aws).await.map(Some),
             }
         };
-        let peppers = PepperSource::read(config.peppers, aws.clone(), clock.now());
+        let peppers = PepperSource::read(config.peppers, aws.clone(), limiter.now());
         let (peppers, proxy_secret, (), ()) =
-            tokio::join!(peppers, proxy_secret, directory.warm_up(), limiter.warm_up());
+            tokio::join!(peppers, proxy_secret, directory.warm_up(limiter.now()), limiter.warm_up());
         Ok(Self {
-            clock,
             directory,
             limiter,
             peppers: peppers?,

@@ -1,15 +1,18 @@
 //! One request's authorization, from top to bottom.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
-use levee::accounts::{self, AuthenticationError, Caller, Scope, Status};
+use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status};
 use levee::clock::Timestamp;
 use levee::http::address::{client_address, counted_together};
 use levee::http::context::Verdict;
 use levee::http::{Admitted, AuthorizerContext, RefusalContext, Route};
 use levee::limits::headers::LimitHeaders;
-use levee::limits::{Charge, Decision, Refusal, Subject};
+use levee::limits::markers::{Marked, Version};
+use levee::limits::tally::group;
+use levee::limits::{Algorithm, Ask, Asked, Charge, Class, Decision, Party, Refusal};
 use serde::Serialize;
 
 use self::Passage::{Forbidden, Limited, Passes};
@@ -48,71 +51,119 @@ impl From<Failure> for Diagnostic {
     }
 }
 
+/// How often a decision is begun anew because a record turned out to be out of date. A record that changes more often
+/// than that while one request is decided is taken as it is.
+const ROUNDS: usize = 3;
+
 /// Decides about one request.
 ///
 /// # Errors
 /// [`Failure`], which the gateway turns into 401 or 503.
 pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Failure> {
-    let now = state.clock.now();
     let route = Route::of(&event.resource).ok_or_else(|| Failure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
+    let client = Client::of(state, &event);
+    let mut round = 1;
+    loop {
+        let now = state.limiter.now();
 
-    // Find out who is calling, where that matters.
-    let caller = match route.scope() {
-        None => None,
-        Some(scope) => {
-            let caller = authenticate(state, &event, now, &mut report).await?;
-            report.caller(&caller);
+        // Find out who is calling, and whether they may call at all.
+        let platform = state.directory.platform(now).await;
+        let standing = find_out(state, &event, route, &client, &platform, now, &mut report).await?;
+        report.stands(&standing);
 
-            // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
-            if let Some(reason) = forbidden(&caller, scope) {
-                report.forbidden(&reason);
-                return Ok(passed(&event, Some(&caller), Forbidden(reason)));
-            }
-            Some(caller)
+        // Check the limits, and that what was found out is not out of date.
+        let mut ask = ask(state, &event, route, &client, &platform, &standing, now);
+        let (known, leases) = (ask.known.clone(), leases(&ask));
+        if round == ROUNDS {
+            ask.known.clear();
         }
-    };
-
-    // Check the limits.
-    let began = Instant::now();
-    let decision = state.limiter.check(charges(state, &event, caller.as_ref()), now).await;
-    report.decided(&decision, began.elapsed());
-    Ok(match decision {
-        Decision::Allowed(readings) => passed(&event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now))),
-        Decision::Unchecked => passed(&event, caller.as_ref(), Passes(LimitHeaders::degraded())),
-        // A page is not refused by the gateway, which would answer a person with JSON.
-        Decision::Refused(refusal) if route.answers_html() => passed(&event, None, Limited(refusal, now)),
-        Decision::Refused(refusal) => {
-            let base_url = state.base_url.clone().unwrap_or_else(|| event.base_url());
-            let context = RefusalContext::new(&refusal, route, &base_url, now);
-            respond(Effect::Deny, &event, caller.as_ref(), Context::Refused(context))
+        let began = Instant::now();
+        let decision = state.limiter.check(ask, now).await;
+        if let Decision::Stale(markers) = &decision {
+            report.stale(began.elapsed());
+            let versions = known.into_iter().zip(markers).filter_map(|(known, marker)| {
+                let (version, is_stopped) = (*marker)?;
+                (version > known.version).then_some(Version { version, is_stopped, ..known })
+            });
+            versions.for_each(|version| state.directory.outdated(&version));
+            round += 1;
+            continue;
         }
-    })
+        report.decided(&decision, began.elapsed());
+        return answer(state, &event, route, standing, decision, leases, state.limiter.now());
+    }
 }
 
-async fn authenticate(state: &State, event: &Event, now: Timestamp, report: &mut Report) -> Result<Caller, Failure> {
-    let Some(key) = event.api_key() else {
-        report.unauthorized("no key");
-        return Err(Failure::Unauthorized);
-    };
-    match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await {
-        Ok(caller) => Ok(caller),
-        Err(AuthenticationError::Refused(reason)) => {
-            report.unauthorized(reason);
-            Err(Failure::Unauthorized)
-        }
+/// The client, as far as it is counted.
+struct Client {
+    address: Option<IpAddr>,
+    /// What stands for the address where it is counted.
+    pseudonym: Option<String>,
+}
+
+impl Client {
+    fn of(state: &State, event: &Event) -> Self {
+        let address = client_address(event.origin(), state.proxy_secret.as_deref());
+        let pseudonym = |address| state.peppers.held().pseudonym(&counted_together(address).to_string());
+        Self { address, pseudonym: address.map(pseudonym) }
+    }
+}
+
+/// Who is calling.
+pub(crate) enum Standing {
+    /// Somebody who needs no key.
+    Anyone,
+    /// A key that may do this.
+    Caller(Caller),
+    /// Nobody: there is no valid key, for a reason that the records say.
+    Nobody(&'static str, Vec<Version>),
+    /// Somebody who may not do this, and why.
+    Forbidden(Option<Caller>, String),
+}
+
+async fn find_out(
+    state: &State,
+    event: &Event,
+    route: Route,
+    client: &Client,
+    platform: &Platform,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Standing, Failure> {
+    // Turn away blocked networks.
+    if client.address.is_some_and(|address| platform.block_of_address(address, now).is_some()) {
+        return Ok(Standing::Forbidden(None, "Calls from your network are blocked.".to_owned()));
+    }
+
+    // Authenticate, where that matters.
+    let Some(scope) = route.scope() else { return Ok(Standing::Anyone) };
+    let Some(key) = event.api_key() else { return Ok(Standing::Nobody("no key", Vec::new())) };
+    let caller = match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await
+    {
+        Ok(caller) => caller,
+        Err(AuthenticationError::Refused { reason, known }) => return Ok(Standing::Nobody(reason, known)),
         Err(AuthenticationError::Unreachable(error)) => {
             report.failed(&error.to_string());
             let id = event.request_id();
             tracing::error!(code = "accounts.unreachable", request.id = id, %error, "an unknown key cannot be looked up");
-            Err(error.into())
+            return Err(error.into());
         }
-    }
+    };
+
+    // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
+    Ok(match forbidden(&caller, scope, platform, now) {
+        Some(reason) => Standing::Forbidden(Some(caller), reason),
+        None => Standing::Caller(caller),
+    })
 }
 
-fn forbidden(caller: &Caller, scope: Scope) -> Option<String> {
+fn forbidden(caller: &Caller, scope: Scope, platform: &Platform, now: Timestamp) -> Option<String> {
     if caller.owner.account.status != Status::Active {
         return Some("This account is suspended.".to_owned());
+    }
+    if platform.block_of_account(&caller.owner.account.id, now).is_some() {
+        return Some("This account is blocked.".to_owned());
     }
     if caller.owner.integration.status != Status::Active {
         return Some("This integration is suspended.".to_owned());
@@ -120,45 +171,125 @@ fn forbidden(caller: &Caller, scope: Scope) -> Option<String> {
     (!caller.key.scopes.contains(&scope)).then(|| format!("This key lacks the scope '{scope}'."))
 }
 
-/// What the request is charged to.
-fn charges(state: &State, event: &Event, caller: Option<&Caller>) -> Vec<Charge> {
-    let address = || {
-        let address = client_address(event.origin(), state.proxy_secret.as_deref())?;
-        Some(Subject(state.peppers.held().pseudonym(&counted_together(address).to_string())))
-    };
-    match caller {
-        None => state.limits.login(address()),
-        Some(Caller { key, owner }) => {
-            let address = if key.address_exempt { None } else { address() };
-            state.limits.ai_call(address, &owner.account.id, &owner.integration.id)
+/// What the limiter is asked: what the request is charged to, and the records that its standing follows from.
+fn ask(
+    state: &State,
+    event: &Event,
+    route: Route,
+    client: &Client,
+    platform: &Platform,
+    standing: &Standing,
+    now: Timestamp,
+) -> Ask {
+    let mut known = vec![Version { of: Marked::Platform, version: platform.version, is_stopped: false }];
+    let id = event.request_id().to_owned();
+    let (class, caller) = match standing {
+        Standing::Anyone => (route.class(), None),
+        Standing::Nobody(_, seen) => {
+            known.extend(seen.iter().cloned());
+            (Class::FailedAuth, None)
         }
-    }
+        Standing::Forbidden(caller, _) => {
+            known.extend(caller.iter().flat_map(Caller::known));
+            return Ask { known, id, ..Ask::default() };
+        }
+        Standing::Caller(caller) => {
+            known.extend(caller.known());
+            (route.class(), Some(caller))
+        }
+    };
+    let party = caller.map(|Caller { key, owner }| Party {
+        account: &owner.account.id,
+        integration: &owner.integration.id,
+        key: &key.id,
+        of_account: &owner.account.limits,
+        of_integration: &owner.integration.limits,
+        of_key: &key.limits,
+    });
+    let is_exempt = caller.is_some_and(|caller| caller.key.address_exempt);
+    let address = client.pseudonym.as_deref().filter(|_| !is_exempt);
+    let asked = Asked { class, resource: &event.resource, address, party, platform: &platform.limits };
+    let charges = state.limits.charges(&asked, now);
+    let group = group(party, class, &charges);
+    Ask { charges, known, group, id }
+}
+
+/// The Redis keys under which the call is in flight once it passes.
+fn leases(ask: &Ask) -> Option<String> {
+    let leased = ask.charges.iter().filter(|charge| charge.policy.algorithm == Algorithm::Concurrency);
+    let leases: Vec<String> = leased.map(Charge::leases).collect();
+    (!leases.is_empty()).then(|| leases.join(" "))
+}
+
+fn answer(
+    state: &State,
+    event: &Event,
+    route: Route,
+    standing: Standing,
+    decision: Decision,
+    leases: Option<String>,
+    now: Timestamp,
+) -> Result<Response<Context>, Failure> {
+    let caller = match standing {
+        Standing::Forbidden(caller, reason) => return Ok(passed(event, caller.as_ref(), Forbidden(reason))),
+        Standing::Nobody(..) if !matches!(decision, Decision::Refused(_)) => return Err(Failure::Unauthorized),
+        Standing::Nobody(..) | Standing::Anyone => None,
+        Standing::Caller(caller) => Some(caller),
+    };
+    Ok(match decision {
+        Decision::Allowed(readings) => passed(event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases)),
+        // The last round asks about no record, so none is stale.
+        Decision::Unchecked | Decision::Stale(_) => {
+            // Should the script have run although its reply did not come, the call holds its places.
+            passed(event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases))
+        }
+        // A page is not refused by the gateway, which would answer a person with JSON.
+        Decision::Refused(refusal) if route.answers_html() => passed(event, None, Limited(refusal, now)),
+        Decision::Refused(refusal) => {
+            let base_url = state.base_url.clone().unwrap_or_else(|| event.base_url());
+            let context = RefusalContext::new(&refusal, route, &base_url, now);
+            respond(Effect::Deny, event, caller.as_ref(), Context::Refused(context))
+        }
+    })
 }
 
 /// What the function behind the authorizer is told.
 enum Passage {
-    Passes(LimitHeaders),
+    Passes(LimitHeaders, Option<String>),
     Forbidden(String),
     Limited(Refusal, Timestamp),
 }
 
 fn passed(event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<Context> {
-    let (verdict, reason, retry_after, limits) = match passage {
-        Passes(limits) => (Verdict::Allow, None, None, limits),
-        Forbidden(reason) => (Verdict::Forbidden, Some(reason), None, LimitHeaders::default()),
-        Limited(refusal, now) => {
-            let retry_after = now.secs_until(refusal.binding.resets_at);
-            let reason = format!("Too many sign-ins from your address. Try again in {retry_after} seconds.");
-            (Verdict::Limited, Some(reason), Some(retry_after.to_string()), LimitHeaders::of_refusal(&refusal, now))
-        }
-    };
-    let admitted = caller.map(|Caller { key, owner }| Admitted {
+    let request_id = event.request_id().to_owned();
+    let caller_told = caller.map(|Caller { key, owner }| Admitted {
         account: owner.account.id.clone(),
         integration: owner.integration.id.clone(),
         key: key.id.clone(),
     });
-    let request_id = event.request_id().to_owned();
-    let context = AuthorizerContext { request_id, caller: admitted, verdict, reason, retry_after, limits };
+    let plain = AuthorizerContext {
+        request_id,
+        caller: caller_told,
+        verdict: Verdict::Allow,
+        reason: None,
+        retry_after: None,
+        in_flight: None,
+        limits: LimitHeaders::default(),
+    };
+    let context = match passage {
+        Passes(limits, in_flight) => AuthorizerContext { limits, in_flight, ..plain },
+        Forbidden(reason) => AuthorizerContext { verdict: Verdict::Forbidden, reason: Some(reason), ..plain },
+        Limited(refusal, now) => {
+            let secs = now.secs_until(refusal.binding.resets_at);
+            AuthorizerContext {
+                verdict: Verdict::Limited,
+                reason: Some(format!("Too many sign-ins from your address. Try again in {secs} seconds.")),
+                retry_after: Some(secs.to_string()),
+                limits: LimitHeaders::of_refusal(&refusal, now),
+                ..plain
+            }
+        }
+    };
     respond(Effect::Allow, event, caller, Context::Passed(context))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use levee::accounts::Caller;
 use levee::http::Route;
-use levee::limits::{Decision, Reading};
+use levee::limits::{Decision, Mode, Reading};
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
 use metrique::timers::Timer;
@@ -12,6 +12,7 @@ use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
 use crate::event::Event;
+use crate::handle::Standing;
 
 /// One authorization. It is written when it is dropped.
 #[metrics(emf::dimension_sets = [["RouteClass"], []])]
@@ -32,17 +33,24 @@ pub struct Report {
     verdict: &'static str,
     /// Why not, in words for operators.
     reason: Option<String>,
-    /// Where each policy stands, as `account 12/600`.
+    /// Where each policy stands, as `account 12/600`; `over (warn)` and `over (shadow)` follow where the call passed
+    /// beyond the limit.
     policies: Vec<String>,
     /// The policy that refused.
     #[metrics(name = "policy.name")]
-    policy: Option<&'static str>,
+    policy: Option<String>,
     #[metrics(name = "Requests", unit = Count)]
     requests: u64,
     #[metrics(name = "Limited", unit = Count)]
     limited: bool,
     #[metrics(name = "NearLimit", unit = Count)]
     near_limit: bool,
+    #[metrics(name = "Warned", unit = Count)]
+    warned: bool,
+    #[metrics(name = "Shadowed", unit = Count)]
+    shadowed: bool,
+    #[metrics(name = "StaleRecords", unit = Count)]
+    stale: u64,
     #[metrics(name = "Unauthorized", unit = Count)]
     unauthorized: bool,
     #[metrics(name = "FailOpen", unit = Count)]
@@ -71,6 +79,9 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
         requests: 1,
         limited: false,
         near_limit: false,
+        warned: false,
+        shadowed: false,
+        stale: 0,
         unauthorized: false,
         fail_open: false,
         failed: true,
@@ -81,22 +92,33 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
 }
 
 impl Report {
-    /// The caller is known.
-    pub fn caller(&mut self, caller: &Caller) {
+    /// It is known who is calling, as far as it can be.
+    pub(crate) fn stands(&mut self, standing: &Standing) {
+        self.unauthorized = matches!(standing, Standing::Nobody(..));
+        (self.verdict, self.reason) = ("failed", None);
+        match standing {
+            Standing::Anyone => {}
+            Standing::Nobody(reason, _) => self.end("unauthorized", Some(reason)),
+            Standing::Caller(caller) => self.caller(caller),
+            Standing::Forbidden(caller, reason) => {
+                if let Some(caller) = caller {
+                    self.caller(caller);
+                }
+                self.end("forbidden", Some(reason));
+            }
+        }
+    }
+
+    fn caller(&mut self, caller: &Caller) {
         self.account = Some(caller.owner.account.id.clone());
         self.integration = Some(caller.owner.integration.id.clone());
         self.key = Some(caller.key.id.clone());
     }
 
-    /// There is no valid key.
-    pub fn unauthorized(&mut self, reason: &str) {
-        self.unauthorized = true;
-        self.end("unauthorized", Some(reason));
-    }
-
-    /// The key may not do this.
-    pub fn forbidden(&mut self, reason: &str) {
-        self.end("forbidden", Some(reason));
+    /// A record that was decided from is out of date, which took so long to find out.
+    pub fn stale(&mut self, took: Duration) {
+        self.stale += 1;
+        self.limits_took = Some(self.limits_took.unwrap_or_default() + took);
     }
 
     /// It cannot be known who is calling.
@@ -105,26 +127,35 @@ impl Report {
         self.failed = true;
     }
 
-    /// The limits were checked, in `took`.
+    /// The limits were checked, in `took`. Whoever may not call at all stays so.
     pub fn decided(&mut self, decision: &Decision, took: Duration) {
-        self.limits_took = Some(took);
+        self.limits_took = Some(self.limits_took.unwrap_or_default() + took);
+        let may_call = !matches!(self.verdict, "unauthorized" | "forbidden");
         let readings = match decision {
-            Decision::Unchecked => {
+            Decision::Unchecked | Decision::Stale(_) => {
                 self.fail_open = true;
-                return self.end("unchecked", Some("the limits could not be checked"));
+                if may_call {
+                    self.end("unchecked", Some("the limits could not be checked"));
+                }
+                return;
             }
             Decision::Allowed(readings) => {
-                self.end("allowed", None);
+                if may_call {
+                    self.end("allowed", None);
+                }
                 readings
             }
             Decision::Refused(refusal) => {
                 self.limited = true;
-                self.policy = Some(refusal.binding.policy.name);
-                self.end("limited", None);
+                self.policy = Some(refusal.binding.policy.name.clone());
+                self.verdict = "limited";
+                self.failed = false;
                 &refusal.readings
             }
         };
-        self.near_limit = readings.iter().any(Reading::is_near);
+        let is_over = |mode| readings.iter().any(|reading| reading.is_over && reading.policy.mode == mode);
+        (self.warned, self.shadowed) = (is_over(Mode::Warn), is_over(Mode::Shadow));
+        self.near_limit = readings.iter().any(|reading| reading.is_near() && reading.policy.mode != Mode::Shadow);
         self.policies = readings.iter().map(standing).collect();
     }
 
@@ -136,5 +167,10 @@ impl Report {
 }
 
 fn standing(reading: &Reading) -> String {
-    format!("{} {}/{}", reading.policy.name, reading.used, reading.policy.limit)
+    let over = match reading.policy.mode {
+        Mode::Warn if reading.is_over => " over (warn)",
+        Mode::Shadow if reading.is_over => " over (shadow)",
+        _ => "",
+    };
+    format!("{} {}/{}{over}", reading.policy.name, reading.used, reading.policy.limit)
 }

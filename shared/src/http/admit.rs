@@ -5,6 +5,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
 use super::context::{Admitted, AuthorizerContext, Verdict};
+use crate::limits::leases;
 
 /// The authorizer's verdict on a request, and what belongs on the answer whatever it is.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Admission<Caller> {
     pub request_id: String,
     /// Headers of the answer: the request's id, and where the caller's limits stand.
     pub headers: HeaderMap,
+    /// The Redis keys under which the request is in flight, as [`AuthorizerContext::in_flight`] has them.
+    pub leases: Vec<String>,
 }
 
 /// A request that may not be served, with the public sentence that says why.
@@ -29,15 +32,15 @@ pub enum Refused {
 /// Reads the verdict that the authorizer left with `request`, on a route that needs a key. A request without one did
 /// not pass the authorizer and is forbidden.
 pub fn admit(request: &Request) -> Admission<Admitted> {
-    let Admission { verdict, request_id, headers } = read(request);
+    let Admission { verdict, request_id, headers, leases } = read(request);
     let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
-    Admission { verdict, request_id, headers }
+    Admission { verdict, request_id, headers, leases }
 }
 
 /// As [`admit`], on a route that anyone may call.
 pub fn admit_anyone(request: &Request) -> Admission<()> {
-    let Admission { verdict, request_id, headers } = read(request);
-    Admission { verdict: verdict.map(drop), request_id, headers }
+    let Admission { verdict, request_id, headers, leases } = read(request);
+    Admission { verdict: verdict.map(drop), request_id, headers, leases }
 }
 
 /// The id by which a request is named to its caller, on a route without an authorizer: the gateway's own, or Lambda's
@@ -59,7 +62,7 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
     let Some(context) = authorizer_context(request) else {
         let request_id = request_id(request);
         insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-        return Admission { verdict: Err(unauthorized()), request_id, headers };
+        return Admission { verdict: Err(unauthorized()), request_id, headers, leases: Vec::new() };
     };
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
     for (name, value) in context.limits.pairs() {
@@ -74,7 +77,8 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
             Err(Refused::Limited(reason("Too many requests."), retry_after))
         }
     };
-    Admission { verdict, request_id: context.request_id, headers }
+    let leases = context.in_flight.as_deref().map(leases::parse).unwrap_or_default();
+    Admission { verdict, request_id: context.request_id, headers, leases }
 }
 
 fn unauthorized() -> Refused {
@@ -106,7 +110,7 @@ mod tests {
     }
 
     const CONTEXT: &str = r#"{"principalId":"acme","requestId":"r-1","account":"acme","integration":"crm","key":"k",
-        "verdict":"VERDICT","xLimit":"300"}"#;
+        "verdict":"VERDICT","xLimit":"300","inFlight":"{levee}:lease:in-flight:acme {levee}:lease:global-in-flight:all"}"#;
 
     #[test]
     fn an_allowed_request_is_admitted_with_the_headers_of_its_limits() {
@@ -115,6 +119,7 @@ mod tests {
         assert_eq!(admission.request_id, "r-1");
         assert_eq!(admission.headers["x-ratelimit-limit"], "300");
         assert_eq!(admission.headers["x-levee-request-id"], "r-1");
+        assert_eq!(admission.leases, ["{levee}:lease:in-flight:acme", "{levee}:lease:global-in-flight:all"]);
     }
 
     #[test]

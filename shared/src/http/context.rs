@@ -145,7 +145,7 @@ mod tests {
         let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
         let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
         let charges = LimitsConfig::default().charges(&asked, NOW);
-        let Decision::Refused(refusal) = decide(charges, false, &counts, NOW) else { panic!("allowed") };
+        let Decision::Refused(refusal) = decide(&charges, false, &counts, NOW) else { panic!("allowed") };
         refusal
     }
 

@@ -59,7 +59,9 @@ impl LimitsConfig {
         for policy in self.policies.iter().filter(|policy| policy.classes.contains(&asked.class)) {
             let Some((policy, own)) = self.effective(policy, asked, now) else { continue };
             let Some(subject) = subject(&policy, own, asked) else { continue };
-            let weight = policy.weight(asked.resource);
+            // A call in flight is one call, however heavy.
+            let heaviest = if policy.algorithm == Algorithm::Concurrency { 1 } else { u64::MAX };
+            let weight = policy.weight(asked.resource).min(heaviest);
             if weight == 0 {
                 continue;
             }
@@ -230,15 +232,19 @@ mod tests {
 
     #[test]
     fn a_call_of_weight_nothing_is_not_charged_and_one_without_an_address_not_per_address() {
-        let entries = r#"[{"name":"account","weights":{"/v1/models":0,"/v1/messages":5}}]"#;
+        let entries = r#"[{"name":"account","weights":{"/v1/models":0,"/v1/messages":5}},
+            {"name":"in-flight","weights":{"/v1/models":0,"/v1/messages":5}}]"#;
         let lookup = |name: &str| (name == "LIMIT_POLICIES").then(|| entries.to_owned());
         let config = crate::config::from_lookup(lookup, LimitsConfig::read).unwrap();
-        let config = config.with(&[("global", 0), ("global-in-flight", 0), ("in-flight", 0)]);
+        let config = config.with(&[("global", 0), ("global-in-flight", 0)]);
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let asked = |resource| Asked { class: Class::Ai, resource, address: None, party: Some(party), platform: &none };
         assert_eq!(told(&config, &asked("/v1/models")), ["integration acme/crm 300*1"]);
-        assert_eq!(told(&config, &asked("/v1/messages")), ["integration acme/crm 300*1", "account acme 600*5"]);
+        assert_eq!(
+            told(&config, &asked("/v1/messages")),
+            ["integration acme/crm 300*1", "account acme 600*5", "in-flight acme 20*1"]
+        );
     }
 }

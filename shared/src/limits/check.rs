@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use redis::Script;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, Script, ServerErrorKind};
 
 use super::config::DegradedMode;
 use super::decide::{Decision, Reply, decide, remaining_millionths};
 use super::degraded::Local;
-use super::leases::LONGEST_CALL;
+use super::leases::UNTIL_ARRIVAL;
 use super::markers::{Version, decode};
 use super::policy::{Algorithm, Charge, Mode};
 use super::spared::Spared;
@@ -67,12 +68,15 @@ impl Limiter {
             return Decision::Refused(refusal);
         }
         let kept = self.spared.take_tallies();
+        let before = self.correction.load(Ordering::Relaxed);
         let decision = match self.ask(&ask, &kept, now).await {
             Some(Asked::Decided(decision)) => decision,
             // A clock that is off: put right by what Redis says, and asked again, once.
             Some(Asked::Skewed(right)) => {
                 let off = right.as_millis().cast_signed() - now.as_millis().cast_signed();
-                self.correction.fetch_add(off, Ordering::Relaxed);
+                // Of calls at the same time, one corrects.
+                let corrected = before + off;
+                let _by_one = self.correction.compare_exchange(before, corrected, Ordering::Relaxed, Ordering::Relaxed);
                 tracing::error!(
                     code = "limits.clock_skew",
                     skew_ms = -off,
@@ -89,7 +93,7 @@ impl Limiter {
             Decision::Unchecked => {
                 self.spared.keep_tallies(kept);
                 if let Some(local) = &self.local {
-                    return local.check(ask.charges, now);
+                    return local.check(&ask.charges, now);
                 }
             }
             Decision::Stale(_) => self.spared.keep_tallies(kept),
@@ -101,42 +105,20 @@ impl Limiter {
 
     /// One round trip; `None` where Redis cannot be asked.
     async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<Asked> {
-        let mut call = self.script.prepare_invoke();
-        let is_leased = |charge: &&Charge| charge.policy.algorithm == Algorithm::Concurrency;
-        let (leased, counted): (Vec<&Charge>, Vec<&Charge>) = ask.charges.iter().partition(is_leased);
-
-        call.arg(now.as_millis()).arg(self.clock.offset_millis()).arg(&ask.id);
-        call.arg(now.plus(LONGEST_CALL).as_millis()).arg(&ask.group);
-        call.arg(ask.known.len()).arg(counted.len()).arg(leased.len());
-        for Version { of, version, .. } in &ask.known {
-            call.key(of.key()).arg(*version);
-        }
-        for charge in counted {
-            let policy = &charge.policy;
-            let millionths = remaining_millionths(policy, now);
-            call.key(charge.counter(now));
-            let mut kept_until = policy.window.end(now);
-            if millionths > 0 {
-                call.key(charge.previous_counter(now));
-                kept_until = policy.window.end(kept_until);
-            }
-            let kept = kept_until.as_millis() - now.as_millis() + KEPT_AFTER_WINDOW_MILLIS;
-            call.arg(policy.limit).arg(charge.weight).arg(kept).arg(millionths).arg(refuses(charge));
-        }
-        for charge in leased {
-            call.key(charge.leases()).arg(charge.policy.limit).arg(refuses(charge));
-        }
-        call.key(tally_key(minute_of(now))).key(MINUTES);
-        for (field, calls) in kept {
-            call.arg(field).arg(*calls);
-        }
-
-        let call = &call;
-        let reply = self.redis.run(async |mut connection| call.invoke_async::<Vec<i64>>(&mut connection).await);
-        let reply = reply.await.ok()?;
+        let call = &self.call(ask, kept, now);
+        let script = &self.script;
+        let run =
+            async |mut connection: MultiplexedConnection| match call.query_async::<Vec<i64>>(&mut connection).await {
+                Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                    script.load_async(&mut connection).await?;
+                    call.query_async(&mut connection).await
+                }
+                reply => reply,
+            };
+        let reply = self.redis.run(run).await.ok()?;
         let decision = match Reply::of(&reply) {
-            Reply::Charged(counts) => decide(ask.charges.clone(), true, counts, now),
-            Reply::Refused(counts) => decide(ask.charges.clone(), false, counts, now),
+            Reply::Charged(counts) => decide(&ask.charges, true, counts, now),
+            Reply::Refused(counts) => decide(&ask.charges, false, counts, now),
             Reply::Stale(markers) => Decision::Stale(markers.iter().map(|marker| decode(*marker)).collect()),
             Reply::Skewed(right) => return Some(Asked::Skewed(right)),
             Reply::Odd => Decision::Unchecked,
@@ -145,6 +127,47 @@ impl Limiter {
             tracing::error!(code = "limits.odd_reply", ?reply, "the limits script gave a reply of another shape");
         }
         Some(Asked::Decided(decision))
+    }
+
+    /// The script's call, as `check.lua` describes it. Written straight into one command: the client's own
+    /// `ScriptInvocation` copies each argument twice.
+    fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Cmd {
+        let (counted, leased) = ask.charges.split_at(ask.charges.partition_point(|charge| !is_leased(charge)));
+        let mut keys = Vec::with_capacity(ask.known.len() + 2 * counted.len() + leased.len() + 2);
+        let mut numbers = Numbers(Vec::with_capacity(8 * (6 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
+        numbers.push(now.as_millis());
+        numbers.push_signed(self.clock.offset_millis());
+        numbers.push(now.plus(UNTIL_ARRIVAL).as_millis());
+        numbers.push_all([ask.known.len(), counted.len(), leased.len()].map(|count| count as u64));
+        for Version { of, version, .. } in &ask.known {
+            keys.push(of.key());
+            numbers.push(*version);
+        }
+        for charge in counted {
+            let policy = &charge.policy;
+            let millionths = remaining_millionths(policy, now);
+            keys.push(charge.counter(now));
+            let mut counts_until = policy.window.end(now);
+            if millionths > 0 {
+                keys.push(charge.previous_counter(now));
+                counts_until = policy.window.end(counts_until);
+            }
+            let kept = counts_until.as_millis() - now.as_millis() + KEPT_AFTER_WINDOW_MILLIS;
+            numbers.push_all([policy.limit, charge.weight, kept, millionths, refuses(charge)]);
+        }
+        for charge in leased {
+            keys.push(charge.leases());
+            numbers.push_all([charge.policy.limit, refuses(charge)]);
+        }
+        keys.push(tally_key(minute_of(now)));
+        keys.push(MINUTES.to_owned());
+
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(self.script.get_hash()).arg(keys.len()).arg(&keys).arg(numbers.0).arg(&ask.id).arg(&ask.group);
+        for (field, calls) in kept {
+            call.arg(field).arg(*calls);
+        }
+        call
     }
 
     /// Connects and loads the script ahead of the first call, whose budget is too short for a first TLS handshake on a
@@ -159,6 +182,27 @@ enum Asked {
     Skewed(Timestamp),
 }
 
-fn refuses(charge: &Charge) -> u8 {
-    u8::from(charge.policy.mode == Mode::Enforce)
+/// Numbers as the script unpacks them. All of ours are whole and below 2^53, which a double holds exactly.
+struct Numbers(Vec<u8>);
+
+impl Numbers {
+    fn push(&mut self, number: u64) {
+        self.0.extend((number as f64).to_le_bytes());
+    }
+
+    fn push_signed(&mut self, number: i64) {
+        self.0.extend((number as f64).to_le_bytes());
+    }
+
+    fn push_all<const N: usize>(&mut self, numbers: [u64; N]) {
+        numbers.into_iter().for_each(|number| self.push(number));
+    }
+}
+
+fn is_leased(charge: &Charge) -> bool {
+    charge.policy.algorithm == Algorithm::Concurrency
+}
+
+fn refuses(charge: &Charge) -> u64 {
+    u64::from(charge.policy.mode == Mode::Enforce)
 }

@@ -7,7 +7,7 @@
 //! window's length would hold all of `previous`; had they all come at its beginning, none. So the count is at most
 //! `previous × f` below the true one and at most `previous × (1 − f)` above it, and as `previous` is at most the limit,
 //! the calls within any span of a window's length are fewer than twice the limit, as with a fixed window, and within the
-//! limit where they come evenly. (The two-window approximation is that of Cloudflare's "How we built rate limiting capable
+//! limit where they come evenly. Months are not of one length: there the shares are those of the calendar's months. (The two-window approximation is that of Cloudflare's "How we built rate limiting capable
 //! of scaling to millions of domains", 2017.)
 
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl<'a> Reply<'a> {
 
 /// Turns the counts that `check.lua` replied for `charges` into a decision; `is_charged` is whether it charged them.
 /// Counts of another number count as no reply.
-pub fn decide(charges: Vec<Charge>, is_charged: bool, counts: &[i64], now: Timestamp) -> Decision {
+pub fn decide(charges: &[Charge], is_charged: bool, counts: &[i64], now: Timestamp) -> Decision {
     let mut counts = counts.iter().map(|count| u64::try_from(*count).unwrap_or(0));
     let mut readings = Vec::with_capacity(charges.len());
     for charge in charges {
@@ -125,8 +125,9 @@ pub fn decide(charges: Vec<Charge>, is_charged: bool, counts: &[i64], now: Times
     }
 }
 
-fn read(charge: Charge, is_charged: bool, count: u64, previous: u64, now: Timestamp) -> Reading {
+fn read(charge: &Charge, is_charged: bool, count: u64, previous: u64, now: Timestamp) -> Reading {
     let Charge { policy, weight, .. } = charge;
+    let (policy, weight) = (Arc::clone(policy), *weight);
     let used = count + still_counted(previous, remaining_millionths(&policy, now));
     let is_over = if is_charged { used > policy.limit } else { used + weight > policy.limit };
     let end = policy.window.end(now);
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn a_charged_call_is_allowed_and_reads_every_policy() {
         let charges = vec![fixed(30), fixed(300), charge(policy(Algorithm::Concurrency, Mode::Enforce, 20))];
-        let Decision::Allowed(readings) = decide(charges, true, &[24, 10, 3], NOW) else { panic!("refused") };
+        let Decision::Allowed(readings) = decide(&charges, true, &[24, 10, 3], NOW) else { panic!("refused") };
         assert_eq!(readings.iter().map(Reading::remaining).collect::<Vec<_>>(), [6, 290, 17]);
         assert!(readings[0].is_near() && !readings[1].is_near());
         assert_eq!(readings[0].resets_at, Timestamp::from_secs(1_700_000_040));
@@ -217,7 +218,7 @@ mod tests {
         longer.window = Window::Secs(3_600);
         let in_flight = charge(policy(Algorithm::Concurrency, Mode::Enforce, 20));
         let charges = vec![fixed(30), charge(longer), fixed(600), in_flight];
-        let Decision::Refused(refusal) = decide(charges, false, &[30, 300, 600, 20], NOW) else { panic!("allowed") };
+        let Decision::Refused(refusal) = decide(&charges, false, &[30, 300, 600, 20], NOW) else { panic!("allowed") };
         assert_eq!(refusal.binding.policy.limit, 300);
         assert_eq!(refusal.readings.len(), 4);
     }
@@ -225,9 +226,9 @@ mod tests {
     #[test]
     fn a_policy_that_only_warns_or_watches_binds_nobody() {
         let charges = vec![charge(policy(Algorithm::Fixed, Mode::Warn, 5)), fixed(30)];
-        let Decision::Refused(refusal) = decide(charges.clone(), false, &[9, 30], NOW) else { panic!("allowed") };
+        let Decision::Refused(refusal) = decide(&charges, false, &[9, 30], NOW) else { panic!("allowed") };
         assert_eq!(refusal.binding.policy.limit, 30);
-        let Decision::Allowed(readings) = decide(charges, true, &[9, 30], NOW) else { panic!("refused") };
+        let Decision::Allowed(readings) = decide(&charges, true, &[9, 30], NOW) else { panic!("refused") };
         assert!(readings[0].is_over && !readings[1].is_over);
     }
 
@@ -235,7 +236,7 @@ mod tests {
     fn a_sliding_count_holds_what_is_left_of_the_previous_window() {
         // 50.5 s into the window, 9.5 s of the previous one are within the last minute: 20 × 9.5/60, rounded up, is 4.
         let sliding = charge(policy(Algorithm::Sliding, Mode::Enforce, 30));
-        let Decision::Allowed(readings) = decide(vec![sliding], true, &[10, 20], NOW) else { panic!("refused") };
+        let Decision::Allowed(readings) = decide(&[sliding], true, &[10, 20], NOW) else { panic!("refused") };
         assert_eq!((readings[0].used, readings[0].resets_at), (14, Timestamp::from_secs(1_700_000_040)));
     }
 
@@ -243,9 +244,9 @@ mod tests {
     fn counts_of_another_number_let_the_call_pass_as_unchecked() {
         let sliding = charge(policy(Algorithm::Sliding, Mode::Enforce, 30));
         for counts in [&[][..], &[1][..], &[1, 2][..], &[1, 2, 3, 4][..]] {
-            assert_eq!(decide(vec![fixed(3), sliding.clone()], true, counts, NOW), Decision::Unchecked, "{counts:?}");
+            assert_eq!(decide(&[fixed(3), sliding.clone()], true, counts, NOW), Decision::Unchecked, "{counts:?}");
         }
-        assert_eq!(decide(vec![fixed(3)], false, &[1], NOW), Decision::Unchecked, "refused by nobody");
+        assert_eq!(decide(&[fixed(3)], false, &[1], NOW), Decision::Unchecked, "refused by nobody");
     }
 
     proptest::proptest! {
@@ -263,7 +264,7 @@ mod tests {
                 false => 0,
             };
             let charge = Charge { weight, ..charge(policy.clone()) };
-            let reading = read(charge, false, count, previous, now);
+            let reading = read(&charge, false, count, previous, now);
             proptest::prop_assume!(reading.is_over && weight <= limit);
             proptest::prop_assert!(used(reading.resets_at) + weight <= limit, "{reading:?}");
             // Not much earlier either.

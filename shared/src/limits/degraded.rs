@@ -26,10 +26,10 @@ impl Default for Local {
 
 impl Local {
     /// Refuses what is beyond a limit here; everything else passes unchecked, as far as anybody knows.
-    pub(super) fn check(&self, charges: Vec<Charge>, now: Timestamp) -> Decision {
+    pub(super) fn check(&self, charges: &[Charge], now: Timestamp) -> Decision {
         let is_counted =
             |charge: &Charge| charge.policy.algorithm != Algorithm::Concurrency && charge.policy.mode == Mode::Enforce;
-        let charges: Vec<Charge> = charges.into_iter().filter(is_counted).collect();
+        let charges: Vec<Charge> = charges.iter().filter(|it| is_counted(it)).cloned().collect();
         let mut held = lock(&self.0);
         let mut counts = Vec::with_capacity(charges.len());
         for charge in &charges {
@@ -39,7 +39,7 @@ impl Local {
                 counts.push(count(charge.previous_counter(now)));
             }
         }
-        if let refused @ Decision::Refused(_) = decide(charges.clone(), false, &counts, now) {
+        if let refused @ Decision::Refused(_) = decide(&charges, false, &counts, now) {
             return refused;
         }
         for charge in charges {
@@ -60,7 +60,7 @@ mod tests {
         let asked =
             Asked { class: Class::Login, resource: "/login", address: Some("a"), party: None, platform: &platform };
         let now = Timestamp::from_secs(1_700_000_030);
-        let check = |now| local.check(LimitsConfig::default().charges(&asked, now), now);
+        let check = |now| local.check(&LimitsConfig::default().charges(&asked, now), now);
         for _ in 0..10 {
             assert_eq!(check(now), Decision::Unchecked);
         }

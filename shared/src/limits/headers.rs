@@ -49,7 +49,7 @@ impl LimitHeaders {
     /// one that is used up furthest.
     pub fn of(readings: &[Reading], now: Timestamp) -> Self {
         let public: Vec<&Reading> = readings.iter().filter(|reading| reading.policy.is_public()).collect();
-        let tightest = public.iter().min_by_key(|reading| reading.remaining()).copied();
+        let tightest = tightest(&public);
         let near = public.iter().filter(|reading| reading.is_near()).max_by_key(|reading| reading.used_permille());
         Self { x_warning: near.map(|reading| reading.policy.name.clone()), ..Self::about(&public, tightest, now) }
     }
@@ -58,8 +58,7 @@ impl LimitHeaders {
     /// are there, empty where nothing may be told, because what an absent one renders as is not documented.
     pub fn of_refusal(refusal: &Refusal, now: Timestamp) -> Self {
         let public: Vec<&Reading> = refusal.readings.iter().filter(|reading| reading.policy.is_public()).collect();
-        let least = public.iter().min_by_key(|reading| reading.remaining()).copied();
-        let tightest = if refusal.binding.policy.is_public() { Some(&refusal.binding) } else { least };
+        let tightest = if refusal.binding.policy.is_public() { Some(&refusal.binding) } else { tightest(&public) };
         let told = Self::about(&public, tightest, now);
         let or_empty = |value: Option<String>| Some(value.unwrap_or_default());
         Self {
@@ -107,6 +106,11 @@ impl LimitHeaders {
     }
 }
 
+/// The policy with the least left in its window. Calls in flight come and go, and are no answer to "how many more".
+fn tightest<'a>(public: &[&'a Reading]) -> Option<&'a Reading> {
+    public.iter().filter(|reading| !is_in_flight(reading)).min_by_key(|reading| reading.remaining()).copied()
+}
+
 fn is_in_flight(reading: &Reading) -> bool {
     reading.policy.algorithm == Algorithm::Concurrency
 }
@@ -140,7 +144,7 @@ mod tests {
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
         let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
-        let Decision::Allowed(readings) = decide(limits.charges(&asked, NOW), true, &counts, NOW) else {
+        let Decision::Allowed(readings) = decide(&limits.charges(&asked, NOW), true, &counts, NOW) else {
             panic!("refused")
         };
         readings
@@ -171,7 +175,7 @@ mod tests {
     #[test]
     fn a_policy_that_is_nearly_used_up_is_warned_of_even_where_another_has_less_left() {
         let headers = LimitHeaders::of(&readings(&LimitsConfig::default(), [0, 0, 540, 0, 0, 0, 0, 0]), NOW);
-        assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("20"), Some("account")));
+        assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("30"), Some("account")));
     }
 
     #[test]

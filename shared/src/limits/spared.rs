@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn refused(ask: &Ask) -> Refusal {
-        let Decision::Refused(refusal) = decide(ask.charges.clone(), false, &[10], NOW) else { panic!("allowed") };
+        let Decision::Refused(refusal) = decide(&ask.charges, false, &[10], NOW) else { panic!("allowed") };
         refusal
     }
 

@@ -1,6 +1,6 @@
 //! Windows: the spans of time in which calls are counted, aligned to UTC.
 
-use time::{Date, Month, OffsetDateTime};
+use time::{Date, OffsetDateTime};
 
 use crate::clock::Timestamp;
 
@@ -80,7 +80,7 @@ fn date(moment: Timestamp) -> Date {
 }
 
 fn first_of_month(date: Date) -> Timestamp {
-    let first = Date::from_calendar_date(date.year(), Month::from(date.month()), 1).unwrap_or(date);
+    let first = Date::from_calendar_date(date.year(), date.month(), 1).unwrap_or(date);
     Timestamp::from_secs(u64::try_from(first.midnight().assume_utc().unix_timestamp()).unwrap_or(0))
 }
 

@@ -1,0 +1,88 @@
+//! How much of a limit is used, as a histogram: one sample per span of time with calls.
+
+use std::ops::Add;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::limits::Window;
+
+/// Ten buckets of a tenth of the limit each, and one for what is above the limit. A tenth belongs to the bucket below it,
+/// so that a limit that is used up exactly is in the tenth one.
+pub const BUCKETS: usize = 11;
+
+/// Samples of how much of a limit was used, by tenths of the limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram(pub [u64; BUCKETS]);
+
+/// A span of time that is one sample of a histogram: the window of a limit, but a minute at least and a day at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// When it began, Unix seconds.
+    pub start: u64,
+    /// What was used in it.
+    pub used: u64,
+}
+
+impl Histogram {
+    /// Adds `span` of a policy with this limit and window. The limit is scaled to the span's length.
+    pub fn sample(&mut self, span: Span, limit: u64, window: Window) {
+        let window_secs = window.secs(Timestamp::from_secs(span.start));
+        let of_limit = u128::from(span.used) * u128::from(window_secs) * 10;
+        let whole = (u128::from(limit) * u128::from(span_window(window).secs(Timestamp::from_secs(span.start)))).max(1);
+        let bucket = usize::try_from(of_limit.div_ceil(whole).saturating_sub(1)).unwrap_or(BUCKETS);
+        if let Some(samples) = self.0.get_mut(bucket.min(BUCKETS - 1)) {
+            *samples = samples.saturating_add(1);
+        }
+    }
+}
+
+impl Add for Histogram {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = mine.saturating_add(theirs);
+        }
+        self
+    }
+}
+
+/// The window whose spans are the samples of a policy with `window`.
+pub(super) fn span_window(window: Window) -> Window {
+    let Window::Secs(day) = Window::DAY else { return window };
+    match window {
+        Window::Secs(secs) => Window::Secs(secs.clamp(60, day)),
+        Window::Month => Window::DAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(1, 100, Window::MINUTE, 0)]
+    #[case(10, 100, Window::MINUTE, 0)]
+    #[case(11, 100, Window::MINUTE, 1)]
+    #[case(100, 100, Window::MINUTE, 9)]
+    #[case(101, 100, Window::MINUTE, 10)]
+    #[case(u64::MAX, 1, Window::MINUTE, 10)]
+    // 10 a second are 600 a minute, and 3,100 in a month of 31 days are 100 a day.
+    #[case(300, 10, Window::Secs(1), 4)]
+    #[case(50, 3_100, Window::Month, 4)]
+    #[case(50, 700, Window::Secs(7 * 24 * 3600), 4)]
+    fn a_span_is_a_sample_of_the_limit_scaled_to_its_length(
+        #[case] used: u64,
+        #[case] limit: u64,
+        #[case] window: Window,
+        #[case] bucket: usize,
+    ) {
+        // 1 May 2026.
+        let mut histogram = Histogram::default();
+        histogram.sample(Span { start: 1_777_593_600, used }, limit, window);
+        assert_eq!(histogram.0.iter().position(|samples| *samples == 1), Some(bucket));
+    }
+}

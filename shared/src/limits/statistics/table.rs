@@ -1,0 +1,175 @@
+//! The rows of the statistics in the usage table.
+//!
+//! | `pk` | `sk` | item |
+//! | --- | --- | --- |
+//! | `STATS#<account>` | `<2026-11-22>#<counted>` | a [`DayRow`]; expires after 90 days |
+//!
+//! A row is replaced on the condition that nobody has folded a minute into it meanwhile.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::{Deserialize, Serialize};
+
+use super::calendar::Day;
+use super::day::{DayRow, PolicyDay, RowKey};
+use crate::stores::dynamodb::{batch_get, describe};
+
+const KEPT_SECS: u64 = 90 * 24 * 3600;
+/// The most rows that are read at once, DynamoDB's own bound of a batch.
+pub(super) const LARGEST_BATCH: usize = 100;
+/// The most rows that one history holds.
+pub const MOST_ROWS: usize = 10_000;
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The rows of the statistics.
+#[derive(Debug, Clone)]
+pub struct StatisticsTable {
+    client: Client,
+    name: String,
+}
+
+/// Rows that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("statistics: {0}")]
+pub struct TableError(String);
+
+impl TableError {
+    pub(super) fn contended() -> Self {
+        Self("a row is being changed by others all the time".to_owned())
+    }
+}
+
+/// An account's rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// The rows, the last day first.
+    pub rows: Vec<DayRow>,
+    /// Whether there are older ones in the days that were asked for.
+    pub more: bool,
+}
+
+/// What a row holds besides its key.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    folded: u64,
+    #[serde(default)]
+    policies: BTreeMap<String, PolicyDay>,
+    expires_at: u64,
+}
+
+impl StatisticsTable {
+    /// The rows in the usage table of the given name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self { client, name: name.into() }
+    }
+
+    /// The rows with the given keys as they are now, at most 100 of them; those that are not there yet are empty.
+    ///
+    /// # Errors
+    /// [`TableError`] when they cannot all be read.
+    pub async fn rows(&self, keys: &[RowKey]) -> Result<Vec<DayRow>, TableError> {
+        let asked = keys.iter().take(LARGEST_BATCH).map(item_key).collect();
+        let items = batch_get(&self.client, &self.name, asked, true).await.map_err(TableError)?;
+        let mut there = HashMap::new();
+        for item in items {
+            let row = from_item(item)?;
+            there.insert(row.key.clone(), row);
+        }
+        let row = |key: &RowKey| there.remove(key).unwrap_or_else(|| DayRow::new(key.clone()));
+        Ok(keys.iter().take(LARGEST_BATCH).map(row).collect())
+    }
+
+    /// Writes `row` if the one that is there was last folded at `before`, or for 0 if none is there. False if it was not.
+    ///
+    /// # Errors
+    /// [`TableError`] when it could not be written, or nobody knows.
+    pub(super) async fn replace(&self, row: &DayRow, before: u64) -> Result<bool, TableError> {
+        let mut put = self.client.put_item().table_name(&self.name).set_item(Some(to_item(row)?));
+        put = match before {
+            0 => put.condition_expression("attribute_not_exists(pk)"),
+            before => put
+                .condition_expression("#folded = :folded")
+                .expression_attribute_names("#folded", "folded")
+                .expression_attribute_values(":folded", AttributeValue::N(before.to_string())),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(TableError(describe(&error))),
+            },
+        }
+    }
+
+    /// An account's rows from one day to another, both included; of more than [`MOST_ROWS`], the newest.
+    ///
+    /// # Errors
+    /// [`TableError`] when they cannot be read.
+    pub async fn history(&self, account: &str, from: Day, to: Day) -> Result<History, TableError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_names("#sk", "sk")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(account)))
+            .expression_attribute_values(":from", AttributeValue::S(format!("{from}#")))
+            .expression_attribute_values(":to", AttributeValue::S(format!("{to}#~")))
+            .scan_index_forward(false);
+        let mut history = History::default();
+        let mut start = None;
+        loop {
+            let page = query.clone().set_exclusive_start_key(start).send().await;
+            let page = page.map_err(|error| TableError(describe(&error)))?;
+            for item in page.items.unwrap_or_default() {
+                history.rows.push(from_item(item)?);
+            }
+            start = page.last_evaluated_key;
+            history.more = history.rows.len() > MOST_ROWS;
+            if start.is_none() || history.more {
+                history.rows.truncate(MOST_ROWS);
+                return Ok(history);
+            }
+        }
+    }
+}
+
+fn partition(account: &str) -> String {
+    format!("STATS#{account}")
+}
+
+fn item_key(key: &RowKey) -> Item {
+    let RowKey { account, day, counted } = key;
+    HashMap::from([
+        ("pk".to_owned(), AttributeValue::S(partition(account))),
+        ("sk".to_owned(), AttributeValue::S(format!("{day}#{counted}"))),
+    ])
+}
+
+fn to_item(row: &DayRow) -> Result<Item, TableError> {
+    let expires_at = row.key.day.end().as_secs() + KEPT_SECS;
+    let stored = Stored { folded: row.folded, policies: row.policies.clone(), expires_at };
+    let mut item: Item = serde_dynamo::to_item(stored).map_err(|error| TableError(error.to_string()))?;
+    item.extend(item_key(&row.key));
+    Ok(item)
+}
+
+fn from_item(item: Item) -> Result<DayRow, TableError> {
+    let key = row_key(&item).ok_or_else(|| TableError("a row has no key of its form".to_owned()))?;
+    let stored = serde_dynamo::from_item(item);
+    let of = |error| TableError(format!("{} on {}: {error}", key.account, key.day));
+    let Stored { folded, policies, .. } = stored.map_err(|error: serde_dynamo::Error| of(error))?;
+    Ok(DayRow { key, folded, policies })
+}
+
+fn row_key(item: &Item) -> Option<RowKey> {
+    let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+    let account = text("pk")?.strip_prefix("STATS#")?.to_owned();
+    let (day, counted) = text("sk")?.split_once('#')?;
+    Some(RowKey { account, day: day.parse().ok()?, counted: counted.parse().ok()? })
+}
