@@ -1,20 +1,25 @@
 //! What the proxy is configured with, and what it holds between calls.
 
+use std::sync::Arc;
+
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
+use levee::limits::leases;
 use levee::metering::Ledger;
 use levee::stores::dynamodb;
+use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretError;
 
 use crate::providers::{Provider, ProviderConfig, parse_providers};
 use crate::timeouts::Timeouts;
 
 /// The proxy's configuration.
-#[derive(Debug)]
 pub struct Config {
     /// What all functions have.
     pub common: Common,
+    /// Redis.
+    pub redis: RedisConfig,
     /// `USAGE_TABLE`: the table of calls and monthly sums.
     pub usage_table: String,
     /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`].
@@ -29,6 +34,7 @@ impl Config {
         reader.required("AI_PROVIDERS");
         Self {
             common: Common::read(reader),
+            redis: RedisConfig::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
             providers: reader.parsed("AI_PROVIDERS", parse_providers).unwrap_or_default(),
             timeouts: Timeouts::read(reader),
@@ -40,6 +46,7 @@ impl Config {
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
+    pub(crate) redis: Arc<Redis>,
     pub(crate) provider: Provider,
     pub(crate) timeouts: Timeouts,
 }
@@ -56,7 +63,8 @@ pub enum StartError {
 }
 
 impl State {
-    /// Fetches the providers' keys, connects to DynamoDB, and makes the providers' clients, which connect when first used.
+    /// Fetches the providers' keys, connects to DynamoDB and Redis, and makes the providers' clients, which connect when first
+    /// used.
     ///
     /// # Errors
     /// When a key cannot be fetched or cannot stand in a header.
@@ -68,11 +76,13 @@ impl State {
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;
         let provider = Provider::new(first, &dynamodb.aws, &config.timeouts);
-        let (provider, ()) = tokio::join!(provider, breadcrumbs.warm_up());
+        let redis = Arc::new(Redis::new(config.redis));
+        let (provider, (), ()) = tokio::join!(provider, breadcrumbs.warm_up(), leases::warm_up(&redis));
         let provider = provider?;
         Ok(Self {
             clock,
             ledger: Ledger::new(dynamodb::client(&dynamodb), config.usage_table, dynamodb.timeout),
+            redis,
             provider,
             timeouts: config.timeouts,
         })

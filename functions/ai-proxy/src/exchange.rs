@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Body, Failed};
 use crate::config::State;
+use crate::in_flight::InFlight;
 use crate::providers::response_headers;
 use crate::pump::Pump;
 use crate::report::Report;
@@ -40,6 +41,8 @@ pub struct Exchange<'a> {
     pub about: About,
     /// The wide event.
     pub report: Report,
+    /// What the call holds.
+    pub in_flight: InFlight,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
     /// The model that was asked for; `None` for calls that use no tokens.
@@ -242,7 +245,8 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
         if usage.is_none() {
             exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
         }
-        meter.record(usage.unwrap_or_default(), usage.is_none()).await;
+        let metered = meter.record(usage.unwrap_or_default(), usage.is_none());
+        tokio::join!(metered, exchange.in_flight.give_back());
     }
     exchange.report.answered(status);
     Ok(respond(status, exchange.headers(&headers, waited), Body::Full(Some(body))))
@@ -302,6 +306,7 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
         sent,
         about: exchange.about.clone(),
         report: exchange.report.clone(),
+        in_flight: exchange.in_flight.clone(),
         is_over: false,
     };
     exchange.report.answered(status);

@@ -1,6 +1,7 @@
 //! One AI call, from top to bottom.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -15,18 +16,24 @@ use tokio::time::Instant;
 use crate::answer::{Body, Failed};
 use crate::config::State;
 use crate::exchange::{self, About, Exchange};
+use crate::in_flight::InFlight;
 use crate::report::Report;
 use crate::routes::{Operation, operation};
 
 /// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
-const BEFORE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(2);
+const BEFORE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<Body> {
-    let Admission { verdict, request_id, headers } = admit(&request);
+    let Admission { verdict, request_id, headers, leases } = admit(&request);
     let report = Report::begin(&request_id, operation(&request));
+    let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
     let answer = match verdict {
-        Ok(caller) => serve(state, &caller, &request_id, request, &report).await,
+        Ok(caller) => {
+            let hold = in_flight.hold_until(state.clock.now().plus(left(&request)));
+            let (answer, ()) = tokio::join!(serve(state, &caller, &request_id, &request, &report, &in_flight), hold);
+            answer
+        }
         // The gateway itself refuses what is over a limit here.
         Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
             Err(Failed::by_caller(ErrorKind::Permission, reason))
@@ -36,6 +43,10 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
         report.failed(failed.kind, &failed.message);
         failed.into_response(&request_id)
     });
+    // A stream is over when it has been sent; everything else is over now.
+    if !response.body().is_stream() {
+        in_flight.give_back().await;
+    }
     report.status(response.status());
     response.headers_mut().extend(headers);
     response
@@ -52,8 +63,9 @@ async fn serve(
     state: &State,
     caller: &Admitted,
     id: &str,
-    request: Request,
+    request: &Request,
     report: &Report,
+    in_flight: &InFlight,
 ) -> Result<Response<Body>, Failed> {
     let (started_at, began) = (state.clock.now(), Instant::now());
     report.caller(caller);
@@ -66,16 +78,17 @@ async fn serve(
             provider: state.provider.name.clone(),
         },
         report: report.clone(),
+        in_flight: in_flight.clone(),
         invocation_id: request.lambda_context_ref().map_or(id, |context| &context.request_id).to_owned(),
         model: asked.map(|asked| asked.model.clone()),
         started_at,
         began,
-        deadline: deadline(&request),
+        deadline: deadline(request),
     };
     let to_provider =
         |method, segments: &[&str]| state.provider.request(method, segments, request.uri().query(), request.headers());
 
-    match operation(&request) {
+    match operation(request) {
         Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
             report.asked(&asked.model, asked.stream == Some(true));
@@ -124,7 +137,11 @@ fn read_body(state: &State, body: &lambda_http::Body) -> Result<(Asked, Bytes), 
 
 /// When the call must have ended, by the function's own deadline.
 fn deadline(request: &Request) -> Instant {
-    let left = request.lambda_context_ref().map_or(0, |context| context.deadline);
-    let left = Clock::system().now().until(Timestamp::from_millis(left));
-    Instant::now() + left.saturating_sub(BEFORE_DEADLINE)
+    Instant::now() + left(request).saturating_sub(BEFORE_DEADLINE)
+}
+
+/// How long the function may still run.
+fn left(request: &Request) -> Duration {
+    let deadline = request.lambda_context_ref().map_or(0, |context| context.deadline);
+    Clock::system().now().until(Timestamp::from_millis(deadline))
 }

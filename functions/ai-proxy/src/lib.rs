@@ -11,6 +11,7 @@ mod answer;
 pub mod config;
 mod exchange;
 mod handle;
+mod in_flight;
 pub mod providers;
 mod pump;
 mod report;

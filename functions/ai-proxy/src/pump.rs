@@ -1,5 +1,6 @@
-//! A stream on its way through: whole events are passed on as they come, byte for byte; the usage is written before the
-//! last of them is released; a stream that breaks off ends in a well-formed `event: error`.
+//! A stream on its way through: whole events are passed on as they come, byte for byte; the usage is written and
+//! the call's places in flight are given back before the last of them is released; a stream that breaks off ends in a
+//! well-formed `event: error`.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
 use crate::exchange::{About, CONNECTION_LOST, Meter, TooLarge, with_cause};
+use crate::in_flight::InFlight;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 
@@ -39,6 +41,8 @@ pub struct Pump {
     pub about: About,
     /// The wide event.
     pub report: Report,
+    /// What the call holds.
+    pub in_flight: InFlight,
     /// Nothing more is passed on.
     pub is_over: bool,
 }
@@ -115,9 +119,13 @@ impl Pump {
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }
-        if let Some(mut meter) = self.meter.take() {
-            meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
-        }
+        let meter = self.meter.take();
+        let metered = async {
+            if let Some(mut meter) = meter {
+                meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
+            }
+        };
+        tokio::join!(metered, self.in_flight.give_back());
     }
 
     /// Ends a stream that broke off. What was received of an unfinished event is dropped: half an event cannot be told

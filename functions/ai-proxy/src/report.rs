@@ -70,6 +70,9 @@ pub struct AiCall {
     requests: u64,
     #[metrics(name = "ProviderErrors", unit = Count)]
     provider_errors: bool,
+    /// The call's places in flight could not be given back; they end by themselves.
+    #[metrics(name = "Unreleased", unit = Count)]
+    unreleased: bool,
     #[metrics(name = "InputTokens", unit = Count)]
     input: Option<u64>,
     #[metrics(name = "OutputTokens", unit = Count)]
@@ -114,6 +117,7 @@ impl Report {
             estimated: false,
             requests: 1,
             provider_errors: false,
+            unreleased: false,
             input: None,
             output: None,
             cache_read: None,
@@ -215,6 +219,11 @@ impl Report {
             call.estimated = estimated;
             call.ledger_took = Some(took);
         });
+    }
+
+    /// What the call held while it was in flight could not be given back.
+    pub fn unreleased(&self) {
+        self.note(|call| call.unreleased = true);
     }
 
     fn note(&self, change: impl FnOnce(&mut AiCall)) {
