@@ -1,13 +1,17 @@
 //! What the monitor is configured with, and what it holds between runs.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
+use levee::accounts::AccountsTable;
 use levee::alerts::{Alerts, Sns, SnsConfig};
 use levee::breadcrumbs::BreadcrumbTable;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
+use levee::limits::statistics::{Statistics, StatisticsTable};
 use levee::stores::dynamodb;
+use levee::stores::redis::{Redis, RedisConfig};
 
 /// The monitor's configuration.
 pub struct Config {
@@ -17,8 +21,14 @@ pub struct Config {
     pub sns: SnsConfig,
     /// What is worth an alert.
     pub thresholds: Thresholds,
+    /// Where calls are counted.
+    pub redis: RedisConfig,
+    /// `ACCOUNTS_TABLE`: the table of accounts.
+    pub accounts_table: String,
     /// `ALERTS_TABLE`: the table of alerts.
     pub alerts_table: String,
+    /// `USAGE_TABLE`: the table of usage, with the statistics.
+    pub usage_table: String,
 }
 
 /// What is worth an alert.
@@ -36,7 +46,10 @@ impl Config {
             common: Common::read(reader),
             sns: SnsConfig::read(reader),
             thresholds: Thresholds::read(reader),
+            redis: RedisConfig::read(reader),
+            accounts_table: reader.required("ACCOUNTS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
+            usage_table: reader.required("USAGE_TABLE"),
         }
     }
 }
@@ -51,6 +64,9 @@ impl Thresholds {
 /// What one environment holds between runs.
 pub struct State {
     pub(crate) clock: Clock,
+    pub(crate) redis: Arc<Redis>,
+    pub(crate) accounts: AccountsTable,
+    pub(crate) statistics: Statistics,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
@@ -65,10 +81,17 @@ impl State {
     pub async fn new(config: Config) -> Result<Self, Infallible> {
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;
+        let client = dynamodb::client(&dynamodb);
+        let redis = Arc::new(Redis::new(config.redis));
+        let accounts = AccountsTable::new(client.clone(), config.accounts_table);
+        let rows = StatisticsTable::new(client.clone(), config.usage_table);
         Ok(Self {
+            statistics: Statistics::new(redis.clone(), clock.clone(), accounts.clone(), rows),
             clock,
+            redis,
+            accounts,
             breadcrumbs,
-            alerts: Alerts::new(dynamodb::client(&dynamodb), config.alerts_table),
+            alerts: Alerts::new(client, config.alerts_table),
             sns: Sns::new(config.sns),
             thresholds: config.thresholds,
         })

@@ -1,9 +1,16 @@
 //! One run, from top to bottom.
 
+use std::pin::Pin;
+use std::time::Duration;
+
 use lambda_runtime::Diagnostic;
+use levee::accounts::publish;
 use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, Filter, TableError};
 use levee::clock::Timestamp;
+use levee::limits::markers::Marked;
+use levee::limits::statistics::{Folded, Restored, StatisticsError};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::config::State;
 use crate::judge::{WINDOW, judge};
@@ -13,18 +20,45 @@ use crate::report;
 const PAGE: usize = 100;
 /// Pages that are read. Of more breadcrumbs, the newest are judged.
 const PAGES: usize = 20;
+/// How long a run may fold statistics and restore counters, so that there is time left for alerts.
+const STATISTICS_BUDGET: Duration = Duration::from_secs(25);
+/// The most changes that one event may publish.
+const MOST_PUBLISHED: usize = 100;
 
-/// EventBridge's scheduled event, as far as it matters.
+/// EventBridge's scheduled event, as far as it matters, or the operators' command's.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Event {
     /// The event's id, by which the run is named in logs.
     #[serde(default)]
     pub id: String,
+    /// What was changed and is to be published, as [`Marked`] is written; at most 100. A run with any does nothing else:
+    /// the operators' command, which cannot reach Redis, asks for it.
+    #[serde(default)]
+    pub publish: Vec<String>,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// A run.
+    Ran(Summary),
+    /// Changes were published.
+    Published {
+        /// How many.
+        published: usize,
+    },
 }
 
 /// What a run did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
+    /// Counters that were restored in Redis.
+    pub restored: usize,
+    /// Minutes whose tallies were folded into statistics.
+    pub minutes: usize,
+    /// Rows of statistics that were written.
+    pub rows: usize,
     /// Breadcrumbs that were judged.
     pub judged: usize,
     /// Alerts that were raised and are new.
@@ -48,11 +82,16 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Judges recent errors, raises alerts, and sends what waits.
+/// Folds statistics, judges recent errors, raises alerts, and sends what waits; or publishes what the event names.
 ///
 /// # Errors
 /// [`Failure`] with everything that could not be done, after all of it was tried.
-pub async fn handle(state: &State, event: Event) -> Result<Summary, Failure> {
+// Boxed: as it is, it nests deeper than the compiler follows in the program around it.
+pub fn handle(state: &State, event: Event) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + '_>> {
+    Box::pin(run(state, event))
+}
+
+async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
     let now = state.clock.now();
     let mut report = report::begin(&event.id);
     let mut summary = Summary::default();
@@ -61,6 +100,32 @@ pub async fn handle(state: &State, event: Event) -> Result<Summary, Failure> {
         tracing::error!(code, request.id = event.id, error, "a part of the monitor's run failed");
         failures.push(error);
     };
+
+    // Publish changes, if that is what the event is about.
+    if !event.publish.is_empty() {
+        let published =
+            published(state, &event.publish, now).await.map_err(|error| failed("monitor.unpublished", error));
+        report.end(&summary, failures.is_empty());
+        return published.map(|published| Answer::Published { published }).map_err(|()| Failure(failures));
+    }
+
+    // Give Redis back what it has lost, then fold what it has counted. That Redis is gone is told by its own code, and is
+    // no failure of this run.
+    let until = Instant::now() + STATISTICS_BUDGET;
+    match state.statistics.restore(until).await {
+        Ok(Restored { is_complete, counters, .. }) => {
+            summary.restored = counters;
+            if is_complete {
+                let Folded { minutes, rows, failure } = state.statistics.fold(until).await;
+                (summary.minutes, summary.rows) = (minutes, rows);
+                if let Some(error) = failure.filter(is_failure) {
+                    failed("statistics.unfolded", error.to_string());
+                }
+            }
+        }
+        Err(error) if is_failure(&error) => failed("statistics.unrestored", error.to_string()),
+        Err(_) => {}
+    }
 
     // Judge what went wrong lately.
     let breadcrumbs = recent(&state.breadcrumbs, now).await.unwrap_or_else(|error| {
@@ -95,7 +160,22 @@ pub async fn handle(state: &State, event: Event) -> Result<Summary, Failure> {
     }
 
     report.end(&summary, failures.is_empty());
-    if failures.is_empty() { Ok(summary) } else { Err(Failure(failures)) }
+    if failures.is_empty() { Ok(Answer::Ran(summary)) } else { Err(Failure(failures)) }
+}
+
+fn is_failure(error: &StatisticsError) -> bool {
+    !matches!(error, StatisticsError::Redis(_) | StatisticsError::Emptied)
+}
+
+/// Publishes `changed`; how many they are.
+async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<usize, String> {
+    if changed.len() > MOST_PUBLISHED {
+        return Err(format!("{} changes are more than the {MOST_PUBLISHED} that are published at once", changed.len()));
+    }
+    let marked = changed.iter().map(|text| text.parse::<Marked>().map_err(|error| format!("'{text}' {error}")));
+    let marked = marked.collect::<Result<Vec<_>, _>>()?;
+    publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
+    Ok(marked.len())
 }
 
 /// The breadcrumbs of the last [`WINDOW`], newest first.

@@ -145,6 +145,10 @@ mod tests {
     #[rstest]
     #[case("redis.gone", "redis.gone")]
     #[case("limits.odd_reply", "limits.odd_reply")]
+    #[case("limits.clock_skew", "limits.clock_skew/ai-proxy")]
+    #[case("statistics.unfolded", "statistics.unfolded")]
+    #[case("statistics.unrestored", "statistics.unrestored")]
+    #[case("accounts.odd_block", "accounts.odd_block")]
     #[case("accounts.unreachable", "accounts.unreachable")]
     #[case("peppers.unreadable", "peppers.unreadable")]
     #[case("usage.unwritten", "usage.unwritten")]
@@ -161,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 10);
+        assert_eq!(RULES.len(), 14);
     }
 
     #[test]

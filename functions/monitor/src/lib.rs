@@ -1,7 +1,8 @@
-//! The monitor: every minute it judges recent errors, raises alerts, and sends what waits to be sent.
+//! The monitor: every minute it folds statistics, judges recent errors, raises alerts, and sends what waits to be sent.
 //!
-//! Raising and sending stand on their own: what one of them cannot do keeps the other from nothing, and neither needs
-//! the run before. Start reading at [`handle()`], then [`judge()`] (what is worth an alert).
+//! Folding, raising and sending stand on their own: what one of them cannot do keeps the others from nothing, and none
+//! needs the run before. Start reading at [`handle()`], then [`judge()`] (what is worth an alert) and
+//! [`levee::limits::statistics`].
 
 pub mod config;
 mod handle;
@@ -9,5 +10,5 @@ pub mod judge;
 mod report;
 
 pub use config::{Config, State};
-pub use handle::{Event, Failure, Summary, handle};
+pub use handle::{Answer, Event, Failure, Summary, handle};
 pub use judge::judge;

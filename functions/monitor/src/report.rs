@@ -16,6 +16,12 @@ pub struct Report {
     head: Head,
     #[metrics(name = "Requests", unit = Count)]
     requests: u64,
+    #[metrics(name = "CountersRestored", unit = Count)]
+    restored: u64,
+    #[metrics(name = "MinutesFolded", unit = Count)]
+    minutes: u64,
+    #[metrics(name = "StatisticsWritten", unit = Count)]
+    rows: u64,
     #[metrics(name = "BreadcrumbsJudged", unit = Count)]
     judged: u64,
     #[metrics(name = "AlertsRaised", unit = Count)]
@@ -35,6 +41,9 @@ pub fn begin(id: &str) -> ReportGuard {
     Report {
         head: Head::new("monitor", "ran the monitor", id),
         requests: 1,
+        restored: 0,
+        minutes: 0,
+        rows: 0,
         judged: 0,
         raised: 0,
         sent: 0,
@@ -48,8 +57,11 @@ pub fn begin(id: &str) -> ReportGuard {
 impl Report {
     /// The run has ended.
     pub fn end(&mut self, summary: &Summary, is_whole: bool) {
-        let Summary { judged, raised, sent, digested, waiting } = *summary;
+        let Summary { restored, minutes, rows, judged, raised, sent, digested, waiting } = *summary;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.restored = count(restored);
+        self.minutes = count(minutes);
+        self.rows = count(rows);
         self.judged = count(judged);
         self.raised = count(raised);
         self.sent = count(sent + digested);

@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 10] = [
+pub(super) const RULES: [Rule; 14] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -34,6 +34,34 @@ pub(super) const RULES: [Rule; 10] = [
         title: "Limits are not enforced: Redis answers what the limiter does not understand",
         advice: "Requests pass unchecked. Look for another program on the same Redis, and for functions of another version \
                  than the script they call.",
+    },
+    Rule {
+        code: "limits.clock_skew",
+        by: By::Function,
+        title: "A function's clock is off by more than 2 s",
+        advice: "Limits are decided with Redis's time meanwhile. The log lines with this code say by how much, in skew_ms. One \
+                 environment goes with time; where it is all of them, Redis's clock is off: look at the ElastiCache node.",
+    },
+    Rule {
+        code: "statistics.unfolded",
+        by: By::Nothing,
+        title: "The statistics of limits are not written",
+        advice: "Tallies wait in Redis for 3 hours and are folded by the first run that can; what is older is lost to the \
+                 statistics. Limits hold. Look at the usage table, and at the monitor's permissions on it.",
+    },
+    Rule {
+        code: "statistics.unrestored",
+        by: By::Nothing,
+        title: "What Redis has lost of long windows is not restored",
+        advice: "Limits per hour, day and month let more calls pass than they should, until a run of the monitor can read \
+                 the statistics. Look at the usage and accounts tables, and at the monitor's permissions on them.",
+    },
+    Rule {
+        code: "accounts.odd_block",
+        by: By::Nothing,
+        title: "A block is not enforced: it cannot be read",
+        advice: "All other blocks hold. Somebody else than levee has written it: find it in the accounts table, among what \
+                 holds for everyone, delete it there, and add it anew with: levee block add.",
     },
     Rule {
         code: "accounts.unreachable",
