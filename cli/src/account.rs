@@ -2,13 +2,14 @@
 
 use anyhow::bail;
 use levee::accounts::{Account, AccountDetail, Creation, Deletion, Status};
+use levee::limits::markers::Marked;
 use serde_json::json;
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::output::{Changes, SOON, aside, fields, table};
+use crate::output::{Changes, fields, table};
 use crate::place;
-use crate::views::{AccountView, IntegrationView, KeyView};
+use crate::views::{AccountView, IntegrationView, KeyView, LimitView};
 
 /// How many accounts are asked for at once.
 const PAGE: usize = 100;
@@ -19,7 +20,7 @@ pub(crate) enum Command {
     /// List all accounts
     #[command(after_help = "Examples:\n  levee account list\n  levee account list --local --json")]
     List,
-    /// Show an account with its integrations and keys
+    /// Show an account with its integrations and keys, and what was changed about their limits
     #[command(after_help = "Examples:\n  levee account show acme")]
     Show {
         /// The account's id
@@ -46,14 +47,14 @@ pub(crate) enum Command {
         #[arg(long, value_parser = place::name)]
         name: String,
     },
-    /// Refuse all calls of an account, within 60 s everywhere
+    /// Refuse all calls of an account, at once
     #[command(after_help = "Examples:\n  levee account suspend acme")]
     Suspend {
         /// The account's id
         #[arg(value_parser = place::id)]
         id: String,
     },
-    /// Take the calls of a suspended account again, within 60 s everywhere
+    /// Take the calls of a suspended account again, at once
     #[command(after_help = "Examples:\n  levee account resume acme")]
     Resume {
         /// The account's id
@@ -90,7 +91,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
     let mut after = None;
     loop {
         let (page, next) = context.target.accounts.accounts(after.as_deref(), PAGE).await?;
-        accounts.extend(page.iter().map(AccountView::of));
+        accounts.extend(page.iter().map(|account| AccountView::of(account, context.now())));
         after = next;
         if after.is_none() {
             break;
@@ -101,23 +102,27 @@ async fn list(context: &Context) -> anyhow::Result<()> {
 
 async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
     let AccountDetail { account, integrations, keys, more } = context.account(id).await?;
-    let account = AccountView::of(&account);
-    let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::of(id, it)).collect();
-    let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, context.now())).collect();
+    let now = context.now();
+    let account = AccountView::of(&account, now);
+    let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::of(id, it, now)).collect();
+    let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
     let mut json = serde_json::to_value(&account)?;
     json["integrations"] = serde_json::to_value(&integrations)?;
     json["keys"] = serde_json::to_value(&keys)?;
     json["more"] = more.into();
     context.output.say(&json, || {
         let mut text = fields(&account.fields());
-        let integrations: Vec<_> = integrations.iter().map(IntegrationView::row).collect();
-        if !integrations.is_empty() {
-            text += &format!("\n{}", table(IntegrationView::HEADERS, &integrations));
+        let rows: Vec<_> = integrations.iter().map(IntegrationView::row).collect();
+        if !rows.is_empty() {
+            text += &format!("\n{}", table(IntegrationView::HEADERS, &rows));
         }
-        let keys: Vec<_> = keys.iter().map(KeyView::row).collect();
-        if !keys.is_empty() {
-            text += &format!("\n{}", table(KeyView::HEADERS, &keys));
+        let limits = account.limits.iter().chain(integrations.iter().flat_map(|it| &it.limits));
+        let limits = limits.chain(keys.iter().flat_map(|key| &key.limits));
+        let rows: Vec<_> = keys.iter().map(KeyView::row).collect();
+        if !rows.is_empty() {
+            text += &format!("\n{}", table(KeyView::HEADERS, &rows));
         }
+        text += &LimitView::below(limits);
         if more {
             text += "\nThere are more; list them with: levee integration list, levee key list\n";
         }
@@ -126,8 +131,7 @@ async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
 }
 
 async fn create(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
-    let (id_of, name_of, created_at) = (id.to_owned(), name.to_owned(), Some(context.now().as_secs()));
-    let account = Account { id: id_of, name: name_of, status: Status::Active, created_at };
+    let account = Account::new(id, name, context.now());
     let creating = async {
         match context.target.accounts.create_account(&account).await? {
             Creation::Done => Ok(()),
@@ -135,7 +139,7 @@ async fn create(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
         }
     };
     context.change("account.create", id, format!("name '{name}'"), creating).await?;
-    context.output.say(&AccountView::of(&account), || format!("account {id} is created"))
+    context.output.say(&AccountView::of(&account, context.now()), || format!("account {id} is created"))
 }
 
 async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
@@ -150,12 +154,13 @@ async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
         };
         context.change("account.set", id, changes.sentence(), renaming).await?;
     }
-    changes.tell(&context.output, "account", id)
+    changes.tell(&context.output, "account", id, None)
 }
 
 async fn set_status(context: &Context, id: &str, status: Status, action: &str) -> anyhow::Result<()> {
     let account = context.account(id).await?.account;
     let changes = Changes::default().add("status", account.status, status);
+    let mut effective = None;
     if !changes.are_none() {
         let setting = async {
             if context.target.accounts.set_account_status(id, status).await? {
@@ -164,9 +169,9 @@ async fn set_status(context: &Context, id: &str, status: Status, action: &str) -
             bail!("somebody else deleted account {id} at this moment")
         };
         context.change(action, id, changes.sentence(), setting).await?;
-        aside(SOON);
+        effective = Some(context.publish(&[Marked::Account(id.to_owned())]).await);
     }
-    changes.tell(&context.output, "account", id)
+    changes.tell(&context.output, "account", id, effective)
 }
 
 async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
@@ -182,5 +187,8 @@ async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Resul
         }
     };
     context.change("account.delete", id, format!("name '{}'", account.name), deleting).await?;
-    context.output.say(&json!({ "id": id, "deleted": true }), || format!("account {id} is deleted"))
+    let effective = context.publish(&[Marked::Account(id.to_owned())]).await;
+    effective.tell();
+    let json = json!({ "id": id, "deleted": true, "effective": effective });
+    context.output.say(&json, || format!("account {id} is deleted"))
 }

@@ -167,7 +167,9 @@ async fn set(context: &Context, email: &str, changed: &Changed) -> anyhow::Resul
         let setting = async { context.target.admins.set_role(email, role).await?.then_some(()).with_context(gone) };
         context.change("admin.set", email, changes.sentence(), setting).await?;
     }
-    let Some(Password { hash, generated }) = password else { return changes.tell(&context.output, "admin", email) };
+    let Some(Password { hash, generated }) = password else {
+        return changes.tell(&context.output, "admin", email, None);
+    };
     let setting = async {
         let admins = &context.target.admins;
         admins.set_password(email, &hash, context.now()).await?.then_some(()).with_context(gone)?;
@@ -176,7 +178,7 @@ async fn set(context: &Context, email: &str, changed: &Changed) -> anyhow::Resul
     };
     context.change("admin.set", email, "password replaced, all sessions ended".to_owned(), setting).await?;
     if generated.is_none() {
-        return changes.replaced("password").tell(&context.output, "admin", email);
+        return changes.replaced("password").tell(&context.output, "admin", email, None);
     }
     let view = serde_json::to_value(AdminView::of(&self::admin(context, email).await?))?;
     tell(context, view, generated, String::new)

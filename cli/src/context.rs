@@ -5,14 +5,18 @@ use levee::accounts::{AccountDetail, Integration, KeyRecord};
 use levee::admins::AuditEntry;
 use levee::clock::Timestamp;
 use levee::config;
+use levee::limits::markers::Marked;
 
+use crate::effect::Effect;
 use crate::error::usage;
 use crate::output::{Output, aside};
-use crate::place::{self, NoKey, Place};
+use crate::place::{self, Area, NoKey, Place};
 use crate::target::{Target, TargetArgs};
 
 /// The longest user name that is written down.
 const LONGEST_USER: usize = 64;
+/// How many integrations or keys are asked for at once.
+const PAGE: usize = 100;
 
 /// What every command works with.
 pub(crate) struct Context {
@@ -57,6 +61,19 @@ impl Context {
         result
     }
 
+    /// Makes a change that was made take effect at once. Where that fails it takes effect by itself a little later, which
+    /// is told as a warning.
+    pub(crate) async fn publish(&self, changed: &[Marked]) -> Effect {
+        match self.target.publish(changed, self.now()).await {
+            Ok(()) => Effect::AtOnce,
+            Err(error) => {
+                let (at_once, soon) = (Effect::AtOnce, Effect::Soon);
+                aside(&format!("warning: The change is made. It takes effect {soon}, not {at_once}: {error:#}"));
+                Effect::Soon
+            }
+        }
+    }
+
     /// The account with what belongs to it; it must be there.
     pub(crate) async fn account(&self, id: &str) -> anyhow::Result<AccountDetail> {
         let detail = self.target.accounts.account(id).await?;
@@ -71,6 +88,33 @@ impl Context {
         found.with_context(|| {
             format!("there is no integration {place}; list them with: levee integration list {account}")
         })
+    }
+
+    /// All integrations of an account.
+    pub(crate) async fn integrations(&self, account: &str) -> anyhow::Result<Vec<Integration>> {
+        let (mut integrations, mut after) = (Vec::new(), None);
+        loop {
+            let (page, next) = self.target.accounts.integrations(account, after.as_deref(), PAGE).await?;
+            integrations.extend(page);
+            after = next;
+            if after.is_none() {
+                return Ok(integrations);
+            }
+        }
+    }
+
+    /// All keys of an account or of one of its integrations.
+    pub(crate) async fn keys(&self, area: &Area) -> anyhow::Result<Vec<KeyRecord>> {
+        let (mut keys, mut after) = (Vec::new(), None);
+        loop {
+            let table = &self.target.accounts;
+            let (page, next) = table.keys(&area.account, area.integration.as_deref(), after.as_deref(), PAGE).await?;
+            keys.extend(page);
+            after = next;
+            if after.is_none() {
+                return Ok(keys);
+            }
+        }
     }
 
     /// The key with the id `text`, which must be there.

@@ -7,12 +7,9 @@ use serde_json::json;
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::output::{Changes, SOON, aside, fields};
+use crate::output::{Changes, fields};
 use crate::place::{self, Place};
-use crate::views::IntegrationView;
-
-/// How many integrations are asked for at once.
-const PAGE: usize = 100;
+use crate::views::{IntegrationView, LimitView};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -24,7 +21,7 @@ pub(crate) enum Command {
         #[arg(value_parser = place::id)]
         account: String,
     },
-    /// Show an integration
+    /// Show an integration, and what was changed about its limits
     #[command(after_help = "Examples:\n  levee integration show acme/crm")]
     Show {
         /// Which one
@@ -57,14 +54,14 @@ Examples:
         #[arg(long, value_parser = place::name)]
         name: String,
     },
-    /// Refuse all calls of an integration, within 60 s everywhere
+    /// Refuse all calls of an integration, at once
     #[command(after_help = "Examples:\n  levee integration suspend acme/crm")]
     Suspend {
         /// Which one
         #[arg(value_name = "ACCOUNT/INTEGRATION")]
         place: Place,
     },
-    /// Take the calls of a suspended integration again, within 60 s everywhere
+    /// Take the calls of a suspended integration again, at once
     #[command(after_help = "Examples:\n  levee integration resume acme/crm")]
     Resume {
         /// Which one
@@ -105,8 +102,8 @@ impl Command {
         match self {
             Self::List { account } => list(context, account).await,
             Self::Show { place } => {
-                let view = IntegrationView::of(&place.account, &context.integration(place).await?);
-                context.output.say(&view, || fields(&view.fields()))
+                let view = IntegrationView::of(&place.account, &context.integration(place).await?, context.now());
+                context.output.say(&view, || fields(&view.fields()) + &LimitView::below(&view.limits))
             }
             Self::Create { place, name, kind } => create(context, place, name, (*kind).into()).await,
             Self::Set { place, name } => set(context, place, name).await,
@@ -120,23 +117,14 @@ impl Command {
 async fn list(context: &Context, account: &str) -> anyhow::Result<()> {
     // An account that is not there is told apart from one without integrations.
     context.account(account).await?;
-    let mut views = Vec::new();
-    let mut after = None;
-    loop {
-        let (page, next) = context.target.accounts.integrations(account, after.as_deref(), PAGE).await?;
-        views.extend(page.iter().map(|integration| IntegrationView::of(account, integration)));
-        after = next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let integrations = context.integrations(account).await?;
+    let views: Vec<_> = integrations.iter().map(|it| IntegrationView::of(account, it, context.now())).collect();
     let none = format!("account {account} has no integrations");
     context.output.list(&views, IntegrationView::HEADERS, &none, IntegrationView::row)
 }
 
 async fn create(context: &Context, place: &Place, name: &str, kind: IntegrationKind) -> anyhow::Result<()> {
-    let (id, name_of, created_at) = (place.integration.clone(), name.to_owned(), Some(context.now().as_secs()));
-    let integration = Integration { id, name: name_of, kind, status: Status::Active, created_at };
+    let integration = Integration::new(&place.integration, name, kind, context.now());
     let account = &place.account;
     let creating = async {
         match context.target.accounts.create_integration(account, &integration).await? {
@@ -151,7 +139,7 @@ async fn create(context: &Context, place: &Place, name: &str, kind: IntegrationK
     };
     let detail = format!("name '{name}', kind '{kind}'");
     context.change("integration.create", &place.to_string(), detail, creating).await?;
-    let view = IntegrationView::of(account, &integration);
+    let view = IntegrationView::of(account, &integration, context.now());
     context.output.say(&view, || format!("integration {place} is created"))
 }
 
@@ -167,12 +155,13 @@ async fn set(context: &Context, place: &Place, name: &str) -> anyhow::Result<()>
         };
         context.change("integration.set", &place.to_string(), changes.sentence(), renaming).await?;
     }
-    changes.tell(&context.output, "integration", &place.to_string())
+    changes.tell(&context.output, "integration", &place.to_string(), None)
 }
 
 async fn set_status(context: &Context, place: &Place, status: Status, action: &str) -> anyhow::Result<()> {
     let integration = context.integration(place).await?;
     let changes = Changes::default().add("status", integration.status, status);
+    let mut effective = None;
     if !changes.are_none() {
         let setting = async {
             let accounts = &context.target.accounts;
@@ -182,9 +171,9 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
             bail!("somebody else deleted integration {place} at this moment")
         };
         context.change(action, &place.to_string(), changes.sentence(), setting).await?;
-        aside(SOON);
+        effective = Some(context.publish(&[place.marked()]).await);
     }
-    changes.tell(&context.output, "integration", &place.to_string())
+    changes.tell(&context.output, "integration", &place.to_string(), effective)
 }
 
 async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::Result<()> {
@@ -202,6 +191,9 @@ async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::
     };
     let detail = format!("name '{}'", integration.name);
     context.change("integration.delete", &place.to_string(), detail, deleting).await?;
+    let effective = context.publish(&[place.marked()]).await;
     let id = place.to_string();
-    context.output.say(&json!({ "id": id, "deleted": true }), || format!("integration {id} is deleted"))
+    effective.tell();
+    let json = json!({ "id": id, "deleted": true, "effective": effective });
+    context.output.say(&json, || format!("integration {id} is deleted"))
 }

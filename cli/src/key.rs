@@ -11,11 +11,9 @@ use crate::consent::Consent;
 use crate::context::Context;
 use crate::output::fields;
 use crate::place::{self, Area, Place};
-use crate::views::KeyView;
+use crate::views::{KeyView, LimitView};
 use crate::when::{self, End};
 
-/// How many keys are asked for at once.
-const PAGE: usize = 100;
 /// [`Scope::DEFAULT`], as it is given.
 const DEFAULT_SCOPES: &str = "ai,catalogs,read";
 
@@ -29,7 +27,7 @@ pub(crate) enum Command {
         #[arg(value_name = "ACCOUNT[/INTEGRATION]")]
         area: Area,
     },
-    /// Show what is known of a key; the key itself is not
+    /// Show what is known of a key, and what was changed about its limits; the key itself is not known
     #[command(after_help = "Examples:\n  levee key show 4f8KpQ2mZx7R")]
     Show {
         /// The key's id
@@ -78,7 +76,7 @@ Examples:
         #[arg(long, value_name = "WHEN", value_parser = when::end)]
         expires: Option<End>,
     },
-    /// Withdraw a key for good, within 60 s everywhere
+    /// Withdraw a key for good, at once
     #[command(after_help = "Examples:\n  levee key revoke 4f8KpQ2mZx7R")]
     Revoke {
         /// The key's id; here the whole key too, as somebody who found a leaked one has it
@@ -139,7 +137,7 @@ impl Command {
             Self::List { area } => list(context, area).await,
             Self::Show { id } => {
                 let view = KeyView::of(&context.key(id).await?, context.now());
-                context.output.say(&view, || fields(&view.fields()))
+                context.output.say(&view, || fields(&view.fields()) + &LimitView::below(&view.limits))
             }
             Self::Create { place, new } => issue::create(context, place, new).await,
             Self::Set { id, changes } => change::set(context, id, changes).await,
@@ -159,22 +157,13 @@ async fn list(context: &Context, area: &Area) -> anyhow::Result<()> {
             drop(context.integration(&Place { account, integration }).await?);
         }
     }
-    let (mut keys, mut after) = (Vec::<KeyRecord>::new(), None);
-    loop {
-        let table = &context.target.accounts;
-        let (page, next) = table.keys(&area.account, area.integration.as_deref(), after.as_deref(), PAGE).await?;
-        keys.extend(page);
-        after = next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let keys = context.keys(area).await?;
     let views: Vec<_> = keys.iter().map(|key| KeyView::of(key, context.now())).collect();
     context.output.list(&views, KeyView::HEADERS, "there are no keys", KeyView::row)
 }
 
 /// What a key is called in the record of changes: its public id, and whose it is.
-fn called(key: &KeyRecord) -> String {
+pub(crate) fn called(key: &KeyRecord) -> String {
     format!("{}/{}/{}", key.account, key.integration, key.id)
 }
 

@@ -1,18 +1,21 @@
-//! `levee`, the operators' command: accounts, integrations, API keys and platform admins, on AWS or on the local stack,
-//! the record of changes, and the story of a request.
+//! `levee`, the operators' command: accounts, integrations, API keys, limits, blocks and platform admins, on AWS or on
+//! the local stack, the record of changes, and the story of a request.
 //!
 //! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
-//! (the audit log that the board shows), does it, and tells its result on standard output; everything else goes to
-//! standard error. No hash and no secret is ever printed but a new key or a generated password, once.
+//! (the audit log that the board shows), does it, makes the functions notice it at once, and tells its result on standard
+//! output; everything else goes to standard error. No hash and no secret is ever printed but a new key or a generated password, once.
 
 mod account;
 mod admin;
 mod audit;
+mod block;
 mod consent;
 mod context;
+mod effect;
 mod error;
 mod integration;
 mod key;
+mod limit;
 mod output;
 mod password;
 mod place;
@@ -26,7 +29,7 @@ use std::process::ExitCode;
 use crate::context::Context;
 use crate::target::TargetArgs;
 
-const ABOUT: &str = "Run Levee: accounts, integrations, API keys, platform admins, and what happened to a request";
+const ABOUT: &str = "Run Levee: accounts, API keys, limits, platform admins, and what happened to a request";
 const HELP: &str = "\
 Examples:
   levee account list                      the accounts of the stack 'levee' on AWS
@@ -69,6 +72,18 @@ enum Command {
         after_help = "Examples:\n  levee key list acme\n  levee key create acme/crm --name production"
     )]
     Key(key::Command),
+    /// Changes to limits: for everyone, an account, an integration or a key
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee limit list acme\n  levee limit set acme account --limit 1200 --until 7d"
+    )]
+    Limit(limit::Command),
+    /// Blocks: accounts and client addresses that are refused whatever they ask
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee block list\n  levee block add 203.0.113.9 --until 24h --reason 'tries keys'"
+    )]
+    Block(block::Command),
     /// Platform admins: who may sign in to the board
     #[command(
         subcommand,
@@ -94,6 +109,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Account(command) => command.run(&context).await,
         Command::Integration(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
+        Command::Limit(command) => command.run(&context).await,
+        Command::Block(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,
         Command::Why(why) => why.run(&context).await,
@@ -123,7 +140,7 @@ mod tests {
     fn every_command_says_what_it_does_and_shows_an_example_that_it_accepts() {
         let mut found = Vec::new();
         commands(&Cli::command(), "", &mut found);
-        assert!(found.len() > 25, "{}", found.len());
+        assert!(found.len() > 35, "{}", found.len());
         for (path, command) in found {
             assert!(command.get_about().is_some(), "{path} does not say what it does");
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -6,8 +6,8 @@ use levee::clock::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// What is said of changes to who may call: functions remember accounts and keys for so long.
-pub(crate) const SOON: &str = "It takes effect everywhere within 60 s.";
+use crate::effect::Effect;
+
 /// Shown where there is no value.
 pub(crate) const NOTHING: &str = "-";
 
@@ -90,17 +90,30 @@ impl Changes {
         parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// Tells what has changed about `subject`, such as `account`, with the given id.
-    pub(crate) fn tell(&self, output: &Output, subject: &str, id: &str) -> anyhow::Result<()> {
-        let changed: Map<String, Value> = self
-            .0
-            .iter()
-            .map(|change| match change {
-                Change::FromTo(field, from, to) => ((*field).to_owned(), json!({ "from": from, "to": to })),
-                Change::Replaced(field) => ((*field).to_owned(), json!("replaced")),
-            })
-            .collect();
-        output.say(&json!({ "id": id, "changed": changed }), || match self.are_none() {
+    /// By field, for programs.
+    pub(crate) fn to_json(&self) -> Value {
+        let changed = self.0.iter().map(|change| match change {
+            Change::FromTo(field, from, to) => ((*field).to_owned(), json!({ "from": from, "to": to })),
+            Change::Replaced(field) => ((*field).to_owned(), json!("replaced")),
+        });
+        changed.collect::<Map<_, _>>().into()
+    }
+
+    /// Tells what has changed about `subject`, such as `account`, with the given id, and when that takes effect, where
+    /// requests are to notice it.
+    pub(crate) fn tell(
+        &self,
+        output: &Output,
+        subject: &str,
+        id: &str,
+        effective: Option<Effect>,
+    ) -> anyhow::Result<()> {
+        let mut json = json!({ "id": id, "changed": self.to_json() });
+        if let Some(effective) = effective {
+            effective.tell();
+            json["effective"] = json!(effective);
+        }
+        output.say(&json, || match self.are_none() {
             true => format!("{subject} {id} is so already; nothing was changed"),
             false => format!("{subject} {id}: {}", tame(&self.sentence())),
         })

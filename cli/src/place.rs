@@ -4,12 +4,21 @@ use std::fmt;
 use std::str::FromStr;
 
 use levee::accounts::{ApiKey, form};
+use levee::limits::Level;
+use levee::limits::markers::Marked;
 
 /// An integration of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) account: String,
     pub(crate) integration: String,
+}
+
+impl Place {
+    /// What is published of a change to it.
+    pub(crate) fn marked(&self) -> Marked {
+        Marked::Integration(self.account.clone(), self.integration.clone())
+    }
 }
 
 impl FromStr for Place {
@@ -41,6 +50,68 @@ impl FromStr for Area {
         match text.split_once('/') {
             None => Ok(Self { account: id(text)?, integration: None }),
             Some((account, integration)) => Ok(Self { account: id(account)?, integration: Some(id(integration)?) }),
+        }
+    }
+}
+
+/// Whose limits: everyone's, an account's, an integration's or a key's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    Platform,
+    Account(String),
+    Integration(Place),
+    /// A key by its id as it was given, which is checked where the key is read: a mistake must not repeat it.
+    Key(String),
+}
+
+/// How it is given: `platform`, `acme`, `acme/crm` or `key:4f8KpQ2mZx7R`; an account of the name `platform` as
+/// `account:platform`.
+impl FromStr for Whose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "platform" {
+            return Ok(Self::Platform);
+        }
+        if let Some(key) = text.strip_prefix("key:") {
+            return Ok(Self::Key(key.to_owned()));
+        }
+        if let Some(account) = text.strip_prefix("account:") {
+            return Ok(Self::Account(id(account)?));
+        }
+        if text.contains('/') { Ok(Self::Integration(text.parse()?)) } else { Ok(Self::Account(id(text)?)) }
+    }
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str("platform"),
+            Self::Account(account) if account == "platform" => f.write_str("account:platform"),
+            Self::Account(account) => f.write_str(account),
+            Self::Integration(place) => place.fmt(f),
+            Self::Key(key) => write!(f, "key:{key}"),
+        }
+    }
+}
+
+impl Whose {
+    pub(crate) fn level(&self) -> Level {
+        match self {
+            Self::Platform => Level::Platform,
+            Self::Account(_) => Level::Account,
+            Self::Integration(_) => Level::Integration,
+            Self::Key(_) => Level::Key,
+        }
+    }
+
+    /// What is published of a change to it.
+    pub(crate) fn marked(&self) -> Marked {
+        match self {
+            Self::Platform => Marked::Platform,
+            Self::Account(account) => Marked::Account(account.clone()),
+            Self::Integration(place) => place.marked(),
+            Self::Key(key) => Marked::Key(key.clone()),
         }
     }
 }
@@ -88,6 +159,26 @@ mod tests {
         }
         assert_eq!("acme".parse::<Area>().unwrap().integration, None);
         assert_eq!("acme/crm".parse::<Area>().unwrap().integration.as_deref(), Some("crm"));
+    }
+
+    #[test]
+    fn limits_are_everyones_an_accounts_an_integrations_or_a_keys() {
+        let (account, key) = (|id: &str| Whose::Account(id.to_owned()), Whose::Key("4f8KpQ2mZx7R".to_owned()));
+        let integration = Whose::Integration("acme/crm".parse().unwrap());
+        for (text, whose) in [
+            ("platform", Whose::Platform),
+            ("acme", account("acme")),
+            ("account:platform", account("platform")),
+            ("acme/crm", integration),
+            ("key:4f8KpQ2mZx7R", key),
+        ] {
+            assert_eq!(text.parse(), Ok(whose.clone()));
+            assert_eq!(whose.to_string(), text);
+        }
+        assert_eq!("account:acme".parse(), Ok(account("acme")));
+        for text in ["", "Acme", "acme/", "account:", "4f8KpQ2mZx7R"] {
+            assert!(text.parse::<Whose>().is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -2,17 +2,20 @@
 
 mod aws;
 mod local;
+mod publisher;
 
 use std::path::PathBuf;
 
 use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
-use levee::clock::Clock;
+use levee::clock::{Clock, Timestamp};
+use levee::limits::markers::Marked;
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 use levee::stores::logs::Logs;
 use levee::stores::secrets::SecretRef;
 
+use self::publisher::Publisher;
 use crate::error::usage;
 
 /// How long a call to DynamoDB may take.
@@ -64,6 +67,7 @@ pub(crate) struct Target {
     pub(crate) logs: LogPlace,
     aws: AwsConfig,
     peppers: SecretRef,
+    publisher: Publisher,
 }
 
 /// Where the functions' logs are.
@@ -81,6 +85,7 @@ struct Found {
     key_environment: String,
     peppers: SecretRef,
     logs: LogPlace,
+    publisher: Publisher,
 }
 
 impl From<Found> for Target {
@@ -94,6 +99,7 @@ impl From<Found> for Target {
             logs: found.logs,
             aws: found.dynamodb.aws,
             peppers: found.peppers,
+            publisher: found.publisher,
         }
     }
 }
@@ -103,5 +109,10 @@ impl Target {
     pub(crate) async fn peppers(&self) -> anyhow::Result<Peppers> {
         let text = self.peppers.resolve(&self.aws).await?;
         Peppers::from_json(&text).map_err(|error| anyhow::anyhow!("the secret with the peppers {error}"))
+    }
+
+    /// Makes every environment of the functions notice `changed` at its next request.
+    pub(crate) async fn publish(&self, changed: &[Marked], now: Timestamp) -> anyhow::Result<()> {
+        self.publisher.publish(&self.accounts, changed, now).await
     }
 }

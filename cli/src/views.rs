@@ -1,11 +1,15 @@
 //! What is shown of records: all but hashes.
 
+mod limits;
+
 use levee::accounts::{Account, Integration, KeyRecord, Scope, Status};
 use levee::admins::{Admin, AuditEntry};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::limits::{LimitView, limit_text, mode_name};
 use crate::output::{NOTHING, moment, or_nothing};
+use crate::place::{Place, Whose};
 
 /// An account.
 #[derive(Debug, Serialize)]
@@ -14,14 +18,16 @@ pub(crate) struct AccountView {
     name: String,
     status: String,
     created_at: Option<String>,
+    pub(crate) limits: Vec<LimitView>,
 }
 
 impl AccountView {
     pub(crate) const HEADERS: &[&str] = &["ID", "NAME", "STATUS", "CREATED"];
 
-    pub(crate) fn of(account: &Account) -> Self {
-        let Account { id, name, status, created_at } = account.clone();
-        Self { id, name, status: status.to_string(), created_at: moment(created_at) }
+    pub(crate) fn of(account: &Account, now: Timestamp) -> Self {
+        let limits = LimitView::all(&Whose::Account(account.id.clone()), &account.limits, now);
+        let Account { id, name, status, created_at, .. } = account.clone();
+        Self { id, name, status: status.to_string(), created_at: moment(created_at), limits }
     }
 
     pub(crate) fn row(&self) -> Vec<String> {
@@ -42,15 +48,18 @@ pub(crate) struct IntegrationView {
     kind: String,
     status: String,
     created_at: Option<String>,
+    pub(crate) limits: Vec<LimitView>,
 }
 
 impl IntegrationView {
     pub(crate) const HEADERS: &[&str] = &["INTEGRATION", "NAME", "KIND", "STATUS", "CREATED"];
 
-    pub(crate) fn of(account: &str, integration: &Integration) -> Self {
-        let Integration { id, name, kind, status, created_at } = integration.clone();
+    pub(crate) fn of(account: &str, integration: &Integration, now: Timestamp) -> Self {
+        let Integration { id, name, kind, status, created_at, limits, .. } = integration.clone();
         let (account, created_at) = (account.to_owned(), moment(created_at));
-        Self { account, id, name, kind: kind.to_string(), status: status.to_string(), created_at }
+        let whose = Whose::Integration(Place { account: account.clone(), integration: id.clone() });
+        let limits = LimitView::all(&whose, &limits, now);
+        Self { account, id, name, kind: kind.to_string(), status: status.to_string(), created_at, limits }
     }
 
     pub(crate) fn row(&self) -> Vec<String> {
@@ -78,6 +87,7 @@ pub(crate) struct KeyView {
     expires_at: Option<String>,
     address_exempt: bool,
     created_at: Option<String>,
+    pub(crate) limits: Vec<LimitView>,
 }
 
 impl KeyView {
@@ -96,6 +106,7 @@ impl KeyView {
             expires_at: moment(key.expires_at),
             address_exempt: key.address_exempt,
             created_at: moment(key.created_at),
+            limits: LimitView::all(&Whose::Key(key.id.clone()), &key.limits, now),
         }
     }
 

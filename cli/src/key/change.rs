@@ -2,13 +2,14 @@
 
 use anyhow::bail;
 use levee::accounts::{Deletion, KeyChange, KeyRecord, Status};
+use levee::limits::markers::Marked;
 use serde_json::json;
 
 use super::{Changed, called};
 use crate::consent::Consent;
 use crate::context::Context;
 use crate::error::usage;
-use crate::output::{Changes, SOON, aside, moment};
+use crate::output::{Changes, moment};
 use crate::place;
 use crate::views::scopes;
 
@@ -24,6 +25,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
         address_exempt: changed.address_exempt,
     };
     let changes = between(&key, &change.applied_to(&key));
+    let mut effective = None;
     if !changes.are_none() {
         let setting = async {
             if context.target.accounts.set_key(&key, &change).await? {
@@ -32,15 +34,16 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
             bail!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", key.id)
         };
         context.change("key.set", &called(&key), changes.sentence(), setting).await?;
-        aside(SOON);
+        effective = Some(context.publish(&[Marked::Key(key.id.clone())]).await);
     }
-    changes.tell(&context.output, "key", &key.id)
+    changes.tell(&context.output, "key", &key.id, effective)
 }
 
 pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
     // Whoever found a leaked key has the whole of it, and nothing is lost by showing it.
     let key = context.key_of(place::key_id_or_key(id)).await?;
     let changes = Changes::default().add("status", key.status, Status::Revoked);
+    let mut effective = None;
     if !changes.are_none() {
         consent
             .ask(&format!("Revoke key {} ('{}' of {}/{}) for good?", key.id, key.name, key.account, key.integration))?;
@@ -51,9 +54,9 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
             bail!("somebody else deleted key {} at this moment", key.id)
         };
         context.change("key.revoke", &called(&key), format!("name '{}'", key.name), revoking).await?;
-        aside(SOON);
+        effective = Some(context.publish(&[Marked::Key(key.id.clone())]).await);
     }
-    changes.tell(&context.output, "key", &key.id)
+    changes.tell(&context.output, "key", &key.id, effective)
 }
 
 pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
@@ -67,7 +70,10 @@ pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> an
         }
     };
     context.change("key.delete", &called(&key), format!("name '{}'", key.name), deleting).await?;
-    context.output.say(&json!({ "id": key.id, "deleted": true }), || format!("key {} is deleted", key.id))
+    let effective = context.publish(&[Marked::Key(key.id.clone())]).await;
+    effective.tell();
+    let json = json!({ "id": key.id, "deleted": true, "effective": effective });
+    context.output.say(&json, || format!("key {} is deleted", key.id))
 }
 
 fn between(before: &KeyRecord, after: &KeyRecord) -> Changes {

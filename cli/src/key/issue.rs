@@ -5,10 +5,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use levee::accounts::{ApiKey, Creation, KeyRecord};
 use levee::clock::Timestamp;
+use levee::limits::markers::Marked;
 use serde_json::{Value, json};
 
 use super::{NewKey, called};
 use crate::context::Context;
+use crate::effect::Effect;
 use crate::error::usage;
 use crate::output::{aside, moment};
 use crate::place::Place;
@@ -35,8 +37,9 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
         }
     };
     context.change("key.create", &called(&record), properties(&record), creating).await?;
-    show(context, &key, &record, Value::Null, now)?;
-    aside(&format!("Key {} of {place} is accepted everywhere within 60 s. {ONCE}", key.id()));
+    let effective = context.publish(&[Marked::Key(record.id.clone())]).await;
+    show(context, &key, &record, Value::Null, effective, now)?;
+    aside(&format!("Key {} of {place} is accepted {effective}. {ONCE}", key.id()));
     Ok(())
 }
 
@@ -61,8 +64,9 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
     let detail = format!("replaced by {} ({})", new.id, properties(&new));
     let end = context.change("key.rotate", &called(&old), detail, rotating).await?;
     let end = moment(Some(end)).unwrap_or_default();
-    show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), now)?;
-    aside(&format!("Key {} is accepted everywhere within 60 s; {} works until {end}. {ONCE}", new.id, old.id));
+    let effective = context.publish(&[Marked::Key(new.id.clone()), Marked::Key(old.id.clone())]).await;
+    show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), effective, now)?;
+    aside(&format!("Key {} is accepted {effective}; {} works until {end}. {ONCE}", new.id, old.id));
     Ok(())
 }
 
@@ -80,9 +84,17 @@ fn properties(key: &KeyRecord) -> String {
 }
 
 /// Prints the key, which is the only time that it is to be seen.
-fn show(context: &Context, key: &ApiKey, record: &KeyRecord, replaces: Value, now: Timestamp) -> anyhow::Result<()> {
+fn show(
+    context: &Context,
+    key: &ApiKey,
+    record: &KeyRecord,
+    replaces: Value,
+    effective: Effect,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let mut view = serde_json::to_value(KeyView::of(record, now))?;
     view["key"] = key.reveal().into();
+    view["effective"] = json!(effective);
     if !replaces.is_null() {
         view["replaces"] = replaces;
     }

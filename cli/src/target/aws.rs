@@ -15,11 +15,12 @@ use levee::stores::dynamodb::{DynamoDbConfig, describe};
 use levee::stores::logs::{self, Logs, LogsConfig};
 use levee::stores::secrets::SecretRef;
 
+use super::publisher::{Monitor, Publisher};
 use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target, TargetArgs};
 
 /// The stack unless another is named.
 const DEFAULT_STACK: &str = "levee";
-/// How long a call about credentials or the stack may take, its retries included.
+/// How long a call about credentials or the stack, or to one of its functions, may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// What CloudFormation says when there is no stack of a name.
 const NO_STACK: &str = "does not exist";
@@ -65,6 +66,10 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
             groups: logs::groups(&outputs.log_groups),
             endpoint_url: environment.logs_url,
         })),
+        publisher: Publisher::Monitor(Monitor {
+            client: aws_sdk_lambda::Client::new(&sdk),
+            function: outputs.monitor_function,
+        }),
     }
     .into())
 }
@@ -117,6 +122,7 @@ struct Outputs {
     key_peppers_secret: String,
     key_environment: String,
     log_groups: String,
+    monitor_function: String,
 }
 
 impl Outputs {
@@ -130,6 +136,7 @@ impl Outputs {
             key_peppers_secret: take("KeyPeppersSecret")?,
             key_environment: take("KeyEnvironment")?,
             log_groups: take("LogGroups")?,
+            monitor_function: take("MonitorFunction")?,
         })
     }
 }

@@ -9,20 +9,25 @@ use levee::clock::Clock;
 use levee::config;
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::DynamoDbConfig;
+use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretRef;
 use serde::Deserialize;
 
+use super::publisher::Publisher;
 use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target};
 
 /// Where the stack's local.json is by default.
 const STATE_DIR: &str = "target/levee";
 const FILE: &str = "local.json";
+/// How long Redis may take, in milliseconds: longer than a request may wait for it.
+const REDIS_BUDGET_MS: &str = "1000";
 const START_IT: &str = "start the local stack with: cargo xtask up";
 
 /// What is needed of local.json.
 #[derive(Debug, Deserialize)]
 struct Local {
     dynamodb_url: String,
+    redis_url: String,
     tables: BTreeMap<String, String>,
     key_peppers: String,
     key_environment: String,
@@ -43,7 +48,13 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         name.with_context(|| format!("the stack of {} has no table {id}", file.display()))
     };
     let clock_file = state.join("clock-offset");
-    let lookup = |name: &str| (name == "LEVEE_CLOCK_OFFSET_FILE").then(|| clock_file.display().to_string());
+    let lookup = |name: &str| match name {
+        "LEVEE_CLOCK_OFFSET_FILE" => Some(clock_file.display().to_string()),
+        "REDIS_URL" => Some(local.redis_url.clone()),
+        "REDIS_BUDGET_MS" => Some(REDIS_BUDGET_MS.to_owned()),
+        _ => None,
+    };
+    let (clock, redis) = config::from_lookup(lookup, |reader| (Clock::read(reader), RedisConfig::read(reader)))?;
     Ok(Found {
         accounts_table: table("Accounts")?,
         admins_table: table("Admins")?,
@@ -55,10 +66,11 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
             endpoint_url: Some(local.dynamodb_url),
             timeout: DYNAMODB_TIMEOUT,
         },
-        clock: config::from_lookup(lookup, Clock::read)?,
+        clock,
         key_environment: local.key_environment,
         peppers: SecretRef::new(local.key_peppers),
         logs: LogPlace::Local(state.join("logs")),
+        publisher: Publisher::Redis(Box::new(Redis::new(redis))),
     }
     .into())
 }

@@ -37,25 +37,39 @@ async fn on_aws(cloudformation: &Scripted, command: &str, more: &[(&str, &str)])
     run(&command.split(' ').collect::<Vec<_>>(), &variables, "").await
 }
 
+/// A CloudFormation that describes the local stack as one on AWS.
+async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
+    let outputs = [
+        ("AccountsTable", "Accounts"),
+        ("AdminsTable", "Admins"),
+        ("KeyPeppersSecret", stack.local("key_peppers")),
+        ("KeyEnvironment", "local"),
+        ("LogGroups", log_groups),
+        ("MonitorFunction", "prod-Monitor-4f8K"),
+    ];
+    cloudformation("200 OK", &described(&outputs)).await
+}
+
+/// A Lambda that always answers so, with one more header line.
+async fn lambda(status: &str, more: &str, body: &str) -> Scripted {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\n{more}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    Scripted::start(vec![(Duration::ZERO, head + body)]).await
+}
+
 #[tokio::test]
 async fn on_aws_a_stack_is_found_by_its_outputs() {
     let stack = Stack::builder().start().await;
     let sam = std::fs::read(stack.state().join("sam-env.json")).unwrap();
     let sam: Value = serde_json::from_slice(&sam).unwrap();
     let board = |name: &str| sam["HealthApi"][name].as_str().unwrap().to_owned();
-    let outputs = [
-        ("AccountsTable", "Accounts".to_owned()),
-        ("AdminsTable", "Admins".to_owned()),
-        ("KeyPeppersSecret", stack.local("key_peppers").to_owned()),
-        ("KeyEnvironment", "local".to_owned()),
-        ("LogGroups", board("LOG_GROUPS")),
-    ];
-    let outputs: Vec<_> = outputs.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let answers = cloudformation("200 OK", &described(&outputs)).await;
+    let answers = described_as(&stack, &board("LOG_GROUPS")).await;
+    let monitor = lambda("200 OK", "x-amz-executed-version: $LATEST", r#"{"published":1}"#).await;
     let logs = board("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS");
     let stores = [
         ("AWS_ENDPOINT_URL_DYNAMODB", stack.local("dynamodb_url")),
         ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs.as_str()),
+        ("AWS_ENDPOINT_URL_LAMBDA", monitor.url.as_str()),
         ("LEVEE_STACK", "prod"),
     ];
 
@@ -66,6 +80,8 @@ async fn on_aws_a_stack_is_found_by_its_outputs() {
     assert!(answers.bodies()[1].contains("StackName=other"), "{:?}", answers.bodies());
 
     let made = on_aws(&answers, "key create acme/crm --name remote", &stores).await.ok();
+    assert!(made.stderr.contains("is accepted at once"), "{made:?}");
+    assert_eq!(monitor.bodies(), [json!({ "publish": [format!("key/{}", id_of(made.line()))] }).to_string()]);
     let answer = stack.call_with_key(made.line(), "/v1/messages", &messages("Hello")).await;
     assert_eq!(answer.status, 200);
     let id = answer.header("x-levee-request-id");
@@ -77,6 +93,33 @@ async fn on_aws_a_stack_is_found_by_its_outputs() {
     assert!(told.stdout.contains(id_of(made.line())), "{told:?}");
     let nothing = on_aws(&answers, "why nobodyKnowsThisId=", &stores).await;
     nothing.fails(1, "older than --since");
+}
+
+#[tokio::test]
+async fn on_aws_what_environments_cannot_be_told_of_is_changed_and_takes_effect_within_60_s() {
+    let stack = Stack::builder().start().await;
+    let answers = described_as(&stack, "logs").await;
+    let failed = r#"{"errorType":"Error","errorMessage":"Redis: no answer within the budget of 1s"}"#;
+    let failing = lambda("200 OK", "x-amz-function-error: Unhandled", failed).await;
+    let older = lambda("200 OK", "x-amz-executed-version: $LATEST", "null").await;
+    let denied = r#"{"Message":"User: ada is not authorized to perform: lambda:InvokeFunction"}"#;
+    let denied = lambda("403 Forbidden", "x-amzn-errortype: AccessDeniedException", denied).await;
+    for (url, command, why) in [
+        (failing.url.as_str(), "account suspend acme", "prod-Monitor-4f8K failed (Unhandled): Redis: no answer"),
+        (older.url.as_str(), "account resume acme", "prod-Monitor-4f8K does not know how"),
+        (denied.url.as_str(), "limit set acme account --limit 5", "Lambda: AccessDeniedException: User: ada is not"),
+        ("http://127.0.0.1:1", "block add 203.0.113.9 --reason x", "Lambda: dispatch failure"),
+    ] {
+        let stores = [("AWS_ENDPOINT_URL_DYNAMODB", stack.local("dynamodb_url")), ("AWS_ENDPOINT_URL_LAMBDA", url)];
+        let done = on_aws(&answers, &format!("{command} --json"), &stores).await.ok();
+        assert_eq!(done.json()["effective"], "within 60 s", "{done:?}");
+        let warning = "warning: The change is made. It takes effect within 60 s, not at once: ";
+        assert!(done.stderr.starts_with(warning) && done.stderr.contains(why), "{done:?}");
+        assert!(!done.stderr.contains("takes effect at once"), "{done:?}");
+    }
+    assert_eq!(failing.bodies(), [r#"{"publish":["account/acme"]}"#]);
+    assert_eq!(levee(&stack, "limit show acme account --json").await.ok().json()["limit"], 5);
+    assert_eq!(levee(&stack, "block list --json").await.ok().json()[0]["who"], "203.0.113.9/32");
 }
 
 #[tokio::test]

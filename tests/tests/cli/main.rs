@@ -5,6 +5,8 @@
 mod accounts;
 mod admins;
 mod aws;
+mod blocks;
+mod limits;
 mod output;
 
 use std::collections::BTreeMap;

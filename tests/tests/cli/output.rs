@@ -6,9 +6,8 @@ use super::*;
 async fn nothing_that_is_stored_reaches_the_terminal_as_a_command_or_unseen() {
     let stack = Stack::builder().start().await;
     let accounts = levee::accounts::AccountsTable::new(stack.dynamodb(), "Accounts");
-    let (id, name) = ("odd".to_owned(), "\u{1b}[2J\u{202e}ecila\u{200b}".to_owned());
-    let status = levee::accounts::Status::Active;
-    accounts.put_account(&levee::accounts::Account { id, name, status, created_at: None }).await.unwrap();
+    let odd = levee::accounts::Account::new("odd", "\u{1b}[2J\u{202e}ecila\u{200b}", now(&stack));
+    accounts.put_account(&odd).await.unwrap();
     let wild = |text: &str| text.contains(['\u{1b}', '\u{202e}', '\u{200b}']);
     for command in ["account list", "account show odd", "account delete odd", "account set odd --name Plain", "audit"] {
         let run = levee(&stack, command).await;
@@ -46,8 +45,7 @@ async fn lists_are_whole_however_long_and_empty_ones_are_lists_too() {
     let accounts = levee::accounts::AccountsTable::new(stack.dynamodb(), "Accounts");
     for number in 0..250 {
         let (id, name) = (format!("account-{number:03}"), format!("Account {number}"));
-        let status = levee::accounts::Status::Active;
-        let account = levee::accounts::Account { id, name, status, created_at: None };
+        let account = levee::accounts::Account::new(&id, &name, now(&stack));
         accounts.put_account(&account).await.unwrap();
     }
     let listed = levee(&stack, "account list --json").await.ok().json();
@@ -113,5 +111,5 @@ async fn every_command_has_help_with_an_example() {
             }
         }
     }
-    assert!(seen > 25, "{seen}");
+    assert!(seen > 35, "{seen}");
 }

@@ -1,0 +1,58 @@
+//! Telling every environment of the functions what has changed, so that it takes effect at once.
+//!
+//! On the local stack Redis is told. On AWS it cannot be reached from outside, so the monitor is called to tell it.
+
+use anyhow::{anyhow, bail};
+use aws_sdk_lambda::primitives::Blob;
+use levee::accounts::{self, AccountsTable};
+use levee::clock::Timestamp;
+use levee::limits::markers::Marked;
+use levee::stores::dynamodb::describe;
+use levee::stores::redis::Redis;
+use serde_json::{Value, json};
+
+/// Who tells the environments.
+pub(crate) enum Publisher {
+    /// This command.
+    Redis(Box<Redis>),
+    /// A function of the stack.
+    Monitor(Monitor),
+}
+
+/// The monitor of a stack on AWS.
+pub(crate) struct Monitor {
+    pub(super) client: aws_sdk_lambda::Client,
+    pub(super) function: String,
+}
+
+impl Publisher {
+    pub(super) async fn publish(
+        &self,
+        table: &AccountsTable,
+        changed: &[Marked],
+        now: Timestamp,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Redis(redis) => Ok(accounts::publish(table, redis, changed, now).await?),
+            Self::Monitor(monitor) => monitor.publish(changed).await,
+        }
+    }
+}
+
+impl Monitor {
+    async fn publish(&self, changed: &[Marked]) -> anyhow::Result<()> {
+        let event = json!({ "publish": changed.iter().map(ToString::to_string).collect::<Vec<_>>() });
+        let call = self.client.invoke().function_name(&self.function).payload(Blob::new(event.to_string()));
+        let answer = call.send().await.map_err(|error| anyhow!("Lambda: {}", describe(&error)))?;
+        let said = answer.payload().map(|payload| payload.as_ref()).unwrap_or_default();
+        let said: Value = serde_json::from_slice(said).unwrap_or_default();
+        if let Some(error) = answer.function_error() {
+            let message = said["errorMessage"].as_str().unwrap_or("it did not say why");
+            bail!("the function {} failed ({error}): {message}", self.function);
+        }
+        if !said["published"].is_u64() {
+            bail!("the function {} does not know how; deploy this version of the stack", self.function);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! What was changed about limits, as it is shown.
+
+use levee::clock::Timestamp;
+use levee::limits::{Mode, Override, Overrides};
+use serde::Serialize;
+
+use crate::output::{NOTHING, moment, table};
+use crate::place::Whose;
+
+/// A change to one policy in one place.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct LimitView {
+    /// Whose it is, as commands take it.
+    place: String,
+    policy: String,
+    limit: Option<u64>,
+    exempt: bool,
+    mode: Option<Mode>,
+    until: Option<String>,
+    /// Whether it holds no more.
+    over: bool,
+}
+
+impl LimitView {
+    pub(crate) const HEADERS: &[&str] = &["PLACE", "POLICY", "LIMIT", "MODE", "UNTIL"];
+
+    pub(crate) fn of(whose: &Whose, policy: &str, change: &Override, now: Timestamp) -> Self {
+        Self {
+            place: whose.to_string(),
+            policy: policy.to_owned(),
+            limit: change.limit,
+            exempt: change.exempt,
+            mode: change.mode,
+            until: moment(change.until),
+            over: !change.is_live(now),
+        }
+    }
+
+    /// All changes of one place.
+    pub(crate) fn all(whose: &Whose, changes: &Overrides, now: Timestamp) -> Vec<Self> {
+        changes.iter().map(|(policy, change)| Self::of(whose, policy, change, now)).collect()
+    }
+
+    pub(crate) fn row(&self) -> Vec<String> {
+        let [limit, mode, until] = self.values();
+        vec![self.place.clone(), self.policy.clone(), limit, mode, until]
+    }
+
+    pub(crate) fn fields(&self) -> Vec<(&'static str, String)> {
+        let [limit, mode, until] = self.values();
+        let (place, policy) = (self.place.clone(), self.policy.clone());
+        vec![("place", place), ("policy", policy), ("limit", limit), ("mode", mode), ("until", until)]
+    }
+
+    fn values(&self) -> [String; 3] {
+        let over = if self.over { " (over)" } else { "" };
+        let until = self.until.as_ref().map_or_else(|| NOTHING.to_owned(), |until| format!("{until}{over}"));
+        [limit_text(self.exempt, self.limit), mode_name(self.mode).to_owned(), until]
+    }
+
+    /// A table of changes, set off from what is above it; nothing where there are none.
+    pub(crate) fn below<'a>(views: impl IntoIterator<Item = &'a Self>) -> String {
+        let rows: Vec<_> = views.into_iter().map(Self::row).collect();
+        if rows.is_empty() { String::new() } else { format!("\n{}", table(Self::HEADERS, &rows)) }
+    }
+}
+
+/// A limit for people: a number, that there is none, or that it is as it is elsewhere.
+pub(crate) fn limit_text(exempt: bool, limit: Option<u64>) -> String {
+    match limit {
+        _ if exempt => "exempt".to_owned(),
+        Some(limit) => limit.to_string(),
+        None => NOTHING.to_owned(),
+    }
+}
+
+/// The name of a mode, as it is given.
+pub(crate) fn mode_name(mode: Option<Mode>) -> &'static str {
+    match mode {
+        Some(Mode::Enforce) => "enforce",
+        Some(Mode::Warn) => "warn",
+        Some(Mode::Shadow) => "shadow",
+        None => NOTHING,
+    }
+}
