@@ -4,6 +4,7 @@
 //! One file a command; what a command needs from the machine is declared there and settled by [`preflight`].
 #![allow(clippy::print_stdout, reason = "a command line tool talks on standard output")]
 
+mod bench;
 mod docker;
 mod e2e;
 mod lint;
@@ -24,6 +25,7 @@ enum Xtask {
     Test(test::Test),
     Lint(lint::Lint),
     E2e(e2e::E2e),
+    Bench(bench::Bench),
 }
 
 fn main() -> std::process::ExitCode {
@@ -32,6 +34,7 @@ fn main() -> std::process::ExitCode {
         Xtask::Test(test) => test.run(&workspace),
         Xtask::Lint(lint) => lint.run(&workspace),
         Xtask::E2e(e2e) => e2e.run(&workspace),
+        Xtask::Bench(bench) => bench.run(&workspace),
     });
     outcome.map_or_else(shell::fail, |()| std::process::ExitCode::SUCCESS)
 }

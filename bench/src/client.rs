@@ -1,0 +1,91 @@
+//! What can be asked: the limiter, the plainest commands through the same handle, and a server that speaks HTTP.
+
+use anyhow::{Context as _, bail};
+use levee::stores::redis::{Redis, RedisConfig, Unavailable};
+use redis::{AsyncCommands as _, Script};
+
+use crate::express::Express;
+use crate::levee::Decider;
+
+/// How many subjects of each kind the decisions are about, one after the other.
+pub(crate) const SUBJECTS: usize = 64;
+
+/// A decision here waits longer than a function lets it: on a busy machine it is late, and still counts.
+const BUDGET_MILLIS: u64 = 1_000;
+
+/// Where the servers are.
+pub(crate) struct Place {
+    /// Redis's URL.
+    pub(crate) redis: String,
+    /// The port of the express server on this machine, where there is one.
+    pub(crate) express: Option<u16>,
+}
+
+impl Place {
+    /// A handle of its own to Redis, made as a function makes it.
+    pub(crate) fn redis(&self) -> anyhow::Result<Redis> {
+        let lookup = |name: &str| match name {
+            "REDIS_URL" => Some(self.redis.clone()),
+            "REDIS_BUDGET_MS" => Some(BUDGET_MILLIS.to_string()),
+            _ => None,
+        };
+        Ok(Redis::new(levee::config::from_lookup(lookup, RedisConfig::read)?))
+    }
+}
+
+/// One connection, and what is asked on it.
+pub(crate) enum Client {
+    /// PING: the floor of any round trip.
+    Ping(Redis),
+    /// INCR of one counter.
+    Incr(Redis),
+    /// A script that does nothing but three INCRBYs.
+    Script(Redis, Script),
+    /// The limiter.
+    Levee(Box<Decider>),
+    /// Three of express-rate-limit, over HTTP.
+    Express(Express),
+}
+
+impl Client {
+    /// A client of a target, by its name in the table.
+    pub(crate) async fn open(place: &Place, target: &str) -> anyhow::Result<Self> {
+        Ok(match target {
+            "ping" => Self::Ping(place.redis()?),
+            "incr" => Self::Incr(place.redis()?),
+            "evalsha" => Self::Script(place.redis()?, Script::new(include_str!("increments.lua"))),
+            "express" | "express/refused" => {
+                let port = place.express.context("express was not started")?;
+                Self::Express(Express::connect(port, target == "express/refused").await?)
+            }
+            _ => Self::Levee(Box::new(Decider::open(place, target)?)),
+        })
+    }
+
+    /// Asks once and waits for the answer, which must be the expected one; `turn` chooses the subject.
+    pub(crate) async fn ask(&mut self, turn: usize) -> anyhow::Result<()> {
+        let subject = turn % SUBJECTS;
+        let answer: Result<i64, Unavailable> = match self {
+            Self::Ping(redis) => redis.run(async |mut connection| connection.ping::<()>().await.map(|()| 1)).await,
+            Self::Incr(redis) => {
+                let key = format!("incr:{subject}");
+                let key = &key;
+                redis.run(async |mut connection| connection.incr(key, 1).await).await
+            }
+            Self::Script(redis, script) => {
+                let mut call = script.prepare_invoke();
+                for scope in ["key", "integration", "account"] {
+                    call.key(format!("evalsha:{scope}:{subject}"));
+                }
+                let call = &call;
+                redis.run(async |mut connection| call.invoke_async(&mut connection).await).await
+            }
+            Self::Levee(decider) => return decider.ask(turn).await,
+            Self::Express(express) => return express.ask(subject).await,
+        };
+        if answer? < 1 {
+            bail!("an answer that cannot be");
+        }
+        Ok(())
+    }
+}

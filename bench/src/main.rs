@@ -1,0 +1,67 @@
+//! One of the processes that `cargo xtask bench limits` starts: Levee's limiter under load, and what it is measured
+//! against through the same client: `bench REDIS_URL [EXPRESS_PORT]`.
+//!
+//! The protocol is that of all its processes (`bench/peers`). They write one line when they are ready, and then answer
+//! each line with a line, all JSON:
+//!
+//! - `{"target":"levee-3","connections":32,"millis":200}`: a **block**. Decides for as long, on as many connections at
+//!   once, and answers `{"measured_ns":…,"nanos":[…]}`: how long it measured and how long each decision took that began
+//!   and ended within. The first tenth of a block is not measured: caches are cold, and connections may have been closed.
+//! - `{"cost":"levee-3","millis":1000}`: what a decision costs the server, see [`cost`]. This process only.
+//! - `{"memory":1000}`: what as many active accounts cost the server, see [`cost`]. This process only.
+//!
+//! Where something failed the answer is `{"error":…}`.
+#![allow(clippy::print_stdout, reason = "its standard output is the answer to whoever started it")]
+
+mod block;
+mod client;
+mod cost;
+mod express;
+mod levee;
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, stdin};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Place};
+
+/// The connections of each target, opened at its first block.
+type Clients = HashMap<String, Vec<Client>>;
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let redis = arguments.next().context("usage: bench REDIS_URL [EXPRESS_PORT]")?;
+    let express = arguments.next().map(|port| port.parse()).transpose()?;
+    let place = Place { redis, express };
+    // One thread, as each of the processes that this one is compared with has.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut clients = Clients::new();
+    println!("{}", json!({ "versions": {} }));
+    for line in stdin().lock().lines() {
+        let asked: Value = serde_json::from_str(&line?)?;
+        let tasks = tokio::task::LocalSet::new();
+        let answer = runtime.block_on(tasks.run_until(answer(&place, &mut clients, &asked)));
+        println!("{}", answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") })));
+    }
+    Ok(())
+}
+
+async fn answer(place: &Place, clients: &mut Clients, asked: &Value) -> anyhow::Result<Value> {
+    let number = |name: &str| asked[name].as_u64().with_context(|| format!("{name} is no number: {asked}"));
+    if let Some(target) = asked["cost"].as_str() {
+        return cost::of_decisions(place, target, number("millis")?).await;
+    }
+    if asked["memory"].is_u64() {
+        return cost::of_accounts(place, usize::try_from(number("memory")?)?).await;
+    }
+    let target = asked["target"].as_str().with_context(|| format!("no target: {asked}"))?;
+    let connections = usize::try_from(number("connections")?)?;
+    let clients = clients.entry(target.to_owned()).or_default();
+    while clients.len() < connections {
+        clients.push(Client::open(place, target).await?);
+    }
+    let (measured, nanos) = block::run(clients, connections, number("millis")?).await?;
+    Ok(json!({ "measured_ns": u64::try_from(measured.as_nanos())?, "nanos": nanos }))
+}
