@@ -7,11 +7,12 @@
 --        tally       this minute's tallies: a hash of "<charge> <group>" to calls; charge 0 stands for a call that passed,
 --                    charge n for one that the nth charge refused, or would have
 --        minutes     the minutes that have tallies, as a sorted set
---        All in one slot.
+--        All in one slot; the last two only where something is tallied.
 -- ARGV   1 numbers, packed as little-endian doubles, because each further argument costs Redis more than unpacking does:
 --            1 the caller's clock, Unix milliseconds   2 how far that clock is set ahead on purpose, milliseconds
---            3 the lease's end, Unix milliseconds      4 number of markers
---            5 number of counted charges               6 number of leased charges
+--            3 1 if that clock is to be compared       4 the lease's end, Unix milliseconds
+--            5 number of markers                       6 number of counted charges
+--            7 number of leased charges                8 1 if something is tallied
 --            then per marker:          the version that the caller knows
 --            then per counted charge:  limit, weight, milliseconds until the counter may be forgotten, millionths of the
 --                                      previous window that still count (0: fixed), 1 if it refuses
@@ -33,18 +34,20 @@ local LEASES_KEPT = 1000 * 1000
 local KEYS, ARGV, call, tonumber, ceil, floor = KEYS, ARGV, redis.call, tonumber, math.ceil, math.floor
 
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[1] / 8), ARGV[1])}
-local now, ahead, lease_end, markers, counted, leased = unpack(numbers, 1, 6)
+local now, ahead, is_compared, lease_end, markers, counted, leased, is_tallied = unpack(numbers, 1, 8)
 local id, group = ARGV[2], ARGV[3]
 
-local time = call('TIME')
-local right = time[1] * 1000 + floor(time[2] / 1000) + ahead
-if right - now > MOST_SKEW or now - right > MOST_SKEW then return {3, right} end
+if is_compared == 1 then
+  local time = call('TIME')
+  local right = time[1] * 1000 + floor(time[2] / 1000) + ahead
+  if right - now > MOST_SKEW or now - right > MOST_SKEW then return {3, right} end
+end
 
-local strings = #KEYS - leased - 2
+local strings = #KEYS - leased - 2 * is_tallied
 local values = strings > 0 and call('MGET', unpack(KEYS, 1, strings)) or {}
 
 -- A marker holds a version, doubled, plus one where the record was stopped.
-local at = 6
+local at = 8
 for i = 1, markers do
   local marker = values[i]
   if marker and floor(marker / 2) > numbers[at + i] then
@@ -108,7 +111,7 @@ if refused then
 end
 
 -- Charge.
-at, key, out = 6 + markers, markers, 1
+at, key, out = 8 + markers, markers, 1
 for _ = 1, counted do
   key, out = key + 1, out + 1
   reply[out] = call('INCRBY', KEYS[key], numbers[at + 2])

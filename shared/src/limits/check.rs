@@ -1,6 +1,8 @@
 //! The plumbing around the decision: one script call on Redis.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Script, ServerErrorKind};
@@ -15,6 +17,7 @@ use super::spared::Spared;
 use super::tally::{MINUTES, minute_of, tally_key};
 use crate::clock::{Clock, Timestamp};
 use crate::stores::redis::Redis;
+use crate::sync::lock;
 
 /// How long a counter outlives its window, so that a slow clock elsewhere still finds it.
 const KEPT_AFTER_WINDOW_MILLIS: u64 = 60_000;
@@ -32,6 +35,9 @@ pub struct Ask {
     pub id: String,
 }
 
+/// How long a clock that agreed with Redis's is trusted, by itself and by the clock that measures durations.
+const CLOCK_TRUSTED: Duration = Duration::from_secs(1);
+
 /// Checks calls against their policies.
 pub struct Limiter {
     redis: Redis,
@@ -41,6 +47,8 @@ pub struct Limiter {
     local: Option<Local>,
     /// What to add to this machine's clock, in milliseconds, to have Redis's; 0 unless it was found to be off.
     correction: AtomicI64,
+    /// When this machine's clock, with the correction, last agreed with Redis's.
+    agreed: Mutex<Option<(Timestamp, Instant)>>,
 }
 
 impl Limiter {
@@ -53,6 +61,7 @@ impl Limiter {
             spared: Spared::default(),
             local: (degraded == DegradedMode::Local).then(Local::default),
             correction: AtomicI64::new(0),
+            agreed: Mutex::new(None),
         }
     }
 
@@ -105,7 +114,8 @@ impl Limiter {
 
     /// One round trip; `None` where Redis cannot be asked.
     async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<Asked> {
-        let call = &self.call(ask, kept, now);
+        let is_compared = !self.is_trusted(now);
+        let call = &self.call(ask, kept, now, is_compared);
         let script = &self.script;
         let run =
             async |mut connection: MultiplexedConnection| match call.query_async::<Vec<i64>>(&mut connection).await {
@@ -123,22 +133,34 @@ impl Limiter {
             Reply::Skewed(right) => return Some(Asked::Skewed(right)),
             Reply::Odd => Decision::Unchecked,
         };
+        if is_compared {
+            *lock(&self.agreed) = Some((now, Instant::now()));
+        }
         if decision == Decision::Unchecked {
             tracing::error!(code = "limits.odd_reply", ?reply, "the limits script gave a reply of another shape");
         }
         Some(Asked::Decided(decision))
     }
 
+    /// Whether this machine's clock agreed with Redis's a moment ago.
+    fn is_trusted(&self, now: Timestamp) -> bool {
+        lock(&self.agreed).is_some_and(|(at, instant)| {
+            at <= now && at.until(now) < CLOCK_TRUSTED && instant.elapsed() < CLOCK_TRUSTED
+        })
+    }
+
     /// The script's call, as `check.lua` describes it. Written straight into one command: the client's own
     /// `ScriptInvocation` copies each argument twice.
-    fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Cmd {
+    fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp, is_compared: bool) -> Cmd {
         let (counted, leased) = ask.charges.split_at(ask.charges.partition_point(|charge| !is_leased(charge)));
         let mut keys = Vec::with_capacity(ask.known.len() + 2 * counted.len() + leased.len() + 2);
-        let mut numbers = Numbers(Vec::with_capacity(8 * (6 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
+        let mut numbers = Numbers(Vec::with_capacity(8 * (8 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
         numbers.push(now.as_millis());
         numbers.push_signed(self.clock.offset_millis());
+        numbers.push(is_compared.into());
         numbers.push(now.plus(UNTIL_ARRIVAL).as_millis());
-        numbers.push_all([ask.known.len(), counted.len(), leased.len()].map(|count| count as u64));
+        let is_tallied = !(ask.group.is_empty() && kept.is_empty());
+        numbers.push_all([ask.known.len(), counted.len(), leased.len(), is_tallied.into()].map(|count| count as u64));
         for Version { of, version, .. } in &ask.known {
             keys.push(of.key());
             numbers.push(*version);
@@ -159,8 +181,10 @@ impl Limiter {
             keys.push(charge.leases());
             numbers.push_all([charge.policy.limit, refuses(charge)]);
         }
-        keys.push(tally_key(minute_of(now)));
-        keys.push(MINUTES.to_owned());
+        if is_tallied {
+            keys.push(tally_key(minute_of(now)));
+            keys.push(MINUTES.to_owned());
+        }
 
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.script.get_hash()).arg(keys.len()).arg(&keys).arg(numbers.0).arg(&ask.id).arg(&ask.group);
