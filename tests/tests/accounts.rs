@@ -42,7 +42,27 @@ async fn a_key_without_the_scope_and_a_suspended_account_get_403_and_use_nothing
     assert_forbidden(&stack.call_with_key(&caller, "/v1/messages", &call).await, "This account is suspended.");
 
     assert_eq!(stack.provider("primary").await["requests"], 0);
-    assert!(stack.redis_counters().await.is_empty());
+    // But what their address may be turned away.
+    let counters = stack.redis_counters().await;
+    assert!(counters.keys().eq(["failed-auth-address"]), "{counters:?}");
+}
+
+#[tokio::test]
+async fn whoever_is_turned_away_too_often_reaches_no_function_any_more() {
+    let stack = Stack::builder().env("LIMIT_FAILED_AUTH_PER_ADDRESS", "3").start().await;
+    stack.skip_to_fresh_window().await;
+    let call = messages("Hello");
+    let reader = key_with(&stack, &[Scope::Read]).await;
+    for status in [403, 403, 403, 429, 429] {
+        let answer = stack.call_with_key(&reader, "/v1/messages", &call).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        if status == 429 {
+            assert_eq!(answer.json()["policy"], "failed-auth-address");
+        }
+    }
+    assert_eq!(stack.invocations("ai-proxy").await.iter().sum::<u64>(), 3);
+    // Who may call goes on from the same address.
+    assert_eq!(stack.call("/v1/messages", &call).await.status, 200);
 }
 
 #[tokio::test]

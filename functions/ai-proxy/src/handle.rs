@@ -30,9 +30,8 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
     let answer = match verdict {
         Ok(caller) => {
-            let hold = in_flight.hold_until(state.clock.now().plus(left(&request)));
-            let (answer, ()) = tokio::join!(serve(state, &caller, &request_id, &request, &report, &in_flight), hold);
-            answer
+            in_flight.hold(&state.clock);
+            serve(state, &caller, &request_id, &request, &report, &in_flight).await
         }
         // The gateway itself refuses what is over a limit here.
         Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
@@ -137,11 +136,7 @@ fn read_body(state: &State, body: &lambda_http::Body) -> Result<(Asked, Bytes), 
 
 /// When the call must have ended, by the function's own deadline.
 fn deadline(request: &Request) -> Instant {
-    Instant::now() + left(request).saturating_sub(BEFORE_DEADLINE)
-}
-
-/// How long the function may still run.
-fn left(request: &Request) -> Duration {
-    let deadline = request.lambda_context_ref().map_or(0, |context| context.deadline);
-    Clock::system().now().until(Timestamp::from_millis(deadline))
+    let left = request.lambda_context_ref().map_or(0, |context| context.deadline);
+    let left = Clock::system().now().until(Timestamp::from_millis(left));
+    Instant::now() + left.saturating_sub(BEFORE_DEADLINE)
 }

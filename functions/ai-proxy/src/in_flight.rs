@@ -1,17 +1,25 @@
 //! What a call holds while it is in flight, and how it is given back.
 //!
-//! The authorizer took the places for as long as a call needs to get here; here they are kept until the call's deadline.
+//! The authorizer took the places for as long as a call needs to get here; here they are renewed until the call is over.
 //! Invariant: they are given back before the last of the answer is released, so that a
 //! client that calls again at once does not meet its own call. What cannot be given back ends by itself.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use levee::clock::Timestamp;
+use levee::clock::Clock;
 use levee::limits::leases;
 use levee::stores::redis::Redis;
 
+use tokio::task::AbortHandle;
+
 use crate::report::Report;
+
+/// How long a call holds its places from each renewal on.
+const HELD_FOR: Duration = Duration::from_secs(90);
+/// How long after a renewal the next one comes: two of them may fail.
+const RENEWED_EVERY: Duration = Duration::from_secs(30);
 
 /// A handle to the places that one call holds.
 #[derive(Clone)]
@@ -23,6 +31,8 @@ struct Places {
     id: String,
     /// The sets that it is in; empty once they were given back.
     leases: Mutex<Vec<String>>,
+    /// What renews them.
+    renewal: Mutex<Option<AbortHandle>>,
     report: Report,
 }
 
@@ -30,22 +40,31 @@ impl InFlight {
     /// The call `id` is in the sets `leases`.
     pub fn new(redis: &Arc<Redis>, id: &str, leases: Vec<String>, report: &Report) -> Self {
         let (redis, id, leases, report) = (redis.clone(), id.to_owned(), Mutex::new(leases), report.clone());
-        Self(Arc::new(Places { redis, id, leases, report }))
+        Self(Arc::new(Places { redis, id, leases, renewal: Mutex::default(), report }))
     }
 
-    /// Makes the call hold its places until `until`. Without Redis it holds them for a shorter time, which is logged where
-    /// that is found out.
-    pub async fn hold_until(&self, until: Timestamp) {
-        let Places { redis, id, .. } = &*self.0;
-        let leases = self.0.held().clone();
-        if !leases.is_empty() {
-            let _shorter = leases::extend(redis, &leases, id, until).await;
+    /// Keeps the call's places until it is over: they are renewed for a while at a time, so that what could not be given
+    /// back, or belonged to an environment that died, is free soon. Costs the call no time.
+    pub fn hold(&self, clock: &Clock) {
+        let Places { redis, id, renewal, .. } = &*self.0;
+        let (redis, id, leases, clock) = (redis.clone(), id.clone(), self.0.held().clone(), clock.clone());
+        if leases.is_empty() {
+            return;
         }
+        let renew = async move {
+            loop {
+                // Without Redis they run out early, which is logged where it is found out.
+                let _run_out = leases::extend(&redis, &leases, &id, clock.now().plus(HELD_FOR)).await;
+                tokio::time::sleep(RENEWED_EVERY).await;
+            }
+        };
+        *lock(renewal) = Some(tokio::spawn(renew).abort_handle());
     }
 
     /// Gives the places back. The second time nothing is left to do.
     pub async fn give_back(&self) {
         let Places { redis, id, report, .. } = &*self.0;
+        self.0.renew_no_more();
         give_back(redis, id, self.0.take(), report).await;
     }
 }
@@ -56,7 +75,13 @@ impl Places {
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<String>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.leases)
+    }
+
+    fn renew_no_more(&self) {
+        if let Some(renewal) = lock(&self.renewal).take() {
+            renewal.abort();
+        }
     }
 }
 
@@ -64,6 +89,7 @@ impl Places {
 /// the call held is given back beside whatever it does next.
 impl Drop for Places {
     fn drop(&mut self) {
+        self.renew_no_more();
         let leases = self.take();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !leases.is_empty() {
@@ -71,6 +97,11 @@ impl Drop for Places {
             runtime.spawn(async move { give_back(&redis, &id, leases, &report).await });
         }
     }
+}
+
+/// Locks `mutex`, whose data stays usable when a holder panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &Report) {
@@ -82,8 +113,6 @@ async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &Report
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use levee::stores::redis::RedisConfig;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;

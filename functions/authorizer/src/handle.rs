@@ -40,6 +40,9 @@ pub enum Failure {
     /// Who is calling cannot be known; the gateway answers 503.
     #[error("the caller cannot be known: {0}")]
     Unknown(#[from] accounts::Unreachable),
+    /// Records were out of date however often they were read.
+    #[error("the records changed faster than they were read")]
+    Undecided,
     /// The template declares a route that this function knows no rule for.
     #[error("no rule for the route {0}")]
     NoRule(String),
@@ -63,8 +66,9 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
     let route = Route::of(&event.resource).ok_or_else(|| Failure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
     let client = Client::of(state, &event);
-    let mut round = 1;
-    loop {
+    // What markers said while this request was decided.
+    let mut told = Vec::new();
+    for round in 1..=ROUNDS {
         let now = state.limiter.now();
 
         // Find out who is calling, and whether they may call at all.
@@ -74,6 +78,7 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
 
         // Check the limits, and that what was found out is not out of date.
         let mut ask = ask(state, &event, route, &client, &platform, &standing, now);
+        ask.known.iter_mut().for_each(|known| state.directory.acknowledge(known, &told));
         let (known, leases) = (ask.known.clone(), leases(&ask));
         if round == ROUNDS {
             ask.known.clear();
@@ -82,17 +87,21 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         let decision = state.limiter.check(ask, now).await;
         if let Decision::Stale(markers) = &decision {
             report.stale(began.elapsed());
-            let versions = known.into_iter().zip(markers).filter_map(|(known, marker)| {
-                let (version, is_stopped) = (*marker)?;
-                (version > known.version).then_some(Version { version, is_stopped, ..known })
-            });
-            versions.for_each(|version| state.directory.outdated(&version));
-            round += 1;
+            told = known.into_iter().zip(markers).filter_map(|(known, marker)| newer(known, *marker)).collect();
+            told.iter().for_each(|version| state.directory.outdated(version));
             continue;
         }
         report.decided(&decision, began.elapsed());
         return answer(state, &event, route, standing, decision, leases, state.limiter.now());
     }
+    // The last round asks about no record, so that none is out of date.
+    Err(Failure::Undecided)
+}
+
+/// The version that a marker says there is, where it is newer than the known one.
+fn newer(known: Version, marker: Option<(u64, bool)>) -> Option<Version> {
+    let (version, is_stopped) = marker?;
+    (version > known.version).then_some(Version { version, is_stopped, ..known })
 }
 
 /// The client, as far as it is counted.
@@ -189,9 +198,10 @@ fn ask(
             known.extend(seen.iter().cloned());
             (Class::FailedAuth, None)
         }
+        // What is turned away costs a function call nonetheless, so that too much of it is refused at the gateway.
         Standing::Forbidden(caller, _) => {
             known.extend(caller.iter().flat_map(Caller::known));
-            return Ask { known, id, ..Ask::default() };
+            (Class::FailedAuth, None)
         }
         Standing::Caller(caller) => {
             known.extend(caller.known());
@@ -231,7 +241,10 @@ fn answer(
     now: Timestamp,
 ) -> Result<Response<Context>, Failure> {
     let caller = match standing {
-        Standing::Forbidden(caller, reason) => return Ok(passed(event, caller.as_ref(), Forbidden(reason))),
+        Standing::Forbidden(caller, reason) if !matches!(decision, Decision::Refused(_)) => {
+            return Ok(passed(event, caller.as_ref(), Forbidden(reason)));
+        }
+        Standing::Forbidden(caller, _) => caller,
         Standing::Nobody(..) if !matches!(decision, Decision::Refused(_)) => return Err(Failure::Unauthorized),
         Standing::Nobody(..) | Standing::Anyone => None,
         Standing::Caller(caller) => Some(caller),

@@ -107,7 +107,7 @@ impl RefusalContext {
         } else if is_in_flight {
             format!("The {} limit of {} calls at the same time is reached.", policy.scope, policy.limit)
         } else if policy.classes == [Class::FailedAuth] {
-            format!("Too many requests without a valid API key from your address. Retry in {retry_after} seconds.")
+            format!("Too many refused requests from your address. Retry in {retry_after} seconds.")
         } else {
             format!(
                 "The {} limit of {} requests per {window_secs} seconds is used up. Retry in {retry_after} seconds.",

@@ -97,8 +97,8 @@ impl LimitsConfig {
             let Some(change) = change.filter(|it| it.is_live(now) && level.may_override(policy.scope)) else {
                 continue;
             };
-            exempt = change.exempt;
-            own = (level != Level::Platform && change.limit.is_some()).then_some(level).or(own);
+            exempt = change.exempt || (exempt && change.limit.is_none());
+            own = (level != Level::Platform).then_some(level).or(own);
             if change.limit.is_some() || change.mode.is_some() {
                 let policy = Arc::make_mut(&mut policy);
                 policy.limit = change.limit.unwrap_or(policy.limit);
@@ -210,6 +210,20 @@ mod tests {
         assert_eq!(ai_call(&config, &of_account(exempt.clone()))[0], "integration acme/crm 300*1");
         let over = Override { until: Some(NOW.as_secs()), ..exempt };
         assert_eq!(ai_call(&config, &of_account(over))[0], "ai-address a1b2 30*1");
+    }
+
+    #[test]
+    fn what_is_only_warned_of_somewhere_is_counted_apart_and_stays_exempt_where_it_was() {
+        let config = LimitsConfig::default();
+        let warn = Override { mode: Some(Mode::Warn), ..Override::default() };
+        let of_account = |change| overrides([("ai-address", change)]);
+        let mut changes = [Overrides::new(), of_account(warn.clone()), Overrides::new(), Overrides::new()];
+        assert_eq!(ai_call(&config, &changes)[0], "ai-address a1b2@acme 30*1", "or it would use up everybody's count");
+        changes[1] = of_account(Override { exempt: true, ..Override::default() });
+        changes[3] = of_account(warn);
+        assert_eq!(ai_call(&config, &changes)[0], "integration acme/crm 300*1");
+        changes[3] = of_account(limit(5));
+        assert_eq!(ai_call(&config, &changes)[0], "ai-address a1b2@k1 5*1");
     }
 
     #[test]

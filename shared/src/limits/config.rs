@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::policy::{Algorithm, Class, Mode, Policy, Scope, is_policy_name};
 use super::window::Window;
 use crate::config::Reader;
+use crate::http::Route;
 
 /// The most policies that one decision looks at, shares of the pool included.
 pub const MOST_POLICIES: usize = 16;
@@ -110,9 +111,9 @@ impl BuiltIn {
     }
 }
 
-/// The name and the scope of each policy that every stack has.
-pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope)> {
-    BUILT_IN.iter().map(|built_in| (built_in.name, built_in.scope))
+/// The name, the scope and the classes of each policy that every stack has.
+pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope, &'static [Class])> {
+    BUILT_IN.iter().map(|built_in| (built_in.name, built_in.scope, built_in.classes))
 }
 
 /// One entry of `LIMIT_POLICIES`. With the name of a policy that is there, it changes what it names.
@@ -154,6 +155,10 @@ impl Entry {
         if !is_policy_name(&name) {
             return Err("a policy's name has 1 to 32 lower-case letters, digits and hyphens".to_owned());
         }
+        // What callers are told of the pool, and what its shares are called.
+        if name == "platform" || name.ends_with("-share") {
+            return Err(wrong("has a name that stands for the pool"));
+        }
         if there.is_some_and(|there| scope.is_some_and(|scope| scope != there.scope)) {
             return Err(wrong("has its scope already"));
         }
@@ -183,6 +188,12 @@ impl Entry {
         }
         if policy.weights.values().any(|weight| *weight > LARGEST_WEIGHT) {
             return Err(wrong(&format!("has a weight of more than {LARGEST_WEIGHT}")));
+        }
+        if let Some(resource) = policy.weights.keys().find(|resource| Route::of(resource).is_none()) {
+            return Err(wrong(&format!("has a weight for '{resource}', which is no route that limits are checked on")));
+        }
+        if policy.limit > 0 && policy.weights.values().any(|weight| *weight > policy.limit) {
+            return Err(wrong("has a weight above its limit: such a call could never pass"));
         }
         if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
             return Err(wrong("counts calls in flight, which only AI calls are"));
@@ -326,6 +337,13 @@ mod tests {
     #[case(r#"[{"name":"account","classes":["login"]}]"#, "is about callers")]
     #[case(r#"[{"name":"login-address","algorithm":"concurrency"}]"#, "only AI calls are")]
     #[case(r#"[{"name":"account","weights":{"/v1/models":1001}}]"#, "has a weight of more than 1000")]
+    #[case(r#"[{"name":"account","weights":{"/v1/message":2}}]"#, "has a weight for '/v1/message', which is no route")]
+    #[case(r#"[{"name":"ai-address","weights":{"/v1/models":31}}]"#, "has a weight above its limit")]
+    #[case(
+        r#"[{"name":"global-share","scope":"account","limit":1,"window":1}]"#,
+        "has a name that stands for the pool"
+    )]
+    #[case(r#"[{"name":"platform","scope":"account","limit":1,"window":1}]"#, "has a name that stands for the pool")]
     #[case(r#"[{"name":"account","burst":3}]"#, "unknown field")]
     fn a_mistake_in_the_policies_is_told(#[case] entries: &str, #[case] expected: &str) {
         let told = read(&[("LIMIT_POLICIES", entries)]).unwrap_err();

@@ -1,6 +1,6 @@
-//! Calls in flight: taken by the authorizer until the proxy has the call, extended by the proxy to the call's deadline, and
-//! given back when the call is over. One that is never given back ends by itself: soon where a call never reached the
-//! proxy, at its deadline where the proxy was killed.
+//! Calls in flight: taken by the authorizer until the proxy has the call, extended by the proxy a while at a time, and given
+//! back when the call is over. One that is never given back ends by itself, soon: where a call never reached the proxy,
+//! where the proxy was killed, and where Redis could not be told.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub fn parse(text: &str) -> Vec<String> {
 /// Makes the call `id` hold its places in the sets `leases` until `until`. What it does not hold any more stays free.
 ///
 /// # Errors
-/// When Redis cannot be asked; the call's places are then free when [`UNTIL_ARRIVAL`] is over.
+/// When Redis cannot be asked; the call's places are free when what they were extended by last is over.
 pub async fn extend(redis: &Redis, leases: &[String], id: &str, until: Timestamp) -> Result<(), Unavailable> {
     let mut commands = redis::pipe();
     for lease in leases {
@@ -38,7 +38,7 @@ pub async fn extend(redis: &Redis, leases: &[String], id: &str, until: Timestamp
 /// Gives back what the call `id` holds in the sets `leases`. Giving back twice is no harm.
 ///
 /// # Errors
-/// When Redis cannot be asked; the call's places are then free at its deadline.
+/// When Redis cannot be asked; the call's places are then free when what they were extended by is over.
 pub async fn release(redis: &Redis, leases: &[String], id: &str) -> Result<(), Unavailable> {
     let mut commands = redis::pipe();
     for lease in leases {
