@@ -1,4 +1,4 @@
-//! `levee block`: accounts and client addresses that are refused whatever they ask.
+//! `levee block`: accounts and client addresses whose calls are refused.
 
 use std::net::IpAddr;
 
@@ -23,9 +23,10 @@ pub(crate) enum Command {
     /// List all blocks
     #[command(after_help = "Examples:\n  levee block list\n  levee block list --json")]
     List,
-    /// Refuse all requests of an account, or from a client address or network, at once
+    /// Refuse the API calls of an account, or API calls and sign-ins from a client address or network, at once
     ///
-    /// What is there already is replaced. The network is stored in the block and named in the record of changes, as it is
+    /// Nothing else is refused: pages that need no key, such as /health and the sign-in form, are served, and admins who
+    /// are signed in stay so. What is there already is replaced. The network is stored in the block and named in the record of changes, as it is
     /// given here; clients' addresses are stored and logged nowhere else. An IPv6 client mostly has a whole /64 to itself.
     #[command(after_help = "\
 Examples:
@@ -91,7 +92,7 @@ impl BlockView {
             Blocked::Network(_) => "network",
             Blocked::Account(_) => "account",
         };
-        let over = block.until.is_some_and(|until| until <= now.as_secs());
+        let over = !block.is_live(now);
         let (until, created_at) = (moment(block.until), moment(Some(block.created_at)));
         Self { who: block.subject.to_string(), kind, until, over, reason: block.reason.clone(), created_at }
     }
@@ -130,7 +131,7 @@ async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent
     let block = Block { subject: who.clone(), until, reason: reason.to_owned(), created_at: now.as_secs() };
     let view = BlockView::of(&block, now);
     let end = view.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
-    let adding = async { Ok(context.target.accounts.add_block(&block).await.map(drop)?) };
+    let adding = async { Ok(context.target.accounts.add_block(&block, now).await.map(drop)?) };
     context.change("block.add", &view.who, format!("{end}, reason '{reason}'"), adding).await?;
     let effective = context.publish(&[Marked::Platform]).await;
     effective.tell();

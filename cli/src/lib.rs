@@ -78,7 +78,7 @@ enum Command {
         after_help = "Examples:\n  levee limit list acme\n  levee limit set acme account --limit 1200 --until 7d"
     )]
     Limit(limit::Command),
-    /// Blocks: accounts and client addresses that are refused whatever they ask
+    /// Blocks: accounts and client addresses whose API calls are refused
     #[command(
         subcommand,
         after_help = "Examples:\n  levee block list\n  levee block add 203.0.113.9 --until 24h --reason 'tries keys'"

@@ -91,6 +91,26 @@ async fn a_suspended_account_or_integration_is_refused_at_once_and_served_at_onc
 }
 
 #[tokio::test]
+async fn a_change_has_the_next_decision_begun_anew_once_and_no_later_one() {
+    let stack = Stack::builder().environments("authorizer=1").start().await;
+    let stale = async || {
+        let answer = call(&stack, stack.api_key()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let report = stack.wide_event("authorizer", answer.header("x-levee-request-id")).await;
+        report["StaleRecords"].as_u64().unwrap()
+    };
+    assert_eq!((stale().await, stale().await), (0, 0));
+    for change in [
+        "limit set acme account --limit 500",
+        "limit set key:localDemoKey key --limit 400",
+        "limit delete acme account",
+    ] {
+        levee(&stack, change).await;
+        assert_eq!((stale().await, stale().await), (1, 0), "{change}");
+    }
+}
+
+#[tokio::test]
 async fn a_limit_that_is_raised_in_mid_window_leaves_exactly_what_was_added() {
     let stack = stack("100").await;
     stack.skip_to_fresh_window().await;

@@ -55,7 +55,7 @@ impl Accounts {
         if let Some(limit) = own {
             let change = Override { limit: Some(limit), ..Override::default() };
             let table = AccountsTable::new(stack.dynamodb(), "Accounts");
-            assert!(table.set_account_limit(NOISY, "account", Some(&change)).await.unwrap());
+            assert!(table.set_account_limit(NOISY, "account", Some(&change), Clock::system().now()).await.unwrap());
         }
         let mut keys = stack.demo_keys();
         let mut key = |of: &str| keys.remove(of).unwrap();

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use levee::accounts::AccountsTable;
 use levee::clock::{Clock, Timestamp};
-use levee::limits::Window;
+use levee::limits::{Override, Window};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tests::{Answer, Builder, Stack, messages};
@@ -137,6 +138,37 @@ async fn a_policy_that_warns_refuses_nobody_and_says_so_beyond_its_limit() {
     assert_eq!(left, ["1", "0", "0", "0"]);
     assert_eq!(report(&stack, &answers[1]).await["Warned"], 0);
     assert_eq!(report(&stack, &answers[3]).await["Warned"], 1);
+}
+
+#[tokio::test]
+async fn a_call_is_near_a_limit_from_four_fifths_of_it_on() {
+    let stack = builder(&[("LIMIT_ACCOUNT_PER_MINUTE", "10")]).start().await;
+    stack.skip_to_fresh_window().await;
+    let mut near = Vec::new();
+    for answer in calls(&stack, 11).await {
+        near.push((answer.status, report(&stack, &answer).await["NearLimit"].as_u64().unwrap()));
+    }
+    assert_eq!(near, [vec![(200, 0); 7], vec![(200, 1); 3], vec![(429, 1)]].concat());
+}
+
+#[tokio::test]
+async fn of_accounts_behind_one_address_one_with_a_limit_of_its_own_has_a_count_of_its_own_and_an_exempt_one_none() {
+    let stack = builder(&[("LIMIT_AI_PER_ADDRESS", "2")]).start().await;
+    let table = AccountsTable::new(stack.dynamodb(), "Accounts");
+    let own = Override { limit: Some(3), ..Override::default() };
+    let exempt = Override { exempt: true, ..Override::default() };
+    for (account, change) in [("acme", own), ("globex", exempt)] {
+        assert!(table.set_account_limit(account, "ai-address", Some(&change), Clock::system().now()).await.unwrap());
+    }
+    stack.skip_to_fresh_window().await;
+    for (integration, passing, refused) in
+        [("initech/helpdesk", 2, Some(3)), ("acme/crm", 3, Some(2)), ("globex/shop", 5, None)]
+    {
+        let statuses = storm(&stack, &keys(&stack, &[integration]), 1, 5).await;
+        assert_eq!((statuses[&200], statuses.get(&429)), (passing, refused.as_ref()), "{integration}");
+    }
+    let counters = stack.redis_counters().await;
+    assert_eq!((counters["ai-address"], counters["account"]), (2 + 3, 2 + 3 + 5));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use levee::clock::{Clock, Timestamp};
 use levee::limits::statistics::{Day, DayRow, StatisticsTable};
 use levee::limits::tally::{minute_of, tally_key};
@@ -30,6 +31,23 @@ async fn rows(stack: &Stack, account: &str) -> BTreeMap<String, DayRow> {
 /// Used and refused by policy.
 fn told(row: &DayRow) -> Vec<(&str, u64, u64)> {
     row.policies.iter().map(|(name, policy)| (name.as_str(), policy.used, policy.refused)).collect()
+}
+
+/// When DynamoDB deletes each of an account's rows of today, Unix seconds.
+async fn ends_of_rows(stack: &Stack, account: &str) -> Vec<u64> {
+    let query =
+        stack.dynamodb().query().table_name("Usage").key_condition_expression("pk = :pk AND begins_with(sk, :day)");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("STATS#{account}")));
+    let query = query.expression_attribute_values(":day", AttributeValue::S(Day::of(now(stack)).to_string()));
+    let items = query.send().await.unwrap().items.unwrap();
+    items.iter().map(|item| item["expires_at"].as_n().unwrap().parse().unwrap()).collect()
+}
+
+/// Writes an item of texts.
+async fn put(stack: &Stack, table: &str, attributes: &[(&str, &str)]) {
+    let text = |(name, value): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*value).to_owned()));
+    let item = attributes.iter().map(text).collect();
+    stack.dynamodb().put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
 }
 
 async fn run_monitor(stack: &Stack) -> Answer {
@@ -107,6 +125,10 @@ async fn what_passed_and_what_was_refused_is_in_the_rows_of_those_it_counts() {
     assert_eq!(integration.histogram_so_far().0, [0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0]);
     let day = &rows["account"].policies["account-day"];
     assert_eq!((day.hours[12], day.hours.iter().sum::<u64>()), (7, 7));
+
+    // Each row ends by itself, 90 days after its day.
+    let ends = ends_of_rows(&stack, "acme").await;
+    assert_eq!(ends, vec![Day::of(now(&stack)).end().as_secs() + 90 * DAY_SECS; 4]);
 
     // Nothing is left in Redis, and another run finds nothing to do.
     assert_eq!(lifetimes(&stack, "{levee}:tally:*").await, BTreeMap::new());
@@ -231,4 +253,43 @@ async fn a_tally_of_another_form_is_left_out_and_keeps_the_others_from_nothing()
     wait_for(async || stack.output().contains("statistics.odd_tally").then_some(())).await;
     fold(&stack).await;
     assert_eq!(stack.output().matches("statistics.odd_tally").count(), 1);
+}
+
+#[tokio::test]
+async fn a_row_or_an_account_that_cannot_be_read_keeps_the_others_from_nothing() {
+    let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_DAY", "20").start().await;
+    fold(&stack).await;
+    stack.place_clock(DAY_SECS, NOON + 1).await;
+    let odd = format!("{}#integration/crm", Day::of(now(&stack)));
+    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &odd), ("folded", "secret")]).await;
+    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &format!("{}#nobody", Day::of(now(&stack))))]).await;
+    put(&stack, "Accounts", &[("pk", "ACCOUNT#aaa"), ("sk", "ACCOUNT"), ("list", "ACCOUNTS"), ("list_sort", "aaa")])
+        .await;
+
+    // Folding: the other row of the same account is written, and the minute is done with.
+    assert_eq!(call(&stack, 2).await, (2, 0));
+    stack.advance(SETTLED_SECS).await;
+    let summary = fold(&stack).await;
+    assert_eq!((&summary["minutes"], &summary["rows"]), (&json!(1), &json!(1)));
+    let told = async |times: usize| {
+        wait_for(async || {
+            let output = stack.output();
+            let lines: Vec<&str> = output.lines().filter(|line| line.contains("statistics.odd_row")).collect();
+            assert!(lines.len() <= times && lines.iter().all(|line| !line.contains("secret")), "{lines:?}");
+            (lines.len() == times).then(|| lines.concat())
+        })
+        .await
+    };
+    let lines = told(1).await;
+    assert!(lines.contains(&format!("STATS#acme {odd}")), "{lines}");
+    assert_eq!(fold(&stack).await["minutes"], 0);
+    assert_eq!(self::told(&rows(&stack, "acme").await["account"])[1], ("account-day", 2, 0));
+
+    // Restoring: the account's other rows are recalled.
+    let flushed: Result<(), _> = redis::cmd("FLUSHALL").query_async(&mut connection(&stack).await).await;
+    assert_eq!(flushed, Ok(()));
+    assert_eq!(fold(&stack).await["restored"], 1);
+    told(2).await;
+    let answer = stack.call("/v1/messages", &messages("Hello")).await;
+    assert_eq!(remaining(&answer, "account-day"), 17);
 }

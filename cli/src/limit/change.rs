@@ -1,7 +1,7 @@
 //! Setting and taking back changes to policies.
 
 use anyhow::bail;
-use levee::limits::{Level, Override, Scope, built_in_policies};
+use levee::limits::{Class, Level, Override, Scope, built_in_policies};
 use serde_json::json;
 
 use super::{Change, Found, One};
@@ -47,13 +47,14 @@ pub(super) async fn delete(context: &Context, one: &One) -> anyhow::Result<()> {
 
 async fn write(context: &Context, One { whose, policy }: &One, change: Option<&Override>) -> anyhow::Result<()> {
     let accounts = &context.target.accounts;
+    let now = context.now();
     let done = match whose {
-        Whose::Platform => accounts.set_platform_limit(policy, change).await.map(|()| true)?,
-        Whose::Account(account) => accounts.set_account_limit(account, policy, change).await?,
+        Whose::Platform => accounts.set_platform_limit(policy, change, now).await.map(|()| true)?,
+        Whose::Account(account) => accounts.set_account_limit(account, policy, change, now).await?,
         Whose::Integration(place) => {
-            accounts.set_integration_limit(&place.account, &place.integration, policy, change).await?
+            accounts.set_integration_limit(&place.account, &place.integration, policy, change, now).await?
         }
-        Whose::Key(id) => accounts.set_key_limit(id, policy, change).await?,
+        Whose::Key(id) => accounts.set_key_limit(id, policy, change, now).await?,
     };
     if !done {
         bail!("somebody else deleted {whose} at this moment");
@@ -63,10 +64,17 @@ async fn write(context: &Context, One { whose, policy }: &One, change: Option<&O
 
 /// Refuses what could have no effect.
 fn check(whose: &Whose, policy: &str) -> anyhow::Result<()> {
-    let Some((_, scope)) = built_in_policies().find(|(name, _)| *name == policy) else {
+    let Some((_, scope, classes)) = built_in_policies().find(|(name, ..)| *name == policy) else {
         aside(&format!("note: {policy} is not one of the built-in policies; it must be in LIMIT_POLICIES"));
         return Ok(());
     };
+    // Who signs in or has no valid key is known by the address alone.
+    if !classes.contains(&Class::Ai) && *whose != Whose::Platform {
+        return Err(usage(format!(
+            "the limit '{policy}' is about requests of nobody in particular: it can be set for the platform, not for \
+             {whose}"
+        )));
+    }
     if whose.level().may_override(scope) {
         return Ok(());
     }
@@ -102,6 +110,7 @@ mod tests {
         let whose = |text: &str| text.parse::<Whose>().unwrap();
         for (place, policy) in [
             ("platform", "global"),
+            ("platform", "login-address"),
             ("acme", "account"),
             ("acme/crm", "ai-address"),
             ("key:k", "key"),
@@ -113,6 +122,12 @@ mod tests {
         let expected = "the limit 'in-flight' is counted per account: it can be set for the platform or an account, \
                         not for acme/crm";
         assert_eq!(refused, expected);
+        for (place, policy) in
+            [("acme", "login-address"), ("acme/crm", "failed-auth-address"), ("key:k", "login-address")]
+        {
+            let refused = check(&whose(place), policy).unwrap_err().to_string();
+            assert!(refused.ends_with(&format!("set for the platform, not for {place}")), "{refused}");
+        }
         assert!(
             check(&whose("acme"), "global").unwrap_err().to_string().contains("set for the platform, not for acme")
         );

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use self::everyone::Everyone;
 use self::needs::Needs;
-use self::remembered::{Remembered, Versioned, without};
+use self::remembered::{Remembered, Versioned, is_within, without};
 use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, TableError};
 use crate::clock::Timestamp;
@@ -103,6 +103,15 @@ impl Directory {
         self.needs.note(version);
     }
 
+    /// Raises `known` to the version that nothing newer is to be found for: what a marker named when the record was read
+    /// last, and what is in `told`, which markers said about this very request. A record that was deleted and restored, or
+    /// that cannot be read now, would otherwise be out of date for ever.
+    pub fn acknowledge(&self, known: &mut Version, told: &[Version]) {
+        let told = told.iter().filter(|version| version.of == known.of).map(|version| version.version).max();
+        let answered = self.needs.answered(&known.of);
+        known.version = known.version.max(told.unwrap_or(0)).max(answered.unwrap_or(0));
+    }
+
     /// Connects to the table ahead of the first call, and reads what holds for everyone. Failing is no harm: the first
     /// call tries again.
     pub async fn warm_up(&self, now: Timestamp) {
@@ -163,6 +172,6 @@ impl Directory {
     }
 
     fn failed_lately(&self, now: Timestamp) -> bool {
-        lock(&self.failed_at).is_some_and(|failed_at| now < failed_at.plus(SPARED_AFTER_FAILURE))
+        lock(&self.failed_at).is_some_and(|failed_at| is_within(failed_at, SPARED_AFTER_FAILURE, now))
     }
 }

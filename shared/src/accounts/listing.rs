@@ -49,6 +49,23 @@ impl AccountsTable {
         Ok((accounts, next))
     }
 
+    /// As [`AccountsTable::accounts`], but the ids alone: an account of another form has one too.
+    ///
+    /// # Errors
+    /// [`TableError`] when the table cannot be read.
+    pub async fn account_ids(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), TableError> {
+        let query = self.range("list", "ACCOUNTS".to_owned(), "list_sort", between("", after)).index_name(INDEX);
+        let (items, more) = read(query, limit).await?;
+        let id = |item: Item| item.get("list_sort").and_then(|id| id.as_s().ok()).cloned();
+        let ids: Vec<String> = items.into_iter().filter_map(id).collect();
+        let next = ids.last().filter(|_| more).cloned();
+        Ok((ids, next))
+    }
+
     /// At most `limit` keys of an account, or of one of its integrations, those of one integration together, and where
     /// to go on from if there are more.
     ///

@@ -77,7 +77,8 @@ impl PepperSource {
 
     fn may_read(&self, now: Timestamp) -> bool {
         let mut read_at = lock(&self.read_at);
-        let may = now >= read_at.plus(READ_AGAIN_AFTER);
+        // A moment that is yet to come was noted while the clock was fast.
+        let may = now < *read_at || now >= read_at.plus(READ_AGAIN_AFTER);
         if may {
             *read_at = now;
         }
@@ -112,5 +113,8 @@ mod tests {
         assert_eq!(source.held().current(), 2);
         source.secret = SecretRef::new("no longer readable");
         assert!(source.with_version(3, after(300)).await.has(2), "what is held stays");
+        let third = both.replace('}', r#","3":"yet another one of at least thirty-two"}"#);
+        source.secret = SecretRef::new(&*third);
+        assert!(source.with_version(3, START).await.has(3), "the clock was put right meanwhile");
     }
 }

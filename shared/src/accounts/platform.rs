@@ -25,7 +25,7 @@ pub struct Platform {
     pub blocks: Vec<Block>,
 }
 
-/// Somebody who is refused whatever they ask.
+/// Somebody whose calls are refused: of an account, those with its keys; of a network, those and sign-ins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
     /// Who.
@@ -71,6 +71,13 @@ impl Blocked {
     }
 }
 
+impl Block {
+    /// Whether it holds at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now.as_secs() < until)
+    }
+}
+
 impl Platform {
     /// The block that `address` falls under at `now`; an IPv4 address may come mapped to IPv6.
     pub fn block_of_address(&self, address: IpAddr, now: Timestamp) -> Option<&Block> {
@@ -84,7 +91,7 @@ impl Platform {
     }
 
     fn live(&self, now: Timestamp) -> impl Iterator<Item = &Block> {
-        self.blocks.iter().filter(move |block| block.until.is_none_or(|until| now.as_secs() < until))
+        self.blocks.iter().filter(move |block| block.is_live(now))
     }
 }
 

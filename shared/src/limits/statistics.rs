@@ -6,7 +6,8 @@
 //!
 //! Invariants: a minute is folded into a row once, however often and by however many runs that is tried; its tallies are
 //! deleted only after all of its rows are written; nothing is folded before Redis's counters are restored, so that no call
-//! is counted twice; what cannot be known exactly is restored as too little rather than too much.
+//! is counted twice; what cannot be known exactly is restored as too little rather than too much; a row that cannot be read
+//! costs nobody but those whom it is about.
 
 mod calendar;
 mod day;
@@ -23,7 +24,7 @@ pub use fold::Folded;
 pub use histogram::{BUCKETS, Histogram, Span};
 pub use recall::{Recalled, recall};
 pub use restore::Restored;
-pub use table::{History, MOST_ROWS, StatisticsTable, TableError};
+pub use table::{History, MOST_ROWS, OddRows, StatisticsTable, TableError};
 
 use std::sync::Arc;
 

@@ -54,7 +54,7 @@ async fn redis_is_told_how_each_record_is_now_and_whether_it_is_stopped() {
     table.set_account_status("acme-2", Status::Suspended).await.unwrap();
     table.revoke_key(&key.id).await.unwrap();
     let exempt = Override { exempt: true, ..Override::default() };
-    table.set_platform_limit("global", Some(&exempt)).await.unwrap();
+    table.set_platform_limit("global", Some(&exempt), NOW).await.unwrap();
     accounts::publish(&table, &redis, &all, NOW).await.unwrap();
     assert_eq!(marker(&redis, &acme).await, Some((first + 1, true)));
     assert_eq!(marker(&redis, &crm).await, Some((first, false)));

@@ -113,6 +113,8 @@ async fn a_limit_that_could_have_no_effect_or_is_not_there_says_what_to_do() {
     let stack = Stack::builder().start().await;
     for (command, code, text) in [
         ("limit set acme/crm account --limit 5", 2, "it can be set for the platform or an account, not for acme/crm"),
+        ("limit set acme login-address --limit 5", 2, "it can be set for the platform, not for acme"),
+        ("limit set acme/crm failed-auth-address --exempt", 2, "it can be set for the platform, not for acme/crm"),
         ("limit set acme global --limit 5", 2, "it can be set for the platform, not for acme"),
         ("limit set key:localPlainKy integration --limit 5", 2, "or an integration, not for key:localPlainKy"),
         ("limit set acme account", 2, "required"),

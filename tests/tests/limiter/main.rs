@@ -8,6 +8,7 @@ mod commands;
 mod markers;
 mod model;
 mod races;
+mod refused;
 mod server;
 mod sliding;
 mod state_machine;

@@ -1,5 +1,8 @@
 //! Markers: a call that was prepared from an old record is not decided, and nothing is charged for it.
 
+use std::time::Duration;
+
+use levee::accounts::directory::KEPT_WHEN_DOWN;
 use levee::limits::markers::{Marked, Version, publish};
 use levee::limits::{Algorithm, Ask, Decision, Mode, Window};
 
@@ -59,6 +62,15 @@ async fn the_same_version_and_a_newer_one_and_one_without_a_marker_are_decided()
         let Decision::Allowed(readings) = decision else { panic!("not decided: {decision:?}") };
         assert_eq!(readings[0].used, n as u64 + 1);
     }
+}
+
+#[tokio::test]
+async fn a_marker_is_kept_for_longer_than_any_environment_goes_by_a_record_that_it_cannot_read_anew() {
+    let server = Server::start().await;
+    publish(&server.redis(), &[platform(4, false), account(7, true), key(9)]).await.unwrap();
+    let kept: Vec<_> = server.snapshot().await.into_values().map(|stored| stored.ttl.unsigned_abs()).collect();
+    assert_eq!(kept.len(), 3);
+    assert!(kept.iter().all(|millis| Duration::from_millis(*millis) > KEPT_WHEN_DOWN), "{kept:?}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::remembered::is_within;
 use super::{Directory, FRESH, SPARED_AFTER_FAILURE};
 use crate::accounts::platform::Platform;
 use crate::accounts::table::TableError;
@@ -27,15 +28,15 @@ impl Directory {
     pub async fn platform(&self, now: Timestamp) -> Arc<Platform> {
         let held = lock(&self.everyone.read).clone();
         if let Some((platform, read_at)) = &held
-            && now < read_at.plus(FRESH)
+            && is_within(*read_at, FRESH, now)
             && self.needs.open(&PLATFORM, |_| platform.version).is_empty()
         {
             return platform.clone();
         }
-        let is_within =
-            |moment: Option<Timestamp>, time: Duration| moment.is_some_and(|moment| now < moment.plus(time));
+        let is_lately =
+            |moment: Option<Timestamp>, time: Duration| moment.is_some_and(|moment| is_within(moment, time, now));
         let held = held.map(|(platform, _)| platform).unwrap_or_default();
-        if self.failed_lately(now) || is_within(*lock(&self.everyone.failed_at), SPARED_AFTER_FAILURE) {
+        if self.failed_lately(now) || is_lately(*lock(&self.everyone.failed_at), SPARED_AFTER_FAILURE) {
             return held;
         }
         match self.read_platform(self.timeout, now).await {
@@ -43,7 +44,7 @@ impl Directory {
             Err(error) => {
                 *lock(&self.everyone.failed_at) = Some(now);
                 let mut warned_at = lock(&self.everyone.warned_at);
-                if !is_within(*warned_at, FRESH) {
+                if !is_lately(*warned_at, FRESH) {
                     *warned_at = Some(now);
                     tracing::warn!(code = "platform.stale", %error, "what holds for everyone cannot be read anew");
                 }
@@ -133,6 +134,22 @@ mod tests {
             assert_eq!(directory.platform(after(secs)).await.version, 7);
         }
         assert_eq!(stub.answered(), 3, "the ninth version is not there: it was restored from a backup");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_or_failed_while_the_clock_was_fast_is_read_again_when_it_is_put_right() {
+        let stub = Stub::start(&[NOTHING, DEFAULTS]).await;
+        let fast = directory(&stub);
+        fast.platform(after(3 * 3600)).await;
+        assert_eq!((fast.platform(START).await.version, stub.answered()), (7, 2));
+        assert_eq!((fast.platform(after(59)).await.version, stub.answered()), (7, 2));
+
+        let stub = Stub::start(&[DOWN]).await;
+        let failed = directory(&stub);
+        failed.platform(after(3 * 3600)).await;
+        let asked = stub.answered();
+        failed.platform(START).await;
+        assert!(stub.answered() > asked);
     }
 
     #[tokio::test]

@@ -55,6 +55,11 @@ impl Needs {
         open
     }
 
+    /// The version that was needed when the record was read last.
+    pub(super) fn answered(&self, of: &Marked) -> Option<u64> {
+        lock(&self.0).peek(of).filter(|need| need.is_answered).map(|need| need.version)
+    }
+
     /// What is needed of the records `of` as they are about to be read.
     pub(super) fn noted(&self, of: &[Marked]) -> Noted {
         let needs = lock(&self.0);

@@ -22,11 +22,11 @@ impl<T: Clone> Remembered<T> {
         Self(Mutex::new(LruCache::new(CAPACITY)))
     }
 
-    /// The value, unless it was read longer ago than `at_most`.
+    /// The value, unless it was read longer ago than `at_most`, or nobody knows when.
     pub(super) fn get(&self, id: &str, now: Timestamp, at_most: Duration) -> Option<T> {
         let mut values = lock(&self.0);
         let (value, read_at) = values.get(id)?;
-        (now < read_at.plus(at_most)).then(|| value.clone())
+        is_within(*read_at, at_most, now).then(|| value.clone())
     }
 
     pub(super) fn put(&self, id: &str, value: T, now: Timestamp) {
@@ -36,6 +36,11 @@ impl<T: Clone> Remembered<T> {
     pub(super) fn forget(&self, id: &str) {
         lock(&self.0).pop(id);
     }
+}
+
+/// Whether `moment` is less than `time` ago. One that is yet to come, noted while the clock was fast, is not.
+pub(super) fn is_within(moment: Timestamp, time: Duration, now: Timestamp) -> bool {
+    moment <= now && now < moment.plus(time)
 }
 
 /// What is read at once, and made of records that have versions.

@@ -64,6 +64,29 @@ async fn after_a_failure_known_keys_do_not_wait_for_the_table() {
 }
 
 #[tokio::test]
+async fn what_was_read_or_failed_while_the_clock_was_fast_is_read_again_when_it_is_put_right() {
+    let fast = after(3 * 3600);
+    let stub = Stub::start(vec![NO_ITEM, key_at(5), key_at(6)].leak()).await;
+    let read = directory(&stub);
+    assert!(read.key("k", fast).await.unwrap().is_none());
+    assert_eq!(read.key("k", fast.plus(UNKNOWN_FOR)).await.unwrap().unwrap().version, 5);
+    assert_eq!(read.key("k", START).await.unwrap().unwrap().version, 6);
+    assert_eq!((read.key("k", after(59)).await.unwrap().unwrap().version, stub.answered()), (6, 3));
+
+    let stub = Stub::start(vec![NO_ITEM, KEY].leak()).await;
+    let unknown = directory(&stub);
+    assert!(unknown.key("k", fast).await.unwrap().is_none());
+    assert!(unknown.key("k", START).await.unwrap().is_some());
+
+    let stub = Stub::start(&[DOWN]).await;
+    let failed = directory(&stub);
+    assert!(failed.key("k", fast).await.is_err());
+    let asked = stub.answered();
+    assert!(failed.key("k", START).await.is_err());
+    assert!(stub.answered() > asked);
+}
+
+#[tokio::test]
 async fn one_malformed_item_stops_no_other_from_being_read_anew() {
     let stub = Stub::start(&[KEY, BAD_ITEM, KEY]).await;
     let directory = directory(&stub);

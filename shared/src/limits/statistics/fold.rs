@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::calendar::Day;
 use super::day::{DayRow, RowKey};
 use super::restore::RESTORED;
-use super::table::{LARGEST_BATCH, TableError};
+use super::table::{LARGEST_BATCH, OddRows, TableError};
 use super::{Statistics, StatisticsError};
 use crate::clock::Timestamp;
 use crate::limits::tally::{MINUTES, Tally, tally_key};
@@ -44,20 +44,28 @@ struct Minute {
     odd: usize,
 }
 
+/// What was left out: tallies, and rows with what was to be folded into them.
+#[derive(Default)]
+struct Odd {
+    tallies: usize,
+    rows: OddRows,
+}
+
 impl Statistics {
     /// Folds all minutes that are over into rows, the oldest first, as far as it gets until `until`. Later minutes wait for
     /// one that fails.
     pub async fn fold(&self, until: Instant) -> Folded {
         let mut folded = Folded::default();
-        let mut odd = 0;
+        let mut odd = Odd::default();
         folded.failure = self.fold_minutes(until, &mut folded, &mut odd).await.err();
-        if odd > 0 {
-            tracing::warn!(code = "statistics.odd_tally", count = odd, "tallies of another form were left out");
+        if odd.tallies > 0 {
+            tracing::warn!(code = "statistics.odd_tally", count = odd.tallies, "tallies of another form were left out");
         }
+        odd.rows.tell();
         folded
     }
 
-    async fn fold_minutes(&self, until: Instant, folded: &mut Folded, odd: &mut usize) -> Result<(), StatisticsError> {
+    async fn fold_minutes(&self, until: Instant, folded: &mut Folded, odd: &mut Odd) -> Result<(), StatisticsError> {
         for minute in self.settled_minutes().await? {
             let Minute { tallies, odd: odd_ones } = self.tallies(minute).await?;
             // Had Redis lost its counters before these were read, restoring might count them again.
@@ -70,11 +78,11 @@ impl Statistics {
                 if Instant::now() >= until {
                     return Ok(());
                 }
-                folded.rows += self.fold_rows(minute, rows).await?;
+                folded.rows += self.fold_rows(minute, rows, &mut odd.rows).await?;
             }
             self.forget(minute).await?;
             folded.minutes += 1;
-            *odd += odd_ones;
+            odd.tallies += odd_ones;
             if Instant::now() >= until {
                 return Ok(());
             }
@@ -130,12 +138,18 @@ impl Statistics {
         Ok(self.redis.run(exists).await?)
     }
 
-    /// Folds `minute` into at most 100 rows; how many of them were written.
-    async fn fold_rows(&self, minute: u64, rows: &[(RowKey, Vec<Tally>)]) -> Result<usize, TableError> {
+    /// Folds `minute` into at most 100 rows; how many of them were written. Those that cannot be read stay as they are.
+    async fn fold_rows(
+        &self,
+        minute: u64,
+        rows: &[(RowKey, Vec<Tally>)],
+        odd: &mut OddRows,
+    ) -> Result<usize, TableError> {
         let keys: Vec<RowKey> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let there = self.rows.rows(&keys).await?;
-        let written = stream::iter(there.into_iter().zip(rows).map(Ok))
-            .map_ok(|(row, (_, tallies))| self.fold_row(row, minute, tallies))
+        let there = self.rows.rows(&keys, odd).await?;
+        let readable = there.into_iter().zip(rows).filter_map(|(row, (_, tallies))| Some((row?, tallies)));
+        let written = stream::iter(readable.map(Ok))
+            .map_ok(|(row, tallies)| self.fold_row(row, minute, tallies))
             .try_buffer_unordered(CONCURRENCY);
         written.try_fold(0, async |count, written| Ok(count + usize::from(written))).await
     }
@@ -151,7 +165,12 @@ impl Statistics {
             if self.rows.replace(&row.fold(minute, tallies), before).await? {
                 return Ok(true);
             }
-            row = self.rows.rows(std::slice::from_ref(&key)).await?.pop().unwrap_or_else(|| DayRow::new(key));
+            let mut odd = OddRows::default();
+            let Some(now) = self.rows.rows(std::slice::from_ref(&key), &mut odd).await?.pop().flatten() else {
+                odd.tell();
+                return Ok(false);
+            };
+            row = now;
         }
         Err(TableError::contended())
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::calendar::Day;
 use super::recall::{Recalled, first_day, recall};
+use super::table::{History, OddRows};
 use super::{Statistics, StatisticsError};
 use crate::clock::Timestamp;
 
@@ -62,6 +63,13 @@ impl Statistics {
         if self.keep_sentinel().await? {
             return Ok(Restored { is_complete: true, ..Restored::default() });
         }
+        let mut odd = OddRows::default();
+        let restored = self.restore_all(until, &mut odd).await;
+        odd.tell();
+        restored
+    }
+
+    async fn restore_all(&self, until: Instant, odd: &mut OddRows) -> Result<Restored, StatisticsError> {
         let now = self.now().await?;
         let Progress { began, mut after } = self.begin(now).await?;
         let mut restored = Restored::default();
@@ -69,13 +77,15 @@ impl Statistics {
             if Instant::now() >= until {
                 return Ok(restored);
             }
-            let (accounts, next) = self.accounts.accounts(after.as_deref(), ACCOUNTS_AT_ONCE).await?;
-            let histories = stream::iter(&accounts)
-                .map(|account| self.rows.history(&account.id, first_day(now), Day::of(now)))
+            let (accounts, next) = self.accounts.account_ids(after.as_deref(), ACCOUNTS_AT_ONCE).await?;
+            let mut histories = stream::iter(&accounts)
+                .map(|account| self.rows.history(account, first_day(now), Day::of(now)))
                 .buffer_unordered(CONCURRENCY);
-            let counters: Vec<Vec<Recalled>> =
-                histories.map_ok(|history| recall(&history.rows, now)).try_collect().await?;
-            let counters = counters.concat();
+            let mut counters: Vec<Recalled> = Vec::new();
+            while let Some(History { rows, odd: odd_ones, .. }) = histories.try_next().await? {
+                counters.extend(recall(&rows, now));
+                odd.add(odd_ones);
+            }
             let mut parts = counters.chunks(COUNTERS_AT_ONCE).peekable();
             loop {
                 // What is done is written down with the last part, which may be an empty one.

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | `STATS#<account>` | `<2026-11-22>#<counted>` | a [`DayRow`]; expires after 90 days |
 //!
-//! A row is replaced on the condition that nobody has folded a minute into it meanwhile.
+//! A row is replaced on the condition that nobody has folded a minute into it meanwhile. One that cannot be read is left
+//! out and as it is, rather than keeping the others from being read: [`OddRows`] says so.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -50,6 +51,43 @@ pub struct History {
     pub rows: Vec<DayRow>,
     /// Whether there are older ones in the days that were asked for.
     pub more: bool,
+    /// Rows that cannot be read.
+    pub odd: OddRows,
+}
+
+/// Rows that cannot be read: how many there are, and the key of one of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OddRows {
+    count: usize,
+    one: String,
+}
+
+impl OddRows {
+    /// These and `others`.
+    pub(super) fn add(&mut self, others: Self) {
+        if self.count == 0 {
+            self.one = others.one;
+        }
+        self.count += others.count;
+    }
+
+    fn found(&mut self, item: &Item) {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str);
+        self.add(Self { count: 1, one: format!("{} {}", text("pk"), text("sk")) });
+    }
+
+    /// Logs that they were left out, if there are any: once a run. What they hold stays untold.
+    pub(super) fn tell(&self) {
+        let Self { count, one } = self;
+        if *count > 0 {
+            tracing::error!(
+                code = "statistics.odd_row",
+                count,
+                row.key = one,
+                "rows that cannot be read were left out"
+            );
+        }
+    }
 }
 
 /// What a row holds besides its key.
@@ -67,19 +105,25 @@ impl StatisticsTable {
         Self { client, name: name.into() }
     }
 
-    /// The rows with the given keys as they are now, at most 100 of them; those that are not there yet are empty.
+    /// The rows with the given keys as they are now, at most 100 of them, in their order; those that are not there yet are
+    /// empty. `None` for one that is of another form, which `odd` is told.
     ///
     /// # Errors
-    /// [`TableError`] when they cannot all be read.
-    pub async fn rows(&self, keys: &[RowKey]) -> Result<Vec<DayRow>, TableError> {
+    /// [`TableError`] when the table cannot be asked for all of them.
+    pub(super) async fn rows(&self, keys: &[RowKey], odd: &mut OddRows) -> Result<Vec<Option<DayRow>>, TableError> {
         let asked = keys.iter().take(LARGEST_BATCH).map(item_key).collect();
         let items = batch_get(&self.client, &self.name, asked, true).await.map_err(TableError)?;
         let mut there = HashMap::new();
         for item in items {
-            let row = from_item(item)?;
-            there.insert(row.key.clone(), row);
+            // What was asked for by a row's key has one.
+            let Some(key) = row_key(&item) else { continue };
+            let row = from_item(&item);
+            if row.is_none() {
+                odd.found(&item);
+            }
+            there.insert(key, row);
         }
-        let row = |key: &RowKey| there.remove(key).unwrap_or_else(|| DayRow::new(key.clone()));
+        let row = |key: &RowKey| there.remove(key).unwrap_or_else(|| Some(DayRow::new(key.clone())));
         Ok(keys.iter().take(LARGEST_BATCH).map(row).collect())
     }
 
@@ -127,7 +171,10 @@ impl StatisticsTable {
             let page = query.clone().set_exclusive_start_key(start).send().await;
             let page = page.map_err(|error| TableError(describe(&error)))?;
             for item in page.items.unwrap_or_default() {
-                history.rows.push(from_item(item)?);
+                match from_item(&item) {
+                    Some(row) => history.rows.push(row),
+                    None => history.odd.found(&item),
+                }
             }
             start = page.last_evaluated_key;
             history.more = history.rows.len() > MOST_ROWS;
@@ -159,12 +206,11 @@ fn to_item(row: &DayRow) -> Result<Item, TableError> {
     Ok(item)
 }
 
-fn from_item(item: Item) -> Result<DayRow, TableError> {
-    let key = row_key(&item).ok_or_else(|| TableError("a row has no key of its form".to_owned()))?;
-    let stored = serde_dynamo::from_item(item);
-    let of = |error| TableError(format!("{} on {}: {error}", key.account, key.day));
-    let Stored { folded, policies, .. } = stored.map_err(|error: serde_dynamo::Error| of(error))?;
-    Ok(DayRow { key, folded, policies })
+/// The row that an item is; `None` where it is of another form.
+fn from_item(item: &Item) -> Option<DayRow> {
+    let key = row_key(item)?;
+    let Stored { folded, policies, .. } = serde_dynamo::from_item(item.clone()).ok()?;
+    Some(DayRow { key, folded, policies })
 }
 
 fn row_key(item: &Item) -> Option<RowKey> {
