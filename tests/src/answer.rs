@@ -74,7 +74,8 @@ impl Answer {
             .collect()
     }
 
-    /// The header `name` as a structured-fields list of strings with integer parameters (RFC 9651).
+    /// The header `name` as a structured-fields list of strings with their integer parameters (RFC 9651). Of others there
+    /// is the unit of calls in flight alone, which is left out.
     pub fn list(&self, name: &str) -> Vec<(String, Vec<(&'static str, i64)>)> {
         let list: sfv::List =
             sfv::Parser::new(self.header(name)).parse().unwrap_or_else(|error| panic!("{name}: {error}: {self:?}"));
@@ -82,7 +83,12 @@ impl Answer {
             .map(|entry| {
                 let sfv::ListEntry::Item(item) = entry else { panic!("{name} holds an inner list") };
                 let policy = item.bare_item.as_string().expect("a string").as_str().to_owned();
-                let parameters = item.params.iter().map(|(key, value)| {
+                let numbers = item.params.iter().filter(|(key, value)| {
+                    let is_unit = key.as_str() == "qu";
+                    assert!(!is_unit || value.as_string().is_some_and(|unit| unit.as_str() == "concurrent-requests"));
+                    !is_unit
+                });
+                let parameters = numbers.map(|(key, value)| {
                     let key =
                         ["q", "w", "r", "t"].into_iter().find(|known| key.as_str() == *known).expect("a known key");
                     (key, i64::from(value.as_integer().expect("an integer")))

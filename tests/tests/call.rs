@@ -120,17 +120,20 @@ async fn answers_say_which_provider_served_them_and_where_the_limits_stand() {
     assert!(answer.header("x-levee-overhead-ms").parse::<f64>().is_ok_and(|overhead| overhead >= 0.0));
     assert!(!answer.header("x-levee-request-id").is_empty());
 
-    // The fields parse as the structured fields that they are.
-    let policies = answer.list("ratelimit-policy");
     assert_eq!(
-        policies,
-        [("integration".to_owned(), vec![("q", 300), ("w", 60)]), ("account".to_owned(), vec![("q", 600), ("w", 60)])]
+        answer.header("ratelimit-policy"),
+        r#""integration";q=300;w=60, "account";q=600;w=60, "in-flight";q=20;qu="concurrent-requests""#
     );
-    for (name, parameters) in answer.list("ratelimit") {
-        let [("r", remaining), ("t", seconds)] = parameters[..] else { panic!("{name}: {parameters:?}") };
-        assert!(remaining < 600 && (0..=60).contains(&seconds), "{name}: {parameters:?}");
+    // The fields parse as the structured fields that they are. Calls in flight have no window that ends.
+    let limits = answer.list("ratelimit");
+    let [(integration, of_integration), (account, of_account), in_flight] = &limits[..] else { panic!("{limits:?}") };
+    assert_eq!((integration.as_str(), account.as_str()), ("integration", "account"));
+    assert_eq!(*in_flight, ("in-flight".to_owned(), vec![("r", 19)]));
+    for (parameters, left) in [(of_integration, 299), (of_account, 599)] {
+        let [("r", remaining), ("t", seconds)] = parameters[..] else { panic!("{limits:?}") };
+        assert!(remaining == left && (0..=60).contains(&seconds), "{limits:?}");
     }
-    assert_eq!(answer.header("x-ratelimit-limit"), "300");
+    assert_eq!((answer.header("x-ratelimit-limit"), answer.header("x-ratelimit-remaining")), ("300", "299"));
 }
 
 #[tokio::test]

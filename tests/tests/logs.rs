@@ -85,7 +85,16 @@ async fn a_wide_event_tells_who_called_what_was_decided_and_what_came_of_it() {
     );
     assert_eq!(
         authorized["policies"],
-        json!(["ai-address 1/30", "integration 1/300", "account 1/600", "global 1/6000"])
+        json!([
+            "ai-address 1/30",
+            "integration 1/300",
+            "account 1/600",
+            "global-share 1/1200",
+            "global 1/6000",
+            "in-flight 1/20",
+            "global-in-flight-share 1/80",
+            "global-in-flight 1/400"
+        ])
     );
 
     let served = stack.wide_event("ai-proxy", id).await;

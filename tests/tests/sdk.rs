@@ -211,7 +211,10 @@ async fn the_raw_response_shows_where_the_limits_stand(#[values(Python, TypeScri
     assert!(header("request-id").starts_with("req_") && outcome["request_id"] == header("request-id"), "{outcome}");
     assert!(!header("x-levee-request-id").is_empty() && header("x-levee-request-id") != header("request-id"));
     assert_eq!((header("x-levee-provider"), header("x-levee-attempts")), ("primary", "1"));
-    assert_eq!(header("ratelimit-policy"), r#""integration";q=300;w=60, "account";q=600;w=60"#);
+    assert_eq!(
+        header("ratelimit-policy"),
+        r#""integration";q=300;w=60, "account";q=600;w=60, "in-flight";q=20;qu="concurrent-requests""#
+    );
     assert!(header("ratelimit").starts_with(r#""integration";r="#), "{outcome}");
     assert_eq!(header("x-ratelimit-limit"), "300");
     assert!(header("anthropic-ratelimit-requests-limit").parse::<u64>().is_ok());

@@ -37,7 +37,7 @@ async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Pyt
     for part in [
         &format!("request {id} to /v1/messages at "),
         "caller key localDemoKey of integration crm of account acme\n",
-        "limits integration 1/300, account 1/600, global 1/6000\n",
+        "limits integration 1/300, account 1/600, global-share 1/1200, global 1/6000, in-flight 1/20, ",
         "verdict allowed\n",
         "provider primary, 1 attempt\n",
         "answer 500 provider_error\n",

@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 14] = [
+pub(super) const RULES: [Rule; 15] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -55,6 +55,13 @@ pub(super) const RULES: [Rule; 14] = [
         title: "What Redis has lost of long windows is not restored",
         advice: "Limits per hour, day and month let more calls pass than they should, until a run of the monitor can read \
                  the statistics. Look at the usage and accounts tables, and at the monitor's permissions on them.",
+    },
+    Rule {
+        code: "statistics.odd_row",
+        by: By::Nothing,
+        title: "A row of statistics cannot be read",
+        advice: "Its subject's calls are in no statistics from now on, all others' are. The log line names the row: mend or \
+                 delete it in the usage table.",
     },
     Rule {
         code: "accounts.odd_block",
