@@ -6,7 +6,7 @@
 //! | `ACCOUNT#<account>` | `INTEGRATION#<integration>` | [`Integration`] |
 //! | `KEY#<key id>` | `KEY` | [`KeyRecord`] |
 //! | `PLATFORM` | `DEFAULTS` | what an admin changed for everyone, and how many blocks there are |
-//! | `PLATFORM` | `BLOCK#<network or account>` | [`Block`](super::Block) |
+//! | `PLATFORM` | `BLOCK#<network or account>` | [`Block`] |
 //!
 //! The authorizer knows nothing but a key's id, so a key is a partition of its own. The index `listing` finds what
 //! there is:
