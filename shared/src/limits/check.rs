@@ -133,11 +133,10 @@ impl Limiter {
             Reply::Skewed(right) => return Some(Asked::Skewed(right)),
             Reply::Odd => Decision::Unchecked,
         };
-        if is_compared {
-            *lock(&self.agreed) = Some((now, Instant::now()));
-        }
         if decision == Decision::Unchecked {
             tracing::error!(code = "limits.odd_reply", ?reply, "the limits script gave a reply of another shape");
+        } else if is_compared {
+            *lock(&self.agreed) = Some((now, Instant::now()));
         }
         Some(Asked::Decided(decision))
     }
