@@ -26,8 +26,9 @@ pub(crate) enum Command {
     /// Refuse the API calls of an account, or API calls and sign-ins from a client address or network, at once
     ///
     /// Nothing else is refused: pages that need no key, such as /health and the sign-in form, are served, and admins who
-    /// are signed in stay so. What is there already is replaced. The network is stored in the block and named in the record of changes, as it is
-    /// given here; clients' addresses are stored and logged nowhere else. An IPv6 client mostly has a whole /64 to itself.
+    /// are signed in stay so. What is there already is replaced. The network is stored in the block and named in the
+    /// record of changes, as it is given here; clients' addresses are stored and logged nowhere else. An IPv6 client mostly
+    /// has a whole /64 to itself.
     #[command(after_help = "\
 Examples:
   levee block add 203.0.113.9 --until 24h --reason 'tries keys'

@@ -1,8 +1,8 @@
 //! What a call holds while it is in flight, and how it is given back.
 //!
 //! The authorizer took the places for as long as a call needs to get here; here they are renewed until the call is over.
-//! Invariant: they are given back before the last of the answer is released, so that a
-//! client that calls again at once does not meet its own call. What cannot be given back ends by itself.
+//! Invariant: they are given back before the last of the answer is released, so that a client that calls again at once
+//! does not meet its own call. What cannot be given back ends by itself.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,6 @@ use std::time::Duration;
 use levee::clock::Clock;
 use levee::limits::leases;
 use levee::stores::redis::Redis;
-
 use tokio::task::AbortHandle;
 
 use crate::report::Report;

@@ -5,7 +5,7 @@
 //! `name:scope:limit:window:algorithm:weight` in the order of the charges; `acme/crm/4f8K/ai account:a:600:60:f:1`.
 
 use super::charges::Party;
-use super::policy::{Algorithm, Charge, Class, Scope, Subject};
+use super::policy::{Algorithm, Charge, Class, Scope};
 use super::window::Window;
 use crate::clock::Timestamp;
 
@@ -80,19 +80,6 @@ impl Tally {
         let refused_by = charge.checked_sub(1);
         let is_there = refused_by.is_none_or(|at| at < policies.len());
         is_there.then_some(Self { account, integration, key, class, policies, refused_by, calls })
-    }
-
-    /// Whom a policy of this tally counts, as in the counters' keys; `None` where that is a client address, which tallies
-    /// do not name.
-    pub fn subject(&self, policy: &TalliedPolicy) -> Option<Subject> {
-        Some(Subject(match policy.scope {
-            Scope::ClientAddress => return None,
-            Scope::Key => self.key.clone(),
-            Scope::Integration => format!("{}/{}", self.account, self.integration),
-            Scope::AccountClass => format!("{}/{}", self.account, self.class),
-            Scope::Account | Scope::Share => self.account.clone(),
-            Scope::Global => "all".to_owned(),
-        }))
     }
 }
 

@@ -129,10 +129,10 @@ impl Row {
         self
     }
 
-    /// What `#` and `:` placeholders stand for.
+    /// What the tokens of conditions, assignments and paths stand for: `#name` for an attribute, `:value` for a value.
     pub(super) fn with(mut self, names: &[(&str, &str)], values: &[(&str, AttributeValue)]) -> Self {
-        self.names.extend(names.iter().map(|(placeholder, name)| ((*placeholder).to_owned(), (*name).to_owned())));
-        self.values.extend(values.iter().map(|(placeholder, value)| ((*placeholder).to_owned(), value.clone())));
+        self.names.extend(names.iter().map(|(token, name)| ((*token).to_owned(), (*name).to_owned())));
+        self.values.extend(values.iter().map(|(token, value)| ((*token).to_owned(), value.clone())));
         self
     }
 
@@ -141,9 +141,9 @@ impl Row {
     }
 
     fn value(&mut self, role: &str, attribute: &str, value: &AttributeValue) -> String {
-        let placeholder = format!(":{role}_{attribute}");
-        self.values.insert(placeholder.clone(), value.clone());
-        placeholder
+        let token = format!(":{role}_{attribute}");
+        self.values.insert(token.clone(), value.clone());
+        token
     }
 
     fn condition(&self) -> Option<String> {

@@ -63,7 +63,7 @@ pub fn recall(rows: &[DayRow], now: Timestamp) -> Vec<Recalled> {
     counters
 }
 
-/// Who is counted, as it stands in the counters' keys ([`Tally::subject`](crate::limits::tally::Tally::subject)).
+/// Who is counted, as it stands in the counters' keys ([`LimitsConfig::charges`](crate::limits::LimitsConfig::charges)).
 fn subject(account: &str, counted: &Counted) -> String {
     match counted {
         Counted::Account => account.to_owned(),
