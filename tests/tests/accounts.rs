@@ -56,6 +56,7 @@ async fn whoever_is_turned_away_too_often_reaches_no_function_any_more() {
     for status in [403, 403, 403, 429, 429] {
         let answer = stack.call_with_key(&reader, "/v1/messages", &call).await;
         assert_eq!(answer.status, status, "{answer:?}");
+        assert!(answer.header("ratelimit").starts_with(r#""failed-auth-address";r="#), "{answer:?}");
         if status == 429 {
             assert_eq!(answer.json()["policy"], "failed-auth-address");
         }

@@ -242,7 +242,11 @@ fn answer(
 ) -> Result<Response<Context>, Failure> {
     let caller = match standing {
         Standing::Forbidden(caller, reason) if !matches!(decision, Decision::Refused(_)) => {
-            return Ok(passed(event, caller.as_ref(), Forbidden(reason)));
+            let limits = match &decision {
+                Decision::Allowed(readings) => LimitHeaders::of(readings, now),
+                _ => LimitHeaders::degraded(),
+            };
+            return Ok(passed(event, caller.as_ref(), Forbidden(reason, limits)));
         }
         Standing::Forbidden(caller, _) => caller,
         Standing::Nobody(..) if !matches!(decision, Decision::Refused(_)) => return Err(Failure::Unauthorized),
@@ -269,7 +273,7 @@ fn answer(
 /// What the function behind the authorizer is told.
 enum Passage {
     Passes(LimitHeaders, Option<String>),
-    Forbidden(String),
+    Forbidden(String, LimitHeaders),
     Limited(Refusal, Timestamp),
 }
 
@@ -291,7 +295,9 @@ fn passed(event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<
     };
     let context = match passage {
         Passes(limits, in_flight) => AuthorizerContext { limits, in_flight, ..plain },
-        Forbidden(reason) => AuthorizerContext { verdict: Verdict::Forbidden, reason: Some(reason), ..plain },
+        Forbidden(reason, limits) => {
+            AuthorizerContext { verdict: Verdict::Forbidden, reason: Some(reason), limits, ..plain }
+        }
         Limited(refusal, now) => {
             let secs = now.secs_until(refusal.binding.resets_at);
             AuthorizerContext {
