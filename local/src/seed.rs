@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
 use levee::clock::{Clock, Timestamp};
-use levee::metering::{Call, Ledger, Usage};
+use levee::metering::{Call, Figures, Ledger, Record, Usage};
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 
@@ -163,20 +163,23 @@ fn demo_key(account: &str, integration: &str) -> anyhow::Result<ApiKey> {
 async fn seed_usage(ledger: &Ledger, now: Timestamp) -> anyhow::Result<()> {
     for day in 1..=30u64 {
         for (size, (account, _, integrations)) in (1u64..).zip(ACCOUNTS) {
-            for (integration, ..) in integrations {
+            for (integration, _, kind) in integrations {
                 let tokens = size * 1_000 * (1 + (day * 7 + integration.len() as u64) % 5);
+                let started_at = now.as_secs() - day * DAY_SECS;
                 let call = Call {
                     id: format!("demo-{integration}-{day}"),
+                    attempt: 1,
                     request_id: format!("demo-{integration}-{day}"),
                     account: account.to_owned(),
                     integration: integration.to_owned(),
+                    kind,
                     provider: "primary".to_owned(),
                     model: "claude-sonnet-4-5".to_owned(),
-                    started_at: now.as_secs() - day * DAY_SECS,
-                    usage: Usage { input: tokens * 4, output: tokens, cache_read: tokens * 2, ..Usage::default() },
-                    estimated: false,
+                    started_at,
+                    deadline: started_at + 60,
                 };
-                ledger.try_record(&call).await?;
+                let usage = Usage { input: tokens * 4, output: tokens, cache_read: tokens * 2, ..Usage::default() };
+                ledger.write(&Record::closed(call, Figures { usage, ..Figures::default() }, false)).await?;
             }
         }
     }

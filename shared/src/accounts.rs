@@ -19,6 +19,7 @@ pub mod platform;
 pub mod publication;
 pub mod records;
 pub mod table;
+pub mod terms;
 
 pub use changes::{Creation, Deletion, KeyChange};
 pub use directory::{Directory, Unreachable};
@@ -30,6 +31,7 @@ pub use platform::{Block, Blocked, Platform};
 pub use publication::publish;
 pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
 pub use table::{AccountsTable, TableError};
+pub use terms::{CapMode, CapOverride, Guards, Terms, TokenCap};
 
 use std::sync::Arc;
 

@@ -1,13 +1,26 @@
-//! Token metering: what each AI call used, from the provider's own figures, added up per account and month (UTC).
+//! Token metering: what each AI call used, from the provider's own figures, added up per account and month (UTC), and
+//! held against a cap.
 //!
-//! [`usage`] reads the figures out of JSON answers and server-sent events and is pure; [`ledger`] writes them to
-//! DynamoDB, each call once; [`months`] reads the sums.
+//! [`usage`] reads the figures out of JSON answers and server-sent events and is pure, as is [`call`], which says what a
+//! record changes in the sums. [`ledger`] writes records to DynamoDB, each once; [`months`] reads the sums; [`unwritten`]
+//! is what becomes of a record that DynamoDB refuses. [`cap`] says what of it counts against which cap, and [`view`]
+//! keeps that figure at hand in Redis.
+//!
+//! Invariants: usage is exact where the provider reported it, marked as estimated where it did not, and counted once. A
+//! call counts in the month in which it began. Redis is never asked for what is true, only for what is quick.
 
+pub mod call;
+pub mod cap;
 pub mod ledger;
+pub mod month;
 pub mod months;
 pub mod sse;
+pub mod unwritten;
 pub mod usage;
 
-pub use ledger::{Call, Ledger};
-pub use months::Months;
-pub use usage::{StreamError, StreamReader, Usage};
+pub use call::{Call, Record, State, Tally};
+pub use cap::{CapConfig, Counts, TokenState};
+pub use ledger::{Ledger, LedgerError, Written};
+pub use month::Month;
+pub use months::{Line, Months};
+pub use usage::{Figures, StreamError, StreamReader, Tier, Usage};

@@ -1,6 +1,6 @@
 //! What clients, providers, operators and stores see of a running stack of the product's template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::Credentials;
@@ -27,6 +27,7 @@ pub fn messages(text: &str) -> Value {
 #[expect(missing_docs, reason = "named as in the table")]
 pub struct Month {
     pub calls: u64,
+    pub estimated_calls: u64,
     pub input: u64,
     pub output: u64,
     pub cache_read: u64,
@@ -190,28 +191,35 @@ impl Stack {
     /// The account's sums of the current month by the functions' clock.
     pub async fn month(&self, account: &str) -> Month {
         let now: Timestamp = Clock::system().now().plus(self.clock_offset());
-        let answer = self
+        self.month_of(account, &now.month()).await
+    }
+
+    /// The account's sums of `month`, such as `2026-11`.
+    pub async fn month_of(&self, account: &str, month: &str) -> Month {
+        let pages = self
             .dynamodb()
-            .get_item()
+            .query()
             .table_name("Usage")
-            .key("pk", AttributeValue::S(format!("MONTH#{account}#{}", now.month())))
-            .key("sk", AttributeValue::S("TOTAL".to_owned()))
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", AttributeValue::S(format!("MONTH#{account}#{month}")))
             .consistent_read(true)
-            .send()
-            .await
-            .expect("DynamoDB");
-        let item = answer.item.unwrap_or_default();
-        let number = |name: &str| {
-            let value = item.get(name).and_then(|value| value.as_n().ok());
-            value.map_or(0, |text| text.parse().expect("a count"))
+            .into_paginator()
+            .items()
+            .send();
+        let items = pages.collect::<Result<Vec<_>, _>>().await.expect("DynamoDB");
+        let sum = |name: &str| {
+            let number = |item: &HashMap<String, AttributeValue>| item[name].as_n().expect("a number").parse::<i64>();
+            let sum = items.iter().map(|item| number(item).expect("a whole number")).sum::<i64>();
+            u64::try_from(sum).expect("no sum is negative")
         };
         Month {
-            calls: number("calls"),
-            input: number("input"),
-            output: number("output"),
-            cache_read: number("cache_read"),
-            cache_write_5m: number("cache_write_5m"),
-            cache_write_1h: number("cache_write_1h"),
+            calls: sum("calls"),
+            estimated_calls: sum("estimated_calls"),
+            input: sum("input"),
+            output: sum("output"),
+            cache_read: sum("cache_read"),
+            cache_write_5m: sum("cache_write_5m"),
+            cache_write_1h: sum("cache_write_1h"),
         }
     }
 

@@ -1,26 +1,29 @@
-//! One call to a provider: whole, or up to the first content of a stream.
+//! One call to a provider: [`whole`](fn@whole), or a [`stream`](fn@stream) up to its first content.
+
+mod stream;
+mod whole;
+
+pub use stream::stream;
+pub use whole::whole;
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::clock::Timestamp;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::sse::Framer;
-use levee::metering::{Call, Ledger, StreamReader, Usage};
-use reqwest::RequestBuilder;
+use levee::metering::Call;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
 use crate::config::State;
 use crate::in_flight::InFlight;
+use crate::meter::Meter;
 use crate::providers::response_headers;
-use crate::pump::Pump;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 
@@ -28,8 +31,6 @@ use crate::timeouts::TimedOut;
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
 /// What the client is told of a provider's connection that was lost.
 pub const CONNECTION_LOST: &str = "The connection to the AI provider was lost.";
-/// The most that is held back of a stream before its first content.
-const LARGEST_OVERTURE: usize = 1024 * 1024;
 
 /// What is known about a call while it runs.
 pub struct Exchange<'a> {
@@ -79,59 +80,23 @@ impl About {
     }
 }
 
-/// What is needed to write a call's usage once it is known. Dropped before that, it leaves a log line.
-pub struct Meter {
-    ledger: Ledger,
-    report: Report,
-    call: Option<Call>,
-}
-
-impl Meter {
-    /// Writes the usage; `estimated` when it is not the provider's final word.
-    pub async fn record(&mut self, usage: Usage, estimated: bool) {
-        if let Some(call) = &mut self.call {
-            (call.usage, call.estimated) = (usage, estimated);
-            let began = Instant::now();
-            self.ledger.record(call).await;
-            self.report.metered(&call.usage, estimated, began.elapsed());
-        }
-        self.call = None;
-    }
-
-    /// Nothing was used.
-    fn forget(&mut self) {
-        self.call = None;
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        if let Some(call) = &self.call {
-            tracing::error!(
-                code = "usage.lost_track",
-                request.id = call.request_id,
-                account.id = call.account,
-                provider = call.provider,
-                "a call was cut off before its usage was known"
-            );
-        }
-    }
-}
-
 impl Exchange<'_> {
-    fn meter(&self) -> Option<Meter> {
+    /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
+    fn meter(&self, deadline: Instant) -> Option<Meter> {
+        let left = deadline.saturating_duration_since(self.began);
         let call = Call {
             id: self.invocation_id.clone(),
+            attempt: 1,
             request_id: self.about.request_id.clone(),
             account: self.caller.account.clone(),
             integration: self.caller.integration.clone(),
+            kind: self.caller.kind,
             provider: self.state.provider.name.clone(),
             model: self.model.clone()?,
             started_at: self.started_at.as_secs(),
-            usage: Usage::default(),
-            estimated: false,
+            deadline: self.started_at.plus(left).as_secs(),
         };
-        Some(Meter { ledger: self.state.ledger.clone(), report: self.report.clone(), call: Some(call) })
+        Some(Meter::new(&self.state.ledger, &self.report, call))
     }
 
     /// Notes that the call is sent now.
@@ -223,100 +188,6 @@ impl Exchange<'_> {
     }
 }
 
-/// Makes a call whose answer is passed on when it is whole.
-pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let sent = exchange.attempt();
-    let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
-    let (status, headers, body) = timeout_at(deadline, async {
-        let answer = call.send().await.map_err(|error| exchange.unreachable(error))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        Ok((status, headers, exchange.read_whole(answer).await?))
-    })
-    .await
-    .map_err(|_| exchange.timed_out(TimedOut::WholeCall))??;
-    let waited = sent.elapsed();
-    exchange.report.provider_took(waited);
-
-    if !status.is_success() {
-        return exchange.failure(status, exchange.headers(&headers, waited), body);
-    }
-    if let Some(mut meter) = exchange.meter() {
-        let usage = Usage::of_message(&body);
-        if usage.is_none() {
-            exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
-        }
-        let metered = meter.record(usage.unwrap_or_default(), usage.is_none());
-        tokio::join!(metered, exchange.in_flight.give_back());
-    }
-    exchange.report.answered(status);
-    Ok(respond(status, exchange.headers(&headers, waited), Body::Full(Some(body))))
-}
-
-/// Makes a call whose answer is passed on from its first content on. Until then nothing has been sent to the client, so
-/// a failure is still an answer with a status of its own.
-pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
-    let sent = exchange.attempt();
-    let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
-    let too_late = |_| exchange.timed_out(TimedOut::FirstToken);
-
-    // Send the call; pass on an answer that is no stream.
-    let answer = timeout_at(first_token, call.send()).await.map_err(too_late)?;
-    let mut answer = answer.map_err(|error| exchange.unreachable(error))?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    if !status.is_success() || !is_event_stream(&headers) {
-        let body = timeout_at(first_token, exchange.read_whole(answer)).await.map_err(too_late)??;
-        return exchange.failure(status, exchange.headers(&headers, sent.elapsed()), body);
-    }
-
-    // Hold back what comes before the first content.
-    let mut meter = exchange.meter();
-    let mut reader = StreamReader::default();
-    let mut framer = Framer::default();
-    let outcome = timeout_at(first_token, async {
-        while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
-            let Some(chunk) = answer.chunk().await.map_err(|error| exchange.cut(error))? else {
-                let message = "The AI provider ended its answer before any content.";
-                exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
-                return Err(Failed::upstream(ErrorKind::BadGateway, message));
-            };
-            reader.feed(&chunk);
-            framer.push(&chunk);
-        }
-        Ok(())
-    })
-    .await;
-    if let Err(failed) = outcome.map_err(too_late).flatten() {
-        // What the provider took in before it failed is billed.
-        if let Some(meter) = &mut meter {
-            match reader.progress().usage {
-                Some(usage) => meter.record(usage, true).await,
-                None => meter.forget(),
-            }
-        }
-        return Err(failed);
-    }
-
-    let pump = Pump {
-        answer,
-        reader,
-        framer,
-        meter,
-        gap: exchange.state.timeouts.stream_gap,
-        deadline: exchange.deadline,
-        sent,
-        about: exchange.about.clone(),
-        report: exchange.report.clone(),
-        in_flight: exchange.in_flight.clone(),
-        is_over: false,
-    };
-    exchange.report.answered(status);
-    if pump.reader.progress().has_content {
-        exchange.report.first_content(sent.elapsed());
-    }
-    let headers = exchange.headers(&headers, sent.elapsed());
-    Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
-}
-
 /// The error with its cause, without the address that was called.
 pub fn with_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -324,8 +195,11 @@ pub fn with_cause(error: reqwest::Error) -> String {
     format!("{error}{}", cause.unwrap_or_default())
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+/// Opens the record of an attempt, where it has one.
+async fn opened(meter: Option<&Meter>) {
+    if let Some(meter) = meter {
+        meter.open().await;
+    }
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {

@@ -12,6 +12,7 @@ pub mod config;
 mod exchange;
 mod handle;
 mod in_flight;
+mod meter;
 pub mod providers;
 mod pump;
 mod report;

@@ -11,8 +11,9 @@ use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
-use crate::exchange::{About, CONNECTION_LOST, Meter, TooLarge, with_cause};
+use crate::exchange::{About, CONNECTION_LOST, TooLarge, with_cause};
 use crate::in_flight::InFlight;
+use crate::meter::Meter;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 
@@ -119,10 +120,11 @@ impl Pump {
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }
+        let (figures, is_estimated) = self.reader.result();
         let meter = self.meter.take();
         let metered = async {
             if let Some(mut meter) = meter {
-                meter.record(progress.usage.unwrap_or_default(), !progress.has_final_usage).await;
+                meter.close(figures, is_estimated).await;
             }
         };
         tokio::join!(metered, self.in_flight.give_back());

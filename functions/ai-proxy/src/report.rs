@@ -70,6 +70,9 @@ pub struct AiCall {
     requests: u64,
     #[metrics(name = "ProviderErrors", unit = Count)]
     provider_errors: bool,
+    /// A record of the call could not be written to the ledger; a log line holds it.
+    #[metrics(name = "UnwrittenUsage", unit = Count)]
+    unwritten: bool,
     /// The call's places in flight could not be given back; they end by themselves.
     #[metrics(name = "Unreleased", unit = Count)]
     unreleased: bool,
@@ -117,6 +120,7 @@ impl Report {
             estimated: false,
             requests: 1,
             provider_errors: false,
+            unwritten: false,
             unreleased: false,
             input: None,
             output: None,
@@ -219,6 +223,11 @@ impl Report {
             call.estimated = estimated;
             call.ledger_took = Some(took);
         });
+    }
+
+    /// A record of the call could not be written to the ledger.
+    pub fn unwritten(&self) {
+        self.note(|call| call.unwritten = true);
     }
 
     /// What the call held while it was in flight could not be given back.

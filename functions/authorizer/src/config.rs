@@ -5,6 +5,7 @@ use levee::accounts::{AccountsTable, Directory, PepperSource};
 use levee::config::Reader;
 use levee::function::Common;
 use levee::limits::{Limiter, LimitsConfig};
+use levee::metering::CapConfig;
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::{SecretError, SecretRef};
@@ -17,6 +18,8 @@ pub struct Config {
     pub redis: RedisConfig,
     /// The policies.
     pub limits: LimitsConfig,
+    /// The token cap of accounts that have none of their own.
+    pub cap: CapConfig,
     /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
     pub accounts_table: String,
     /// `KEY_ENVIRONMENT`: the environment whose keys are accepted, the second part of a key. Default `live`.
@@ -37,6 +40,7 @@ impl Config {
             common: Common::read(reader),
             redis: RedisConfig::read(reader),
             limits: LimitsConfig::read(reader),
+            cap: CapConfig::read(reader),
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             key_environment: reader.optional("KEY_ENVIRONMENT").unwrap_or_else(|| "live".to_owned()),
             peppers: SecretRef::new(reader.required("KEY_PEPPERS")),
@@ -51,6 +55,7 @@ pub struct State {
     pub(crate) directory: Directory,
     pub(crate) limiter: Limiter,
     pub(crate) limits: LimitsConfig,
+    pub(crate) cap: CapConfig,
     pub(crate) peppers: PepperSource,
     pub(crate) key_environment: String,
     pub(crate) proxy_secret: Option<String>,
@@ -96,6 +101,7 @@ impl State {
             peppers: peppers?,
             proxy_secret: proxy_secret?,
             limits: config.limits,
+            cap: config.cap,
             key_environment: config.key_environment,
             base_url: config.base_url,
         })

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
-use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status};
+use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status, Terms};
 use levee::clock::Timestamp;
 use levee::http::address::{client_address, counted_together};
 use levee::http::context::Verdict;
@@ -246,7 +246,7 @@ fn answer(
                 Decision::Allowed(readings) => LimitHeaders::of(readings, now),
                 _ => LimitHeaders::degraded(),
             };
-            return Ok(passed(event, caller.as_ref(), Forbidden(reason, limits)));
+            return Ok(passed(state, event, caller.as_ref(), Forbidden(reason, limits)));
         }
         Standing::Forbidden(caller, _) => caller,
         Standing::Nobody(..) if !matches!(decision, Decision::Refused(_)) => return Err(Failure::Unauthorized),
@@ -254,14 +254,16 @@ fn answer(
         Standing::Caller(caller) => Some(caller),
     };
     Ok(match decision {
-        Decision::Allowed(readings) => passed(event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases)),
+        Decision::Allowed(readings) => {
+            passed(state, event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases))
+        }
         // The last round asks about no record, so none is stale.
         Decision::Unchecked | Decision::Stale(_) => {
             // Should the script have run although its reply did not come, the call holds its places.
-            passed(event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases))
+            passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases))
         }
         // A page is not refused by the gateway, which would answer a person with JSON.
-        Decision::Refused(refusal) if route.answers_html() => passed(event, None, Limited(refusal, now)),
+        Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
         Decision::Refused(refusal) => {
             let base_url = state.base_url.clone().unwrap_or_else(|| event.base_url());
             let context = RefusalContext::new(&refusal, route, &base_url, now);
@@ -277,12 +279,18 @@ enum Passage {
     Limited(Refusal, Timestamp),
 }
 
-fn passed(event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<Context> {
+fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<Context> {
     let request_id = event.request_id().to_owned();
     let caller_told = caller.map(|Caller { key, owner }| Admitted {
         account: owner.account.id.clone(),
         integration: owner.integration.id.clone(),
+        kind: owner.integration.kind,
         key: key.id.clone(),
+        terms: Terms {
+            cap: state.cap.of(&owner.account),
+            account: owner.account.guards.clone(),
+            key: key.guards.clone(),
+        },
     });
     let plain = AuthorizerContext {
         request_id,

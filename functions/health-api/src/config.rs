@@ -12,7 +12,7 @@ use levee::config::Reader;
 use levee::function::Common;
 use levee::http::Links;
 use levee::limits::LimitsConfig;
-use levee::metering::Months;
+use levee::metering::{CapConfig, Counts, Months};
 use levee::stores::dynamodb;
 use levee::stores::logs::{Logs, LogsConfig};
 use levee::stores::redis::{Redis, RedisConfig};
@@ -40,6 +40,10 @@ pub struct Config {
     pub alerts_table: String,
     /// `USAGE_TABLE`: the table of AI calls and monthly sums.
     pub usage_table: String,
+    /// The token cap of accounts that have none of their own.
+    pub cap: CapConfig,
+    /// Which tokens count against caps.
+    pub counts: Counts,
     /// `AI_PROVIDERS`: the providers in order of preference, of which only the names are kept.
     pub providers: Vec<String>,
     /// `BASE_URL`: the API's public address. Default: taken from each request.
@@ -59,6 +63,8 @@ impl Config {
             admins_table: reader.required("ADMINS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
+            cap: CapConfig::read(reader),
+            counts: Counts::read(reader),
             providers: reader.parsed("AI_PROVIDERS", names).unwrap_or_default(),
             base_url: reader.parsed("BASE_URL", Links::configured),
         }
@@ -83,6 +89,8 @@ pub struct State {
     pub(crate) alerts: Alerts,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) months: Months,
+    pub(crate) cap: CapConfig,
+    pub(crate) counts: Counts,
     pub(crate) logs: Logs,
     pub(crate) redis: Redis,
     pub(crate) limits: LimitsConfig,
@@ -122,6 +130,8 @@ impl State {
             alerts: Alerts::new(client.clone(), config.alerts_table),
             breadcrumbs: config.common.breadcrumbs(),
             months: Months::new(client, config.usage_table),
+            cap: config.cap,
+            counts: config.counts,
             logs: Logs::new(&config.logs),
             redis: Redis::new(config.redis),
             limits: config.limits,

@@ -14,7 +14,6 @@ pub use tokens::TokensReport;
 use std::fmt::Display;
 
 use ::http::StatusCode;
-use levee::accounts::Account;
 use levee::alerts::Raised;
 use levee::breadcrumbs::{Breadcrumb, Filter, TableError};
 use levee::clock::Timestamp;
@@ -34,7 +33,7 @@ const MOST_PAGES: usize = 5;
 /// How many of the newest alerts are shown.
 const ALERTS: usize = 10;
 /// Of how many accounts limits and tokens are looked at.
-pub(crate) const ACCOUNTS: usize = levee::metering::months::LARGEST_BATCH;
+pub(crate) const ACCOUNTS: usize = 100;
 
 /// A moment; RFC 3339 in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,11 +136,9 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     let looked = redis::look(state).await;
     let per_account = async {
         let accounts = parts.read("accounts", state.accounts.accounts(None, ACCOUNTS)).await;
-        let ids: Option<Vec<&str>> =
-            accounts.as_ref().map(|(accounts, _)| accounts.iter().map(|Account { id, .. }| id.as_str()).collect());
         let more = accounts.as_ref().is_some_and(|(_, next)| next.is_some());
-        let limited = accounts.as_ref().map(|(accounts, _)| accounts.as_slice());
-        let (limits, tokens) = tokio::join!(limits::read(parts, limited), tokens::read(parts, ids.as_deref()));
+        let accounts = accounts.as_ref().map(|(accounts, _)| accounts.as_slice());
+        let (limits, tokens) = tokio::join!(limits::read(parts, accounts), tokens::read(parts, accounts));
         (more, limits, tokens)
     };
     let (authorization, redis, (more_accounts, limits, tokens), recent, alerts) = tokio::join!(

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::ApiKey;
 use super::pepper::Peppers;
+use super::terms::{CapOverride, Guards};
 use crate::clock::Timestamp;
 use crate::limits::Overrides;
 
@@ -52,6 +53,12 @@ pub struct Account {
     /// What an admin changed about its limits.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
+    /// What an admin changed about its token cap.
+    #[serde(default, skip_serializing_if = "CapOverride::is_none")]
+    pub cap: CapOverride,
+    /// What its calls may cost.
+    #[serde(default, skip_serializing_if = "Guards::are_none")]
+    pub guards: Guards,
 }
 
 impl Account {
@@ -64,6 +71,8 @@ impl Account {
             created_at: Some(now.as_secs()),
             version: now.as_millis(),
             limits: Overrides::new(),
+            cap: CapOverride::default(),
+            guards: Guards::default(),
         }
     }
 }
@@ -217,6 +226,9 @@ pub struct KeyRecord {
     /// What an admin changed about its limits.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
+    /// What calls with it may cost.
+    #[serde(default, skip_serializing_if = "Guards::are_none")]
+    pub guards: Guards,
 }
 
 impl KeyRecord {
@@ -236,14 +248,15 @@ impl KeyRecord {
             created_at: Some(now.as_secs()),
             version: now.as_millis(),
             limits: Overrides::new(),
+            guards: Guards::default(),
         }
     }
 
-    /// The record of a new key that takes this one's place: of the same name, scopes, end, exemption and limits.
+    /// The record of a new key that takes this one's place: of the same name, scopes, end, exemption, limits and guards.
     pub fn successor(&self, key: &ApiKey, peppers: &Peppers, now: Timestamp) -> Self {
         let new = Self::new(key, peppers, &self.account, &self.integration, &self.name, now);
-        let Self { scopes, expires_at, address_exempt, limits, .. } = self.clone();
-        Self { scopes, expires_at, address_exempt, limits, ..new }
+        let Self { scopes, expires_at, address_exempt, limits, guards, .. } = self.clone();
+        Self { scopes, expires_at, address_exempt, limits, guards, ..new }
     }
 
     /// Whether the key itself is good at `now`; its integration and account may be suspended nonetheless.
@@ -282,6 +295,7 @@ mod tests {
             expires_at: Some(1_700_000_100),
             address_exempt: true,
             limits: [("key".to_owned(), Override { limit: Some(90), ..Override::default() })].into(),
+            guards: Guards { max_tokens: Some(4_096), ..Guards::default() },
             ..KeyRecord::new(&first, &peppers, "acme", "crm", "production", began)
         };
         let new = old.successor(&second, &peppers, Timestamp::from_secs(1_700_000_050));

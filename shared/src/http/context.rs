@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::routes::Route;
+use crate::accounts::{IntegrationKind, Terms};
 use crate::clock::Timestamp;
 use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
 
@@ -58,8 +59,32 @@ pub struct Admitted {
     pub account: String,
     /// The integration's id.
     pub integration: String,
+    /// What kind of integration it is.
+    #[serde(rename = "integrationKind")]
+    pub kind: IntegrationKind,
     /// The key's public id.
     pub key: String,
+    /// What it may spend; as JSON in a string, because a context holds nothing deeper.
+    #[serde(default, with = "json_text", skip_serializing_if = "is_default")]
+    pub terms: Terms,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A value as JSON within a string.
+mod json_text {
+    use serde::de::DeserializeOwned;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&serde_json::to_string(value).map_err(ser::Error::custom)?)
+    }
+
+    pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
 }
 
 /// What the ACCESS_DENIED gateway response is filled with. Every value is always there, because what an absent one

@@ -1,41 +1,43 @@
 //! Reads the sums that the [`ledger`](super::ledger) keeps, and says where a month is heading.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
-use time::OffsetDateTime;
 
-use super::usage::Usage;
+use super::call::Tally;
+use super::month::Month;
+use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
-use crate::stores::dynamodb::batch_get;
+use crate::stores::dynamodb::describe;
 
-/// The most that one read may ask for, DynamoDB's own bound of a batch.
-pub const LARGEST_BATCH: usize = 100;
+/// How many accounts' months are read at the same time.
+const AT_ONCE: usize = 16;
 /// Less of a month than this says nothing about the rest of it.
 const SHORTEST_SAMPLE: Duration = Duration::from_secs(24 * 3600);
 
-/// An account's sums of one month.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-pub struct Total {
-    /// AI calls.
-    pub calls: u64,
-    /// Their tokens.
+/// What one integration used of one model on one day (UTC).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Line {
+    /// The day of the month, from 1.
+    pub day: u8,
+    /// The integration.
+    pub integration: String,
+    /// What kind of integration it is.
+    pub kind: IntegrationKind,
+    /// The model that was asked for.
+    pub model: String,
+    /// The sums.
     #[serde(flatten)]
-    pub usage: Usage,
-    /// Of the calls, those whose figures are estimated.
-    #[serde(default)]
-    pub estimated_calls: u64,
+    pub tally: Tally,
 }
 
-impl Total {
-    /// All tokens, of whatever kind.
-    pub fn tokens(&self) -> u64 {
-        let Usage { input, output, cache_read, cache_write_5m, cache_write_1h } = self.usage;
-        [input, output, cache_read, cache_write_5m, cache_write_1h].into_iter().fold(0, u64::saturating_add)
-    }
+/// All of `lines` together.
+pub fn total(lines: &[Line]) -> Tally {
+    lines.iter().fold(Tally::default(), |total, line| total.plus(&line.tally))
 }
 
 /// Reads monthly sums from the usage table.
@@ -56,94 +58,76 @@ impl Months {
         Self { client, table: table.into() }
     }
 
-    /// The sums of the month (UTC) that holds `now`, of at most [`LARGEST_BATCH`] of `accounts`. Accounts that made no
-    /// call are left out.
+    /// What `account` used in `month`, by day, integration and model, in this order. Everything that was closed before
+    /// is in it.
     ///
     /// # Errors
-    /// When the table cannot be read, or only a part of it.
-    pub async fn totals(&self, accounts: &[&str], now: Timestamp) -> Result<BTreeMap<String, Total>, MonthsError> {
-        let month = now.month();
-        let partitions: HashMap<String, &str> =
-            accounts.iter().take(LARGEST_BATCH).map(|account| (format!("MONTH#{account}#{month}"), *account)).collect();
-        if partitions.is_empty() {
-            return Ok(BTreeMap::new());
+    /// When the table cannot be read, or holds something else.
+    pub async fn read(&self, account: &str, month: Month) -> Result<Vec<Line>, MonthsError> {
+        let mut lines: BTreeMap<(u8, String, String), Line> = BTreeMap::new();
+        let mut items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_values(":pk", AttributeValue::S(format!("MONTH#{account}#{month}")))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(|error| MonthsError(describe(&error)))?;
+            let part: Line =
+                serde_dynamo::from_item(item).map_err(|error| MonthsError(format!("{account}: {error}")))?;
+            let key = (part.day, part.integration.clone(), part.model.clone());
+            match lines.get_mut(&key) {
+                Some(line) => line.tally = line.tally.plus(&part.tally),
+                None => drop(lines.insert(key, part)),
+            }
         }
-        let keys = partitions.keys().map(|partition| {
-            let text = |text: &str| AttributeValue::S(text.to_owned());
-            HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text("TOTAL"))])
-        });
-        let items = batch_get(&self.client, &self.table, keys.collect(), false).await.map_err(MonthsError)?;
-        let mut totals = BTreeMap::new();
-        for item in items {
-            let Some(Ok(partition)) = item.get("pk").map(AttributeValue::as_s) else { continue };
-            let Some(account) = partitions.get(partition) else { continue };
-            let total = serde_dynamo::from_item(item).map_err(|error| MonthsError(format!("{account}: {error}")))?;
-            totals.insert((*account).to_owned(), total);
-        }
-        Ok(totals)
+        // A shard may be negative, where a late end took the place of an abandoned record; the sum over them is not.
+        Ok(lines.into_values().filter(|line| !line.tally.is_zero()).collect())
+    }
+
+    /// What each of `accounts` used in `month`.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds something else.
+    pub async fn read_all(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Vec<Line>>, MonthsError> {
+        let reads: Vec<_> = accounts.iter().map(|account| self.read_named((*account).to_owned(), month)).collect();
+        stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn read_named(&self, account: String, month: Month) -> Result<(String, Vec<Line>), MonthsError> {
+        let lines = self.read(&account, month).await?;
+        Ok((account, lines))
     }
 }
 
-/// What `used` since the beginning of the month (UTC) comes to at its end, if it goes on like that. Within the first
-/// day it is taken for a whole day's.
-pub fn projected(used: u64, now: Timestamp) -> u64 {
-    let Ok(moment) = OffsetDateTime::from_unix_timestamp(i64::try_from(now.as_secs()).unwrap_or_default()) else {
+/// What `used` since the beginning of `month` comes to at its end, if it goes on like that. Within the first day it is
+/// taken for a whole day's; of a month that is over it is what was used.
+pub fn projected(used: u64, month: Month, now: Timestamp) -> u64 {
+    if now >= month.ends_at() {
         return used;
-    };
-    let days = moment.month().length(moment.year());
-    let whole = Duration::from_secs(u64::from(days) * 24 * 3600);
-    let since_day = Duration::from_secs(now.as_secs() % (24 * 3600));
-    let elapsed = Duration::from_secs(u64::from(moment.day() - 1) * 24 * 3600) + since_day;
-    (used as f64 * whole.as_secs_f64() / elapsed.max(SHORTEST_SAMPLE).as_secs_f64()).round() as u64
+    }
+    let whole = month.begins_at().until(month.ends_at());
+    let elapsed = month.begins_at().until(now).max(SHORTEST_SAMPLE);
+    let projected = u128::from(used) * whole.as_millis() / elapsed.as_millis();
+    u64::try_from(projected).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stores::dynamodb::stub::Stub;
-
-    /// 11 November 2026, 00:00 UTC: a third of the month has passed.
-    const NOW: Timestamp = Timestamp::from_secs(1_794_355_200);
 
     #[test]
-    fn a_month_is_projected_from_the_part_of_it_that_has_passed() {
-        assert_eq!(NOW.to_rfc3339(), "2026-11-11T00:00:00Z");
-        assert_eq!(projected(1_000, NOW), 3_000);
-        assert_eq!(projected(0, NOW), 0);
-    }
-
-    #[test]
-    fn the_first_hours_of_a_month_are_not_blown_up() {
-        let first_hour = Timestamp::from_secs(1_793_491_200 + 3_600);
-        assert_eq!(first_hour.to_rfc3339(), "2026-11-01T01:00:00Z");
-        assert_eq!(projected(1_000, first_hour), 30_000);
-    }
-
-    #[tokio::test]
-    async fn sums_are_read_by_account() {
-        let stub = Stub::start(&[(
-            200,
-            r#"{"Responses":{"usage":[{"pk":{"S":"MONTH#acme#2026-11"},"sk":{"S":"TOTAL"},"calls":{"N":"3"},
-            "input":{"N":"10"},"output":{"N":"20"},"cache_read":{"N":"1"},"cache_write_5m":{"N":"2"},
-            "cache_write_1h":{"N":"3"},"estimated_calls":{"N":"1"}}]},"UnprocessedKeys":{}}"#,
-        )])
-        .await;
-        let totals = Months::new(stub.client.clone(), "usage").totals(&["acme", "globex"], NOW).await.unwrap();
-        assert_eq!(totals.keys().collect::<Vec<_>>(), ["acme"]);
-        assert_eq!((totals["acme"].calls, totals["acme"].tokens(), totals["acme"].estimated_calls), (3, 36, 1));
-    }
-
-    #[tokio::test]
-    async fn a_part_that_was_not_read_is_an_error_and_no_accounts_are_no_read() {
-        let stub = Stub::start(&[(
-            200,
-            r#"{"Responses":{"usage":[]},"UnprocessedKeys":{"usage":{"Keys":[{"pk":{"S":"MONTH#acme#2026-11"},
-            "sk":{"S":"TOTAL"}}]}}}"#,
-        )])
-        .await;
-        let months = Months::new(stub.client.clone(), "usage");
-        assert!(months.totals(&[], NOW).await.unwrap().is_empty());
-        assert_eq!(stub.answered(), 0);
-        assert!(months.totals(&["acme"], NOW).await.unwrap_err().to_string().contains("throttled"));
+    fn a_month_goes_on_as_it_began_and_one_that_is_over_stays() {
+        let month: Month = "2026-11".parse().unwrap();
+        let day = |days: u64| month.begins_at().plus(Duration::from_secs(days * 24 * 3600));
+        assert_eq!(projected(100, month, day(10)), 300);
+        assert_eq!(projected(100, month, day(0)), 3_000, "what little there is is taken for a day's");
+        assert_eq!(projected(100, month, day(30)), 100);
+        assert_eq!(projected(u64::MAX, month, day(1)), u64::MAX);
     }
 }

@@ -11,6 +11,9 @@ use super::sse::{Event, Splitter};
 /// A figure beyond this is no token count; the provider's answer is nonsense and the figure is left out.
 const LARGEST_COUNT: u64 = 1_000_000_000;
 
+/// About so many bytes of English text are one token.
+const BYTES_PER_TOKEN: u64 = 4;
+
 /// The tokens of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
@@ -24,6 +27,38 @@ pub struct Usage {
     pub cache_write_5m: u64,
     /// Input tokens written to the cache for an hour.
     pub cache_write_1h: u64,
+    /// Searches that the provider made in the web (`server_tool_use`).
+    pub web_searches: u64,
+    /// Pages that the provider fetched from the web (`server_tool_use`).
+    pub web_fetches: u64,
+}
+
+/// How a call was served; providers price tiers differently.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// As agreed by default; also where the provider says nothing.
+    #[default]
+    Standard,
+    /// With priority.
+    Priority,
+    /// In a batch.
+    Batch,
+    /// In a way that is not known here.
+    Other,
+}
+
+/// What a provider reports of a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Figures {
+    /// The tokens.
+    #[serde(flatten)]
+    pub usage: Usage,
+    /// How it was served.
+    pub tier: Tier,
+    /// A figure was absurd and is left out, so that `usage` is not the whole of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_absurd: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,33 +76,34 @@ struct CacheCreation {
     ephemeral_1h_input_tokens: Option<u64>,
 }
 
-impl Usage {
-    /// The usage that a whole JSON answer reports; `None` where it reports none.
+impl Figures {
+    /// What a whole JSON answer reports; `None` where it reports nothing.
     pub fn of_message(body: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Message {
             usage: Option<Reported>,
         }
         let reported = serde_json::from_slice::<Message>(body).ok()?.usage?;
-        let mut usage = Self::default();
-        usage.replace_with(&reported);
-        Some(usage)
+        let mut figures = Self::default();
+        figures.replace_with(&reported);
+        Some(figures)
     }
 
     fn replace_with(&mut self, reported: &Reported) {
-        replace(&mut self.input, reported.input_tokens);
-        replace(&mut self.output, reported.output_tokens);
-        replace(&mut self.cache_read, reported.cache_read_input_tokens);
+        let usage = &mut self.usage;
+        replace(&mut usage.input, reported.input_tokens);
+        replace(&mut usage.output, reported.output_tokens);
+        replace(&mut usage.cache_read, reported.cache_read_input_tokens);
         match &reported.cache_creation {
             Some(split) => {
-                replace(&mut self.cache_write_5m, split.ephemeral_5m_input_tokens);
-                replace(&mut self.cache_write_1h, split.ephemeral_1h_input_tokens);
+                replace(&mut usage.cache_write_5m, split.ephemeral_5m_input_tokens);
+                replace(&mut usage.cache_write_1h, split.ephemeral_1h_input_tokens);
             }
             // Without the split, what is not known to be for an hour is for the default lifetime of 5 minutes.
             None => {
-                let hour = self.cache_write_1h;
+                let hour = usage.cache_write_1h;
                 let rest = reported.cache_creation_input_tokens.map(|total| total.saturating_sub(hour));
-                replace(&mut self.cache_write_5m, rest);
+                replace(&mut usage.cache_write_5m, rest);
             }
         }
     }
@@ -91,8 +127,10 @@ pub struct StreamReader {
 /// What has been seen of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The usage reported so far; `None` before `message_start`.
-    pub usage: Option<Usage>,
+    /// What was reported so far; `None` before `message_start`.
+    pub figures: Option<Figures>,
+    /// How many bytes of content have come.
+    pub content_bytes: u64,
     /// A content block has begun: from here on the client has something to show.
     pub has_content: bool,
     /// The final figures have come.
@@ -158,6 +196,23 @@ impl StreamReader {
     pub fn progress(&self) -> Progress {
         self.progress
     }
+
+    /// What the call used, and whether that is an estimate: where the final figures are missing or absurd.
+    pub fn result(&self) -> (Figures, bool) {
+        let Progress { figures, has_final_usage, .. } = self.progress;
+        match figures {
+            Some(figures) if has_final_usage => (figures, figures.is_absurd),
+            _ => (self.estimate(), true),
+        }
+    }
+
+    /// What the call used as far as can be said while the final figures are missing: what was reported at its beginning,
+    /// and as many output tokens as the content that has come since stands for.
+    pub fn estimate(&self) -> Figures {
+        let mut figures = self.progress.figures.unwrap_or_default();
+        figures.usage.output = figures.usage.output.max(self.progress.content_bytes.div_ceil(BYTES_PER_TOKEN));
+        figures
+    }
 }
 
 impl Progress {
@@ -173,17 +228,17 @@ impl Progress {
         match event.name.as_str() {
             "message_start" => {
                 let start: Option<Start> = serde_json::from_str(&event.data).ok();
-                let mut usage = Usage::default();
+                let mut figures = Figures::default();
                 if let Some(reported) = start.and_then(|start| start.message.usage) {
-                    usage.replace_with(&reported);
+                    figures.replace_with(&reported);
                 }
-                self.usage = Some(usage);
+                self.figures = Some(figures);
             }
             "content_block_start" | "content_block_delta" => self.has_content = true,
             "message_delta" => {
                 let delta: Option<Delta> = serde_json::from_str(&event.data).ok();
                 if let Some(reported) = delta.and_then(|delta| delta.usage) {
-                    self.usage.get_or_insert_default().replace_with(&reported);
+                    self.figures.get_or_insert_default().replace_with(&reported);
                     self.has_final_usage = true;
                 }
             }
@@ -213,7 +268,19 @@ mod tests {
         "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
     );
 
-    const TOTAL: Usage = Usage { input: 30, output: 15, cache_read: 70, cache_write_5m: 100, cache_write_1h: 200 };
+    const TOTAL: Usage = Usage {
+        input: 30,
+        output: 15,
+        cache_read: 70,
+        cache_write_5m: 100,
+        cache_write_1h: 200,
+        web_searches: 0,
+        web_fetches: 0,
+    };
+
+    fn figures(usage: Usage) -> Option<Figures> {
+        Some(Figures { usage, ..Figures::default() })
+    }
 
     #[test]
     fn a_stream_cut_at_any_byte_reports_the_same_usage() {
@@ -222,8 +289,14 @@ mod tests {
             let (head, tail) = STREAM.as_bytes().split_at(cut);
             reader.feed(head);
             reader.feed(tail);
-            let whole =
-                Progress { usage: Some(TOTAL), has_content: true, has_final_usage: true, ended: true, error: None };
+            let whole = Progress {
+                figures: figures(TOTAL),
+                content_bytes: 0,
+                has_content: true,
+                has_final_usage: true,
+                ended: true,
+                error: None,
+            };
             assert_eq!(reader.progress(), whole, "cut at {cut}");
         }
     }
@@ -234,7 +307,7 @@ mod tests {
         let (start, _) = STREAM.split_once("event: ping").unwrap();
         reader.feed(start.as_bytes());
         let progress = reader.progress();
-        assert_eq!(progress.usage.map(|usage| (usage.input, usage.output)), Some((25, 1)));
+        assert_eq!(progress.figures.map(|figures| (figures.usage.input, figures.usage.output)), Some((25, 1)));
         assert!(!progress.has_content && !progress.has_final_usage && !progress.ended);
     }
 
@@ -260,14 +333,14 @@ mod tests {
     fn a_json_answer_reports_its_usage_and_one_without_reports_none() {
         let body = br#"{"usage":{"input_tokens":3,"output_tokens":4,"cache_creation_input_tokens":5,"new_field":{}}}"#;
         let expected = Usage { input: 3, output: 4, cache_write_5m: 5, ..Usage::default() };
-        assert_eq!(Usage::of_message(body), Some(expected));
-        assert_eq!(Usage::of_message(br#"{"id":"msg_1"}"#), None);
-        assert_eq!(Usage::of_message(b"not json"), None);
+        assert_eq!(Figures::of_message(body), figures(expected));
+        assert_eq!(Figures::of_message(br#"{"id":"msg_1"}"#), None);
+        assert_eq!(Figures::of_message(b"not json"), None);
     }
 
     #[test]
     fn an_absurd_figure_is_left_out() {
         let body = br#"{"usage":{"input_tokens":3,"output_tokens":18446744073709551615}}"#;
-        assert_eq!(Usage::of_message(body), Some(Usage { input: 3, ..Usage::default() }));
+        assert_eq!(Figures::of_message(body), figures(Usage { input: 3, ..Usage::default() }));
     }
 }

@@ -1,6 +1,8 @@
 //! Tokens: what each account used in this month.
 
-use levee::metering::months::{Total, projected};
+use levee::accounts::Account;
+use levee::metering::Month;
+use levee::metering::months::{projected, total};
 use serde::Serialize;
 
 use super::Parts;
@@ -10,11 +12,11 @@ use super::Parts;
 pub struct TokensReport {
     /// The account's id.
     pub account: String,
-    /// Tokens of all kinds.
+    /// Tokens that count against caps.
     pub used: u64,
     /// AI calls.
     pub calls: u64,
-    /// The most that it may use; no account has a cap yet.
+    /// The most that it may use; `None`: no cap.
     pub cap: Option<u64>,
     /// How much of the cap is used.
     pub percent: Option<f64>,
@@ -23,18 +25,32 @@ pub struct TokensReport {
 }
 
 /// Reads the sums of `accounts`, the most first; those that made no call are left out.
-pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[&str]>) -> Option<Vec<TokensReport>> {
-    let now = parts.call.now;
+pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Option<Vec<TokensReport>> {
+    let (now, state) = (parts.call.now, parts.call.state);
     let Some(accounts) = accounts else {
         parts.failed("tokens", "the accounts are not known");
         return None;
     };
-    let totals = parts.read("tokens", parts.call.state.months.totals(accounts, now)).await?;
-    let report = |(account, total): (String, Total)| {
-        let used = total.tokens();
-        TokensReport { account, used, calls: total.calls, cap: None, percent: None, projected: projected(used, now) }
-    };
-    let mut reports: Vec<TokensReport> = totals.into_iter().map(report).collect();
+    let (month, _) = Month::of(now);
+    let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+    let mut months = parts.read("tokens", state.months.read_all(&ids, month)).await?;
+    let mut reports: Vec<TokensReport> = Vec::new();
+    for account in accounts {
+        let total = total(&months.remove(&account.id).unwrap_or_default());
+        if total.is_zero() {
+            continue;
+        }
+        let used = state.counts.of(&total);
+        let cap = state.cap.of(account).map(|cap| cap.limit);
+        reports.push(TokensReport {
+            account: account.id.clone(),
+            used,
+            calls: u64::try_from(total.calls).unwrap_or(0),
+            cap,
+            percent: cap.map(|cap| used as f64 * 100.0 / cap as f64),
+            projected: projected(used, month, now),
+        });
+    }
     reports.sort_by_key(|report| std::cmp::Reverse(report.used));
     Some(reports)
 }

@@ -1,0 +1,81 @@
+//! A call whose answer is passed on when it is whole.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use lambda_http::Response;
+use levee::metering::Figures;
+use reqwest::RequestBuilder;
+use tokio::time::timeout_at;
+
+use super::{Exchange, opened, respond};
+use crate::answer::{Body, Failed};
+use crate::meter::Meter;
+use crate::timeouts::TimedOut;
+
+/// A call that got no answer.
+struct Unanswered {
+    failed: Failed,
+    /// The provider may have got the call, and served it as far as it knows.
+    was_sent: bool,
+}
+
+/// Makes a call whose answer is passed on when it is whole.
+pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
+    let sent = exchange.attempt();
+    let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
+    let mut meter = exchange.meter(deadline);
+    let answer = async {
+        let too_late = |_| Unanswered { failed: exchange.timed_out(TimedOut::WholeCall), was_sent: true };
+        let answer = timeout_at(deadline, answer(&exchange, call)).await;
+        (answer.map_err(too_late).flatten(), sent.elapsed())
+    };
+    let ((answer, waited), ()) = tokio::join!(answer, opened(meter.as_ref()));
+    let (status, headers, body) = match answer {
+        Ok(answer) => answer,
+        Err(Unanswered { failed, was_sent }) => {
+            match &mut meter {
+                // What it used is unknown; that it was is not.
+                Some(meter) if was_sent => meter.close(Figures::default(), true).await,
+                Some(meter) => meter.void().await,
+                None => {}
+            }
+            return Err(failed);
+        }
+    };
+    exchange.report.provider_took(waited);
+
+    let headers_of_answer = exchange.headers(&headers, waited);
+    if !status.is_success() {
+        void(meter).await;
+        return exchange.failure(status, headers_of_answer, body);
+    }
+    if let Some(mut meter) = meter {
+        let figures = Figures::of_message(&body);
+        if figures.is_none() {
+            exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
+        }
+        let is_estimated = figures.is_none_or(|figures| figures.is_absurd);
+        let metered = meter.close(figures.unwrap_or_default(), is_estimated);
+        tokio::join!(metered, exchange.in_flight.give_back());
+    }
+    exchange.report.answered(status);
+    Ok(respond(status, headers_of_answer, Body::Full(Some(body))))
+}
+
+async fn answer(exchange: &Exchange<'_>, call: RequestBuilder) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
+    let answer = call.send().await.map_err(|error| {
+        let was_sent = !error.is_connect();
+        Unanswered { failed: exchange.unreachable(error), was_sent }
+    })?;
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let lost = |failed| Unanswered { failed, was_sent: status.is_success() };
+    let body = exchange.read_whole(answer).await.map_err(lost)?;
+    Ok((status, headers, body))
+}
+
+/// Writes that an attempt used nothing.
+pub(super) async fn void(meter: Option<Meter>) {
+    if let Some(mut meter) = meter {
+        meter.void().await;
+    }
+}

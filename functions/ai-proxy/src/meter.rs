@@ -1,0 +1,89 @@
+//! What an attempt leaves in the ledger.
+//!
+//! Its record is opened while the request is on its way to the provider, and is there before anything of the answer
+//! reaches the client; so that whatever becomes of this environment, the attempt is known of. It is closed before the
+//! last of the answer is released.
+
+use levee::metering::{Call, Figures, Ledger, LedgerError, Record, Written, unwritten};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::report::Report;
+
+/// The record of one attempt. Dropped before it is closed, it leaves a log line, and an open record that the monitor
+/// settles.
+pub struct Meter {
+    ledger: Ledger,
+    report: Report,
+    /// `None` once it is closed.
+    call: Option<Call>,
+    /// What adds to the open record.
+    note: Option<AbortHandle>,
+}
+
+impl Meter {
+    /// The meter of an attempt that is about to be made.
+    pub fn new(ledger: &Ledger, report: &Report, call: Call) -> Self {
+        Self { ledger: ledger.clone(), report: report.clone(), call: Some(call), note: None }
+    }
+
+    /// Writes the open record; where that fails, a log line is in its place.
+    pub async fn open(&self) {
+        let Some(call) = &self.call else { return };
+        if let Err(error) = self.ledger.open(call).await {
+            self.lost(&Record::open(call.clone()), &error);
+        }
+    }
+
+    /// Adds what is known so far to the open record, beside whatever else is done. That this fails costs no more than the
+    /// estimate of a call that never comes to its end.
+    pub fn note(&mut self, figures: Figures) {
+        let Some(call) = self.call.clone() else { return };
+        let ledger = self.ledger.clone();
+        let note = tokio::spawn(async move { ledger.note(&call, &figures).await });
+        self.note = Some(note.abort_handle());
+    }
+
+    /// Writes what was used; `estimated` when it is not the provider's final word.
+    pub async fn close(&mut self, figures: Figures, estimated: bool) {
+        let Some(call) = self.call.take() else { return };
+        let began = Instant::now();
+        self.write(&Record::closed(call, figures, estimated)).await;
+        self.report.metered(&figures.usage, estimated, began.elapsed());
+    }
+
+    /// Nothing was used.
+    pub async fn void(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        self.write(&Record::void(call)).await;
+    }
+
+    async fn write(&mut self, record: &Record) {
+        if let Some(note) = self.note.take() {
+            note.abort();
+        }
+        match self.ledger.write(record).await {
+            Ok(Written::Now | Written::Before) => {}
+            Err(error) => self.lost(record, &error),
+        }
+    }
+
+    fn lost(&self, record: &Record, error: &LedgerError) {
+        unwritten::log(record, error);
+        self.report.unwritten();
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        if let Some(call) = &self.call {
+            tracing::error!(
+                code = "usage.lost_track",
+                request.id = call.request_id,
+                account.id = call.account,
+                provider = call.provider,
+                "a call was cut off before its usage was known"
+            );
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What an account and its keys may spend: a cap on tokens a month, and guards on what one call may cost.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The most models that one place may list.
+pub const MOST_MODELS: usize = 16;
+/// The longest name of a model in a list, bytes.
+pub const LONGEST_MODEL: usize = 100;
+/// The largest cap, tokens a month.
+pub const LARGEST_CAP: u64 = 1_000_000_000_000;
+/// The largest ceiling of `max_tokens`.
+pub const LARGEST_MAX_TOKENS: u64 = 10_000_000;
+
+/// What becomes of calls beyond a token cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CapMode {
+    /// They pass; a header says so, and somebody is told.
+    #[default]
+    Warn,
+    /// They are refused until the month is over.
+    Block,
+}
+
+impl fmt::Display for CapMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Block => "block",
+        })
+    }
+}
+
+/// What an admin changed about an account's token cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapOverride {
+    /// Tokens a month (UTC), at most [`LARGEST_CAP`]; 0: no cap; `None`: `AI_TOKEN_CAP_DEFAULT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// What becomes of calls beyond it.
+    #[serde(default)]
+    pub mode: CapMode,
+}
+
+impl CapOverride {
+    /// Whether nothing was changed.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A token cap that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCap {
+    /// Tokens a month (UTC); at least 1.
+    pub limit: u64,
+    /// What becomes of calls beyond it.
+    pub mode: CapMode,
+}
+
+/// What one call may cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guards {
+    /// The models that may be asked for; empty: all. A name that ends in `*` stands for all that begin so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub models: BTreeSet<String>,
+    /// The most that a call may ask for in `max_tokens`; `None`: as much as the provider allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u64>,
+}
+
+impl Guards {
+    /// Whether everything is allowed.
+    pub fn are_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether `model` may be asked for.
+    pub fn allow(&self, model: &str) -> bool {
+        let matches = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(beginning) => model.starts_with(beginning),
+            None => pattern == model,
+        };
+        self.models.is_empty() || self.models.iter().any(matches)
+    }
+}
+
+/// What applies to one caller, from the authorizer to the function behind it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The account's token cap; `None`: no cap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<TokenCap>,
+    /// The account's guards.
+    #[serde(default, skip_serializing_if = "Guards::are_none")]
+    pub account: Guards,
+    /// The key's guards, which hold besides.
+    #[serde(default, skip_serializing_if = "Guards::are_none")]
+    pub key: Guards,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_allowed_by_its_name_or_by_how_it_begins() {
+        let guards =
+            |models: &[&str]| Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens: None };
+        for (models, model, expected) in [
+            (&[][..], "claude-opus-4-5", true),
+            (&["claude-haiku-4-5"], "claude-haiku-4-5", true),
+            (&["claude-haiku-4-5"], "claude-haiku-4-5-20251001", false),
+            (&["claude-haiku-*", "claude-sonnet-4-5"], "claude-haiku-4-5-20251001", true),
+            (&["claude-haiku-*", "claude-sonnet-4-5"], "claude-opus-4-5", false),
+            (&["*"], "anything", true),
+        ] {
+            assert_eq!(guards(models).allow(model), expected, "{models:?} {model}");
+        }
+    }
+
+    #[test]
+    fn terms_that_allow_everything_take_no_room() {
+        assert_eq!(serde_json::to_string(&Terms::default()).unwrap(), "{}");
+        assert_eq!(serde_json::from_str::<Terms>("{}").unwrap(), Terms::default());
+    }
+}

@@ -1,0 +1,189 @@
+//! How records and sums are written.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+};
+
+use super::{Ledger, LedgerError, SHARDS, Written};
+use crate::metering::call::{Call, Record, State, Tally, step};
+use crate::metering::month::Month;
+use crate::metering::usage::Figures;
+use crate::stores::dynamodb::describe;
+
+/// How long records are kept, from when their calls began: as long, a repeated write counts nothing twice.
+pub(in crate::metering) const KEPT_SECS: u64 = 90 * 24 * 3600;
+
+/// Cancellation reasons that pass by themselves
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
+const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Why one attempt to write failed.
+pub(super) enum Failure {
+    /// Another record is there than was expected.
+    Another(Box<Option<Record>>),
+    MayPass(String),
+    Final(String),
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self::Final(error.to_string())
+    }
+}
+
+impl Ledger {
+    pub(super) async fn put_open(&self, call: &Call) -> Result<Written, LedgerError> {
+        let result = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item(&Record::open(call.clone())).map_err(LedgerError)?))
+            .condition_expression("attribute_not_exists(#pk)")
+            .expression_attribute_names("#pk", "pk")
+            .send()
+            .await;
+        match result {
+            Ok(_) => Ok(Written::Now),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(Written::Before),
+                _ => Err(LedgerError(describe(&error))),
+            },
+        }
+    }
+
+    pub(super) async fn update_open(&self, call: &Call, figures: &Figures) -> Result<(), LedgerError> {
+        let figures: Item = serde_dynamo::to_item(figures).map_err(|error| LedgerError(error.to_string()))?;
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(call)))
+            .condition_expression("#state = :open")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":open", text("open"));
+        let mut set = Vec::new();
+        for (name, value) in figures {
+            set.push(format!("#{name} = :{name}"));
+            update = update.expression_attribute_names(format!("#{name}"), &name);
+            update = update.expression_attribute_values(format!(":{name}"), value);
+        }
+        match update.update_expression(format!("SET {}", set.join(", "))).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(LedgerError(describe(&error))),
+            },
+        }
+    }
+
+    /// Writes `record` over `expected`, or where nothing is expected over an open record or none, and adds what that
+    /// changes to the sums.
+    pub(super) async fn transact(&self, record: &Record, expected: Option<&Record>, shard: u8) -> Result<(), Failure> {
+        let mut items = vec![TransactWriteItem::builder().put(self.put(record, expected)?).build()];
+        let change = step(expected, record).unwrap_or_default();
+        if !change.is_zero() {
+            let add = self.add(&record.call, &change, shard)?;
+            items.push(TransactWriteItem::builder().update(add).build());
+        }
+        let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let Err(error) = result else { return Ok(()) };
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(Failure::Final(describe(&error)));
+        };
+        let reasons = canceled.cancellation_reasons();
+        let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
+        if let ["ConditionalCheckFailed", ..] = codes[..] {
+            let found = reasons.first().and_then(CancellationReason::item).cloned();
+            let found = found.map(serde_dynamo::from_item).transpose();
+            return Err(found.map_or_else(|error| Failure::Final(error.to_string()), |it| Failure::Another(it.into())));
+        }
+        let may_pass = codes.iter().any(|code| PASSING_REASONS.contains(code));
+        Err(if may_pass { Failure::MayPass(describe(&error)) } else { Failure::Final(describe(&error)) })
+    }
+
+    fn put(&self, record: &Record, expected: Option<&Record>) -> Result<Put, Failure> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item(record).map_err(Failure::Final)?))
+            .expression_attribute_names("#state", "state")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let put = match expected {
+            None => put
+                .condition_expression("attribute_not_exists(#pk) OR #state = :open")
+                .expression_attribute_names("#pk", "pk")
+                .expression_attribute_values(":open", text("open")),
+            // What is expected may have changed but for its state, if that is open; what an open record holds counts
+            // nowhere.
+            Some(expected) => put.condition_expression("#state = :expected").expression_attribute_values(
+                ":expected",
+                serde_dynamo::to_attribute_value(expected.state).map_err(|error| Failure::Final(error.to_string()))?,
+            ),
+        };
+        Ok(put.build()?)
+    }
+
+    fn add(&self, call: &Call, change: &Tally, shard: u8) -> Result<Update, BuildError> {
+        let (month, day) = Month::of(call.started_at());
+        let Call { account, integration, model, kind, .. } = call;
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", text(&format!("MONTH#{account}#{month}")))
+            .key("sk", text(&format!("{day:02}#{integration}#{model}#{shard}")));
+        let mut set = Vec::new();
+        let told = [
+            ("day", AttributeValue::N(day.to_string())),
+            ("integration", text(integration)),
+            ("kind", text(&kind.to_string())),
+            ("model", text(model)),
+        ];
+        for (name, value) in told {
+            set.push(format!("#{name} = :{name}"));
+            update = update
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), value);
+        }
+        let mut add = Vec::new();
+        for (name, value) in Tally::NAMES.into_iter().zip(change.values()) {
+            add.push(format!("#{name} :{name}"));
+            update = update
+                .expression_attribute_names(format!("#{name}"), name)
+                .expression_attribute_values(format!(":{name}"), AttributeValue::N(value.to_string()));
+        }
+        update.update_expression(format!("SET {} ADD {}", set.join(", "), add.join(", "))).build()
+    }
+}
+
+/// `record` as it is stored.
+fn item(record: &Record) -> Result<Item, String> {
+    let call = &record.call;
+    let mut item: Item = serde_dynamo::to_item(record).map_err(|error| error.to_string())?;
+    item.extend(key(call));
+    item.insert("expires_at".to_owned(), AttributeValue::N((call.started_at + KEPT_SECS).to_string()));
+    if record.state == State::Open {
+        item.insert("open".to_owned(), text(&partition(rand::random_range(0..SHARDS))));
+        item.insert("due".to_owned(), AttributeValue::N(call.deadline.to_string()));
+    }
+    Ok(item)
+}
+
+fn key(call: &Call) -> Item {
+    let partition = text(&format!("CALL#{}#{}", call.account, call.id));
+    [("pk".to_owned(), partition), ("sk".to_owned(), text(&call.attempt.to_string()))].into()
+}
+
+/// A part of the index of open records.
+pub(super) fn partition(shard: u8) -> String {
+    format!("OPEN#{shard}")
+}
+
+pub(super) fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
