@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod admins;
 pub mod alerts;
 pub mod breadcrumbs;
+pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod function;

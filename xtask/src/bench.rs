@@ -1,6 +1,7 @@
-//! `cargo xtask bench`: how fast Levee is, beside others, on this machine. What it measured once, and how it measures, is
-//! in docs/BENCHMARKS.md.
+//! `cargo xtask bench`: how fast the limiter is and how much the breaker saves, beside others, on this machine. What was
+//! measured once, and how, is in docs/BENCHMARKS.md and docs/BREAKER.md.
 
+mod breaker;
 mod limits;
 mod numbers;
 mod peers;
@@ -19,12 +20,14 @@ pub(crate) struct Bench {
 
 #[derive(clap::Subcommand)]
 enum What {
+    Breaker(breaker::Breaker),
     Limits(limits::Limits),
 }
 
 impl Bench {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         match self.what {
+            What::Breaker(breaker) => breaker.run(workspace),
             What::Limits(limits) => limits.run(workspace),
         }
     }

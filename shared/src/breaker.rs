@@ -1,0 +1,29 @@
+//! The breaker: how much of the traffic a provider gets.
+//!
+//! When a provider errors or slows, its share of the traffic falls by itself, others take over, and the share comes back
+//! by steps. The core is one pure function, [`step()`]: from what is decided ([`State`]) and what was seen since then
+//! ([`Evidence`]) to the next decision, or none. Everything else is plumbing.
+//!
+//! | mode | share | |
+//! | --- | --- | --- |
+//! | closed | all | as it should be |
+//! | shed | a part | less than before, because too much was bad |
+//! | open | none | until some moment |
+//! | probe | single calls | to find out whether it is well again |
+//! | ramp | a part | more than before, because everything was well |
+//!
+//! Start reading at [`step()`]; [`suspicion`] is how evidence is weighed. The rules, their constants and their reasons
+//! are in docs/BREAKER.md.
+
+pub mod config;
+pub mod evidence;
+pub mod local;
+pub mod state;
+mod step;
+mod suspicion;
+
+pub use config::BreakerConfig;
+pub use evidence::{Evidence, Second};
+pub use local::Local;
+pub use state::{Forced, Mode, Penalty, Reason, Share, State};
+pub use step::{floor, step};

@@ -1,0 +1,64 @@
+//! What was seen of a provider since the last decision about it.
+
+use crate::clock::Timestamp;
+
+/// What was seen within one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Second {
+    /// Unix seconds.
+    pub at: u64,
+    /// Calls that went well.
+    pub good: u32,
+    /// Calls that went badly: failed, or too slow to bear.
+    pub bad: u32,
+    /// Calls that the provider refused because it limits the platform (429).
+    pub throttled: u32,
+    /// Calls that are not back although 19 of 20 used to be by then, counted when they became late.
+    pub late: u32,
+    /// Calls that were back before that.
+    pub on_time: u32,
+}
+
+/// What was seen of a provider by all environments since the last decision.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Evidence {
+    /// Second by second, ascending, the last 300 at most; seconds in which nothing was seen are left out.
+    pub seconds: Vec<Second>,
+    /// AI calls a second to whatever provider.
+    pub rate: f64,
+    /// How many environments saw results.
+    pub environments: u32,
+    /// How many of them saw bad, throttled or late ones.
+    pub troubled_environments: u32,
+    /// When the provider wants to be asked again (Retry-After).
+    pub retry_after: Option<Timestamp>,
+    /// Until when the platform's budget there is spent.
+    pub spent_until: Option<Timestamp>,
+}
+
+/// Sums over seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) results: u32,
+    pub(super) bad: u32,
+    pub(super) throttled: u32,
+    pub(super) late: u32,
+}
+
+impl Totals {
+    /// Bad or throttled.
+    pub(super) fn troubled(self) -> u32 {
+        self.bad + self.throttled
+    }
+}
+
+impl Evidence {
+    pub(super) fn totals(&self) -> Totals {
+        self.seconds.iter().fold(Totals::default(), |sum, second| Totals {
+            results: sum.results + second.good + second.bad + second.throttled,
+            bad: sum.bad + second.bad,
+            throttled: sum.throttled + second.throttled,
+            late: sum.late + second.late,
+        })
+    }
+}

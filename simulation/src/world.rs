@@ -1,0 +1,206 @@
+//! The world: callers, environments and the passing of time.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+use std::ops::Range;
+
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, Exp};
+
+use crate::design::{Design, Result, Ticket};
+use crate::provider::{FALLS_ILL, SLOW, Scenario, TIMEOUT};
+
+/// How long a run is, seconds.
+pub const LENGTH: f64 = 1_500.0;
+/// How long the backup takes, seconds.
+const BACKUP: f64 = 2.0;
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What becomes of the provider.
+    pub scenario: Scenario,
+    /// Calls a second.
+    pub rate: f64,
+    /// Environments; a call that finds none free is dropped.
+    pub environments: usize,
+    /// What chance follows from.
+    pub seed: u64,
+    /// What else is wrong.
+    pub faults: Faults,
+}
+
+/// What else is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// So many environments whose calls all fail, whatever the provider does.
+    pub poisoned: usize,
+    /// When the store that environments share is gone, with all that it held, seconds.
+    pub store_is_gone: Option<Range<f64>>,
+    /// How far clocks are off, seconds: half of the environments that much ahead, half behind.
+    pub skew: f64,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// Calls that were served.
+    pub calls: u64,
+    /// Calls that the provider got.
+    pub attempts: u64,
+    /// Of these, those that failed or were slow.
+    pub bad: u64,
+    /// How often the share changed.
+    pub transitions: u32,
+    /// How long it took until the share was below a tenth, seconds after the provider fell ill.
+    pub reduced_after: Option<f64>,
+    /// How long it took until the share was whole again, seconds after the provider was well.
+    pub whole_after: Option<f64>,
+    /// The share at the beginning of each second.
+    pub shares: Vec<f64>,
+    /// Calls that the provider got while its share was nothing, second by second.
+    pub probes: Vec<u32>,
+}
+
+impl Outcome {
+    /// How much of the calls the backup got.
+    pub fn on_backup(&self) -> f64 {
+        1.0 - self.attempts as f64 / self.calls.max(1) as f64
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    Comes,
+    IsLate { environment: usize, ticket: Ticket },
+    IsSlow { environment: usize, ticket: Ticket },
+    IsDone { environment: usize, ticket: Ticket, result: Result },
+    BackupIsDone { environment: usize },
+}
+
+/// What happens when. The earliest is the greatest, and of two at once the one that was planned first.
+#[derive(Debug)]
+struct Event {
+    at: f64,
+    number: u64,
+    happening: Happening,
+}
+
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.total_cmp(&self.at).then(other.number.cmp(&self.number))
+    }
+}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Event {}
+
+/// What is planned.
+#[derive(Debug, Default)]
+struct Plan {
+    events: BinaryHeap<Event>,
+    number: u64,
+}
+
+impl Plan {
+    fn add(&mut self, at: f64, happening: Happening) {
+        self.number += 1;
+        self.events.push(Event { at, number: self.number, happening });
+    }
+}
+
+/// Lets `design` live through `settings`.
+pub fn run(design: &mut dyn Design, settings: &Settings) -> Outcome {
+    let Settings { scenario, rate, environments, seed, faults } = settings;
+    let mut rng = SmallRng::seed_from_u64(*seed);
+    // Without a rate nobody calls.
+    let Ok(gaps) = Exp::new(*rate) else { return Outcome::default() };
+    let mut plan = Plan::default();
+    let mut free: VecDeque<usize> = (0..*environments).collect();
+    let mut lately: VecDeque<f64> = VecDeque::new();
+    let mut outcome = Outcome::default();
+    let mut id = 0;
+    plan.add(gaps.sample(&mut rng), Happening::Comes);
+    while let Some(Event { at, happening, .. }) = plan.events.pop() {
+        if at > LENGTH {
+            break;
+        }
+        outcome.look(design, at, *scenario);
+        match happening {
+            Happening::Comes => {
+                plan.add(at + gaps.sample(&mut rng), Happening::Comes);
+                id += 1;
+                let Some(environment) = free.pop_front() else { continue };
+                outcome.calls += 1;
+                let Some(ticket) = design.admit(at, environment, id) else {
+                    plan.add(at + BACKUP, Happening::BackupIsDone { environment });
+                    continue;
+                };
+                outcome.attempted(design.share());
+                while lately.front().is_some_and(|then| *then < at - 1.0) {
+                    lately.pop_front();
+                }
+                lately.push_back(at);
+                let (latency, fails) = scenario.call(at, lately.len() as f64, *rate, &mut rng);
+                let latency = latency.min(TIMEOUT);
+                let is_error = fails || environment < faults.poisoned;
+                let result = Result { is_error, is_slow: latency > SLOW, latency };
+                outcome.bad += u64::from(result.is_error || result.is_slow);
+                if let Some(after) = design.looks_after().filter(|after| *after < latency) {
+                    plan.add(at + after, Happening::IsLate { environment, ticket });
+                }
+                if result.is_slow {
+                    plan.add(at + SLOW, Happening::IsSlow { environment, ticket });
+                }
+                plan.add(at + latency, Happening::IsDone { environment, ticket, result });
+            }
+            Happening::IsLate { environment, ticket } => design.late(at, environment, ticket),
+            Happening::IsSlow { environment, ticket } => design.slow(at, environment, ticket),
+            Happening::IsDone { environment, ticket, result } => {
+                design.done(at, environment, ticket, result);
+                free.push_back(environment);
+            }
+            Happening::BackupIsDone { environment } => free.push_back(environment),
+        }
+    }
+    outcome.transitions = design.transitions();
+    outcome
+}
+
+impl Outcome {
+    /// Takes down the share, once a second.
+    fn look(&mut self, design: &dyn Design, at: f64, scenario: Scenario) {
+        while (self.shares.len() as f64) <= at {
+            let (second, share) = (self.shares.len() as f64, design.share());
+            self.shares.push(share);
+            self.probes.push(0);
+            if second >= FALLS_ILL && share < 0.1 {
+                self.reduced_after.get_or_insert(second - FALLS_ILL);
+            }
+            if second >= scenario.is_well_from() && share >= 1.0 {
+                self.whole_after.get_or_insert(second - scenario.is_well_from());
+            }
+        }
+    }
+
+    fn attempted(&mut self, share: f64) {
+        self.attempts += 1;
+        if share == 0.0
+            && let Some(probes) = self.probes.last_mut()
+        {
+            *probes += 1;
+        }
+    }
+}
