@@ -7,6 +7,7 @@
 mod bench;
 mod docker;
 mod e2e;
+mod fuzz;
 mod lint;
 mod preflight;
 mod report;
@@ -26,6 +27,7 @@ enum Xtask {
     Lint(lint::Lint),
     E2e(e2e::E2e),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> std::process::ExitCode {
@@ -35,6 +37,7 @@ fn main() -> std::process::ExitCode {
         Xtask::Lint(lint) => lint.run(&workspace),
         Xtask::E2e(e2e) => e2e.run(&workspace),
         Xtask::Bench(bench) => bench.run(&workspace),
+        Xtask::Fuzz(fuzz) => fuzz.run(&workspace),
     });
     outcome.map_or_else(shell::fail, |()| std::process::ExitCode::SUCCESS)
 }

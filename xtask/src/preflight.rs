@@ -24,12 +24,16 @@ pub(crate) enum Need {
     Redis,
     /// `cc`: ring and SQLite are compiled from C.
     CCompiler,
+    /// `c++`: libFuzzer is compiled from C++.
+    CxxCompiler,
     /// `cargo nextest`.
     Nextest,
     /// `cargo deny`.
     Deny,
     /// `cargo machete`.
     Machete,
+    /// `cargo fuzz`.
+    Fuzz,
     /// A `python3` that can make virtual environments.
     Python,
     /// The AWS SAM CLI, in a virtual environment of ours.
@@ -55,9 +59,11 @@ impl Need {
                     || machine::on_path("valkey-server")
             }
             Self::CCompiler => machine::on_path("cc"),
+            Self::CxxCompiler => machine::on_path("c++"),
             Self::Nextest => tools::installed(workspace, &tools::NEXTEST),
             Self::Deny => tools::installed(workspace, &tools::DENY),
             Self::Machete => tools::installed(workspace, &tools::MACHETE),
+            Self::Fuzz => tools::installed(workspace, &tools::FUZZ),
             Self::Python => {
                 tools::sam_installed(workspace)
                     || shell::succeeds(workspace.command("python3").args(["-c", "import ensurepip, venv"]))
@@ -79,9 +85,11 @@ impl Need {
         match self {
             Self::Redis => "redis-server or valkey-server, or REDIS_URL set to a running one: limits are counted in it",
             Self::CCompiler => "cc, a C compiler: the cryptography and the DynamoDB emulator are compiled from C",
+            Self::CxxCompiler => "c++, a C++ compiler: libFuzzer is compiled from C++",
             Self::Nextest => "cargo-nextest, which runs the tests",
             Self::Deny => "cargo-deny, which checks licences, sources and advisories of dependencies",
             Self::Machete => "cargo-machete, which finds dependencies that nothing uses",
+            Self::Fuzz => "cargo-fuzz, which builds and runs fuzz targets",
             Self::Python => "python3 with its venv module, which the AWS SAM CLI and one of Anthropic's SDKs run on",
             Self::Sam => "the AWS SAM CLI, which checks template.yaml, and builds and calls functions as AWS does",
             Self::CargoLambda => "cargo-lambda, which the AWS SAM CLI builds Rust with",

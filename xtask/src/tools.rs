@@ -27,6 +27,9 @@ pub(crate) const DENY: CargoTool = CargoTool { name: "cargo-deny", version: "^0.
 /// Finds dependencies that nothing uses.
 pub(crate) const MACHETE: CargoTool = CargoTool { name: "cargo-machete", version: "^0.9", features: &[] };
 
+/// Builds and runs the targets under fuzz/.
+pub(crate) const FUZZ: CargoTool = CargoTool { name: "cargo-fuzz", version: "^0.13", features: &[] };
+
 /// The SAM CLI: from 1.170 on its `sam validate` knows streamed responses on a REST API's routes, and its `sam build` the
 /// packages of a workspace.
 const SAM: &str = "aws-sam-cli>=1.170,<2";

@@ -18,11 +18,12 @@ pub(super) fn commands(missing: &[Need], machine: &Machine, tools: &Path) -> Res
             Need::Nextest => commands.push(tools::cargo_install(tools, &tools::NEXTEST)),
             Need::Deny => commands.push(tools::cargo_install(tools, &tools::DENY)),
             Need::Machete => commands.push(tools::cargo_install(tools, &tools::MACHETE)),
+            Need::Fuzz => commands.push(tools::cargo_install(tools, &tools::FUZZ)),
             Need::Sam => commands.extend(tools::sam_install(tools)),
             Need::CargoLambda => commands.push(tools::cargo_lambda_install(tools)),
             Need::PythonSdk => commands.extend(tools::python_sdk_install(tools)),
             Need::TypeScriptSdk => commands.extend(tools::typescript_sdk_install(tools)),
-            Need::Redis | Need::CCompiler | Need::Python | Need::Docker | Need::Node => {}
+            Need::Redis | Need::CCompiler | Need::CxxCompiler | Need::Python | Need::Docker | Need::Node => {}
         }
     }
     Ok(commands)
@@ -42,8 +43,10 @@ fn system(missing: &[Need], machine: &Machine) -> Result<Vec<Vec<String>>, Strin
     let commands = match manager {
         Manager::Apt => apt(&packages, &if machine.systemd { services(&wanted) } else { Vec::new() }),
         Manager::Dnf => vec![line(&["dnf", "install", "--assumeyes"], &packages)],
-        // Homebrew cannot bring Apple's compiler, and neither starts services nor works as root.
-        Manager::Brew if wanted.contains(&Need::CCompiler) => vec![line(&["xcode-select", "--install"], &[])],
+        // Homebrew cannot bring Apple's compilers, and neither starts services nor works as root.
+        Manager::Brew if wanted.contains(&Need::CCompiler) || wanted.contains(&Need::CxxCompiler) => {
+            vec![line(&["xcode-select", "--install"], &[])]
+        }
         Manager::Brew => vec![line(&["brew", "install"], &packages)],
     };
     match machine.privilege {
@@ -92,6 +95,9 @@ fn package(need: Need, manager: Manager) -> Option<&'static [&'static str]> {
         (Need::CCompiler, Manager::Apt) => &["gcc", "libc6-dev"],
         (Need::CCompiler, Manager::Dnf) => &["gcc"],
         (Need::CCompiler, Manager::Brew) => &[],
+        (Need::CxxCompiler, Manager::Apt) => &["g++"],
+        (Need::CxxCompiler, Manager::Dnf) => &["gcc-c++"],
+        (Need::CxxCompiler, Manager::Brew) => &[],
         (Need::Python, Manager::Apt) => &["python3", "python3-venv"],
         (Need::Python, Manager::Dnf) => &["python3", "python3-pip"],
         (Need::Python, Manager::Brew) => &["python3"],
@@ -102,7 +108,7 @@ fn package(need: Need, manager: Manager) -> Option<&'static [&'static str]> {
         (Need::Node, Manager::Apt) => &["nodejs", "npm"],
         (Need::Node, Manager::Dnf) => &["nodejs", "nodejs-npm"],
         (Need::Node, Manager::Brew) => &["node"],
-        (Need::Nextest | Need::Deny | Need::Machete | Need::Sam | Need::CargoLambda, _) => return None,
+        (Need::Nextest | Need::Deny | Need::Machete | Need::Fuzz | Need::Sam | Need::CargoLambda, _) => return None,
         (Need::PythonSdk | Need::TypeScriptSdk, _) => return None,
     };
     Some(packages)
@@ -115,6 +121,7 @@ fn by_hand(need: Need) -> &'static str {
              REDIS_URL, for example REDIS_URL=redis://127.0.0.1:6379"
         }
         Need::CCompiler => "GCC or Clang, so that cc is on PATH",
+        Need::CxxCompiler => "GCC's or Clang's C++ compiler, so that c++ is on PATH",
         Need::Docker => "Docker's engine and client and iproute2, so that dockerd, docker and ip are on PATH",
         Need::Node => "Node.js 20 or later, so that node and npm are on PATH",
         _ => "Python 3.10 or later with its venv module, so that python3 is on PATH",
@@ -185,6 +192,13 @@ mod tests {
         let lines = lines(&[Need::Machete], Machine { privilege: Privilege::Missing, ..DEBIAN });
         assert_eq!(lines.len(), 1);
         assert!(lines[0].contains("cargo install --locked --root target/tools"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_cxx_compiler_comes_from_the_system_and_the_fuzzer_from_cargo() {
+        let lines = lines(&[Need::CCompiler, Need::CxxCompiler, Need::Fuzz], DEBIAN);
+        assert!(lines[1].ends_with(" gcc libc6-dev g++"), "{lines:?}");
+        assert!(lines[2].contains("cargo install --locked --root target/tools cargo-fuzz"), "{lines:?}");
     }
 
     #[test]

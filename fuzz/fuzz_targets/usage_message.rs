@@ -1,0 +1,12 @@
+//! A JSON answer of any kind is read without a panic, into figures that can be counts.
+#![no_main]
+
+use levee_fuzz::assert_counts;
+use levee_fuzz::metering::usage::Figures;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    if let Some(figures) = Figures::of_message(body) {
+        assert_counts(&figures.usage);
+    }
+});

@@ -1,0 +1,200 @@
+//! Reads the `usage` objects of Anthropic's API.
+
+use super::json::Object;
+use super::{Figures, Tier, Usage};
+
+/// A figure beyond this is no token count.
+const LARGEST_COUNT: f64 = 1e9;
+
+impl Figures {
+    /// What a whole JSON answer reports; `None` where it reports nothing.
+    pub fn of_message(body: &[u8]) -> Option<Self> {
+        let body = String::from_utf8_lossy(body);
+        let usage = Object::parse(&body)?.field("usage")?;
+        let mut figures = Self::default();
+        figures.replace_with(usage);
+        Some(figures)
+    }
+
+    /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. True where it says how many
+    /// tokens were put out.
+    pub(super) fn replace_with(&mut self, usage: &str) -> bool {
+        let Some(reported) = Object::parse(usage) else {
+            self.refuse("usage");
+            return false;
+        };
+        self.replace(|usage| &mut usage.input, &reported, "input_tokens");
+        self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
+
+        let split = self.object(&reported, "cache_creation");
+        self.replace(|usage| &mut usage.cache_write_5m, &split, "ephemeral_5m_input_tokens");
+        self.replace(|usage| &mut usage.cache_write_1h, &split, "ephemeral_1h_input_tokens");
+        // The total is the last word, also where the split came earlier. What is not known to be for an hour is for the
+        // default lifetime of 5 minutes.
+        if let Some(total) = self.count(&reported, "cache_creation_input_tokens") {
+            self.usage.cache_write_1h = self.usage.cache_write_1h.min(total);
+            self.usage.cache_write_5m = total - self.usage.cache_write_1h;
+        }
+
+        let tools = self.object(&reported, "server_tool_use");
+        self.replace(|usage| &mut usage.web_searches, &tools, "web_search_requests");
+        self.replace(|usage| &mut usage.web_fetches, &tools, "web_fetch_requests");
+
+        if reported.field("service_tier").is_some() {
+            self.tier = match reported.text("service_tier").as_deref() {
+                Some("standard") => Tier::Standard,
+                Some("priority") => Tier::Priority,
+                Some("batch") => Tier::Batch,
+                _ => Tier::Other,
+            };
+        }
+        self.replace(|usage| &mut usage.output, &reported, "output_tokens")
+    }
+
+    /// Takes over a count. False where there is none.
+    fn replace(&mut self, figure: fn(&mut Usage) -> &mut u64, reported: &Object<'_>, field: &'static str) -> bool {
+        let count = self.count(reported, field);
+        if let Some(count) = count {
+            *figure(&mut self.usage) = count;
+        }
+        count.is_some()
+    }
+
+    /// A field that is a count, if it is there and can be one.
+    fn count(&mut self, reported: &Object<'_>, field: &'static str) -> Option<u64> {
+        // Every number of JSON is one of Rust's, and every count within the limit is exact.
+        let number = reported.field(field)?.parse::<f64>().ok();
+        let count = number.filter(|number| (0.0..=LARGEST_COUNT).contains(number) && number.fract() == 0.0);
+        if count.is_none() {
+            self.refuse(field);
+        }
+        count.map(|count| count as u64)
+    }
+
+    /// A field that is an object; an empty one where it is not there or is none.
+    fn object<'a>(&mut self, reported: &Object<'a>, field: &'static str) -> Object<'a> {
+        let Some(json) = reported.field(field) else { return Object::default() };
+        Object::parse(json).unwrap_or_else(|| {
+            self.refuse(field);
+            Object::default()
+        })
+    }
+
+    /// Notes that a field is refused. The log names the first one of an answer, and never what stood there.
+    fn refuse(&mut self, field: &'static str) {
+        if !std::mem::replace(&mut self.is_absurd, true) {
+            tracing::warn!(code = "metering.absurd", field, "a provider reported an absurd token count");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// What these `usage` objects say one after the other.
+    fn read(reports: &[&str]) -> Figures {
+        let mut figures = Figures::default();
+        for report in reports {
+            figures.replace_with(report);
+        }
+        figures
+    }
+
+    #[rstest]
+    #[case::zero("0", 0)]
+    #[case::the_largest("1000000000", 1_000_000_000)]
+    #[case::written_as_a_fraction("25.0", 25)]
+    #[case::written_with_an_exponent("1e3", 1000)]
+    fn a_count_may_be_written_in_any_way(#[case] json: &str, #[case] expected: u64) {
+        let figures = read(&[&format!(r#"{{"input_tokens":{json}}}"#)]);
+        assert_eq!((figures.usage.input, figures.is_absurd), (expected, false));
+    }
+
+    #[rstest]
+    fn an_absurd_figure_is_refused_and_all_others_are_read(
+        #[values("-1", "1.5", "1000000001", "1e10", "1e999", "18446744073709551616", "\"5\"", "true", "[]", "{}")]
+        absurd: &str,
+        #[values(
+            "input_tokens",
+            "output_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+            "ephemeral_1h_input_tokens",
+            "web_fetch_requests"
+        )]
+        field: &str,
+    ) {
+        let valid = r#"{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":3,"cache_creation_input_tokens":9,
+            "cache_creation":{"ephemeral_5m_input_tokens":4,"ephemeral_1h_input_tokens":5},
+            "server_tool_use":{"web_search_requests":6,"web_fetch_requests":7},"service_tier":"batch"}"#;
+        let mut expected = read(&[valid]);
+        expected.is_absurd = true;
+        match field {
+            "input_tokens" => expected.usage.input = 0,
+            "output_tokens" => expected.usage.output = 0,
+            "cache_read_input_tokens" => expected.usage.cache_read = 0,
+            // The split says it all.
+            "cache_creation_input_tokens" => {}
+            // The total is right, and nothing is known to be for an hour.
+            "ephemeral_1h_input_tokens" => (expected.usage.cache_write_1h, expected.usage.cache_write_5m) = (0, 9),
+            _ => expected.usage.web_fetches = 0,
+        }
+        let (head, tail) = valid.split_once(&format!("\"{field}\":")).unwrap();
+        let body = format!("{head}\"{field}\":{absurd}{}", tail.trim_start_matches(|c: char| c.is_ascii_digit()));
+        assert_eq!(read(&[&body]), expected, "{body}");
+    }
+
+    #[test]
+    fn what_should_be_an_object_and_is_none_is_absurd() {
+        for usage in ["5", "\"x\"", "[]", "true"] {
+            assert_eq!(read(&[usage]), Figures { is_absurd: true, ..Figures::default() });
+        }
+        for field in ["cache_creation", "server_tool_use"] {
+            let usage = Usage { output: 2, ..Usage::default() };
+            let report = format!(r#"{{"{field}":5,"output_tokens":2}}"#);
+            assert_eq!(read(&[&report]), Figures { usage, is_absurd: true, ..Figures::default() }, "{field}");
+        }
+    }
+
+    #[rstest]
+    #[case::only_a_total(&[r#"{"cache_creation_input_tokens":300}"#], (300, 0))]
+    #[case::only_a_split(&[r#"{"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200}}"#], (100, 200))]
+    #[case::half_a_split(&[r#"{"cache_creation_input_tokens":300,"cache_creation":{"ephemeral_1h_input_tokens":200}}"#], (100, 200))]
+    #[case::the_split_and_later_its_sum(&[SPLIT, r#"{"cache_creation_input_tokens":300}"#], (100, 200))]
+    #[case::the_split_and_later_more(&[SPLIT, r#"{"cache_creation_input_tokens":450}"#], (250, 200))]
+    #[case::the_split_and_later_less(&[SPLIT, r#"{"cache_creation_input_tokens":250}"#], (50, 200))]
+    #[case::the_split_and_later_less_than_an_hours(&[SPLIT, r#"{"cache_creation_input_tokens":150}"#], (0, 150))]
+    #[case::the_split_and_later_nothing(&[SPLIT, r#"{"output_tokens":1}"#], (100, 200))]
+    #[case::the_split_and_later_null(&[SPLIT, r#"{"cache_creation_input_tokens":null,"cache_creation":null}"#], (100, 200))]
+    #[case::more_and_more(&[SPLIT, r#"{"cache_creation_input_tokens":400}"#, r#"{"cache_creation_input_tokens":500}"#], (300, 200))]
+    #[case::a_total_and_later_the_split(&[r#"{"cache_creation_input_tokens":300}"#, SPLIT], (100, 200))]
+    #[case::a_split_that_is_less_than_the_total(&[r#"{"cache_creation_input_tokens":500,"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200}}"#], (300, 200))]
+    #[case::the_order_of_fields(&[r#"{"cache_creation":{"ephemeral_1h_input_tokens":200,"ephemeral_5m_input_tokens":100},"cache_creation_input_tokens":500}"#], (300, 200))]
+    fn cache_writes_are_split_by_lifetime_as_far_as_that_is_known(
+        #[case] reports: &[&str],
+        #[case] expected: (u64, u64),
+    ) {
+        let Usage { cache_write_5m, cache_write_1h, .. } = read(reports).usage;
+        assert_eq!((cache_write_5m, cache_write_1h), expected);
+    }
+
+    const SPLIT: &str = r#"{"cache_creation_input_tokens":300,
+        "cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200}}"#;
+
+    #[rstest]
+    #[case(&["{}"], Tier::Standard)]
+    #[case(&[r#"{"service_tier":null}"#], Tier::Standard)]
+    #[case(&[r#"{"service_tier":"standard"}"#], Tier::Standard)]
+    #[case(&[r#"{"service_tier":"priority"}"#], Tier::Priority)]
+    #[case(&[r#"{"service_tier":"batch"}"#], Tier::Batch)]
+    #[case(&[r#"{"service_tier":"scale"}"#], Tier::Other)]
+    #[case(&[r#"{"service_tier":7}"#], Tier::Other)]
+    #[case(&[r#"{"service_tier":"priority"}"#, r#"{"output_tokens":1}"#], Tier::Priority)]
+    #[case(&[r#"{"service_tier":"priority"}"#, r#"{"service_tier":"standard"}"#], Tier::Standard)]
+    fn the_tier_is_what_was_said_last_and_standard_where_nothing_was(#[case] reports: &[&str], #[case] tier: Tier) {
+        assert_eq!(read(reports), Figures { tier, usage: read(reports).usage, is_absurd: false });
+    }
+}
