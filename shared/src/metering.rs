@@ -4,23 +4,33 @@
 //! [`usage`] reads the figures out of JSON answers and server-sent events and is pure, as is [`call`], which says what a
 //! record changes in the sums. [`ledger`] writes records to DynamoDB, each once; [`months`] reads the sums; [`unwritten`]
 //! is what becomes of a record that DynamoDB refuses. [`cap`] says what of it counts against which cap, and [`view`]
-//! keeps that figure at hand in Redis.
+//! keeps that figure at hand in Redis; [`told`] tells somebody of it.
 //!
 //! Invariants: usage is exact where the provider reported it, marked as estimated where it did not, and counted once. A
 //! call counts in the month in which it began. Redis is never asked for what is true, only for what is quick.
 
+pub mod asked;
 pub mod call;
 pub mod cap;
 pub mod ledger;
 pub mod month;
 pub mod months;
+pub mod prices;
+pub mod report;
 pub mod sse;
+pub mod told;
 pub mod unwritten;
 pub mod usage;
+pub mod view;
 
+pub use asked::{Asked, Format};
 pub use call::{Call, Record, State, Tally};
 pub use cap::{CapConfig, Counts, TokenState};
 pub use ledger::{Ledger, LedgerError, Written};
 pub use month::Month;
 pub use months::{Line, Months};
+pub use prices::{Prices, Usd};
+pub use report::UsageReport;
+pub use told::{Reached, Told};
 pub use usage::{Figures, StreamError, StreamReader, Tier, Usage};
+pub use view::View;

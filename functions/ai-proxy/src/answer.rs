@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
+use http::{HeaderName, HeaderValue};
 use http_body::Frame;
 use lambda_http::Response;
 use lambda_http::http::header::CONTENT_TYPE;
@@ -48,17 +49,19 @@ pub struct Failed {
     pub message: String,
     /// Whether an SDK may try again by itself.
     pub may_retry: bool,
+    /// Headers of the answer besides those of every error.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failed {
     /// An error that the caller has to mend.
     pub fn by_caller(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), may_retry: false }
+        Self { kind, message: message.into(), may_retry: false, headers: Vec::new() }
     }
 
     /// An error of ours or of the provider, after which another try may succeed.
     pub fn upstream(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), may_retry: true }
+        Self { kind, message: message.into(), may_retry: true, headers: Vec::new() }
     }
 
     /// The answer that tells of it.
@@ -66,11 +69,12 @@ impl Failed {
         let mut response = Response::new(Body::Full(Some(envelope(self.kind, &self.message, request_id).into())));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        headers.extend(self.headers);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if !self.may_retry {
-            headers.insert("x-should-retry", http::HeaderValue::from_static("false"));
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
-        if let Ok(request_id) = http::HeaderValue::from_str(request_id) {
+        if let Ok(request_id) = HeaderValue::from_str(request_id) {
             headers.insert("request-id", request_id);
         }
         response

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use levee::alerts::Alerts;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
 use levee::limits::leases;
-use levee::metering::Ledger;
+use levee::metering::{Counts, Ledger, Months, Told, View};
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretError;
 
+use crate::cap::Caps;
 use crate::providers::{Provider, ProviderConfig, parse_providers};
 use crate::timeouts::Timeouts;
 
@@ -22,6 +24,10 @@ pub struct Config {
     pub redis: RedisConfig,
     /// `USAGE_TABLE`: the table of calls and monthly sums.
     pub usage_table: String,
+    /// `ALERTS_TABLE`: the table of alerts.
+    pub alerts_table: String,
+    /// Which tokens count against caps.
+    pub counts: Counts,
     /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`].
     pub providers: Vec<ProviderConfig>,
     /// How long to wait for a provider.
@@ -36,6 +42,8 @@ impl Config {
             common: Common::read(reader),
             redis: RedisConfig::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
+            alerts_table: reader.required("ALERTS_TABLE"),
+            counts: Counts::read(reader),
             providers: reader.parsed("AI_PROVIDERS", parse_providers).unwrap_or_default(),
             timeouts: Timeouts::read(reader),
         }
@@ -46,6 +54,7 @@ impl Config {
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
+    pub(crate) caps: Arc<Caps>,
     pub(crate) redis: Arc<Redis>,
     pub(crate) provider: Provider,
     pub(crate) timeouts: Timeouts,
@@ -79,9 +88,18 @@ impl State {
         let redis = Arc::new(Redis::new(config.redis));
         let (provider, (), ()) = tokio::join!(provider, breadcrumbs.warm_up(), leases::warm_up(&redis));
         let provider = provider?;
+        let client = dynamodb::client(&dynamodb);
+        let months = Months::new(client.clone(), &config.usage_table);
+        let alerts = Alerts::new(client.clone(), config.alerts_table);
+        let caps = Caps {
+            view: View::new(redis.clone(), months, config.counts, dynamodb.timeout),
+            told: Told::new(alerts, dynamodb.timeout),
+            clock: clock.clone(),
+        };
         Ok(Self {
             clock,
-            ledger: Ledger::new(dynamodb::client(&dynamodb), config.usage_table, dynamodb.timeout),
+            ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
+            caps: Arc::new(caps),
             redis,
             provider,
             timeouts: config.timeouts,

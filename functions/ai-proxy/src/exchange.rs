@@ -15,16 +15,19 @@ use lambda_http::Response;
 use levee::clock::Timestamp;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::Call;
+use levee::metering::{Call, TokenState};
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
+use crate::cap::{self, Spending};
 use crate::config::State;
+use crate::held::{Hold, hold};
 use crate::in_flight::InFlight;
 use crate::meter::Meter;
 use crate::providers::response_headers;
-use crate::report::Report;
+use crate::report::{Report, told};
 use crate::timeouts::TimedOut;
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
@@ -46,14 +49,36 @@ pub struct Exchange<'a> {
     pub in_flight: InFlight,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
-    /// The model that was asked for; `None` for calls that use no tokens.
-    pub model: Option<String>,
+    /// The model that was asked for, and the account's cap; `None` for calls that use no tokens.
+    pub metered: Option<(String, Spending)>,
     /// When it began.
     pub started_at: Timestamp,
     /// The same on the clock that measures durations.
     pub began: Instant,
     /// When it must have ended.
     pub deadline: Instant,
+}
+
+/// A request on its way to a provider.
+pub struct Outgoing {
+    /// Everything but its body.
+    pub request: RequestBuilder,
+    /// Its body, where it has one.
+    pub body: Option<Bytes>,
+}
+
+impl Outgoing {
+    /// The request whose body waits for its end until the hold is dropped.
+    fn held(self) -> (RequestBuilder, Option<Hold>) {
+        let Self { request, body } = self;
+        match body {
+            Some(body) => {
+                let (body, hold) = hold(body);
+                (request.body(body), Some(hold))
+            }
+            None => (request, None),
+        }
+    }
 }
 
 /// More than so many bytes.
@@ -83,6 +108,7 @@ impl About {
 impl Exchange<'_> {
     /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
     fn meter(&self, deadline: Instant) -> Option<Meter> {
+        let (model, spending) = self.metered.clone()?;
         let left = deadline.saturating_duration_since(self.began);
         let call = Call {
             id: self.invocation_id.clone(),
@@ -92,11 +118,20 @@ impl Exchange<'_> {
             integration: self.caller.integration.clone(),
             kind: self.caller.kind,
             provider: self.state.provider.name.clone(),
-            model: self.model.clone()?,
+            model: told(&model).to_owned(),
             started_at: self.started_at.as_secs(),
             deadline: self.started_at.plus(left).as_secs(),
         };
-        Some(Meter::new(&self.state.ledger, &self.report, call))
+        Some(Meter::new(&self.state.ledger, &self.report, spending, call))
+    }
+
+    /// Opens the attempt's record, where it has one, and lets the request go; when that was.
+    async fn open(&self, meter: Option<&Meter>, hold: Option<Hold>) -> Instant {
+        if let Some(meter) = meter {
+            meter.open().await;
+        }
+        drop(hold);
+        Instant::now()
     }
 
     /// Notes that the call is sent now.
@@ -153,7 +188,7 @@ impl Exchange<'_> {
             StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
                 self.about.error("provider.refused", &status, "a provider refuses the platform's credentials");
                 let message = "The AI provider refuses the platform's credentials.".to_owned();
-                Err(Failed { kind: ErrorKind::BadGateway, message, may_retry: false })
+                Err(Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) })
             }
             _ if is_error => {
                 if status.is_server_error() {
@@ -171,8 +206,15 @@ impl Exchange<'_> {
         }
     }
 
+    /// How far the account has come within its token cap; `None` where that is not known, and for calls that use no
+    /// tokens.
+    async fn token_state(&self) -> Option<TokenState> {
+        let (_, spending) = self.metered.as_ref()?;
+        spending.state().await
+    }
+
     /// The headers of an answer that the provider gave, for which we waited for `waited`.
-    fn headers(&self, upstream: &HeaderMap, waited: Duration) -> HeaderMap {
+    fn headers(&self, upstream: &HeaderMap, waited: Duration, state: Option<TokenState>) -> HeaderMap {
         let overhead = self.began.elapsed().saturating_sub(waited);
         let mut headers = response_headers(upstream);
         for (name, value) in [
@@ -184,6 +226,7 @@ impl Exchange<'_> {
                 headers.insert(name, value);
             }
         }
+        headers.extend(state.map(cap::header));
         headers
     }
 }
@@ -193,13 +236,6 @@ pub fn with_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
-}
-
-/// Opens the record of an attempt, where it has one.
-async fn opened(meter: Option<&Meter>) {
-    if let Some(meter) = meter {
-        meter.open().await;
-    }
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {

@@ -9,13 +9,14 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::http::{Admission, Admitted, Refused, admit};
-use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
+use crate::cap::Spending;
 use crate::config::State;
-use crate::exchange::{self, About, Exchange};
+use crate::exchange::{self, About, Exchange, Outgoing};
+use crate::guards::Asked;
 use crate::in_flight::InFlight;
 use crate::report::Report;
 use crate::routes::{Operation, operation};
@@ -51,13 +52,6 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     response
 }
 
-/// What is read of a call's body. Everything else goes to the provider as it came.
-#[derive(Debug, Deserialize)]
-struct Asked {
-    model: String,
-    stream: Option<bool>,
-}
-
 async fn serve(
     state: &State,
     caller: &Admitted,
@@ -68,7 +62,7 @@ async fn serve(
 ) -> Result<Response<Body>, Failed> {
     let (started_at, began) = (state.clock.now(), Instant::now());
     report.caller(caller);
-    let exchange = |asked: Option<&Asked>| Exchange {
+    let exchange = |metered: Option<(String, Spending)>| Exchange {
         state,
         caller,
         about: About {
@@ -79,36 +73,43 @@ async fn serve(
         report: report.clone(),
         in_flight: in_flight.clone(),
         invocation_id: request.lambda_context_ref().map_or(id, |context| &context.request_id).to_owned(),
-        model: asked.map(|asked| asked.model.clone()),
+        metered,
         started_at,
         began,
         deadline: deadline(request),
     };
-    let to_provider =
-        |method, segments: &[&str]| state.provider.request(method, segments, request.uri().query(), request.headers());
+    let to_provider = |method, segments: &[&str], body| Outgoing {
+        request: state.provider.request(method, segments, request.uri().query(), request.headers()),
+        body,
+    };
 
     match operation(request) {
         Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
-            report.asked(&asked.model, asked.stream == Some(true));
-            let call = to_provider(Method::POST, &["v1", "messages"]).body(body);
-            if asked.stream == Some(true) {
-                exchange::stream(exchange(Some(&asked)), call).await
-            } else {
-                exchange::whole(exchange(Some(&asked)), call).await
-            }
+            report.asked(&asked.model, asked.is_streamed());
+            // Nothing is sent before it is known that the call may cost what it would.
+            asked.check_model(&caller.terms)?;
+            asked.check_max_tokens(&caller.terms)?;
+            let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
+            let call = to_provider(Method::POST, &["v1", "messages"], Some(body));
+            let is_streamed = asked.is_streamed();
+            let exchange = exchange(Some((asked.model, spending)));
+            if is_streamed { exchange::stream(exchange, call).await } else { exchange::whole(exchange, call).await }
         }
         Some(Operation::CountTokens) => {
             let (asked, body) = read_body(state, request.body())?;
             report.asked(&asked.model, false);
-            let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"]).body(body);
+            asked.check_model(&caller.terms)?;
+            let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"], Some(body));
             exchange::whole(exchange(None), call).await
         }
-        Some(Operation::Models) => exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models"])).await,
+        Some(Operation::Models) => {
+            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models"], None)).await
+        }
         Some(Operation::Model) => {
             let parameters = request.path_parameters();
             let id = parameters.first("id").unwrap_or_default();
-            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models", id])).await
+            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models", id], None)).await
         }
         None => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
     }

@@ -5,12 +5,16 @@
 //! client's key never goes upstream and the provider's never comes back; a stream's body cannot fail, so that no error
 //! text of ours leaks into it; what a provider's stream breaks off with is a well-formed `event: error`.
 //!
-//! Start reading at [`handle()`]; [`exchange`] is the call to a provider, [`pump`] a stream on its way through.
+//! Start reading at [`handle()`]; [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to a provider,
+//! [`pump`] a stream on its way through.
 
 mod answer;
+mod cap;
 pub mod config;
 mod exchange;
+mod guards;
 mod handle;
+mod held;
 mod in_flight;
 mod meter;
 pub mod providers;

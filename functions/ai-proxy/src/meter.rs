@@ -8,6 +8,7 @@ use levee::metering::{Call, Figures, Ledger, LedgerError, Record, Written, unwri
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::cap::Spending;
 use crate::report::Report;
 
 /// The record of one attempt. Dropped before it is closed, it leaves a log line, and an open record that the monitor
@@ -15,6 +16,7 @@ use crate::report::Report;
 pub struct Meter {
     ledger: Ledger,
     report: Report,
+    spending: Spending,
     /// `None` once it is closed.
     call: Option<Call>,
     /// What adds to the open record.
@@ -23,8 +25,8 @@ pub struct Meter {
 
 impl Meter {
     /// The meter of an attempt that is about to be made.
-    pub fn new(ledger: &Ledger, report: &Report, call: Call) -> Self {
-        Self { ledger: ledger.clone(), report: report.clone(), call: Some(call), note: None }
+    pub fn new(ledger: &Ledger, report: &Report, spending: Spending, call: Call) -> Self {
+        Self { ledger: ledger.clone(), report: report.clone(), spending, call: Some(call), note: None }
     }
 
     /// Writes the open record; where that fails, a log line is in its place.
@@ -44,12 +46,15 @@ impl Meter {
         self.note = Some(note.abort_handle());
     }
 
-    /// Writes what was used; `estimated` when it is not the provider's final word.
+    /// Writes what was used, and adds it to what counts against the account's cap; `estimated` when it is not the
+    /// provider's final word.
     pub async fn close(&mut self, figures: Figures, estimated: bool) {
         let Some(call) = self.call.take() else { return };
         let began = Instant::now();
-        self.write(&Record::closed(call, figures, estimated)).await;
+        let record = Record::closed(call, figures, estimated);
+        self.write(&record).await;
         self.report.metered(&figures.usage, estimated, began.elapsed());
+        self.spending.settle(&record.tally()).await;
     }
 
     /// Nothing was used.

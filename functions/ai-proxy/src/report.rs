@@ -6,7 +6,7 @@ use std::time::Duration;
 use levee::breadcrumbs::mask;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::{StreamError, Usage};
+use levee::metering::{StreamError, TokenState, Usage};
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -17,11 +17,11 @@ use metrique::unit_of_work::metrics;
 use crate::routes::Operation;
 
 /// The longest name of a model that is told.
-const LONGEST_MODEL: usize = 80;
+const LONGEST_MODEL: usize = 128;
 
 /// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in
 /// breadcrumbs.
-fn told(model: &str) -> &str {
+pub fn told(model: &str) -> &str {
     let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
     let is_name = model.len() <= LONGEST_MODEL && model.bytes().all(is_of_a_name) && mask(model) == model;
     if is_name { model } else { "other" }
@@ -56,13 +56,16 @@ pub struct AiCall {
     share: Option<u64>,
     #[metrics(flags(NoMetric))]
     streamed: bool,
-    /// `ok`, `caller_error`, `forbidden`, `provider_limited`, `provider_error`, `timeout`, or `unfinished` where the
-    /// environment was stopped first.
+    /// `ok`, `caller_error`, `forbidden`, `over_cap`, `provider_limited`, `provider_error`, `timeout`, or
+    /// `unfinished` where the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
     status: u64,
     /// What the caller was told.
     error: Option<String>,
+    /// How far the account had come within its token cap when the call began.
+    #[metrics(name = "token.state")]
+    token_state: Option<String>,
     /// The usage is what was known when the call broke off.
     #[metrics(flags(NoMetric))]
     estimated: bool,
@@ -76,6 +79,12 @@ pub struct AiCall {
     /// The call's places in flight could not be given back; they end by themselves.
     #[metrics(name = "Unreleased", unit = Count)]
     unreleased: bool,
+    /// The account's token cap is used up, and the call was let through.
+    #[metrics(name = "TokenCapExceeded", unit = Count)]
+    cap_exceeded: bool,
+    /// The account's token cap is used up, and the call was refused.
+    #[metrics(name = "TokenCapRefused", unit = Count)]
+    cap_refused: bool,
     #[metrics(name = "InputTokens", unit = Count)]
     input: Option<u64>,
     #[metrics(name = "OutputTokens", unit = Count)]
@@ -117,11 +126,14 @@ impl Report {
             outcome: "unfinished",
             status: 0,
             error: None,
+            token_state: None,
             estimated: false,
             requests: 1,
             provider_errors: false,
             unwritten: false,
             unreleased: false,
+            cap_exceeded: false,
+            cap_refused: false,
             input: None,
             output: None,
             cache_read: None,
@@ -187,6 +199,7 @@ impl Report {
             call.outcome = match kind {
                 ErrorKind::InvalidRequest | ErrorKind::NotFound => "caller_error",
                 ErrorKind::Permission => "forbidden",
+                ErrorKind::RateLimit => "over_cap",
                 ErrorKind::BadGateway => "provider_error",
                 ErrorKind::Timeout => "timeout",
             };
@@ -228,6 +241,16 @@ impl Report {
     /// A record of the call could not be written to the ledger.
     pub fn unwritten(&self) {
         self.note(|call| call.unwritten = true);
+    }
+
+    /// How far the account had come within its token cap when the call was let through.
+    pub fn token_state(&self, state: TokenState) {
+        self.note(|call| (call.token_state, call.cap_exceeded) = (Some(state.to_string()), state == TokenState::Over));
+    }
+
+    /// The call is refused because the account's token cap is used up.
+    pub fn refused_by_cap(&self) {
+        self.note(|call| (call.token_state, call.cap_refused) = (Some(TokenState::Over.to_string()), true));
     }
 
     /// What the call held while it was in flight could not be given back.

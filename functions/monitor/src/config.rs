@@ -10,6 +10,7 @@ use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
 use levee::limits::statistics::{Statistics, StatisticsTable};
+use levee::metering::Ledger;
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 
@@ -27,7 +28,7 @@ pub struct Config {
     pub accounts_table: String,
     /// `ALERTS_TABLE`: the table of alerts.
     pub alerts_table: String,
-    /// `USAGE_TABLE`: the table of usage, with the statistics.
+    /// `USAGE_TABLE`: the table of usage: calls, their sums, and the statistics.
     pub usage_table: String,
 }
 
@@ -67,6 +68,7 @@ pub struct State {
     pub(crate) redis: Arc<Redis>,
     pub(crate) accounts: AccountsTable,
     pub(crate) statistics: Statistics,
+    pub(crate) ledger: Ledger,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
@@ -84,9 +86,10 @@ impl State {
         let client = dynamodb::client(&dynamodb);
         let redis = Arc::new(Redis::new(config.redis));
         let accounts = AccountsTable::new(client.clone(), config.accounts_table);
-        let rows = StatisticsTable::new(client.clone(), config.usage_table);
+        let rows = StatisticsTable::new(client.clone(), config.usage_table.clone());
         Ok(Self {
             statistics: Statistics::new(redis.clone(), clock.clone(), accounts.clone(), rows),
+            ledger: Ledger::new(client.clone(), config.usage_table, dynamodb.timeout),
             clock,
             redis,
             accounts,

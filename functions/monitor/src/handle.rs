@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::config::State;
 use crate::judge::{WINDOW, judge};
 use crate::report;
+use crate::settle::{Settled, settle};
 
 /// Breadcrumbs that are asked for at once.
 const PAGE: usize = 100;
@@ -22,6 +23,8 @@ const PAGE: usize = 100;
 const PAGES: usize = 20;
 /// How long a run may fold statistics and restore counters, so that there is time left for alerts.
 const STATISTICS_BUDGET: Duration = Duration::from_secs(25);
+/// How long a run may begin to settle calls.
+const SETTLING_BUDGET: Duration = Duration::from_secs(8);
 /// The most changes that one event may publish.
 const MOST_PUBLISHED: usize = 100;
 
@@ -59,6 +62,8 @@ pub struct Summary {
     pub minutes: usize,
     /// Rows of statistics that were written.
     pub rows: usize,
+    /// Calls that were given up on.
+    pub settled: usize,
     /// Breadcrumbs that were judged.
     pub judged: usize,
     /// Alerts that were raised and are new.
@@ -82,7 +87,7 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Folds statistics, judges recent errors, raises alerts, and sends what waits; or publishes what the event names.
+/// Folds statistics, settles calls that never came to their end, judges recent errors, raises alerts, and sends what waits; or publishes what the event names.
 ///
 /// # Errors
 /// [`Failure`] with everything that could not be done, after all of it was tried.
@@ -125,6 +130,13 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         }
         Err(error) if is_failure(&error) => failed("statistics.unrestored", error.to_string()),
         Err(_) => {}
+    }
+
+    // Settle calls that never came to their end.
+    let Settled { calls, failure } = settle(&state.ledger, now, Instant::now() + SETTLING_BUDGET).await;
+    summary.settled = calls;
+    if let Some(error) = failure {
+        failed("usage.unsettled", error.to_string());
     }
 
     // Judge what went wrong lately.

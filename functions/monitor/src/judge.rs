@@ -1,5 +1,6 @@
 //! What is worth an alert. Pure: breadcrumbs in, alerts out.
 
+mod many;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use levee::alerts::Alert;
 use levee::breadcrumbs::{Breadcrumb, Severity};
 use levee::clock::Timestamp;
 
+use self::many::{MANY, Many};
 use self::rules::{RULES, Rule};
 use crate::config::Thresholds;
 
@@ -21,45 +23,32 @@ pub const COOL_DOWN: Duration = Duration::from_secs(3600);
 const SPIKE_ADVICE: &str =
     "Look at the errors of this code on the board: they name requests, accounts and connections.";
 
-/// What a sign-in with a wrong password, and one during the wait after several, are reported under. Each of them is
-/// somebody's mistake; many are somebody who guesses.
-const GUESSES: [&str; 2] = ["login.refused", "login.blocked"];
-/// More guesses than that within one minute are an alert.
-const GUESSES_PER_MINUTE: u64 = 30;
-/// The key of that alert.
-const GUESSING: &str = "login.guessing";
-/// What to do about it.
-const GUESSING_ADVICE: &str = "Each address has to wait longer after each wrong password, up to five minutes, so guessing \
-     is slow, and may keep admins out. Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
-     it began.";
-
 /// The codes that are judged by themselves, whatever their number or severity.
 pub fn codes() -> impl Iterator<Item = &'static str> {
-    RULES.iter().map(|rule| rule.code).chain(GUESSES)
+    RULES.iter().map(|rule| rule.code).chain(MANY.iter().flat_map(|many| many.codes).copied())
 }
 
 /// The alerts that `breadcrumbs`, in any order, are worth now, in the order of their keys: one for each [rule](rules)
-/// and what it is about, one when passwords are guessed, and one for each other code that has had more errors in one
-/// minute than `thresholds` allow.
+/// and what it is about, one for what is an alert when it is [many](many) and was in one minute, and one for each other
+/// code that has had more errors in one minute than `thresholds` allow.
 pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp) -> Vec<Alert> {
     let mut alerts = BTreeMap::<String, (String, &str, Findings)>::new();
     let mut errors = BTreeMap::<(&str, u64), Findings>::new();
-    let mut guesses = BTreeMap::<u64, Findings>::new();
+    let mut crowds = BTreeMap::<(&str, u64), (&Many, Findings)>::new();
     for breadcrumb in breadcrumbs.iter().filter(|it| Timestamp::from_millis(it.last_at).until(now) <= WINDOW) {
         let minute = breadcrumb.first_at / 60_000;
         if let Some(rule) = Rule::of(&breadcrumb.code) {
             let (key, title) = rule.about(breadcrumb);
             alerts.entry(key).or_insert_with(|| (title, rule.advice, Findings::default())).2.add(breadcrumb);
-        } else if GUESSES.contains(&breadcrumb.code.as_str()) {
-            guesses.entry(minute).or_default().add(breadcrumb);
+        } else if let Some(many) = Many::of(&breadcrumb.code) {
+            crowds.entry((many.key, minute)).or_insert_with(|| (many, Findings::default())).1.add(breadcrumb);
         } else if breadcrumb.severity == Severity::Error {
             errors.entry((&breadcrumb.code, minute)).or_default().add(breadcrumb);
         }
     }
-    for findings in guesses.into_values().filter(|findings| findings.count > GUESSES_PER_MINUTE) {
-        let title = format!("More than {GUESSES_PER_MINUTE} wrong sign-ins in a minute: somebody may guess passwords");
+    for (many, findings) in crowds.into_values().filter(|(many, findings)| findings.count > many.per_minute) {
         // Of several minutes, the last one.
-        alerts.insert(GUESSING.to_owned(), (title, GUESSING_ADVICE, findings));
+        alerts.insert(many.key.to_owned(), (many.title.to_owned(), many.advice, findings));
     }
     for ((code, _), findings) in errors {
         if findings.count > thresholds.errors_per_minute {
@@ -154,6 +143,8 @@ mod tests {
     #[case("peppers.unreadable", "peppers.unreadable")]
     #[case("usage.unwritten", "usage.unwritten")]
     #[case("usage.lost_track", "usage.lost_track")]
+    #[case("usage.unsettled", "usage.unsettled")]
+    #[case("usage.odd_record", "usage.odd_record")]
     #[case("provider.refused", "provider.refused/primary")]
     #[case("panic", "panic/ai-proxy")]
     #[case("start.failed", "start.failed/ai-proxy")]
@@ -166,7 +157,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 15);
+        assert_eq!(RULES.len(), 17);
     }
 
     #[test]
@@ -196,6 +187,16 @@ mod tests {
         assert_eq!(alerts.len(), 1);
         assert!(alerts[0].detail.starts_with("How often: 31 times"), "{}", alerts[0].detail);
         assert!(alerts[0].detail.contains("levee admin unblock"), "{}", alerts[0].detail);
+    }
+
+    #[test]
+    fn calls_that_never_came_to_their_end_are_an_alert_when_they_are_many() {
+        let abandoned = |age_secs, count| Breadcrumb {
+            severity: Severity::Warning,
+            ..breadcrumb("usage.abandoned", age_secs, count)
+        };
+        assert_eq!(keys(&[abandoned(0, 5), abandoned(1, 5)]), Vec::<String>::new());
+        assert_eq!(keys(&[abandoned(0, 5), abandoned(1, 6)]), ["usage.abandoned"]);
     }
 
     #[test]

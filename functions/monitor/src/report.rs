@@ -22,6 +22,8 @@ pub struct Report {
     minutes: u64,
     #[metrics(name = "StatisticsWritten", unit = Count)]
     rows: u64,
+    #[metrics(name = "AbandonedCalls", unit = Count)]
+    settled: u64,
     #[metrics(name = "BreadcrumbsJudged", unit = Count)]
     judged: u64,
     #[metrics(name = "AlertsRaised", unit = Count)]
@@ -44,6 +46,7 @@ pub fn begin(id: &str) -> ReportGuard {
         restored: 0,
         minutes: 0,
         rows: 0,
+        settled: 0,
         judged: 0,
         raised: 0,
         sent: 0,
@@ -57,11 +60,12 @@ pub fn begin(id: &str) -> ReportGuard {
 impl Report {
     /// The run has ended.
     pub fn end(&mut self, summary: &Summary, is_whole: bool) {
-        let Summary { restored, minutes, rows, judged, raised, sent, digested, waiting } = *summary;
+        let Summary { restored, minutes, rows, settled, judged, raised, sent, digested, waiting } = *summary;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.restored = count(restored);
         self.minutes = count(minutes);
         self.rows = count(rows);
+        self.settled = count(settled);
         self.judged = count(judged);
         self.raised = count(raised);
         self.sent = count(sent + digested);

@@ -12,6 +12,7 @@
 mod blocks;
 mod keys;
 mod limits;
+mod terms;
 mod transaction;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;

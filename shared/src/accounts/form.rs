@@ -2,6 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::terms::{CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_MODEL, MOST_MODELS};
 use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
 
 /// The longest id of an account or an integration.
@@ -85,6 +86,46 @@ pub fn change(policy: &str, change: &Override) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Checks a change to a token cap: at most [`LARGEST_CAP`] tokens a month.
+///
+/// # Errors
+/// [`Invalid`] when there are more.
+pub fn cap(cap: &CapOverride) -> Result<(), Invalid> {
+    if cap.limit.is_some_and(|limit| limit > LARGEST_CAP) {
+        return Err(Invalid("a token cap is 1 to 1,000,000,000,000 tokens a month, or 0 for none"));
+    }
+    Ok(())
+}
+
+/// Checks what calls may cost: at most [`MOST_MODELS`] models, and a ceiling of 1 to [`LARGEST_MAX_TOKENS`].
+///
+/// # Errors
+/// [`Invalid`] when it is of another form.
+pub fn guards(guards: &Guards) -> Result<(), Invalid> {
+    if guards.models.len() > MOST_MODELS {
+        return Err(Invalid("at most 16 models"));
+    }
+    guards.models.iter().try_for_each(|name| model(name).map(drop))?;
+    if guards.max_tokens.is_some_and(|most| !(1..=LARGEST_MAX_TOKENS).contains(&most)) {
+        return Err(Invalid("the most that max_tokens may be is 1 to 10,000,000"));
+    }
+    Ok(())
+}
+
+/// Checks the name of a model in a list: 1 to [`LONGEST_MODEL`] of letters, digits and `-._:/@`, the last of which may be
+/// a `*` instead.
+///
+/// # Errors
+/// [`Invalid`] when it is of another form.
+pub fn model(text: &str) -> Result<&str, Invalid> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
+    let name = text.strip_suffix('*').unwrap_or(text);
+    if (1..=LONGEST_MODEL).contains(&text.len()) && name.bytes().all(allowed) {
+        return Ok(text);
+    }
+    Err(Invalid("a model has 1 to 100 letters, digits and -._:/@, and may end in * for all that begin so"))
+}
+
 /// Checks a network that is to be blocked and writes it in one way: without what lies beyond its prefix, and as IPv4
 /// where it stands for that.
 ///
@@ -154,6 +195,37 @@ mod tests {
         let too_long = "ö".repeat(201);
         for text in ["", " ", "a\nb", "a\u{202e}b", too_long.as_str()] {
             assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn caps_and_guards_stay_within_bounds() {
+        let limit = |limit| CapOverride { limit: Some(limit), ..CapOverride::default() };
+        for allowed in [CapOverride::default(), limit(0), limit(1), limit(LARGEST_CAP)] {
+            assert_eq!(cap(&allowed), Ok(()));
+        }
+        assert!(cap(&limit(LARGEST_CAP + 1)).is_err());
+
+        let models = |count: usize| Guards { models: (0..count).map(|it| it.to_string()).collect(), max_tokens: None };
+        let most = |max_tokens| Guards { max_tokens: Some(max_tokens), ..Guards::default() };
+        for allowed in [Guards::default(), models(MOST_MODELS), most(1), most(LARGEST_MAX_TOKENS)] {
+            assert_eq!(guards(&allowed), Ok(()));
+        }
+        let nameless = Guards { models: [String::new()].into(), max_tokens: None };
+        for refused in [models(MOST_MODELS + 1), most(0), most(LARGEST_MAX_TOKENS + 1), nameless] {
+            assert!(guards(&refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_named_in_full_or_by_how_it_begins() {
+        let longest = "m".repeat(LONGEST_MODEL);
+        for text in ["claude-haiku-4-5", "claude-*", "*", "us.anthropic/claude:1@2026_11", longest.as_str()] {
+            assert_eq!(model(text), Ok(text));
+        }
+        let too_long = format!("{longest}*");
+        for text in ["", "a b", "*a", "a*b", "a**", "a,b", "a\n", "ä", "a\"b", "a#b", too_long.as_str()] {
+            assert!(model(text).is_err(), "{text:?}");
         }
     }
 

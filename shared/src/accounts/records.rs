@@ -125,10 +125,11 @@ pub struct Owner {
 }
 
 /// What kind of integration it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IntegrationKind {
     /// A system of the customer's.
+    #[default]
     Customer,
     /// The platform's own AI Operator working for the customer.
     AiOperator,

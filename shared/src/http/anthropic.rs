@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Permission,
     /// 404: there is no such thing.
     NotFound,
+    /// 429: what the caller may use is used up.
+    RateLimit,
     /// 502: the provider cannot be reached or answers nonsense.
     BadGateway,
     /// 504: the provider did not answer in time.
@@ -26,6 +28,7 @@ impl ErrorKind {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Permission => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::RateLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -37,6 +40,7 @@ impl ErrorKind {
             Self::InvalidRequest => "invalid_request_error",
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
+            Self::RateLimit => "rate_limit_error",
             Self::BadGateway => "api_error",
             Self::Timeout => "timeout_error",
         }

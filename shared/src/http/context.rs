@@ -60,7 +60,8 @@ pub struct Admitted {
     /// The integration's id.
     pub integration: String,
     /// What kind of integration it is.
-    #[serde(rename = "integrationKind")]
+    // Absent from an authorizer of an earlier deployment.
+    #[serde(rename = "integrationKind", default)]
     pub kind: IntegrationKind,
     /// The key's public id.
     pub key: String,

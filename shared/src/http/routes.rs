@@ -11,6 +11,8 @@ pub enum Route {
     Ai,
     /// Sign-in of platform admins.
     Login,
+    /// What an account reads about itself.
+    Own,
 }
 
 impl Route {
@@ -19,6 +21,7 @@ impl Route {
         match resource {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
             "/login" => Some(Self::Login),
+            "/v1/usage" => Some(Self::Own),
             _ => None,
         }
     }
@@ -28,6 +31,7 @@ impl Route {
         match self {
             Self::Ai => Class::Ai,
             Self::Login => Class::Login,
+            Self::Own => Class::Own,
         }
     }
 
@@ -36,6 +40,7 @@ impl Route {
         match self {
             Self::Ai => Some(Scope::Ai),
             Self::Login => None,
+            Self::Own => Some(Scope::Read),
         }
     }
 
@@ -49,7 +54,7 @@ impl Route {
     pub fn problem_type(self) -> &'static str {
         match self {
             Self::Ai => "error",
-            Self::Login => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            Self::Login | Self::Own => "https://iana.org/assignments/http-problem-types#quota-exceeded",
         }
     }
 }

@@ -69,6 +69,7 @@ const fn built_in(variable: &'static str, default: u64, name: &'static str, scop
         Class::Ai => &[Class::Ai],
         Class::Login => &[Class::Login],
         Class::FailedAuth => &[Class::FailedAuth],
+        Class::Own => &[Class::Own],
     };
     BuiltIn { variable, default, name, scope, window: Window::MINUTE, algorithm: Algorithm::Fixed, classes }
 }
@@ -198,8 +199,9 @@ impl Entry {
         if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
             return Err(wrong("counts calls in flight, which only AI calls are"));
         }
-        if policy.scope != Scope::ClientAddress && policy.classes != [Class::Ai] {
-            return Err(wrong("is about callers, who are known on AI routes only"));
+        let is_by_key = |class: &Class| matches!(class, Class::Ai | Class::Own);
+        if policy.scope != Scope::ClientAddress && !policy.classes.iter().all(is_by_key) {
+            return Err(wrong("is about callers, who are known by their keys alone: of the classes 'ai' and 'self'"));
         }
         Ok(policy)
     }
@@ -217,7 +219,7 @@ fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, St
     }
     // Those counted by windows first, narrowest scope first: the order of headers.
     policies.sort_by_key(|policy| (policy.algorithm == Algorithm::Concurrency, policy.scope));
-    for class in [Class::Ai, Class::Login, Class::FailedAuth] {
+    for class in [Class::Ai, Class::Login, Class::FailedAuth, Class::Own] {
         let of_class = policies.iter().filter(|policy| policy.classes.contains(&class));
         let count: usize = of_class.map(|policy| if policy.scope == Scope::Global { 2 } else { 1 }).sum();
         if count > MOST_POLICIES {

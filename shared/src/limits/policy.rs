@@ -82,6 +82,9 @@ pub enum Class {
     Login,
     /// Requests whose API key is not valid, on any route.
     FailedAuth,
+    /// What an account reads about itself: no policy counts it unless it names this class.
+    #[serde(rename = "self")]
+    Own,
 }
 
 impl Class {
@@ -91,6 +94,7 @@ impl Class {
             Self::Ai => "ai",
             Self::Login => "login",
             Self::FailedAuth => "failed-auth",
+            Self::Own => "self",
         }
     }
 }

@@ -3,17 +3,20 @@
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
 //! | `CALL#<account>#<call id>` | `<attempt>` | a [`Record`]; expires after 90 days |
-//! | `MONTH#<account>#<2026-11>` | `<day>#<integration>#<model>#<shard>` | a part of the sums of one day (UTC), integration and model |
+//! | `MONTH#<account>#<2026-11>` | `TOTAL#<shard>` | a part of the sums of the month (UTC) |
+//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<shard>` | a part of the sums of one day, integration and model |
 //!
 //! An open record also has the attributes `open` (`OPEN#<shard>`) and `due` (its deadline, Unix seconds), which are the
 //! keys of the index `open`: whatever is over is not in it.
 //!
 //! The end of an attempt is one transaction: the record takes the place of an earlier one, on the condition that there is
-//! none or that it is less final ([`step`]), and the difference is added to one of eight shards of the sums. Written
+//! none or that it is less final ([`step`](super::call::step)), and the difference is added to one of eight shards of both sums. Written
 //! again, it changes nothing. Two transactions on one item at the same time make DynamoDB cancel one of them; the SDK
 //! does not retry that, so it is retried here, on another shard.
 
 mod open;
+mod read;
+pub(super) mod sums;
 mod write;
 
 use std::time::Duration;
@@ -143,6 +146,10 @@ mod tests {
     );
     const WRONG: (u16, &str) =
         (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
+    const IN_PROGRESS: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionInProgressException","Message":"in progress"}"#,
+    );
     const DONE: (u16, &str) = (200, "{}");
 
     async fn write(answers: &'static [(u16, &'static str)]) -> (Result<Written, LedgerError>, usize) {
@@ -157,6 +164,13 @@ mod tests {
         let (result, tries) = write(&[CONFLICT, CONFLICT, DONE]).await;
         assert_eq!(result.unwrap(), Written::Now);
         assert_eq!(tries, 3);
+    }
+
+    #[tokio::test]
+    async fn a_write_that_meets_its_own_first_try_waits_for_what_that_did() {
+        let (result, tries) = write(&[IN_PROGRESS, IN_PROGRESS, CLOSED_ALREADY]).await;
+        assert_eq!(result.unwrap(), Written::Before);
+        assert_eq!(tries, 3, "the SDK repeats the first once");
     }
 
     #[tokio::test]

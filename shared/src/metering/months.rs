@@ -7,8 +7,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::call::Tally;
+use super::ledger::sums::{DAY, TOTAL, month_key};
 use super::month::Month;
 use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
@@ -58,6 +60,27 @@ impl Months {
         Self { client, table: table.into() }
     }
 
+    /// What `account` used in `month`, in one small read. Everything that was closed before is in it.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds something else.
+    pub async fn total(&self, account: &str, month: Month) -> Result<Tally, MonthsError> {
+        let parts: Vec<Tally> = self.parts(account, month, TOTAL).await?;
+        Ok(parts.iter().fold(Tally::default(), |total, part| total.plus(part)))
+    }
+
+    /// What each of `accounts` used in `month`.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds something else.
+    pub async fn totals(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Tally>, MonthsError> {
+        let read = async |account: String| {
+            let total = self.total(&account, month).await?;
+            Ok((account, total))
+        };
+        at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
+    }
+
     /// What `account` used in `month`, by day, integration and model, in this order. Everything that was closed before
     /// is in it.
     ///
@@ -65,21 +88,7 @@ impl Months {
     /// When the table cannot be read, or holds something else.
     pub async fn read(&self, account: &str, month: Month) -> Result<Vec<Line>, MonthsError> {
         let mut lines: BTreeMap<(u8, String, String), Line> = BTreeMap::new();
-        let mut items = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", "pk")
-            .expression_attribute_values(":pk", AttributeValue::S(format!("MONTH#{account}#{month}")))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = items.next().await {
-            let item = item.map_err(|error| MonthsError(describe(&error)))?;
-            let part: Line =
-                serde_dynamo::from_item(item).map_err(|error| MonthsError(format!("{account}: {error}")))?;
+        for part in self.parts::<Line>(account, month, DAY).await? {
             let key = (part.day, part.integration.clone(), part.model.clone());
             match lines.get_mut(&key) {
                 Some(line) => line.tally = line.tally.plus(&part.tally),
@@ -90,19 +99,49 @@ impl Months {
         Ok(lines.into_values().filter(|line| !line.tally.is_zero()).collect())
     }
 
-    /// What each of `accounts` used in `month`.
+    /// What each of `accounts` used in `month`, by day, integration and model.
     ///
     /// # Errors
     /// When the table cannot be read, or holds something else.
     pub async fn read_all(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Vec<Line>>, MonthsError> {
-        let reads: Vec<_> = accounts.iter().map(|account| self.read_named((*account).to_owned(), month)).collect();
-        stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
+        let read = async |account: String| {
+            let lines = self.read(&account, month).await?;
+            Ok((account, lines))
+        };
+        at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
     }
 
-    async fn read_named(&self, account: String, month: Month) -> Result<(String, Vec<Line>), MonthsError> {
-        let lines = self.read(&account, month).await?;
-        Ok((account, lines))
+    /// The parts of the sums of `account`'s `month` whose sort keys begin with `begin`.
+    async fn parts<T: DeserializeOwned>(
+        &self,
+        account: &str,
+        month: Month,
+        begin: &str,
+    ) -> Result<Vec<T>, MonthsError> {
+        let items = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :pk AND begins_with(#sk, :begin)")
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_names("#sk", "sk")
+            .expression_attribute_values(":pk", AttributeValue::S(month_key(account, month)))
+            .expression_attribute_values(":begin", AttributeValue::S(begin.to_owned()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let items = items.collect::<Result<Vec<_>, _>>().await.map_err(|error| MonthsError(describe(&error)))?;
+        serde_dynamo::from_items(items).map_err(|error| MonthsError(format!("{account}: {error}")))
     }
+}
+
+/// The results of `reads`, of which [`AT_ONCE`] are made at the same time.
+async fn at_once<T, F>(reads: Vec<F>) -> Result<BTreeMap<String, T>, MonthsError>
+where
+    F: Future<Output = Result<(String, T), MonthsError>>,
+{
+    stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
 }
 
 /// What `used` since the beginning of `month` comes to at its end, if it goes on like that. Within the first day it is

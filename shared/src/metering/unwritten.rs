@@ -4,12 +4,12 @@
 //! [`Ledger::open`](super::Ledger::open), it counts once, however often and however late that happens: for as long as
 //! records are kept. Of older lines that cannot be known, so they are refused ([`MAY_BE_REPLAYED`]).
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::call::{Record, State};
-use super::ledger::LedgerError;
 use crate::clock::Timestamp;
 
 /// A record whose call began longer ago is not brought back: well before the 90 days after which what says that it was
@@ -22,8 +22,8 @@ pub const UNOPENED: &str = "usage.unopened";
 /// The code of the line about an attempt that is over.
 pub const UNWRITTEN: &str = "usage.unwritten";
 
-/// Logs that `record` could not be written.
-pub fn log(record: &Record, error: &LedgerError) {
+/// Logs that `record` could not be written, because of `error`.
+pub fn log(record: &Record, error: &impl Display) {
     let line = serde_json::to_string(record).unwrap_or_default();
     let call = &record.call;
     if record.state == State::Open {
@@ -49,25 +49,162 @@ pub fn log(record: &Record, error: &LedgerError) {
     }
 }
 
-/// The record in a log line; `None` where the line is about something else, or not whole.
-pub fn read(line: &str) -> Option<Record> {
+/// A line about a record that could not be written, from which it cannot be told whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the line is not whole")]
+pub struct NotWhole;
+
+/// The record in a log line; `None` where the line is about something else.
+///
+/// # Errors
+/// [`NotWhole`] where there must have been one, as of a line that was cut off.
+pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
     #[derive(Deserialize)]
     struct Line {
-        code: String,
-        record: String,
+        code: Option<String>,
+        record: Option<String>,
     }
-    // A line of another origin may have something before the JSON.
-    let line: Line = serde_json::from_str(&line[line.find('{')?..]).ok()?;
-    let record: Record = serde_json::from_str(&line.record).ok()?;
-    let fits = match line.code.as_str() {
-        UNOPENED => record.state == State::Open,
-        UNWRITTEN => matches!(record.state, State::Closed | State::Void | State::Abandoned),
-        _ => false,
+    if ![UNOPENED, UNWRITTEN].iter().any(|code| line.contains(code)) {
+        return Ok(None);
+    }
+    // A line that was passed on by others may have something before the JSON.
+    let json = line.find('{').map_or("", |start| &line[start..]);
+    let Line { code, record } = serde_json::from_str(json).map_err(|_| NotWhole)?;
+    let fits: fn(State) -> bool = match code.as_deref() {
+        Some(UNOPENED) => |state| state == State::Open,
+        Some(UNWRITTEN) => |state| state != State::Open,
+        _ => return Ok(None),
     };
-    fits.then_some(record)
+    let record: Record = record.and_then(|record| serde_json::from_str(&record).ok()).ok_or(NotWhole)?;
+    if fits(record.state) { Ok(Some(record)) } else { Err(NotWhole) }
 }
 
 /// Whether `record` may be brought back at `now`.
 pub fn may_be_replayed(record: &Record, now: Timestamp) -> bool {
     record.call.started_at().until(now) <= MAY_BE_REPLAYED
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+    use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::metering::call::Call;
+    use crate::metering::call::tests::{call, used};
+    use crate::sync::lock;
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Log {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The lines that a function logs about `record`.
+    fn logged(record: &Record) -> String {
+        let log = Log::default();
+        // As `telemetry::init` has it.
+        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+        let lines = lines.with_current_span(false).with_span_list(false).with_writer(log.clone());
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || super::log(record, &"no answer"));
+        String::from_utf8(lock(&log.0).clone()).unwrap()
+    }
+
+    fn records(call: &Call) -> [Record; 4] {
+        let open = Record::open(call.clone());
+        let closed = Record::closed(call.clone(), used(7, 9), true);
+        [open.clone(), closed, Record::void(call.clone()), open.abandoned()]
+    }
+
+    #[test]
+    fn a_record_is_read_from_its_line_as_it_was_logged_whatever_is_before_the_line() {
+        for record in records(&call()) {
+            let text = logged(&record);
+            assert_eq!(text.lines().count(), 1, "{text}");
+            assert_eq!(read(&text), Ok(Some(record.clone())), "{text}");
+            assert_eq!(read(&format!("2026-11-22T01:15:18 stream/1 {text}")), Ok(Some(record)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_line_about_something_else_is_none_and_one_that_is_not_whole_is_told() {
+        let text = logged(&Record::closed(call(), used(7, 9), false));
+        for (other, line) in [
+            ("nothing", String::new()),
+            ("another line", r#"{"level":"ERROR","code":"provider.cut"}"#.to_owned()),
+            ("another code", text.replace("\"code\":\"usage.unwritten\"", "\"code\":\"usage.other\"")),
+            ("a mention", r#"{"code":"alert.raised","error":"usage.unwritten","record":"{}"}"#.to_owned()),
+        ] {
+            assert_eq!(read(&line), Ok(None), "{other}");
+        }
+        let record = text.find("\"record\":\"").unwrap();
+        for (broken, line) in [
+            ("cut off", text[..text.len() - 10].to_owned()),
+            ("cut off in the record", text[..record + 40].to_owned()),
+            ("without a record", r#"{"code":"usage.unwritten"}"#.to_owned()),
+            ("with another record", r#"{"code":"usage.unwritten","record":"{\"id\":1}"}"#.to_owned()),
+            ("with no text", r#"{"code":"usage.unwritten","record":{}}"#.to_owned()),
+            ("no JSON", "usage.unwritten".to_owned()),
+            ("of another state", text.replace("\\\"state\\\":\\\"closed\\\"", "\\\"state\\\":\\\"open\\\"")),
+            ("of another code", text.replace("\"code\":\"usage.unwritten\"", "\"code\":\"usage.unopened\"")),
+            ("negative", text.replace("\\\"input\\\":7", "\\\"input\\\":-7")),
+        ] {
+            assert_eq!(read(&line), Err(NotWhole), "{broken}: {line}");
+        }
+    }
+
+    #[test]
+    fn a_record_may_be_brought_back_for_sixty_days() {
+        let record = Record::void(call());
+        let after = |secs: u64| Timestamp::from_secs(record.call.started_at + secs);
+        let sixty_days = 60 * 24 * 3600;
+        assert!(may_be_replayed(&record, after(0)) && may_be_replayed(&record, after(sixty_days)));
+        assert!(!may_be_replayed(&record, after(sixty_days + 1)));
+        assert!(may_be_replayed(&record, Timestamp::from_secs(record.call.started_at - 5)), "clocks differ");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_call_names_its_line_is_one_and_is_read_as_it_was_logged(
+            model in "[\\PC\\n\\r\\t\\x1b{}\"\\\\]{0,40}",
+            request_id in "\\PC{0,20}",
+        ) {
+            let call = Call { model, request_id, ..call() };
+            for record in records(&call) {
+                let text = logged(&record);
+                prop_assert_eq!(text.lines().count(), 1);
+                prop_assert_eq!(read(&text), Ok(Some(record)));
+            }
+        }
+
+        #[test]
+        fn no_line_is_too_hostile_to_be_read(line in "\\PC*", at in 0..400usize) {
+            let _whatever_it_is = read(&line);
+            let text = logged(&Record::closed(call(), used(7, 9), false));
+            let at = at.min(text.len());
+            let _whatever_it_is = read(&format!("{}{line}{}", &text[..at], &text[at..]));
+        }
+    }
 }

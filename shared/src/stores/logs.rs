@@ -1,5 +1,6 @@
-//! CloudWatch Logs Insights: finds what the functions logged about one request.
+//! CloudWatch Logs Insights: finds what the functions logged about one request, or under one code.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs::Client;
@@ -19,6 +20,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The longest request id that is searched for.
 const LONGEST_ID: usize = 128;
+/// How many lines are looked for about one request.
+const LINES_OF_REQUEST: usize = 1_000;
+/// The most lines that one query finds
+/// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Limit.html>).
+const MOST_LINES: usize = 10_000;
 
 /// Where the functions' logs are.
 #[derive(Debug, Clone)]
@@ -94,22 +100,69 @@ impl Logs {
         if !is_request_id(request_id) {
             return Err(LogsError("this is not a request's id".to_owned()));
         }
-        let timed_out = |_| LogsError(format!("no result within {timeout:?}"));
-        tokio::time::timeout(timeout, self.search(request_id, since, now)).await.map_err(timed_out).flatten()
+        // Rounded up, so that what was logged within this second is found.
+        let range = (seconds(since), seconds(now).saturating_add(1));
+        self.search_in_time(request_id, range, LINES_OF_REQUEST, timeout).await
     }
 
-    async fn search(&self, request_id: &str, since: Timestamp, now: Timestamp) -> Result<Vec<String>, LogsError> {
+    /// All lines that contain `code`, such as `usage.unwritten`, and were logged from `since` on: as often as needed, one
+    /// query finds no more than 10,000. No query may take longer than `timeout`. Their order is no particular one.
+    ///
+    /// # Errors
+    /// [`LogsError`] when `code` is of no form that a code has, when the logs cannot be searched in time, or when one
+    /// second holds more lines than a query finds.
+    pub async fn find_all(
+        &self,
+        code: &str,
+        since: Timestamp,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<BTreeSet<String>, LogsError> {
+        if code.is_empty() || !code.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.' || byte == b'_') {
+            return Err(LogsError("this is not a code of a log line".to_owned()));
+        }
+        let mut lines = BTreeSet::new();
+        let mut ranges = vec![(seconds(since), seconds(now).saturating_add(1))];
+        while let Some((first, last)) = ranges.pop() {
+            let found = self.search_in_time(code, (first, last), MOST_LINES, timeout).await?;
+            if found.len() < MOST_LINES {
+                lines.extend(found);
+            } else if last - first > 1 {
+                // Both halves hold the second between them, whichever of them that is counted to; a line that is in both
+                // is one nonetheless, by the time in it.
+                let middle = first + (last - first) / 2;
+                ranges.extend([(middle, last), (first, middle)]);
+            } else {
+                return Err(LogsError(format!("{MOST_LINES} lines or more with {code} within a second")));
+            }
+        }
+        Ok(lines)
+    }
+
+    async fn search_in_time(
+        &self,
+        text: &str,
+        range: (i64, i64),
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<Vec<String>, LogsError> {
+        let timed_out = |_| LogsError(format!("no result within {timeout:?}"));
+        tokio::time::timeout(timeout, self.search(text, range, limit)).await.map_err(timed_out).flatten()
+    }
+
+    /// At most `limit` lines with `text`, which must not be able to end a string literal, of a range of Unix seconds, its
+    /// ends included.
+    async fn search(&self, text: &str, range: (i64, i64), limit: usize) -> Result<Vec<String>, LogsError> {
         let query = format!(
-            "fields @timestamp, @log, @message | filter @message like \"{request_id}\" | sort @timestamp asc | limit 1000"
+            "fields @timestamp, @log, @message | filter @message like \"{text}\" | sort @timestamp asc | limit {limit}"
         );
         let started = self
             .client
             .start_query()
             .set_log_group_names(Some(self.groups.clone()))
             .query_string(query)
-            .start_time(seconds(since))
-            // Rounded up, so that what was logged within this second is found.
-            .end_time(seconds(now).saturating_add(1))
+            .start_time(range.0)
+            .end_time(range.1)
             .send()
             .await
             .map_err(|error| LogsError(describe(&error)))?;
@@ -162,20 +215,24 @@ mod tests {
         [{"field":"@message","value":"second"}]]}"#,
     );
 
-    async fn find(
-        answers: &'static [(u16, &'static str)],
-        id: &str,
-        timeout: Duration,
-    ) -> (Result<Vec<String>, String>, usize) {
-        let stub = Stub::start(answers).await;
-        let logs = Logs::new(&LogsConfig {
+    fn logs(stub: &Stub) -> Logs {
+        Logs::new(&LogsConfig {
             aws: AwsConfig {
                 region: "us-east-1".to_owned(),
                 credentials: Credentials::new("test", "test", None, None, "test"),
             },
             groups: vec!["/levee/ai-proxy".to_owned()],
             endpoint_url: Some(stub.url.clone()),
-        });
+        })
+    }
+
+    async fn find(
+        answers: &'static [(u16, &'static str)],
+        id: &str,
+        timeout: Duration,
+    ) -> (Result<Vec<String>, String>, usize) {
+        let stub = Stub::start(answers).await;
+        let logs = logs(&stub);
         let found = logs.find(id, Timestamp::from_secs(0), NOW, timeout).await;
         (found.map_err(|error| error.to_string()), stub.answered())
     }
@@ -216,5 +273,34 @@ mod tests {
     #[test]
     fn log_groups_are_separated_by_commas() {
         assert_eq!(groups("/levee/a, /levee/b,"), ["/levee/a", "/levee/b"]);
+    }
+
+    /// The answer of a query that found `lines`.
+    fn found(lines: impl Iterator<Item = String>) -> (u16, &'static str) {
+        let rows: Vec<_> = lines.map(|line| format!(r#"[{{"field":"@message","value":"{line}"}}]"#)).collect();
+        (200, format!(r#"{{"status":"Complete","results":[{}]}}"#, rows.join(",")).leak())
+    }
+
+    #[tokio::test]
+    async fn more_lines_than_a_query_finds_are_found_by_several() {
+        let full = found((0..MOST_LINES).map(|it| format!("cut {it}")));
+        let (first, second) = (["a", "b"].map(str::to_owned), ["b", "c"].map(str::to_owned));
+        let answers = vec![STARTED, full, STARTED, found(first.into_iter()), STARTED, found(second.into_iter())];
+        let stub = Stub::start(answers.leak()).await;
+        let lines = logs(&stub).find_all("usage.unwritten", Timestamp::from_secs(0), NOW, PATIENT).await.unwrap();
+        assert_eq!(lines.into_iter().collect::<Vec<_>>(), ["a", "b", "c"], "a line between two ranges is one");
+        assert_eq!(stub.answered(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_second_with_more_lines_than_a_query_finds_is_an_error_and_a_code_holds_no_quote() {
+        let full = found((0..MOST_LINES).map(|it| it.to_string()));
+        let stub = Stub::start(vec![STARTED, full].leak()).await;
+        let failed = logs(&stub).find_all("usage.unwritten", NOW, NOW, PATIENT).await.unwrap_err();
+        assert!(failed.to_string().contains("within a second"), "{failed}");
+        for code in ["a\" | limit 1", "usage unwritten", "Usage"] {
+            assert!(logs(&stub).find_all(code, NOW, NOW, PATIENT).await.is_err(), "{code}");
+        }
+        assert_eq!(stub.answered(), 2);
     }
 }

@@ -8,11 +8,10 @@ use lambda_http::Response;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
-use reqwest::RequestBuilder;
 use tokio::time::{Instant, timeout_at};
 
 use super::whole::void;
-use super::{Exchange, opened, respond};
+use super::{Exchange, Outgoing, respond};
 use crate::answer::{Body, Failed};
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
@@ -26,8 +25,8 @@ enum Beginning {
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
     /// It is no stream.
     Whole { status: StatusCode, headers: HeaderMap, body: Bytes },
-    /// It does not come to that.
-    Failed(Failed),
+    /// It does not come to that. Where the call was sent, the provider may have served it as far as it knows.
+    Failed { failed: Failed, was_sent: bool },
 }
 
 /// What has been received of a stream.
@@ -38,25 +37,28 @@ struct Overture {
 }
 
 /// Makes a call whose answer is passed on from its first content on.
-pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
+pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Response<Body>, Failed> {
     let sent = exchange.attempt();
     let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
     let mut meter = exchange.meter(exchange.deadline);
     let mut overture = Overture::default();
-    let beginning = async { (begin(&exchange, call, &mut overture, first_token).await, sent.elapsed()) };
-    let ((beginning, waited), ()) = tokio::join!(beginning, opened(meter.as_ref()));
+    let (call, hold) = outgoing.held();
+    let beginning = async { (begin(&exchange, call, &mut overture, first_token).await, Instant::now()) };
+    let opened = exchange.open(meter.as_ref(), hold);
+    let ((beginning, answered_at), released_at, state) = tokio::join!(beginning, opened, exchange.token_state());
+    let waited = answered_at.saturating_duration_since(released_at);
     let Overture { reader, framer } = overture;
 
     let (status, headers, answer) = match beginning {
         Beginning::Stream { status, headers, answer } => (status, headers, answer),
         Beginning::Whole { status, headers, body } => {
             void(meter).await;
-            return exchange.failure(status, exchange.headers(&headers, waited), body);
+            return exchange.failure(status, exchange.headers(&headers, waited, state), body);
         }
-        Beginning::Failed(failed) => {
+        Beginning::Failed { failed, was_sent } => {
             match &mut meter {
-                // What the provider took in before it failed is billed.
-                Some(meter) if reader.progress().figures.is_some() => meter.close(reader.estimate(), true).await,
+                // What it used is known as far as the provider has said; that it was sent is known.
+                Some(meter) if was_sent => meter.close(reader.estimate(), true).await,
                 Some(meter) => meter.void().await,
                 None => {}
             }
@@ -84,21 +86,30 @@ pub async fn stream(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Resp
         in_flight: exchange.in_flight.clone(),
         is_over: false,
     };
-    Ok(respond(status, exchange.headers(&headers, waited), Body::Stream(Box::pin(pump.into_stream()))))
+    Ok(respond(status, exchange.headers(&headers, waited, state), Body::Stream(Box::pin(pump.into_stream()))))
 }
 
 /// Sends the call and holds back what comes before the first content.
-async fn begin(exchange: &Exchange<'_>, call: RequestBuilder, overture: &mut Overture, until: Instant) -> Beginning {
+async fn begin(
+    exchange: &Exchange<'_>,
+    call: reqwest::RequestBuilder,
+    overture: &mut Overture,
+    until: Instant,
+) -> Beginning {
+    let lost = |failed| Beginning::Failed { failed, was_sent: true };
     let work = async {
         let mut answer = match call.send().await {
             Ok(answer) => answer,
-            Err(error) => return Beginning::Failed(exchange.unreachable(error)),
+            Err(error) => {
+                let was_sent = !error.is_connect();
+                return Beginning::Failed { failed: exchange.unreachable(error), was_sent };
+            }
         };
         let (status, headers) = (answer.status(), answer.headers().clone());
         if !status.is_success() || !is_event_stream(&headers) {
             return match exchange.read_whole(answer).await {
                 Ok(body) => Beginning::Whole { status, headers, body },
-                Err(failed) => Beginning::Failed(failed),
+                Err(failed) => Beginning::Failed { failed, was_sent: status.is_success() },
             };
         }
         let Overture { reader, framer } = overture;
@@ -111,16 +122,16 @@ async fn begin(exchange: &Exchange<'_>, call: RequestBuilder, overture: &mut Ove
                 Ok(None) => {
                     exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
                     let message = "The AI provider ended its answer before any content.";
-                    return Beginning::Failed(Failed::upstream(ErrorKind::BadGateway, message));
+                    return lost(Failed::upstream(ErrorKind::BadGateway, message));
                 }
-                Err(error) => return Beginning::Failed(exchange.cut(error)),
+                Err(error) => return lost(exchange.cut(error)),
             }
         }
         Beginning::Stream { status, headers, answer }
     };
     match timeout_at(until, work).await {
         Ok(beginning) => beginning,
-        Err(_) => Beginning::Failed(exchange.timed_out(TimedOut::FirstToken)),
+        Err(_) => lost(exchange.timed_out(TimedOut::FirstToken)),
     }
 }
 

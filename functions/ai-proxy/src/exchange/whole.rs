@@ -4,10 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use lambda_http::Response;
 use levee::metering::Figures;
-use reqwest::RequestBuilder;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Exchange, opened, respond};
+use super::{Exchange, Outgoing, respond};
 use crate::answer::{Body, Failed};
 use crate::meter::Meter;
 use crate::timeouts::TimedOut;
@@ -20,16 +19,19 @@ struct Unanswered {
 }
 
 /// Makes a call whose answer is passed on when it is whole.
-pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Response<Body>, Failed> {
+pub async fn whole(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Response<Body>, Failed> {
     let sent = exchange.attempt();
     let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
     let mut meter = exchange.meter(deadline);
+    let (call, hold) = outgoing.held();
     let answer = async {
         let too_late = |_| Unanswered { failed: exchange.timed_out(TimedOut::WholeCall), was_sent: true };
         let answer = timeout_at(deadline, answer(&exchange, call)).await;
-        (answer.map_err(too_late).flatten(), sent.elapsed())
+        (answer.map_err(too_late).flatten(), Instant::now())
     };
-    let ((answer, waited), ()) = tokio::join!(answer, opened(meter.as_ref()));
+    let opened = exchange.open(meter.as_ref(), hold);
+    let ((answer, answered_at), released_at, state) = tokio::join!(answer, opened, exchange.token_state());
+    let waited = answered_at.saturating_duration_since(released_at);
     let (status, headers, body) = match answer {
         Ok(answer) => answer,
         Err(Unanswered { failed, was_sent }) => {
@@ -44,7 +46,7 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     };
     exchange.report.provider_took(waited);
 
-    let headers_of_answer = exchange.headers(&headers, waited);
+    let headers_of_answer = exchange.headers(&headers, waited, state);
     if !status.is_success() {
         void(meter).await;
         return exchange.failure(status, headers_of_answer, body);
@@ -62,7 +64,10 @@ pub async fn whole(exchange: Exchange<'_>, call: RequestBuilder) -> Result<Respo
     Ok(respond(status, headers_of_answer, Body::Full(Some(body))))
 }
 
-async fn answer(exchange: &Exchange<'_>, call: RequestBuilder) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
+async fn answer(
+    exchange: &Exchange<'_>,
+    call: reqwest::RequestBuilder,
+) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
     let answer = call.send().await.map_err(|error| {
         let was_sent = !error.is_connect();
         Unanswered { failed: exchange.unreachable(error), was_sent }

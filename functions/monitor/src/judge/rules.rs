@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 15] = [
+pub(super) const RULES: [Rule; 17] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -88,15 +88,28 @@ pub(super) const RULES: [Rule; 15] = [
         code: "usage.unwritten",
         by: By::Nothing,
         title: "The usage of AI calls was not written",
-        advice: "Each call is whole in the log of the AI proxy, in the field 'call' of the line with this code, and is not \
-                 in the account's sums. Look at the usage table.",
+        advice: "Each call is whole in the log of the AI proxy, in the field 'record' of the line with this code, and is not \
+                 in the account's sums. Look at the usage table, then bring them back with: levee usage replay.",
     },
     Rule {
         code: "usage.lost_track",
         by: By::Nothing,
         title: "AI calls were cut off before their usage was known",
-        advice: "What these calls cost is in no account's sums. The provider's own report has it. Look for killed \
-                 environments and for calls that outlast the function.",
+        advice: "Once they are overdue the monitor counts what was known of them, as estimates: the provider's own report \
+                 has the rest. Look for killed environments and for calls that outlast the function.",
+    },
+    Rule {
+        code: "usage.unsettled",
+        by: By::Nothing,
+        title: "AI calls that never came to their end are not settled",
+        advice: "What is known of them is in no account's sums until a run of the monitor can write it: each run tries \
+                 again. Look at the usage table, and at the monitor's permissions on it and on its index.",
+    },
+    Rule {
+        code: "usage.odd_record",
+        by: By::Nothing,
+        title: "The record of an AI call cannot be read",
+        advice: "It is settled by nobody; all others are. The log line names it: mend or delete it in the usage table.",
     },
     Rule {
         code: "provider.refused",

@@ -1,9 +1,11 @@
 //! Reads of the index of open records.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 
-use super::write::{partition, text};
+use super::write::{Item, partition, text};
 use super::{Ledger, LedgerError, SHARDS};
 use crate::clock::Timestamp;
 use crate::metering::call::Record;
@@ -14,59 +16,91 @@ const INDEX: &str = "open";
 
 impl Ledger {
     /// Open records whose deadline is before `before`, at most `limit` of each of the [`SHARDS`] parts, the oldest first
-    /// within a part. The index may lag behind: what is here may be over meanwhile.
+    /// within a part. The index may lag behind: what is here may be over meanwhile. A record that cannot be read is left
+    /// out and reported: it keeps no other from being settled.
     ///
     /// # Errors
-    /// When the index cannot be read, or holds something else than records.
+    /// When the index cannot be read.
     pub async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, LedgerError> {
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let page = i32::try_from(limit).unwrap_or(i32::MAX);
         let parts = (0..SHARDS).map(async |shard| {
             let query = self.client.query().table_name(&self.table).index_name(INDEX);
-            let query = query
+            let mut items = query
                 .key_condition_expression("#open = :open AND #due < :before")
                 .expression_attribute_names("#open", "open")
                 .expression_attribute_names("#due", "due")
                 .expression_attribute_values(":open", text(&partition(shard)))
-                .expression_attribute_values(":before", AttributeValue::N(before.as_secs().to_string()))
-                .limit(limit);
-            let answer = query.send().await.map_err(|error| LedgerError(describe(&error)))?;
-            let records = serde_dynamo::from_items(answer.items.unwrap_or_default());
-            records.map_err(|error| LedgerError(error.to_string()))
+                .expression_attribute_values(":before", number(before.as_secs()))
+                .limit(page)
+                .into_paginator()
+                .items()
+                .send();
+            let mut records = Vec::new();
+            while records.len() < limit
+                && let Some(item) = items.next().await
+            {
+                records.extend(read(item.map_err(|error| LedgerError(describe(&error)))?));
+            }
+            Ok(records)
         });
         let parts: Vec<Vec<Record>> = try_join_all(parts).await?;
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// How many calls of `account` that began in `month` are open. The index may lag behind.
+    /// How many calls of `account` that began in `month` are open, as for [`Ledger::open_by_account`].
     ///
     /// # Errors
     /// When the index cannot be read.
     pub async fn open_calls(&self, account: &str, month: Month) -> Result<u64, LedgerError> {
-        let parts = (0..SHARDS).map(async |shard| {
-            let (mut count, mut after) = (0, None);
-            loop {
-                let query = self.client.query().table_name(&self.table).index_name(INDEX).select(Select::Count);
-                let query = query
-                    .key_condition_expression("#open = :open")
-                    .filter_expression("#account = :account AND #started_at BETWEEN :first AND :last")
-                    .expression_attribute_names("#open", "open")
-                    .expression_attribute_names("#account", "account")
-                    .expression_attribute_names("#started_at", "started_at")
-                    .expression_attribute_values(":open", text(&partition(shard)))
-                    .expression_attribute_values(":account", text(account))
-                    .expression_attribute_values(":first", number(month.begins_at().as_secs()))
-                    .expression_attribute_values(":last", number(month.ends_at().as_secs() - 1))
-                    .set_exclusive_start_key(after);
-                let answer = query.send().await.map_err(|error| LedgerError(describe(&error)))?;
-                count += u64::try_from(answer.count).unwrap_or(0);
-                after = answer.last_evaluated_key;
-                if after.is_none() {
-                    return Ok(count);
-                }
-            }
-        });
-        Ok(try_join_all(parts).await?.into_iter().sum())
+        Ok(self.open_by_account(month).await?.remove(account).unwrap_or(0))
     }
+
+    /// How many calls that began in `month` are open, by account; accounts without one are left out. It reads what is
+    /// open at all, which is no more than there can be calls at the same time. The index may lag behind.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn open_by_account(&self, month: Month) -> Result<BTreeMap<String, u64>, LedgerError> {
+        let parts = (0..SHARDS).map(async |shard| {
+            let query = self.client.query().table_name(&self.table).index_name(INDEX);
+            let items = query
+                .key_condition_expression("#open = :open")
+                .filter_expression("#started_at BETWEEN :first AND :last")
+                .projection_expression("#account")
+                .expression_attribute_names("#open", "open")
+                .expression_attribute_names("#account", "account")
+                .expression_attribute_names("#started_at", "started_at")
+                .expression_attribute_values(":open", text(&partition(shard)))
+                .expression_attribute_values(":first", number(month.begins_at().as_secs()))
+                .expression_attribute_values(":last", number(month.ends_at().as_secs() - 1))
+                .into_paginator()
+                .items()
+                .send();
+            items.collect::<Result<Vec<_>, _>>().await.map_err(|error| LedgerError(describe(&error)))
+        });
+        let mut open = BTreeMap::new();
+        for mut item in try_join_all(parts).await?.into_iter().flatten() {
+            if let Some(AttributeValue::S(account)) = item.remove("account") {
+                *open.entry(account).or_default() += 1;
+            }
+        }
+        Ok(open)
+    }
+}
+
+/// The record in `item`; `None`, and a log line that does not tell what it holds, where it cannot be read.
+fn read(item: Item) -> Option<Record> {
+    let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+    let key = format!("{} {}", part("pk"), part("sk"));
+    let record = serde_dynamo::from_item(item).ok();
+    if record.is_none() {
+        tracing::error!(
+            code = "usage.odd_record",
+            record.key = key,
+            "the record of an AI call cannot be read and is left out"
+        );
+    }
+    record
 }
 
 fn number(number: u64) -> AttributeValue {

@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
 
 use super::{Ledger, LedgerError, SHARDS, Written};
-use crate::metering::call::{Call, Record, State, Tally, step};
-use crate::metering::month::Month;
+use crate::metering::call::{Call, Record, State, step};
 use crate::metering::usage::Figures;
 use crate::stores::dynamodb::describe;
 
@@ -22,6 +21,10 @@ pub(in crate::metering) const KEPT_SECS: u64 = 90 * 24 * 3600;
 /// Cancellation reasons that pass by themselves
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
 const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// Errors of a whole call that pass by themselves; the SDK repeats it once, and no more.
+const PASSING_CODES: [&str; 4] =
+    ["ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "InternalServerError"];
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -90,13 +93,24 @@ impl Ledger {
         let mut items = vec![TransactWriteItem::builder().put(self.put(record, expected)?).build()];
         let change = step(expected, record).unwrap_or_default();
         if !change.is_zero() {
-            let add = self.add(&record.call, &change, shard)?;
-            items.push(TransactWriteItem::builder().update(add).build());
+            for add in
+                [self.add_to_day(&record.call, &change, shard)?, self.add_to_month(&record.call, &change, shard)?]
+            {
+                items.push(TransactWriteItem::builder().update(add).build());
+            }
         }
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = result else { return Ok(()) };
-        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-            return Err(Failure::Final(describe(&error)));
+        let canceled = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
+            // The SDK's own repetition met the first try, whose answer was lost: what it did is known soon.
+            Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
+                return Err(Failure::MayPass(describe(&error)));
+            }
+            _ if error.code().is_some_and(|code| PASSING_CODES.contains(&code)) => {
+                return Err(Failure::MayPass(describe(&error)));
+            }
+            _ => return Err(Failure::Final(describe(&error))),
         };
         let reasons = canceled.cancellation_reasons();
         let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
@@ -129,36 +143,6 @@ impl Ledger {
         };
         Ok(put.build()?)
     }
-
-    fn add(&self, call: &Call, change: &Tally, shard: u8) -> Result<Update, BuildError> {
-        let (month, day) = Month::of(call.started_at());
-        let Call { account, integration, model, kind, .. } = call;
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", text(&format!("MONTH#{account}#{month}")))
-            .key("sk", text(&format!("{day:02}#{integration}#{model}#{shard}")));
-        let mut set = Vec::new();
-        let told = [
-            ("day", AttributeValue::N(day.to_string())),
-            ("integration", text(integration)),
-            ("kind", text(&kind.to_string())),
-            ("model", text(model)),
-        ];
-        for (name, value) in told {
-            set.push(format!("#{name} = :{name}"));
-            update = update
-                .expression_attribute_names(format!("#{name}"), name)
-                .expression_attribute_values(format!(":{name}"), value);
-        }
-        let mut add = Vec::new();
-        for (name, value) in Tally::NAMES.into_iter().zip(change.values()) {
-            add.push(format!("#{name} :{name}"));
-            update = update
-                .expression_attribute_names(format!("#{name}"), name)
-                .expression_attribute_values(format!(":{name}"), AttributeValue::N(value.to_string()));
-        }
-        update.update_expression(format!("SET {} ADD {}", set.join(", "), add.join(", "))).build()
-    }
 }
 
 /// `record` as it is stored.
@@ -174,7 +158,7 @@ fn item(record: &Record) -> Result<Item, String> {
     Ok(item)
 }
 
-fn key(call: &Call) -> Item {
+pub(super) fn key(call: &Call) -> Item {
     let partition = text(&format!("CALL#{}#{}", call.account, call.id));
     [("pk".to_owned(), partition), ("sk".to_owned(), text(&call.attempt.to_string()))].into()
 }

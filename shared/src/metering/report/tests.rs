@@ -1,0 +1,104 @@
+//! Reports of a small month.
+
+use super::*;
+use crate::config::from_lookup;
+
+const PRICES: &str =
+    r#"{"claude-haiku-4-5":{"input":1,"output":5,"web_search":0.01},"claude-sonnet-4-5":{"input":3,"output":15}}"#;
+
+fn line(day: u8, integration: &str, model: &str, input: i64, output: i64) -> Line {
+    let kind = if integration == "operator" { IntegrationKind::AiOperator } else { IntegrationKind::Customer };
+    let tally = Tally { calls: 1, input, output, ..Tally::default() };
+    Line { day, integration: integration.to_owned(), kind, model: model.to_owned(), tally }
+}
+
+fn lines() -> Vec<Line> {
+    let mut lines = vec![
+        line(1, "crm", "claude-haiku-4-5", 100, 20),
+        line(1, "operator", "claude-haiku-4-5", 10, 2),
+        line(21, "operator", "claude-sonnet-4-5", 4_000, 1_000),
+    ];
+    let tally = &mut lines[1].tally;
+    (tally.cache_write_5m, tally.web_searches, tally.web_fetches, tally.estimated_calls) = (0, 2, 1, 1);
+    lines
+}
+
+fn report(lines: &[Line], cap: Option<TokenCap>) -> UsageReport {
+    let prices = from_lookup(|_| Some(PRICES.to_owned()), Prices::read).unwrap();
+    let month: Month = "2026-11".parse().unwrap();
+    let now = Timestamp::from_secs(month.begins_at().as_secs() + 15 * 24 * 3_600);
+    UsageReport::new("acme", month, lines, 2, cap, Counts::default(), &prices, now)
+}
+
+#[test]
+fn a_report_has_the_month_as_a_whole_and_in_its_parts() {
+    let cap = TokenCap { limit: 6_000, mode: CapMode::Warn };
+    let expected = r#"{"account":"acme","month":"2026-11",
+        "totals":{"calls":3,"input":4110,"output":1022,"cache_read":0,"cache_write_5m":0,"cache_write_1h":0,
+            "counted":5132,"estimated_calls":1,"web_searches":2,"web_fetches":1,"cost_usd":"0.04722","open_calls":2},
+        "cap":{"limit":6000,"mode":"warn","percent":85,"projected":10264},
+        "by_model":[
+            {"model":"claude-sonnet-4-5","calls":1,"input":4000,"output":1000,"cache_read":0,"cache_write_5m":0,
+                "cache_write_1h":0,"counted":5000,"estimated_calls":0,"cost_usd":"0.027"},
+            {"model":"claude-haiku-4-5","calls":2,"input":110,"output":22,"cache_read":0,"cache_write_5m":0,
+                "cache_write_1h":0,"counted":132,"estimated_calls":1,"web_searches":2,"web_fetches":1,
+                "cost_usd":"0.02022"}],
+        "by_integration":[
+            {"integration":"operator","kind":"ai-operator","calls":2,"input":4010,"output":1002,"cache_read":0,
+                "cache_write_5m":0,"cache_write_1h":0,"counted":5012,"estimated_calls":1,"web_searches":2,
+                "web_fetches":1,"cost_usd":"0.04702"},
+            {"integration":"crm","kind":"customer","calls":1,"input":100,"output":20,"cache_read":0,
+                "cache_write_5m":0,"cache_write_1h":0,"counted":120,"estimated_calls":0,"cost_usd":"0.0002"}],
+        "by_day":[
+            {"date":"2026-11-01","calls":2,"input":110,"output":22,"cache_read":0,"cache_write_5m":0,
+                "cache_write_1h":0,"counted":132,"estimated_calls":1,"web_searches":2,"web_fetches":1,
+                "cost_usd":"0.02022"},
+            {"date":"2026-11-21","calls":1,"input":4000,"output":1000,"cache_read":0,"cache_write_5m":0,
+                "cache_write_1h":0,"counted":5000,"estimated_calls":0,"cost_usd":"0.027"}]}"#;
+    let told = serde_json::to_string(&report(&lines(), Some(cap))).unwrap();
+    assert_eq!(told, expected.replace(char::is_whitespace, ""));
+}
+
+#[test]
+fn a_month_without_calls_is_all_nought_and_one_without_a_cap_says_null() {
+    let report = serde_json::to_value(report(&[], None)).unwrap();
+    assert_eq!(report["totals"]["counted"], 0);
+    assert_eq!(report["totals"]["cost_usd"], "0.00");
+    assert_eq!((&report["cap"], &report["by_day"]), (&serde_json::Value::Null, &serde_json::json!([])));
+}
+
+#[test]
+fn a_sum_has_a_cost_only_where_all_its_parts_have_one() {
+    let mut lines = lines();
+    lines.push(line(21, "crm", "claude-unheard-of", 1, 1));
+    let report = report(&lines, None);
+    let known = |used: &[Used]| used.iter().map(|used| used.cost_usd.is_some()).collect::<Vec<_>>();
+    assert_eq!(report.totals.used.cost_usd, None);
+    assert_eq!(known(&report.by_day.iter().map(|it| it.used).collect::<Vec<_>>()), [true, false]);
+    assert_eq!(known(&report.by_integration.iter().map(|it| it.used).collect::<Vec<_>>()), [true, false]);
+    assert_eq!(known(&report.by_model.iter().map(|it| it.used).collect::<Vec<_>>()), [true, true, false]);
+}
+
+#[test]
+fn a_table_has_one_line_per_day_integration_and_model() {
+    let expected = [
+        "account,date,integration,kind,model,calls,estimated_calls,input,output,cache_read,cache_write_5m,\
+            cache_write_1h,web_searches,web_fetches,counted,cost_usd\r\n",
+        "acme,2026-11-01,crm,customer,claude-haiku-4-5,1,0,100,20,0,0,0,0,0,120,0.0002\r\n",
+        "acme,2026-11-01,operator,ai-operator,claude-haiku-4-5,1,1,10,2,0,0,0,2,1,12,0.02002\r\n",
+        "acme,2026-11-21,operator,ai-operator,claude-sonnet-4-5,1,0,4000,1000,0,0,0,0,0,5000,0.027\r\n",
+    ];
+    assert_eq!(csv([&report(&lines(), None)]), expected.concat());
+}
+
+#[test]
+fn what_somebody_named_is_quoted_and_never_a_formula() {
+    let names = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "a,\"b\"", "a\nb", "plain-1"];
+    let lines = names.map(|model| line(1, "crm", model, 1, 1));
+    let table = csv([&report(&lines, None)]);
+    for cell in ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\tx", "\"'\rx\"", "\"a,\"\"b\"\"\"", "\"a\nb\"", "plain-1"] {
+        assert!(table.contains(&format!(",customer,{cell},1,0,1,1,")), "{cell} is not in {table}");
+    }
+    let mut reader = csv::Reader::from_reader(table.as_bytes());
+    assert!(reader.records().all(|record| record.unwrap().len() == COLUMNS.len()));
+}

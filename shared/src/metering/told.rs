@@ -1,0 +1,172 @@
+//! Tells somebody that an account comes near its token cap: once a month, account and share of [`TOLD_PERCENTS`].
+//!
+//! That it is once is the alerts table's doing; what an environment remembers only spares it the question. A call that
+//! jumps over several shares tells of each.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use lru::LruCache;
+use tokio::time::timeout;
+
+use super::cap::{TOLD_PERCENTS, percent};
+use super::month::Month;
+use super::months::projected;
+use crate::accounts::{CapMode, TokenCap};
+use crate::alerts::{Alert, Alerts};
+use crate::clock::Timestamp;
+use crate::pages::show::grouped;
+use crate::sync::lock;
+
+/// How long the same is not told again, from when it was: longer than any month.
+const COOL_DOWN: Duration = Duration::from_secs(40 * 24 * 3600);
+/// How many alerts an environment remembers; the least recently needed go first.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(3_000).unwrap();
+
+/// How much of its cap an account has used.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached<'a> {
+    /// The account.
+    pub account: &'a str,
+    /// The month.
+    pub month: Month,
+    /// The counted tokens that it has used in it.
+    pub used: u64,
+    /// Its cap.
+    pub cap: TokenCap,
+}
+
+/// Tells of caps.
+pub struct Told {
+    alerts: Alerts,
+    timeout: Duration,
+    /// The keys of what was told, by whomever.
+    known: Mutex<LruCache<String, ()>>,
+}
+
+impl Told {
+    /// Tells through `alerts`, for no longer than `timeout` at a time.
+    pub fn new(alerts: Alerts, timeout: Duration) -> Self {
+        Self { alerts, timeout, known: Mutex::new(LruCache::new(CAPACITY)) }
+    }
+
+    /// Tells of each share that is reached, unless it was told before. What cannot be told is logged, and told when this
+    /// is called the next time.
+    pub async fn tell(&self, reached: Reached<'_>, now: Timestamp) {
+        let alerts: Vec<Alert> = {
+            let mut known = lock(&self.known);
+            // Asked for, so that what is needed is remembered.
+            reached.alerts(now).filter(|alert| known.get(&alert.key).is_none()).collect()
+        };
+        join_all(alerts.iter().map(|alert| self.raise(reached.account, alert, now))).await;
+    }
+
+    async fn raise(&self, account: &str, alert: &Alert, now: Timestamp) {
+        let error = match timeout(self.timeout, self.alerts.raise(alert, now)).await {
+            Ok(Ok(_first)) => {
+                lock(&self.known).put(alert.key.clone(), ());
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {:?}", self.timeout),
+        };
+        tracing::error!(
+            code = "tokens.untold",
+            account.id = account,
+            error,
+            "nobody could be told how much of its cap an account has used"
+        );
+    }
+}
+
+impl<'a> Reached<'a> {
+    fn alerts(self, now: Timestamp) -> impl Iterator<Item = Alert> + use<'a> {
+        let reached = percent(self.used, self.cap.limit);
+        TOLD_PERCENTS.into_iter().filter(move |share| *share <= reached).map(move |share| self.alert(share, now))
+    }
+
+    fn alert(&self, share: u64, now: Timestamp) -> Alert {
+        let Self { account, month, used, cap } = *self;
+        let consequence = match cap.mode {
+            CapMode::Warn => {
+                "Its calls pass, whatever it uses; their answers say so in x-levee-token-state.".to_owned()
+            }
+            CapMode::Block => {
+                let when = if used < cap.limit { "When the cap is used up, its" } else { "Its" };
+                format!("{when} AI calls are refused until {}.", month.ends_at().to_rfc3339())
+            }
+        };
+        let detail = format!(
+            "The account {account} has used {used} of the {limit} tokens of {month} that its cap allows ({percent} %). If \
+             it goes on like that, it will have used {projected} at the end of the month. {consequence}\n\n\
+             What used them: levee usage show {account}\n\
+             Another cap: levee cap set {account} --tokens N",
+            used = grouped(used),
+            limit = grouped(cap.limit),
+            percent = percent(used, cap.limit),
+            projected = grouped(projected(used, month, now)),
+        );
+        Alert {
+            key: format!("tokens/{account}/{month}/{share}"),
+            title: format!("{account} has used {share} % of its tokens of {month}"),
+            detail,
+            cool_down: COOL_DOWN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::{Stub, TIMEOUT};
+
+    const DONE: (u16, &str) = (200, "{}");
+    const WRONG: (u16, &str) =
+        (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
+    /// 2026-11-22T01:15:18Z.
+    const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
+
+    fn reached(used: u64, mode: CapMode) -> Reached<'static> {
+        Reached { account: "acme", month: Month::of(NOW).0, used, cap: TokenCap { limit: 1_000_000, mode } }
+    }
+
+    fn keys(used: u64) -> Vec<String> {
+        reached(used, CapMode::Warn).alerts(NOW).map(|alert| alert.key).collect()
+    }
+
+    #[test]
+    fn a_call_that_jumps_over_several_shares_tells_of_each() {
+        assert_eq!(keys(799_999), [""; 0]);
+        assert_eq!(keys(800_000), ["tokens/acme/2026-11/80"]);
+        assert_eq!(keys(1_600_000).len(), 3);
+        assert_eq!(keys(u64::MAX)[2], "tokens/acme/2026-11/150");
+    }
+
+    #[test]
+    fn an_alert_says_where_the_account_stands_what_follows_and_what_to_do() {
+        let detail = |used, mode| reached(used, mode).alerts(NOW).next().unwrap().detail;
+        assert_eq!(
+            detail(812_345, CapMode::Block),
+            "The account acme has used 812,345 of the 1,000,000 tokens of 2026-11 that its cap allows (81 %). If it goes \
+             on like that, it will have used 1,157,610 at the end of the month. When the cap is used up, its AI calls are \
+             refused until 2026-12-01T00:00:00Z.\n\nWhat used them: levee usage show acme\nAnother cap: levee cap set acme \
+             --tokens N"
+        );
+        assert!(detail(1_000_000, CapMode::Block).contains(". Its AI calls are refused until"));
+        assert!(detail(812_345, CapMode::Warn).contains("Its calls pass, whatever it uses"));
+    }
+
+    #[tokio::test]
+    async fn what_was_told_is_not_asked_about_again_and_what_was_not_is() {
+        let stub = Stub::start(&[WRONG, DONE]).await;
+        let told = Told::new(Alerts::new(stub.client.clone(), "alerts"), TIMEOUT);
+        for expected in [1, 2, 2] {
+            told.tell(reached(800_000, CapMode::Warn), NOW).await;
+            assert_eq!(stub.answered(), expected);
+        }
+        told.tell(reached(1_500_000, CapMode::Warn), NOW).await;
+        assert_eq!(stub.answered(), 4, "the two that are new");
+    }
+}
