@@ -2,6 +2,7 @@
 
 use levee::http::Links;
 use levee::limits::{Algorithm, Mode};
+use levee::metering::TokenState;
 use levee::pages::{show, table};
 use maud::{Markup, html};
 
@@ -197,13 +198,31 @@ fn tokens(tokens: Option<&[TokensReport]>) -> Markup {
             html! {
                 th scope="row" { (tokens.account) }
                 td { (show::count(tokens.used, "token")) }
+                td { @if let Some(cap) = tokens.cap { (show::count(cap, "token")) } @else { "none" } }
+                td { (share(tokens)) }
                 td { (show::count(tokens.calls, "call")) }
-                td { (show::count(tokens.projected, "token")) }
+                td {
+                    (show::count(tokens.projected, "token"))
+                    @if tokens.cap.is_some_and(|cap| tokens.used < cap && tokens.projected >= cap) {
+                        " " strong.warn { "(beyond the cap)" }
+                    }
+                }
             }
         })
         .collect();
-    let columns = ["Account", "Used", "AI calls", "At the month's end, if it goes on like that"];
+    let columns = ["Account", "Used", "Cap", "Share", "AI calls", "At the month's end, if it goes on like that"];
     table("Tokens by account since the first of the month (UTC)", &columns, &rows, "No account made an AI call.")
+}
+
+/// How much of the cap is used, and how bad that is.
+fn share(tokens: &TokensReport) -> Markup {
+    let (Some(cap), Some(percent)) = (tokens.cap, tokens.percent) else { return html! {} };
+    let percent = show::percent(percent);
+    match TokenState::of(tokens.used, cap) {
+        TokenState::Ok => html! { (percent) },
+        TokenState::Warn => html! { strong.warn { (percent) " (near the cap)" } },
+        TokenState::Over => html! { strong.bad { (percent) " (cap used up)" } },
+    }
 }
 
 fn alerts(alerts: Option<&[AlertReport]>) -> Markup {
@@ -290,6 +309,33 @@ mod tests {
             "<td>600 calls per 60 seconds</td><td>account</td><td>passes with a warning; the window slides</td>",
             "<code>global</code> in this window: of 400 calls per 60 seconds, how many is not known.",
             "<code>global-in-flight</code> in this moment: 100 of 400 calls in flight (25.0 %).",
+        ] {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+    }
+
+    #[test]
+    fn tokens_say_how_near_their_cap_they_are_in_words_and_figures() {
+        let tokens = |account: &str, used: u64, cap: Option<u64>, projected| TokensReport {
+            account: account.to_owned(),
+            used,
+            calls: 1,
+            cap,
+            percent: cap.map(|cap| used as f64 * 100.0 / cap as f64),
+            projected,
+        };
+        let tokens = [
+            tokens("acme", 1_250, Some(1_000), 3_000),
+            tokens("globex", 805, Some(1_000), 1_600),
+            tokens("initech", 10, Some(1_000), 20),
+            tokens("umbrella", 5, None, 10),
+        ];
+        let shown = shown(&Snapshot { tokens: Some(tokens.to_vec()), ..snapshot() });
+        for part in [
+            "<td>1,000 tokens</td><td><strong class=\"bad\">125.0 % (cap used up)</strong></td><td>1 call</td><td>3,000 tokens</td>",
+            "<strong class=\"warn\">80.5 % (near the cap)</strong></td><td>1 call</td><td>1,600 tokens <strong class=\"warn\">(beyond the cap)</strong></td>",
+            "<td>10 tokens</td><td>1,000 tokens</td><td>1.0 %</td><td>1 call</td><td>20 tokens</td>",
+            "<td>5 tokens</td><td>none</td><td></td>",
         ] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }

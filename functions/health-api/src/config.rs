@@ -12,7 +12,7 @@ use levee::config::Reader;
 use levee::function::Common;
 use levee::http::Links;
 use levee::limits::LimitsConfig;
-use levee::metering::{CapConfig, Counts, Months};
+use levee::metering::{CapConfig, Counts, Ledger, Months, Prices};
 use levee::stores::dynamodb;
 use levee::stores::logs::{Logs, LogsConfig};
 use levee::stores::redis::{Redis, RedisConfig};
@@ -44,6 +44,8 @@ pub struct Config {
     pub cap: CapConfig,
     /// Which tokens count against caps.
     pub counts: Counts,
+    /// What models cost.
+    pub prices: Prices,
     /// `AI_PROVIDERS`: the providers in order of preference, of which only the names are kept.
     pub providers: Vec<String>,
     /// `BASE_URL`: the API's public address. Default: taken from each request.
@@ -65,6 +67,7 @@ impl Config {
             usage_table: reader.required("USAGE_TABLE"),
             cap: CapConfig::read(reader),
             counts: Counts::read(reader),
+            prices: Prices::read(reader),
             providers: reader.parsed("AI_PROVIDERS", names).unwrap_or_default(),
             base_url: reader.parsed("BASE_URL", Links::configured),
         }
@@ -91,6 +94,8 @@ pub struct State {
     pub(crate) months: Months,
     pub(crate) cap: CapConfig,
     pub(crate) counts: Counts,
+    pub(crate) prices: Prices,
+    pub(crate) ledger: Ledger,
     pub(crate) logs: Logs,
     pub(crate) redis: Redis,
     pub(crate) limits: LimitsConfig,
@@ -129,9 +134,11 @@ impl State {
             admins: AdminsTable::new(client.clone(), config.admins_table),
             alerts: Alerts::new(client.clone(), config.alerts_table),
             breadcrumbs: config.common.breadcrumbs(),
+            ledger: Ledger::new(client.clone(), &config.usage_table, dynamodb.timeout),
             months: Months::new(client, config.usage_table),
             cap: config.cap,
             counts: config.counts,
+            prices: config.prices,
             logs: Logs::new(&config.logs),
             redis: Redis::new(config.redis),
             limits: config.limits,

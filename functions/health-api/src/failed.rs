@@ -59,6 +59,10 @@ impl Failed {
         Self::Unavailable("board.unreadable", error.to_string())
     }
 
+    pub(crate) fn usage(error: impl Display) -> Self {
+        Self::Unavailable("usage.unreadable", error.to_string())
+    }
+
     pub(crate) fn breadcrumbs(error: impl Display) -> Self {
         Self::Unavailable("breadcrumbs.unreachable", error.to_string())
     }

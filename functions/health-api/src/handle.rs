@@ -10,7 +10,7 @@ use crate::call::{Call, Form, path_and_links};
 use crate::config::State;
 use crate::failed::Failed;
 use crate::routes::{Found, Operation, Route, answers_json};
-use crate::{accounts, audit, board, cookies, errors, gate, health, layout, login, report, requests, snapshot};
+use crate::{accounts, audit, board, cookies, errors, gate, health, layout, login, report, requests, snapshot, usage};
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<String> {
@@ -75,6 +75,8 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
         (Operation::ApiSuspend, Some(admin)) => accounts::suspend(call, &admin).await,
         (Operation::ApiResume, Some(admin)) => accounts::resume(call, &admin).await,
         (Operation::ApiAudit, Some(_)) => audit::list(call).await,
+        (Operation::ApiUsage, Some(_)) => usage::list(call).await,
+        (Operation::ApiAccountUsage, Some(_)) => usage::one(call).await,
     }
 }
 

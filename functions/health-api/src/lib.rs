@@ -25,6 +25,7 @@ mod report;
 mod requests;
 pub mod routes;
 pub mod snapshot;
+mod usage;
 
 pub use config::{Config, State};
 pub use handle::handle;

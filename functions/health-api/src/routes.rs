@@ -56,6 +56,10 @@ pub enum Operation {
     ApiResume,
     /// What admins did, as JSON.
     ApiAudit,
+    /// What all accounts used, as JSON or CSV.
+    ApiUsage,
+    /// What one account used, as JSON or CSV.
+    ApiAccountUsage,
 }
 
 /// Method, path, access and operation.
@@ -65,7 +69,7 @@ const VIEWER: Access = Access::SignedIn(Role::Viewer);
 const OPERATOR: Access = Access::SignedIn(Role::Operator);
 
 /// Every route.
-pub static ROUTES: [Route; 18] = [
+pub static ROUTES: [Route; 20] = [
     (Method::GET, "/health", Access::Anyone, Operation::Health),
     (Method::GET, "/login", Access::Anyone, Operation::LoginPage),
     (Method::POST, "/login", Access::SigningIn, Operation::SignIn),
@@ -84,6 +88,8 @@ pub static ROUTES: [Route; 18] = [
     (Method::POST, "/admin/api/accounts/{id}/suspend", OPERATOR, Operation::ApiSuspend),
     (Method::POST, "/admin/api/accounts/{id}/resume", OPERATOR, Operation::ApiResume),
     (Method::GET, "/admin/api/audit", VIEWER, Operation::ApiAudit),
+    (Method::GET, "/admin/api/usage", VIEWER, Operation::ApiUsage),
+    (Method::GET, "/admin/api/accounts/{id}/usage", VIEWER, Operation::ApiAccountUsage),
 ];
 
 /// Whether the answers on `path` are for programs; all others are pages.

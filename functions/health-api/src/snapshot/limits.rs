@@ -140,7 +140,7 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
         let default = DefaultLimit { limit, window_seconds: window_seconds(&policy, now), scope, algorithm, mode };
         (policy.name.clone(), default)
     };
-    [Class::Ai, Class::Login, Class::FailedAuth].into_iter().flat_map(charges_of).map(shown).collect()
+    [Class::Ai, Class::Login, Class::FailedAuth, Class::Own].into_iter().flat_map(charges_of).map(shown).collect()
 }
 
 fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp) -> LimitsReport {

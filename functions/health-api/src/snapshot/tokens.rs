@@ -2,7 +2,7 @@
 
 use levee::accounts::Account;
 use levee::metering::Month;
-use levee::metering::months::{projected, total};
+use levee::metering::months::projected;
 use serde::Serialize;
 
 use super::Parts;
@@ -33,10 +33,10 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Opt
     };
     let (month, _) = Month::of(now);
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
-    let mut months = parts.read("tokens", state.months.read_all(&ids, month)).await?;
+    let mut months = parts.read("tokens", state.months.totals(&ids, month)).await?;
     let mut reports: Vec<TokensReport> = Vec::new();
     for account in accounts {
-        let total = total(&months.remove(&account.id).unwrap_or_default());
+        let total = months.remove(&account.id).unwrap_or_default();
         if total.is_zero() {
             continue;
         }

@@ -1,0 +1,64 @@
+//! What the customers' API is configured with, and what it holds between calls.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use levee::clock::Clock;
+use levee::config::Reader;
+use levee::function::Common;
+use levee::metering::{Counts, Ledger, Months, Prices};
+use levee::stores::dynamodb;
+
+/// The configuration.
+pub struct Config {
+    /// What all functions have.
+    pub common: Common,
+    /// `USAGE_TABLE`: the table of AI calls and monthly sums.
+    pub usage_table: String,
+    /// Which tokens count against caps.
+    pub counts: Counts,
+    /// What models cost.
+    pub prices: Prices,
+}
+
+impl Config {
+    /// Reads the variables named at the fields.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            common: Common::read(reader),
+            usage_table: reader.required("USAGE_TABLE"),
+            counts: Counts::read(reader),
+            prices: Prices::read(reader),
+        }
+    }
+}
+
+/// What one environment holds between calls.
+pub struct State {
+    pub(crate) clock: Clock,
+    pub(crate) months: Months,
+    pub(crate) ledger: Ledger,
+    pub(crate) counts: Counts,
+    pub(crate) prices: Prices,
+    /// How long the reads of one request may take.
+    pub(crate) store_timeout: Duration,
+}
+
+impl State {
+    /// Makes the clients, which connect when first used.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn new(config: Config) -> Result<Self, Infallible> {
+        let Common { clock, dynamodb, .. } = config.common;
+        let client = dynamodb::client(&dynamodb);
+        Ok(Self {
+            clock,
+            months: Months::new(client.clone(), &config.usage_table),
+            ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
+            counts: config.counts,
+            prices: config.prices,
+            store_timeout: dynamodb.timeout,
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! One request, from top to bottom.
+
+use http::{Response, StatusCode};
+use lambda_http::Request;
+use levee::http::{Admission, Admitted, Problem, Refused, admit};
+
+use crate::config::State;
+use crate::report::{self, Report};
+use crate::routes::{Operation, operation};
+use crate::usage;
+
+/// Serves one request. There is no error: whatever goes wrong is an answer.
+pub async fn handle(state: &State, request: Request) -> Response<String> {
+    let Admission { verdict, request_id, headers, .. } = admit(&request);
+    let mut report = report::begin(&request_id);
+    let answer = match verdict {
+        Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
+        Err(Refused::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
+        // The gateway itself refuses what is over a limit here.
+        Err(Refused::Limited(sentence, secs)) => {
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", sentence).retry_after(secs))
+        }
+    };
+    let problem = answer.as_ref().err().cloned();
+    let mut answer = answer.unwrap_or_else(|problem| problem.to_response(&request_id));
+    answer.headers_mut().extend(headers);
+    report.answered(answer.status(), problem);
+    answer
+}
+
+async fn serve(
+    state: &State,
+    caller: &Admitted,
+    request: &Request,
+    request_id: &str,
+    report: &mut Report,
+) -> Result<Response<String>, Problem> {
+    report.caller(caller);
+    let Some((route, operation)) = operation(request) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such route."));
+    };
+    report.route(route);
+    match operation {
+        Operation::Usage => usage::answer(state, caller, request, request_id).await,
+    }
+}

@@ -1,0 +1,93 @@
+//! `GET /v1/usage`: what the caller's account used in a month.
+
+use http::{Response, StatusCode};
+use lambda_http::{Request, RequestExt};
+use levee::http::{Admitted, Problem};
+use levee::metering::{Asked, UsageReport};
+
+use crate::config::State;
+
+/// The parameters of the query.
+const PARAMETERS: [&str; 2] = ["month", "format"];
+/// Seconds after which it may be tried again while the table cannot be read.
+const RETRY_AFTER_SECS: u64 = 5;
+
+/// Answers what the caller's account used.
+pub(crate) async fn answer(
+    state: &State,
+    caller: &Admitted,
+    request: &Request,
+    request_id: &str,
+) -> Result<Response<String>, Problem> {
+    // Find out what is asked for.
+    let now = state.clock.now();
+    only_known(request)?;
+    let asked = Asked::read(parameter(request, "month"), parameter(request, "format"), request.headers(), now)
+        .map_err(|mistake| invalid(mistake.to_string()))?;
+
+    // Read the sums, and how many calls are not over.
+    let (account, month) = (caller.account.as_str(), asked.month);
+    let read = async { tokio::join!(state.months.read(account, month), state.ledger.open_calls(account, month)) };
+    let Ok((lines, open_calls)) = tokio::time::timeout(state.store_timeout, read).await else {
+        return Err(unavailable(request_id, &format!("no answer within {:?}", state.store_timeout)));
+    };
+    let lines = lines.map_err(|error| unavailable(request_id, &error.to_string()))?;
+    let open_calls = open_calls.map_err(|error| unavailable(request_id, &error.to_string()))?;
+
+    let cap = caller.terms.cap;
+    let report = UsageReport::new(account, month, &lines, open_calls, cap, state.counts, &state.prices, now);
+    Ok(asked.answer(&report, [&report]))
+}
+
+/// Refuses parameters that mean nothing here, and those that are there twice.
+fn only_known(request: &Request) -> Result<(), Problem> {
+    let Some(parameters) = request.query_string_parameters_ref() else { return Ok(()) };
+    for (name, _) in parameters.iter() {
+        if !PARAMETERS.contains(&name) {
+            let known = PARAMETERS.join("' and '");
+            return Err(invalid(format!("There is a parameter that is not known. The parameters are '{known}'.")));
+        }
+        if parameters.all(name).is_some_and(|values| values.len() > 1) {
+            return Err(invalid(format!("'{name}' is there more than once.")));
+        }
+    }
+    Ok(())
+}
+
+/// A parameter of the query; an empty one counts as absent.
+fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
+}
+
+fn invalid(sentence: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)
+}
+
+fn unavailable(request_id: &str, error: &str) -> Problem {
+    tracing::error!(code = "usage.unreadable", request.id = request_id, error, "usage cannot be read");
+    let detail = format!("Usage cannot be read right now. Retry in {RETRY_AFTER_SECS} seconds.");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn checked(query: &[(&str, &[&str])]) -> Result<(), String> {
+        let values = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let query: HashMap<_, _> = query.iter().map(|(name, it)| ((*name).to_owned(), values(it))).collect();
+        only_known(&Request::default().with_query_string_parameters(query)).map_err(|problem| problem.detail)
+    }
+
+    #[test]
+    fn a_parameter_that_is_not_known_is_refused_and_so_is_one_that_is_there_twice() {
+        assert_eq!(checked(&[]), Ok(()));
+        assert_eq!(checked(&[("month", &["2026-11"]), ("format", &["csv"])]), Ok(()));
+        let unknown = "There is a parameter that is not known. The parameters are 'month' and 'format'.";
+        assert_eq!(checked(&[("account", &["globex"])]).unwrap_err(), unknown);
+        let twice = checked(&[("month", &["2026-10", "2026-11"])]).unwrap_err();
+        assert_eq!(twice, "'month' is there more than once.");
+    }
+}
