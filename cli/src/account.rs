@@ -86,17 +86,21 @@ impl Command {
     }
 }
 
-async fn list(context: &Context) -> anyhow::Result<()> {
-    let mut accounts = Vec::new();
-    let mut after = None;
+/// All accounts by id.
+pub(crate) async fn all(context: &Context) -> anyhow::Result<Vec<Account>> {
+    let (mut accounts, mut after) = (Vec::new(), None);
     loop {
         let (page, next) = context.target.accounts.accounts(after.as_deref(), PAGE).await?;
-        accounts.extend(page.iter().map(|account| AccountView::of(account, context.now())));
+        accounts.extend(page);
         after = next;
         if after.is_none() {
-            break;
+            return Ok(accounts);
         }
     }
+}
+
+async fn list(context: &Context) -> anyhow::Result<()> {
+    let accounts: Vec<_> = all(context).await?.iter().map(|it| AccountView::of(it, context.now())).collect();
     context.output.list(&accounts, AccountView::HEADERS, "there are no accounts", AccountView::row)
 }
 

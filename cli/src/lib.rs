@@ -1,5 +1,5 @@
-//! `levee`, the operators' command: accounts, integrations, API keys, limits, blocks and platform admins, on AWS or on
-//! the local stack, the record of changes, and the story of a request.
+//! `levee`, the operators' command: accounts, integrations, API keys, limits, token caps, usage, blocks and platform
+//! admins, on AWS or on the local stack, the record of changes, and the story of a request.
 //!
 //! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
 //! (the audit log that the board shows), does it, makes the functions notice it at once, and tells its result on standard
@@ -9,6 +9,7 @@ mod account;
 mod admin;
 mod audit;
 mod block;
+mod cap;
 mod consent;
 mod context;
 mod effect;
@@ -20,6 +21,7 @@ mod output;
 mod password;
 mod place;
 mod target;
+mod usage;
 mod views;
 mod when;
 mod why;
@@ -78,6 +80,18 @@ enum Command {
         after_help = "Examples:\n  levee limit list acme\n  levee limit set acme account --limit 1200 --until 7d"
     )]
     Limit(limit::Command),
+    /// Token caps and cost guards: what accounts and keys may spend
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee cap list\n  levee cap set acme --tokens 5000000 --mode block"
+    )]
+    Cap(cap::Command),
+    /// Usage: what accounts have used, and bringing back what could not be written
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee usage show acme --month 2026-11\n  levee usage replay --since 24h --dry-run"
+    )]
+    Usage(usage::Command),
     /// Blocks: accounts and client addresses whose API calls are refused
     #[command(
         subcommand,
@@ -110,6 +124,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Integration(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
         Command::Limit(command) => command.run(&context).await,
+        Command::Cap(command) => command.run(&context).await,
+        Command::Usage(command) => command.run(&context).await,
         Command::Block(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,

@@ -28,10 +28,12 @@ impl Output {
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
-        Ok(())
+        write(&text)
+    }
+
+    /// Prints CSV, with its line ends.
+    pub(crate) fn csv(&self, text: &str) -> anyhow::Result<()> {
+        write(&tame_csv(text))
     }
 
     /// Prints a list. That it is empty is told to people, beside the output.
@@ -48,6 +50,13 @@ impl Output {
         }
         self.say(&rows, || table(headers, &rows.iter().map(row).collect::<Vec<_>>()))
     }
+}
+
+fn write(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
 }
 
 /// What a command has changed, or found to be so already.
@@ -165,6 +174,11 @@ fn tame_lines(text: &str) -> String {
     text.split('\n').map(tame).collect::<Vec<_>>().join("\n")
 }
 
+/// CSV, with its line ends and nothing else that is not tame.
+fn tame_csv(text: &str) -> String {
+    text.split("\r\n").map(tame).collect::<Vec<_>>().join("\r\n")
+}
+
 /// Characters that set the direction of text (UAX #9), that have no width, or that break lines without being control
 /// characters.
 fn is_unseen(character: char) -> bool {
@@ -200,6 +214,7 @@ mod tests {
         }
         assert_eq!(tame("Zoë & Söhne — 東京"), "Zoë & Söhne — 東京");
         assert_eq!(tame_lines("a\u{1b}\n\nb\u{202e}\n"), "a\u{fffd}\n\nb\u{fffd}\n");
+        assert_eq!(tame_csv("a,b\r\n\u{1b}[2J,\"c\nd\"\r\n"), "a,b\r\n\u{fffd}[2J,\"c\u{fffd}d\"\r\n");
     }
 
     #[test]

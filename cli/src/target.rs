@@ -2,8 +2,10 @@
 
 mod aws;
 mod local;
+mod metering;
 mod publisher;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use levee::accounts::{AccountsTable, Peppers};
@@ -15,6 +17,8 @@ use levee::stores::dynamodb::{self, DynamoDbConfig};
 use levee::stores::logs::Logs;
 use levee::stores::secrets::SecretRef;
 
+pub(crate) use self::metering::MeteringConfig;
+use self::metering::MeteringPlace;
 use self::publisher::Publisher;
 use crate::error::usage;
 
@@ -65,6 +69,7 @@ pub(crate) struct Target {
     /// The environment that the stack's keys are for.
     pub(crate) key_environment: String,
     pub(crate) logs: LogPlace,
+    metering: MeteringPlace,
     aws: AwsConfig,
     peppers: SecretRef,
     publisher: Publisher,
@@ -81,6 +86,9 @@ struct Found {
     dynamodb: DynamoDbConfig,
     accounts_table: String,
     admins_table: String,
+    usage_table: String,
+    /// Variables of its functions that this command reads too, by name.
+    variables: BTreeMap<String, String>,
     clock: Clock,
     key_environment: String,
     peppers: SecretRef,
@@ -93,7 +101,8 @@ impl From<Found> for Target {
         let client = dynamodb::client(&found.dynamodb);
         Self {
             accounts: AccountsTable::new(client.clone(), found.accounts_table),
-            admins: AdminsTable::new(client, found.admins_table),
+            admins: AdminsTable::new(client.clone(), found.admins_table),
+            metering: MeteringPlace { client, table: found.usage_table, variables: found.variables },
             clock: found.clock,
             key_environment: found.key_environment,
             logs: found.logs,

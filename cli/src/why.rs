@@ -77,7 +77,7 @@ impl Why {
 }
 
 /// The lines of the files in `folder` that contain `text`.
-fn lines_with(text: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
+pub(crate) fn lines_with(text: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
     let unreadable = || format!("the logs in {} cannot be read", folder.display());
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {

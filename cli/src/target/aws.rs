@@ -22,6 +22,9 @@ use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target, TargetArgs};
 const DEFAULT_STACK: &str = "levee";
 /// How long a call about credentials or the stack, or to one of its functions, may take, its retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// Outputs that are variables of the functions, with those variables' names.
+const VARIABLES: [(&str, &str); 3] =
+    [("TokenCapDefault", "AI_TOKEN_CAP_DEFAULT"), ("TokenCapCounts", "AI_TOKEN_CAP_COUNTS"), ("Prices", "AI_PRICES")];
 /// What CloudFormation says when there is no stack of a name.
 const NO_STACK: &str = "does not exist";
 
@@ -53,6 +56,8 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
     Ok(Found {
         accounts_table: outputs.accounts_table,
         admins_table: outputs.admins_table,
+        usage_table: outputs.usage_table,
+        variables: outputs.variables,
         dynamodb: DynamoDbConfig {
             aws: aws.clone(),
             endpoint_url: environment.dynamodb_url,
@@ -119,20 +124,29 @@ async fn outputs(sdk: &SdkConfig, stack: &str, region: &str) -> anyhow::Result<O
 struct Outputs {
     accounts_table: String,
     admins_table: String,
+    usage_table: String,
     key_peppers_secret: String,
     key_environment: String,
     log_groups: String,
     monitor_function: String,
+    /// What the stack says of its functions' variables, by their names.
+    variables: BTreeMap<String, String>,
 }
 
 impl Outputs {
     /// The outputs by name; the error is the name of one that is missing.
     fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, &'static str> {
         let mut by_name: BTreeMap<String, String> = pairs.into_iter().collect();
+        // A stack that says nothing of them has them as they are by default.
+        let variables =
+            VARIABLES.into_iter().filter_map(|(output, name)| Some((name.to_owned(), by_name.remove(output)?)));
+        let variables = variables.collect();
         let mut take = |name: &'static str| by_name.remove(name).filter(|value| !value.is_empty()).ok_or(name);
         Ok(Self {
+            variables,
             accounts_table: take("AccountsTable")?,
             admins_table: take("AdminsTable")?,
+            usage_table: take("UsageTable")?,
             key_peppers_secret: take("KeyPeppersSecret")?,
             key_environment: take("KeyEnvironment")?,
             log_groups: take("LogGroups")?,

@@ -19,6 +19,10 @@ use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target};
 /// Where the stack's local.json is by default.
 const STATE_DIR: &str = "target/levee";
 const FILE: &str = "local.json";
+/// The functions' variables, by function.
+const VARIABLES_FILE: &str = "sam-env.json";
+/// The function whose variables this command reads: it shows admins what this command shows operators.
+const FUNCTION: &str = "HealthApi";
 /// How long Redis may take, in milliseconds: longer than a request may wait for it.
 const REDIS_BUDGET_MS: &str = "1000";
 const START_IT: &str = "start the local stack with: cargo xtask up";
@@ -58,6 +62,8 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
     Ok(Found {
         accounts_table: table("Accounts")?,
         admins_table: table("Admins")?,
+        usage_table: table("Usage")?,
+        variables: variables(&state.join(VARIABLES_FILE))?,
         dynamodb: DynamoDbConfig {
             aws: AwsConfig {
                 region: "us-east-1".to_owned(),
@@ -73,6 +79,14 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         publisher: Publisher::Redis(Box::new(Redis::new(redis))),
     }
     .into())
+}
+
+/// The variables of one function, as `file` has them.
+fn variables(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}; {START_IT}", file.display()))?;
+    let mut by_function: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is of another version; {START_IT}", file.display()))?;
+    Ok(by_function.remove(FUNCTION).unwrap_or_default())
 }
 
 /// The state folder of the stack that belongs to the folder `from` or to one above it.

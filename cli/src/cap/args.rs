@@ -1,0 +1,112 @@
+//! What may be set, as it is given.
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+use levee::accounts::terms::{LARGEST_CAP, LARGEST_MAX_TOKENS};
+use levee::accounts::{CapMode, Guards, form};
+
+/// What is to be another.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Change {
+    /// An account's cap: tokens a month (UTC), 0 for none, or default for that of all other accounts
+    #[arg(long, value_name = "N|default", value_parser = tokens)]
+    pub(super) tokens: Option<Setting<u64>>,
+    /// What becomes of an account's calls beyond the cap
+    #[arg(long, value_enum)]
+    pub(super) mode: Option<ModeArg>,
+    /// All models that may be asked for, separated by commas, or all; a name that ends in * stands for all that begin so
+    #[arg(long, value_name = "MODELS|all", value_parser = models)]
+    pub(super) models: Option<Setting<BTreeSet<String>>>,
+    /// The most that a call may ask for in max_tokens, or none for what the provider allows
+    #[arg(long, value_name = "N|none", value_parser = max_tokens)]
+    pub(super) max_tokens: Option<Setting<u64>>,
+}
+
+/// Something of one's own, or what holds without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Setting<T> {
+    Own(T),
+    Elsewhere,
+}
+
+impl<T: Clone> Setting<T> {
+    pub(super) fn own(&self) -> Option<T> {
+        match self {
+            Self::Own(value) => Some(value.clone()),
+            Self::Elsewhere => None,
+        }
+    }
+}
+
+/// What becomes of calls beyond a cap.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ModeArg {
+    /// They pass; a header says so, and admins are told
+    Warn,
+    /// They are refused until the month is over
+    Block,
+}
+
+impl From<ModeArg> for CapMode {
+    fn from(mode: ModeArg) -> Self {
+        match mode {
+            ModeArg::Warn => Self::Warn,
+            ModeArg::Block => Self::Block,
+        }
+    }
+}
+
+fn number(text: &str, otherwise: &str, least: u64, most: u64) -> Result<Setting<u64>, String> {
+    if text == otherwise {
+        return Ok(Setting::Elsewhere);
+    }
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.map(Setting::Own).ok_or_else(|| format!("give a whole number from {least} to {most}, or {otherwise}"))
+}
+
+fn tokens(text: &str) -> Result<Setting<u64>, String> {
+    number(text, "default", 0, LARGEST_CAP)
+}
+
+fn max_tokens(text: &str) -> Result<Setting<u64>, String> {
+    number(text, "none", 1, LARGEST_MAX_TOKENS)
+}
+
+fn models(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    if text == "all" {
+        return Ok(Setting::Elsewhere);
+    }
+    let models = text.split(',').map(|name| form::model(name.trim()).map(str::to_owned));
+    let models = models.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let guards = Guards { models, max_tokens: None };
+    form::guards(&guards).map_err(|error| error.to_string())?;
+    Ok(Setting::Own(guards.models))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_a_number_or_a_list_or_taken_back() {
+        assert_eq!(tokens("0"), Ok(Setting::Own(0)));
+        assert_eq!(tokens("1000000000000"), Ok(Setting::Own(LARGEST_CAP)));
+        assert_eq!(tokens("default"), Ok(Setting::Elsewhere));
+        assert_eq!(max_tokens("none"), Ok(Setting::Elsewhere));
+        for text in ["", "-1", "1e6", "1.5", "none", "1000000000001"] {
+            assert!(tokens(text).is_err(), "{text}");
+        }
+        for text in ["0", "default", "10000001"] {
+            assert!(max_tokens(text).is_err(), "{text}");
+        }
+        let own = models("claude-sonnet-4-5, claude-haiku-*,claude-haiku-*").unwrap().own().unwrap();
+        assert_eq!(own.into_iter().collect::<Vec<_>>(), ["claude-haiku-*", "claude-sonnet-4-5"]);
+        assert_eq!(models("all"), Ok(Setting::Elsewhere));
+        let too_many = (0..17).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
+        for text in ["", "a,", "a b", "*a", too_many.as_str()] {
+            assert!(models(text).is_err(), "{text}");
+        }
+    }
+}

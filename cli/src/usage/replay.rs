@@ -1,0 +1,232 @@
+//! `levee usage replay`: writes what could not be written when it happened.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+use futures_util::future::join_all;
+use levee::metering::unwritten::{MAY_BE_REPLAYED, may_be_replayed};
+use levee::metering::{Ledger, LedgerError, Record, State, Written, call};
+use serde::Serialize;
+
+use super::unwritten::Unwritten;
+use crate::context::Context;
+use crate::output::{aside, fields};
+use crate::when;
+
+/// How many records are read or written at the same time.
+const AT_ONCE: usize = 8;
+/// After how many records one is told how far it has come.
+const PROGRESS: usize = 1_000;
+/// How many accounts are named in the record of changes.
+const MOST_NAMED: usize = 5;
+/// Of how many records people are told why they were not written.
+const MOST_TOLD: usize = 20;
+
+/// Write the usage that could not be written when it happened, from the log lines that hold it
+///
+/// While DynamoDB refuses, AI calls are served nonetheless, and each call's usage is logged under the code usage.unwritten
+/// or usage.unopened. This finds those lines and writes what is in them. It may be repeated, and overlap with another
+/// replay: the ledger counts each call once. Calls that began more than 60 days ago are refused, because it cannot be
+/// known whether they were counted. On AWS this searches the functions' log groups, which costs what CloudWatch Logs
+/// Insights costs; on the local stack its log files.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  levee usage replay --since 24h --dry-run
+  levee usage replay --since 24h
+  levee usage replay --file export.log
+  zcat *.gz | levee usage replay --file - --json")]
+pub(crate) struct Replay {
+    /// How far back to look, on AWS
+    #[arg(long, value_name = "TIME", value_parser = when::duration, default_value = "7d")]
+    since: Duration,
+    /// Read the lines of this file instead of the stack's logs; - for standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with = "since")]
+    file: Option<PathBuf>,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What became of the records.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    dry_run: bool,
+    /// In a dry run, those that would be.
+    written: usize,
+    already_there: usize,
+    /// Those of calls that began too long ago.
+    too_old: Vec<Left>,
+    /// Those that the ledger did not take.
+    failed: Vec<Left>,
+    /// Lines that hold no whole record.
+    unreadable: usize,
+}
+
+/// A record that was not written.
+#[derive(Debug, Serialize)]
+struct Left {
+    account: String,
+    id: String,
+    attempt: u32,
+    request_id: String,
+    started_at: String,
+    reason: String,
+}
+
+impl Left {
+    fn new(record: &Record, reason: impl ToString) -> Self {
+        let call = &record.call;
+        Self {
+            account: call.account.clone(),
+            id: call.id.clone(),
+            attempt: call.attempt,
+            request_id: call.request_id.clone(),
+            started_at: call.started_at().to_rfc3339(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn tell(&self) {
+        let Self { account, id, attempt, started_at, reason, .. } = self;
+        aside(&format!("not written: attempt {attempt} of call {id} of {account}, begun {started_at}: {reason}"));
+    }
+}
+
+impl Replay {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
+        let found = match &self.file {
+            Some(file) => Unwritten::in_file(file)?,
+            None => Unwritten::logged(context, self.since).await?,
+        };
+        let unreadable = found.unreadable;
+        let now = context.now();
+        let (records, too_old): (Vec<_>, Vec<_>) =
+            found.into_records().into_iter().partition(|record| may_be_replayed(record, now));
+        let too_old = too_old.iter().map(|record| Left::new(record, why_too_old())).collect();
+        let mut outcome =
+            Outcome { dry_run: self.dry_run, written: 0, already_there: 0, too_old, failed: Vec::new(), unreadable };
+
+        // Find out what is missing, so that nothing is recorded as changed where nothing will be.
+        let missing = missing(context, records, &mut outcome).await?;
+        if self.dry_run {
+            outcome.written = missing.len();
+        } else if !missing.is_empty() {
+            let detail = format!("records: {}, of {}", missing.len(), accounts(&missing));
+            let writing = context.change("usage.replay", "usage", detail, write(context, &missing, &mut outcome)).await;
+            outcome.tell(context)?;
+            return writing;
+        }
+        outcome.tell(context)
+    }
+}
+
+/// Whose `records` are, for the record of changes: the first few accounts by name.
+fn accounts(records: &[Record]) -> String {
+    let accounts: BTreeSet<&str> = records.iter().map(|record| record.call.account.as_str()).collect();
+    let named: Vec<&str> = accounts.iter().copied().take(MOST_NAMED).collect();
+    let more = accounts.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    named.join(", ") + &more
+}
+
+/// Those of `records` that the ledger does not have, or less final ones in their place.
+async fn missing(context: &Context, records: Vec<Record>, outcome: &mut Outcome) -> anyhow::Result<Vec<Record>> {
+    let ledger = context.target.ledger();
+    let (all, mut missing, mut progress) = (records.len(), Vec::new(), Progress::default());
+    for chunk in records.chunks(AT_ONCE) {
+        let there = join_all(chunk.iter().map(|record| ledger.record(&record.call))).await;
+        for (record, there) in chunk.iter().zip(there) {
+            match call::step(there?.as_ref(), record) {
+                Some(_) => missing.push(record.clone()),
+                None => outcome.already_there += 1,
+            }
+        }
+        progress.tell("looked up", chunk.len(), all);
+    }
+    Ok(missing)
+}
+
+/// Writes `records`. It fails where none could be written.
+async fn write(context: &Context, records: &[Record], outcome: &mut Outcome) -> anyhow::Result<()> {
+    // Each begins with a shard of its own, so that they do not meet there.
+    let ledgers: Vec<Ledger> = (0..AT_ONCE).map(|_| context.target.ledger()).collect();
+    let mut progress = Progress::default();
+    let mut chunks = records.chunks(AT_ONCE);
+    while let Some(chunk) = chunks.next() {
+        let results = join_all(chunk.iter().zip(&ledgers).map(|(record, ledger)| write_one(ledger, record))).await;
+        let mut errors = Vec::new();
+        for (record, result) in chunk.iter().zip(results) {
+            match result {
+                Ok(Written::Now) => outcome.written += 1,
+                // Somebody else wrote it at this moment.
+                Ok(Written::Before) => outcome.already_there += 1,
+                Err(error) => errors.push((record, error)),
+            }
+        }
+        outcome.failed.extend(errors.iter().map(|(record, error)| Left::new(record, error)));
+        // A table that takes none of them takes none a moment later.
+        if let (true, Some((_, error))) = (errors.len() == chunk.len(), errors.first()) {
+            outcome.failed.extend(chunks.by_ref().flatten().map(|record| Left::new(record, error)));
+            if outcome.written == 0 {
+                bail!("nothing was written: {error}");
+            }
+        }
+        progress.tell("written", chunk.len(), records.len());
+    }
+    Ok(())
+}
+
+async fn write_one(ledger: &Ledger, record: &Record) -> Result<Written, LedgerError> {
+    match record.state {
+        State::Open => ledger.open(&record.call).await,
+        State::Abandoned | State::Closed | State::Void => ledger.write(record).await,
+    }
+}
+
+/// How far something has come.
+#[derive(Default)]
+struct Progress(usize);
+
+impl Progress {
+    fn tell(&mut self, what: &str, more: usize, of: usize) {
+        let before = self.0;
+        self.0 += more;
+        if before / PROGRESS < self.0 / PROGRESS {
+            aside(&format!("{what}: {} of {of}", self.0));
+        }
+    }
+}
+
+impl Outcome {
+    fn tell(&self, context: &Context) -> anyhow::Result<()> {
+        let left = self.too_old.len() + self.failed.len();
+        self.too_old.iter().chain(&self.failed).take(MOST_TOLD).for_each(Left::tell);
+        if left > MOST_TOLD {
+            aside(&format!("… and {} more; --json has them all", left - MOST_TOLD));
+        }
+        let left = left + self.unreadable;
+        context.output.say(self, || {
+            let written = if self.dry_run { "to be written" } else { "written" };
+            let counts = [
+                (written, self.written),
+                ("already there", self.already_there),
+                ("too old", self.too_old.len()),
+                ("failed", self.failed.len()),
+                ("unreadable lines", self.unreadable),
+            ];
+            fields(&counts.map(|(label, count)| (label, count.to_string())))
+        })?;
+        if left > 0 {
+            bail!("{left} could not be written");
+        }
+        Ok(())
+    }
+}
+
+fn why_too_old() -> String {
+    let days = MAY_BE_REPLAYED.as_secs() / (24 * 3600);
+    format!("more than {days} days ago, so that it cannot be known whether it was counted")
+}
