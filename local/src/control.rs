@@ -8,7 +8,7 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
     serve::ListenerExt,
 };
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::{
     aws::{self, Sns},
     clock::Clock,
-    dynamodb::{DynamoDb, Mode},
+    dynamodb::{DynamoDb, Faults, Mode},
     host::{self, Call, Failure, Function},
     providers::{StandIn, control_routes},
     redis::{self, Redis},
@@ -60,6 +60,7 @@ pub(crate) async fn serve(
     let routes = Router::new()
         .route("/redis/{action}", post(redis))
         .route("/dynamodb/{action}", post(dynamodb))
+        .route("/dynamodb/faults", put(faults).delete(no_faults))
         .route("/functions", get(functions))
         .route("/functions/{name}/invoke", post(invoke).layer(DefaultBodyLimit::max(LARGEST_EVENT)))
         .route("/functions/{name}/{number}/{action}", post(function))
@@ -112,6 +113,19 @@ async fn dynamodb(State(stack): State<Controlled>, Path(action): Path<String>, b
     };
     stack.dynamodb.set(mode).await;
     Ok(Json(json!({ "dynamodb": action })))
+}
+
+/// What goes wrong with writes from now on, as [`Faults`] has it, until it is deleted.
+async fn faults(State(stack): State<Controlled>, body: Bytes) -> Answer {
+    let faults = parse::<Faults>(&body)?;
+    faults.check().map_err(|error| Refused(StatusCode::BAD_REQUEST, error))?;
+    stack.dynamodb.inject(Some(faults)).await;
+    Ok(Json(json!({ "dynamodb": "faults" })))
+}
+
+async fn no_faults(State(stack): State<Controlled>) -> Json<Value> {
+    stack.dynamodb.inject(None).await;
+    Json(json!({ "dynamodb": "no faults" }))
 }
 
 async fn functions(State(stack): State<Controlled>) -> Json<Value> {

@@ -1,5 +1,6 @@
-//! DynamoDB in this process: dynoxide, behind an address that can refuse, hang or throttle.
+//! DynamoDB in this process: dynoxide, behind an address that can refuse, hang or throttle, or be [unreliable](Faults).
 
+mod faults;
 mod front;
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -10,7 +11,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use self::front::Front;
-pub use self::front::Mode;
+pub use self::{faults::Faults, front::Mode};
 use crate::template::Table;
 
 /// The running emulator.
@@ -50,6 +51,12 @@ impl DynamoDb {
     /// From now on connections are treated in this way; those that are open are cut.
     pub async fn set(&self, mode: Mode) {
         self.front.set(mode).await;
+    }
+
+    /// From now on this goes wrong with writes, while connections are served at all; those that are open are cut. `None`
+    /// is nothing.
+    pub async fn inject(&self, faults: Option<Faults>) {
+        self.front.inject(faults).await;
     }
 }
 

@@ -25,6 +25,8 @@
 //! them wins, and a stream with fewer deltas ends as usual. `status`, `fail_ratio`, `retry_after` and
 //! `hang: "headers"` hold for every endpoint, each endpoint spreading its failures by itself; the rest shapes messages.
 //!
+//! What was served is told in total (`GET /providers/{name}`) and call by call (`GET /providers/{name}/served`).
+//!
 //! Start reading at [`StandIn`], then `messages` (the call), `reply` (what is said) and `stream` (how it is sent).
 
 mod control;
@@ -36,6 +38,7 @@ mod reply;
 mod request;
 mod script;
 mod seed;
+mod served;
 mod stream;
 mod tally;
 mod tools;

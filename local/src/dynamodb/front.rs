@@ -1,9 +1,9 @@
 //! The address in front of the emulator, and how it fails when asked to.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{Response, StatusCode, header};
+use http::Response;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,8 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
+
+use super::faults::{Faults, Unreliable, refuse};
 
 /// What happens to connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -30,11 +32,20 @@ pub enum Mode {
     Throttle,
 }
 
+/// What is to be different from now on, and who waits for that.
+type Change = (Different, oneshot::Sender<()>);
+
+#[derive(Debug)]
+enum Different {
+    Mode(Mode),
+    Faults(Option<Faults>),
+}
+
 /// The listener, whatever it does at the moment.
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) address: SocketAddr,
-    modes: mpsc::Sender<(Mode, oneshot::Sender<()>)>,
+    changes: mpsc::Sender<Change>,
 }
 
 impl Front {
@@ -42,37 +53,47 @@ impl Front {
     pub(super) async fn start(inner: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let (modes, receiver) = mpsc::channel(1);
+        let (changes, receiver) = mpsc::channel(1);
         tokio::spawn(run(listener, address, inner, receiver));
-        Ok(Self { address, modes })
+        Ok(Self { address, changes })
     }
 
     /// Returns when the mode holds.
     pub(super) async fn set(&self, mode: Mode) {
+        self.change(Different::Mode(mode)).await;
+    }
+
+    /// Returns when the faults hold.
+    pub(super) async fn inject(&self, faults: Option<Faults>) {
+        self.change(Different::Faults(faults)).await;
+    }
+
+    async fn change(&self, different: Different) {
         let (done, is_done) = oneshot::channel();
-        if self.modes.send((mode, done)).await.is_ok() {
+        if self.changes.send((different, done)).await.is_ok() {
             let _front_has_ended = is_done.await;
         }
     }
 }
 
-async fn run(
-    listener: TcpListener,
-    address: SocketAddr,
-    inner: SocketAddr,
-    mut modes: mpsc::Receiver<(Mode, oneshot::Sender<()>)>,
-) {
+async fn run(listener: TcpListener, address: SocketAddr, inner: SocketAddr, mut changes: mpsc::Receiver<Change>) {
     let mut listener = Some(listener);
     let mut mode = Mode::Serve;
-    // Dropped with every change of mode, which cuts the connections.
+    let mut unreliable: Option<Arc<Unreliable>> = None;
+    // Dropped with every change, which cuts the connections.
     let mut connections = JoinSet::new();
     // Bound but not listening: the port stays ours while it refuses connections.
     let mut reserved: Option<TcpSocket> = None;
     loop {
         tokio::select! {
-            changed = modes.recv() => {
-                let Some((next, done)) = changed else { return };
-                mode = next;
+            changed = changes.recv() => {
+                let Some((different, done)) = changed else { return };
+                match different {
+                    Different::Mode(next) => mode = next,
+                    Different::Faults(faults) => {
+                        unreliable = faults.map(|faults| Arc::new(Unreliable::new(faults, inner)));
+                    }
+                }
                 connections = JoinSet::new();
                 if mode == Mode::Refuse {
                     listener = None;
@@ -89,7 +110,7 @@ async fn run(
             accepted = accept(listener.as_ref()) => {
                 if let Ok((socket, _)) = accepted {
                     let _slower_without_it = socket.set_nodelay(true);
-                    connections.spawn(connection(socket, mode, inner));
+                    connections.spawn(connection(socket, mode, inner, unreliable.clone()));
                 }
             }
             Some(_ended) = connections.join_next() => {}
@@ -111,10 +132,12 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn connection(mut client: TcpStream, mode: Mode, inner: SocketAddr) {
+async fn connection(mut client: TcpStream, mode: Mode, inner: SocketAddr, unreliable: Option<Arc<Unreliable>>) {
     match mode {
         Mode::Serve => {
-            if let Ok(mut server) = TcpStream::connect(inner).await {
+            if let Some(unreliable) = unreliable {
+                unreliable.serve(client).await;
+            } else if let Ok(mut server) = TcpStream::connect(inner).await {
                 let _slower_without_it = server.set_nodelay(true);
                 let _either_side_has_gone = tokio::io::copy_bidirectional(&mut client, &mut server).await;
             }
@@ -131,13 +154,8 @@ async fn connection(mut client: TcpStream, mode: Mode, inner: SocketAddr) {
 
 async fn throttle(request: http::Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
     request.into_body().collect().await?;
-    let body = serde_json::json!({
+    Ok(refuse(serde_json::json!({
         "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
         "message": "The level of configured provisioned throughput for the table was exceeded.",
-    });
-    let mut response = Response::new(Full::from(body.to_string()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    let content_type = header::HeaderValue::from_static("application/x-amz-json-1.0");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    Ok(response)
+    })))
 }

@@ -3,21 +3,28 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::StandIn;
 use super::tally::lock;
 
+/// How many calls are shown at a time.
+const LARGEST_PAGE: usize = 1_000;
+
 /// `PUT` lays fields over the script (`null` clears one), `GET` shows script and counts, `DELETE` restores both for the
-/// calls that begin from then on; each answers with what `GET` would. An unknown name is a 404 that lists the names, a wrong field a 400 that names it.
+/// calls that begin from then on; each answers with what `GET` would. An unknown name is a 404 that lists the names, a
+/// wrong field a 400 that names it. `GET /providers/{name}/served?after=<number>` shows the calls that ended after the
+/// one of that number, as [`served`](super::served) has them, at most 1,000 at a time.
 pub fn control_routes(stand_ins: Vec<Arc<StandIn>>) -> Router {
     Router::new()
         .route("/providers/{name}", get(show).put(patch).delete(restore))
+        .route("/providers/{name}/served", get(served))
         .with_state(StandIns(stand_ins.into()))
 }
 
@@ -46,6 +53,22 @@ impl IntoResponse for Mistake {
 
 async fn show(State(stand_ins): State<StandIns>, Path(name): Path<String>) -> Result<Json<Value>, Mistake> {
     Ok(shown(stand_ins.named(&name)?))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Page {
+    after: u64,
+}
+
+async fn served(
+    State(stand_ins): State<StandIns>,
+    Path(name): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Mistake> {
+    let tally = stand_ins.named(&name)?.tally();
+    let served = json!({ "served": lock(&tally).served.after(page.after).take(LARGEST_PAGE).collect::<Vec<_>>() });
+    Ok(Json(served))
 }
 
 async fn patch(

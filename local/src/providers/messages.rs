@@ -18,6 +18,7 @@ use super::reply::{self, Reply};
 use super::request::{Ask, Version, prompt};
 use super::script::{Ending, Script};
 use super::seed::Seed;
+use super::served::About;
 use super::stream::{self, Message, Sent, Step};
 use super::tally::{Call, Endpoint};
 use super::usage;
@@ -31,6 +32,7 @@ pub(super) async fn create(
     let (script, mut call) = stand_in.begin(Endpoint::Messages).await?;
     let ask = Ask::read(&body, version).inspect_err(|_| call.fail())?;
     let reply = reply::compose(&stand_in.name, &ask, &script, seed);
+    call.is_about(About { message: reply.id.clone(), model: reply.model.clone(), user: ask.user() });
     let usage = reply.usage.clone();
     let mut response = if ask.stream { streamed(reply, &script, call) } else { whole(&reply, &script, call).await };
     response.extensions_mut().insert(usage);

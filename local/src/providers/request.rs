@@ -55,6 +55,11 @@ impl Ask {
         })
     }
 
+    /// Whom the caller says that it calls for.
+    pub(super) fn user(&self) -> Option<String> {
+        self.body["metadata"]["user_id"].as_str().map(str::to_owned)
+    }
+
     /// The text of the last message, if it is the user's.
     pub(super) fn last_user_text(&self) -> String {
         let last = self.body["messages"].as_array().and_then(|messages| messages.last());

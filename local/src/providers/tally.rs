@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 
 use super::front_door::Seen;
+use super::served::{About, End, Served};
 use super::usage::Usage;
 
 /// As `GET /providers/{name}` shows it. Always `requests` = `completed` + `failed` + `interrupted` + `in_flight`.
@@ -23,11 +24,14 @@ pub(super) struct Tally {
     /// Ended by the client, which left before the end.
     interrupted: u64,
     /// Of completed calls.
-    usage: Served,
+    usage: Sums,
     /// Of failed and interrupted calls, as far as it was really sent: the input once `message_start` was, the output
     /// delta by delta.
-    partial_usage: Served,
+    partial_usage: Sums,
     pub(super) last_request: Option<Seen>,
+    /// The same call by call.
+    #[serde(skip)]
+    pub(super) served: Served,
     /// What error diffusion carries over to the next call, by endpoint.
     #[serde(skip)]
     carry: [f64; 3],
@@ -35,7 +39,7 @@ pub(super) struct Tally {
 
 /// Sums over calls, tokens.
 #[derive(Debug, Default, Serialize)]
-struct Served {
+struct Sums {
     input_tokens: u64,
     output_tokens: u64,
     cache_read_input_tokens: u64,
@@ -44,7 +48,7 @@ struct Served {
     ephemeral_1h_input_tokens: u64,
 }
 
-impl Served {
+impl Sums {
     fn add(&mut self, usage: &Usage) {
         let add = |sum: &mut u64, tokens: Option<u64>| *sum = sum.saturating_add(tokens.unwrap_or_default());
         let split = usage.cache_creation.as_ref();
@@ -70,6 +74,8 @@ pub(super) enum Endpoint {
 pub(super) struct Call {
     tally: Arc<Mutex<Tally>>,
     endpoint: Endpoint,
+    /// What is asked for, once that is understood.
+    about: Option<About>,
     /// What of the usage the client has seen so far.
     sent: Usage,
     has_ended: bool,
@@ -87,7 +93,7 @@ impl Call {
             Endpoint::Models => counts.models += 1,
         }
         drop(counts);
-        Self { tally: Arc::clone(tally), endpoint, sent: Usage::default(), has_ended: false }
+        Self { tally: Arc::clone(tally), endpoint, about: None, sent: Usage::default(), has_ended: false }
     }
 
     /// Error diffusion: of `n` calls in a row, `share` × `n` fail, to the nearest below, evenly spread.
@@ -114,36 +120,45 @@ impl Call {
         self.sent.output_tokens = tokens;
     }
 
+    /// The call is understood, and will be remembered.
+    pub(super) fn is_about(&mut self, about: About) {
+        self.about = Some(about);
+    }
+
     pub(super) fn complete(&mut self, usage: &Usage) {
-        self.end(|tally, _| {
-            tally.completed += 1;
-            tally.usage.add(usage);
-        });
+        if !self.has_ended {
+            self.sent = usage.clone();
+        }
+        self.end(End::Completed);
     }
 
     pub(super) fn fail(&mut self) {
-        self.end(|tally, sent| {
-            tally.failed += 1;
-            tally.partial_usage.add(sent);
-        });
+        self.end(End::Failed);
     }
 
-    fn end(&mut self, count: impl FnOnce(&mut Tally, &Usage)) {
+    fn end(&mut self, end: End) {
         if std::mem::replace(&mut self.has_ended, true) || self.endpoint != Endpoint::Messages {
             return;
         }
         let mut tally = lock(&self.tally);
+        let tally = &mut *tally;
         tally.in_flight -= 1;
-        count(&mut tally, &self.sent);
+        let (calls, usage) = match end {
+            End::Completed => (&mut tally.completed, &mut tally.usage),
+            End::Failed => (&mut tally.failed, &mut tally.partial_usage),
+            End::Interrupted => (&mut tally.interrupted, &mut tally.partial_usage),
+        };
+        *calls += 1;
+        usage.add(&self.sent);
+        if let Some(about) = self.about.take() {
+            tally.served.remember(about, end, self.sent.clone());
+        }
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.end(|tally, sent| {
-            tally.interrupted += 1;
-            tally.partial_usage.add(sent);
-        });
+        self.end(End::Interrupted);
     }
 }
 

@@ -207,3 +207,33 @@ async fn delete_restores_script_and_counts() {
     let shown = stage.shown().await;
     assert_eq!((&shown["requests"], &shown["in_flight"], &shown["interrupted"]), (&json!(1), &json!(0), &json!(0)));
 }
+
+#[tokio::test]
+async fn each_call_is_remembered_with_how_it_ended_and_what_of_it_was_sent() {
+    let stage = Stage::set().await;
+    let call = |user: &str| json!({ "stream": true, "metadata": { "user_id": user } });
+    let whole = stage.message(json!({ "model": "claude-haiku-4-5" })).await.json();
+    stage.message(call("whole")).await;
+    stage.script(json!({ "cut_after": 3 })).await;
+    stage.message(call("cut")).await;
+    stage.script(json!({ "cut_after": null, "hang": "stream" })).await;
+    drop(stage.begin(call("left"), |got| got.contains("content_block_delta")).await);
+    stage.shown_when(|shown| shown["interrupted"] == 1).await;
+    stage.message(json!({ "model": null })).await;
+
+    let shown = stage.control("GET", "primary/served", json!(null)).await.json();
+    let served = shown["served"].as_array().unwrap();
+    let told = |field: &str| served.iter().map(|call| call[field].clone()).collect::<Vec<_>>();
+    assert_eq!(json!(told("number")), json!([1, 2, 3, 4]), "one that is not understood is none");
+    assert_eq!(json!(told("user")), json!([null, "whole", "cut", "left"]));
+    assert_eq!(json!(told("end")), json!(["completed", "completed", "failed", "interrupted"]));
+    for field in ["id", "model", "usage"] {
+        let name = if field == "id" { "message" } else { field };
+        assert_eq!(served[0][name], whole[field], "{field}");
+    }
+    let output = |at: usize| served[at]["usage"]["output_tokens"].as_u64().unwrap();
+    assert!(output(1) > output(2) && output(2) > 0, "{shown}");
+
+    let rest = stage.control("GET", "primary/served?after=3", json!(null)).await.json();
+    assert_eq!(rest["served"], json!([served[3]]));
+}
