@@ -5,6 +5,7 @@
 mod answer;
 mod board;
 mod chaos;
+mod ledger;
 mod logs;
 mod platform;
 mod scripted;
@@ -15,6 +16,7 @@ pub use self::{
     answer::Answer,
     board::{Browser, token_of},
     chaos::Chaos,
+    ledger::{Served, figures},
     platform::{Month, messages},
     scripted::{STREAM_HEAD, Scripted},
     sdk::{Language, Sdk, Target},

@@ -8,7 +8,7 @@ use tests::{Answer, Stack, messages};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-const FUNCTIONS: [&str; 4] = ["authorizer", "ai-proxy", "health-api", "monitor"];
+const FUNCTIONS: [&str; 5] = ["authorizer", "ai-proxy", "customer-api", "health-api", "monitor"];
 
 /// Calls that end in every way that a call can end in.
 async fn all_sorts_of_calls(stack: &Stack) -> Vec<Answer> {
@@ -43,9 +43,12 @@ async fn every_line_is_json_with_a_level_and_a_time_and_each_request_has_one_wid
             stack.wide_event("ai-proxy", id).await;
         }
     }
+    let usage = stack.get("/v1/usage").await;
+    stack.wide_event("customer-api", usage.header("x-levee-request-id")).await;
     // An outage, in which each function has something to complain of, and its end.
     stack.control("POST", "/dynamodb/stop", Value::Null).await;
     assert_eq!(stack.call_with_key(stack.plain_api_key(), "/v1/messages", &messages("Hello")).await.status, 503);
+    assert_eq!(stack.get("/v1/usage").await.status, 503);
     stack.get("/health").await;
     assert_ne!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
     stack.control("POST", "/dynamodb/start", Value::Null).await;
@@ -141,6 +144,7 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
         }
     }
     stack.get("/health").await;
+    stack.get("/v1/usage").await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
     let documented = std::fs::read_to_string(tests::workspace().join("docs/LOGGING.md")).unwrap();
 

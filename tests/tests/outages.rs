@@ -268,7 +268,7 @@ async fn usage_that_cannot_be_written_is_in_the_log_with_everything_needed_to_wr
     .await;
     let [line] = &lines[..] else { panic!("one line for one call: {lines:#?}") };
     let line: Value = serde_json::from_str(line.split_once("] ").unwrap().1).unwrap();
-    let call: Value = serde_json::from_str(line["call"].as_str().unwrap()).unwrap();
+    let call: Value = serde_json::from_str(line["record"].as_str().unwrap()).unwrap();
     assert_eq!((&call["account"], &call["input"], &call["output"]), (&json!("acme"), &json!(7), &json!(9)));
     assert_eq!((&call["request_id"], &call["estimated"]), (&json!(request_id), &json!(false)));
 }

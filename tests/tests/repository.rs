@@ -32,6 +32,7 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
         ("authorizer", asked_for(authorizer::Config::read)),
         ("ai-proxy", asked_for(ai_proxy::Config::read)),
+        ("customer-api", asked_for(customer_api::Config::read)),
         ("health-api", asked_for(health_api::Config::read)),
         ("monitor", asked_for(monitor::Config::read)),
     ])
@@ -112,13 +113,26 @@ fn what_the_monitor_alerts_about_is_what_the_functions_report() {
     }
 }
 
+#[test]
+fn the_logging_rules_name_every_metric_and_no_other() {
+    let rules = std::fs::read_to_string(root().join("docs/LOGGING.md")).unwrap();
+    let table = rules.split_once("### Metrics").unwrap().1.split_once("\n## ").unwrap().0;
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|row| row.split(" | ").next());
+    let documented: BTreeSet<&str> = rows.flat_map(|row| row.split(", ")).map(|name| name.trim_matches('`')).collect();
+    let sources = sources(&root().join("functions"));
+    let named = sources.lines().filter_map(|line| line.split_once("name = \"")?.1.split_once("\", unit = "));
+    assert_eq!(documented, named.map(|(name, _)| name).collect());
+}
+
 /// Function, method and path of everything that is served, and whether the authorizer has to be asked first.
 fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     let ai = ai_proxy::routes::ROUTES.iter().map(|(method, path, _)| ("ai-proxy", (*method).to_owned(), *path, true));
     let health = health_api::routes::ROUTES.iter().map(|(method, path, access, _)| {
         ("health-api", method.to_string(), *path, *access == health_api::routes::Access::SigningIn)
     });
-    ai.chain(health).collect()
+    let own = customer_api::routes::ROUTES.iter();
+    let own = own.map(|(method, path, _)| ("customer-api", (*method).to_owned(), *path, true));
+    ai.chain(own).chain(health).collect()
 }
 
 #[test]

@@ -257,4 +257,9 @@ async fn what_cannot_be_controlled_is_refused_with_a_reason() {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert!(answer.json()["error"].as_str().unwrap().contains(reason), "{path}: {answer:?}");
     }
+    for (faults, reason) in [(json!({ "lost_ratio": 2 }), "from 0 to 1"), (json!({ "lost": 1 }), "lost_ratio")] {
+        let answer = stack.control("PUT", "/dynamodb/faults", faults).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+        assert!(answer.json()["error"].as_str().unwrap().contains(reason), "{answer:?}");
+    }
 }

@@ -18,6 +18,14 @@ TOOL: Any = {
 }
 
 
+SEARCH: Any = {"type": "web_search_20250305", "name": "web_search"}
+FETCH: Any = {"type": "web_fetch_20250910", "name": "web_fetch"}
+PARTS: Any = [
+    {"type": "text", "text": "You know all rivers.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+    {"type": "text", "text": "You like brevity.", "cache_control": {"type": "ephemeral"}},
+]
+
+
 class Target:
     """Whom to ask, and the answers that came on the way."""
 
@@ -57,11 +65,7 @@ def create(target: Target, outcome: dict[str, Any]) -> None:
 
 
 def cached(target: Target, outcome: dict[str, Any]) -> None:
-    system: Any = [
-        {"type": "text", "text": "You know all rivers.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
-        {"type": "text", "text": "You like brevity.", "cache_control": {"type": "ephemeral"}},
-    ]
-    message = target.client().messages.create(**asked("Read the cached part.", system=system))
+    message = target.client().messages.create(**asked("Read the cached part.", system=PARTS))
     outcome.update(message=message.to_dict(mode="json"))
 
 
@@ -107,6 +111,21 @@ def stream_tool(target: Target, outcome: dict[str, Any]) -> None:
 
 def stream_thinking(target: Target, outcome: dict[str, Any]) -> None:
     streamed(target, outcome, asked("Think about levees.", thinking={"type": "adaptive"}))
+
+
+def of_every_kind() -> dict[str, Any]:
+    """A call billed in every way: cache writes of both lifetimes and reads, thinking, the provider's own tools."""
+    tools = [TOOL, SEARCH, FETCH]
+    return asked("Read the cached part and use get_weather.", system=PARTS, thinking={"type": "adaptive"}, tools=tools)
+
+
+def billed(target: Target, outcome: dict[str, Any]) -> None:
+    message = target.client().messages.create(**of_every_kind())
+    outcome.update(message=message.to_dict(mode="json"))
+
+
+def stream_billed(target: Target, outcome: dict[str, Any]) -> None:
+    streamed(target, outcome, of_every_kind())
 
 
 def count_tokens(target: Target, outcome: dict[str, Any]) -> None:
@@ -175,6 +194,8 @@ SCENARIOS: dict[str, Callable[[Target, dict[str, Any]], None]] = {
         stream_text,
         stream_tool,
         stream_thinking,
+        billed,
+        stream_billed,
         count_tokens,
         models,
         model,

@@ -13,6 +13,13 @@ const TOOL = {
   },
 };
 
+const SEARCH = { type: "web_search_20250305", name: "web_search" };
+const FETCH = { type: "web_fetch_20250910", name: "web_fetch" };
+const PARTS = [
+  { type: "text", text: "You know all rivers.", cache_control: { type: "ephemeral", ttl: "1h" } },
+  { type: "text", text: "You like brevity.", cache_control: { type: "ephemeral" } },
+];
+
 /** Whom to ask, and the answers that came on the way. */
 export class Target {
   attempts = [];
@@ -39,6 +46,13 @@ function asked(text, more = {}) {
   return { model: MODEL, max_tokens: 1024, messages: [{ role: "user", content: text }], ...more };
 }
 
+/** A call that is billed in every way: cache writes of both lifetimes and reads, thinking, the provider's own tools. */
+function ofEveryKind() {
+  const tools = [TOOL, SEARCH, FETCH];
+  const more = { system: PARTS, thinking: { type: "adaptive" }, tools };
+  return asked("Read the cached part and use get_weather.", more);
+}
+
 /** Streams with the SDK's helper, which puts the message together again. */
 async function streamed({ client }, outcome, call) {
   Object.assign(outcome, { text: "", thinking: "", partial_json: "" });
@@ -57,11 +71,7 @@ export const scenarios = {
   },
 
   async cached({ client }, outcome) {
-    const system = [
-      { type: "text", text: "You know all rivers.", cache_control: { type: "ephemeral", ttl: "1h" } },
-      { type: "text", text: "You like brevity.", cache_control: { type: "ephemeral" } },
-    ];
-    outcome.message = await client.messages.create(asked("Read the cached part.", { system }));
+    outcome.message = await client.messages.create(asked("Read the cached part.", { system: PARTS }));
   },
 
   async create_raw({ client }, outcome) {
@@ -88,6 +98,14 @@ export const scenarios = {
 
   async stream_thinking(target, outcome) {
     await streamed(target, outcome, asked("Think about levees.", { thinking: { type: "adaptive" } }));
+  },
+
+  async billed({ client }, outcome) {
+    outcome.message = await client.messages.create(ofEveryKind());
+  },
+
+  async stream_billed(target, outcome) {
+    await streamed(target, outcome, ofEveryKind());
   },
 
   async count_tokens({ client }, outcome) {

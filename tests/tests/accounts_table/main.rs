@@ -5,6 +5,7 @@
 mod blocks;
 mod limits;
 mod publication;
+mod terms;
 
 use std::time::Duration;
 

@@ -42,10 +42,12 @@ async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
     let outputs = [
         ("AccountsTable", "Accounts"),
         ("AdminsTable", "Admins"),
+        ("UsageTable", "Usage"),
         ("KeyPeppersSecret", stack.local("key_peppers")),
         ("KeyEnvironment", "local"),
         ("LogGroups", log_groups),
         ("MonitorFunction", "prod-Monitor-4f8K"),
+        ("TokenCapDefault", "7000000"),
     ];
     cloudformation("200 OK", &described(&outputs)).await
 }
@@ -93,6 +95,38 @@ async fn on_aws_a_stack_is_found_by_its_outputs() {
     assert!(told.stdout.contains(id_of(made.line())), "{told:?}");
     let nothing = on_aws(&answers, "why nobodyKnowsThisId=", &stores).await;
     nothing.fails(1, "older than --since");
+}
+
+#[tokio::test]
+async fn on_aws_what_could_not_be_written_is_found_by_its_code_and_caps_are_the_stacks_own() {
+    let stack = Stack::builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
+    let sam = std::fs::read(stack.state().join("sam-env.json")).unwrap();
+    let sam: Value = serde_json::from_slice(&sam).unwrap();
+    let board = |name: &str| sam["HealthApi"][name].as_str().unwrap().to_owned();
+    let answers = described_as(&stack, &board("LOG_GROUPS")).await;
+    let logs = board("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS");
+    let stores = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", stack.local("dynamodb_url")),
+        ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs.as_str()),
+    ];
+    let shown = on_aws(&answers, "cap show acme --json", &stores).await.ok().json();
+    assert_eq!(shown["cap"], json!({ "limit": 7_000_000, "mode": "warn" }));
+
+    assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
+    let before = stack.month("acme").await.calls;
+    for what in ["stop", "start"] {
+        stack.control("POST", &format!("/dynamodb/{what}"), json!({})).await;
+        if what == "stop" {
+            assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
+        }
+    }
+    let replayed = tests::wait_for(async || {
+        let replayed = on_aws(&answers, "usage replay --since 1h --json", &stores).await.ok().json();
+        (replayed["written"] == 1).then_some(replayed)
+    })
+    .await;
+    assert_eq!(replayed["already_there"], 0);
+    assert_eq!(stack.month("acme").await.calls, before + 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The lines of a table, their cells one blank apart.
-fn rows(run: &Run) -> Vec<String> {
+pub(super) fn rows(run: &Run) -> Vec<String> {
     run.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 

@@ -6,8 +6,10 @@ mod accounts;
 mod admins;
 mod aws;
 mod blocks;
+mod caps;
 mod limits;
 mod output;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
