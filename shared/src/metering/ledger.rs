@@ -10,9 +10,9 @@
 //! keys of the index `open`: whatever is over is not in it.
 //!
 //! The end of an attempt is one transaction: the record takes the place of an earlier one, on the condition that there is
-//! none or that it is less final ([`step`](super::call::step)), and the difference is added to one of eight shards of both sums. Written
-//! again, it changes nothing. Two transactions on one item at the same time make DynamoDB cancel one of them; the SDK
-//! does not retry that, so it is retried here, on another shard.
+//! none or that it is less final ([`step`](super::call::step)), and the difference is added to one of eight shards of
+//! both sums. Written again, it changes nothing. Two transactions on one item at the same time make DynamoDB cancel one of
+//! them; the SDK does not retry that, so it is retried here, on a shard that chance chooses.
 
 mod open;
 mod read;
