@@ -2,11 +2,12 @@
 #![no_main]
 
 use levee_fuzz::assert_counts;
-use levee_fuzz::metering::usage::Figures;
+use levee_fuzz::metering::usage::Reading;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {
-    if let Some(figures) = Figures::of_message(body) {
+    if let Some(Reading { figures, absurd }) = Reading::of_message(body) {
         assert_counts(&figures.usage);
+        assert_eq!(figures.is_absurd, absurd.is_some());
     }
 });

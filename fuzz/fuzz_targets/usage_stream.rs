@@ -1,6 +1,6 @@
 //! A stream is read the same however it is cut, and what is read of it can be so: figures are counts, there is no more
-//! content than there were bytes, what has begun or ended stays so, and a result is exact only where its figures are final
-//! and none of them was absurd.
+//! content than there were bytes, what has begun or ended stays so, and a result is exact only where the stream
+//! stopped with its final figures and none of them was absurd.
 #![no_main]
 
 use levee_fuzz::metering::usage::StreamReader;
@@ -28,7 +28,9 @@ fuzz_target!(|stream: &[u8]| {
     // A byte that is not UTF-8 becomes three.
     assert!(before.content_bytes <= 3 * stream.len() as u64);
     let (figures, is_estimated) = reader.result();
-    assert_eq!(is_estimated, !before.has_final_usage || figures.is_absurd);
+    let is_final = before.has_final_usage && before.ended && before.error.is_none();
+    assert_eq!(is_estimated, !is_final || figures.is_absurd);
+    assert_eq!(figures.is_absurd, before.absurd.is_some());
     assert_counts(&figures.usage);
     assert_counts(&reader.estimate().usage);
 });

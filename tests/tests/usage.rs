@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use levee::clock::Clock;
 use levee::metering::Month;
 use serde_json::{Value, json};
@@ -344,4 +345,29 @@ async fn admins_read_all_accounts_page_by_page_and_each_alone() {
     }
     stack.control("POST", "/dynamodb/stop", Value::Null).await;
     assert_eq!(admin.get("/admin/api/usage").await.status, 503);
+}
+
+#[tokio::test]
+async fn what_an_account_used_outlives_it_and_is_told_where_it_is_asked_for_by_its_id() {
+    let stack = fresh_month().await;
+    let mut admin = stack.signed_in(stack.viewer()).await;
+    call(&stack, &stack.demo_keys()["globex/shop"], HAIKU, false).await;
+    let path = "/admin/api/accounts/globex/usage";
+    let before = admin.get(path).await.json();
+    assert_eq!((&before["totals"]["calls"], &before["cap"]["limit"]), (&json!(1), &json!(1_000)));
+
+    let mut row = stack.dynamodb().delete_item().table_name("Accounts");
+    for (name, value) in [("pk", "ACCOUNT#globex"), ("sk", "ACCOUNT")] {
+        row = row.key(name, AttributeValue::S(value.to_owned()));
+    }
+    row.send().await.unwrap();
+
+    let after = admin.get(path).await.json();
+    assert_eq!((&after["totals"], &after["by_day"]), (&before["totals"], &before["by_day"]));
+    assert_eq!(after["cap"], Value::Null, "nobody is left to be capped");
+    let page = admin.get("/admin/api/usage").await.json();
+    let listed: Vec<_> = page["accounts"].as_array().unwrap().iter().map(|it| &it["account"]).collect();
+    assert_eq!(listed, ["acme", "initech"]);
+    let unused = admin.get(&format!("{path}?month=2001-01")).await;
+    assert_eq!((unused.status, unused.json()["code"].as_str()), (404, Some("not_found")));
 }

@@ -38,7 +38,7 @@ const SAM: &str = "aws-sam-cli>=1.170,<2";
 const CARGO_LAMBDA: &str = "cargo-lambda>=1.9,<2";
 
 /// An official SDK of Anthropic's: pinned under `tests/sdk/<name>`, installed into the tools' `sdk-<name>`, and pointed
-/// at the stack by `tests/tests/sdk.rs`, which looks there.
+/// at the stack by `tests/tests/sdk`, which looks there.
 pub(crate) struct Sdk {
     name: &'static str,
     /// The file that pins the SDK and what it brings along. Its copy, called [`INSTALLED`], is there once all of that is.

@@ -2,7 +2,8 @@
 //!
 //! Where the cap blocks, the account's figure is asked for before anything is sent; where it warns, meanwhile. The call
 //! that crosses the cap completes in either case. What a call used is added when it is in the ledger, in the month in which
-//! the call began. Invariants: an account without a cap costs no question; a figure that nobody knows refuses nobody.
+//! the call began. Before a call is refused or somebody is told, the figure is confirmed: both last longer than it does.
+//! Invariants: an account without a cap costs no question; a figure that nobody knows refuses nobody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Spending {
         let Some(capped) = spending.capped.as_ref().filter(|capped| capped.cap.mode == CapMode::Block) else {
             return Ok(spending);
         };
-        match capped.used().await {
+        match capped.used_for_sure().await {
             Some(used) if used >= capped.cap.limit => {
                 report.refused_by_cap();
                 let refused = refused(capped.cap, month, caps.clock.now());
@@ -115,6 +116,16 @@ impl Capped {
         self.caps.view.used(&self.account, self.month, self.caps.clock.now()).await
     }
 
+    /// What has been used, confirmed where that is all of the cap.
+    async fn used_for_sure(&self) -> Option<u64> {
+        let (figure, limit) = (self.used().await?, self.cap.limit);
+        if figure < limit {
+            return Some(figure);
+        }
+        let view = &self.caps.view;
+        Some(view.confirmed(&self.account, self.month, figure, limit..=limit, self.caps.clock.now()).await)
+    }
+
     async fn add(&self, tokens: u64) {
         let used = self.caps.view.add(&self.account, self.month, tokens, self.caps.clock.now()).await;
         if let Some(used) = used {
@@ -122,9 +133,12 @@ impl Capped {
         }
     }
 
-    async fn tell(&self, used: u64) {
+    async fn tell(&self, figure: u64) {
         let Self { caps, account, month, cap } = self;
-        caps.told.tell(Reached { account, month: *month, used, cap: *cap }, caps.clock.now()).await;
+        let (reached, now) = (|used| Reached { account, month: *month, used, cap: *cap }, caps.clock.now());
+        let Some(steps) = caps.told.news(reached(figure)) else { return };
+        let used = caps.view.confirmed(account, *month, figure, steps, now).await;
+        caps.told.tell(reached(used), now).await;
     }
 }
 
@@ -134,20 +148,17 @@ async fn in_patience(work: impl Future<Output = ()> + Send + 'static) {
 }
 
 /// The header that says `state`.
-pub fn header(state: TokenState) -> (HeaderName, HeaderValue) {
-    let value = match state {
-        TokenState::Ok => "ok",
-        TokenState::Warn => "warn",
-        TokenState::Over => "over",
-    };
-    (STATE_HEADER, HeaderValue::from_static(value))
+pub fn header(state: TokenState) -> Option<(HeaderName, HeaderValue)> {
+    let value = HeaderValue::try_from(state.to_string()).ok()?;
+    Some((STATE_HEADER, value))
 }
 
 fn refused(cap: TokenCap, month: Month, now: Timestamp) -> Failed {
     let (limit, end) = (grouped(cap.limit), month.ends_at());
     let message =
         format!("This account has used its {limit} tokens of {month}. They begin anew at {}.", end.to_rfc3339());
-    let headers = vec![(RETRY_AFTER, now.secs_until(end).into()), header(TokenState::Over)];
+    let retry_after = (RETRY_AFTER, now.secs_until(end).into());
+    let headers = std::iter::once(retry_after).chain(header(TokenState::Over)).collect();
     Failed { headers, ..Failed::by_caller(ErrorKind::RateLimit, message) }
 }
 

@@ -103,6 +103,21 @@ impl About {
         let Self { request_id, account, provider } = self;
         tracing::error!(code, request.id = request_id, account.id = account, provider, %error, "{message}");
     }
+
+    /// Logs, once an answer, the first field in which the provider reported what can be no count, where there is one.
+    pub fn absurd(&self, field: Option<&'static str>) {
+        let Self { request_id, account, provider } = self;
+        if let Some(field) = field {
+            tracing::warn!(
+                code = "metering.absurd",
+                request.id = request_id,
+                account.id = account,
+                provider,
+                field,
+                "a provider reported an absurd token count"
+            );
+        }
+    }
 }
 
 impl Exchange<'_> {
@@ -226,7 +241,7 @@ impl Exchange<'_> {
                 headers.insert(name, value);
             }
         }
-        headers.extend(state.map(cap::header));
+        headers.extend(state.and_then(cap::header));
         headers
     }
 }

@@ -3,14 +3,12 @@
 
 use levee::accounts::{Guards, Terms};
 use levee::http::anthropic::ErrorKind;
+use levee::metering::model::LONGEST_ASKED;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::answer::Failed;
 use crate::report::told;
-
-/// The longest name of a model, bytes.
-const LONGEST_MODEL: usize = 256;
 
 /// What is read of a call's body. Everything else goes to the provider as it came. A field that is there twice, however
 /// it is spelled, is refused, so that what is looked at here is what the provider sees.
@@ -49,8 +47,8 @@ impl Asked {
     /// Checks that the model is a name, and one that may be asked for.
     pub fn check_model(&self, terms: &Terms) -> Result<(), Failed> {
         let model = &self.model;
-        if model.is_empty() || model.len() > LONGEST_MODEL || model.chars().any(char::is_control) {
-            let message = format!("model must be 1 to {LONGEST_MODEL} bytes of text without control characters.");
+        if model.is_empty() || model.len() > LONGEST_ASKED || model.chars().any(char::is_control) {
+            let message = format!("model must be 1 to {LONGEST_ASKED} bytes of text without control characters.");
             return Err(Failed::by_caller(ErrorKind::InvalidRequest, message));
         }
         for (whose, guards) in both(terms) {

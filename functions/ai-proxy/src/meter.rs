@@ -4,12 +4,18 @@
 //! reaches the client; so that whatever becomes of this environment, the attempt is known of. It is closed before the
 //! last of the answer is released.
 
+use std::time::Duration;
+
 use levee::metering::{Call, Figures, Ledger, LedgerError, Record, Written, unwritten};
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 
 use crate::cap::Spending;
 use crate::report::Report;
+
+/// How long a call's end waits for what is being added to its open record. Broken off, that would take its connection
+/// along, and the end pay for another one.
+const NOTE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The record of one attempt. Dropped before it is closed, it leaves a log line, and an open record that the monitor
 /// settles.
@@ -20,7 +26,7 @@ pub struct Meter {
     /// `None` once it is closed.
     call: Option<Call>,
     /// What adds to the open record.
-    note: Option<AbortHandle>,
+    note: Option<JoinHandle<Result<(), LedgerError>>>,
 }
 
 impl Meter {
@@ -42,8 +48,7 @@ impl Meter {
     pub fn note(&mut self, figures: Figures) {
         let Some(call) = self.call.clone() else { return };
         let ledger = self.ledger.clone();
-        let note = tokio::spawn(async move { ledger.note(&call, &figures).await });
-        self.note = Some(note.abort_handle());
+        self.note = Some(tokio::spawn(async move { ledger.note(&call, &figures).await }));
     }
 
     /// Writes what was used, and adds it to what counts against the account's cap; `estimated` when it is not the
@@ -65,7 +70,7 @@ impl Meter {
 
     async fn write(&mut self, record: &Record) {
         if let Some(note) = self.note.take() {
-            note.abort();
+            finish(note, NOTE_PATIENCE).await;
         }
         match self.ledger.write(record).await {
             Ok(Written::Now | Written::Before) => {}
@@ -76,6 +81,13 @@ impl Meter {
     fn lost(&self, record: &Record, error: &LedgerError) {
         unwritten::log(record, error);
         self.report.unwritten();
+    }
+}
+
+/// Waits for the end of `task`, which comes after `patience` at the latest.
+async fn finish<T>(mut task: JoinHandle<T>, patience: Duration) {
+    if timeout(patience, &mut task).await.is_err() {
+        task.abort();
     }
 }
 
@@ -90,5 +102,34 @@ impl Drop for Meter {
                 "a call was cut off before its usage was known"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_note_that_ends_soon_is_not_broken_off() {
+        let (done, is_done) = oneshot::channel();
+        let note = tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            done.send(()).unwrap();
+        });
+        finish(note, Duration::from_secs(60)).await;
+        is_done.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_note_that_does_not_end_is_broken_off() {
+        let (done, is_done) = oneshot::channel::<()>();
+        let note = tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(done);
+        });
+        finish(note, Duration::from_millis(1)).await;
+        is_done.await.unwrap_err();
     }
 }

@@ -44,6 +44,8 @@ pub struct Pump {
     pub report: Report,
     /// What the call holds.
     pub in_flight: InFlight,
+    /// Since when the usage is written, and the places are given back.
+    pub settled_at: Option<Instant>,
     /// Nothing more is passed on.
     pub is_over: bool,
 }
@@ -73,12 +75,15 @@ impl Pump {
                     self.reader.feed(&chunk);
                     self.framer.push(&chunk);
                 }
+                // After the last event, the client misses nothing.
+                Received::Chunk(_) if self.settled_at.is_some() => self.is_over = true,
                 Received::Chunk(_) => {
                     self.about.error("provider.nonsense", &TooLarge(LARGEST_EVENT), "a provider's event is too large");
                     return self.break_off(ErrorKind::BadGateway, "The AI provider's answer is too large.").await;
                 }
                 Received::End if self.reader.progress().ended => {
                     self.is_over = true;
+                    self.settle().await;
                     return self.framer.rest();
                 }
                 Received::End => {
@@ -93,7 +98,7 @@ impl Pump {
 
     async fn receive(&mut self) -> Received {
         let ended = self.reader.progress().ended;
-        let gap = Instant::now() + if ended { LINGER } else { self.gap };
+        let gap = self.settled_at.map_or_else(|| Instant::now() + self.gap, |settled_at| settled_at + LINGER);
         match timeout_at(gap.min(self.deadline), self.answer.chunk()).await {
             Ok(Ok(Some(chunk))) => Received::Chunk(chunk),
             Ok(Ok(None)) => Received::End,
@@ -111,7 +116,12 @@ impl Pump {
         }
     }
 
+    /// Writes what was used, and gives back what the call held. The second time nothing is left to do: a provider may
+    /// send more after the last event.
     async fn settle(&mut self) {
+        if self.settled_at.is_some() {
+            return;
+        }
         self.report.provider_took(self.sent.elapsed());
         let progress = self.reader.progress();
         if let Some(error) = progress.error {
@@ -120,14 +130,18 @@ impl Pump {
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }
+        self.about.absurd(progress.absurd);
         let (figures, is_estimated) = self.reader.result();
         let meter = self.meter.take();
         let metered = async {
-            if let Some(mut meter) = meter {
-                meter.close(figures, is_estimated).await;
+            match meter {
+                Some(mut meter) if progress.is_refused() => meter.void().await,
+                Some(mut meter) => meter.close(figures, is_estimated).await,
+                None => {}
             }
         };
         tokio::join!(metered, self.in_flight.give_back());
+        self.settled_at = Some(Instant::now());
     }
 
     /// Ends a stream that broke off. What was received of an unfinished event is dropped: half an event cannot be told

@@ -6,6 +6,7 @@ use std::time::Duration;
 use levee::breadcrumbs::mask;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
+use levee::metering::model::{LONGEST_TOLD, is_of_a_name};
 use levee::metering::{StreamError, TokenState, Usage};
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
@@ -16,14 +17,10 @@ use metrique::unit_of_work::metrics;
 
 use crate::routes::Operation;
 
-/// The longest name of a model that is told.
-const LONGEST_MODEL: usize = 128;
-
 /// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in
 /// breadcrumbs.
 pub fn told(model: &str) -> &str {
-    let is_of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
-    let is_name = model.len() <= LONGEST_MODEL && model.bytes().all(is_of_a_name) && mask(model) == model;
+    let is_name = model.len() <= LONGEST_TOLD && is_of_a_name(model) && mask(model) == model;
     if is_name { model } else { "other" }
 }
 

@@ -1,13 +1,16 @@
 //! What the customers' API is configured with, and what it holds between calls.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
-use levee::metering::{Counts, Ledger, Months, Prices};
+use levee::metering::{Counts, Ledger, Months, OpenCalls, Prices};
 use levee::stores::dynamodb;
+
+use crate::cached::Cached;
 
 /// The configuration.
 pub struct Config {
@@ -38,6 +41,8 @@ pub struct State {
     pub(crate) clock: Clock,
     pub(crate) months: Months,
     pub(crate) ledger: Ledger,
+    /// How many calls of all accounts are open.
+    pub(crate) open: Cached<Arc<OpenCalls>>,
     pub(crate) counts: Counts,
     pub(crate) prices: Prices,
     /// How long the reads of one request may take.
@@ -56,6 +61,7 @@ impl State {
             clock,
             months: Months::new(client.clone(), &config.usage_table),
             ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
+            open: Cached::default(),
             counts: config.counts,
             prices: config.prices,
             store_timeout: dynamodb.timeout,

@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`handle()`]; [`routes`] is every route.
 
+mod cached;
 pub mod config;
 mod handle;
 mod report;

@@ -1,8 +1,11 @@
 //! `GET /v1/usage`: what the caller's account used in a month.
 
+use std::sync::Arc;
+
 use http::{Response, StatusCode};
 use lambda_http::{Request, RequestExt};
 use levee::http::{Admitted, Problem};
+use levee::metering::asked::TooLong;
 use levee::metering::{Asked, UsageReport};
 
 use crate::config::State;
@@ -27,16 +30,17 @@ pub(crate) async fn answer(
 
     // Read the sums, and how many calls are not over.
     let (account, month) = (caller.account.as_str(), asked.month);
-    let read = async { tokio::join!(state.months.read(account, month), state.ledger.open_calls(account, month)) };
-    let Ok((lines, open_calls)) = tokio::time::timeout(state.store_timeout, read).await else {
+    let open = state.open.get_or_read(now, async || state.ledger.open_by_month().await.map(Arc::new));
+    let read = async { tokio::join!(state.months.read(account, month), open) };
+    let Ok((lines, open)) = tokio::time::timeout(state.store_timeout, read).await else {
         return Err(unavailable(request_id, &format!("no answer within {:?}", state.store_timeout)));
     };
     let lines = lines.map_err(|error| unavailable(request_id, &error.to_string()))?;
-    let open_calls = open_calls.map_err(|error| unavailable(request_id, &error.to_string()))?;
+    let open_calls = open.map_err(|error| unavailable(request_id, &error.to_string()))?.of(account, month);
 
     let cap = caller.terms.cap;
     let report = UsageReport::new(account, month, &lines, open_calls, cap, state.counts, &state.prices, now);
-    Ok(asked.answer(&report, [&report]))
+    asked.answer(&report, [&report]).map_err(TooLong::problem)
 }
 
 /// Refuses parameters that mean nothing here, and those that are there twice.

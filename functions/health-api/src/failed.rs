@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use http::StatusCode;
 use levee::http::Problem;
+use levee::metering::asked::TooLong;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub(crate) enum Failed {
     /// What was asked for makes no sense. The sentence is public.
     #[error("{0}")]
     Invalid(String),
+    /// The answer would be too long.
+    #[error("{0}")]
+    TooLong(#[from] TooLong),
     /// The body is too large.
     #[error("the body is too large")]
     TooLarge,
@@ -93,6 +97,7 @@ impl Failed {
                 Problem::new(StatusCode::FORBIDDEN, "form_token", detail)
             }
             Self::Invalid(sentence) => Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence),
+            Self::TooLong(too_long) => too_long.problem(),
             Self::TooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "A form may have 8 KB."),
             Self::NotAForm => {
                 let detail = "Send application/x-www-form-urlencoded.";

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use http::HeaderValue;
 use http::header::LINK;
-use levee::accounts::Account;
+use levee::accounts::TokenCap;
 use levee::metering::{Asked, Line, Month, UsageReport};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -15,7 +15,8 @@ use crate::call::{Call, is_name};
 use crate::failed::Failed;
 
 const PATH: &str = "/admin/api/usage";
-/// The most lines of an answer about several accounts, so that it stays well below the 6 MB that a function may answer.
+/// The most lines of an answer about several accounts, so that it stays well below the 6 MB that a function may answer,
+/// and so does what is read for it.
 const MOST_LINES: usize = 8_000;
 
 /// A page of accounts.
@@ -32,56 +33,65 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let asked = asked(call)?;
     let (after, limit) = (call.query_name("after")?, call.limit()?);
 
-    // Read the accounts, what each used, and how many of its calls are not over.
+    // Read the accounts, what the first of them used, as far as one answer holds it, and how many calls are not over.
     let (state, month) = (call.state, asked.month);
-    let (accounts, mut next) = in_time(call, state.accounts.accounts(after, limit)).await?;
+    let (accounts, next) = in_time(call, state.accounts.accounts(after, limit)).await?;
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
-    let (months, open) = tokio::join!(
-        in_time(call, state.months.read_all(&ids, month)),
-        in_time(call, state.ledger.open_by_account(month)),
+    let (used, open) = tokio::join!(
+        in_time(call, state.months.read_first(&ids, month, MOST_LINES)),
+        in_time(call, state.ledger.open_by_month()),
     );
-    let (mut months, open) = (months?, open?);
+    let (used, open) = (used?, open?);
 
-    // Report as much as one answer holds.
-    let used: Vec<Vec<Line>> = ids.iter().map(|id| months.remove(*id).unwrap_or_default()).collect();
-    let fitting = fitting(used.iter().map(Vec::len));
-    if fitting < accounts.len() {
-        next = accounts.get(fitting - 1).map(|last| last.id.clone());
-    }
-    let open_calls = |id: &str| open.get(id).copied().unwrap_or(0);
+    // The next page begins where this one ends, early or not.
+    let next = next_after(&ids, used.len(), next);
     let reports: Vec<UsageReport> = accounts
         .iter()
         .zip(&used)
-        .take(fitting)
-        .map(|(account, lines)| report(call, account, month, lines, open_calls(&account.id)))
+        .map(|(account, lines)| {
+            report(call, &account.id, state.cap.of(account), month, lines, open.of(&account.id, month))
+        })
         .collect();
-    let mut answer = asked.answer(&Page { month, accounts: &reports, next: next.clone() }, &reports);
+    let mut answer = asked.answer(&Page { month, accounts: &reports, next: next.clone() }, &reports)?;
     if let Some(link) = next.and_then(|next| link(call, &asked, &next, limit)) {
         answer.headers_mut().insert(LINK, link);
     }
     Ok(answer)
 }
 
-/// What one account used.
+/// What one account used. That of an account that was deleted stays.
 pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
     let asked = asked(call)?;
-
-    // Check that there is such an account.
-    let (state, id) = (call.state, call.id);
-    let found = if is_name(id) { in_time(call, state.accounts.account(id)).await? } else { None };
-    let account = found.ok_or(Failed::NotFound)?.account;
-
-    let (lines, open_calls) = tokio::join!(
-        in_time(call, state.months.read(id, asked.month)),
-        in_time(call, state.ledger.open_calls(id, asked.month)),
+    let (state, id, month) = (call.state, call.id, asked.month);
+    if !is_name(id) {
+        return Err(Failed::NotFound);
+    }
+    let (account, lines, open) = tokio::join!(
+        in_time(call, state.accounts.account(id)),
+        in_time(call, state.months.read(id, month)),
+        in_time(call, state.ledger.open_by_month()),
     );
-    let report = report(call, &account, asked.month, &lines?, open_calls?);
-    Ok(asked.answer(&report, [&report]))
+    let (account, lines, open_calls) = (account?.map(|it| it.account), lines?, open?.of(id, month));
+
+    // Check that there is such an account, or was one in that month.
+    if account.is_none() && lines.is_empty() {
+        return Err(Failed::NotFound);
+    }
+    let cap = account.and_then(|account| state.cap.of(&account));
+    let report = report(call, id, cap, month, &lines, open_calls);
+    Ok(asked.answer(&report, [&report])?)
 }
 
-fn report(call: &Call<'_>, account: &Account, month: Month, lines: &[Line], open_calls: u64) -> UsageReport {
-    let (state, cap) = (call.state, call.state.cap.of(account));
-    UsageReport::new(&account.id, month, lines, open_calls, cap, state.counts, &state.prices, call.now)
+fn report(
+    call: &Call<'_>,
+    account: &str,
+    cap: Option<TokenCap>,
+    month: Month,
+    lines: &[Line],
+    open_calls: u64,
+) -> UsageReport {
+    let state = call.state;
+    UsageReport::new(account, month, lines, open_calls, cap, state.counts, &state.prices, call.now)
 }
 
 fn asked(call: &Call<'_>) -> Result<Asked, Failed> {
@@ -98,13 +108,13 @@ async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Resu
     }
 }
 
-/// How many of the first accounts, whose reports have so many `lines` each, one answer holds: one at least.
-fn fitting(lines: impl Iterator<Item = usize>) -> usize {
-    let sums = lines.scan(0, |sum: &mut usize, lines| {
-        *sum += lines;
-        Some(*sum)
-    });
-    sums.take_while(|sum| *sum <= MOST_LINES).count().max(1)
+/// The account after which the next page begins, where the first `told` of `ids` are told, and the accounts go on after
+/// `next`.
+fn next_after(ids: &[&str], told: usize, next: Option<String>) -> Option<String> {
+    match ids.get(..told) {
+        Some([.., last]) if told < ids.len() => Some((*last).to_owned()),
+        _ => next,
+    }
 }
 
 /// Where the next page is (RFC 8288): CSV has no other place for it.
@@ -120,11 +130,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_holds_accounts_up_to_its_bound_and_one_at_least() {
-        for (lines, expected) in
-            [(&[10, 20, 30][..], 3), (&[MOST_LINES, 0, 1, 0], 2), (&[MOST_LINES - 1, 2], 1), (&[MOST_LINES + 1, 1], 1)]
-        {
-            assert_eq!(fitting(lines.iter().copied()), expected, "{lines:?}");
-        }
+    fn a_page_that_ends_early_goes_on_where_it_ended() {
+        let ids = ["acme", "globex", "initech"];
+        let next = |told, next: Option<&str>| next_after(&ids, told, next.map(str::to_owned));
+        assert_eq!(next(1, None).as_deref(), Some("acme"));
+        assert_eq!(next(2, Some("initech")).as_deref(), Some("globex"));
+        assert_eq!(next(3, Some("initech")).as_deref(), Some("initech"));
+        assert_eq!(next(3, None), None);
+        assert_eq!(next_after(&[], 0, None), None);
     }
 }

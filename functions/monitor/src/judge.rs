@@ -103,6 +103,7 @@ impl<'a> Findings<'a> {
 
 #[cfg(test)]
 mod tests {
+    use levee::metering::unwritten;
     use rstest::rstest;
 
     use super::*;
@@ -142,6 +143,7 @@ mod tests {
     #[case("accounts.unreachable", "accounts.unreachable")]
     #[case("peppers.unreadable", "peppers.unreadable")]
     #[case("usage.unwritten", "usage.unwritten")]
+    #[case("usage.unopened", "usage.unopened")]
     #[case("usage.lost_track", "usage.lost_track")]
     #[case("usage.unsettled", "usage.unsettled")]
     #[case("usage.odd_record", "usage.odd_record")]
@@ -157,7 +159,16 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 17);
+        assert_eq!(RULES.len(), 18);
+    }
+
+    #[test]
+    fn every_record_that_was_not_written_is_an_alert_that_says_how_to_bring_it_back() {
+        for code in [unwritten::UNOPENED, unwritten::UNWRITTEN] {
+            let alerts = judge(&[breadcrumb(code, 0, 1)], &THRESHOLDS, NOW);
+            assert_eq!(alerts.len(), 1, "{code}");
+            assert!(alerts[0].detail.contains("levee usage replay"), "{}", alerts[0].detail);
+        }
     }
 
     #[test]

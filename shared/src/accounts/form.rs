@@ -2,8 +2,9 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::terms::{CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_MODEL, MOST_MODELS};
+use super::terms::{CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, MOST_MODELS};
 use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
+use crate::metering::model::{LONGEST_LISTED, is_of_a_name};
 
 /// The longest id of an account or an integration.
 const LONGEST_ID: usize = 64;
@@ -112,15 +113,14 @@ pub fn guards(guards: &Guards) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks the name of a model in a list: 1 to [`LONGEST_MODEL`] of letters, digits and `-._:/@`, the last of which may be
-/// a `*` instead.
+/// Checks the name of a model in a list: 1 to [`LONGEST_LISTED`] bytes of [what models' names consist of](is_of_a_name),
+/// the last of which may be a `*` instead.
 ///
 /// # Errors
 /// [`Invalid`] when it is of another form.
 pub fn model(text: &str) -> Result<&str, Invalid> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte);
     let name = text.strip_suffix('*').unwrap_or(text);
-    if (1..=LONGEST_MODEL).contains(&text.len()) && name.bytes().all(allowed) {
+    if (1..=LONGEST_LISTED).contains(&text.len()) && is_of_a_name(name) {
         return Ok(text);
     }
     Err(Invalid("a model has 1 to 100 letters, digits and -._:/@, and may end in * for all that begin so"))
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_model_is_named_in_full_or_by_how_it_begins() {
-        let longest = "m".repeat(LONGEST_MODEL);
+        let longest = "m".repeat(LONGEST_LISTED);
         for text in ["claude-haiku-4-5", "claude-*", "*", "us.anthropic/claude:1@2026_11", longest.as_str()] {
             assert_eq!(model(text), Ok(text));
         }

@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// The most models that one place may list.
 pub const MOST_MODELS: usize = 16;
-/// The longest name of a model in a list, bytes.
-pub const LONGEST_MODEL: usize = 100;
 /// The largest cap, tokens a month.
 pub const LARGEST_CAP: u64 = 1_000_000_000_000;
 /// The largest ceiling of `max_tokens`.

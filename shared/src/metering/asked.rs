@@ -1,12 +1,13 @@
 //! Which report somebody asks for, and in which format the answer is: the same for customers and admins.
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::month::Month;
 use super::report::{UsageReport, csv};
 use crate::clock::Timestamp;
+use crate::http::Problem;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,35 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAsked(String);
+
+/// An answer that would be longer than a function may answer. The sentence is public.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", match .0 {
+    Format::Csv => "This table is longer than an answer may be. Ask for JSON, which has its sums, or for another month.",
+    Format::Json => "This report is longer than an answer may be. Ask for another month, or for fewer accounts.",
+})]
+pub struct TooLong(Format);
+
+impl TooLong {
+    /// What the caller is told. The status is that of a question that is well formed and cannot be answered.
+    pub fn problem(self) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "answer_too_large", self.to_string())
+    }
+}
+
+/// The most bytes that the body of an answer takes on its way: headers have the rest of the 6 MB that a function may
+/// answer (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const LONGEST_ANSWER: usize = 5_500_000;
+
+/// How many bytes `body` takes in the JSON in which a function hands it over.
+fn carried(body: &str) -> usize {
+    let extra = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
+        0..0x20 => 5,
+        _ => 0,
+    };
+    body.bytes().map(|byte| 1 + extra(byte)).sum()
+}
 
 impl Asked {
     /// Reads the parameters `month` and `format`, and what else the client prefers. Without a month, it is the one that
@@ -63,15 +93,21 @@ impl Asked {
     }
 
     /// The answer: `json` or `reports`, which say the same, in the format that is asked for.
+    ///
+    /// # Errors
+    /// When it is longer than a function may answer.
     pub fn answer<'a>(
         &self,
         json: &impl Serialize,
         reports: impl IntoIterator<Item = &'a UsageReport>,
-    ) -> Response<String> {
+    ) -> Result<Response<String>, TooLong> {
         let (kind, body) = match self.format {
             Format::Json => ("application/json", serde_json::to_string(json).unwrap_or_default()),
             Format::Csv => ("text/csv; charset=utf-8; header=present", csv(reports)),
         };
+        if carried(&body) > LONGEST_ANSWER {
+            return Err(TooLong(self.format));
+        }
         let mut answer = Response::new(body);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -82,7 +118,7 @@ impl Asked {
         {
             headers.insert(CONTENT_DISPOSITION, name);
         }
-        answer
+        Ok(answer)
     }
 }
 
@@ -110,6 +146,8 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::IntegrationKind;
+    use crate::metering::{Counts, Line, Prices, Tally};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
@@ -144,6 +182,41 @@ mod tests {
             (Some("xml"), "*/*", Err("'format' takes 'json' or 'csv'.".to_owned())),
         ] {
             assert_eq!(asked(None, format, accept).map(|(_, format)| format), expected, "{format:?} {accept}");
+        }
+    }
+
+    /// The report of a month with so many lines of calls.
+    fn report(lines: usize) -> UsageReport {
+        let line = |number: usize| Line {
+            day: 1,
+            integration: "crm".to_owned(),
+            kind: IntegrationKind::Customer,
+            model: format!("{number:0>100}"),
+            tally: Tally { calls: 1, input: 1, ..Tally::default() },
+        };
+        let lines: Vec<_> = (0..lines).map(line).collect();
+        let (month, _) = Month::of(NOW);
+        UsageReport::new("acme", month, &lines, 0, None, Counts::default(), &Prices::default(), NOW)
+    }
+
+    #[test]
+    fn an_answer_that_is_longer_than_one_may_be_is_a_problem_that_says_what_to_do() {
+        let ask = |format, report: &UsageReport| {
+            let asked = Asked { month: report.month, format };
+            asked.answer(&serde_json::json!({ "totals": report.totals }), [report])
+        };
+        let (small, large) = (report(10_000), report(40_000));
+        assert_eq!(ask(Format::Csv, &small).unwrap().body().lines().count(), 10_001);
+        let problem = ask(Format::Csv, &large).unwrap_err().problem();
+        assert_eq!((problem.status.as_u16(), problem.code), (422, "answer_too_large"));
+        assert!(problem.detail.contains("Ask for JSON"), "{}", problem.detail);
+        assert!(ask(Format::Json, &large).is_ok());
+    }
+
+    #[test]
+    fn an_answer_takes_as_much_as_its_json() {
+        for body in ["", "plain", "a,\"b\"\r\n", "{\"a\":\"\\\\\"}", "\t\u{1}\u{1f}", "Zoë – 1"] {
+            assert_eq!(carried(body), serde_json::to_string(body).unwrap().len() - 2, "{body:?}");
         }
     }
 }

@@ -119,6 +119,11 @@ pub fn percent(used: u64, limit: u64) -> u64 {
     u64::try_from(u128::from(used) * 100 / u128::from(limit.max(1))).unwrap_or(u64::MAX)
 }
 
+/// How many tokens are `share` percent of `limit`: from so many on, [`percent`] says so.
+pub fn tokens_at(share: u64, limit: u64) -> u64 {
+    u64::try_from((u128::from(share) * u128::from(limit.max(1))).div_ceil(100)).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +183,16 @@ mod tests {
         }
         assert_eq!(percent(u64::MAX, 1), u64::MAX);
         assert_eq!(percent(1_500, 1_000), 150);
+    }
+
+    #[test]
+    fn a_share_is_reached_at_its_tokens_and_not_before() {
+        for limit in [1, 2, 3, 7, 99, 101, 1_000, 1_000_003] {
+            for share in TOLD_PERCENTS {
+                let tokens = tokens_at(share, limit);
+                assert!(percent(tokens, limit) >= share && percent(tokens - 1, limit) < share, "{share} % of {limit}");
+            }
+        }
+        assert_eq!((tokens_at(80, 1_000), tokens_at(150, u64::MAX)), (800, u64::MAX));
     }
 }

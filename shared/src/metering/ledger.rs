@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 
+pub use self::open::OpenCalls;
 use self::write::Failure;
 use super::call::{Call, Record};
 use super::usage::Figures;
+use crate::stores::dynamodb::pause;
 
 /// How many parts the sums and the index of open records have, so that no item is written by everybody.
 pub const SHARDS: u8 = 8;
@@ -34,8 +36,6 @@ pub const SHARDS: u8 = 8;
 const ATTEMPTS: u32 = 8;
 /// The longest pause before the second attempt; doubled before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause between attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Writes records to the usage table, and reads those that are open.
 #[derive(Debug, Clone)]
@@ -109,8 +109,7 @@ impl Ledger {
                     found => expected = found,
                 },
                 Err(Failure::MayPass(_)) if attempt < ATTEMPTS => {
-                    let longest = FIRST_PAUSE * 2u32.pow(attempt - 1);
-                    tokio::time::sleep(rand::random_range(Duration::ZERO..=longest.min(LONGEST_PAUSE))).await;
+                    pause(attempt, FIRST_PAUSE).await;
                     shard = rand::random_range(0..SHARDS);
                 }
                 Err(Failure::MayPass(cause) | Failure::Final(cause)) => return Err(LedgerError(cause)),

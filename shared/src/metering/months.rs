@@ -1,11 +1,12 @@
 //! Reads the sums that the [`ledger`](super::ledger) keeps, and says where a month is heading.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -18,6 +19,8 @@ use crate::stores::dynamodb::describe;
 
 /// How many accounts' months are read at the same time.
 const AT_ONCE: usize = 16;
+/// How many are read at the same time where not all of them may be needed.
+const AHEAD: usize = 8;
 /// Less of a month than this says nothing about the rest of it.
 const SHORTEST_SAMPLE: Duration = Duration::from_secs(24 * 3600);
 
@@ -111,6 +114,23 @@ impl Months {
         at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
     }
 
+    /// What `accounts` used in `month`, each as [`Months::read`] says it, in their order and as far as `most` lines: those
+    /// of the first account in any case, and those of the following ones as long as all together are no more. However
+    /// many accounts there are, [`AHEAD`] more are read than are returned, at most.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds something else.
+    pub async fn read_first(
+        &self,
+        accounts: &[&str],
+        month: Month,
+        most: usize,
+    ) -> Result<Vec<Vec<Line>>, MonthsError> {
+        // What is not begun reads nothing.
+        let reads: Vec<_> = accounts.iter().map(|account| self.read(account, month)).collect();
+        fitting(most, stream::iter(reads).buffered(AHEAD)).await
+    }
+
     /// The parts of the sums of `account`'s `month` whose sort keys begin with `begin`.
     async fn parts<T: DeserializeOwned>(
         &self,
@@ -144,6 +164,20 @@ where
     stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
 }
 
+/// The first of `lists`, and the following ones as long as all together hold `most` entries at most.
+async fn fitting<T, E>(most: usize, lists: impl Stream<Item = Result<Vec<T>, E>>) -> Result<Vec<Vec<T>>, E> {
+    let mut lists = pin!(lists);
+    let (mut fitting, mut sum) = (Vec::new(), 0);
+    while let Some(list) = lists.try_next().await? {
+        sum += list.len();
+        if sum > most && !fitting.is_empty() {
+            break;
+        }
+        fitting.push(list);
+    }
+    Ok(fitting)
+}
+
 /// What `used` since the beginning of `month` comes to at its end, if it goes on like that. Within the first day it is
 /// taken for a whole day's; of a month that is over it is what was used.
 pub fn projected(used: u64, month: Month, now: Timestamp) -> u64 {
@@ -158,7 +192,29 @@ pub fn projected(used: u64, month: Month, now: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[tokio::test]
+    async fn lists_are_read_in_their_order_up_to_a_bound_and_hardly_beyond() {
+        for (lengths, expected) in
+            [(&[][..], 0), (&[10, 20, 70], 3), (&[100, 0, 1, 0], 2), (&[99, 2], 1), (&[101, 1], 1)]
+        {
+            let lists = lengths.iter().map(|length| Ok::<_, ()>(vec![(); *length]));
+            let fitting = fitting(100, stream::iter(lists)).await.unwrap();
+            assert_eq!(fitting.iter().map(Vec::len).collect::<Vec<_>>(), lengths[..expected], "{lengths:?}");
+        }
+
+        let begun = Cell::new(0);
+        let reads = (0..1_000).map(|number| {
+            begun.set(begun.get() + 1);
+            async move { Ok::<_, ()>(vec![number; 10]) }
+        });
+        let fitting = fitting(30, stream::iter(reads).buffered(AHEAD)).await.unwrap();
+        assert_eq!(fitting, [vec![0; 10], vec![1; 10], vec![2; 10]]);
+        assert!(begun.get() <= fitting.len() + AHEAD, "{}", begun.get());
+    }
 
     #[test]
     fn a_month_goes_on_as_it_began_and_one_that_is_over_stays() {

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use self::table::Table;
 use super::call::Tally;
-use crate::accounts::terms::LONGEST_MODEL;
+use super::model::LONGEST_LISTED;
 use crate::config::Reader;
 
 /// The most models that may have prices.
@@ -88,9 +88,9 @@ impl Prices {
         let mut prices = Self::default();
         for (model, entry) in entries {
             let beginning = model.strip_suffix('*');
-            if model.is_empty() || model.len() > LONGEST_MODEL || beginning.unwrap_or(&model).contains('*') {
+            if model.is_empty() || model.len() > LONGEST_LISTED || beginning.unwrap_or(&model).contains('*') {
                 return Err(format!(
-                    "has '{model}'; a model's name has 1 to {LONGEST_MODEL} bytes and a * at most at its end"
+                    "has '{model}'; a model's name has 1 to {LONGEST_LISTED} bytes and a * at most at its end"
                 ));
             }
             let price = entry.price().map_err(|mistake| format!("has for '{model}' {mistake}"))?;

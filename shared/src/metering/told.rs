@@ -4,6 +4,7 @@
 //! jumps over several shares tells of each.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use futures_util::future::join_all;
 use lru::LruCache;
 use tokio::time::timeout;
 
-use super::cap::{TOLD_PERCENTS, percent};
+use super::cap::{TOLD_PERCENTS, percent, tokens_at};
 use super::month::Month;
 use super::months::projected;
 use crate::accounts::{CapMode, TokenCap};
@@ -52,6 +53,16 @@ impl Told {
         Self { alerts, timeout, known: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
+    /// From how many tokens on the first and the last share are reached of which [`Told::tell`] would tell; `None` where it
+    /// would tell of none.
+    pub fn news(&self, reached: Reached<'_>) -> Option<RangeInclusive<u64>> {
+        let mut known = lock(&self.known);
+        let mut news = reached.shares().filter(|share| known.get(&reached.key(*share)).is_none());
+        let first = news.next()?;
+        let last = news.last().unwrap_or(first);
+        Some(tokens_at(first, reached.cap.limit)..=tokens_at(last, reached.cap.limit))
+    }
+
     /// Tells of each share that is reached, unless it was told before. What cannot be told is logged, and told when this
     /// is called the next time.
     pub async fn tell(&self, reached: Reached<'_>, now: Timestamp) {
@@ -83,8 +94,17 @@ impl Told {
 
 impl<'a> Reached<'a> {
     fn alerts(self, now: Timestamp) -> impl Iterator<Item = Alert> + use<'a> {
+        self.shares().map(move |share| self.alert(share, now))
+    }
+
+    fn shares(&self) -> impl Iterator<Item = u64> + use<> {
         let reached = percent(self.used, self.cap.limit);
-        TOLD_PERCENTS.into_iter().filter(move |share| *share <= reached).map(move |share| self.alert(share, now))
+        TOLD_PERCENTS.into_iter().filter(move |share| *share <= reached)
+    }
+
+    /// The key of the alert about a share.
+    fn key(&self, share: u64) -> String {
+        format!("tokens/{}/{}/{share}", self.account, self.month)
     }
 
     fn alert(&self, share: u64, now: Timestamp) -> Alert {
@@ -109,7 +129,7 @@ impl<'a> Reached<'a> {
             projected = grouped(projected(used, month, now)),
         );
         Alert {
-            key: format!("tokens/{account}/{month}/{share}"),
+            key: self.key(share),
             title: format!("{account} has used {share} % of its tokens of {month}"),
             detail,
             cool_down: COOL_DOWN,
@@ -165,7 +185,9 @@ mod tests {
         for expected in [1, 2, 2] {
             told.tell(reached(800_000, CapMode::Warn), NOW).await;
             assert_eq!(stub.answered(), expected);
+            assert_eq!(told.news(reached(800_000, CapMode::Warn)).is_some(), expected == 1);
         }
+        assert_eq!(told.news(reached(1_600_000, CapMode::Warn)), Some(1_000_000..=1_500_000));
         told.tell(reached(1_500_000, CapMode::Warn), NOW).await;
         assert_eq!(stub.answered(), 4, "the two that are new");
     }

@@ -1,4 +1,4 @@
-//! Reads the tokens of a call out of what the provider answered: [`Figures::of_message`] out of a JSON answer,
+//! Reads the tokens of a call out of what the provider answered: [`Reading::of_message`] out of a JSON answer,
 //! [`StreamReader`] out of a stream of events as it passes by.
 //!
 //! In Anthropic's API (<https://docs.anthropic.com/en/api/messages>, .../messages-streaming) the input figures are
@@ -8,7 +8,7 @@
 //! Where the provider itself calls tools, such as a web search, the input has grown in between.
 //!
 //! Nothing that a provider sends makes this fail: what is not understood is not counted, and what cannot be a count is
-//! refused, one by one ([`Figures::is_absurd`]).
+//! refused, one by one ([`Figures::is_absurd`]); which one was the first is for the caller to log ([`Reading::absurd`]).
 
 mod figures;
 mod json;
@@ -19,6 +19,7 @@ mod corpus;
 
 use serde::{Deserialize, Serialize};
 
+pub use figures::Reading;
 pub use stream::{Progress, StreamError, StreamReader};
 
 /// The tokens of one call.

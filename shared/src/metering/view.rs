@@ -6,8 +6,10 @@
 //! may be repeated, and what the monitor settles is not added. So every number lives for [`KEPT`] after it was read, however
 //! often it is added to; then it is read again.
 //!
-//! While Redis cannot be asked, an environment goes by what it remembers itself ([`own`]).
+//! While Redis cannot be asked, an environment goes by what it remembers itself ([`own`]). Before something follows from a
+//! figure that lasts longer than the figure does, it is [`confirmed`].
 
+mod confirmed;
 mod own;
 
 use std::sync::{Arc, Mutex};
@@ -130,13 +132,16 @@ impl View {
     }
 
     async fn read_anew(&self, wanted: &Wanted<'_>) -> Option<u64> {
+        let used = self.ask(wanted).await?;
+        lock(&self.own).read(&wanted.key, used, wanted.now);
+        Some(used)
+    }
+
+    /// What the ledger's sums say. That they do not is remembered.
+    async fn ask(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let Wanted { account, month, key, now } = wanted;
         let error = match timeout(self.timeout, self.months.total(account, *month)).await {
-            Ok(Ok(total)) => {
-                let used = self.counts.of(&total);
-                lock(&self.own).read(key, used, *now);
-                return Some(used);
-            }
+            Ok(Ok(total)) => return Some(self.counts.of(&total)),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {:?}", self.timeout),
         };
@@ -164,16 +169,16 @@ mod tests {
     use crate::stores::redis::RedisConfig;
 
     const TIMEOUT: Duration = Duration::from_millis(500);
-    const USED_30: (u16, &str) = (
+    pub(super) const USED_30: (u16, &str) = (
         200,
         r#"{"Items":[{"day":{"N":"1"},"integration":{"S":"crm"},"kind":{"S":"customer"},"model":{"S":"m"},
         "input":{"N":"10"},"output":{"N":"20"},"cache_read":{"N":"400"}}],"Count":1}"#,
     );
-    const BROKEN: (u16, &str) =
+    pub(super) const BROKEN: (u16, &str) =
         (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
 
     /// A view whose Redis is gone.
-    async fn view(answers: &'static [(u16, &'static str)]) -> (View, Stub) {
+    pub(super) async fn view(answers: &'static [(u16, &'static str)]) -> (View, Stub) {
         let stub = Stub::start(answers).await;
         let nobody = redis::Client::open("redis://127.0.0.1:1/").unwrap();
         let redis = Redis::new(RedisConfig { client: Some(nobody), budget: Duration::from_secs(1) });
@@ -181,11 +186,11 @@ mod tests {
         (View::new(Arc::new(redis), months, Counts::default(), TIMEOUT), stub)
     }
 
-    fn at(secs: u64) -> Timestamp {
+    pub(super) fn at(secs: u64) -> Timestamp {
         Timestamp::from_secs(1_795_310_118 + secs)
     }
 
-    fn month() -> Month {
+    pub(super) fn month() -> Month {
         Month::of(at(0)).0
     }
 

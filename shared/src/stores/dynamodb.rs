@@ -64,6 +64,23 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
     text
 }
 
+/// Whether a transaction that was cancelled for the reason `code` may succeed when it is tried again
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>). The SDK does not try
+/// it again.
+pub(crate) fn passes(code: &str) -> bool {
+    ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"].contains(&code)
+}
+
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Waits after an attempt, which is counted from 1: a random time, so that those who met do not meet again, of up to
+/// `first` after the first one, and of twice as much after each later one, up to 200 ms.
+pub(crate) async fn pause(attempt: u32, first: Duration) {
+    let longest = first.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE);
+    tokio::time::sleep(rand::random_range(Duration::ZERO..=longest)).await;
+}
+
 /// Reads the items with the given keys, at most 100 of them, in any order; those that are not there are left out.
 ///
 /// # Errors
@@ -81,6 +98,23 @@ pub(crate) async fn batch_get(
         return Err("throttled: a part of the batch was not read".to_owned());
     }
     Ok(answer.responses.and_then(|mut tables| tables.remove(table)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_grows_to_its_bound_and_is_never_longer() {
+        for (attempt, longest) in [(1, 10), (2, 20), (5, 160), (6, 200), (40, 200), (u32::MAX, 200)] {
+            let began = Instant::now();
+            pause(attempt, Duration::from_millis(10)).await;
+            // Timers are of whole milliseconds.
+            assert!(began.elapsed() <= Duration::from_millis(longest + 1), "{attempt}: {:?}", began.elapsed());
+        }
+    }
 }
 
 /// A DynamoDB that answers what a test tells it to.

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod confirmed;
 mod guards;
 mod months;
 mod outages;
@@ -153,6 +154,19 @@ async fn an_account_without_a_cap_of_its_own_has_the_default_one_and_without_tha
     let keys = async |mut connection| redis::cmd("KEYS").arg("*:tokens:*").query_async(&mut connection).await;
     let keys: Vec<String> = redis(&stack).run(keys).await.unwrap();
     assert_eq!(keys, [""; 0], "nobody asks about an account that has no cap");
+}
+
+#[tokio::test]
+async fn only_those_tokens_count_that_are_said_to() {
+    for (counts, cap, expected) in [
+        ("cache_read", "6000", ["ok", "warn", "over"]),
+        ("input,cache_write,output", "6000", ["ok"; 3]),
+        ("output", "20", ["ok", "ok", "over"]),
+    ] {
+        let stack = builder().env("AI_TOKEN_CAP_COUNTS", counts).env("AI_TOKEN_CAP_DEFAULT", cap).start().await;
+        uses(&stack, TOKENS).await;
+        assert_eq!(states(&stack, 3).await, expected, "{counts}");
+    }
 }
 
 #[tokio::test]

@@ -4,32 +4,33 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use levee::accounts::CapMode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Stack, wait_for};
 
 use super::{LIMIT, builder, call, capped, month, set_cap, uses};
 
 /// What is in the alerts table under `partition`.
-async fn rows(stack: &Stack, partition: &str) -> Vec<Value> {
+pub async fn rows(stack: &Stack, partition: &str) -> Vec<Value> {
     let rows = stack.rows().await.into_iter().map(|row| serde_json::from_str::<Value>(&row).unwrap());
     let rows = rows.map(|row| row["Alerts"].clone());
     rows.filter(|row| row["pk"].as_str().is_some_and(|pk| pk.starts_with(partition))).collect()
 }
 
 /// The alerts; waits until there are `number`, because what is told late is told beside what comes next.
-async fn alerts(stack: &Stack, number: usize) -> Vec<Value> {
+pub async fn alerts(stack: &Stack, number: usize) -> Vec<Value> {
     wait_for(async || Some(rows(stack, "ALERTS").await).filter(|alerts| alerts.len() >= number)).await
 }
 
-fn text<'a>(row: &'a Value, attribute: &str) -> &'a str {
+pub fn text<'a>(row: &'a Value, attribute: &str) -> &'a str {
     row[attribute].as_str().unwrap_or_default()
 }
 
-#[tokio::test]
-async fn of_many_calls_that_cross_it_at_once_one_tells_of_each_share() {
+/// Eight environments serve many calls at once; each share is told once.
+async fn cross_at_once(faults: Value) -> Stack {
     let stack = builder().environments("ai-proxy=8").start().await;
     uses(&stack, 100).await;
     set_cap(&stack, LIMIT, CapMode::Warn).await;
+    assert_eq!(stack.control("PUT", "/dynamodb/faults", faults).await.status, 200);
     for _ in 0..2 {
         let answers = join_all((0..16).map(|place| call(&stack, place % 2 == 0))).await;
         assert!(answers.iter().all(|answer| answer.status == 200));
@@ -47,7 +48,18 @@ async fn of_many_calls_that_cross_it_at_once_one_tells_of_each_share() {
         .collect();
     assert_eq!(cool_down.len(), 3);
     assert!(cool_down.values().all(|until| *until > month.ends_at().as_millis()), "{cool_down:?}");
+    stack
+}
+
+#[tokio::test]
+async fn of_many_calls_that_cross_it_at_once_one_tells_of_each_share() {
+    let stack = cross_at_once(json!({})).await;
     assert!(!stack.log("ai-proxy").iter().any(|line| line.contains("tokens.untold")));
+}
+
+#[tokio::test]
+async fn where_transactions_meet_and_answers_are_lost_each_share_is_told_once_nonetheless() {
+    cross_at_once(json!({ "conflict_ratio": 0.3, "lost_ratio": 0.1, "seed": 3 })).await;
 }
 
 #[tokio::test]

@@ -2,12 +2,13 @@
 //! call, whoever left and whatever was killed meanwhile.
 //!
 //! [`plan`] says who calls for what, [`storm`] makes the calls and breaks things, [`books`] lays the three sides
-//! beside each other: what the clients saw, what the stand-in served, what the ledger holds. [`turn`] is about the
-//! month's end.
+//! beside each other: what the clients saw, what the stand-in served, what the ledger holds. [`caps`] looks at what was
+//! told of the accounts' caps meanwhile, and [`turn`] at the month's end.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod books;
+mod caps;
 mod plan;
 mod storm;
 mod turn;
@@ -31,10 +32,13 @@ async fn of_2000_calls_over_20_accounts_the_ledger_is_the_providers_own_count_wh
         "LIMIT_GLOBAL_IN_FLIGHT",
     ];
     let builder = Stack::builder().argument("--no-demo").environments("ai-proxy=6,authorizer=3");
-    let stack = unlimited.iter().fold(builder, |builder, name| builder.env(name, "0")).start().await;
+    let builder = unlimited.iter().fold(builder, |builder, name| builder.env(name, "0"));
+    let stack = builder.env("AI_TOKEN_CAP_DEFAULT", &caps::CAP.to_string()).start().await;
+    caps::within_a_month(&stack).await;
     let keys = plan::accounts(&stack).await;
 
     let Storm { heard, kills } = storm::rage(&stack, &keys, CALLS).await;
     books::settle(&stack).await;
     books::compare(&stack, &heard, kills).await;
+    caps::compare(&stack, &keys).await;
 }

@@ -58,7 +58,10 @@ pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respon
         Beginning::Failed { failed, was_sent } => {
             match &mut meter {
                 // What it used is known as far as the provider has said; that it was sent is known.
-                Some(meter) if was_sent => meter.close(reader.estimate(), true).await,
+                Some(meter) if was_sent => {
+                    exchange.about.absurd(reader.progress().absurd);
+                    meter.close(reader.estimate(), true).await;
+                }
                 Some(meter) => meter.void().await,
                 None => {}
             }
@@ -84,6 +87,7 @@ pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respon
         about: exchange.about.clone(),
         report: exchange.report.clone(),
         in_flight: exchange.in_flight.clone(),
+        settled_at: None,
         is_over: false,
     };
     Ok(respond(status, exchange.headers(&headers, waited, state), Body::Stream(Box::pin(pump.into_stream()))))

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use lambda_http::Response;
-use levee::metering::Figures;
+use levee::metering::{Figures, Reading};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Exchange, Outgoing, respond};
@@ -52,12 +52,13 @@ pub async fn whole(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respons
         return exchange.failure(status, headers_of_answer, body);
     }
     if let Some(mut meter) = meter {
-        let figures = Figures::of_message(&body);
-        if figures.is_none() {
+        let reading = Reading::of_message(&body);
+        if reading.is_none() {
             exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
         }
-        let is_estimated = figures.is_none_or(|figures| figures.is_absurd);
-        let metered = meter.close(figures.unwrap_or_default(), is_estimated);
+        let Reading { figures, absurd } = reading.unwrap_or_default();
+        exchange.about.absurd(absurd);
+        let metered = meter.close(figures, reading.is_none() || figures.is_absurd);
         tokio::join!(metered, exchange.in_flight.give_back());
     }
     exchange.report.answered(status);

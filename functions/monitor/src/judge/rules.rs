@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 17] = [
+pub(super) const RULES: [Rule; 18] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -90,6 +90,14 @@ pub(super) const RULES: [Rule; 17] = [
         title: "The usage of AI calls was not written",
         advice: "Each call is whole in the log of the AI proxy, in the field 'record' of the line with this code, and is not \
                  in the account's sums. Look at the usage table, then bring them back with: levee usage replay.",
+    },
+    Rule {
+        code: "usage.unopened",
+        by: By::Nothing,
+        title: "The beginning of AI calls was not written",
+        advice: "Their ends are written all the same; of a call that was killed, the line with this code in the log of the AI \
+                 proxy is all that there is, in its field 'record'. Look at the usage table, then bring them back with: \
+                 levee usage replay.",
     },
     Rule {
         code: "usage.lost_track",

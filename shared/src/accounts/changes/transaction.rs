@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
 
 use crate::accounts::table::{AccountsTable, Item, TableError};
+use crate::stores::dynamodb::{passes, pause};
 
 /// How often a transaction that met another one is tried.
 const ATTEMPTS: u32 = 5;
@@ -20,8 +21,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The reason of a cancellation by a condition that did not hold
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
-/// Reasons that pass by themselves.
-const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// One write.
 pub(super) enum Write {
@@ -214,11 +213,10 @@ impl AccountsTable {
             if reasons.contains(&CONDITION_FAILED) {
                 return Ok(Some(reasons.iter().map(|reason| *reason == CONDITION_FAILED).collect()));
             }
-            if attempt == ATTEMPTS || !reasons.iter().any(|reason| PASSING_REASONS.contains(reason)) {
+            if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
                 return Err(TableError::of(&error));
             }
-            let longest = FIRST_PAUSE * 2u32.pow(attempt - 1);
-            tokio::time::sleep(rand::random_range(Duration::ZERO..=longest)).await;
+            pause(attempt, FIRST_PAUSE).await;
             attempt += 1;
         }
     }

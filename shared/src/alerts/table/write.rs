@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, Delete, Put, TransactWriteItem
 use super::super::budget::Budget;
 use super::{ALERTS, Alerts, AlertsError, BUDGET, Item, MAY_WAIT_SECS, WAITING, entry, entry_key, number};
 use crate::clock::Timestamp;
-use crate::stores::dynamodb::describe;
+use crate::stores::dynamodb::{describe, passes, pause};
 
 /// How often a write is tried that others get in the way of.
 const ATTEMPTS: u32 = 8;
@@ -20,8 +20,8 @@ const ATTEMPTS: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// Alerts that one transaction marks as sent: two items each, and the budget ("up to 100": API_TransactWriteItems.html).
 const MARKED_AT_ONCE: usize = 40;
-/// What a write that met another one is told.
-const CONFLICTS: [&str; 2] = ["TransactionConflict", "TransactionConflictException"];
+/// What a single write that met a transaction is told.
+const CONFLICT: &str = "TransactionConflictException";
 
 /// Why a transaction was not written.
 pub(super) enum Unwritten {
@@ -43,11 +43,10 @@ impl Alerts {
             if let Some(refused) = reasons.iter().find(refused) {
                 return Err(Unwritten::Condition(refused.item().cloned()));
             }
-            let met_another = |reason: &CancellationReason| reason.code().is_some_and(|code| CONFLICTS.contains(&code));
-            if attempt == ATTEMPTS || !reasons.iter().any(met_another) {
+            if attempt == ATTEMPTS || !reasons.iter().filter_map(CancellationReason::code).any(passes) {
                 return Err(Unwritten::Failed(describe(&error)));
             }
-            pause(attempt).await;
+            pause(attempt, FIRST_PAUSE).await;
             attempt += 1;
         }
     }
@@ -71,7 +70,7 @@ impl Alerts {
             let Err(error) = result else { return Ok(()) };
             match error.code() {
                 Some("ConditionalCheckFailedException") => return Ok(()),
-                Some(code) if attempt < ATTEMPTS && CONFLICTS.contains(&code) => pause(attempt).await,
+                Some(CONFLICT) if attempt < ATTEMPTS => pause(attempt, FIRST_PAUSE).await,
                 _ => return Err(AlertsError(describe(&error))),
             }
             attempt += 1;
@@ -149,10 +148,6 @@ fn reasons<R>(error: &SdkError<TransactWriteItemsError, R>) -> &[CancellationRea
         Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled.cancellation_reasons(),
         _ => &[],
     }
-}
-
-async fn pause(attempt: u32) {
-    tokio::time::sleep(rand::random_range(Duration::ZERO..=FIRST_PAUSE * 2u32.pow(attempt - 1))).await;
 }
 
 #[cfg(test)]

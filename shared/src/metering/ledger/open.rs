@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
+use serde::Deserialize;
 
 use super::write::{Item, partition, text};
 use super::{Ledger, LedgerError, SHARDS};
@@ -47,45 +48,62 @@ impl Ledger {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// How many calls of `account` that began in `month` are open, as for [`Ledger::open_by_account`].
+    /// How many calls of `account` that began in `month` are open, as for [`Ledger::open_by_month`].
     ///
     /// # Errors
     /// When the index cannot be read.
     pub async fn open_calls(&self, account: &str, month: Month) -> Result<u64, LedgerError> {
-        Ok(self.open_by_account(month).await?.remove(account).unwrap_or(0))
+        Ok(self.open_by_month().await?.of(account, month))
     }
 
-    /// How many calls that began in `month` are open, by account; accounts without one are left out. It reads what is
-    /// open at all, which is no more than there can be calls at the same time. The index may lag behind.
+    /// How many calls are open, by the month in which they began and by account. It reads what is open at all, which is
+    /// no more than there can be calls at the same time, and those that wait to be settled. The index may lag behind.
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub async fn open_by_account(&self, month: Month) -> Result<BTreeMap<String, u64>, LedgerError> {
+    pub async fn open_by_month(&self) -> Result<OpenCalls, LedgerError> {
         let parts = (0..SHARDS).map(async |shard| {
             let query = self.client.query().table_name(&self.table).index_name(INDEX);
             let items = query
                 .key_condition_expression("#open = :open")
-                .filter_expression("#started_at BETWEEN :first AND :last")
-                .projection_expression("#account")
+                .projection_expression("#account, #started_at")
                 .expression_attribute_names("#open", "open")
                 .expression_attribute_names("#account", "account")
                 .expression_attribute_names("#started_at", "started_at")
                 .expression_attribute_values(":open", text(&partition(shard)))
-                .expression_attribute_values(":first", number(month.begins_at().as_secs()))
-                .expression_attribute_values(":last", number(month.ends_at().as_secs() - 1))
                 .into_paginator()
                 .items()
                 .send();
             items.collect::<Result<Vec<_>, _>>().await.map_err(|error| LedgerError(describe(&error)))
         });
-        let mut open = BTreeMap::new();
-        for mut item in try_join_all(parts).await?.into_iter().flatten() {
-            if let Some(AttributeValue::S(account)) = item.remove("account") {
-                *open.entry(account).or_default() += 1;
+        let mut open = OpenCalls::default();
+        for item in try_join_all(parts).await?.into_iter().flatten() {
+            // What cannot be read is no call that could be told of; `overdue` reports it.
+            if let Ok(Began { account, started_at }) = serde_dynamo::from_item(item) {
+                let (month, _) = Month::of(Timestamp::from_secs(started_at));
+                *open.0.entry((month, account)).or_default() += 1;
             }
         }
         Ok(open)
     }
+}
+
+/// How many calls are open.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenCalls(BTreeMap<(Month, String), u64>);
+
+impl OpenCalls {
+    /// Those of `account` that began in `month`.
+    pub fn of(&self, account: &str, month: Month) -> u64 {
+        self.0.get(&(month, account.to_owned())).copied().unwrap_or(0)
+    }
+}
+
+/// Whose an open call is, and when it began (Unix seconds).
+#[derive(Deserialize)]
+struct Began {
+    account: String,
+    started_at: u64,
 }
 
 /// The record in `item`; `None`, and a log line that does not tell what it holds, where it cannot be read.

@@ -13,14 +13,10 @@ use aws_sdk_dynamodb::types::{
 use super::{Ledger, LedgerError, SHARDS, Written};
 use crate::metering::call::{Call, Record, State, step};
 use crate::metering::usage::Figures;
-use crate::stores::dynamodb::describe;
+use crate::stores::dynamodb::{describe, passes};
 
 /// How long records are kept, from when their calls began: as long, a repeated write counts nothing twice.
 pub(in crate::metering) const KEPT_SECS: u64 = 90 * 24 * 3600;
-
-/// Cancellation reasons that pass by themselves
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
-const PASSING_REASONS: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
 
 /// Errors of a whole call that pass by themselves; the SDK repeats it once, and no more.
 const PASSING_CODES: [&str; 4] =
@@ -119,7 +115,7 @@ impl Ledger {
             let found = found.map(serde_dynamo::from_item).transpose();
             return Err(found.map_or_else(|error| Failure::Final(error.to_string()), |it| Failure::Another(it.into())));
         }
-        let may_pass = codes.iter().any(|code| PASSING_REASONS.contains(code));
+        let may_pass = codes.iter().any(|code| passes(code));
         Err(if may_pass { Failure::MayPass(describe(&error)) } else { Failure::Final(describe(&error)) })
     }
 

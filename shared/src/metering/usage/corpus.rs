@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::{Figures, Progress, StreamError, StreamReader, Tier, Usage};
+use super::{Figures, Progress, Reading, StreamError, StreamReader, Tier, Usage};
 
 fn folder() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "src/metering/usage/corpus"].iter().collect()
@@ -23,7 +23,8 @@ fn figures(usage: Usage) -> Option<Figures> {
 
 /// A stream that came to its end.
 fn ended(content_bytes: u64, figures: Option<Figures>) -> Progress {
-    Progress { figures, content_bytes, has_content: true, has_final_usage: true, ended: true, error: None }
+    let progress = Progress { has_content: true, has_final_usage: true, ended: true, ..Progress::default() };
+    Progress { figures, content_bytes, ..progress }
 }
 
 fn usage(input: u64, output: u64) -> Usage {
@@ -44,10 +45,17 @@ fn streams() -> Vec<(&'static str, Progress)> {
     let absurd = Usage { cache_read: 70, cache_write_5m: 300, web_fetches: 2, ..usage(0, 15) };
     let overloaded = Progress { ended: true, error: Some(StreamError::Overloaded), ..Progress::default() };
     vec![
-        ("absurd.sse", ended(31, Some(Figures { usage: absurd, tier: Tier::Standard, is_absurd: true }))),
+        (
+            "absurd.sse",
+            Progress {
+                absurd: Some("input_tokens"),
+                ..ended(31, Some(Figures { usage: absurd, tier: Tier::Standard, is_absurd: true }))
+            },
+        ),
         (
             "absurd_output.sse",
             Progress {
+                absurd: Some("output_tokens"),
                 has_final_usage: false,
                 ..ended(31, Some(Figures { usage: usage(25, 1), tier: Tier::Standard, is_absurd: true }))
             },
@@ -61,6 +69,7 @@ fn streams() -> Vec<(&'static str, Progress)> {
         ),
         ("data_on_several_lines.sse", ended(31, plain())),
         ("no_event_names.sse", ended(31, plain())),
+        ("no_final_usage.sse", Progress { has_final_usage: false, ..ended(31, figures(usage(25, 1))) }),
         ("nulls.sse", ended(31, plain())),
         (
             "overloaded_after_content.sse",
@@ -71,6 +80,7 @@ fn streams() -> Vec<(&'static str, Progress)> {
                 ..overloaded
             },
         ),
+        ("overloaded_after_final_usage.sse", Progress { error: Some(StreamError::Overloaded), ..ended(31, plain()) }),
         ("overloaded_before_content.sse", Progress { figures: figures(usage(25, 1)), ..overloaded }),
         ("pause_turn.sse", ended(30, figures(Usage { web_fetches: 1, ..usage(3000, 77) }))),
         ("pings.sse", ended(31, plain())),
@@ -140,18 +150,21 @@ fn a_stream_reports_what_is_in_it_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_anywhere_is_final_only_with_its_final_figures() {
+fn a_stream_that_breaks_off_anywhere_is_final_only_where_it_stopped_with_its_final_figures() {
     for (name, expected) in streams() {
         let mut reader = StreamReader::default();
         for (at, byte) in read(name).iter().enumerate() {
+            reader.feed(&[*byte]);
             let (figures, is_estimated) = reader.result();
-            if !is_estimated && name != "two_message_deltas.sse" {
-                assert_eq!(Some(figures), expected.figures, "{name} broken off at {at}");
+            if !is_estimated {
+                assert_eq!(reader.progress(), expected, "{name} broken off after {at}");
+                assert_eq!(Some(figures), expected.figures, "{name} broken off after {at}");
             }
             let limit = expected.figures.unwrap_or_default().usage.output.max(expected.content_bytes);
-            assert!(figures.usage.output <= limit, "{name} broken off at {at}");
-            reader.feed(&[*byte]);
+            assert!(figures.usage.output <= limit, "{name} broken off after {at}");
         }
+        let estimated = name.starts_with("absurd") || name.starts_with("overloaded") || name == "no_final_usage.sse";
+        assert_eq!(reader.result().1, estimated || !expected.ended, "{name}");
     }
 }
 
@@ -159,10 +172,12 @@ fn a_stream_that_breaks_off_anywhere_is_final_only_with_its_final_figures() {
 fn a_json_answer_reports_what_is_in_it_and_half_of_it_nothing() {
     for (name, expected) in messages() {
         let body = read(name);
-        assert_eq!(Figures::of_message(&body), expected, "{name}");
+        let reading = Reading::of_message(&body);
+        assert_eq!(reading.map(|reading| reading.figures), expected, "{name}");
+        assert!(reading.is_none_or(|it| it.absurd.is_some() == it.figures.is_absurd), "{name}: {reading:?}");
         let end = body.trim_ascii_end().len();
         for at in 0..end {
-            assert_eq!(Figures::of_message(&body[..at]), None, "{name} cut at {at}");
+            assert_eq!(Reading::of_message(&body[..at]), None, "{name} cut at {at}");
         }
     }
 }
@@ -170,10 +185,10 @@ fn a_json_answer_reports_what_is_in_it_and_half_of_it_nothing() {
 #[test]
 fn what_is_no_message_reports_nothing() {
     for body in [&b""[..], b"not json", b"[]", b"7", b"null", b"{}", b"{\"usage\":null}", b"\xFF"] {
-        assert_eq!(Figures::of_message(body), None);
+        assert_eq!(Reading::of_message(body), None);
     }
     let broken_text = b"{\"content\":\"\xC3\",\"usage\":{\"input_tokens\":3,\"output_tokens\":4}}";
-    assert_eq!(Figures::of_message(broken_text), figures(usage(3, 4)));
+    assert_eq!(Reading::of_message(broken_text).map(|reading| reading.figures), figures(usage(3, 4)));
 }
 
 proptest! {
@@ -198,7 +213,7 @@ proptest! {
             stream[at] = byte;
         }
         prop_assert_eq!(progress(cut(&stream, &places)), progress([&stream[..]]));
-        let _ = Figures::of_message(&stream);
+        let _ = Reading::of_message(&stream);
     }
 
     #[test]
@@ -207,6 +222,6 @@ proptest! {
         places in prop::collection::vec(any::<usize>(), 0..40),
     ) {
         prop_assert_eq!(progress(cut(&bytes, &places)), progress([&bytes[..]]));
-        let _ = Figures::of_message(&bytes);
+        let _ = Reading::of_message(&bytes);
     }
 }

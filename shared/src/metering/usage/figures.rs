@@ -6,14 +6,23 @@ use super::{Figures, Tier, Usage};
 /// A figure beyond this is no token count.
 const LARGEST_COUNT: f64 = 1e9;
 
-impl Figures {
+/// Figures, with what is told of how they were read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// What was reported.
+    pub figures: Figures,
+    /// The first field that was refused ([`Figures::is_absurd`]): its name, and never what stood there.
+    pub absurd: Option<&'static str>,
+}
+
+impl Reading {
     /// What a whole JSON answer reports; `None` where it reports nothing.
     pub fn of_message(body: &[u8]) -> Option<Self> {
         let body = String::from_utf8_lossy(body);
         let usage = Object::parse(&body)?.field("usage")?;
-        let mut figures = Self::default();
-        figures.replace_with(usage);
-        Some(figures)
+        let mut reading = Self::default();
+        reading.replace_with(usage);
+        Some(reading)
     }
 
     /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. True where it says how many
@@ -32,8 +41,9 @@ impl Figures {
         // The total is the last word, also where the split came earlier. What is not known to be for an hour is for the
         // default lifetime of 5 minutes.
         if let Some(total) = self.count(&reported, "cache_creation_input_tokens") {
-            self.usage.cache_write_1h = self.usage.cache_write_1h.min(total);
-            self.usage.cache_write_5m = total - self.usage.cache_write_1h;
+            let usage = &mut self.figures.usage;
+            usage.cache_write_1h = usage.cache_write_1h.min(total);
+            usage.cache_write_5m = total - usage.cache_write_1h;
         }
 
         let tools = self.object(&reported, "server_tool_use");
@@ -41,7 +51,7 @@ impl Figures {
         self.replace(|usage| &mut usage.web_fetches, &tools, "web_fetch_requests");
 
         if reported.field("service_tier").is_some() {
-            self.tier = match reported.text("service_tier").as_deref() {
+            self.figures.tier = match reported.text("service_tier").as_deref() {
                 Some("standard") => Tier::Standard,
                 Some("priority") => Tier::Priority,
                 Some("batch") => Tier::Batch,
@@ -55,7 +65,7 @@ impl Figures {
     fn replace(&mut self, figure: fn(&mut Usage) -> &mut u64, reported: &Object<'_>, field: &'static str) -> bool {
         let count = self.count(reported, field);
         if let Some(count) = count {
-            *figure(&mut self.usage) = count;
+            *figure(&mut self.figures.usage) = count;
         }
         count.is_some()
     }
@@ -80,11 +90,9 @@ impl Figures {
         })
     }
 
-    /// Notes that a field is refused. The log names the first one of an answer, and never what stood there.
     fn refuse(&mut self, field: &'static str) {
-        if !std::mem::replace(&mut self.is_absurd, true) {
-            tracing::warn!(code = "metering.absurd", field, "a provider reported an absurd token count");
-        }
+        self.figures.is_absurd = true;
+        self.absurd.get_or_insert(field);
     }
 }
 
@@ -96,11 +104,15 @@ mod tests {
 
     /// What these `usage` objects say one after the other.
     fn read(reports: &[&str]) -> Figures {
-        let mut figures = Figures::default();
+        reading(reports).figures
+    }
+
+    fn reading(reports: &[&str]) -> Reading {
+        let mut reading = Reading::default();
         for report in reports {
-            figures.replace_with(report);
+            reading.replace_with(report);
         }
-        figures
+        reading
     }
 
     #[rstest]
@@ -157,6 +169,20 @@ mod tests {
             let report = format!(r#"{{"{field}":5,"output_tokens":2}}"#);
             assert_eq!(read(&[&report]), Figures { usage, is_absurd: true, ..Figures::default() }, "{field}");
         }
+    }
+
+    #[rstest]
+    #[case::none(&[r#"{"input_tokens":1}"#, r#"{"output_tokens":2}"#], None)]
+    #[case::of_one_report(&[r#"{"output_tokens":-1,"cache_read_input_tokens":0.5}"#], Some("cache_read_input_tokens"))]
+    #[case::of_two_reports(&[r#"{"output_tokens":-1}"#, r#"{"input_tokens":-1}"#], Some("output_tokens"))]
+    #[case::made_up_for(&[r#"{"input_tokens":2000000000}"#, r#"{"input_tokens":2}"#], Some("input_tokens"))]
+    #[case::all_of_it(&["7"], Some("usage"))]
+    fn the_first_field_that_is_refused_is_told_by_its_name(
+        #[case] reports: &[&str],
+        #[case] absurd: Option<&'static str>,
+    ) {
+        let reading = reading(reports);
+        assert_eq!((reading.absurd, reading.figures.is_absurd), (absurd, absurd.is_some()));
     }
 
     #[rstest]

@@ -1,7 +1,7 @@
 //! Reads usage and progress out of a stream of events.
 
-use super::Figures;
 use super::json::Object;
+use super::{Figures, Reading};
 use crate::metering::sse::{Event, Splitter};
 
 /// About so many bytes of English text are one token.
@@ -20,13 +20,16 @@ pub struct StreamReader {
 pub struct Progress {
     /// What was reported so far; `None` before `message_start`.
     pub figures: Option<Figures>,
+    /// The first field of them that was refused, as in [`Reading::absurd`].
+    pub absurd: Option<&'static str>,
     /// How many bytes of text, of thinking and of tools' input have come, as UTF-8.
     pub content_bytes: u64,
     /// A content block has begun: from here on the client has something to show.
     pub has_content: bool,
     /// A `message_delta` has said how many tokens were put out.
     pub has_final_usage: bool,
-    /// The stream ended as it should: with `message_stop`, or with the provider's own `error` event.
+    /// The stream ended as it should: with `message_stop`, or with the provider's own `error` event. What comes after
+    /// either means nothing.
     pub ended: bool,
     /// What kind of error the provider's `error` event tells of.
     pub error: Option<StreamError>,
@@ -79,11 +82,13 @@ impl StreamReader {
         self.progress
     }
 
-    /// What the call used, and whether that is an estimate: where the final figures are missing or absurd.
+    /// What the call used, and whether that is an estimate: where the final figures are missing or absurd. Figures are
+    /// final at `message_stop` and not before: another `message_delta` may follow the first, and what a provider that
+    /// breaks off with an `error` in its place counts in the end is not known.
     pub fn result(&self) -> (Figures, bool) {
-        let Progress { figures, has_final_usage, .. } = self.progress;
+        let Progress { figures, has_final_usage, ended, error, .. } = self.progress;
         match figures {
-            Some(figures) if has_final_usage => (figures, figures.is_absurd),
+            Some(figures) if has_final_usage && ended && error.is_none() => (figures, figures.is_absurd),
             _ => (self.estimate(), true),
         }
     }
@@ -98,15 +103,23 @@ impl StreamReader {
 }
 
 impl Progress {
+    /// The stream opened with the provider's error: the call was refused, and used nothing.
+    pub fn is_refused(&self) -> bool {
+        self.error.is_some() && self.figures.is_none() && !self.has_content
+    }
+
     fn advance(&mut self, event: &Event) {
+        if self.ended {
+            return;
+        }
         let data = Object::parse(&event.data).unwrap_or_default();
         match kind(event, &data).as_str() {
             "message_start" => {
-                let figures = self.figures.get_or_insert_default();
+                self.figures.get_or_insert_default();
                 if let Some(usage) = data.object("message").field("usage")
                     && !self.has_final_usage
                 {
-                    figures.replace_with(usage);
+                    self.replace_with(usage);
                 }
             }
             "content_block_start" => self.has_content = true,
@@ -119,8 +132,7 @@ impl Progress {
             }
             "message_delta" => {
                 if let Some(usage) = data.field("usage") {
-                    let has_output = self.figures.get_or_insert_default().replace_with(usage);
-                    self.has_final_usage |= has_output;
+                    self.has_final_usage |= self.replace_with(usage);
                 }
             }
             "message_stop" => self.ended = true,
@@ -130,6 +142,14 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// Takes over what a `usage` object says. True where it says how many tokens were put out.
+    fn replace_with(&mut self, usage: &str) -> bool {
+        let mut reading = Reading { figures: self.figures.unwrap_or_default(), absurd: self.absurd };
+        let has_output = reading.replace_with(usage);
+        (self.figures, self.absurd) = (Some(reading.figures), reading.absurd);
+        has_output
     }
 }
 
@@ -158,6 +178,10 @@ mod tests {
 
     const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,\
                          \"output_tokens\":1}}}\n\n";
+
+    const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+
+    const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\"}}\n\n";
 
     fn delta(usage: &str) -> String {
         format!("event: message_delta\ndata: {{\"type\":\"message_delta\",\"usage\":{usage}}}\n\n")
@@ -194,7 +218,7 @@ mod tests {
     #[case::an_absurd_output("{\"output_tokens\":-1}")]
     #[case::no_object("7")]
     fn a_message_delta_without_its_output_leaves_the_estimate(#[case] final_usage: &str) {
-        let reader = read(&[START, &text("twelve bytes"), &delta(final_usage)].concat());
+        let reader = read(&[START, &text("twelve bytes"), &delta(final_usage), STOP].concat());
         let (figures, is_estimated) = reader.result();
         assert_eq!((figures.usage, is_estimated), (usage(25, 3), true));
         assert!(!reader.progress().has_final_usage);
@@ -202,8 +226,9 @@ mod tests {
 
     #[test]
     fn an_absurd_figure_anywhere_makes_the_result_an_estimate_with_the_output_that_was_reported() {
-        let reader =
-            read(&[START, &text("twelve bytes"), &delta(r#"{"input_tokens":0.5,"output_tokens":2}"#)].concat());
+        let final_usage = delta(r#"{"input_tokens":0.5,"output_tokens":2}"#);
+        let reader = read(&[START, &text("twelve bytes"), &final_usage, STOP].concat());
+        assert_eq!(reader.progress().absurd, Some("input_tokens"));
         let (figures, is_estimated) = reader.result();
         assert_eq!((figures.usage, figures.is_absurd, is_estimated), (usage(25, 2), true, true));
     }
@@ -213,6 +238,32 @@ mod tests {
         let final_usage = delta(r#"{"input_tokens":30,"output_tokens":15}"#);
         let reader = read(&[START, &final_usage, START].concat());
         assert_eq!(reader.result().0.usage, usage(30, 15));
+    }
+
+    #[rstest]
+    #[case::broken_off("", 3, true)]
+    #[case::stopped(STOP, 2, false)]
+    #[case::an_error_in_place_of_the_stop(ERROR, 3, true)]
+    #[case::an_error_after_the_stop(&[STOP, ERROR].concat(), 2, false)]
+    #[case::a_stop_after_the_error(&[ERROR, STOP].concat(), 3, true)]
+    #[case::other_figures_after_the_stop(&[STOP, &delta(r#"{"output_tokens":9}"#)].concat(), 2, false)]
+    fn final_figures_are_final_when_the_stream_stops(
+        #[case] rest: &str,
+        #[case] output: u64,
+        #[case] is_estimated: bool,
+    ) {
+        let reader = read(&[START, &text("twelve bytes"), &delta(r#"{"output_tokens":2}"#), rest].concat());
+        assert_eq!(reader.result(), (Figures { usage: usage(25, output), ..Figures::default() }, is_estimated));
+    }
+
+    #[rstest]
+    #[case::opening_the_stream(ERROR, true)]
+    #[case::after_a_ping(&["event: ping\ndata: {\"type\":\"ping\"}\n\n", ERROR].concat(), true)]
+    #[case::after_the_start(&[START, ERROR].concat(), false)]
+    #[case::after_content(&[&text("twelve bytes"), ERROR].concat(), false)]
+    #[case::no_error(STOP, false)]
+    fn a_stream_is_refused_by_an_error_before_anything_was_taken_in(#[case] stream: &str, #[case] is_refused: bool) {
+        assert_eq!(read(stream).progress().is_refused(), is_refused);
     }
 
     #[rstest]
@@ -247,7 +298,7 @@ mod tests {
         let data = "x".repeat(crate::metering::sse::LARGEST_EVENT);
         let event =
             format!("event: content_block_start\ndata: {{\"type\":\"content_block_start\",\"x\":\"{data}\"}}\n\n");
-        let reader = read(&[START, &event, &delta(r#"{"output_tokens":15}"#)].concat());
+        let reader = read(&[START, &event, &delta(r#"{"output_tokens":15}"#), STOP].concat());
         assert!(reader.progress().has_content);
         assert_eq!(reader.result(), (Figures { usage: usage(25, 15), ..Figures::default() }, false));
     }

@@ -1,6 +1,8 @@
-//! What one environment remembers of what accounts have used: for the time in which Redis cannot be asked. No I/O.
+//! What one environment remembers of what accounts have used: for the time in which Redis cannot be asked, and of what
+//! DynamoDB has confirmed. No I/O.
 
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -9,7 +11,7 @@ use crate::clock::Timestamp;
 
 /// How many figures are remembered; the least recently used go first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
-/// How long a figure that was read from DynamoDB is gone by.
+/// How long what DynamoDB said is gone by.
 const FRESH: Duration = Duration::from_secs(60);
 /// How long after DynamoDB could not be read it is asked again.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
@@ -25,6 +27,15 @@ struct Figure {
     fresh_until: Option<Timestamp>,
     /// Until when DynamoDB is not asked because it has not.
     failed_until: Option<Timestamp>,
+    confirmed: Option<Confirmed>,
+}
+
+/// What DynamoDB said while the figure was another one, or the same.
+#[derive(Clone, Copy)]
+struct Confirmed {
+    figure: u64,
+    used: u64,
+    until: Timestamp,
 }
 
 impl Default for Own {
@@ -54,19 +65,54 @@ impl Own {
 
     /// Redis has said `tokens`.
     pub(super) fn heard(&mut self, key: &str, tokens: u64) {
+        let known = self.0.get(key).copied().unwrap_or_default();
         // Once Redis is gone this is older than it looks, so that DynamoDB is asked then.
-        self.put(key, Figure { tokens: Some(tokens), ..Figure::default() });
+        self.put(key, Figure { tokens: Some(tokens), fresh_until: None, ..known });
     }
 
     /// DynamoDB says `tokens`.
     pub(super) fn read(&mut self, key: &str, tokens: u64, now: Timestamp) {
-        self.put(key, Figure { tokens: Some(tokens), fresh_until: Some(now.plus(FRESH)), failed_until: None });
+        let until = now.plus(FRESH);
+        let confirmed = Some(Confirmed { figure: tokens, used: tokens, until });
+        self.put(key, Figure { tokens: Some(tokens), fresh_until: Some(until), failed_until: None, confirmed });
     }
 
     /// DynamoDB could not be read.
     pub(super) fn failed(&mut self, key: &str, now: Timestamp) {
-        let tokens = self.remembered(key);
-        self.put(key, Figure { tokens, fresh_until: None, failed_until: Some(now.plus(ASKED_AGAIN_AFTER)) });
+        let known = self.0.get(key).copied().unwrap_or_default();
+        let failed_until = Some(now.plus(ASKED_AGAIN_AFTER));
+        self.put(key, Figure { fresh_until: None, failed_until, ..known });
+    }
+
+    /// DynamoDB says `used` while the figure is `figure`.
+    pub(super) fn confirm(&mut self, key: &str, figure: u64, used: u64, now: Timestamp) {
+        let known = self.0.get(key).copied().unwrap_or_default();
+        let confirmed = Some(Confirmed { figure, used, until: now.plus(FRESH) });
+        self.put(key, Figure { failed_until: None, confirmed, ..known });
+    }
+
+    /// What has been used, now that the figure is `figure`, as far as it matters for `steps`: where DynamoDB has said
+    /// that all of them are reached, or that none is; or where it could not be read a moment ago. `None` where it is to be
+    /// asked.
+    pub(super) fn confirmed(
+        &mut self,
+        key: &str,
+        figure: u64,
+        steps: &RangeInclusive<u64>,
+        now: Timestamp,
+    ) -> Option<u64> {
+        let Figure { failed_until, confirmed, .. } = *self.0.get(key)?;
+        if let Some(known) = confirmed.filter(|known| now < known.until) {
+            // What the figure was wrong by, it still is.
+            let grown = known.used.saturating_add(figure.saturating_sub(known.figure));
+            if known.used >= *steps.end() {
+                return Some(known.used);
+            }
+            if grown < *steps.start() {
+                return Some(grown);
+            }
+        }
+        failed_until.is_some_and(|until| now < until).then_some(figure)
     }
 
     /// Adds `tokens` to what is known, where something is; what it is now.
