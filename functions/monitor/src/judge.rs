@@ -29,7 +29,7 @@ pub fn codes() -> impl Iterator<Item = &'static str> {
 }
 
 /// The alerts that `breadcrumbs`, in any order, are worth now, in the order of their keys: one for each [rule](rules)
-/// and what it is about, one for what is an alert when it is [many](many) and was in one minute, and one for each other
+/// and what it is about, one for what is an alert when it is [many] and was in one minute, and one for each other
 /// code that has had more errors in one minute than `thresholds` allow.
 pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp) -> Vec<Alert> {
     let mut alerts = BTreeMap::<String, (String, &str, Findings)>::new();

@@ -177,61 +177,45 @@ impl Tally {
 
     /// The sums in the order of [`Tally::NAMES`].
     pub fn values(&self) -> [i64; 10] {
-        let Self { calls, estimated_calls, other_tier_calls, input, output, .. } = *self;
-        let Self { cache_read, cache_write_5m, cache_write_1h, web_searches, web_fetches, .. } = *self;
         [
-            calls,
-            estimated_calls,
-            other_tier_calls,
-            input,
-            output,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            web_searches,
-            web_fetches,
+            self.calls,
+            self.estimated_calls,
+            self.other_tier_calls,
+            self.input,
+            self.output,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.web_searches,
+            self.web_fetches,
         ]
-    }
-
-    fn of(values: [i64; 10]) -> Self {
-        let [
-            calls,
-            estimated_calls,
-            other_tier_calls,
-            input,
-            output,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            web_searches,
-            web_fetches,
-        ] = values;
-        Self {
-            calls,
-            estimated_calls,
-            other_tier_calls,
-            input,
-            output,
-            cache_read,
-            cache_write_5m,
-            cache_write_1h,
-            web_searches,
-            web_fetches,
-        }
     }
 
     /// Both together.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        let (ours, theirs) = (self.values(), other.values());
-        Self::of(std::array::from_fn(|at| ours[at].saturating_add(theirs[at])))
+        self.with(other, i64::saturating_add)
     }
 
     /// What is left of this one without `other`.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
-        let (ours, theirs) = (self.values(), other.values());
-        Self::of(std::array::from_fn(|at| ours[at].saturating_sub(theirs[at])))
+        self.with(other, i64::saturating_sub)
+    }
+
+    fn with(&self, other: &Self, each: impl Fn(i64, i64) -> i64) -> Self {
+        Self {
+            calls: each(self.calls, other.calls),
+            estimated_calls: each(self.estimated_calls, other.estimated_calls),
+            other_tier_calls: each(self.other_tier_calls, other.other_tier_calls),
+            input: each(self.input, other.input),
+            output: each(self.output, other.output),
+            cache_read: each(self.cache_read, other.cache_read),
+            cache_write_5m: each(self.cache_write_5m, other.cache_write_5m),
+            cache_write_1h: each(self.cache_write_1h, other.cache_write_1h),
+            web_searches: each(self.web_searches, other.web_searches),
+            web_fetches: each(self.web_fetches, other.web_fetches),
+        }
     }
 
     /// Whether it changes nothing.

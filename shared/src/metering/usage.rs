@@ -3,7 +3,7 @@
 //!
 //! In Anthropic's API (<https://docs.anthropic.com/en/api/messages>, .../messages-streaming) the input figures are
 //! disjoint: `input_tokens` leaves out what was read from or written to the cache. A stream reports twice.
-//! `message_start` has the input side, with the only split of cache writes by lifetime, and a placeholder for the
+//! `message_start` has the input side, with the only split of cache writes by lifetime, and a first token or so of
 //! output; `message_delta`, at the end, has cumulative figures, which replace what came before as far as they are there.
 //! Where the provider itself calls tools, such as a web search, the input has grown in between.
 //!
