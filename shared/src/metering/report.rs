@@ -235,7 +235,7 @@ impl UsageReport {
     }
 }
 
-/// The columns of [`csv`].
+/// The columns of [`csv()`].
 const COLUMNS: [&str; 16] = [
     "account",
     "date",
