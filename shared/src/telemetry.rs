@@ -8,8 +8,10 @@
 //! breadcrumbs besides.
 
 mod head;
+mod outcome;
 
 pub use head::Head;
+pub use outcome::outcome;
 
 use std::sync::Mutex;
 

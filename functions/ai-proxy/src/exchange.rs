@@ -15,7 +15,7 @@ use lambda_http::Response;
 use levee::clock::Timestamp;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::{Call, TokenState};
+use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ use crate::held::{Hold, hold};
 use crate::in_flight::InFlight;
 use crate::meter::Meter;
 use crate::providers::response_headers;
-use crate::report::{Report, told};
+use crate::report::Report;
 use crate::timeouts::TimedOut;
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
@@ -49,7 +49,7 @@ pub struct Exchange<'a> {
     pub in_flight: InFlight,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
-    /// The model that was asked for, and the account's cap; `None` for calls that use no tokens.
+    /// The model that was asked for, as it is told, and the account's cap; `None` for calls that use no tokens.
     pub metered: Option<(String, Spending)>,
     /// When it began.
     pub started_at: Timestamp,
@@ -65,6 +65,13 @@ pub struct Outgoing {
     pub request: RequestBuilder,
     /// Its body, where it has one.
     pub body: Option<Bytes>,
+}
+
+/// A call that got no answer.
+struct Unanswered {
+    failed: Failed,
+    /// The provider may have got the call, and served it as far as it knows.
+    was_sent: bool,
 }
 
 impl Outgoing {
@@ -133,7 +140,7 @@ impl Exchange<'_> {
             integration: self.caller.integration.clone(),
             kind: self.caller.kind,
             provider: self.state.provider.name.clone(),
-            model: told(&model).to_owned(),
+            model,
             started_at: self.started_at.as_secs(),
             deadline: self.started_at.plus(left).as_secs(),
         };
@@ -153,6 +160,14 @@ impl Exchange<'_> {
     fn attempt(&self) -> Instant {
         self.report.attempt(&self.about.provider, self.state.provider.share);
         Instant::now()
+    }
+
+    /// Sends `call` and waits for the head of its answer.
+    async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
+        call.send().await.map_err(|error| {
+            let was_sent = !error.is_connect();
+            Unanswered { failed: self.unreachable(error), was_sent }
+        })
     }
 
     /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
@@ -251,6 +266,23 @@ pub fn with_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
     format!("{error}{}", cause.unwrap_or_default())
+}
+
+/// Ends the record of an attempt that got no answer, of which `figures` are known; what the client is told.
+async fn unanswered(meter: Option<Meter>, Unanswered { failed, was_sent }: Unanswered, figures: Figures) -> Failed {
+    match meter {
+        // What it used is known as far as the provider has said; that it was sent is known.
+        Some(mut meter) if was_sent => meter.close(figures, true).await,
+        meter => void(meter).await,
+    }
+    failed
+}
+
+/// Writes that an attempt used nothing.
+async fn void(meter: Option<Meter>) {
+    if let Some(mut meter) = meter {
+        meter.void().await;
+    }
 }
 
 fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {

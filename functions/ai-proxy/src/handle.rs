@@ -18,7 +18,7 @@ use crate::config::State;
 use crate::exchange::{self, About, Exchange, Outgoing};
 use crate::guards::Asked;
 use crate::in_flight::InFlight;
-use crate::report::Report;
+use crate::report::{Report, told};
 use crate::routes::{Operation, operation};
 
 /// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
@@ -86,19 +86,19 @@ async fn serve(
     match operation(request) {
         Some(Operation::Message) => {
             let (asked, body) = read_body(state, request.body())?;
-            report.asked(&asked.model, asked.is_streamed());
+            let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
+            report.asked(&model, is_streamed);
             // Nothing is sent before it is known that the call may cost what it would.
             asked.check_model(&caller.terms)?;
             asked.check_max_tokens(&caller.terms)?;
             let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
             let call = to_provider(Method::POST, &["v1", "messages"], Some(body));
-            let is_streamed = asked.is_streamed();
-            let exchange = exchange(Some((asked.model, spending)));
+            let exchange = exchange(Some((model, spending)));
             if is_streamed { exchange::stream(exchange, call).await } else { exchange::whole(exchange, call).await }
         }
         Some(Operation::CountTokens) => {
             let (asked, body) = read_body(state, request.body())?;
-            report.asked(&asked.model, false);
+            report.asked(told(&asked.model), false);
             asked.check_model(&caller.terms)?;
             let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"], Some(body));
             exchange::whole(exchange(None), call).await

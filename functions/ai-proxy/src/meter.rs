@@ -1,8 +1,8 @@
 //! What an attempt leaves in the ledger.
 //!
-//! Its record is opened while the request is on its way to the provider, and is there before anything of the answer
-//! reaches the client; so that whatever becomes of this environment, the attempt is known of. It is closed before the
-//! last of the answer is released.
+//! Its record is opened while the request is on its way to the provider, and is there before the provider has all of it
+//! ([`hold`](crate::held::hold)); so that whatever becomes of this environment, the attempt is known of. It is closed
+//! before the last of the answer is released.
 
 use std::time::Duration;
 

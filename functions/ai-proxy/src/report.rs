@@ -152,9 +152,8 @@ impl Report {
         });
     }
 
-    /// What is asked for.
+    /// What is asked for; the model as it may be [`told`].
     pub fn asked(&self, model: &str, streamed: bool) {
-        let model = told(model);
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
 

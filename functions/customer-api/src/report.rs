@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use levee::http::{Admitted, Problem};
-use levee::telemetry::Head;
+use levee::telemetry::{Head, outcome};
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
 use metrique::timers::Timer;
@@ -72,11 +72,6 @@ impl Report {
     pub(crate) fn answered(&mut self, status: StatusCode, problem: Option<Problem>) {
         self.status = status.as_u16().into();
         self.error = problem.map(|problem| problem.detail);
-        self.outcome = match status.as_u16() {
-            403 => "forbidden",
-            400..=499 => "caller_error",
-            500.. => "failed",
-            _ => "ok",
-        };
+        self.outcome = outcome(status);
     }
 }

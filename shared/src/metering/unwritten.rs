@@ -24,29 +24,20 @@ pub const UNWRITTEN: &str = "usage.unwritten";
 
 /// Logs that `record` could not be written, because of `error`.
 pub fn log(record: &Record, error: &impl Display) {
-    let line = serde_json::to_string(record).unwrap_or_default();
+    let (code, what) = match record.state {
+        State::Open => (UNOPENED, "the beginning of an AI call was not written"),
+        State::Abandoned | State::Closed | State::Void => (UNWRITTEN, "an AI call's usage was not written"),
+    };
     let call = &record.call;
-    if record.state == State::Open {
-        tracing::error!(
-            code = UNOPENED,
-            request.id = call.request_id,
-            account.id = call.account,
-            provider = call.provider,
-            %error,
-            record = line,
-            "the beginning of an AI call was not written"
-        );
-    } else {
-        tracing::error!(
-            code = UNWRITTEN,
-            request.id = call.request_id,
-            account.id = call.account,
-            provider = call.provider,
-            %error,
-            record = line,
-            "an AI call's usage was not written"
-        );
-    }
+    tracing::error!(
+        code,
+        request.id = call.request_id,
+        account.id = call.account,
+        provider = call.provider,
+        %error,
+        record = serde_json::to_string(record).unwrap_or_default(),
+        "{what}"
+    );
 }
 
 /// A line about a record that could not be written, from which it cannot be told whole.

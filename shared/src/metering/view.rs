@@ -28,8 +28,6 @@ use crate::sync::lock;
 
 /// How long a figure is gone by before it is read again.
 pub const KEPT: Duration = Duration::from_secs(300);
-/// [`KEPT`] for Redis.
-const KEPT_MILLIS: u64 = 300_000;
 
 /// What accounts have used, as far as that is known quickly.
 pub struct View {
@@ -112,7 +110,7 @@ impl View {
         }
         let Some(used) = self.read_anew(wanted).await else { return lock(&self.own).remembered(&wanted.key) };
         let mut set = redis::cmd("SET");
-        set.arg(&wanted.key).arg(used).arg("NX").arg("PX").arg(KEPT_MILLIS);
+        set.arg(&wanted.key).arg(used).arg("NX").arg("EX").arg(KEPT.as_secs());
         let set = &set;
         // Where Redis is gone again, the next one who asks reads the figure.
         let _gone = self.redis.run(async |mut connection| set.query_async::<()>(&mut connection).await).await;

@@ -10,8 +10,7 @@ use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
 use tokio::time::{Instant, timeout_at};
 
-use super::whole::void;
-use super::{Exchange, Outgoing, respond};
+use super::{Exchange, Outgoing, Unanswered, respond, unanswered, void};
 use crate::answer::{Body, Failed};
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
@@ -25,8 +24,6 @@ enum Beginning {
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
     /// It is no stream.
     Whole { status: StatusCode, headers: HeaderMap, body: Bytes },
-    /// It does not come to that. Where the call was sent, the provider may have served it as far as it knows.
-    Failed { failed: Failed, was_sent: bool },
 }
 
 /// What has been received of a stream.
@@ -50,22 +47,14 @@ pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respon
     let Overture { reader, framer } = overture;
 
     let (status, headers, answer) = match beginning {
-        Beginning::Stream { status, headers, answer } => (status, headers, answer),
-        Beginning::Whole { status, headers, body } => {
+        Ok(Beginning::Stream { status, headers, answer }) => (status, headers, answer),
+        Ok(Beginning::Whole { status, headers, body }) => {
             void(meter).await;
             return exchange.failure(status, exchange.headers(&headers, waited, state), body);
         }
-        Beginning::Failed { failed, was_sent } => {
-            match &mut meter {
-                // What it used is known as far as the provider has said; that it was sent is known.
-                Some(meter) if was_sent => {
-                    exchange.about.absurd(reader.progress().absurd);
-                    meter.close(reader.estimate(), true).await;
-                }
-                Some(meter) => meter.void().await,
-                None => {}
-            }
-            return Err(failed);
+        Err(none) => {
+            exchange.about.absurd(reader.progress().absurd);
+            return Err(unanswered(meter, none, reader.estimate()).await);
         }
     };
     if let (Some(meter), Some(figures), false) = (&mut meter, reader.progress().figures, reader.progress().ended) {
@@ -99,44 +88,29 @@ async fn begin(
     call: reqwest::RequestBuilder,
     overture: &mut Overture,
     until: Instant,
-) -> Beginning {
-    let lost = |failed| Beginning::Failed { failed, was_sent: true };
+) -> Result<Beginning, Unanswered> {
+    let lost = |failed| Unanswered { failed, was_sent: true };
     let work = async {
-        let mut answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let was_sent = !error.is_connect();
-                return Beginning::Failed { failed: exchange.unreachable(error), was_sent };
-            }
-        };
+        let mut answer = exchange.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if !status.is_success() || !is_event_stream(&headers) {
-            return match exchange.read_whole(answer).await {
-                Ok(body) => Beginning::Whole { status, headers, body },
-                Err(failed) => Beginning::Failed { failed, was_sent: status.is_success() },
-            };
+            let lost = |failed| Unanswered { failed, was_sent: status.is_success() };
+            let body = exchange.read_whole(answer).await.map_err(lost)?;
+            return Ok(Beginning::Whole { status, headers, body });
         }
         let Overture { reader, framer } = overture;
         while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => {
-                    reader.feed(&chunk);
-                    framer.push(&chunk);
-                }
-                Ok(None) => {
-                    exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
-                    let message = "The AI provider ended its answer before any content.";
-                    return lost(Failed::upstream(ErrorKind::BadGateway, message));
-                }
-                Err(error) => return lost(exchange.cut(error)),
-            }
+            let Some(chunk) = answer.chunk().await.map_err(|error| lost(exchange.cut(error)))? else {
+                exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
+                let message = "The AI provider ended its answer before any content.";
+                return Err(lost(Failed::upstream(ErrorKind::BadGateway, message)));
+            };
+            reader.feed(&chunk);
+            framer.push(&chunk);
         }
-        Beginning::Stream { status, headers, answer }
+        Ok(Beginning::Stream { status, headers, answer })
     };
-    match timeout_at(until, work).await {
-        Ok(beginning) => beginning,
-        Err(_) => lost(exchange.timed_out(TimedOut::FirstToken)),
-    }
+    timeout_at(until, work).await.map_err(|_| lost(exchange.timed_out(TimedOut::FirstToken))).flatten()
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

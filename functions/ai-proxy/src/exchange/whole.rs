@@ -6,23 +6,15 @@ use lambda_http::Response;
 use levee::metering::{Figures, Reading};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Exchange, Outgoing, respond};
+use super::{Exchange, Outgoing, Unanswered, respond, unanswered, void};
 use crate::answer::{Body, Failed};
-use crate::meter::Meter;
 use crate::timeouts::TimedOut;
-
-/// A call that got no answer.
-struct Unanswered {
-    failed: Failed,
-    /// The provider may have got the call, and served it as far as it knows.
-    was_sent: bool,
-}
 
 /// Makes a call whose answer is passed on when it is whole.
 pub async fn whole(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Response<Body>, Failed> {
     let sent = exchange.attempt();
     let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
-    let mut meter = exchange.meter(deadline);
+    let meter = exchange.meter(deadline);
     let (call, hold) = outgoing.held();
     let answer = async {
         let too_late = |_| Unanswered { failed: exchange.timed_out(TimedOut::WholeCall), was_sent: true };
@@ -34,15 +26,7 @@ pub async fn whole(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respons
     let waited = answered_at.saturating_duration_since(released_at);
     let (status, headers, body) = match answer {
         Ok(answer) => answer,
-        Err(Unanswered { failed, was_sent }) => {
-            match &mut meter {
-                // What it used is unknown; that it was is not.
-                Some(meter) if was_sent => meter.close(Figures::default(), true).await,
-                Some(meter) => meter.void().await,
-                None => {}
-            }
-            return Err(failed);
-        }
+        Err(none) => return Err(unanswered(meter, none, Figures::default()).await),
     };
     exchange.report.provider_took(waited);
 
@@ -69,19 +53,9 @@ async fn answer(
     exchange: &Exchange<'_>,
     call: reqwest::RequestBuilder,
 ) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
-    let answer = call.send().await.map_err(|error| {
-        let was_sent = !error.is_connect();
-        Unanswered { failed: exchange.unreachable(error), was_sent }
-    })?;
+    let answer = exchange.send(call).await?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     let lost = |failed| Unanswered { failed, was_sent: status.is_success() };
     let body = exchange.read_whole(answer).await.map_err(lost)?;
     Ok((status, headers, body))
-}
-
-/// Writes that an attempt used nothing.
-pub(super) async fn void(meter: Option<Meter>) {
-    if let Some(mut meter) = meter {
-        meter.void().await;
-    }
 }
