@@ -72,7 +72,7 @@ pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Respon
         meter,
         gap: exchange.state.timeouts.stream_gap,
         deadline: exchange.deadline,
-        sent,
+        sent: released_at,
         about: exchange.about.clone(),
         report: exchange.report.clone(),
         in_flight: exchange.in_flight.clone(),
