@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use levee::clock::Timestamp;
 use levee::stores::logs::is_request_id;
 use levee::story::Story;
 
@@ -46,9 +45,7 @@ impl Why {
             LogPlace::Local(folder) => lines_with(&self.id, folder)?,
             LogPlace::Aws(logs) => {
                 let now = context.now();
-                let millis = u64::try_from(self.since.as_millis()).unwrap_or(u64::MAX);
-                let since = Timestamp::from_millis(now.as_millis().saturating_sub(millis));
-                logs.find(&self.id, since, now, SEARCH_TIMEOUT).await?
+                logs.find(&self.id, now.minus(self.since), now, SEARCH_TIMEOUT).await?
             }
         };
         let Some(story) = Story::tell(&self.id, lines.iter().map(String::as_str)) else {

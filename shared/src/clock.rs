@@ -51,6 +51,11 @@ impl Timestamp {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// The moment `duration` earlier; not before the epoch.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
     /// RFC 3339 in UTC with whole seconds, rounded up: `2026-11-22T01:15:18Z`.
     pub fn to_rfc3339(self) -> String {
         self.utc(self.0.div_ceil(1000)).format(&Rfc3339).unwrap_or_default()
@@ -127,6 +132,13 @@ mod tests {
         assert_eq!(now.secs_until(Timestamp::from_millis(1_700_000_001_000)), 1);
         assert_eq!(now.secs_until(Timestamp::from_millis(1_700_000_001_002)), 2);
         assert_eq!(now.secs_until(Timestamp::from_millis(1_699_999_999_000)), 0);
+    }
+
+    #[test]
+    fn nothing_is_earlier_than_the_epoch() {
+        let moment = Timestamp::from_secs(60);
+        assert_eq!(moment.minus(Duration::from_secs(59)), Timestamp::from_secs(1));
+        assert_eq!(moment.minus(Duration::MAX), Timestamp::from_millis(0));
     }
 
     #[test]

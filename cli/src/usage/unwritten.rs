@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use levee::clock::Timestamp;
 use levee::metering::unwritten::{UNOPENED, UNWRITTEN, read};
 use levee::metering::{Record, call};
 
@@ -38,9 +37,7 @@ impl Unwritten {
                 LogPlace::Aws(logs) => {
                     aside(&format!("searching the logs for {code}; this may take minutes"));
                     let now = context.now();
-                    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-                    let since = Timestamp::from_millis(now.as_millis().saturating_sub(millis));
-                    lines.extend(logs.find_all(code, since, now, SEARCH_TIMEOUT).await?);
+                    lines.extend(logs.find_all(code, now.minus(since), now, SEARCH_TIMEOUT).await?);
                 }
             }
         }

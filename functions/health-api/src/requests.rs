@@ -107,7 +107,7 @@ impl Stories {
 }
 
 async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
-    let since = Timestamp::from_millis(call.now.as_millis().saturating_sub(SEARCHED.as_millis() as u64));
+    let since = call.now.minus(SEARCHED);
     let lines = call.state.logs.find(id, since, call.now, SEARCH_TIMEOUT).await.map_err(Failed::logs)?;
     Ok(Story::tell(id, lines.iter().map(String::as_str)))
 }

@@ -87,7 +87,8 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Folds statistics, settles calls that never came to their end, judges recent errors, raises alerts, and sends what waits; or publishes what the event names.
+/// Folds statistics, settles calls that never came to their end, judges recent errors, raises alerts, and sends what
+/// waits; or publishes what the event names.
 ///
 /// # Errors
 /// [`Failure`] with everything that could not be done, after all of it was tried.

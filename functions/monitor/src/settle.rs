@@ -3,13 +3,15 @@
 //! What was known of such a call becomes its usage, as an estimate. Should its end be written after all, it takes the
 //! estimate's place. Two runs at the same time settle nothing twice.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use levee::clock::Timestamp;
 use levee::metering::{Ledger, LedgerError, Record, Written};
 use tokio::time::Instant;
 
-/// How long after its deadline, in seconds, a call is given up on: its end may be on its way.
-pub const GRACE_SECS: u64 = 60;
+/// How long after its deadline a call is given up on: its end may be on its way.
+const GRACE: Duration = Duration::from_secs(60);
 /// Calls that one run settles, of each part of the index. More of them wait for the next run.
 const MOST: usize = 200;
 /// Calls that are settled at the same time.
@@ -27,8 +29,7 @@ pub struct Settled {
 /// Settles what is overdue at `now`. From `until` on nothing more is begun.
 pub async fn settle(ledger: &Ledger, now: Timestamp, until: Instant) -> Settled {
     let mut settled = Settled::default();
-    let before = Timestamp::from_secs(now.as_secs().saturating_sub(GRACE_SECS));
-    let overdue = match ledger.overdue(before, MOST).await {
+    let overdue = match ledger.overdue(now.minus(GRACE), MOST).await {
         Ok(overdue) => overdue,
         Err(error) => return Settled { failure: Some(error), ..settled },
     };

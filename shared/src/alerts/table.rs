@@ -110,7 +110,7 @@ impl Alerts {
     /// # Errors
     /// [`AlertsError`] when the table cannot be read.
     pub async fn recent(&self, limit: usize, now: Timestamp) -> Result<Vec<Raised>, AlertsError> {
-        let oldest = now.as_millis().saturating_sub(u64::try_from(KEPT.as_millis()).unwrap_or(u64::MAX));
+        let oldest = now.minus(KEPT).as_millis();
         let query = Query { partition: ALERTS, from: &format!("{oldest:013}"), newest_first: true, limit };
         let items = self.query(query).await?;
         // An item that is not of its form is passed over: it must not hide the others.
