@@ -12,18 +12,30 @@
 //! | probe | single calls | to find out whether it is well again |
 //! | ramp | a part | more than before, because everything was well |
 //!
-//! Start reading at [`step()`]; [`suspicion`] is how evidence is weighed. The rules, their constants and their reasons
-//! are in docs/BREAKER.md.
+//! Start reading at [`step()`]; [`suspicion`] is how evidence is weighed. [`Breakers`] is that at work: what environments see
+//! goes to Redis ([`mirror`]), what is decided to DynamoDB ([`table`]), and [`protocol`] is how the two come together;
+//! [`routing`] says where a call goes. The rules, their constants and their reasons are in docs/BREAKER.md.
 
+mod breakers;
 pub mod config;
 pub mod evidence;
 pub mod local;
+pub mod mirror;
+pub mod protocol;
+pub mod routing;
 pub mod state;
 mod step;
 mod suspicion;
+pub mod table;
+pub mod transition;
 
+pub use breakers::{Breakers, Standing};
 pub use config::BreakerConfig;
 pub use evidence::{Evidence, Second};
 pub use local::Local;
+pub use mirror::Seen;
+pub use routing::{Candidate, Detour, NoRoute, Route, Stop, route};
 pub use state::{Forced, Mode, Penalty, Reason, Share, State};
-pub use step::{floor, step};
+pub use step::{floor, force, release, step};
+pub use table::{BreakersTable, TableError, Wrote};
+pub use transition::{Grounds, Transition};

@@ -29,6 +29,13 @@ impl Share {
         self.0
     }
 
+    /// What is left of all where `bad` of `results` went badly.
+    pub fn without(bad: u32, results: u32) -> Self {
+        let good = u64::from(results.saturating_sub(bad)) * u64::from(Self::ALL.0) / u64::from(results.max(1));
+        // At most all, so it fits.
+        Self::of(u16::try_from(good).unwrap_or(0))
+    }
+
     /// One part of `parts` of it.
     #[must_use]
     pub const fn part(self, parts: u16) -> Self {
@@ -56,6 +63,12 @@ pub enum Mode {
     Probe,
     /// It gets a part: more than before.
     Ramp,
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", f64::from(self.0) / 100.0)
+    }
 }
 
 impl fmt::Display for Mode {
@@ -98,6 +111,25 @@ pub enum Reason {
     Clean,
     /// An admin said so, or what an admin said is over.
     Forced,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fresh => "fresh",
+            Self::Failing => "failing",
+            Self::Erring => "erring",
+            Self::Stalling => "stalling",
+            Self::Slowing => "slowing",
+            Self::Throttled => "throttled",
+            Self::Spent => "spent",
+            Self::Paused => "paused",
+            Self::Recovered => "recovered",
+            Self::StillFailing => "still-failing",
+            Self::Clean => "clean",
+            Self::Forced => "forced",
+        })
+    }
 }
 
 /// What an admin said.
@@ -153,6 +185,8 @@ pub struct State {
     pub penalty: Penalty,
     /// Why this was decided.
     pub reason: Reason,
+    /// How much of the calls went well when too much last went badly; all where nothing did since it was whole.
+    pub health: Share,
     /// What an admin said, which goes before all else.
     pub forced: Option<Forced>,
 }
@@ -169,6 +203,7 @@ impl State {
             failed_rounds: 0,
             penalty: Penalty::NONE,
             reason: Reason::Fresh,
+            health: Share::ALL,
             forced: None,
         }
     }

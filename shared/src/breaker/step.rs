@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::config::BreakerConfig;
 use super::evidence::{Evidence, Second, Totals};
-use super::state::{Mode, Reason, Share, State};
+use super::state::{Forced, Mode, Reason, Share, State};
 use super::suspicion::{Suspicion, Test, bounds};
 use crate::clock::Timestamp;
 
@@ -45,13 +45,33 @@ pub fn step(state: &State, evidence: &Evidence, now: Timestamp, jitter: f64, con
     }
     // A spent budget is a fact, not a suspicion.
     if let Some(until) = evidence.spent_until.filter(|until| *until > now && *until > state.not_before) {
-        return Some(State { not_before: until, ..step.to(Mode::Open, Share::NONE, Reason::Spent) });
+        let health = Share::NONE;
+        return Some(State { not_before: until, health, ..step.to(Mode::Open, Share::NONE, Reason::Spent) });
     }
     match state.mode {
         Mode::Open => (now >= state.not_before).then(|| step.to(Mode::Probe, Share::NONE, Reason::Paused)),
         Mode::Probe => step.probe(),
         Mode::Closed | Mode::Shed | Mode::Ramp => step.fall().or_else(|| step.rise()),
     }
+}
+
+/// The decision that an admin's word makes: `share` of the calls until `until`, whatever happens.
+pub fn force(state: &State, share: Share, until: Timestamp, by: &str, now: Timestamp) -> State {
+    let mode = match share {
+        Share::ALL => Mode::Closed,
+        Share::NONE => Mode::Open,
+        _ => Mode::Ramp,
+    };
+    let forced = Some(Forced { share, until, by: by.to_owned() });
+    let generation = state.generation + 1;
+    State { generation, mode, share, since: now, not_before: until, reason: Reason::Forced, forced, ..state.clone() }
+}
+
+/// The decision that takes an admin's word back; `None` where there is none.
+pub fn release(state: &State, now: Timestamp, config: &BreakerConfig) -> Option<State> {
+    let forced = state.forced.as_ref()?;
+    let step = Step { state, evidence: &Evidence::default(), now, jitter: 0.0, config };
+    Some(step.released(forced.share))
 }
 
 /// The least share that is any use at `rate` calls a second: less would not bring enough results to judge by.
@@ -78,7 +98,7 @@ impl Step<'_> {
 
     /// Gives the provider up for a while, which is longer the more rounds of probes have failed, and the more often it was
     /// given up lately.
-    fn open(&self, reason: Reason) -> State {
+    fn open(&self, reason: Reason, health: Share) -> State {
         let Self { state, now, config, .. } = self;
         let is_fresh = state.mode != Mode::Probe;
         let half_life = config.penalty_half_life;
@@ -87,7 +107,7 @@ impl Step<'_> {
         let doublings = f64::from(failed_rounds) + (penalty.at(*now, half_life) - 1.0).max(0.0);
         let pause = config.longest_pause.min(config.first_pause.mul_f64(2f64.powf(doublings.min(16.0))));
         let not_before = now.plus(pause.mul_f64(0.8 + 0.4 * self.jitter)).max(self.asked_for());
-        State { penalty, failed_rounds, not_before, ..self.to(Mode::Open, Share::NONE, reason) }
+        State { penalty, failed_rounds, not_before, health, ..self.to(Mode::Open, Share::NONE, reason) }
     }
 
     /// When the provider wants to be asked again, within reason.
@@ -109,15 +129,16 @@ impl Step<'_> {
         let (at_least, at_most) = bounds(troubled, results);
         // What is late has no result yet, so that both may count one call.
         let is_stalled = late >= 2 && late + troubled >= results;
+        let failed = || self.open(Reason::StillFailing, Share::without(troubled.max(late), results.max(late)));
         if (results >= 2 && at_least > PROBES_FAIL_ABOVE) || is_stalled {
-            return Some(self.open(Reason::StillFailing));
+            return Some(failed());
         }
         let is_clean = results >= PROBES_TO_RECOVER && troubled == 0;
         if is_clean || (results >= PROBES_TO_END && at_most < 0.40) {
             return Some(State { failed_rounds: 0, ..self.to(Mode::Ramp, Share::LADDER[0], Reason::Recovered) });
         }
         let is_bad = results >= PROBES_TO_END && f64::from(troubled) / f64::from(results) > PROBES_BELOW;
-        is_bad.then(|| self.open(Reason::StillFailing))
+        is_bad.then(failed)
     }
 
     fn fall(&self) -> Option<State> {
@@ -125,12 +146,13 @@ impl Step<'_> {
             return None;
         }
         let weigh = |test: Test, count: fn(&Second) -> (u32, u32)| test.weigh(&self.evidence.seconds, count);
-        if weigh(FAILING, |second| (second.good + second.throttled, second.bad)).is_certain {
-            return Some(self.open(Reason::Failing));
+        let failing = weigh(FAILING, |second| (second.good + second.throttled, second.bad));
+        if failing.is_certain {
+            return Some(self.open(Reason::Failing, failing.health));
         }
         let late = weigh(SLOWING, |second| (second.on_time, second.late));
         if late.is_certain && late.at_least > STALLED {
-            return Some(self.open(Reason::Stalling));
+            return Some(self.open(Reason::Stalling, late.health));
         }
         let erring = weigh(ERRING, |second| (second.good + second.throttled, second.bad));
         let troubled = weigh(ERRING, |second| (second.good, second.bad + second.throttled));
@@ -153,9 +175,9 @@ impl Step<'_> {
             // Being limited is no reason to give a provider up.
             (true, Reason::Throttled) if self.state.share > smallest => smallest,
             (true, Reason::Throttled) => return None,
-            (true, _) => return Some(self.open(why)),
+            (true, _) => return Some(self.open(why, suspicion.health)),
         };
-        Some(State { not_before: self.asked_for(), ..self.to(Mode::Shed, share, why) })
+        Some(State { not_before: self.asked_for(), health: suspicion.health, ..self.to(Mode::Shed, share, why) })
     }
 
     fn rise(&self) -> Option<State> {
@@ -175,8 +197,10 @@ impl Step<'_> {
             return None;
         }
         let share = state.share.next();
-        let mode = if share == Share::ALL { Mode::Closed } else { Mode::Ramp };
-        Some(self.to(mode, share, Reason::Clean))
+        if share == Share::ALL {
+            return Some(State { health: Share::ALL, ..self.to(Mode::Closed, share, Reason::Clean) });
+        }
+        Some(self.to(Mode::Ramp, share, Reason::Clean))
     }
 
     /// What holds after what an admin said is over: what it came to, as if it had come so by itself.
@@ -186,7 +210,7 @@ impl Step<'_> {
             share if share < self.config.smallest_share => (Mode::Probe, Share::NONE),
             share => (Mode::Ramp, share),
         };
-        self.to(mode, share, Reason::Forced)
+        State { not_before: self.now, ..self.to(mode, share, Reason::Forced) }
     }
 }
 

@@ -8,6 +8,7 @@
 //! interval (Journal of the American Statistical Association, 1927).
 
 use super::evidence::Second;
+use super::state::Share;
 
 /// One-sided 95 %.
 const Z: f64 = 1.645;
@@ -30,6 +31,8 @@ pub(super) struct Suspicion {
     pub(super) is_certain: bool,
     /// At least so much of what came since then was bad.
     pub(super) at_least: f64,
+    /// How much of it went well.
+    pub(super) health: Share,
 }
 
 impl Test {
@@ -46,7 +49,11 @@ impl Test {
                 (sum, results, bads) = (0.0, 0, 0);
             }
         }
-        Suspicion { is_certain: sum >= threshold, at_least: bounds(bads, results).0 }
+        Suspicion {
+            is_certain: sum >= threshold,
+            at_least: bounds(bads, results).0,
+            health: Share::without(bads, results),
+        }
     }
 }
 

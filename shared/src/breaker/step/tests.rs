@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::breaker::state::{Forced, Penalty};
+use crate::breaker::state::Penalty;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
 

@@ -1,0 +1,205 @@
+//! What all environments share of a provider's breaker, in Redis: the decision, as DynamoDB has it, and what was seen since.
+//!
+//! A call that begins asks where its provider stands, and one that has come to something reports it; either learns the
+//! present decision, and one of them a second is asked to evaluate. Nothing here may not be lost: without Redis the
+//! decision is read from DynamoDB, and what was seen is seen again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, RedisError, Script, ScriptInvocation, Value};
+
+use super::evidence::{Evidence, Second};
+use super::state::State;
+use crate::clock::Clock;
+use crate::clock::Timestamp;
+use crate::stores::redis::{Redis, Unavailable};
+
+/// Calls to whatever provider.
+const CALLS: &str = "{levee}:breaker-calls";
+
+/// What became of a call, or of a part of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// What to count.
+    pub counts: Second,
+    /// When the provider wants to be asked again.
+    pub retry_after: Option<Timestamp>,
+    /// Until when the platform's budget there is spent.
+    pub spent_until: Option<Timestamp>,
+    /// How long it took until the first content of a stream, or the whole of another answer, where it went well.
+    pub latency: Option<Duration>,
+    /// Whether that was a stream's first content.
+    pub is_first_content: bool,
+}
+
+/// Where a provider stands, by Redis.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    /// By Redis's clock.
+    pub(super) now: Timestamp,
+    /// The decision; `None` where Redis has none.
+    pub(super) state: Option<State>,
+    /// Whether DynamoDB has it.
+    pub(super) is_saved: bool,
+    /// AI calls a second to whatever provider.
+    pub(super) rate: f64,
+    /// When 19 of 20 calls of the asker's class were back; `None` while too few are known.
+    pub(super) late_after: Option<Duration>,
+    /// How long the first content lately took.
+    pub(super) first_content: Option<Duration>,
+    /// Whether the asker is to ask DynamoDB.
+    pub(super) asks_truth: bool,
+    /// What was seen since the decision, where the asker is to evaluate it.
+    pub(super) evidence: Option<Evidence>,
+}
+
+/// What a report is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Report<'a> {
+    pub(super) generation: u64,
+    pub(super) environment: &'a str,
+    pub(super) seen: &'a Seen,
+}
+
+/// The shared part of breakers.
+pub(super) struct Mirror {
+    redis: Arc<Redis>,
+    clock: Clock,
+    standing: Script,
+    put: Script,
+    probe: Script,
+    retry: Script,
+}
+
+impl Mirror {
+    pub(super) fn new(redis: Arc<Redis>, clock: Clock) -> Self {
+        Self {
+            redis,
+            clock,
+            standing: Script::new(include_str!("mirror/standing.lua")),
+            put: Script::new(include_str!("mirror/put.lua")),
+            probe: Script::new(include_str!("mirror/probe.lua")),
+            retry: Script::new(include_str!("mirror/retry.lua")),
+        }
+    }
+
+    /// Where each of `providers` stands for a call of `class`, which is counted where `begins`. One round trip.
+    pub(super) async fn look(&self, providers: &[&str], class: &str, begins: bool) -> Result<Vec<Shared>, Unavailable> {
+        let calls: Vec<_> = providers
+            .iter()
+            .enumerate()
+            // However many providers are asked about, it is one call.
+            .map(|(index, provider)| self.standing(provider, class, begins && index == 0, None))
+            .collect();
+        let calls = &calls;
+        let all = async |connection: MultiplexedConnection| {
+            try_join_all(calls.iter().map(|call| run(call, &connection))).await
+        };
+        self.redis.run(all).await
+    }
+
+    /// Reports what was seen of a call to `provider` of `class`.
+    pub(super) async fn report(&self, provider: &str, class: &str, report: Report<'_>) -> Result<Shared, Unavailable> {
+        let call = &self.standing(provider, class, false, Some(report));
+        self.redis.run(async |connection| run(call, &connection).await).await
+    }
+
+    /// Puts a decision there; false where another one holds.
+    pub(super) async fn put(&self, provider: &str, state: &State, is_saved: bool) -> Result<bool, Unavailable> {
+        let mut call = self.put.prepare_invoke();
+        call.key(breaker(provider)).arg(self.clock.offset_millis()).arg(state.generation).arg(state.mode.to_string());
+        call.arg(serde_json::to_string(state).unwrap_or_default()).arg(u8::from(is_saved));
+        self.yes(&call).await
+    }
+
+    /// Whether a probe may go to `provider`, whose decision is `generation`.
+    pub(super) async fn probe(&self, provider: &str, generation: u64) -> Result<bool, Unavailable> {
+        let mut call = self.probe.prepare_invoke();
+        call.key(breaker(provider)).arg(self.clock.offset_millis()).arg(generation);
+        self.yes(&call).await
+    }
+
+    /// Whether a call may be tried again, of which `percent` may.
+    pub(super) async fn retry(&self, percent: u64) -> Result<bool, Unavailable> {
+        let mut call = self.retry.prepare_invoke();
+        call.key(CALLS).arg(self.clock.offset_millis()).arg(percent);
+        self.yes(&call).await
+    }
+
+    async fn yes(&self, call: &ScriptInvocation<'_>) -> Result<bool, Unavailable> {
+        self.redis.run(async |mut connection: MultiplexedConnection| call.invoke_async(&mut connection).await).await
+    }
+
+    fn standing(&self, provider: &str, class: &str, begins: bool, report: Option<Report<'_>>) -> ScriptInvocation<'_> {
+        let mut call = self.standing.prepare_invoke();
+        let key = breaker(provider);
+        let latencies = format!("{key}:latency:{class}");
+        call.key(key).key(CALLS).key(latencies).arg(self.clock.offset_millis()).arg(u8::from(begins));
+        let Some(Report { generation, environment, seen }) = report else {
+            call.arg(-1);
+            return call;
+        };
+        let Second { good, bad, throttled, late, on_time, .. } = seen.counts;
+        call.arg(generation).arg(environment).arg(good).arg(bad).arg(throttled).arg(late).arg(on_time);
+        call.arg(seen.retry_after.map_or(0, Timestamp::as_millis))
+            .arg(seen.spent_until.map_or(0, Timestamp::as_millis));
+        match seen.latency {
+            Some(latency) => call.arg(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+            None => call.arg(-1),
+        };
+        call.arg(u8::from(seen.is_first_content));
+        call
+    }
+}
+
+fn breaker(provider: &str) -> String {
+    format!("{{levee}}:breaker:{provider}")
+}
+
+async fn run(call: &ScriptInvocation<'_>, connection: &MultiplexedConnection) -> Result<Shared, RedisError> {
+    let reply: Vec<Value> = call.invoke_async(&mut connection.clone()).await?;
+    read(&reply).ok_or_else(|| (redis::ErrorKind::UnexpectedReturnType, "a breaker's script gave an odd reply").into())
+}
+
+fn read(reply: &[Value]) -> Option<Shared> {
+    let number = |index: usize| reply.get(index).and_then(|value| i64::from_redis_value_ref(value).ok());
+    let count = |index: usize| number(index).and_then(|number| u64::try_from(number).ok());
+    let millis = |index: usize| count(index).filter(|millis| *millis > 0);
+    let state = match number(1)? {
+        ..0 => None,
+        _ => Some(serde_json::from_str(&String::from_redis_value_ref(reply.get(2)?).ok()?).ok()?),
+    };
+    let rate = count(4)? as f64 / 1000.0;
+    let evidence = match count(8)? {
+        0 => None,
+        _ => Some(Evidence {
+            seconds: reply.get(13..)?.chunks_exact(2).map(second).collect::<Option<_>>()?,
+            rate,
+            environments: u32::try_from(count(9)?).ok()?,
+            troubled_environments: u32::try_from(count(10)?).ok()?,
+            retry_after: millis(11).map(Timestamp::from_millis),
+            spent_until: millis(12).map(Timestamp::from_millis),
+        }),
+    };
+    Some(Shared {
+        now: Timestamp::from_millis(count(0)?),
+        state,
+        is_saved: count(3)? == 1,
+        rate,
+        late_after: millis(5).map(Duration::from_millis),
+        first_content: millis(6).map(Duration::from_millis),
+        asks_truth: count(7)? == 1,
+        evidence,
+    })
+}
+
+fn second(pair: &[Value]) -> Option<Second> {
+    let at = u64::from_redis_value_ref(&pair[0]).ok()?;
+    let counts = String::from_redis_value_ref(&pair[1]).ok()?;
+    let mut counts = counts.split(' ').map(str::parse);
+    let mut next = || counts.next()?.ok();
+    Some(Second { at, good: next()?, bad: next()?, throttled: next()?, late: next()?, on_time: next()? })
+}

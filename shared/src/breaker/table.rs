@@ -1,0 +1,177 @@
+//! What is decided, in DynamoDB, and how it came to that.
+//!
+//! `BREAKER#<provider>` / `STATE` is the decision that holds. It is replaced by one transaction, on the condition that it
+//! is of the generation that the new one follows, which also writes `HISTORY#<generation>`: so that of two who decide at
+//! the same time one wins, the other learns what it decided, and the history has each decision once. History rows go
+//! after 14 days.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+};
+use serde::{Deserialize, Serialize};
+
+use super::state::State;
+use super::transition::Transition;
+use crate::stores::dynamodb::describe;
+
+/// How long a row of the history is kept.
+pub const HISTORY_KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
+const STATE: &str = "STATE";
+const HISTORY: &str = "HISTORY#";
+
+type Item = HashMap<String, AttributeValue>;
+
+/// The table cannot be read or written; the text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TableError(String);
+
+/// What became of a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wrote {
+    /// It holds.
+    Now,
+    /// Another one was there first, and holds.
+    Lost(Box<State>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    pk: String,
+    sk: String,
+    generation: u64,
+    state: State,
+}
+
+/// The table of breakers.
+#[derive(Debug, Clone)]
+pub struct BreakersTable {
+    client: Client,
+    table: String,
+}
+
+impl BreakersTable {
+    /// The table called `table`.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// What is decided about `provider`, as it was written last; [`State::new`] where nothing ever was.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn read(&self, provider: &str) -> Result<State, TableError> {
+        let get = self.client.get_item().table_name(&self.table).set_key(Some(key(provider, STATE)));
+        let answer = get.consistent_read(true).send().await.map_err(|error| TableError(describe(&error)))?;
+        answer.item.map_or(Ok(State::new()), state_of)
+    }
+
+    /// Writes a decision that follows the generation `after`.
+    ///
+    /// # Errors
+    /// When it cannot be written, or not be known whether it was.
+    pub async fn write(&self, transition: &Transition, after: u64) -> Result<Wrote, TableError> {
+        let items = vec![self.state(transition, after)?, self.history_row(transition)?];
+        let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let Err(error) = result else { return Ok(Wrote::Now) };
+        let failed = || TableError(describe(&error));
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(failed());
+        };
+        let first = canceled.cancellation_reasons().first();
+        match first.and_then(CancellationReason::code) {
+            Some("ConditionalCheckFailed") => {
+                let found = first.and_then(CancellationReason::item).cloned();
+                Ok(Wrote::Lost(Box::new(found.map_or(Ok(State::new()), state_of)?)))
+            }
+            // Somebody is writing at this moment: what it will be is known soon.
+            Some("TransactionConflict") => Ok(Wrote::Lost(Box::new(self.read(&transition.provider).await?))),
+            _ => Err(failed()),
+        }
+    }
+
+    /// The latest decisions about `provider`, the newest first, before the generation `before`; at most `limit`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn history(
+        &self,
+        provider: &str,
+        before: Option<u64>,
+        limit: u16,
+    ) -> Result<Vec<Transition>, TableError> {
+        let last = before.unwrap_or(u64::MAX).saturating_sub(1);
+        let query = self.client.query().table_name(&self.table).scan_index_forward(false).limit(limit.into());
+        let query = query
+            .key_condition_expression("#pk = :pk AND #sk BETWEEN :first AND :last")
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_names("#sk", "sk")
+            .expression_attribute_values(":pk", AttributeValue::S(partition(provider)))
+            .expression_attribute_values(":first", AttributeValue::S(HISTORY.to_owned()))
+            .expression_attribute_values(":last", AttributeValue::S(history_key(last)));
+        let answer = query.send().await.map_err(|error| TableError(describe(&error)))?;
+        let rows = answer.items.unwrap_or_default();
+        rows.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>().map_err(unreadable)
+    }
+
+    fn state(&self, transition: &Transition, after: u64) -> Result<TransactWriteItem, TableError> {
+        let row = Row {
+            pk: partition(&transition.provider),
+            sk: STATE.to_owned(),
+            generation: transition.to.generation,
+            state: transition.to.clone(),
+        };
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(serde_dynamo::to_item(row).map_err(unreadable)?))
+            .expression_attribute_names("#generation", "generation")
+            .expression_attribute_values(":after", AttributeValue::N(after.to_string()))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let condition = match after {
+            0 => "attribute_not_exists(#generation) OR #generation = :after",
+            _ => "#generation = :after",
+        };
+        transact(put.condition_expression(condition))
+    }
+
+    fn history_row(&self, transition: &Transition) -> Result<TransactWriteItem, TableError> {
+        let mut item: Item = serde_dynamo::to_item(transition).map_err(unreadable)?;
+        item.extend(key(&transition.provider, &history_key(transition.to.generation)));
+        let expires_at = transition.at.plus(HISTORY_KEPT).as_secs();
+        item.insert("expires_at".to_owned(), AttributeValue::N(expires_at.to_string()));
+        transact(Put::builder().table_name(&self.table).set_item(Some(item)))
+    }
+}
+
+fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, TableError> {
+    let put = put.build().map_err(|error| TableError(error.to_string()))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+fn state_of(item: Item) -> Result<State, TableError> {
+    serde_dynamo::from_item(item).map(|row: Row| row.state).map_err(unreadable)
+}
+
+fn unreadable(error: serde_dynamo::Error) -> TableError {
+    TableError(format!("a row cannot be understood: {error}"))
+}
+
+fn partition(provider: &str) -> String {
+    format!("BREAKER#{provider}")
+}
+
+fn history_key(generation: u64) -> String {
+    format!("{HISTORY}{generation:020}")
+}
+
+fn key(provider: &str, sort: &str) -> Item {
+    let text = AttributeValue::S;
+    [("pk", text(partition(provider))), ("sk", text(sort.to_owned()))]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+}

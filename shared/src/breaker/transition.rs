@@ -1,0 +1,151 @@
+//! A decision about a provider as it is told: a log line, which is a metric too, and a row of the history.
+
+use metrique::ServiceMetrics;
+use metrique::emf::flags::NoMetric;
+use metrique::unit::Count;
+use metrique::unit_of_work::metrics;
+use serde::{Deserialize, Serialize};
+
+use super::evidence::Evidence;
+use super::state::{Mode, Reason, Share, State};
+use crate::clock::{Clock, Timestamp};
+
+/// What a decision was made from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Grounds {
+    /// Results since the last decision.
+    pub results: u32,
+    /// Of these, bad ones.
+    pub bad: u32,
+    /// Of these, those that the provider limited.
+    pub throttled: u32,
+    /// Calls that were late.
+    pub late: u32,
+    /// AI calls a second to whatever provider.
+    pub rate: f64,
+    /// Environments that saw results; 16 and more are 16.
+    pub environments: u32,
+    /// Of these, those that saw bad ones.
+    pub troubled_environments: u32,
+}
+
+impl From<&Evidence> for Grounds {
+    fn from(evidence: &Evidence) -> Self {
+        let totals = evidence.totals();
+        Self {
+            results: totals.results,
+            bad: totals.bad,
+            throttled: totals.throttled,
+            late: totals.late,
+            rate: evidence.rate,
+            environments: evidence.environments,
+            troubled_environments: evidence.troubled_environments,
+        }
+    }
+}
+
+/// A decision, and what it took the place of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transition {
+    /// The provider.
+    pub provider: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The mode before.
+    pub from: Mode,
+    /// The share before.
+    pub from_share: Share,
+    /// What was decided.
+    pub to: State,
+    /// What from; nothing where an admin decided.
+    pub grounds: Grounds,
+    /// Who wrote it: an environment, or an admin.
+    pub by: String,
+}
+
+impl Transition {
+    /// The decision `to` about `provider` that takes the place of `from`.
+    pub fn new(provider: &str, from: &State, to: State, grounds: Grounds, by: &str) -> Self {
+        let (provider, by) = (provider.to_owned(), by.to_owned());
+        Self { provider, at: to.since, from: from.mode, from_share: from.share, to, grounds, by }
+    }
+
+    /// The reason, in a word.
+    pub fn reason(&self) -> Reason {
+        self.to.reason
+    }
+
+    /// Writes the line of the log that is a metric too. `request_id` is of the call in which it was made.
+    pub fn tell(&self, function: &'static str, is_saved: bool) {
+        let Self { provider, from, from_share, to, grounds, .. } = self;
+        let Grounds { results, bad, throttled, late, rate, environments, troubled_environments } = *grounds;
+        let is_worse = to.share < *from_share;
+        drop(
+            BreakerTransition {
+                timestamp: Clock::system().now().to_rfc3339_millis(),
+                level: if is_worse { "WARN" } else { "INFO" },
+                message: "a provider's share changes",
+                code: "breaker.transition",
+                function,
+                provider: provider.clone(),
+                generation: to.generation,
+                from: from.to_string(),
+                from_share: from_share.basis_points().into(),
+                to: to.mode.to_string(),
+                reason: to.reason.to_string(),
+                results: results.into(),
+                bad: bad.into(),
+                throttled: throttled.into(),
+                late: late.into(),
+                rate,
+                environments: environments.into(),
+                troubled_environments: troubled_environments.into(),
+                saved: is_saved,
+                transitions: 1,
+                share: to.share.basis_points().into(),
+            }
+            .append_on_drop(ServiceMetrics::sink_or_discard()),
+        );
+    }
+}
+
+/// The line.
+#[metrics(emf::dimension_sets = [["Provider"]])]
+#[derive(Debug)]
+struct BreakerTransition {
+    timestamp: String,
+    level: &'static str,
+    message: &'static str,
+    code: &'static str,
+    function: &'static str,
+    #[metrics(name = "Provider")]
+    provider: String,
+    #[metrics(flags(NoMetric))]
+    generation: u64,
+    from: String,
+    #[metrics(flags(NoMetric))]
+    from_share: u64,
+    to: String,
+    reason: String,
+    #[metrics(flags(NoMetric))]
+    results: u64,
+    #[metrics(flags(NoMetric))]
+    bad: u64,
+    #[metrics(flags(NoMetric))]
+    throttled: u64,
+    #[metrics(flags(NoMetric))]
+    late: u64,
+    #[metrics(flags(NoMetric))]
+    rate: f64,
+    #[metrics(flags(NoMetric))]
+    environments: u64,
+    #[metrics(flags(NoMetric))]
+    troubled_environments: u64,
+    #[metrics(flags(NoMetric))]
+    saved: bool,
+    #[metrics(name = "BreakerTransitions", unit = Count)]
+    transitions: u64,
+    /// Basis points of the calls.
+    #[metrics(name = "ProviderShare", unit = Count)]
+    share: u64,
+}
