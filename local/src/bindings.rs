@@ -64,6 +64,8 @@ pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
         ("KEY_PEPPERS", inputs.key_peppers.clone()),
         ("PROXY_SECRET", inputs.proxy_secret.clone()),
         ("AI_PROVIDERS", json!(providers).to_string()),
+        // On one machine no call goes to the backup unless something is wrong.
+        ("AI_WARM_PERCENT", "0".to_owned()),
         ("AWS_ENDPOINT_URL_SNS", inputs.sns_url.clone()),
         ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", inputs.logs_url.clone()),
         ("ALERT_TOPIC_ARN", alert_topic()),

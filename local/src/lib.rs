@@ -25,7 +25,7 @@ pub mod template;
 mod variables;
 
 pub use self::{
-    options::{Environments, Options},
+    options::{Environments, Options, Providers},
     relay::DockerHost,
 };
 use std::io::IsTerminal;

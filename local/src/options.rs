@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
 use clap::Parser;
 
-use crate::relay::DockerHost;
+use crate::{providers::STAND_INS, relay::DockerHost};
 
 /// Run the whole Levee stack on this machine.
 ///
@@ -48,6 +48,10 @@ pub struct Options {
     /// How many environments functions have; one each unless named here.
     #[arg(long, value_name = "FUNCTION=N,…", default_value_t, hide_default_value = true)]
     pub environments: Environments,
+
+    /// The stand-in AI providers that the functions call, in order of preference; both run and take scripts all the same.
+    #[arg(long, value_name = "NAME,…", default_value_t)]
+    pub providers: Providers,
 
     /// How containers reach this machine, for sam-env.json: an IP address of it, on which the stores then listen too
     /// (Docker's bridge, 172.17.0.1), or a name that stands for its loopback (Docker Desktop's host.docker.internal).
@@ -103,9 +107,64 @@ impl std::fmt::Display for Environments {
     }
 }
 
+/// Names of stand-in providers in order of preference, as `primary,backup`: at least one, none of them twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Providers(Vec<&'static str>);
+
+impl Providers {
+    /// The names in order of preference.
+    #[must_use]
+    pub fn names(&self) -> &[&'static str] {
+        &self.0
+    }
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self(STAND_INS.to_vec())
+    }
+}
+
+impl FromStr for Providers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut names = Vec::new();
+        for given in text.split(',').map(str::trim) {
+            let known = STAND_INS.into_iter().find(|name| *name == given);
+            let name = known.ok_or_else(|| format!("{given:?} is none of {}", STAND_INS.join(", ")))?;
+            if names.contains(&name) {
+                return Err(format!("{name} is named twice"));
+            }
+            names.push(name);
+        }
+        Ok(Self(names))
+    }
+}
+
+impl std::fmt::Display for Providers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0.join(","))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn providers_are_named_in_order_of_preference_and_only_once() {
+        let options = |given: &[&str]| Options::try_parse_from([&["levee-local"], given].concat());
+        let names = |given: &[&str]| options(given).unwrap().providers.names().to_vec();
+        assert_eq!(names(&[]), ["primary", "backup"]);
+        assert_eq!(names(&["--providers", "primary"]), ["primary"]);
+        assert_eq!(names(&["--providers", "backup, primary"]), ["backup", "primary"]);
+        let refusal = |given: &str| options(&["--providers", given]).unwrap_err().to_string();
+        let unknown = refusal("primary,third");
+        assert!(unknown.contains("\"third\" is none of primary, backup"), "{unknown}");
+        assert!(refusal("").contains("is none of primary, backup"));
+        assert!(refusal("backup,backup").contains("backup is named twice"));
+    }
 
     #[test]
     fn numbers_of_environments_are_read_by_function() {

@@ -62,6 +62,9 @@ use errors::Problem;
 use script::{Hang, Script};
 use tally::{Endpoint, Tally};
 
+/// The names of the local stack's stand-ins, in the order of preference that holds where no other is asked for.
+pub const STAND_INS: [&str; 2] = ["primary", "backup"];
+
 /// One stand-in: its address, its key, its script and what it has counted.
 #[derive(Debug)]
 pub struct StandIn {

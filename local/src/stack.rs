@@ -25,7 +25,7 @@ use crate::{
     gateway::{Front, Gateway, Server, Tls},
     host::{Function, FunctionConfig, Logs},
     progress::Progress,
-    providers::StandIn,
+    providers::{STAND_INS, StandIn},
     redis::Redis,
     schedule, seed,
     state_files::StateFiles,
@@ -33,8 +33,6 @@ use crate::{
     variables::{self, Sources},
 };
 
-/// In order of preference.
-const STAND_INS: [&str; 2] = ["primary", "backup"];
 /// What the platform's own proxy shows on AWS. It guards nothing: the address is this machine's.
 const PROXY_SECRET: &str = "the-local-proxy-has-no-secrets";
 /// The table without which there is nothing to seed, as in templates of tests.
@@ -135,11 +133,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         redis_url: redis.url.clone(),
         dynamodb_url: dynamodb_url.clone(),
         gateway_url: url.clone(),
-        providers: STAND_INS
-            .iter()
-            .zip(&stand_ins)
-            .map(|(name, it)| ((*name).to_owned(), it.base_url(), it.api_key().to_owned()))
-            .collect(),
+        providers: preferred(&stand_ins, options),
         proxy_secret: PROXY_SECRET.to_owned(),
         key_peppers: bindings::key_peppers(),
         sns_url,
@@ -266,6 +260,13 @@ async fn seed(
         key_peppers: bindings::key_peppers(),
     };
     seed::seed(&targets).await.context("the tables cannot be seeded").map(Some)
+}
+
+/// Name, base URL and key of the stand-ins that the functions are to call, in order of preference.
+fn preferred(stand_ins: &[Arc<StandIn>], options: &Options) -> Vec<(String, String, String)> {
+    let named = |name: &&str| stand_ins.iter().find(|it| it.name() == *name);
+    let found = options.providers.names().iter().filter_map(named);
+    found.map(|it| (it.name().to_owned(), it.base_url(), it.api_key().to_owned())).collect()
 }
 
 /// Table names by logical id.

@@ -68,6 +68,20 @@ impl Timestamp {
         moment.format(&Rfc3339).unwrap_or_default()
     }
 
+    /// The beginning of a day in UTC, written as `2026-11-22`; `None` where it is not written so, or no such day.
+    pub fn of_date(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '-');
+        let mut part = |digits: usize| {
+            let part =
+                parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+            part.parse::<u16>().ok()
+        };
+        let (year, month, day) = (part(4)?, part(2)?, part(2)?);
+        let (month, day) = (u8::try_from(month).ok()?.try_into().ok()?, u8::try_from(day).ok()?);
+        let date = time::Date::from_calendar_date(year.into(), month, day).ok()?;
+        u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok().map(Self::from_secs)
+    }
+
     /// The calendar month in UTC: `2026-11`.
     pub fn month(self) -> String {
         let date = self.utc(self.as_secs());

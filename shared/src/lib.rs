@@ -20,5 +20,5 @@ pub mod metering;
 pub mod pages;
 pub mod stores;
 pub mod story;
-mod sync;
+pub mod sync;
 pub mod telemetry;

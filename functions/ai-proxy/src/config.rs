@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use levee::alerts::Alerts;
+use levee::breaker::{Breakers, BreakersTable, Share};
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
@@ -12,6 +14,7 @@ use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretError;
 
+use crate::alarm::Alarm;
 use crate::cap::Caps;
 use crate::providers::{Provider, ProviderConfig, parse_providers};
 use crate::timeouts::Timeouts;
@@ -30,8 +33,46 @@ pub struct Config {
     pub counts: Counts,
     /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`].
     pub providers: Vec<ProviderConfig>,
+    /// `BREAKERS_TABLE`: the table of breakers.
+    pub breakers_table: String,
+    /// Which providers calls go to.
+    pub routing: Routing,
     /// How long to wait for a provider.
     pub timeouts: Timeouts,
+}
+
+/// Which providers calls go to.
+#[derive(Debug, Clone, Copy)]
+pub struct Routing {
+    /// `BREAKER_MODE`: `enforce` (default), or `dry-run`: breakers decide, and say what they would do, and calls go as if all
+    /// providers were well.
+    pub is_enforced: bool,
+    /// `AI_WARM_PERCENT`: how much of the calls goes to the second provider while all is well, so that it is known to work.
+    /// Default 1, 0 to 50.
+    pub warm: Share,
+    /// `AI_RETRY_BUDGET_PERCENT`: how much of all calls, in the whole fleet, may be sent to the same provider a second time.
+    /// Default 10, 0 to 100.
+    pub retry_percent: u64,
+}
+
+impl Routing {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        // At most 50 percent, so it fits.
+        let warm = u16::try_from(reader.number("AI_WARM_PERCENT", 1, 0..=50)).unwrap_or_default();
+        Self {
+            is_enforced: reader.parsed("BREAKER_MODE", parse_mode).unwrap_or(true),
+            warm: Share::of(warm * 100),
+            retry_percent: reader.number("AI_RETRY_BUDGET_PERCENT", 10, 0..=100),
+        }
+    }
+}
+
+fn parse_mode(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "enforce" => Ok(true),
+        "dry-run" => Ok(false),
+        _ => Err("must be enforce or dry-run"),
+    }
 }
 
 impl Config {
@@ -45,6 +86,8 @@ impl Config {
             alerts_table: reader.required("ALERTS_TABLE"),
             counts: Counts::read(reader),
             providers: reader.parsed("AI_PROVIDERS", parse_providers).unwrap_or_default(),
+            breakers_table: reader.required("BREAKERS_TABLE"),
+            routing: Routing::read(reader),
             timeouts: Timeouts::read(reader),
         }
     }
@@ -56,7 +99,10 @@ pub struct State {
     pub(crate) ledger: Ledger,
     pub(crate) caps: Arc<Caps>,
     pub(crate) redis: Arc<Redis>,
-    pub(crate) provider: Provider,
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) breakers: Arc<Breakers>,
+    pub(crate) routing: Routing,
+    pub(crate) alarm: Alarm,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -66,7 +112,7 @@ pub enum StartError {
     /// A secret could not be fetched.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The first provider is not usable.
+    /// A provider is not usable.
     #[error("AI_PROVIDERS: {0}")]
     Provider(String),
 }
@@ -78,19 +124,29 @@ impl State {
     /// # Errors
     /// When a key cannot be fetched or cannot stand in a header.
     pub async fn new(config: Config) -> Result<Self, StartError> {
-        let Some(first) = config.providers.first() else {
+        if config.providers.is_empty() {
             return Err(StartError::Provider("names no provider".to_owned()));
-        };
+        }
         // What needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;
-        let provider = Provider::new(first, &dynamodb.aws, &config.timeouts);
+        let providers =
+            config.providers.iter().map(|provider| Provider::new(provider, &dynamodb.aws, &config.timeouts));
         let redis = Arc::new(Redis::new(config.redis));
-        let (provider, (), ()) = tokio::join!(provider, breadcrumbs.warm_up(), leases::warm_up(&redis));
-        let provider = provider?;
+        let (providers, (), ()) = tokio::join!(try_join_all(providers), breadcrumbs.warm_up(), leases::warm_up(&redis));
+        let providers = providers?;
         let client = dynamodb::client(&dynamodb);
         let months = Months::new(client.clone(), &config.usage_table);
         let alerts = Alerts::new(client.clone(), config.alerts_table);
+        let breakers = Breakers::new(
+            redis.clone(),
+            BreakersTable::new(client.clone(), config.breakers_table),
+            dynamodb.timeout,
+            clock.clone(),
+            "ai-proxy",
+            providers.iter().map(|provider| provider.name.clone()).collect(),
+        );
+        let alarm = Alarm::new(alerts.clone(), clock.clone(), dynamodb.timeout);
         let caps = Caps {
             view: View::new(redis.clone(), months, config.counts, dynamodb.timeout),
             told: Told::new(alerts, dynamodb.timeout),
@@ -101,7 +157,10 @@ impl State {
             ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
             caps: Arc::new(caps),
             redis,
-            provider,
+            providers,
+            breakers: Arc::new(breakers),
+            routing: config.routing,
+            alarm,
             timeouts: config.timeouts,
         })
     }

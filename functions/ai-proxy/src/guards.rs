@@ -20,6 +20,26 @@ pub struct Asked {
     pub stream: Option<bool>,
     #[serde(default)]
     max_tokens: MaxTokens,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// What is read of `metadata`, whatever was written there.
+#[derive(Debug, Default)]
+struct Metadata {
+    user_id: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            user_id: Option<String>,
+        }
+        let written = <&RawValue>::deserialize(deserializer)?;
+        let user_id = serde_json::from_str(written.get()).ok().and_then(|written: Written| written.user_id);
+        Ok(Self { user_id })
+    }
 }
 
 /// Whatever was written there. What is no whole number is the provider's to judge, unless there is a ceiling.
@@ -42,6 +62,19 @@ impl Asked {
     /// Whether the answer is to be streamed.
     pub fn is_streamed(&self) -> bool {
         self.stream == Some(true)
+    }
+
+    /// How many tokens the answer may have, where that is said.
+    pub fn max_tokens(&self) -> Option<u64> {
+        match self.max_tokens {
+            MaxTokens::Whole(asked) => Some(asked),
+            MaxTokens::Other => None,
+        }
+    }
+
+    /// Whom the caller makes the call for: one user's calls belong together.
+    pub fn user(&self) -> Option<&str> {
+        self.metadata.user_id.as_deref()
     }
 
     /// Checks that the model is a name, and one that may be asked for.
@@ -89,11 +122,11 @@ mod tests {
     use super::*;
 
     fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
-        Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens }
+        Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
     }
 
     fn asked(model: &str) -> Asked {
-        Asked { model: model.to_owned(), stream: None, max_tokens: MaxTokens::Other }
+        Asked { model: model.to_owned(), stream: None, max_tokens: MaxTokens::Other, metadata: Metadata::default() }
     }
 
     fn model(terms: &Terms, model: &str) -> Result<(), (u16, String)> {

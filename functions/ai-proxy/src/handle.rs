@@ -1,6 +1,5 @@
 //! One AI call, from top to bottom.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,20 +8,24 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::http::{Admission, Admitted, Refused, admit};
-use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
 use crate::cap::Spending;
 use crate::config::State;
-use crate::exchange::{self, About, Exchange, Outgoing};
+use crate::exchange::{self, Ask, Exchange, Waited};
 use crate::guards::Asked;
 use crate::in_flight::InFlight;
+use crate::patience::{Awaited, class};
 use crate::report::{Report, told};
 use crate::routes::{Operation, operation};
 
 /// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a caller says that calls belong to. It is not passed on, nor kept.
+const SESSION_HEADER: &str = "x-levee-session";
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<Body> {
@@ -62,77 +65,89 @@ async fn serve(
 ) -> Result<Response<Body>, Failed> {
     let (started_at, began) = (state.clock.now(), Instant::now());
     report.caller(caller);
-    let exchange = |metered: Option<(String, Spending)>| Exchange {
+    let ask = |method, segments, body| Ask {
+        method,
+        segments,
+        query: request.uri().query(),
+        headers: request.headers(),
+        body,
+        model: String::new(),
+        told_model: String::new(),
+        awaited: Awaited::Whole,
+        class: "other".to_owned(),
+        session: id.to_owned(),
+    };
+    let exchange = |ask, spending: Option<Spending>| Exchange {
         state,
         caller,
-        about: About {
-            request_id: id.to_owned(),
-            account: caller.account.clone(),
-            provider: state.provider.name.clone(),
-        },
+        request_id: id,
+        ask,
         report: report.clone(),
         in_flight: in_flight.clone(),
         invocation_id: request.lambda_context_ref().map_or(id, |context| &context.request_id).to_owned(),
-        metered,
+        spending,
         started_at,
         began,
         deadline: deadline(request),
-    };
-    let to_provider = |method, segments: &[&str], body| Outgoing {
-        request: state.provider.request(method, segments, request.uri().query(), request.headers()),
-        body,
+        waited: Waited::default(),
+        token_state: OnceCell::new(),
     };
 
     match operation(request) {
         Some(Operation::Message) => {
-            let (asked, body) = read_body(state, request.body())?;
+            let (asked, body) = read_body(request.body())?;
             let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
             // Nothing is sent before it is known that the call may cost what it would.
             asked.check_model(&caller.terms)?;
             asked.check_max_tokens(&caller.terms)?;
             let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
-            let call = to_provider(Method::POST, &["v1", "messages"], Some(body));
-            let exchange = exchange(Some((model, spending)));
-            if is_streamed { exchange::stream(exchange, call).await } else { exchange::whole(exchange, call).await }
+            let awaited = if is_streamed { Awaited::FirstContent } else { Awaited::Whole };
+            let ask = Ask {
+                class: class(awaited, &model, body.len(), asked.max_tokens()),
+                session: session(caller, request, &asked, id),
+                model: asked.model,
+                told_model: model,
+                awaited,
+                ..ask(Method::POST, vec!["v1", "messages"], Some(body))
+            };
+            exchange::serve(&exchange(ask, Some(spending))).await
         }
         Some(Operation::CountTokens) => {
-            let (asked, body) = read_body(state, request.body())?;
+            let (asked, body) = read_body(request.body())?;
             report.asked(told(&asked.model), false);
             asked.check_model(&caller.terms)?;
-            let call = to_provider(Method::POST, &["v1", "messages", "count_tokens"], Some(body));
-            exchange::whole(exchange(None), call).await
+            let segments = vec!["v1", "messages", "count_tokens"];
+            let ask = Ask { model: asked.model, ..ask(Method::POST, segments, Some(body)) };
+            exchange::serve(&exchange(ask, None)).await
         }
-        Some(Operation::Models) => {
-            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models"], None)).await
-        }
+        Some(Operation::Models) => exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models"], None), None)).await,
         Some(Operation::Model) => {
             let parameters = request.path_parameters();
             let id = parameters.first("id").unwrap_or_default();
-            exchange::whole(exchange(None), to_provider(Method::GET, &["v1", "models", id], None)).await
+            exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models", id], None), None)).await
         }
         None => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
     }
 }
 
-/// Reads what the proxy needs of a body, and the body as the provider is to get it.
-fn read_body(state: &State, body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
-    // The parser's own message would repeat what it stumbled over, which may be a prompt.
-    let invalid = |error: serde_json::Error| {
+/// Reads what the proxy needs of a body.
+fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
+    let asked = serde_json::from_slice(body).map_err(|error| {
+        // The parser's own message would repeat what it stumbled over, which may be a prompt.
         let (line, column) = (error.line(), error.column());
         let message = format!("The request body is not a valid call (line {line}, column {column}).");
         Failed::by_caller(ErrorKind::InvalidRequest, message)
-    };
-    let asked: Asked = serde_json::from_slice(body).map_err(invalid)?;
-    let Some(renamed) = state.provider.renamed(&asked.model) else {
-        return Ok((asked, Bytes::copy_from_slice(body)));
-    };
-    // Values stay the bytes that they were: reordered, a tool's schema would be another prompt.
-    let mut call: BTreeMap<&str, &RawValue> = serde_json::from_slice(body).map_err(invalid)?;
-    let renamed = to_raw_value(renamed).map_err(invalid)?;
-    call.insert("model", &renamed);
-    let body = serde_json::to_vec(&call).map_err(invalid)?;
-    Ok((asked, body.into()))
+    })?;
+    Ok((asked, Bytes::copy_from_slice(body)))
+}
+
+/// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong
+/// to, in `x-levee-session` or else in `metadata.user_id`; each call for itself where it says nothing.
+fn session(caller: &Admitted, request: &Request, asked: &Asked, id: &str) -> String {
+    let header = request.headers().get(SESSION_HEADER).and_then(|value| value.to_str().ok());
+    let session = header.or(asked.user()).unwrap_or(id);
+    format!("{}/{session}", caller.account)
 }
 
 /// When the call must have ended, by the function's own deadline.

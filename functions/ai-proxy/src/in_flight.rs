@@ -5,12 +5,13 @@
 //! does not meet its own call. What cannot be given back ends by itself.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use levee::clock::Clock;
 use levee::limits::leases;
 use levee::stores::redis::Redis;
+use levee::sync::lock;
 use tokio::task::AbortHandle;
 
 use crate::report::Report;
@@ -96,11 +97,6 @@ impl Drop for Places {
             runtime.spawn(async move { give_back(&redis, &id, leases, &report).await });
         }
     }
-}
-
-/// Locks `mutex`, whose data stays usable when a holder panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &Report) {

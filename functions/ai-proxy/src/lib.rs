@@ -5,9 +5,11 @@
 //! client's key never goes upstream and the provider's never comes back; a stream's body cannot fail, so that no error
 //! text of ours leaks into it; what a provider's stream breaks off with is a well-formed `event: error`.
 //!
-//! Start reading at [`handle()`]; [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to a provider,
-//! [`pump`] a stream on its way through.
+//! Start reading at [`handle()`]; [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to whatever provider
+//! serves it, [`outcome`] what an answer says about a provider, [`watch`] what the breaker is told, and [`pump`] a stream on
+//! its way through.
 
+mod alarm;
 mod answer;
 mod cap;
 pub mod config;
@@ -17,11 +19,14 @@ mod handle;
 mod held;
 mod in_flight;
 mod meter;
+mod outcome;
+mod patience;
 pub mod providers;
 mod pump;
 mod report;
 pub mod routes;
 mod timeouts;
+mod watch;
 
 pub use answer::Body;
 pub use config::{Config, State};

@@ -1,13 +1,18 @@
 //! Providers: the upstream AI services, and what may pass between them and a client.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use levee::accounts::terms::LONGEST_PROVIDER;
 use levee::stores::aws::AwsConfig;
 use levee::stores::secrets::SecretRef;
+use levee::sync::lock;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
 use crate::config::StartError;
@@ -39,8 +44,8 @@ enum Kind {
     Anthropic,
 }
 
-/// All calls, in basis points.
-const ALL_CALLS: u64 = 10_000;
+/// The most providers that may be named.
+const MOST_PROVIDERS: usize = 8;
 const ANTHROPIC: &str = "https://api.anthropic.com";
 /// A pooled connection idle for longer is dropped: the environment may have been frozen meanwhile.
 const POOL_IDLE: Duration = Duration::from_secs(20);
@@ -60,10 +65,24 @@ pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
     if providers.is_empty() {
         return Err("names no provider".to_owned());
     }
-    for provider in &providers {
+    if providers.len() > MOST_PROVIDERS {
+        return Err(format!("names more than {MOST_PROVIDERS} providers"));
+    }
+    for (index, provider) in providers.iter().enumerate() {
         let name = &provider.name;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err(format!("has a provider named '{name}'; use letters, digits and hyphens"));
+        if providers[..index].iter().any(|other| other.name == *name) {
+            return Err(format!("names '{name}' twice"));
+        }
+        if name.is_empty()
+            || name.len() > LONGEST_PROVIDER
+            || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        {
+            return Err(format!(
+                "has a provider named '{name}'; use 1 to {LONGEST_PROVIDER} letters, digits and hyphens"
+            ));
+        }
+        if name == "all" {
+            return Err("has a provider named 'all', which stands for no restriction elsewhere".to_owned());
         }
         if provider.api_key.is_some() == provider.api_key_secret.is_some() {
             return Err(format!("must give '{name}' either an api_key or an api_key_secret"));
@@ -79,9 +98,8 @@ pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
 pub struct Provider {
     /// Its name.
     pub name: String,
-    /// How much of the calls it gets, in basis points.
-    pub share: u64,
-    client: reqwest::Client,
+    client: Mutex<reqwest::Client>,
+    connect: Duration,
     base_url: Url,
     api_key: HeaderValue,
     models: HashMap<String, String>,
@@ -99,26 +117,26 @@ impl Provider {
         let key = key.resolve(aws).await?;
         let mut api_key = HeaderValue::from_str(key.trim()).map_err(|_| failed("has a key that is no header value"))?;
         api_key.set_sensitive(true);
-        let client = reqwest::Client::builder()
-            .connect_timeout(timeouts.connect)
-            .pool_idle_timeout(POOL_IDLE)
-            .redirect(Policy::none())
-            .user_agent(concat!("levee/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|_| failed("cannot be called: no TLS client"))?;
+        let client = client(timeouts.connect).map_err(|_| failed("cannot be called: no TLS client"))?;
         let base_url = match &config.base_url {
             Some(url) => url.clone(),
             None => Url::parse(ANTHROPIC).map_err(|_| failed("has no base_url"))?,
         };
-        // The first provider serves alone.
         Ok(Self {
             name: config.name.clone(),
-            share: ALL_CALLS,
-            client,
+            client: Mutex::new(client),
+            connect: timeouts.connect,
             base_url,
             api_key,
             models: config.models.clone(),
         })
+    }
+
+    /// Forgets the connections that there are, which may have gone bad.
+    pub fn reconnect(&self) {
+        if let Ok(new) = client(self.connect) {
+            *lock(&self.client) = new;
+        }
     }
 
     /// A request to `segments` below the base URL with the client's `query` and those of its headers that a provider
@@ -135,7 +153,7 @@ impl Provider {
             path.pop_if_empty().extend(segments);
         }
         url.set_query(query.filter(|query| !query.is_empty()));
-        let mut request = self.client.request(method, url).header("x-api-key", self.api_key.clone());
+        let mut request = lock(&self.client).request(method, url).header("x-api-key", self.api_key.clone());
         for name in REQUEST_HEADERS {
             for value in headers.get_all(name) {
                 request = request.header(name, value);
@@ -144,10 +162,27 @@ impl Provider {
         request
     }
 
-    /// The name under which this provider knows `model`, where it is another.
-    pub fn renamed(&self, model: &str) -> Option<&str> {
-        self.models.get(model).map(String::as_str)
+    /// The call `body`, which asks for `model`, as this provider is to get it: under the name by which it knows the model.
+    ///
+    /// # Errors
+    /// When `body` is no JSON object.
+    pub fn body(&self, model: &str, body: &Bytes) -> Result<Bytes, serde_json::Error> {
+        let Some(renamed) = self.models.get(model) else { return Ok(body.clone()) };
+        // Values stay the bytes that they were: reordered, a tool's schema would be another prompt.
+        let mut call: BTreeMap<&str, &RawValue> = serde_json::from_slice(body)?;
+        let renamed = to_raw_value(renamed)?;
+        call.insert("model", &renamed);
+        serde_json::to_vec(&call).map(Bytes::from)
     }
+}
+
+fn client(connect: Duration) -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(connect)
+        .pool_idle_timeout(POOL_IDLE)
+        .redirect(Policy::none())
+        .user_agent(concat!("levee/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// Those of a provider's response headers that the client gets: what Anthropic documents, and nothing else.
@@ -181,6 +216,10 @@ mod tests {
     fn mistakes_in_the_list_of_providers_are_named_without_repeating_a_key() {
         for (text, expected) in [
             ("[]", "names no provider"),
+            (
+                r#"[{"name":"a","kind":"anthropic","api_key":"sk-x"},{"name":"a","kind":"anthropic","api_key":"sk-x"}]"#,
+                "names 'a' twice",
+            ),
             (r#"[{"name":"a b","kind":"anthropic","api_key":"sk-x"}]"#, "has a provider named 'a b'"),
             (r#"[{"name":"a","kind":"anthropic"}]"#, "either an api_key or an api_key_secret"),
             (r#"[{"name":"a","kind":"other","api_key":"sk-x"}]"#, "line 1, column 27"),

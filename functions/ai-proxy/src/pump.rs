@@ -16,6 +16,7 @@ use crate::in_flight::InFlight;
 use crate::meter::Meter;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
+use crate::watch::Watch;
 
 /// A provider that sends a larger event is cut off.
 const LARGEST_EVENT: usize = 16 * 1024 * 1024;
@@ -32,6 +33,8 @@ pub struct Pump {
     pub framer: Framer,
     /// Writes the usage.
     pub meter: Option<Meter>,
+    /// Tells the breaker how it goes on.
+    pub watch: Option<Watch>,
     /// The longest time between two signs of life.
     pub gap: Duration,
     /// When the stream must have ended.
@@ -110,6 +113,10 @@ impl Pump {
             }
             Err(_) => {
                 let which = if gap < self.deadline { TimedOut::StreamGap } else { TimedOut::Deadline };
+                if which == TimedOut::Deadline {
+                    // A long answer is not the provider's fault.
+                    self.watch = None;
+                }
                 self.about.error("provider.timeout", &which, "a stream stalled");
                 Received::Broken(ErrorKind::Timeout, which.to_string())
             }
@@ -127,6 +134,7 @@ impl Pump {
         if let Some(error) = progress.error {
             self.report.stream_error(error);
             if error != StreamError::InvalidRequest {
+                self.broke_off();
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }
@@ -140,8 +148,21 @@ impl Pump {
                 None => {}
             }
         };
-        tokio::join!(metered, self.in_flight.give_back());
+        let watch = self.watch.as_ref();
+        let told = async {
+            if let Some(watch) = watch {
+                watch.finish().await;
+            }
+        };
+        tokio::join!(metered, self.in_flight.give_back(), told);
         self.settled_at = Some(Instant::now());
+    }
+
+    /// Counts the stream as bad, though its beginning was good.
+    fn broke_off(&self) {
+        if let Some(watch) = &self.watch {
+            watch.broke_off();
+        }
     }
 
     /// Ends a stream that broke off. What was received of an unfinished event is dropped: half an event cannot be told
@@ -149,6 +170,7 @@ impl Pump {
     async fn break_off(&mut self, kind: ErrorKind, message: &str) -> Option<Bytes> {
         self.is_over = true;
         self.report.failed(kind, message);
+        self.broke_off();
         self.settle().await;
         Some(stream_event(kind, message, &self.about.request_id).into())
     }

@@ -1,13 +1,15 @@
 //! The proxy's wide event: everything about one call in one line, which is its metrics too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levee::breadcrumbs::mask;
+use levee::breaker::Share;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::model::{LONGEST_TOLD, is_of_a_name};
 use levee::metering::{StreamError, TokenState, Usage};
+use levee::sync::lock;
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -46,8 +48,15 @@ pub struct AiCall {
     /// `none` where the call did not get as far.
     #[metrics(name = "Provider")]
     provider: String,
+    /// How often a provider was called.
     #[metrics(flags(NoMetric))]
     attempts: u64,
+    /// Why it was not the provider that is preferred.
+    #[metrics(name = "fallback.reason")]
+    fallback_reason: Option<&'static str>,
+    /// Another provider than the one that is preferred was called.
+    #[metrics(name = "Fallbacks", unit = Count)]
+    fallbacks: bool,
     /// How much of the calls that provider gets, in basis points.
     #[metrics(name = "breaker.share", flags(NoMetric))]
     share: Option<u64>,
@@ -118,6 +127,8 @@ impl Report {
             model: None,
             provider: "none".to_owned(),
             attempts: 0,
+            fallback_reason: None,
+            fallbacks: false,
             share: None,
             streamed: false,
             outcome: "unfinished",
@@ -158,12 +169,17 @@ impl Report {
     }
 
     /// The call goes to `provider`, which gets `share` basis points of all calls.
-    pub fn attempt(&self, provider: &str, share: u64) {
+    pub fn attempt(&self, provider: &str, share: Share) {
         self.note(|call| {
             provider.clone_into(&mut call.provider);
-            call.share = Some(share);
+            call.share = Some(share.basis_points().into());
             call.attempts += 1;
         });
+    }
+
+    /// The provider that is preferred does not serve the call; `reason` is the first cause.
+    pub fn fallback(&self, reason: &'static str) {
+        self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), true));
     }
 
     /// The first content came, so long after the call was sent.
@@ -196,10 +212,11 @@ impl Report {
                 ErrorKind::InvalidRequest | ErrorKind::NotFound => "caller_error",
                 ErrorKind::Permission => "forbidden",
                 ErrorKind::RateLimit => "over_cap",
-                ErrorKind::BadGateway => "provider_error",
+                ErrorKind::ProviderLimit => "provider_limited",
+                ErrorKind::BadGateway | ErrorKind::Overloaded => "provider_error",
                 ErrorKind::Timeout => "timeout",
             };
-            call.provider_errors = matches!(kind, ErrorKind::BadGateway | ErrorKind::Timeout);
+            call.provider_errors = matches!(kind, ErrorKind::BadGateway | ErrorKind::Overloaded | ErrorKind::Timeout);
             call.error = Some(message.to_owned());
         });
     }
@@ -255,7 +272,7 @@ impl Report {
     }
 
     fn note(&self, change: impl FnOnce(&mut AiCall)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut lock(&self.0));
     }
 }
 

@@ -13,12 +13,16 @@ use levee::config::Reader;
 pub struct Timeouts {
     /// `AI_CONNECT_TIMEOUT_MS`: opening a connection. Default 2,000, 50 to 30,000.
     pub connect: Duration,
-    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from sending a streamed call to its first content. Default 120,000, 50 to 285,000.
+    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from a streamed call's beginning to its first content, whatever providers it is sent to.
+    /// Default 120,000, 50 to 285,000.
     pub first_token: Duration,
+    /// `AI_FAILOVER_AFTER_MS`: how much of that one provider gets while another one may serve the call. Default 20,000, 50 to
+    /// 285,000.
+    pub failover: Duration,
     /// `AI_STREAM_GAP_TIMEOUT_MS`: between two signs of life of a stream after its first content; a ping is one.
     /// Default 60,000, 50 to 285,000.
     pub stream_gap: Duration,
-    /// `AI_CALL_TIMEOUT_MS`: a whole call that is not streamed. Default 285,000, 50 to 285,000.
+    /// `AI_CALL_TIMEOUT_MS`: a whole call that is not streamed, whatever providers it is sent to. Default 285,000, 50 to 285,000.
     pub whole_call: Duration,
 }
 
@@ -28,6 +32,7 @@ impl Timeouts {
         Self {
             connect: reader.millis("AI_CONNECT_TIMEOUT_MS", 2_000, 50..=30_000),
             first_token: reader.millis("AI_FIRST_TOKEN_TIMEOUT_MS", 120_000, 50..=285_000),
+            failover: reader.millis("AI_FAILOVER_AFTER_MS", 20_000, 50..=285_000),
             stream_gap: reader.millis("AI_STREAM_GAP_TIMEOUT_MS", 60_000, 50..=285_000),
             whole_call: reader.millis("AI_CALL_TIMEOUT_MS", 285_000, 50..=285_000),
         }
@@ -49,6 +54,9 @@ pub enum TimedOut {
     /// [`Timeouts::whole_call`].
     #[error("The AI provider did not answer in time.")]
     WholeCall,
+    /// The provider was found to be failing meanwhile.
+    #[error("The AI provider is failing.")]
+    Hopeless,
     /// The function's own deadline.
     #[error("The call reached the longest time that a call may take.")]
     Deadline,

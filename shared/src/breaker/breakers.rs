@@ -14,6 +14,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::config::BreakerConfig;
@@ -83,6 +84,13 @@ struct Known {
     read_again: Timestamp,
 }
 
+impl Known {
+    fn nothing() -> Self {
+        let never = Timestamp::from_millis(0);
+        Self { state: State::new(), rate: 0.0, at: never, read_again: never }
+    }
+}
+
 impl Breakers {
     /// The breakers of `providers` for an environment of `function`. A call to DynamoDB takes no longer than `timeout`.
     pub fn new(
@@ -93,13 +101,7 @@ impl Breakers {
         function: &'static str,
         providers: Vec<String>,
     ) -> Self {
-        let nothing = || Known {
-            state: State::new(),
-            rate: 0.0,
-            at: Timestamp::from_millis(0),
-            read_again: Timestamp::from_millis(0),
-        };
-        let own = |name| Own { name, local: Mutex::default(), known: Mutex::new(nothing()) };
+        let own = |name| Own { name, local: Mutex::default(), known: Mutex::new(Known::nothing()) };
         Self {
             mirror: Mirror::new(redis, clock.clone()),
             table,
@@ -120,22 +122,11 @@ impl Breakers {
     /// Where each provider stands, in their order, for a call of `class` that begins.
     pub async fn look(&self, class: &str) -> Vec<Standing> {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
-        let mut standings = Vec::with_capacity(names.len());
+        // At once, so that several that DynamoDB is to be asked about take no longer than one.
         match self.mirror.look(&names, class, true).await {
-            Ok(all) => {
-                for (own, shared) in self.providers.iter().zip(all) {
-                    // Where Redis has a decision, comparing it with DynamoDB's can wait for a report.
-                    let asks_truth = shared.state.is_none();
-                    standings.push(self.follow(own, Shared { asks_truth, ..shared }).await);
-                }
-            }
-            Err(_) => {
-                for own in &self.providers {
-                    standings.push(self.alone(own).await);
-                }
-            }
+            Ok(all) => join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared))).await,
+            Err(_) => join_all(self.providers.iter().map(|own| self.alone(own))).await,
         }
-        standings
     }
 
     /// Whether a probe may go to the provider `index`, whose decision is of `generation`.
@@ -162,7 +153,7 @@ impl Breakers {
         match self.mirror.report(&own.name, class, report).await {
             Ok(shared) => self.follow(own, shared).await,
             // What was seen without Redis is seen by nobody else.
-            Err(_) => self.standing(own, lock(&own.known).clone(), None, self.clock.now()),
+            Err(_) => self.believed(own),
         }
     }
 
@@ -178,7 +169,7 @@ impl Breakers {
         if let Some(evidence) = shared.evidence.as_ref().filter(|_| shared.state.as_ref() == Some(&state)) {
             state = self.evaluate(own, state, evidence, shared.now).await;
         }
-        let known = Known { state, rate: shared.rate, at: self.clock.now(), read_again: Timestamp::from_millis(0) };
+        let known = Known { state, rate: shared.rate, at: self.clock.now(), ..Known::nothing() };
         lock(&own.known).clone_from(&known);
         self.standing(own, known, Some(&shared), shared.now)
     }
@@ -198,12 +189,11 @@ impl Breakers {
     /// Where a provider stands while Redis is away.
     async fn alone(&self, own: &Own) -> Standing {
         let now = self.clock.now();
-        let is_due = now >= lock(&own.known).read_again;
-        if is_due {
+        if std::mem::replace(&mut lock(&own.known).read_again, now.plus(READ_EVERY)) <= now {
             match self.read(own).await {
                 Ok(state) => {
                     let mut known = lock(&own.known);
-                    (known.state, known.at, known.read_again) = (state, now, now.plus(READ_EVERY));
+                    (known.state, known.at) = (state, now);
                 }
                 Err(error) => {
                     self.unreadable(own, &error);
@@ -212,6 +202,12 @@ impl Breakers {
                 }
             }
         }
+        self.believed(own)
+    }
+
+    /// Where a provider stands by what this environment knew last.
+    fn believed(&self, own: &Own) -> Standing {
+        let now = self.clock.now();
         let mut known = lock(&own.known).clone();
         if known.at.until(now) > BELIEVED_FOR {
             known.state = State::new();
@@ -219,37 +215,24 @@ impl Breakers {
         self.standing(own, known, None, now)
     }
 
-    /// Compares what DynamoDB has with what Redis has, mends what is different, and says what holds.
+    /// Compares what DynamoDB has with what Redis has, mends what is different, and says what holds. Where Redis has lost it,
+    /// what this environment knows stands in for it: it may be later, where DynamoDB could not be written.
     async fn compare(&self, own: &Own, shared: &Shared, known: State) -> State {
+        let is_lost = shared.state.is_none();
         let truth = match self.read(own).await {
             Ok(truth) => truth,
             Err(error) => {
                 self.unreadable(own, &error);
-                if shared.state.is_none() {
-                    self.put(own, &known, false).await;
-                }
-                return known;
+                return if is_lost { self.put(own, known, false).await } else { known };
             }
         };
-        let Some(mirrored) = &shared.state else {
-            // Redis has lost it. What this environment knows may be later, where DynamoDB could not be written.
-            self.put(own, &truth, true).await;
-            return truth;
-        };
-        match mend(&truth, mirrored, shared.is_saved) {
-            Mend::Agreed => {
-                if !shared.is_saved {
-                    self.put(own, &truth, true).await;
-                }
-                truth
-            }
-            Mend::Mirror(state) => {
-                self.put(own, &state, true).await;
-                state
-            }
+        match mend(&truth, &known, shared.is_saved) {
+            Mend::Agreed if is_lost || !shared.is_saved => self.put(own, truth, true).await,
+            Mend::Agreed => known,
+            Mend::Mirror(state) => self.put(own, state, true).await,
             Mend::Write(state) => {
                 let transition = Transition::new(&own.name, &truth, state, Grounds::default(), &self.environment);
-                self.write(own, transition, truth.generation).await
+                self.write(own, transition, truth.generation, &known).await
             }
         }
     }
@@ -257,25 +240,30 @@ impl Breakers {
     async fn evaluate(&self, own: &Own, state: State, evidence: &Evidence, now: Timestamp) -> State {
         let Some(next) = step(&state, evidence, now, rand::random(), &self.config) else { return state };
         let transition = Transition::new(&own.name, &state, next, evidence.into(), &self.environment);
-        self.write(own, transition, state.generation).await
+        self.write(own, transition, state.generation, &state).await
     }
 
-    /// Makes a decision hold, which follows the generation `after`; the one that holds then.
-    async fn write(&self, own: &Own, transition: Transition, after: u64) -> State {
-        let written = match self.try_write(&transition, after).await {
-            // Redis was ahead: DynamoDB could not be written for a while.
-            Ok(Wrote::Lost(behind)) if behind.generation < after => {
-                self.try_write(&transition, behind.generation).await
+    /// Makes a decision hold, which follows the generation `after` in DynamoDB and `before` here; the one that holds then.
+    async fn write(&self, own: &Own, mut transition: Transition, after: u64, before: &State) -> State {
+        let mut written = self.try_write(&transition, after).await;
+        if let Ok(Wrote::Lost(other)) = &written {
+            match mend(other, &transition.to, false) {
+                // The answer to an attempt was lost, not the decision.
+                Mend::Agreed => written = Ok(Wrote::Now),
+                Mend::Mirror(winner) => return self.put(own, winner, true).await,
+                // Redis was ahead, because DynamoDB could not be written for a while; or a write that was in the way came
+                // to nothing.
+                Mend::Write(to) => {
+                    let after = other.generation;
+                    transition = Transition::new(&own.name, other, to, transition.grounds, &self.environment);
+                    written = self.try_write(&transition, after).await;
+                }
             }
-            written => written,
-        };
+        }
         let is_saved = written.is_ok();
         match written {
             Ok(Wrote::Now) => {}
-            Ok(Wrote::Lost(winner)) => {
-                self.put(own, &winner, true).await;
-                return *winner;
-            }
+            Ok(Wrote::Lost(winner)) => return self.put(own, *winner, true).await,
             Err(error) => tracing::error!(
                 code = "breaker.unwritten",
                 provider = own.name,
@@ -283,11 +271,12 @@ impl Breakers {
                 "a decision about a provider could not be written; it holds in Redis until it can"
             ),
         }
-        // Of those who could not write, the first one in Redis decides.
-        if self.put(own, &transition.to, is_saved).await || is_saved {
+        let holds = self.put(own, transition.to.clone(), is_saved).await;
+        // Of those who could not write, the first one in Redis decides; and what was decided before has been told.
+        if (is_saved || holds == transition.to) && transition.to != *before {
             transition.tell(self.function, is_saved);
         }
-        transition.to
+        holds
     }
 
     async fn read(&self, own: &Own) -> Result<State, String> {
@@ -304,9 +293,9 @@ impl Breakers {
         }
     }
 
-    /// Puts a decision into Redis; false where another one holds there. That Redis is gone is logged where it is found out.
-    async fn put(&self, own: &Own, state: &State, is_saved: bool) -> bool {
-        self.mirror.put(&own.name, state, is_saved).await.unwrap_or(true)
+    /// Puts a decision into Redis; the one that holds there then. That Redis is gone is logged where it is found out.
+    async fn put(&self, own: &Own, state: State, is_saved: bool) -> State {
+        self.mirror.put(&own.name, &state, is_saved).await.ok().flatten().unwrap_or(state)
     }
 
     fn unreadable(&self, own: &Own, error: &str) {

@@ -15,10 +15,14 @@ pub enum ErrorKind {
     NotFound,
     /// 429: what the caller may use is used up.
     RateLimit,
+    /// 429: the provider limits the platform.
+    ProviderLimit,
     /// 502: the provider cannot be reached or answers nonsense.
     BadGateway,
     /// 504: the provider did not answer in time.
     Timeout,
+    /// 529: the provider has too much to do, or no provider is of any use at the moment.
+    Overloaded,
 }
 
 impl ErrorKind {
@@ -28,9 +32,11 @@ impl ErrorKind {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::Permission => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::RateLimit => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimit | Self::ProviderLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            // Anthropic's own; it is a number that any status may be.
+            Self::Overloaded => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
@@ -40,9 +46,10 @@ impl ErrorKind {
             Self::InvalidRequest => "invalid_request_error",
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
-            Self::RateLimit => "rate_limit_error",
+            Self::RateLimit | Self::ProviderLimit => "rate_limit_error",
             Self::BadGateway => "api_error",
             Self::Timeout => "timeout_error",
+            Self::Overloaded => "overloaded_error",
         }
     }
 }

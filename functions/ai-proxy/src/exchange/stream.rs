@@ -1,17 +1,18 @@
-//! A call whose answer is passed on from its first content on. Until then nothing has been sent to the client, so a
-//! failure is still an answer with a status of its own.
+//! An attempt whose answer is passed on from its first content on.
 
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use lambda_http::Response;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
+use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Exchange, Outgoing, Unanswered, respond, unanswered, void};
+use super::attempt::{Answered, Attempt, Missed, Unanswered, respond, void};
 use crate::answer::{Body, Failed};
+use crate::meter::Meter;
+use crate::outcome::{Fault, of_stream_error};
+use crate::patience::Awaited;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
 
@@ -23,7 +24,7 @@ enum Beginning {
     /// With content, or with its end, in a stream of events.
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
     /// It is no stream.
-    Whole { status: StatusCode, headers: HeaderMap, body: Bytes },
+    Whole(Answered),
 }
 
 /// What has been received of a stream.
@@ -33,84 +34,126 @@ struct Overture {
     framer: Framer,
 }
 
-/// Makes a call whose answer is passed on from its first content on.
-pub async fn stream(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Response<Body>, Failed> {
-    let sent = exchange.attempt();
-    let first_token = exchange.deadline.min(sent + exchange.state.timeouts.first_token);
-    let mut meter = exchange.meter(exchange.deadline);
+/// Makes an attempt whose answer is passed on from its first content on.
+pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, Missed> {
+    let exchange = attempt.exchange;
+    let mut meter = attempt.meter(exchange.deadline);
     let mut overture = Overture::default();
-    let (call, hold) = outgoing.held();
-    let beginning = async { (begin(&exchange, call, &mut overture, first_token).await, Instant::now()) };
-    let opened = exchange.open(meter.as_ref(), hold);
+    let (call, hold) = attempt.request()?;
+    let beginning = async {
+        let beginning = tokio::select! {
+            beginning = begin(&attempt, call, &mut overture) => beginning,
+            none = attempt.is_hopeless() => Err(none),
+        };
+        (beginning, Instant::now())
+    };
+    let opened = attempt.open(meter.as_ref(), hold);
     let ((beginning, answered_at), released_at, state) = tokio::join!(beginning, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
+    exchange.waited.add(waited);
     let Overture { reader, framer } = overture;
 
     let (status, headers, answer) = match beginning {
         Ok(Beginning::Stream { status, headers, answer }) => (status, headers, answer),
-        Ok(Beginning::Whole { status, headers, body }) => {
-            void(meter).await;
-            return exchange.failure(status, exchange.headers(&headers, waited, state), body);
+        Ok(Beginning::Whole(answered)) => {
+            let answer = attempt.failure(answered, state);
+            tokio::join!(void(meter), attempt.finish());
+            return answer;
         }
         Err(none) => {
-            exchange.about.absurd(reader.progress().absurd);
-            return Err(unanswered(meter, none, reader.estimate()).await);
+            attempt.about.absurd(reader.progress().absurd);
+            return Err(attempt.unanswered(meter, none, reader.estimate()).await);
         }
     };
-    if let (Some(meter), Some(figures), false) = (&mut meter, reader.progress().figures, reader.progress().ended) {
+    let progress = reader.progress();
+    if !progress.has_content
+        && let Some((error, fault)) = progress.error.and_then(|error| Some((error, of_stream_error(error)?)))
+    {
+        return Err(ended_by_error(&mut attempt, meter, &reader, error, fault).await);
+    }
+    if let (Some(meter), Some(figures), false) = (&mut meter, progress.figures, progress.ended) {
         meter.note(figures);
     }
 
     exchange.report.answered(status);
-    if reader.progress().has_content {
+    if let Some(watch) = &mut attempt.watch {
+        watch.came(Awaited::FirstContent, waited);
+    }
+    if progress.has_content {
         exchange.report.first_content(waited);
     }
+    let headers = attempt.headers(&headers, state);
+    let Attempt { about, watch, .. } = attempt;
     let pump = Pump {
         answer,
         reader,
         framer,
         meter,
+        watch,
         gap: exchange.state.timeouts.stream_gap,
         deadline: exchange.deadline,
         sent: released_at,
-        about: exchange.about.clone(),
+        about,
         report: exchange.report.clone(),
         in_flight: exchange.in_flight.clone(),
         settled_at: None,
         is_over: false,
     };
-    Ok(respond(status, exchange.headers(&headers, waited, state), Body::Stream(Box::pin(pump.into_stream()))))
+    Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
 }
 
 /// Sends the call and holds back what comes before the first content.
 async fn begin(
-    exchange: &Exchange<'_>,
+    attempt: &Attempt<'_>,
     call: reqwest::RequestBuilder,
     overture: &mut Overture,
-    until: Instant,
 ) -> Result<Beginning, Unanswered> {
-    let lost = |failed| Unanswered { failed, was_sent: true };
     let work = async {
-        let mut answer = exchange.send(call).await?;
+        let mut answer = attempt.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if !status.is_success() || !is_event_stream(&headers) {
-            let lost = |failed| Unanswered { failed, was_sent: status.is_success() };
-            let body = exchange.read_whole(answer).await.map_err(lost)?;
-            return Ok(Beginning::Whole { status, headers, body });
+            return attempt.read_whole(answer).await.map(Beginning::Whole);
         }
         let Overture { reader, framer } = overture;
         while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
-            let Some(chunk) = answer.chunk().await.map_err(|error| lost(exchange.cut(error)))? else {
-                exchange.about.error("provider.cut", &"before any content", "a stream ended too early");
+            let Some(chunk) = answer.chunk().await.map_err(|error| attempt.cut(error, true))? else {
+                attempt.about.error("provider.cut", &"before any content", "a stream ended too early");
                 let message = "The AI provider ended its answer before any content.";
-                return Err(lost(Failed::upstream(ErrorKind::BadGateway, message)));
+                let failed = Failed::upstream(ErrorKind::BadGateway, message);
+                return Err(Unanswered { fault: Fault::Cut, failed, was_sent: true });
             };
             reader.feed(&chunk);
             framer.push(&chunk);
         }
         Ok(Beginning::Stream { status, headers, answer })
     };
-    timeout_at(until, work).await.map_err(|_| lost(exchange.timed_out(TimedOut::FirstToken))).flatten()
+    timeout_at(attempt.until, work).await.map_err(|_| attempt.late(TimedOut::FirstToken)).flatten()
+}
+
+/// A stream that the provider ended with an error before any content. Nothing of it has been passed on, so it is an answer
+/// with a status of its own.
+async fn ended_by_error(
+    attempt: &mut Attempt<'_>,
+    meter: Option<Meter>,
+    reader: &StreamReader,
+    error: StreamError,
+    fault: Fault,
+) -> Missed {
+    attempt.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+    attempt.about.absurd(reader.progress().absurd);
+    let kind = match fault {
+        Fault::Overloaded => ErrorKind::Overloaded,
+        Fault::Throttled => ErrorKind::ProviderLimit,
+        _ => ErrorKind::BadGateway,
+    };
+    let message = format!("The AI provider ended the stream with {}.", error.name());
+    if reader.progress().is_refused() {
+        let missed = attempt.missed(fault, Err(Failed::upstream(kind, message)));
+        tokio::join!(void(meter), attempt.finish());
+        return missed;
+    }
+    let none = Unanswered { fault, failed: Failed::upstream(kind, message), was_sent: true };
+    attempt.unanswered(meter, none, reader.estimate()).await
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

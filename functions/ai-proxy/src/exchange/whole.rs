@@ -1,61 +1,74 @@
-//! A call whose answer is passed on when it is whole.
+//! An attempt whose answer is passed on when it is whole.
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use lambda_http::Response;
+use levee::http::anthropic::ErrorKind;
 use levee::metering::{Figures, Reading};
+use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Exchange, Outgoing, Unanswered, respond, unanswered, void};
+use super::attempt::{Answered, Attempt, Missed, Unanswered, respond, void};
 use crate::answer::{Body, Failed};
+use crate::outcome::Fault;
+use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
-/// Makes a call whose answer is passed on when it is whole.
-pub async fn whole(exchange: Exchange<'_>, outgoing: Outgoing) -> Result<Response<Body>, Failed> {
-    let sent = exchange.attempt();
-    let deadline = exchange.deadline.min(sent + exchange.state.timeouts.whole_call);
-    let meter = exchange.meter(deadline);
-    let (call, hold) = outgoing.held();
+/// Makes an attempt whose answer is passed on when it is whole.
+pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Missed> {
+    let exchange = attempt.exchange;
+    let meter = attempt.meter(attempt.until);
+    let (call, hold) = attempt.request()?;
     let answer = async {
-        let too_late = |_| Unanswered { failed: exchange.timed_out(TimedOut::WholeCall), was_sent: true };
-        let answer = timeout_at(deadline, answer(&exchange, call)).await;
-        (answer.map_err(too_late).flatten(), Instant::now())
+        let answer = async {
+            let answer = attempt.read_whole(attempt.send(call).await?).await?;
+            if is_understood(&answer, meter.is_some()) {
+                return Ok(answer);
+            }
+            attempt.about.error("provider.nonsense", &answer.status, "a provider's answer is no message");
+            let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood.");
+            Err(Unanswered { fault: Fault::Error, failed, was_sent: true })
+        };
+        let in_time =
+            async { timeout_at(attempt.until, answer).await.map_err(|_| attempt.late(TimedOut::WholeCall)).flatten() };
+        let answer = tokio::select! {
+            answer = in_time => answer,
+            none = attempt.is_hopeless() => Err(none),
+        };
+        (answer, Instant::now())
     };
-    let opened = exchange.open(meter.as_ref(), hold);
+    let opened = attempt.open(meter.as_ref(), hold);
     let ((answer, answered_at), released_at, state) = tokio::join!(answer, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
-    let (status, headers, body) = match answer {
+    exchange.waited.add(waited);
+    let answered = match answer {
         Ok(answer) => answer,
-        Err(none) => return Err(unanswered(meter, none, Figures::default()).await),
+        Err(none) => return Err(attempt.unanswered(meter, none, Figures::default()).await),
     };
     exchange.report.provider_took(waited);
 
-    let headers_of_answer = exchange.headers(&headers, waited, state);
-    if !status.is_success() {
-        void(meter).await;
-        return exchange.failure(status, headers_of_answer, body);
+    if !answered.status.is_success() {
+        let answer = attempt.failure(answered, state);
+        tokio::join!(void(meter), attempt.finish());
+        return answer;
+    }
+    let Answered { status, headers, body } = answered;
+    if let Some(watch) = &mut attempt.watch {
+        watch.came(Awaited::Whole, waited);
     }
     if let Some(mut meter) = meter {
         let reading = Reading::of_message(&body);
         if reading.is_none() {
-            exchange.about.error("metering.no_usage", &status, "an answer reported no usage");
+            attempt.about.error("metering.no_usage", &status, "an answer reported no usage");
         }
         let Reading { figures, absurd } = reading.unwrap_or_default();
-        exchange.about.absurd(absurd);
+        attempt.about.absurd(absurd);
         let metered = meter.close(figures, reading.is_none() || figures.is_absurd);
-        tokio::join!(metered, exchange.in_flight.give_back());
+        tokio::join!(metered, exchange.in_flight.give_back(), attempt.finish());
     }
     exchange.report.answered(status);
-    Ok(respond(status, headers_of_answer, Body::Full(Some(body))))
+    Ok(respond(status, attempt.headers(&headers, state), Body::Full(Some(body))))
 }
 
-async fn answer(
-    exchange: &Exchange<'_>,
-    call: reqwest::RequestBuilder,
-) -> Result<(StatusCode, HeaderMap, Bytes), Unanswered> {
-    let answer = exchange.send(call).await?;
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let lost = |failed| Unanswered { failed, was_sent: status.is_success() };
-    let body = exchange.read_whole(answer).await.map_err(lost)?;
-    Ok((status, headers, body))
+/// Whether an answer that says it is a success is one: JSON. What is no message is passed on as it is.
+fn is_understood(answer: &Answered, is_message: bool) -> bool {
+    !is_message || !answer.status.is_success() || serde_json::from_slice::<&RawValue>(&answer.body).is_ok()
 }

@@ -1,0 +1,74 @@
+//! Tells somebody that a provider refuses the platform's credentials: that mends itself as little as it hurts others.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use levee::alerts::{Alert, Alerts};
+use levee::clock::{Clock, Timestamp};
+use levee::sync::lock;
+
+/// How long the same is not told again.
+const COOL_DOWN: Duration = Duration::from_secs(3600);
+/// How long one environment leaves it at what it told.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Tells of providers.
+pub struct Alarm {
+    alerts: Alerts,
+    clock: Clock,
+    timeout: Duration,
+    /// When this environment told of which provider last.
+    told: Mutex<Vec<(String, Timestamp)>>,
+}
+
+impl Alarm {
+    /// Tells through `alerts`, for no longer than `timeout` at a time.
+    pub fn new(alerts: Alerts, clock: Clock, timeout: Duration) -> Self {
+        Self { alerts, clock, timeout, told: Mutex::default() }
+    }
+
+    /// `provider` refuses the platform's credentials. Costs the call no time.
+    pub fn refused(&self, provider: &str) {
+        let now = self.clock.now();
+        if !self.is_news(provider, now) {
+            return;
+        }
+        let alert = alert(provider);
+        let (alerts, timeout, provider) = (self.alerts.clone(), self.timeout, provider.to_owned());
+        tokio::spawn(async move {
+            let error = match tokio::time::timeout(timeout, alerts.raise(&alert, now)).await {
+                Ok(Ok(_first)) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {timeout:?}"),
+            };
+            tracing::error!(
+                code = "alert.untold",
+                provider,
+                error,
+                "nobody could be told that a provider refuses the platform's credentials"
+            );
+        });
+    }
+
+    fn is_news(&self, provider: &str, now: Timestamp) -> bool {
+        let mut told = lock(&self.told);
+        let is_known = told.iter().any(|(name, at)| name == provider && at.until(now) < QUIET);
+        if !is_known {
+            told.retain(|(name, _)| name != provider);
+            told.push((provider.to_owned(), now));
+        }
+        !is_known
+    }
+}
+
+fn alert(provider: &str) -> Alert {
+    Alert {
+        key: format!("provider.refused/{provider}"),
+        title: format!("The AI provider {provider} refuses the platform's credentials"),
+        detail: format!(
+            "{provider} answered 401, 402 or 403. Its calls go to the next provider, as long as there is one. Look at its key \
+             in AI_PROVIDERS or in Secrets Manager, and at its billing."
+        ),
+        cool_down: COOL_DOWN,
+    }
+}

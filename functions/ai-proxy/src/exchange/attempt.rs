@@ -1,0 +1,357 @@
+//! One attempt at one provider.
+
+use std::fmt::Display;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use lambda_http::Response;
+use levee::breaker::Share;
+use levee::http::anthropic::ErrorKind;
+use levee::metering::{Call, Figures, TokenState};
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{CONNECTION_LOST, Exchange};
+use crate::answer::{Body, Failed};
+use crate::cap;
+use crate::held::{Hold, hold};
+use crate::meter::Meter;
+use crate::outcome::{Fault, Verdict, of_failure};
+use crate::patience::Patience;
+use crate::providers::{Provider, response_headers};
+use crate::timeouts::TimedOut;
+use crate::watch::Watch;
+
+/// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
+const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+
+/// One attempt at one provider.
+pub(super) struct Attempt<'a> {
+    pub(super) exchange: &'a Exchange<'a>,
+    pub(super) provider: &'a Provider,
+    pub(super) about: About,
+    /// The watch over it; `None` for calls that use no tokens, which say little about a provider.
+    pub(super) watch: Option<Watch>,
+    /// Which one of the call's attempts it is, from 1.
+    number: u32,
+    /// When it is given up.
+    pub(super) until: Instant,
+    /// Nobody else may serve the call.
+    is_last: bool,
+}
+
+/// An attempt that gave the client nothing.
+pub(super) struct Missed {
+    /// Why.
+    pub(super) fault: Fault,
+    /// The breaker gave the provider up meanwhile.
+    pub(super) is_open: bool,
+    /// What the client gets if nobody else serves the call.
+    pub(super) answer: Box<Result<Response<Body>, Failed>>,
+}
+
+/// An attempt that got no answer.
+pub(super) struct Unanswered {
+    pub(super) fault: Fault,
+    pub(super) failed: Failed,
+    /// The provider may have got the call, and served it as far as it knows.
+    pub(super) was_sent: bool,
+}
+
+/// A provider's answer that is all there.
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// More than so many bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {0} bytes")]
+pub struct TooLarge(pub usize);
+
+/// What every log line about an attempt names.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The id by which the request is named to its caller.
+    pub request_id: String,
+    /// Who calls.
+    pub account: String,
+    /// Who is called.
+    pub provider: String,
+}
+
+impl About {
+    /// Logs what went wrong. `error` is the cause; it must not hold what a caller or a provider sent.
+    pub fn error(&self, code: &'static str, error: &dyn Display, message: &'static str) {
+        let Self { request_id, account, provider } = self;
+        tracing::error!(code, request.id = request_id, account.id = account, provider, %error, "{message}");
+    }
+
+    /// Logs, once an answer, the first field in which the provider reported what can be no count, where there is one.
+    pub fn absurd(&self, field: Option<&'static str>) {
+        let Self { request_id, account, provider } = self;
+        if let Some(field) = field {
+            tracing::warn!(
+                code = "metering.absurd",
+                request.id = request_id,
+                account.id = account,
+                provider,
+                field,
+                "a provider reported an absurd token count"
+            );
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    /// Begins the attempt `number` of a call, at the provider `index`, which was let through under `generation`.
+    pub(super) fn begin(
+        exchange: &'a Exchange<'a>,
+        index: usize,
+        number: u32,
+        generation: u64,
+        share: Share,
+        patience: Patience,
+        is_last: bool,
+    ) -> Self {
+        let Exchange { state, caller, ask, .. } = exchange;
+        let provider = &state.providers[index];
+        exchange.report.attempt(&provider.name, share);
+        let now = Instant::now();
+        let last = exchange.answer_by();
+        let until = if is_last { last } else { now + patience.of(last.saturating_duration_since(now)) };
+        let watch = exchange.spending.is_some();
+        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, generation, patience));
+        let about = About {
+            request_id: exchange.request_id.to_owned(),
+            account: caller.account.clone(),
+            provider: provider.name.clone(),
+        };
+        Self { exchange, provider, about, watch, number, until, is_last }
+    }
+
+    /// The request, whose body waits for its end until the hold is dropped.
+    pub(super) fn request(&self) -> Result<(RequestBuilder, Option<Hold>), Missed> {
+        let ask = &self.exchange.ask;
+        let request = self.provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
+        let Some(body) = &ask.body else { return Ok((request, None)) };
+        let Ok(body) = self.provider.body(&ask.model, body) else {
+            // It was read as such before, so this is never seen.
+            self.about.error("provider.unsendable", &"it is no JSON object", "a call could not be written anew");
+            let failed = Failed::upstream(ErrorKind::BadGateway, "The call could not be sent to the AI provider.");
+            return Err(Missed { fault: Fault::Refused, is_open: false, answer: Box::new(Err(failed)) });
+        };
+        let (body, hold) = hold(body);
+        Ok((request.body(body), Some(hold)))
+    }
+
+    /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
+    pub(super) fn meter(&self, deadline: Instant) -> Option<Meter> {
+        let exchange = self.exchange;
+        let spending = exchange.spending.clone()?;
+        let call = Call {
+            id: exchange.invocation_id.clone(),
+            attempt: self.number,
+            request_id: exchange.request_id.to_owned(),
+            account: exchange.caller.account.clone(),
+            integration: exchange.caller.integration.clone(),
+            kind: exchange.caller.kind,
+            provider: self.provider.name.clone(),
+            model: exchange.ask.told_model.clone(),
+            started_at: exchange.started_at.as_secs(),
+            deadline: exchange.started_at.plus(deadline.saturating_duration_since(exchange.began)).as_secs(),
+        };
+        Some(Meter::new(&exchange.state.ledger, &exchange.report, spending, call))
+    }
+
+    /// Opens the attempt's record, where it has one, and lets the request go; when that was.
+    pub(super) async fn open(&self, meter: Option<&Meter>, hold: Option<Hold>) -> Instant {
+        if let Some(meter) = meter {
+            meter.open().await;
+        }
+        drop(hold);
+        Instant::now()
+    }
+
+    /// Waits until waiting any longer is of no use, as far as another provider may serve the call.
+    pub(super) async fn is_hopeless(&self) -> Unanswered {
+        match &self.watch {
+            Some(watch) if !self.is_last && self.exchange.state.routing.is_enforced => watch.is_hopeless().await,
+            _ => std::future::pending().await,
+        }
+        self.about.error("provider.timeout", &TimedOut::Hopeless, "a call moves on from a provider that is failing");
+        Unanswered {
+            fault: Fault::Slow,
+            failed: Failed::upstream(ErrorKind::Timeout, TimedOut::Hopeless.to_string()),
+            was_sent: true,
+        }
+    }
+
+    /// Sends `call` and waits for the head of its answer.
+    pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
+        call.send().await.map_err(|error| {
+            let was_sent = !error.is_connect();
+            Unanswered { fault: Fault::Unreachable, failed: self.unreachable(error), was_sent }
+        })
+    }
+
+    /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
+    /// business.
+    fn unreachable(&self, error: reqwest::Error) -> Failed {
+        if error.is_connect() && error.is_timeout() {
+            return self.timed_out(TimedOut::Connect);
+        }
+        self.about.error("provider.unreachable", &with_cause(error), "a provider cannot be reached");
+        Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
+    }
+
+    /// An answer that broke off before anything of it was passed on.
+    pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> Unanswered {
+        self.about.error("provider.cut", &with_cause(error), "an answer was cut");
+        let failed = Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
+        Unanswered { fault: Fault::Cut, failed, was_sent }
+    }
+
+    /// An answer that did not come in time.
+    pub(super) fn late(&self, which: TimedOut) -> Unanswered {
+        Unanswered { fault: Fault::Timeout, failed: self.timed_out(which), was_sent: true }
+    }
+
+    fn timed_out(&self, which: TimedOut) -> Failed {
+        self.about.error("provider.timeout", &which, "a provider is too slow");
+        Failed::upstream(ErrorKind::Timeout, which.to_string())
+    }
+
+    /// Reads an answer to its end.
+    pub(super) async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Answered, Unanswered> {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let was_sent = status.is_success();
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.cut(error, was_sent))? {
+            if body.len() + chunk.len() > LARGEST_ANSWER {
+                self.about.error("provider.nonsense", &TooLarge(LARGEST_ANSWER), "a provider's answer is too large");
+                let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
+                return Err(Unanswered { fault: Fault::Error, failed, was_sent });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answered { status, headers, body: body.freeze() })
+    }
+
+    /// A provider's answer that is no success: the caller's to mend, or another provider's turn.
+    pub(super) fn failure(&mut self, answered: Answered, state: Option<TokenState>) -> Result<Response<Body>, Missed> {
+        let Answered { status, headers, body } = answered;
+        let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
+        let answer = self.as_the_client_gets_it(status, self.headers(&headers, state), body);
+        match (verdict, answer) {
+            (None, Ok(response)) => Ok(response),
+            // What cannot be understood is nothing that a caller could mend.
+            (verdict, answer) => Err(self.missed(verdict.unwrap_or(Fault::Error.into()), answer)),
+        }
+    }
+
+    /// Takes down what came of the attempt: nothing for the client.
+    pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
+        let verdict = verdict.into();
+        if verdict.fault == Fault::Refused {
+            self.exchange.state.alarm.refused(&self.provider.name);
+        }
+        let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
+        if self.watch.as_mut().is_some_and(|watch| watch.failed(verdict)) {
+            self.provider.reconnect();
+        }
+        Missed { fault: verdict.fault, is_open, answer: Box::new(answer) }
+    }
+
+    /// Waits until what came of the attempt is reported.
+    pub(super) async fn finish(&self) {
+        if let Some(watch) = &self.watch {
+            watch.finish().await;
+        }
+    }
+
+    /// A provider's answer that is no success, as the client gets it: the provider's own errors as they are, anything
+    /// else in Anthropic's envelope.
+    fn as_the_client_gets_it(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Body>, Failed> {
+        #[derive(Deserialize)]
+        struct Envelope<'a> {
+            r#type: &'a str,
+        }
+        let is_error = serde_json::from_slice(&body).is_ok_and(|envelope: Envelope<'_>| envelope.r#type == "error");
+        match status {
+            // These are about the platform's key or bill, not about the client's: passed on, they would send the client
+            // looking for a mistake in a key that is fine.
+            StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
+                self.about.error("provider.refused", &status, "a provider refuses the platform's credentials");
+                let message = "The AI provider refuses the platform's credentials.".to_owned();
+                Err(Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) })
+            }
+            _ if is_error => {
+                if status.is_server_error() {
+                    self.about.error("provider.failed", &status, "a provider failed");
+                } else if status == StatusCode::TOO_MANY_REQUESTS {
+                    self.about.error("provider.limited", &status, "a provider limits the platform");
+                }
+                self.exchange.report.answered(status);
+                Ok(respond(status, headers, Body::Full(Some(body))))
+            }
+            _ => {
+                self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
+                Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."))
+            }
+        }
+    }
+
+    /// The headers of an answer that the provider gave.
+    pub(super) fn headers(&self, upstream: &HeaderMap, state: Option<TokenState>) -> HeaderMap {
+        let mut headers = response_headers(upstream);
+        if let Ok(name) = HeaderValue::from_str(&self.provider.name) {
+            headers.insert("x-levee-provider", name);
+        }
+        headers.extend(state.and_then(cap::header));
+        headers
+    }
+
+    /// Ends the record of an attempt that got no answer, of which `figures` are known.
+    pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, figures: Figures) -> Missed {
+        let Unanswered { fault, failed, was_sent } = none;
+        let missed = self.missed(fault, Err(failed));
+        let written = async {
+            match meter {
+                // What it used is known as far as the provider has said; that it was sent is known.
+                Some(mut meter) if was_sent => meter.close(figures, true).await,
+                meter => void(meter).await,
+            }
+        };
+        tokio::join!(written, self.finish());
+        missed
+    }
+}
+
+/// The error with its cause, without the address that was called.
+pub fn with_cause(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+/// Writes that an attempt used nothing.
+pub(super) async fn void(meter: Option<Meter>) {
+    if let Some(mut meter) = meter {
+        meter.void().await;
+    }
+}
+
+pub(super) fn respond(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

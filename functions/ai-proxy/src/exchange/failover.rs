@@ -1,0 +1,194 @@
+//! Which providers a call is sent to, one after the other.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use lambda_http::Response;
+use levee::breaker::{Candidate, Detour, NoRoute, Route, Share, Standing, State as BreakerState, Stop, route};
+use levee::clock::Timestamp;
+use levee::http::anthropic::ErrorKind;
+use tokio::time::{Instant, sleep_until};
+
+use super::attempt::{Attempt, Missed};
+use super::{Exchange, stream, whole};
+use crate::answer::{Body, Failed};
+use crate::outcome::Fault;
+use crate::patience::{Awaited, Patience};
+
+/// The longest pause before a provider is tried a second time; the pause is a random part of it.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A call on its way from provider to provider.
+struct Course<'a> {
+    exchange: &'a Exchange<'a>,
+    standings: Vec<Standing>,
+    attempts: u32,
+    /// Why another provider than the one that is preferred was tried.
+    fallback: Option<&'static str>,
+    /// Why the one that is preferred may not serve the call: the first cause.
+    cause: Option<&'static str>,
+    /// What the client gets if nobody serves the call.
+    missed: Option<Missed>,
+    /// Who may be tried a second time.
+    may_retry: Vec<usize>,
+}
+
+/// Makes the call, at whatever provider serves it.
+pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
+    let standings = exchange.state.breakers.look(&exchange.ask.class).await;
+    let mut course =
+        Course { exchange, standings, attempts: 0, fallback: None, cause: None, missed: None, may_retry: Vec::new() };
+    let answer = course.run().await;
+    let headers = exchange.headers(course.attempts, course.fallback);
+    match answer {
+        Ok(mut response) => {
+            response.headers_mut().extend(headers);
+            Ok(response)
+        }
+        Err(mut failed) => {
+            failed.headers.extend(headers);
+            Err(failed)
+        }
+    }
+}
+
+impl Course<'_> {
+    async fn run(&mut self) -> Result<Response<Body>, Failed> {
+        let route = self.route()?;
+        self.cause = route.detour.map(Detour::name);
+        let stops = route.stops.iter().enumerate();
+        for (place, stop) in stops {
+            let generation = self.standings[stop.provider].state.generation;
+            if stop.is_probe && !may_probe(self.exchange, *stop, generation).await {
+                self.cause.get_or_insert(Detour::Open.name());
+                continue;
+            }
+            let is_last = place + 1 == route.stops.len();
+            if let Some(answer) = self.attempt(stop.provider, is_last).await {
+                return answer;
+            }
+        }
+        for provider in std::mem::take(&mut self.may_retry) {
+            if !pauses(self.exchange).await {
+                break;
+            }
+            if let Some(answer) = self.attempt(provider, true).await {
+                return answer;
+            }
+        }
+        match self.missed.take() {
+            Some(missed) => *missed.answer,
+            None => Err(self.all_bad(self.now())),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.exchange.state.clock.now()
+    }
+
+    fn route(&self) -> Result<Route, Failed> {
+        let Exchange { state, caller, ask, .. } = self.exchange;
+        let candidates: Vec<Candidate<'_>> = state
+            .providers
+            .iter()
+            .zip(&self.standings)
+            .map(|(provider, standing)| Candidate {
+                name: &provider.name,
+                standing,
+                is_allowed: caller.terms.allow_provider(&provider.name),
+            })
+            .collect();
+        if !state.routing.is_enforced {
+            return self.route_as_if_all_were_well(&candidates);
+        }
+        self.refuse(route(&ask.session, &candidates, state.routing.warm, state.breakers.config()))
+    }
+
+    fn route_as_if_all_were_well(&self, candidates: &[Candidate<'_>]) -> Result<Route, Failed> {
+        let Exchange { state, ask, .. } = self.exchange;
+        let well = |standing: &Standing| Standing { state: BreakerState::new(), is_away: false, ..standing.clone() };
+        let standings: Vec<Standing> = self.standings.iter().map(well).collect();
+        let candidates: Vec<Candidate<'_>> = candidates
+            .iter()
+            .zip(&standings)
+            .map(|(candidate, standing)| Candidate { standing, ..*candidate })
+            .collect();
+        self.refuse(route(&ask.session, &candidates, state.routing.warm, state.breakers.config()))
+    }
+
+    fn refuse(&self, route: Result<Route, NoRoute>) -> Result<Route, Failed> {
+        route.map_err(|none| match none {
+            NoRoute::Restricted => {
+                let message = "This account's data may go to none of the AI providers that there are.";
+                Failed::by_caller(ErrorKind::Permission, message)
+            }
+            NoRoute::AllBad(at) => self.all_bad(at),
+        })
+    }
+
+    /// No provider is of any use before `at`.
+    fn all_bad(&self, at: Timestamp) -> Failed {
+        let message = "No AI provider can serve the call at the moment.";
+        let retry_after = self.now().secs_until(at).max(1);
+        Failed { headers: vec![(RETRY_AFTER, retry_after.into())], ..Failed::upstream(ErrorKind::Overloaded, message) }
+    }
+
+    /// One attempt. `None` where it is another provider's turn.
+    async fn attempt(&mut self, provider: usize, is_last: bool) -> Option<Result<Response<Body>, Failed>> {
+        let Exchange { state, ask, .. } = self.exchange;
+        let standing = &self.standings[provider];
+        self.attempts += 1;
+        if let Some(cause) = self.cause.filter(|_| provider > 0 && self.fallback.is_none()) {
+            self.fallback = Some(cause);
+            self.exchange.report.fallback(cause);
+        }
+        let patience = Patience::new(ask.awaited, standing.late_after, state.timeouts.failover);
+        let share = share_of(standing, state.routing.is_enforced);
+        let attempt =
+            Attempt::begin(self.exchange, provider, self.attempts, standing.state.generation, share, patience, is_last);
+        let answer = match ask.awaited {
+            Awaited::FirstContent => stream::stream(attempt).await,
+            Awaited::Whole => whole::whole(attempt).await,
+        };
+        match answer {
+            // What one provider does not know, another one knew.
+            Ok(response) if response.status() == StatusCode::NOT_FOUND && self.missed.is_some() => None,
+            Ok(response) => Some(Ok(response)),
+            Err(missed) => {
+                self.cause.get_or_insert(missed.fault.name());
+                if missed.fault.is_passing() && !missed.is_open && self.attempts as usize <= self.standings.len() {
+                    self.may_retry.push(provider);
+                }
+                // That the platform's credentials are refused says less than what went wrong before.
+                if missed.fault != Fault::Refused || self.missed.is_none() {
+                    self.missed = Some(missed);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Whether the call may go to a provider that takes single calls.
+async fn may_probe(exchange: &Exchange<'_>, stop: Stop, generation: u64) -> bool {
+    exchange.state.breakers.may_probe(stop.provider, generation).await
+}
+
+/// Waits a moment before a provider is tried a second time; false where that may not be.
+async fn pauses(exchange: &Exchange<'_>) -> bool {
+    let Exchange { state, waited, .. } = exchange;
+    let began = Instant::now();
+    let until = began + rand::random_range(Duration::ZERO..=LONGEST_PAUSE);
+    if until >= exchange.answer_by() || !state.breakers.may_retry(state.routing.retry_percent).await {
+        return false;
+    }
+    sleep_until(until).await;
+    waited.add(began.elapsed());
+    true
+}
+
+fn share_of(standing: &Standing, is_enforced: bool) -> Share {
+    let forced = standing.state.forced.as_ref().map(|forced| forced.share);
+    if is_enforced { forced.unwrap_or(standing.state.share) } else { Share::ALL }
+}

@@ -1,0 +1,168 @@
+//! What a provider's answer says about the provider. No I/O.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use levee::breaker::{Second, Seen};
+use levee::clock::Timestamp;
+use levee::metering::{Month, StreamError};
+use serde::Deserialize;
+
+/// Why a provider did not serve a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be reached, or the connection was lost before anything could be passed on.
+    Unreachable,
+    /// It answered with an error of its own, or with nonsense.
+    Error,
+    /// It said that it is overloaded.
+    Overloaded,
+    /// It did not answer in time.
+    Timeout,
+    /// It was found to be failing while the call waited for it.
+    Slow,
+    /// It ended its answer before anything could be passed on.
+    Cut,
+    /// It limits the platform.
+    Throttled,
+    /// The platform's budget there is spent.
+    Spent,
+    /// It refuses the platform's credentials, or wants to be paid.
+    Refused,
+}
+
+impl Fault {
+    /// How headers and logs name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Error => "error",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::Slow => "slow",
+            Self::Cut => "cut",
+            Self::Throttled => "throttled",
+            Self::Spent => "spent",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether the same provider may serve the same call a moment later.
+    pub const fn is_passing(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Error | Self::Overloaded | Self::Cut)
+    }
+
+    /// What the breaker counts it as; `None` where it says nothing about how well the provider works.
+    pub fn seen(self) -> Option<Seen> {
+        let counts = match self {
+            Self::Throttled => Second { throttled: 1, ..Second::default() },
+            Self::Spent => Second::default(),
+            Self::Refused => return None,
+            _ => Second { bad: 1, ..Second::default() },
+        };
+        Some(Seen { counts, ..Seen::default() })
+    }
+}
+
+/// A fault, and when the provider wants to be asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// What went wrong.
+    pub fault: Fault,
+    /// Until when to leave it alone, where it said so.
+    pub until: Option<Timestamp>,
+}
+
+impl From<Fault> for Verdict {
+    fn from(fault: Fault) -> Self {
+        Self { fault, until: None }
+    }
+}
+
+impl Verdict {
+    /// What the breaker counts it as.
+    pub fn seen(self) -> Option<Seen> {
+        let seen = self.fault.seen()?;
+        Some(match self.fault {
+            Fault::Spent => Seen { spent_until: self.until, ..seen },
+            _ => Seen { retry_after: self.until, ..seen },
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Inner,
+}
+
+#[derive(Deserialize)]
+struct Inner {
+    #[serde(default)]
+    message: String,
+    #[serde(default)]
+    details: Option<Details>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    #[serde(default)]
+    error_code: Option<String>,
+}
+
+/// What an answer that is no success says; `None` where the caller has to mend something.
+pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &Bytes, now: Timestamp) -> Option<Verdict> {
+    let until = retry_after(headers, now);
+    let fault = match status.as_u16() {
+        401..=403 => Fault::Refused,
+        529 => Fault::Overloaded,
+        408 | 500.. => Fault::Error,
+        400 | 429 => {
+            if let Some(until) = spent_until(body, now) {
+                return Some(Verdict { fault: Fault::Spent, until: Some(until) });
+            }
+            if status == StatusCode::BAD_REQUEST {
+                return None;
+            }
+            Fault::Throttled
+        }
+        // No redirect is followed.
+        ..400 => Fault::Error,
+        _ => return None,
+    };
+    Some(Verdict { fault, until })
+}
+
+/// What an `error` event before any content says; `None` where the caller has to mend something.
+pub fn of_stream_error(error: StreamError) -> Option<Fault> {
+    match error {
+        StreamError::Overloaded => Some(Fault::Overloaded),
+        StreamError::RateLimit => Some(Fault::Throttled),
+        StreamError::Other => Some(Fault::Error),
+        StreamError::InvalidRequest => None,
+    }
+}
+
+/// When `retry-after-ms` or `retry-after` in seconds, which Anthropic's API sends, asks to be tried again.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
+    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let secs = number("retry-after-ms".parse().ok()?).map(|millis| millis / 1000.0).or_else(|| number(RETRY_AFTER))?;
+    Some(now.plus(Duration::try_from_secs_f64(secs).ok()?))
+}
+
+/// Until when the platform's budget is spent, where that is what the answer is about: a cap on spending answers 429 with
+/// `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400; both say "You will regain
+/// access on 2026-12-01 at 00:00 UTC". Where there is no such date, it is the month's end.
+fn spent_until(body: &Bytes, now: Timestamp) -> Option<Timestamp> {
+    let Inner { message, details } = serde_json::from_slice::<Envelope>(body).ok()?.error;
+    let is_code = details.and_then(|details| details.error_code).as_deref() == Some("enforced_spend_limit_reached");
+    let date =
+        message.split_once("regain access on ").and_then(|(_, rest)| rest.get(..10)).and_then(Timestamp::of_date);
+    if !is_code && date.is_none() {
+        return None;
+    }
+    let month_ends = Month::of(now).0.ends_at();
+    // A date that makes no sense is none.
+    Some(date.filter(|date| *date > now && *date <= month_ends.plus(Duration::from_secs(86_400))).unwrap_or(month_ends))
+}

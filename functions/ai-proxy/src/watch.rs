@@ -1,0 +1,152 @@
+//! What the breaker is told of one attempt: that it is late or slow, while it runs, and what came of it.
+//!
+//! Each attempt counts once as good or bad; one that was counted as slow is not counted again, but for a stream that breaks off
+//! after its first content, which is bad besides. Reports go beside whatever else is done, and are waited for at the end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use levee::breaker::{Breakers, Mode, Second, Seen};
+use levee::sync::lock;
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::outcome::Verdict;
+use crate::patience::{Awaited, Patience};
+
+/// The watch over one attempt.
+pub struct Watch {
+    shared: Arc<Watched>,
+    timer: Option<AbortHandle>,
+}
+
+/// What is watched.
+struct Watched {
+    breakers: Arc<Breakers>,
+    /// The provider's place among all.
+    provider: usize,
+    /// The class of its latency.
+    class: String,
+    /// Under which decision the attempt was let through.
+    generation: u64,
+    is_late: AtomicBool,
+    is_slow: AtomicBool,
+    is_open: AtomicBool,
+    opened: Notify,
+    reports: Mutex<JoinSet<()>>,
+}
+
+impl Watched {
+    /// Reports what was seen, beside whatever else is done.
+    fn tell(self: &Arc<Self>, seen: Seen) {
+        let watched = self.clone();
+        lock(&self.reports).spawn(async move { watched.report(seen).await });
+    }
+
+    async fn report(&self, seen: Seen) {
+        let standing = self.breakers.report(self.provider, &self.class, self.generation, &seen).await;
+        if standing.is_shared && standing.state.mode == Mode::Open && standing.state.generation > self.generation {
+            self.is_open.store(true, Ordering::Relaxed);
+            self.opened.notify_waiters();
+        }
+    }
+
+    /// Reports when the attempt becomes late and slow.
+    async fn look_at_the_clock(self: Arc<Self>, sent: Instant, patience: Patience) {
+        let late = patience.late_after.map(|after| (after, &self.is_late, Second { late: 1, ..Second::default() }));
+        let slow = patience.slow_after.map(|after| (after, &self.is_slow, Second { bad: 1, ..Second::default() }));
+        let mut marks: Vec<_> = late.into_iter().chain(slow).collect();
+        marks.sort_by_key(|(after, ..)| *after);
+        for (after, mark, counts) in marks {
+            tokio::time::sleep_until(sent + after).await;
+            mark.store(true, Ordering::Relaxed);
+            self.tell(Seen { counts, ..Seen::default() });
+        }
+    }
+}
+
+impl Watch {
+    /// Watches an attempt that is sent now, to `provider`, let through under `generation`.
+    pub fn begin(breakers: &Arc<Breakers>, provider: usize, class: &str, generation: u64, patience: Patience) -> Self {
+        let shared = Arc::new(Watched {
+            breakers: breakers.clone(),
+            provider,
+            class: class.to_owned(),
+            generation,
+            is_late: AtomicBool::new(false),
+            is_slow: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
+            opened: Notify::new(),
+            reports: Mutex::default(),
+        });
+        let (watched, sent) = (shared.clone(), Instant::now());
+        let timer = tokio::spawn(watched.look_at_the_clock(sent, patience)).abort_handle();
+        Self { shared, timer: Some(timer) }
+    }
+
+    /// Waits until the provider is found to be failing.
+    pub async fn is_hopeless(&self) {
+        let opened = self.shared.opened.notified();
+        if !self.shared.is_open.load(Ordering::Relaxed) {
+            opened.await;
+        }
+    }
+
+    /// Whether the provider was found to be failing since the attempt was let through.
+    pub fn is_open(&self) -> bool {
+        self.shared.is_open.load(Ordering::Relaxed)
+    }
+
+    /// The attempt went well: what was awaited came `after` it was sent.
+    pub fn came(&mut self, awaited: Awaited, after: Duration) {
+        self.stop_the_clock();
+        let (is_late, is_slow) = (&self.shared.is_late, &self.shared.is_slow);
+        let counts = Second {
+            good: u32::from(!is_slow.load(Ordering::Relaxed)),
+            on_time: u32::from(!is_late.load(Ordering::Relaxed)),
+            ..Second::default()
+        };
+        self.shared.breakers.record(self.shared.provider, true);
+        let is_first_content = awaited == Awaited::FirstContent;
+        self.shared.tell(Seen { counts, latency: Some(after), is_first_content, ..Seen::default() });
+    }
+
+    /// The attempt failed before anything of it was passed on. True where the environment keeps away from the provider now.
+    pub fn failed(&mut self, verdict: Verdict) -> bool {
+        self.stop_the_clock();
+        let Some(mut seen) = verdict.seen() else { return false };
+        let is_bad = seen.counts.bad > 0;
+        if self.shared.is_slow.load(Ordering::Relaxed) {
+            seen.counts.bad = 0;
+        }
+        self.shared.tell(seen);
+        is_bad && self.shared.breakers.record(self.shared.provider, false)
+    }
+
+    /// The attempt's stream broke off after its first content.
+    pub fn broke_off(&self) {
+        self.shared.breakers.record(self.shared.provider, false);
+        self.shared.tell(Seen { counts: Second { bad: 1, ..Second::default() }, ..Seen::default() });
+    }
+
+    /// Waits until everything is reported.
+    pub async fn finish(&self) {
+        let mut reports = std::mem::take(&mut *lock(&self.shared.reports));
+        while reports.join_next().await.is_some() {}
+    }
+
+    /// Nothing is late or slow any more.
+    pub fn stop_the_clock(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            timer.abort();
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop_the_clock();
+    }
+}
