@@ -1,4 +1,5 @@
-//! `levee cap`: what accounts and keys may spend: an account's cap on tokens a month, and guards on what one call may cost.
+//! `levee cap`: what accounts and keys may spend: an account's cap on tokens a month, and guards on what one call may cost
+//! and where it may go.
 
 mod args;
 mod change;
@@ -41,7 +42,9 @@ Examples:
   levee cap set acme --tokens default  as all other accounts
   levee cap set acme --models 'claude-haiku-*,claude-sonnet-4-5' --max-tokens 8192
   levee cap set key:4f8KpQ2mZx7R --max-tokens 1024
-  levee cap set key:4f8KpQ2mZx7R --models all --max-tokens none")]
+  levee cap set key:4f8KpQ2mZx7R --models all --max-tokens none
+  levee cap set acme --providers primary,backup
+  levee cap set acme --providers all")]
     Set {
         #[command(flatten)]
         one: One,

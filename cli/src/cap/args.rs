@@ -22,6 +22,9 @@ pub(crate) struct Change {
     /// The most that a call may ask for in max_tokens, or none for what the provider allows
     #[arg(long, value_name = "N|none", value_parser = max_tokens)]
     pub(super) max_tokens: Option<Setting<u64>>,
+    /// All AI providers that calls may go to, separated by commas, or all
+    #[arg(long, value_name = "PROVIDERS|all", value_parser = providers)]
+    pub(super) providers: Option<Setting<BTreeSet<String>>>,
 }
 
 /// Something of one's own, or what holds without.
@@ -75,14 +78,21 @@ fn max_tokens(text: &str) -> Result<Setting<u64>, String> {
 }
 
 fn models(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    names(text, |models| Guards { models, ..Guards::default() })
+}
+
+fn providers(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    names(text, |providers| Guards { providers, ..Guards::default() })
+}
+
+/// Names with commas between that are allowed in `guards`, or `all`.
+fn names(text: &str, guards: fn(BTreeSet<String>) -> Guards) -> Result<Setting<BTreeSet<String>>, String> {
     if text == "all" {
         return Ok(Setting::Elsewhere);
     }
-    let models = text.split(',').map(|name| form::model(name.trim()).map(str::to_owned));
-    let models = models.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    let guards = Guards { models, max_tokens: None };
-    form::guards(&guards).map_err(|error| error.to_string())?;
-    Ok(Setting::Own(guards.models))
+    let names: BTreeSet<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    form::guards(&guards(names.clone())).map_err(|error| error.to_string())?;
+    Ok(Setting::Own(names))
 }
 
 #[cfg(test)]
@@ -107,6 +117,12 @@ mod tests {
         let too_many = (0..17).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
         for text in ["", "a,", "a b", "*a", too_many.as_str()] {
             assert!(models(text).is_err(), "{text}");
+        }
+        let own = providers("primary, Backup-2,primary").unwrap().own().unwrap();
+        assert_eq!(own.into_iter().collect::<Vec<_>>(), ["Backup-2", "primary"]);
+        assert_eq!(providers("all"), Ok(Setting::Elsewhere));
+        for text in ["", "a,", "a b", "a*", "all,", too_many.as_str()] {
+            assert!(providers(text).is_err(), "{text}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Setting and taking back caps and guards.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use levee::accounts::{CapOverride, Guards};
 use serde_json::{Value, json};
 
-use super::args::Change;
-use super::view::{CapView, max_tokens_text, models_text, own_tokens};
+use super::args::{Change, Setting};
+use super::view::{CapView, max_tokens_text, names_text, own_tokens};
 use super::{Found, Holder};
 use crate::context::Context;
 use crate::error::usage;
@@ -23,13 +25,21 @@ impl Change {
     fn applied_to(&self, found: &Found) -> Wanted {
         let (cap, guards) = (found.cap(), found.guards());
         let limit = self.tokens.as_ref().map_or(cap.limit, |tokens| tokens.own());
-        let models = self.models.as_ref().map_or_else(|| guards.models.clone(), |it| it.own().unwrap_or_default());
         let max_tokens = self.max_tokens.as_ref().map_or(guards.max_tokens, |max_tokens| max_tokens.own());
         Wanted {
             cap: CapOverride { limit, mode: self.mode.map_or(cap.mode, Into::into) },
-            guards: Guards { models, max_tokens },
+            guards: Guards {
+                models: names(self.models.as_ref(), &guards.models),
+                max_tokens,
+                providers: names(self.providers.as_ref(), &guards.providers),
+            },
         }
     }
+}
+
+/// The names that are set, or those of `before` where none are.
+fn names(set: Option<&Setting<BTreeSet<String>>>, before: &BTreeSet<String>) -> BTreeSet<String> {
+    set.map_or_else(|| before.clone(), |names| names.own().unwrap_or_default())
 }
 
 pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> anyhow::Result<()> {
@@ -112,9 +122,8 @@ fn of_cap(found: &Found, wanted: &Wanted) -> Changes {
 
 fn of_guards(changes: Changes, found: &Found, wanted: &Wanted) -> Changes {
     let (before, after) = (found.guards(), &wanted.guards);
-    changes.add("models", models_text(&before.models), models_text(&after.models)).add(
-        "max tokens",
-        max_tokens_text(before.max_tokens),
-        max_tokens_text(after.max_tokens),
-    )
+    changes
+        .add("models", names_text(&before.models), names_text(&after.models))
+        .add("max tokens", max_tokens_text(before.max_tokens), max_tokens_text(after.max_tokens))
+        .add("providers", names_text(&before.providers), names_text(&after.providers))
 }

@@ -20,22 +20,28 @@ pub(super) struct CapView {
     guards: GuardsView,
 }
 
-/// What one call may cost.
+/// What one call may cost, and where it may go.
 #[derive(Debug, Clone, Serialize)]
 struct GuardsView {
     /// Empty: all.
     models: Vec<String>,
     max_tokens: Option<u64>,
+    /// Empty: all.
+    providers: Vec<String>,
 }
 
 impl GuardsView {
     fn of(guards: &Guards) -> Self {
-        Self { models: guards.models.iter().cloned().collect(), max_tokens: guards.max_tokens }
+        Self {
+            models: guards.models.iter().cloned().collect(),
+            max_tokens: guards.max_tokens,
+            providers: guards.providers.iter().cloned().collect(),
+        }
     }
 }
 
 impl CapView {
-    pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "MODELS", "MAX TOKENS"];
+    pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "MODELS", "MAX TOKENS", "PROVIDERS"];
 
     /// What was changed about `whose` guards, and where that is an account its cap.
     pub(super) fn of(whose: &Whose, cap: Option<CapOverride>, guards: &Guards) -> Self {
@@ -57,15 +63,17 @@ impl CapView {
 
     /// Whether anything was changed.
     pub(super) fn has_something(&self) -> bool {
-        let GuardsView { models, max_tokens } = &self.guards;
-        self.tokens.is_some() || self.mode == Some(CapMode::Block) || !models.is_empty() || max_tokens.is_some()
+        let GuardsView { models, max_tokens, providers } = &self.guards;
+        let has_cap = self.tokens.is_some() || self.mode == Some(CapMode::Block);
+        has_cap || !models.is_empty() || max_tokens.is_some() || !providers.is_empty()
     }
 
     pub(super) fn row(&self) -> Vec<String> {
         let tokens = if self.mode.is_some() { own_tokens(self.tokens) } else { NOTHING.to_owned() };
         let mode = self.mode.map_or_else(|| NOTHING.to_owned(), |mode| mode.to_string());
-        let GuardsView { models, max_tokens } = &self.guards;
-        vec![self.place.clone(), tokens, mode, models_text(models), max_tokens_text(*max_tokens)]
+        let GuardsView { models, max_tokens, providers } = &self.guards;
+        let guards = [names_text(models), max_tokens_text(*max_tokens), names_text(providers)];
+        [self.place.clone(), tokens, mode].into_iter().chain(guards).collect()
     }
 }
 
@@ -90,7 +98,6 @@ impl CapDetail {
     }
 
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let GuardsView { models, max_tokens } = &self.own.guards;
         let mut fields = vec![("place", self.own.place.clone())];
         if self.own.mode.is_some() {
             let cap = match self.cap {
@@ -100,10 +107,18 @@ impl CapDetail {
             let whose = if self.own.tokens.is_none() { " (as all accounts)" } else { " (its own)" };
             fields.push(("cap", format!("{cap}{whose}")));
         }
-        fields.extend([("models", models_text(models)), ("max tokens", max_tokens_text(*max_tokens))]);
+        let own = &self.own.guards;
+        fields.extend([
+            ("models", names_text(&own.models)),
+            ("max tokens", max_tokens_text(own.max_tokens)),
+            ("providers", names_text(&own.providers)),
+        ]);
         if let Some(account) = &self.account {
-            fields.push(("account's models", models_text(&account.models)));
-            fields.push(("account's max tokens", max_tokens_text(account.max_tokens)));
+            fields.extend([
+                ("account's models", names_text(&account.models)),
+                ("account's max tokens", max_tokens_text(account.max_tokens)),
+                ("account's providers", names_text(&account.providers)),
+            ]);
         }
         fields
     }
@@ -118,10 +133,10 @@ pub(super) fn own_tokens(tokens: Option<u64>) -> String {
     }
 }
 
-/// Models for people, as they are given.
-pub(super) fn models_text<'a>(models: impl IntoIterator<Item = &'a String>) -> String {
-    let models: Vec<&str> = models.into_iter().map(String::as_str).collect();
-    if models.is_empty() { "all".to_owned() } else { models.join(",") }
+/// The names of models or providers for people, as they are given.
+pub(super) fn names_text<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    if names.is_empty() { "all".to_owned() } else { names.join(",") }
 }
 
 /// A ceiling for people, as it is given.

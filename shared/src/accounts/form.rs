@@ -2,7 +2,9 @@
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::terms::{CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, MOST_MODELS};
+use super::terms::{
+    CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, MOST_MODELS, MOST_PROVIDERS,
+};
 use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
 use crate::metering::model::{LONGEST_LISTED, is_of_a_name};
 
@@ -98,7 +100,8 @@ pub fn cap(cap: &CapOverride) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks what calls may cost: at most [`MOST_MODELS`] models, and a ceiling of 1 to [`LARGEST_MAX_TOKENS`].
+/// Checks what calls may cost and where they may go: at most [`MOST_MODELS`] models, a ceiling of 1 to
+/// [`LARGEST_MAX_TOKENS`], and at most [`MOST_PROVIDERS`] providers.
 ///
 /// # Errors
 /// [`Invalid`] when it is of another form.
@@ -110,7 +113,10 @@ pub fn guards(guards: &Guards) -> Result<(), Invalid> {
     if guards.max_tokens.is_some_and(|most| !(1..=LARGEST_MAX_TOKENS).contains(&most)) {
         return Err(Invalid("the most that max_tokens may be is 1 to 10,000,000"));
     }
-    Ok(())
+    if guards.providers.len() > MOST_PROVIDERS {
+        return Err(Invalid("at most 16 providers"));
+    }
+    guards.providers.iter().try_for_each(|name| provider(name).map(drop))
 }
 
 /// Checks the name of a model in a list: 1 to [`LONGEST_LISTED`] bytes of [what models' names consist of](is_of_a_name),
@@ -124,6 +130,19 @@ pub fn model(text: &str) -> Result<&str, Invalid> {
         return Ok(text);
     }
     Err(Invalid("a model has 1 to 100 letters, digits and -._:/@, and may end in * for all that begin so"))
+}
+
+/// Checks the name of a provider in a list: 1 to [`LONGEST_PROVIDER`] letters, digits and hyphens of ASCII, as
+/// `AI_PROVIDERS` names them.
+///
+/// # Errors
+/// [`Invalid`] when it is of another form.
+pub fn provider(text: &str) -> Result<&str, Invalid> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if (1..=LONGEST_PROVIDER).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text);
+    }
+    Err(Invalid("a provider's name has 1 to 40 letters, digits and hyphens"))
 }
 
 /// Checks a network that is to be blocked and writes it in one way: without what lies beyond its prefix, and as IPv4
@@ -206,13 +225,23 @@ mod tests {
         }
         assert!(cap(&limit(LARGEST_CAP + 1)).is_err());
 
-        let models = |count: usize| Guards { models: (0..count).map(|it| it.to_string()).collect(), max_tokens: None };
+        let names = |count: usize| (0..count).map(|it| it.to_string()).collect();
+        let models = |count| Guards { models: names(count), ..Guards::default() };
+        let providers = |count| Guards { providers: names(count), ..Guards::default() };
         let most = |max_tokens| Guards { max_tokens: Some(max_tokens), ..Guards::default() };
-        for allowed in [Guards::default(), models(MOST_MODELS), most(1), most(LARGEST_MAX_TOKENS)] {
+        let most_names = [models(MOST_MODELS), providers(MOST_PROVIDERS)];
+        for allowed in [Guards::default(), most(1), most(LARGEST_MAX_TOKENS)].into_iter().chain(most_names) {
             assert_eq!(guards(&allowed), Ok(()));
         }
-        let nameless = Guards { models: [String::new()].into(), max_tokens: None };
-        for refused in [models(MOST_MODELS + 1), most(0), most(LARGEST_MAX_TOKENS + 1), nameless] {
+        let nameless = [String::new()];
+        for refused in [
+            models(MOST_MODELS + 1),
+            most(0),
+            most(LARGEST_MAX_TOKENS + 1),
+            providers(MOST_PROVIDERS + 1),
+            Guards { models: nameless.clone().into(), ..Guards::default() },
+            Guards { providers: nameless.into(), ..Guards::default() },
+        ] {
             assert!(guards(&refused).is_err(), "{refused:?}");
         }
     }
@@ -226,6 +255,18 @@ mod tests {
         let too_long = format!("{longest}*");
         for text in ["", "a b", "*a", "a*b", "a**", "a,b", "a\n", "ä", "a\"b", "a#b", too_long.as_str()] {
             assert!(model(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_is_named_as_it_is_configured() {
+        let longest = "p".repeat(LONGEST_PROVIDER);
+        for text in ["primary", "Backup-2", "-", "0", longest.as_str()] {
+            assert_eq!(provider(text), Ok(text));
+        }
+        let too_long = format!("{longest}p");
+        for text in ["", "a b", "a_b", "a.b", "a*", "a,b", "a\n", "ä", "a\"b", too_long.as_str()] {
+            assert!(provider(text).is_err(), "{text:?}");
         }
     }
 

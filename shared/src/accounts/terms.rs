@@ -1,4 +1,5 @@
-//! What an account and its keys may spend: a cap on tokens a month, and guards on what one call may cost.
+//! What an account and its keys may spend: a cap on tokens a month, and guards on what one call may cost and where it may
+//! go.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// The most models that one place may list.
 pub const MOST_MODELS: usize = 16;
+/// The most providers that one place may list.
+pub const MOST_PROVIDERS: usize = 16;
+/// The longest name of a provider in a list, bytes.
+pub const LONGEST_PROVIDER: usize = 40;
 /// The largest cap, tokens a month.
 pub const LARGEST_CAP: u64 = 1_000_000_000_000;
 /// The largest ceiling of `max_tokens`.
@@ -59,7 +64,7 @@ pub struct TokenCap {
     pub mode: CapMode,
 }
 
-/// What one call may cost.
+/// What one call may cost, and where it may go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guards {
     /// The models that may be asked for; empty: all. A name that ends in `*` stands for all that begin so.
@@ -68,6 +73,9 @@ pub struct Guards {
     /// The most that a call may ask for in `max_tokens`; `None`: as much as the provider allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
+    /// The providers that calls may go to, as `AI_PROVIDERS` names them; empty: all. At most [`MOST_PROVIDERS`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub providers: BTreeSet<String>,
 }
 
 impl Guards {
@@ -83,6 +91,11 @@ impl Guards {
             None => pattern == model,
         };
         self.models.is_empty() || self.models.iter().any(matches)
+    }
+
+    /// Whether calls may go to the provider `name`.
+    pub fn allow_provider(&self, name: &str) -> bool {
+        self.providers.is_empty() || self.providers.contains(name)
     }
 }
 
@@ -100,6 +113,13 @@ pub struct Terms {
     pub key: Guards,
 }
 
+impl Terms {
+    /// Whether calls may go to the provider `name`: the account's guards and the key's both have to allow it.
+    pub fn allow_provider(&self, name: &str) -> bool {
+        self.account.allow_provider(name) && self.key.allow_provider(name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +127,7 @@ mod tests {
     #[test]
     fn a_model_is_allowed_by_its_name_or_by_how_it_begins() {
         let guards =
-            |models: &[&str]| Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens: None };
+            |models: &[&str]| Guards { models: models.iter().map(ToString::to_string).collect(), ..Guards::default() };
         for (models, model, expected) in [
             (&[][..], "claude-opus-4-5", true),
             (&["claude-haiku-4-5"], "claude-haiku-4-5", true),
@@ -118,6 +138,36 @@ mod tests {
         ] {
             assert_eq!(guards(models).allow(model), expected, "{models:?} {model}");
         }
+    }
+
+    #[test]
+    fn a_provider_is_allowed_by_its_name_and_by_the_account_and_the_key() {
+        let guards = |providers: &[&str]| Guards {
+            providers: providers.iter().map(ToString::to_string).collect(),
+            ..Guards::default()
+        };
+        for (account, key, allowed) in [
+            (&[][..], &[][..], &["primary", "backup", "third"][..]),
+            (&["primary", "backup"], &[], &["primary", "backup"]),
+            (&[], &["backup"], &["backup"]),
+            (&["primary", "backup"], &["backup", "third"], &["backup"]),
+            (&["primary"], &["backup"], &[]),
+            (&["Primary", "prim", "primary-2", "*"], &[], &[]),
+        ] {
+            let terms = Terms { account: guards(account), key: guards(key), ..Terms::default() };
+            let names = ["primary", "backup", "third"].into_iter().filter(|name| terms.allow_provider(name));
+            assert_eq!(names.collect::<Vec<_>>(), allowed, "{account:?} {key:?}");
+        }
+    }
+
+    #[test]
+    fn guards_from_before_there_were_providers_allow_them_all() {
+        let guards: Guards = serde_json::from_str(r#"{"models":["m"],"max_tokens":5}"#).unwrap();
+        assert!(guards.allow_provider("primary"));
+        assert_eq!(serde_json::to_string(&guards).unwrap(), r#"{"models":["m"],"max_tokens":5}"#);
+        let guards = Guards { providers: ["primary".to_owned()].into(), ..Guards::default() };
+        assert!(!guards.are_none());
+        assert_eq!(serde_json::to_string(&guards).unwrap(), r#"{"providers":["primary"]}"#);
     }
 
     #[test]

@@ -160,7 +160,10 @@ impl RefusalContext {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::terms::{LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, MOST_MODELS, MOST_PROVIDERS};
+    use crate::accounts::{CapMode, Guards, TokenCap, form};
     use crate::limits::{Asked, Decision, LimitsConfig, Overrides, Party, decide};
+    use crate::metering::model::LONGEST_LISTED;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
@@ -173,6 +176,29 @@ mod tests {
         let charges = LimitsConfig::default().charges(&asked, NOW);
         let Decision::Refused(refusal) = decide(&charges, false, &counts, NOW) else { panic!("allowed") };
         refusal
+    }
+
+    #[test]
+    fn the_longest_terms_leave_room_for_the_rest_of_an_authorizers_answer() {
+        let names = |count: usize, length: usize| (0..count).map(|at| format!("{at:m>length$}")).collect();
+        let guards = Guards {
+            models: names(MOST_MODELS, LONGEST_LISTED),
+            max_tokens: Some(LARGEST_MAX_TOKENS),
+            providers: names(MOST_PROVIDERS, LONGEST_PROVIDER),
+        };
+        assert_eq!(form::guards(&guards), Ok(()));
+        let cap = Some(TokenCap { limit: LARGEST_CAP, mode: CapMode::Block });
+        let admitted = Admitted {
+            account: "a".repeat(64),
+            integration: "i".repeat(64),
+            kind: IntegrationKind::AiOperator,
+            key: "4f8KpQ2mZx7R".to_owned(),
+            terms: Terms { cap, account: guards.clone(), key: guards },
+        };
+        let json = serde_json::to_string(&admitted).unwrap();
+        assert_eq!(serde_json::from_str::<Admitted>(&json).unwrap(), admitted);
+        // Of 8 KB, the size of a Lambda authorizer's result among API Gateway's quotas.
+        assert!(json.len() < 5_632, "{}", json.len());
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn cap(limit: u64, mode: CapMode) -> CapOverride {
 }
 
 fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
-    Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens }
+    Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
 }
 
 /// Which of `cap` and `guards` the row under `pk` and `sk` has.
@@ -30,8 +30,11 @@ async fn caps_and_guards_are_read_as_they_were_written_and_leave_nothing_when_th
     let account = async || table.account("acme-2").await.unwrap().unwrap().account;
     let listed = async || table.accounts(None, 100).await.unwrap().0.into_iter().find(|it| it.id == "acme-2").unwrap();
     let (first, seen) = (key.version, account().await);
-    let (blocked, few) =
-        (cap(5_000_000, CapMode::Block), guards(&["claude-haiku-*", "claude-sonnet-4-5"], Some(8_192)));
+    let blocked = cap(5_000_000, CapMode::Block);
+    let few = Guards {
+        providers: ["backup".to_owned(), "primary".to_owned()].into(),
+        ..guards(&["claude-haiku-*", "claude-sonnet-4-5"], Some(8_192))
+    };
 
     assert!(table.set_account_cap(&seen, &blocked).await.unwrap());
     assert!(table.set_account_guards(&seen, &few).await.unwrap(), "the guards are still as they were seen");
@@ -80,7 +83,10 @@ async fn no_cap_is_set_where_there_is_nobody_and_none_that_makes_no_sense() {
     let seen = table.account("acme-2").await.unwrap().unwrap().account;
     let refused = table.set_account_cap(&seen, &cap(LARGEST_CAP + 1, CapMode::Warn)).await;
     assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
-    let refused = table.set_account_guards(&seen, &guards(&["a b"], None)).await;
-    assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+    let provider = Guards { providers: ["a b".to_owned()].into(), ..Guards::default() };
+    for nonsense in [guards(&["a b"], None), provider] {
+        let refused = table.set_account_guards(&seen, &nonsense).await;
+        assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+    }
     assert_eq!(table.account("acme-2").await.unwrap().unwrap().account, seen);
 }

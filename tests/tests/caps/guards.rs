@@ -8,7 +8,7 @@ use tests::{Answer, Stack, messages};
 use super::{builder, change};
 
 fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
-    Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens }
+    Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
 }
 
 async fn guard_account(stack: &Stack, guards: Guards) {

@@ -24,9 +24,9 @@ use tests::{Answer, Builder, Stack, messages};
 const TOKENS: u64 = 270;
 const LIMIT: u64 = 1_000;
 
-/// One account, which has used nothing.
+/// One account, which has used nothing, and one provider, as [`uses`] speaks to no other.
 fn builder() -> Builder {
-    Stack::builder().argument("--no-demo")
+    Stack::builder().argument("--no-demo").only_primary()
 }
 
 /// The account has a cap, and its calls are counted by several environments.
