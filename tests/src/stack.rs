@@ -44,6 +44,17 @@ impl Builder {
         self.argument("--environments").argument(numbers)
     }
 
+    /// One provider, the stand-in `primary`, whose failures reach the client as they are.
+    pub fn only_primary(self) -> Self {
+        self.argument("--providers").argument("primary").one_attempt()
+    }
+
+    /// One attempt at a provider for each call, however many have failed before. Where there are several providers, one
+    /// that fails is still followed by the next.
+    pub fn one_attempt(self) -> Self {
+        self.env("AI_RETRY_BUDGET_PERCENT", "0").env("BREAKER_MODE", "dry-run")
+    }
+
     /// Serves under a stage.
     pub fn stage(self, name: &str) -> Self {
         self.argument("--stage").argument(name)
@@ -129,13 +140,14 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The product's template, with everything as by default but the waits for stores: a machine that is busy with other
-    /// tests is not one whose stores are gone.
+    /// The product's template, with everything as by default but for two things. Waits for stores are long: a machine
+    /// that is busy with other tests is not one whose stores are gone. And no call goes to the backup unless something is
+    /// wrong.
     pub fn builder() -> Builder {
-        let patient = [("REDIS_BUDGET_MS", "1000"), ("DYNAMODB_TIMEOUT_MS", "5000")];
+        let variables = [("REDIS_BUDGET_MS", "1000"), ("DYNAMODB_TIMEOUT_MS", "5000"), ("AI_WARM_PERCENT", "0")];
         Builder {
             arguments: Vec::new(),
-            variables: patient.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             template: workspace().join("template.yaml"),
         }
     }

@@ -5,7 +5,7 @@ use tests::{Stack, messages};
 
 #[tokio::test]
 async fn a_killed_function_costs_its_caller_a_502_and_nobody_else_anything() {
-    let stack = Stack::builder().environments("ai-proxy=2").start().await;
+    let stack = Stack::builder().environments("ai-proxy=2").only_primary().start().await;
     stack.script("primary", json!({ "hang": true })).await;
     let call = messages("Hello");
     let hanging = tokio::spawn(stack.request("/v1/messages").json(&call).send());
@@ -30,6 +30,7 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
         .env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
         .env("AI_CALL_TIMEOUT_MS", "300")
         .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
+        .only_primary()
         .start()
         .await;
     let call = messages("Hello");
@@ -61,7 +62,7 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_in_a_well_formed_error_event() {
-    let stack = Stack::builder().env("AI_STREAM_GAP_TIMEOUT_MS", "300").start().await;
+    let stack = Stack::builder().env("AI_STREAM_GAP_TIMEOUT_MS", "300").only_primary().start().await;
     let mut call = messages("Count to forty.");
     call["stream"] = true.into();
 

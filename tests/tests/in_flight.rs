@@ -74,6 +74,7 @@ async fn however_a_call_ends_its_place_is_free_at_once() {
         .env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
         .env("AI_CALL_TIMEOUT_MS", "300")
         .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
+        .only_primary()
         .start()
         .await;
     let (whole, streamed) = (messages("Hello"), streamed());
@@ -139,7 +140,7 @@ async fn a_client_that_leaves_holds_its_place_until_the_call_is_over_and_no_long
 
 #[tokio::test]
 async fn the_place_of_a_call_whose_environment_died_is_free_when_nobody_renews_it() {
-    let stack = stack(1).start().await;
+    let stack = stack(1).only_primary().start().await;
     stack.script("primary", json!({ "hang": true })).await;
     let hanging = tokio::spawn(stack.request("/v1/messages").json(&messages("Hello")).send());
     stack.wait_for_provider("primary", "in_flight", 1).await;

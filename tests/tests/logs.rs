@@ -178,7 +178,7 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
 
 #[tokio::test]
 async fn whatever_a_provider_does_wrong_is_logged_under_its_code_and_kept_as_a_breadcrumb() {
-    let stack = Stack::builder().env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000").start().await;
+    let stack = Stack::builder().env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000").only_primary().start().await;
     let mut call = messages("Hello");
     call["stream"] = json!(true);
     for (script, code, outcome) in [

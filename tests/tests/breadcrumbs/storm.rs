@@ -83,7 +83,7 @@ async fn a_storm_of_failed_calls_is_counted_to_the_last_one_by_the_functions_the
         "LIMIT_ACCOUNT_PER_DAY",
         "LIMIT_GLOBAL_PER_MINUTE",
     ];
-    let builder = Stack::builder().environments("ai-proxy=4");
+    let builder = Stack::builder().environments("ai-proxy=4").only_primary();
     let stack = limits.into_iter().fold(builder, |builder, limit| builder.env(limit, "100000")).start().await;
     let call = messages("Hello");
     let now = || Clock::system().now();

@@ -19,7 +19,7 @@ async fn used(stack: &Stack, month: Month) -> Tally {
 
 #[tokio::test]
 async fn calls_that_begin_in_a_months_last_seconds_and_end_in_the_next_month_count_where_they_began() {
-    let stack = Stack::builder().argument("--no-demo").environments("ai-proxy=4").start().await;
+    let stack = Stack::builder().argument("--no-demo").environments("ai-proxy=4").only_primary().start().await;
     let (old, _) = Month::of(now(&stack));
     let (new, _) = Month::of(old.ends_at());
     let mut streamed = messages("Happy new month!");
