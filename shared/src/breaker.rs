@@ -14,13 +14,15 @@
 //!
 //! Start reading at [`step()`]; [`suspicion`] is how evidence is weighed. [`Breakers`] is that at work: what environments see
 //! goes to Redis ([`mirror`]), what is decided to DynamoDB ([`table`]), and [`protocol`] is how the two come together;
-//! [`routing`] says where a call goes. The rules, their constants and their reasons are in docs/BREAKER.md.
+//! [`routing`] says where a call goes. What admins do about it is [`word`], what they are shown [`peek`]. The rules, their
+//! constants and their reasons are in docs/BREAKER.md.
 
 mod breakers;
 pub mod config;
 pub mod evidence;
 pub mod local;
 pub mod mirror;
+pub mod peek;
 pub mod protocol;
 pub mod routing;
 pub mod state;
@@ -28,14 +30,17 @@ mod step;
 mod suspicion;
 pub mod table;
 pub mod transition;
+pub mod word;
 
 pub use breakers::{Breakers, Standing};
 pub use config::BreakerConfig;
 pub use evidence::{Evidence, Second};
 pub use local::Local;
 pub use mirror::Seen;
+pub use peek::{Peek, peek};
 pub use routing::{Candidate, Detour, NoRoute, Route, Stop, route};
 pub use state::{Forced, Mode, Penalty, Reason, Share, State};
 pub use step::{floor, force, release, step};
 pub use table::{BreakersTable, TableError, Wrote};
 pub use transition::{Grounds, Transition};
+pub use word::{Unsaid, Word, say};

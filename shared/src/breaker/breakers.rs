@@ -4,6 +4,8 @@
 //! ([`Breakers::report`]); each is one round trip to Redis, and tells the present decision. Once a second somebody who asks or
 //! reports gets what was seen since that decision, and evaluates it. A new decision is written to DynamoDB, then put into
 //! Redis; who was second adopts what the first one decided. While nothing changes, nothing is written to DynamoDB.
+//! Every 4 s somebody who reports, or else after 5 s somebody who asks, compares what Redis has with what DynamoDB has: what
+//! an admin says is written to DynamoDB alone.
 //!
 //! | gone | then |
 //! | --- | --- |
@@ -153,7 +155,7 @@ impl Breakers {
         match self.mirror.report(&own.name, class, report).await {
             Ok(shared) => self.follow(own, shared).await,
             // What was seen without Redis is seen by nobody else.
-            Err(_) => self.believed(own),
+            Err(_) => self.unshared(own),
         }
     }
 
@@ -161,7 +163,7 @@ impl Breakers {
     async fn follow(&self, own: &Own, shared: Shared) -> Standing {
         let mut state = match &shared.state {
             Some(state) => state.clone(),
-            None => lock(&own.known).state.clone(),
+            None => self.believed(own).state,
         };
         if shared.asks_truth {
             state = self.compare(own, &shared, state).await;
@@ -202,17 +204,20 @@ impl Breakers {
                 }
             }
         }
-        self.believed(own)
+        self.unshared(own)
     }
 
-    /// Where a provider stands by what this environment knew last.
-    fn believed(&self, own: &Own) -> Standing {
-        let now = self.clock.now();
+    fn unshared(&self, own: &Own) -> Standing {
+        self.standing(own, self.believed(own), None, self.clock.now())
+    }
+
+    /// What this environment knew last, while that is not too long ago.
+    fn believed(&self, own: &Own) -> Known {
         let mut known = lock(&own.known).clone();
-        if known.at.until(now) > BELIEVED_FOR {
+        if known.at.until(self.clock.now()) > BELIEVED_FOR {
             known.state = State::new();
         }
-        self.standing(own, known, None, now)
+        known
     }
 
     /// Compares what DynamoDB has with what Redis has, mends what is different, and says what holds. Where Redis has lost it,

@@ -26,7 +26,7 @@ pub struct Evidence {
     pub seconds: Vec<Second>,
     /// AI calls a second to whatever provider.
     pub rate: f64,
-    /// How many environments saw results.
+    /// How many environments saw results within the last 300 s.
     pub environments: u32,
     /// How many of them saw bad, throttled or late ones.
     pub troubled_environments: u32,

@@ -107,12 +107,20 @@ impl Mirror {
         self.redis.run(async |connection| run(call, &connection).await).await
     }
 
-    /// Puts a decision there; false where another one holds.
-    pub(super) async fn put(&self, provider: &str, state: &State, is_saved: bool) -> Result<bool, Unavailable> {
+    /// Puts a decision there; the one that holds in its place, where another one does.
+    pub(super) async fn put(
+        &self,
+        provider: &str,
+        state: &State,
+        is_saved: bool,
+    ) -> Result<Option<State>, Unavailable> {
         let mut call = self.put.prepare_invoke();
-        call.key(breaker(provider)).arg(self.clock.offset_millis()).arg(state.generation).arg(state.mode.to_string());
+        call.key(breaker(provider)).arg(state.generation).arg(state.mode.to_string());
         call.arg(serde_json::to_string(state).unwrap_or_default()).arg(u8::from(is_saved));
-        self.yes(&call).await
+        let call = &call;
+        let put = async |mut connection: MultiplexedConnection| call.invoke_async::<String>(&mut connection).await;
+        let other = self.redis.run(put).await?;
+        Ok(serde_json::from_str(&other).ok())
     }
 
     /// Whether a probe may go to `provider`, whose decision is `generation`.
@@ -155,7 +163,7 @@ impl Mirror {
     }
 }
 
-fn breaker(provider: &str) -> String {
+pub(super) fn breaker(provider: &str) -> String {
     format!("{{levee}}:breaker:{provider}")
 }
 
@@ -168,37 +176,44 @@ fn read(reply: &[Value]) -> Option<Shared> {
     let number = |index: usize| reply.get(index).and_then(|value| i64::from_redis_value_ref(value).ok());
     let count = |index: usize| number(index).and_then(|number| u64::try_from(number).ok());
     let millis = |index: usize| count(index).filter(|millis| *millis > 0);
-    let state = match number(1)? {
-        ..0 => None,
-        _ => Some(serde_json::from_str(&String::from_redis_value_ref(reply.get(2)?).ok()?).ok()?),
-    };
+    // What cannot be read, as where a newer version wrote it, is as good as none: it is no outage of Redis.
+    let text = String::from_redis_value_ref(reply.get(2)?).ok()?;
+    let state: Option<State> = serde_json::from_str(&text).ok();
     let rate = count(4)? as f64 / 1000.0;
     let evidence = match count(8)? {
         0 => None,
-        _ => Some(Evidence {
-            seconds: reply.get(13..)?.chunks_exact(2).map(second).collect::<Option<_>>()?,
-            rate,
-            environments: u32::try_from(count(9)?).ok()?,
-            troubled_environments: u32::try_from(count(10)?).ok()?,
-            retry_after: millis(11).map(Timestamp::from_millis),
-            spent_until: millis(12).map(Timestamp::from_millis),
-        }),
+        _ => {
+            let mut seconds: Vec<Second> = reply.get(13..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
+            seconds.sort_unstable_by_key(|second| second.at);
+            Some(Evidence {
+                seconds,
+                rate,
+                environments: u32::try_from(count(9)?).ok()?,
+                troubled_environments: u32::try_from(count(10)?).ok()?,
+                retry_after: millis(11).map(Timestamp::from_millis),
+                spent_until: millis(12).map(Timestamp::from_millis),
+            })
+        }
     };
     Some(Shared {
         now: Timestamp::from_millis(count(0)?),
-        state,
-        is_saved: count(3)? == 1,
+        is_saved: state.is_some() && count(3)? == 1,
         rate,
         late_after: millis(5).map(Duration::from_millis),
         first_content: millis(6).map(Duration::from_millis),
-        asks_truth: count(7)? == 1,
+        asks_truth: state.is_none() || count(7)? == 1,
         evidence,
+        state,
     })
 }
 
 fn second(pair: &[Value]) -> Option<Second> {
     let at = u64::from_redis_value_ref(&pair[0]).ok()?;
-    let counts = String::from_redis_value_ref(&pair[1]).ok()?;
+    counts(at, &String::from_redis_value_ref(&pair[1]).ok()?)
+}
+
+/// What was counted in the second `at`, as the scripts write it.
+pub(super) fn counts(at: u64, counts: &str) -> Option<Second> {
     let mut counts = counts.split(' ').map(str::parse);
     let mut next = || counts.next()?.ok();
     Some(Second { at, good: next()?, bad: next()?, throttled: next()?, late: next()?, on_time: next()? })

@@ -1,7 +1,7 @@
 //! What becomes of a decision that DynamoDB and one that Redis has. DynamoDB is the truth; Redis may be ahead of it while
 //! DynamoDB cannot be written, and behind it when somebody could not write Redis. No I/O.
 
-use super::state::State;
+use super::state::{Reason, State};
 
 /// Whether a decision takes the place in Redis of another one, as put.lua has it. Both are a generation, and whether
 /// DynamoDB has it.
@@ -20,19 +20,31 @@ pub enum Mend {
     Write(State),
 }
 
-/// How what DynamoDB has and what Redis has come together.
+/// How what DynamoDB has and what Redis has, or is about to get, come together. `is_saved` is whether DynamoDB is known to
+/// have had the latter.
 pub fn mend(truth: &State, mirrored: &State, is_saved: bool) -> Mend {
-    if truth == mirrored {
+    // Of one generation, both saved, they cannot differ, but for the last digit of a figure that went through two formats.
+    if truth == mirrored || (truth.generation == mirrored.generation && is_saved) {
         return Mend::Agreed;
     }
     if supersedes((truth.generation, true), (mirrored.generation, is_saved)) {
         return Mend::Mirror(truth.clone());
     }
     // What an admin said while Redis went its own way is said still.
-    if truth.forced.is_some() && mirrored.forced.is_none() {
+    if is_unheard(truth, mirrored) {
         return Mend::Write(State { generation: mirrored.generation + 1, ..truth.clone() });
     }
-    // Redis decided while DynamoDB could not be written. Of one generation, both saved, they cannot differ.
-    let generation = mirrored.generation.max(truth.generation + 1);
-    Mend::Write(State { generation, ..mirrored.clone() })
+    // Redis decided while DynamoDB could not be written.
+    Mend::Write(mirrored.clone())
 }
+
+/// Whether an admin has said something that whoever made the decision in Redis did not know of: what is said there is not
+/// over at that moment, or was said after it.
+fn is_unheard(truth: &State, mirrored: &State) -> bool {
+    let holds = truth.forced.as_ref().is_some_and(|forced| forced.until > mirrored.since);
+    let is_later = truth.reason == Reason::Forced && truth.since > mirrored.since;
+    truth.forced != mirrored.forced && (holds || is_later)
+}
+
+#[cfg(test)]
+mod tests;

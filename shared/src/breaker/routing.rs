@@ -119,38 +119,57 @@ pub fn route(
             Passage::Not(why) => detour = detour.or((stops.is_empty()).then_some(why)),
         }
     }
-    let is_warm = |stop: &Stop| !stop.is_probe && candidates[stop.provider].standing.state.mode == Mode::Closed;
+    let is_warm = |stop: &Stop| !stop.is_probe && candidates[stop.provider].is_whole();
     // The second one is warmed with what the first one would have got in health.
     if stops.len() > 1 && stops[..2].iter().all(is_warm) && place(session, "warm") < warm.basis_points() {
         stops.swap(0, 1);
         detour = detour.or(Some(Detour::Warm));
     }
+    let mut is_desperate = false;
     if stops.iter().all(|stop| stop.is_probe) {
         // A probe may be refused, and then there is nowhere to go.
-        let last = desperate(session, candidates);
-        let is_desperate = stops.is_empty();
-        stops.extend(last.filter(|provider| stops.iter().all(|stop| stop.provider != *provider)).map(not_probe));
-        if stops.is_empty() {
-            return Err(NoRoute::AllBad(soonest(candidates)));
+        if let Some(provider) = desperate(session, candidates) {
+            is_desperate = stops.first().is_none_or(|first| first.provider == provider);
+            match stops.iter_mut().find(|stop| stop.provider == provider) {
+                Some(stop) => stop.is_probe = false,
+                None => stops.push(Stop { provider, is_probe: false }),
+            }
         }
-        return Ok(Route { stops, detour, is_desperate });
     }
-    Ok(Route { stops, detour, is_desperate: false })
+    let Some(first) = stops.first() else { return Err(NoRoute::AllBad(soonest(candidates))) };
+    let detour = detour.filter(|_| first.provider != 0);
+    Ok(Route { stops, detour, is_desperate })
 }
 
-fn not_probe(provider: usize) -> Stop {
-    Stop { provider, is_probe: false }
+impl Candidate<'_> {
+    /// What an admin says it gets, while that holds.
+    fn forced(&self) -> Option<Share> {
+        let Standing { state, now, .. } = self.standing;
+        state.forced.as_ref().filter(|forced| *now < forced.until).map(|forced| forced.share)
+    }
+
+    /// Whether it gets all calls, and nobody had to say so.
+    fn is_whole(&self) -> bool {
+        self.standing.state.mode == Mode::Closed && self.forced().is_none()
+    }
+
+    fn is_below(&self, session: &str, share: Share) -> bool {
+        place(session, self.name) < share.basis_points()
+    }
 }
 
 fn passage(session: &str, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
-    let Candidate { name, standing, is_allowed } = candidate;
+    let Candidate { standing, is_allowed, .. } = candidate;
     let (state, floor) = (&standing.state, floor(standing.rate, config));
-    let is_below = |share: Share| place(session, name) < share.basis_points();
+    let is_below = |share| candidate.is_below(session, share);
     if !is_allowed {
         return Passage::Not(Detour::Restricted);
     }
-    if let Some(forced) = state.forced.as_ref().filter(|forced| standing.now < forced.until) {
-        return if is_below(forced.share) { Passage::Passes } else { Passage::Not(Detour::Share) };
+    match candidate.forced() {
+        Some(Share::NONE) => return Passage::Not(Detour::Open),
+        Some(share) if is_below(share) => return Passage::Passes,
+        Some(_) => return Passage::Not(Detour::Share),
+        None => {}
     }
     if standing.is_away {
         return Passage::Not(Detour::Local);
@@ -168,10 +187,13 @@ fn passage(session: &str, candidate: &Candidate<'_>, config: &BreakerConfig) -> 
     }
 }
 
-/// Where all are bad: one by how much of its calls went well when it last was given up.
+/// Where all are bad: one by how much of its calls went well when it last was given up. What an admin says goes before that.
 fn desperate(session: &str, candidates: &[Candidate<'_>]) -> Option<usize> {
+    let may_get = |candidate: &Candidate<'_>| {
+        candidate.is_allowed && candidate.forced().is_none_or(|share| candidate.is_below(session, share))
+    };
     let health = |candidate: &Candidate<'_>| match candidate.standing.state.health {
-        health if candidate.is_allowed && health >= USELESS => u32::from(health.basis_points()),
+        health if may_get(candidate) && health >= USELESS => u32::from(health.basis_points()),
         _ => 0,
     };
     let all: u32 = candidates.iter().map(health).sum();
@@ -190,3 +212,6 @@ fn soonest(candidates: &[Candidate<'_>]) -> Timestamp {
     let moments = allowed.map(|candidate| candidate.standing.state.not_before.max(candidate.standing.now));
     moments.min().unwrap_or(Timestamp::from_millis(0))
 }
+
+#[cfg(test)]
+mod tests;

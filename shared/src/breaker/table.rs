@@ -3,7 +3,7 @@
 //! `BREAKER#<provider>` / `STATE` is the decision that holds. It is replaced by one transaction, on the condition that it
 //! is of the generation that the new one follows, which also writes `HISTORY#<generation>`: so that of two who decide at
 //! the same time one wins, the other learns what it decided, and the history has each decision once. History rows go
-//! after 14 days.
+//! after 14 days. The first decision about a provider also writes `BREAKERS` / `<provider>`, by which it is listed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use crate::stores::dynamodb::describe;
 pub const HISTORY_KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 const STATE: &str = "STATE";
 const HISTORY: &str = "HISTORY#";
+const LIST: &str = "BREAKERS";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -36,7 +37,8 @@ pub struct TableError(String);
 pub enum Wrote {
     /// It holds.
     Now,
-    /// Another one was there first, and holds.
+    /// It does not. This one does: as a rule because it was there first; where a write that came to nothing was in the
+    /// way, it is the one to be followed.
     Lost(Box<State>),
 }
 
@@ -76,23 +78,29 @@ impl BreakersTable {
     /// # Errors
     /// When it cannot be written, or not be known whether it was.
     pub async fn write(&self, transition: &Transition, after: u64) -> Result<Wrote, TableError> {
-        let items = vec![self.state(transition, after)?, self.history_row(transition)?];
+        let mut items = vec![self.state(transition, after)?, self.history_row(transition)?];
+        if after == 0 {
+            items.push(self.list_row(&transition.provider)?);
+        }
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = result else { return Ok(Wrote::Now) };
         let failed = || TableError(describe(&error));
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
             return Err(failed());
         };
-        let first = canceled.cancellation_reasons().first();
-        match first.and_then(CancellationReason::code) {
-            Some("ConditionalCheckFailed") => {
-                let found = first.and_then(CancellationReason::item).cloned();
-                Ok(Wrote::Lost(Box::new(found.map_or(Ok(State::new()), state_of)?)))
-            }
-            // Somebody is writing at this moment: what it will be is known soon.
-            Some("TransactionConflict") => Ok(Wrote::Lost(Box::new(self.read(&transition.provider).await?))),
-            _ => Err(failed()),
+        let reasons = canceled.cancellation_reasons();
+        let first = reasons.first();
+        if first.and_then(CancellationReason::code) == Some("ConditionalCheckFailed") {
+            let found = first.and_then(CancellationReason::item).cloned();
+            let found = found.map_or(Ok(State::new()), state_of)?;
+            // Where the answer to a first attempt was lost, the decision itself is what is found.
+            return Ok(if found == transition.to { Wrote::Now } else { Wrote::Lost(Box::new(found)) });
         }
+        // Somebody is writing at this moment: what it will be is known soon.
+        if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
+            return Ok(Wrote::Lost(Box::new(self.read(&transition.provider).await?)));
+        }
+        Err(failed())
     }
 
     /// The latest decisions about `provider`, the newest first, before the generation `before`; at most `limit`.
@@ -117,6 +125,26 @@ impl BreakersTable {
         let answer = query.send().await.map_err(|error| TableError(describe(&error)))?;
         let rows = answer.items.unwrap_or_default();
         rows.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>().map_err(unreadable)
+    }
+
+    /// The providers about which anything was ever decided, by name.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn providers(&self) -> Result<Vec<String>, TableError> {
+        let query = self.client.query().table_name(&self.table).key_condition_expression("#pk = :pk");
+        let query = query
+            .expression_attribute_names("#pk", "pk")
+            .expression_attribute_values(":pk", AttributeValue::S(LIST.to_owned()));
+        let mut rows = query.into_paginator().items().send();
+        let mut providers = Vec::new();
+        while let Some(row) = rows.next().await {
+            let mut row = row.map_err(|error| TableError(describe(&error)))?;
+            if let Some(AttributeValue::S(provider)) = row.remove("sk") {
+                providers.push(provider);
+            }
+        }
+        Ok(providers)
     }
 
     fn state(&self, transition: &Transition, after: u64) -> Result<TransactWriteItem, TableError> {
@@ -146,6 +174,11 @@ impl BreakersTable {
         item.insert("expires_at".to_owned(), AttributeValue::N(expires_at.to_string()));
         transact(Put::builder().table_name(&self.table).set_item(Some(item)))
     }
+
+    fn list_row(&self, provider: &str) -> Result<TransactWriteItem, TableError> {
+        let item = place(LIST.to_owned(), provider);
+        transact(Put::builder().table_name(&self.table).set_item(Some(item)))
+    }
 }
 
 fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, TableError> {
@@ -170,8 +203,10 @@ fn history_key(generation: u64) -> String {
 }
 
 fn key(provider: &str, sort: &str) -> Item {
+    place(partition(provider), sort)
+}
+
+fn place(partition: String, sort: &str) -> Item {
     let text = AttributeValue::S;
-    [("pk", text(partition(provider))), ("sk", text(sort.to_owned()))]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
+    [("pk", text(partition)), ("sk", text(sort.to_owned()))].map(|(name, value)| (name.to_owned(), value)).into()
 }

@@ -117,6 +117,7 @@ struct BreakerTransition {
     level: &'static str,
     message: &'static str,
     code: &'static str,
+    #[metrics(name = "Function")]
     function: &'static str,
     #[metrics(name = "Provider")]
     provider: String,

@@ -4,9 +4,10 @@
 --            generation, mode, state, saved      the decision, as put.lua writes it
 --            next                                when it may be evaluated again, Unix milliseconds
 --            truth                               when DynamoDB is to be asked again, Unix milliseconds
---            since, probes, results              when the decision came here; probes let out; results taken in since then
+--            probes, probing, results            probes let out, and when the first was; results taken in since the decision
 --            s:<Unix seconds>                    "good bad throttled late on-time" of that second
---            environments, troubled, e:<id>, t:<id>   who saw results, who saw bad ones: as many as matter
+--            environments, troubled, e:<id>, t:<id>   how many saw results, how many bad ones, at most 16; who, and in which
+--                                                second last
 --            retry, spent                        what the provider said, Unix milliseconds
 --            first                               how long the first content lately took, milliseconds
 --        2 calls, a hash: c:<ten seconds>, r:<ten seconds> to calls begun, and retries made, to whatever provider
@@ -21,10 +22,12 @@
 --        12 the latency, milliseconds, or -1   13 1 where it is that of a first content
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
 --        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, environments, troubled, retry after, spent
---        until, then second and counts in turn}; what follows the ninth is there only where the caller is to evaluate
+--        until, then second and counts in turn, in any order}; what follows the ninth is there only where the caller is to
+--        evaluate
 --
--- A report about another generation than the present one is not counted.
-local EVERY, SOONER, TRUTH_EVERY = 1000, 800, 5000
+-- A report about another generation than the present one is not counted. What is older than 300 s is forgotten. Asking
+-- DynamoDB is for reports, which nobody waits for; a call that begins does it only where none came for a second.
+local EVERY, SOONER, TRUTH_EVERY, TRUTH_SOONER = 1000, 800, 5000, 1000
 local KEPT_SECONDS, ENVIRONMENTS = 300, 16
 local BREAKER_TTL, CALLS_TTL, LATENCY_TTL = 3600, 60, 7 * 86400
 local SHORTEST, GROWTH, CLASSES, MEMORY, FEWEST = 50, 1.1, 96, 2000, 50
@@ -38,7 +41,10 @@ local second, ten = floor(now / 1000), floor(now / 10000)
 
 -- How many calls begin.
 if ARGV[2] == '1' and call('HINCRBY', calls, 'c:' .. ten, 1) == 1 then
-  call('HDEL', calls, 'c:' .. ten - 2, 'r:' .. ten - 2, 'c:' .. ten - 3, 'r:' .. ten - 3)
+  for _, field in ipairs(call('HKEYS', calls)) do
+    local at = number(string.sub(field, 3))
+    if at ~= ten and at ~= ten - 1 then call('HDEL', calls, field) end
+  end
   call('EXPIRE', calls, CALLS_TTL)
 end
 local counted = call('HMGET', calls, 'c:' .. ten, 'c:' .. ten - 1)
@@ -60,8 +66,10 @@ if generation >= 0 and number(ARGV[3]) == generation then
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
   is_trouble = ARGV[6] + ARGV[7] + ARGV[8] > 0
   local function saw(set, count)
-    local many = number(call('HGET', breaker, count) or 0)
-    if many < ENVIRONMENTS and call('HSETNX', breaker, set .. id, 1) == 1 then call('HINCRBY', breaker, count, 1) end
+    local there = call('HMGET', breaker, set .. id, count)
+    if not there[1] and number(there[2] or 0) >= ENVIRONMENTS then return end
+    if not there[1] then call('HINCRBY', breaker, count, 1) end
+    call('HSET', breaker, set .. id, second)
   end
   saw('e:', 'environments')
   if is_trouble then saw('t:', 'troubled') end
@@ -98,20 +106,25 @@ if generation >= 0 and number(ARGV[3]) == generation then
     end
     call('EXPIRE', latencies, LATENCY_TTL)
   end
-  call('EXPIRE', breaker, BREAKER_TTL)
 end
 
+-- Whose turn has come; where the clock was set back, it is everybody's.
+local function is_due(at, sooner, every)
+  at = number(at or 0)
+  return at <= now + sooner or at > now + every
+end
 local asks_truth, evaluates = 0, 0
 if generation < 0 then
   asks_truth = 1
 else
-  if number(known[5] or 0) <= now then
+  if is_due(known[5], ARGV[3] ~= '-1' and TRUTH_SOONER or 0, TRUTH_EVERY) then
     asks_truth = 1
     call('HSET', breaker, 'truth', string.format('%.0f', now + TRUTH_EVERY))
   end
-  if number(known[4] or 0) <= now + (is_trouble and SOONER or 0) then
+  if is_due(known[4], is_trouble and SOONER or 0, EVERY) then
     evaluates = 1
     call('HSET', breaker, 'next', string.format('%.0f', now + EVERY))
+    call('EXPIRE', breaker, BREAKER_TTL)
   end
 end
 
@@ -119,25 +132,27 @@ local late = call('HGET', latencies, 'late')
 local reply = {now, generation, known[2] or '', number(known[3] or 0), floor(rate), number(late or 0),
   number(known[7] or 0), asks_truth, evaluates}
 if evaluates == 1 then
-  local all = call('HGETALL', breaker)
-  local fields, seconds = {}, {}
+  local all, last = call('HGETALL', breaker), #reply + 4
+  local fields, gone, sets = {}, {}, {['e:'] = 'environments', ['t:'] = 'troubled'}
   for i = 1, #all, 2 do
-    local at = string.match(all[i], '^s:(%d+)$')
+    local field, value = all[i], all[i + 1]
+    local kind = string.sub(field, 1, 2)
+    local at = kind == 's:' and number(string.sub(field, 3)) or sets[kind] and number(value)
     if not at then
-      fields[all[i]] = all[i + 1]
-    elseif number(at) <= second - KEPT_SECONDS then
-      call('HDEL', breaker, all[i])
-    else
-      seconds[#seconds + 1] = {number(at), all[i + 1]}
+      fields[field] = value
+    elseif at <= second - KEPT_SECONDS or at > second then
+      gone[#gone + 1] = field
+      if sets[kind] then gone[kind] = (gone[kind] or 0) + 1 end
+    elseif kind == 's:' then
+      reply[last + 1], reply[last + 2], last = at, value, last + 2
     end
   end
-  for _, field in ipairs({'environments', 'troubled', 'retry', 'spent'}) do
-    reply[#reply + 1] = number(fields[field] or 0)
+  if #gone > 0 then call('HDEL', breaker, unpack(gone)) end
+  for kind, count in pairs(sets) do
+    if gone[kind] then fields[count] = call('HINCRBY', breaker, count, -gone[kind]) end
   end
-  table.sort(seconds, function(a, b) return a[1] < b[1] end)
-  for _, seen in ipairs(seconds) do
-    reply[#reply + 1] = seen[1]
-    reply[#reply + 1] = seen[2]
+  for i, field in ipairs({'environments', 'troubled', 'retry', 'spent'}) do
+    reply[9 + i] = number(fields[field] or 0)
   end
 end
 return reply

@@ -1,0 +1,98 @@
+//! What was seen of providers lately, for people who look. Looking counts nothing, lets nothing through, and takes nobody's
+//! turn to evaluate.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+
+use super::evidence::Second;
+use super::mirror::{breaker, counts};
+use crate::clock::Timestamp;
+use crate::stores::redis::{Redis, Unavailable};
+
+/// How far back is looked, where nothing was decided since.
+const LOOKED_BACK: Duration = Duration::from_secs(300);
+
+/// What was seen of a provider since the present decision, 5 minutes back at most.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Peek {
+    /// How much of the calls went badly or were throttled, 0 to 1; `None` where none has ended.
+    pub failure_ratio: Option<f64>,
+    /// How much of the calls was late, 0 to 1; `None` where that is known of none.
+    pub slow_ratio: Option<f64>,
+    /// How long the first content of streams lately took.
+    pub first_content: Option<Duration>,
+}
+
+/// What was seen of each of `providers` by all environments. One round trip.
+///
+/// # Errors
+/// When Redis cannot be asked.
+pub async fn peek(redis: &Redis, providers: &[String], now: Timestamp) -> Result<Vec<Peek>, Unavailable> {
+    let all = async |mut connection: MultiplexedConnection| {
+        let mut pipeline = redis::pipe();
+        for provider in providers {
+            pipeline.hgetall(breaker(provider));
+        }
+        pipeline.query_async::<Vec<HashMap<String, String>>>(&mut connection).await
+    };
+    let all = redis.run(all).await?;
+    Ok(all.iter().map(|fields| Peek::of(fields, now)).collect())
+}
+
+impl Peek {
+    /// By the fields of a provider's breaker; standing.lua names them.
+    fn of(fields: &HashMap<String, String>, now: Timestamp) -> Self {
+        let since = now.minus(LOOKED_BACK).as_secs();
+        let seconds = fields.iter().filter_map(|(field, text)| {
+            let at = field.strip_prefix("s:")?.parse().ok().filter(|at| *at > since)?;
+            counts(at, text)
+        });
+        let sum = seconds.fold(Second::default(), |sum, it| Second {
+            at: 0,
+            good: sum.good + it.good,
+            bad: sum.bad + it.bad,
+            throttled: sum.throttled + it.throttled,
+            late: sum.late + it.late,
+            on_time: sum.on_time + it.on_time,
+        });
+        let troubled = sum.bad + sum.throttled;
+        Self {
+            failure_ratio: ratio(troubled, sum.good + troubled),
+            slow_ratio: ratio(sum.late, sum.late + sum.on_time),
+            first_content: fields.get("first").and_then(|first| first.parse().ok()).map(Duration::from_millis),
+        }
+    }
+}
+
+fn ratio(part: u32, all: u32) -> Option<f64> {
+    (all > 0).then(|| f64::from(part) / f64::from(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
+
+    fn peek(fields: &[(String, &str)]) -> Peek {
+        Peek::of(&fields.iter().map(|(field, text)| (field.clone(), (*text).to_owned())).collect(), NOW)
+    }
+
+    #[test]
+    fn ratios_are_of_the_last_five_minutes_and_of_what_has_come_to_something() {
+        let second = |ago: u64| format!("s:{}", NOW.as_secs() - ago);
+        let seen = [(second(0), "5 1 2 1 3"), (second(299), "1 1 0 0 0"), (second(300), "0 99 0 99 0")];
+        let known = [("first".to_owned(), "420"), ("state".to_owned(), "{}"), ("s:x".to_owned(), "1")];
+        let seen = peek(&[&seen[..], &known[..]].concat());
+        assert_eq!((seen.failure_ratio, seen.slow_ratio), (Some(0.4), Some(0.25)));
+        assert_eq!(seen.first_content, Some(Duration::from_millis(420)));
+    }
+
+    #[test]
+    fn of_what_nobody_has_called_nothing_is_known() {
+        assert_eq!(peek(&[]), Peek::default());
+        assert_eq!(peek(&[(format!("s:{}", NOW.as_secs()), "0 0 0 0 0")]), Peek::default());
+    }
+}

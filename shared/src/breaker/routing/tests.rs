@@ -1,0 +1,209 @@
+use std::collections::HashSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::breaker::state::{Forced, State};
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
+const SESSIONS: u32 = 20_000;
+const NAMES: [&str; 4] = ["primary", "backup", "third", "fourth"];
+
+fn standing(mode: Mode, share: Share) -> Standing {
+    Standing {
+        state: State { mode, share, ..State::new() },
+        rate: 100.0,
+        late_after: None,
+        first_content: None,
+        is_shared: true,
+        is_away: false,
+        now: NOW,
+    }
+}
+
+fn closed() -> Standing {
+    standing(Mode::Closed, Share::ALL)
+}
+
+fn open(health: u16) -> Standing {
+    let mut standing = standing(Mode::Open, Share::NONE);
+    (standing.state.health, standing.state.not_before) = (Share::of(health), NOW.plus(Duration::from_secs(9)));
+    standing
+}
+
+fn forced(standing: Standing, share: u16, secs: i64) -> Standing {
+    let until = Timestamp::from_secs(NOW.as_secs().saturating_add_signed(secs));
+    let forced = Some(Forced { share: Share::of(share), until, by: "ada".to_owned() });
+    Standing { state: State { forced, ..standing.state }, ..standing }
+}
+
+fn candidates(standings: &[Standing]) -> Vec<Candidate<'_>> {
+    NAMES.iter().zip(standings).map(|(name, standing)| Candidate { name, standing, is_allowed: true }).collect()
+}
+
+fn go(session: &str, standings: &[Standing], warm: u16) -> Result<Route, NoRoute> {
+    route(session, &candidates(standings), Share::of(warm), &BreakerConfig::default())
+}
+
+/// The provider that each of many sessions is sent to first.
+fn firsts(standings: &[Standing], warm: u16) -> Vec<Option<usize>> {
+    let first = |session: u32| go(&format!("session-{session}"), standings, warm).ok().map(|it| it.stops[0].provider);
+    (0..SESSIONS).map(first).collect()
+}
+
+fn count(firsts: &[Option<usize>], provider: usize) -> f64 {
+    firsts.iter().filter(|first| **first == Some(provider)).count() as f64
+}
+
+/// Asserts that `hits` of [`SESSIONS`] are a sample of `share` (five standard deviations).
+fn is_about(hits: f64, share: f64) {
+    let (all, spread) = (f64::from(SESSIONS), (f64::from(SESSIONS) * share * (1.0 - share)).sqrt());
+    assert!((hits - all * share).abs() <= 5.0 * spread, "{hits} of {all}, not {share}");
+}
+
+#[test]
+fn a_share_of_the_sessions_is_that_share() {
+    for share in [500, 1_000, 2_500, 5_000, 7_321] {
+        let firsts = firsts(&[standing(Mode::Ramp, Share::of(share)), closed()], 0);
+        is_about(count(&firsts, 0), f64::from(share) / 10_000.0);
+    }
+}
+
+#[test]
+fn places_with_two_providers_have_nothing_to_do_with_each_other() {
+    let half = |provider| move |session: &String| place(session, provider) < 5_000;
+    let sessions: Vec<String> = (0..SESSIONS).map(|session| format!("session-{session}")).collect();
+    let both = sessions.iter().filter(|session| half("primary")(session) && half("backup")(session)).count();
+    is_about(both as f64, 0.25);
+    let warm = sessions.iter().filter(|session| half("primary")(session) && half("warm")(session)).count();
+    is_about(warm as f64, 0.25);
+}
+
+#[test]
+fn the_backup_is_kept_warm_only_while_both_are_whole() {
+    is_about(count(&firsts(&[closed(), closed()], 200), 1), 0.02);
+    for sick in [standing(Mode::Ramp, Share::of(5_000)), open(9_000)] {
+        let cold = firsts(&[closed(), sick.clone()], 200);
+        assert!(cold.iter().all(|first| *first == Some(0)), "what is sick is not warmed");
+        assert_eq!(firsts(&[sick.clone(), closed()], 200), firsts(&[sick, closed()], 0));
+    }
+    let pinned = firsts(&[forced(closed(), 10_000, 60), closed()], 200);
+    assert!(pinned.iter().all(|first| *first == Some(0)), "an admin says that it gets all");
+}
+
+#[test]
+fn where_all_are_bad_the_better_one_gets_more_and_the_useless_one_nothing() {
+    let firsts = firsts(&[open(2_000), open(6_000), open(999)], 0);
+    is_about(count(&firsts, 0), 0.25);
+    is_about(count(&firsts, 1), 0.75);
+    let useless = go("session", &[open(999), open(0)], 0);
+    assert_eq!(useless, Err(NoRoute::AllBad(NOW.plus(Duration::from_secs(9)))));
+    assert!(go("session", &[open(1_000)], 0).unwrap().is_desperate);
+}
+
+#[test]
+fn what_an_admin_gives_up_gets_nothing_even_where_all_are_bad() {
+    let routes = go("session", &[forced(open(10_000), 0, 60), open(2_000)], 0).unwrap();
+    assert_eq!(routes.stops, [Stop { provider: 1, is_probe: false }]);
+    assert!(go("session", &[forced(open(10_000), 0, 60)], 0).is_err());
+    let over = go("session", &[forced(open(10_000), 0, 0)], 0).unwrap();
+    assert!(over.is_desperate, "it is an opening as any other when its time is over");
+}
+
+#[test]
+fn a_provider_on_probation_takes_more_than_single_calls_where_nothing_else_is_left() {
+    let probe = |health| Standing { state: State { mode: Mode::Probe, ..open(health).state }, ..open(health) };
+    let alone = go("session", &[probe(5_000)], 0).unwrap();
+    assert_eq!((alone.stops.as_slice(), alone.is_desperate), (&[Stop { provider: 0, is_probe: false }][..], true));
+    let useless = go("session", &[probe(500)], 0).unwrap();
+    assert_eq!((useless.stops.as_slice(), useless.is_desperate), (&[Stop { provider: 0, is_probe: true }][..], false));
+    let beside = go("session", &[probe(500), closed()], 0).unwrap();
+    assert_eq!(beside.stops, [Stop { provider: 0, is_probe: true }, Stop { provider: 1, is_probe: false }]);
+}
+
+fn any_standing() -> impl Strategy<Value = Standing> {
+    let mode = prop_oneof![
+        Just((Mode::Closed, Share::ALL)),
+        Just((Mode::Open, Share::NONE)),
+        Just((Mode::Probe, Share::NONE)),
+        (1..10_000u16).prop_map(|share| (Mode::Shed, Share::of(share))),
+        (1..10_000u16).prop_map(|share| (Mode::Ramp, Share::of(share))),
+    ];
+    let word = proptest::option::weighted(0.3, (0..=10_000u16, -60..60i64));
+    (mode, 0.0..200.0f64, any::<bool>(), any::<bool>(), 0..=10_000u16, -60..60i64, word).prop_map(
+        |((mode, share), rate, is_shared, is_away, health, not_before, word)| {
+            let mut it = Standing { rate, is_shared, is_away, ..standing(mode, share) };
+            it.state.health = Share::of(health);
+            it.state.not_before = Timestamp::from_secs(NOW.as_secs().saturating_add_signed(not_before));
+            word.into_iter().fold(it, |it, (share, secs)| forced(it, share, secs))
+        },
+    )
+}
+
+fn any_candidates() -> impl Strategy<Value = Vec<(Standing, bool)>> {
+    proptest::collection::vec((any_standing(), proptest::bool::weighted(0.8)), 0..=NAMES.len())
+}
+
+proptest! {
+    #[test]
+    fn who_is_let_through_at_a_share_is_let_through_at_every_larger_one(
+        session in ".{0,40}",
+        smaller in 0..=10_000u16,
+        larger in 0..=10_000u16,
+        is_forced: bool,
+    ) {
+        let (smaller, larger) = (smaller.min(larger), smaller.max(larger));
+        let passes = |share| {
+            let ramp = standing(Mode::Ramp, Share::of(share));
+            let it = if is_forced { forced(ramp, share, 60) } else { ramp };
+            go(&session, &[it, closed()], 0).unwrap().stops[0].provider == 0
+        };
+        prop_assert!(!passes(smaller) || passes(larger));
+        prop_assert!(passes(10_000) && (!is_forced || !passes(0)));
+    }
+
+    #[test]
+    fn every_call_gets_a_route_without_repetition_or_a_reason(
+        session in "[a-z0-9-]{1,20}",
+        all in any_candidates(),
+        warm in 0..1_000u16,
+    ) {
+        let at = |(name, (standing, is_allowed))| Candidate { name, standing, is_allowed };
+        let pairs = all.iter().map(|(standing, is_allowed)| (standing, *is_allowed));
+        let candidates: Vec<Candidate<'_>> = NAMES.into_iter().zip(pairs).map(at).collect();
+        let ask = || route(&session, &candidates, Share::of(warm), &BreakerConfig::default());
+        let outcome = ask();
+        prop_assert_eq!(&outcome, &ask(), "the same session goes the same way");
+        let it = match outcome {
+            Err(NoRoute::Restricted) => {
+                prop_assert!(candidates.iter().all(|candidate| !candidate.is_allowed));
+                return Ok(());
+            }
+            Err(NoRoute::AllBad(moment)) => {
+                prop_assert!(moment >= NOW && moment.as_secs() <= NOW.as_secs() + 60);
+                prop_assert!(candidates.iter().any(|candidate| candidate.is_allowed));
+                return Ok(());
+            }
+            Ok(it) => it,
+        };
+        let unique: HashSet<usize> = it.stops.iter().map(|stop| stop.provider).collect();
+        prop_assert!(!it.stops.is_empty() && unique.len() == it.stops.len());
+        prop_assert_eq!(it.detour.is_some(), it.stops[0].provider != 0);
+        prop_assert!(!it.is_desperate || it.stops.iter().filter(|stop| !stop.is_probe).count() == 1);
+        for Stop { provider, is_probe } in &it.stops {
+            let Candidate { name, standing, is_allowed } = &candidates[*provider];
+            let Standing { state, is_away, is_shared, .. } = standing;
+            prop_assert!(*is_allowed);
+            let forced = state.forced.as_ref().filter(|forced| NOW < forced.until);
+            if let Some(forced) = forced {
+                prop_assert!(!is_probe && place(&session, name) < forced.share.basis_points());
+                continue;
+            }
+            prop_assert!(!is_probe || (state.mode == Mode::Probe && *is_shared && !is_away));
+            let is_bad = *is_away || (state.mode == Mode::Open && *is_shared);
+            let is_last_resort = it.stops.iter().all(|stop| stop.is_probe || stop.provider == *provider);
+            prop_assert!(!is_bad || (is_last_resort && state.health >= Share::of(1_000)));
+        }
+    }
+}
