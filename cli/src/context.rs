@@ -36,6 +36,11 @@ impl Context {
         self.target.clock.now()
     }
 
+    /// Who runs this command.
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Makes a change. It is written to the record of changes first: a change that cannot be recorded is not made.
     pub(crate) async fn change<T>(
         &self,

@@ -1,5 +1,5 @@
-//! `levee`, the operators' command: accounts, integrations, API keys, limits, token caps, usage, blocks and platform
-//! admins, on AWS or on the local stack, the record of changes, and the story of a request.
+//! `levee`, the operators' command: accounts, integrations, API keys, limits, token caps, usage, blocks, breakers and
+//! platform admins, on AWS or on the local stack, the record of changes, and the story of a request.
 //!
 //! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
 //! (the audit log that the board shows), does it, makes the functions notice it at once, and tells its result on standard
@@ -9,6 +9,7 @@ mod account;
 mod admin;
 mod audit;
 mod block;
+mod breaker;
 mod cap;
 mod consent;
 mod context;
@@ -98,6 +99,12 @@ enum Command {
         after_help = "Examples:\n  levee block list\n  levee block add 203.0.113.9 --until 24h --reason 'tries keys'"
     )]
     Block(block::Command),
+    /// Breakers: which share of the calls each AI provider gets, and deciding that by hand
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee breaker show\n  levee breaker force primary open --for 30m --reason 'maintenance'"
+    )]
+    Breaker(breaker::Command),
     /// Platform admins: who may sign in to the board
     #[command(
         subcommand,
@@ -127,6 +134,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Cap(command) => command.run(&context).await,
         Command::Usage(command) => command.run(&context).await,
         Command::Block(command) => command.run(&context).await,
+        Command::Breaker(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,
         Command::Why(why) => why.run(&context).await,

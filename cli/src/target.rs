@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
+use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
 use levee::limits::markers::Marked;
 use levee::stores::aws::AwsConfig;
@@ -64,6 +65,7 @@ impl TargetArgs {
 pub(crate) struct Target {
     pub(crate) accounts: AccountsTable,
     pub(crate) admins: AdminsTable,
+    pub(crate) breakers: BreakersTable,
     /// The clock that the stack runs on.
     pub(crate) clock: Clock,
     /// The environment that the stack's keys are for.
@@ -86,6 +88,7 @@ struct Found {
     dynamodb: DynamoDbConfig,
     accounts_table: String,
     admins_table: String,
+    breakers_table: String,
     usage_table: String,
     /// Variables of its functions that this command reads too, by name.
     variables: BTreeMap<String, String>,
@@ -102,6 +105,7 @@ impl From<Found> for Target {
         Self {
             accounts: AccountsTable::new(client.clone(), found.accounts_table),
             admins: AdminsTable::new(client.clone(), found.admins_table),
+            breakers: BreakersTable::new(client.clone(), found.breakers_table),
             metering: MeteringPlace { client, table: found.usage_table, variables: found.variables },
             clock: found.clock,
             key_environment: found.key_environment,

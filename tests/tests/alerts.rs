@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use levee::alerts::{Alert, Alerts, Delivery, Message, PER_HOUR, PublishError, Publisher};
+use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition, Word, Wrote, say};
 use levee::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
@@ -227,6 +228,36 @@ async fn when_redis_is_gone_somebody_is_told_once() {
     }
     let recent = alerts(&stack).recent(10, Clock::system().now()).await.unwrap();
     assert_eq!((recent.len(), recent[0].key.as_str(), recent[0].sent_at.is_some()), (1, "redis.gone", true));
+}
+
+#[tokio::test]
+async fn when_a_provider_gets_no_calls_or_is_held_for_long_somebody_is_told_once() {
+    let stack = Stack::builder().argument("--no-demo").start().await;
+    let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");
+    let since = a_minute_ago().minus(Duration::from_secs(5));
+    let opened = State {
+        generation: 1,
+        mode: Mode::Open,
+        share: Share::NONE,
+        since,
+        not_before: since.plus(Duration::from_secs(90)),
+        reason: Reason::Stalling,
+        ..State::new()
+    };
+    let opened = Transition::new("primary", &State::new(), opened, Grounds::default(), "an environment");
+    assert_eq!(breakers.write(&opened, 0).await.unwrap(), Wrote::Now);
+    let (since, lasts) = (since.minus(Duration::from_secs(24 * 3600)), Duration::from_secs(7 * 24 * 3600));
+    say(&breakers, "backup", Word::Hold { share: Share::ALL, lasts }, "cli:ada", since).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(run_monitor(&stack).await.status, 200);
+    }
+    let mut published = published(&stack).await;
+    published.sort();
+    let [(open, why), (held, how)] = &published[..] else { panic!("{published:?}") };
+    assert_eq!(open, "Levee: An AI provider gets no calls for more than a minute: primary");
+    assert!(why.contains(": stalling\n") && why.contains("levee breaker history primary"), "{why}");
+    assert_eq!(held, "Levee: An AI provider is held by hand for more than a day: backup");
+    assert!(how.contains("levee breaker release backup") && !how.contains("cli:ada"), "{how}");
 }
 
 #[tokio::test]

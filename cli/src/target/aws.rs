@@ -56,6 +56,7 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
     Ok(Found {
         accounts_table: outputs.accounts_table,
         admins_table: outputs.admins_table,
+        breakers_table: outputs.breakers_table,
         usage_table: outputs.usage_table,
         variables: outputs.variables,
         dynamodb: DynamoDbConfig {
@@ -124,6 +125,7 @@ async fn outputs(sdk: &SdkConfig, stack: &str, region: &str) -> anyhow::Result<O
 struct Outputs {
     accounts_table: String,
     admins_table: String,
+    breakers_table: String,
     usage_table: String,
     key_peppers_secret: String,
     key_environment: String,
@@ -146,6 +148,7 @@ impl Outputs {
             variables,
             accounts_table: take("AccountsTable")?,
             admins_table: take("AdminsTable")?,
+            breakers_table: take("BreakersTable")?,
             usage_table: take("UsageTable")?,
             key_peppers_secret: take("KeyPeppersSecret")?,
             key_environment: take("KeyEnvironment")?,

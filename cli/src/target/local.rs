@@ -62,6 +62,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
     Ok(Found {
         accounts_table: table("Accounts")?,
         admins_table: table("Admins")?,
+        breakers_table: table("Breakers")?,
         usage_table: table("Usage")?,
         variables: variables(&state.join(VARIABLES_FILE))?,
         dynamodb: DynamoDbConfig {

@@ -7,14 +7,17 @@ use levee::pages::{show, table};
 use maud::{Markup, html};
 
 use crate::answer::Answer;
+use crate::breakers::BreakerReport;
 use crate::call::{Call, SignedIn};
 use crate::health::Health;
 use crate::snapshot::{
     ACCOUNTS, AlertReport, DefaultLimit, LimitsReport, Near, ProviderReport, RedisReport, RedisState, Snapshot,
     TokensReport,
 };
-use crate::{errors, layout};
+use crate::{breakers, errors, layout};
 
+const PROVIDERS: [&str; 8] =
+    ["Provider", "Mode", "Share", "Failed", "Late", "First content", "In the last hour", "Last error"];
 /// How often the browser loads it again.
 const REFRESH_SECS: u32 = 30;
 
@@ -30,7 +33,7 @@ fn content(links: &Links, snapshot: &Snapshot) -> Markup {
         h2 { "Redis" }
         (redis(&snapshot.redis))
         h2 { "AI providers" }
-        (providers(&snapshot.providers))
+        (providers(links, &snapshot.providers))
         h2 { "Limits" }
         (first_accounts(snapshot))
         (limits(&snapshot.limits))
@@ -103,21 +106,40 @@ fn redis(redis: &RedisReport) -> Markup {
     }
 }
 
-fn providers(providers: &[ProviderReport]) -> Markup {
+fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "not known".to_owned(), |it| show::percent(it * 100.0));
     let rows: Vec<_> = providers
         .iter()
         .map(|provider| {
             let errors = provider.errors_last_hour.map(|count| show::count(count, "error"));
             let errors = errors.unwrap_or_else(|| "not known".to_owned());
+            let breaker = &provider.breaker;
             html! {
-                th scope="row" { (provider.name) }
-                td { (provider.mode.name()) }
+                th scope="row" { a href=(breakers::link(links, &breaker.name)) { (breaker.name) } }
+                td { (standing(breaker)) }
+                td { @if let Some(share) = breaker.share { (breakers::bar(&breaker.name, share)) } @else { "not known" } }
+                td { (ratio(breaker.failure_ratio)) }
+                td { (ratio(breaker.slow_ratio)) }
+                td { @if let Some(ms) = breaker.ttft_ms { (show::grouped(ms)) " ms" } @else { "not known" } }
                 td { (errors) }
                 td { @if let Some(at) = provider.last_error_at { (show::time(at.0)) } @else { "none" } }
             }
         })
         .collect();
-    table("In order of preference", &["Provider", "Mode", "In the last hour", "Last error"], &rows, "No providers.")
+    table("In order of preference", &PROVIDERS, &rows, "No providers.")
+}
+
+/// Where a provider stands, why, since when, and who holds it.
+fn standing(breaker: &BreakerReport) -> Markup {
+    let Some(mode) = breaker.mode else { return html! { "not known" } };
+    html! {
+        strong class=(breakers::class(mode)) { (mode) }
+        @if let Some(reason) = breaker.reason { " (" (reason) ")" }
+        @if let Some(since) = breaker.since { " since " (show::time(since.0)) }
+        @if let Some(until) = breaker.forced_until {
+            ", held until " (show::time(until.0)) " by " (breaker.by.as_deref().unwrap_or("nobody"))
+        }
+    }
 }
 
 fn limits(limits: &LimitsReport) -> Markup {
@@ -336,6 +358,29 @@ mod tests {
             "<strong class=\"warn\">80.5 % (near the cap)</strong></td><td>1 call</td><td>1,600 tokens <strong class=\"warn\">(beyond the cap)</strong></td>",
             "<td>10 tokens</td><td>1,000 tokens</td><td>1.0 %</td><td>1 call</td><td>20 tokens</td>",
             "<td>5 tokens</td><td>none</td><td></td>",
+        ] {
+            assert!(shown.contains(part), "{part} is not in {shown}");
+        }
+    }
+
+    #[test]
+    fn a_provider_shows_its_share_as_a_bar_and_who_holds_it() {
+        let held = BreakerReport {
+            mode: Some(levee::breaker::Mode::Ramp),
+            share: Some(25.0),
+            failure_ratio: Some(0.5),
+            reason: Some(levee::breaker::Reason::Forced),
+            forced_until: Some(Moment(NOW)),
+            by: Some("<ada>".to_owned()),
+            ..BreakerReport::unread("primary")
+        };
+        let report = |breaker| ProviderReport { breaker, errors_last_hour: Some(1), last_error_at: None };
+        let providers = vec![report(held), report(BreakerReport::unread("backup"))];
+        let shown = shown(&Snapshot { providers, ..snapshot() });
+        for part in [
+            "<a href=\"/admin/breakers/primary\">primary</a></th><td><strong class=\"warn\">ramp</strong> (forced), held until ",
+            " by &lt;ada&gt;</td><td><meter min=\"0\" max=\"100\" value=\"25\" aria-label=\"Share of primary\"></meter> 25.0 %</td><td>50.0 %</td>",
+            "backup</a></th><td>not known</td><td>not known</td>",
         ] {
             assert!(shown.contains(part), "{part} is not in {shown}");
         }

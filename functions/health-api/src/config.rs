@@ -7,6 +7,7 @@ use levee::accounts::AccountsTable;
 use levee::admins::AdminsTable;
 use levee::alerts::Alerts;
 use levee::breadcrumbs::BreadcrumbTable;
+use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
 use levee::config::Reader;
 use levee::function::Common;
@@ -38,6 +39,8 @@ pub struct Config {
     pub admins_table: String,
     /// `ALERTS_TABLE`: the table of alerts.
     pub alerts_table: String,
+    /// `BREAKERS_TABLE`: the table of what is decided about providers.
+    pub breakers_table: String,
     /// `USAGE_TABLE`: the table of AI calls and monthly sums.
     pub usage_table: String,
     /// The token cap of accounts that have none of their own.
@@ -64,6 +67,7 @@ impl Config {
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             admins_table: reader.required("ADMINS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
+            breakers_table: reader.required("BREAKERS_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
             cap: CapConfig::read(reader),
             counts: Counts::read(reader),
@@ -91,6 +95,7 @@ pub struct State {
     pub(crate) admins: AdminsTable,
     pub(crate) alerts: Alerts,
     pub(crate) breadcrumbs: BreadcrumbTable,
+    pub(crate) breakers: BreakersTable,
     pub(crate) months: Months,
     pub(crate) cap: CapConfig,
     pub(crate) counts: Counts,
@@ -134,6 +139,7 @@ impl State {
             admins: AdminsTable::new(client.clone(), config.admins_table),
             alerts: Alerts::new(client.clone(), config.alerts_table),
             breadcrumbs: config.common.breadcrumbs(),
+            breakers: BreakersTable::new(client.clone(), config.breakers_table),
             ledger: Ledger::new(client.clone(), &config.usage_table, dynamodb.timeout),
             months: Months::new(client, config.usage_table),
             cap: config.cap,

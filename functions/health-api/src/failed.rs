@@ -71,6 +71,10 @@ impl Failed {
         Self::Unavailable("breadcrumbs.unreachable", error.to_string())
     }
 
+    pub(crate) fn breakers(error: impl Display) -> Self {
+        Self::Unavailable("breakers.unreachable", error.to_string())
+    }
+
     pub(crate) fn logs(error: impl Display) -> Self {
         Self::Unavailable("logs.unreachable", error.to_string())
     }

@@ -10,7 +10,9 @@ use crate::call::{Call, Form, path_and_links};
 use crate::config::State;
 use crate::failed::Failed;
 use crate::routes::{Found, Operation, Route, answers_json};
-use crate::{accounts, audit, board, cookies, errors, gate, health, layout, login, report, requests, snapshot, usage};
+use crate::{
+    accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, report, requests, snapshot, usage,
+};
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<String> {
@@ -67,6 +69,10 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
         (Operation::Accounts, Some(admin)) => accounts::page(call, &admin).await,
         (Operation::Suspend, Some(admin)) => accounts::suspend(call, &admin).await.map(|_| accounts::back(call)),
         (Operation::Resume, Some(admin)) => accounts::resume(call, &admin).await.map(|_| accounts::back(call)),
+        (Operation::Breaker, Some(admin)) => breakers::page(call, &admin).await,
+        (Operation::Force, Some(admin)) => breakers::force(call, &admin, &form).await.map(|_| breakers::back(call)),
+        (Operation::Pin, Some(admin)) => breakers::pin(call, &admin, &form).await.map(|_| breakers::back(call)),
+        (Operation::Release, Some(admin)) => breakers::release(call, &admin, &form).await.map(|_| breakers::back(call)),
         (Operation::Requests, Some(admin)) => requests::page(call, &admin).await,
         (Operation::Audit, Some(admin)) => audit::page(call, &admin).await,
         (Operation::ApiSnapshot, Some(_)) => Ok(snapshot::json(&snapshot::take(call).await)),
@@ -75,6 +81,12 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
         (Operation::ApiSuspend, Some(admin)) => accounts::suspend(call, &admin).await,
         (Operation::ApiResume, Some(admin)) => accounts::resume(call, &admin).await,
         (Operation::ApiAudit, Some(_)) => audit::list(call).await,
+        (Operation::ApiBreakers, Some(_)) => breakers::list(call).await,
+        (Operation::ApiBreaker, Some(_)) => breakers::one(call).await,
+        (Operation::ApiBreakerHistory, Some(_)) => breakers::history(call).await,
+        (Operation::ApiForce, Some(admin)) => breakers::force(call, &admin, &form).await,
+        (Operation::ApiPin, Some(admin)) => breakers::pin(call, &admin, &form).await,
+        (Operation::ApiRelease, Some(admin)) => breakers::release(call, &admin, &form).await,
         (Operation::ApiUsage, Some(_)) => usage::list(call).await,
         (Operation::ApiAccountUsage, Some(_)) => usage::one(call).await,
     }

@@ -11,6 +11,7 @@ mod accounts;
 mod answer;
 mod audit;
 mod board;
+mod breakers;
 mod call;
 pub mod config;
 mod cookies;

@@ -40,6 +40,14 @@ pub enum Operation {
     Suspend,
     /// Lets it go on, from a form.
     Resume,
+    /// What was decided about a provider.
+    Breaker,
+    /// Gives a provider no calls or all, from a form.
+    Force,
+    /// Gives a provider a part of the calls, from a form.
+    Pin,
+    /// Lets a provider's breaker decide again, from a form.
+    Release,
     /// The story of a request.
     Requests,
     /// What admins did.
@@ -56,6 +64,18 @@ pub enum Operation {
     ApiResume,
     /// What admins did, as JSON.
     ApiAudit,
+    /// Where the providers stand, as JSON.
+    ApiBreakers,
+    /// Where one provider stands, as JSON.
+    ApiBreaker,
+    /// What was decided about it, as JSON.
+    ApiBreakerHistory,
+    /// Gives a provider no calls or all, from a script.
+    ApiForce,
+    /// Gives a provider a part of the calls, from a script.
+    ApiPin,
+    /// Lets a provider's breaker decide again, from a script.
+    ApiRelease,
     /// What all accounts used, as JSON or CSV.
     ApiUsage,
     /// What one account used, as JSON or CSV.
@@ -69,7 +89,7 @@ const VIEWER: Access = Access::SignedIn(Role::Viewer);
 const OPERATOR: Access = Access::SignedIn(Role::Operator);
 
 /// Every route.
-pub static ROUTES: [Route; 20] = [
+pub static ROUTES: [Route; 30] = [
     (Method::GET, "/health", Access::Anyone, Operation::Health),
     (Method::GET, "/login", Access::Anyone, Operation::LoginPage),
     (Method::POST, "/login", Access::SigningIn, Operation::SignIn),
@@ -80,6 +100,10 @@ pub static ROUTES: [Route; 20] = [
     (Method::GET, "/admin/accounts", VIEWER, Operation::Accounts),
     (Method::POST, "/admin/accounts/{id}/suspend", OPERATOR, Operation::Suspend),
     (Method::POST, "/admin/accounts/{id}/resume", OPERATOR, Operation::Resume),
+    (Method::GET, "/admin/breakers/{id}", VIEWER, Operation::Breaker),
+    (Method::POST, "/admin/breakers/{id}/force", OPERATOR, Operation::Force),
+    (Method::POST, "/admin/breakers/{id}/pin", OPERATOR, Operation::Pin),
+    (Method::POST, "/admin/breakers/{id}/release", OPERATOR, Operation::Release),
     (Method::GET, "/admin/requests", VIEWER, Operation::Requests),
     (Method::GET, "/admin/audit", VIEWER, Operation::Audit),
     (Method::GET, "/admin/api/snapshot", VIEWER, Operation::ApiSnapshot),
@@ -88,6 +112,12 @@ pub static ROUTES: [Route; 20] = [
     (Method::POST, "/admin/api/accounts/{id}/suspend", OPERATOR, Operation::ApiSuspend),
     (Method::POST, "/admin/api/accounts/{id}/resume", OPERATOR, Operation::ApiResume),
     (Method::GET, "/admin/api/audit", VIEWER, Operation::ApiAudit),
+    (Method::GET, "/admin/api/breakers", VIEWER, Operation::ApiBreakers),
+    (Method::GET, "/admin/api/breakers/{id}", VIEWER, Operation::ApiBreaker),
+    (Method::GET, "/admin/api/breakers/{id}/history", VIEWER, Operation::ApiBreakerHistory),
+    (Method::POST, "/admin/api/breakers/{id}/force", OPERATOR, Operation::ApiForce),
+    (Method::POST, "/admin/api/breakers/{id}/pin", OPERATOR, Operation::ApiPin),
+    (Method::POST, "/admin/api/breakers/{id}/release", OPERATOR, Operation::ApiRelease),
     (Method::GET, "/admin/api/usage", VIEWER, Operation::ApiUsage),
     (Method::GET, "/admin/api/accounts/{id}/usage", VIEWER, Operation::ApiAccountUsage),
 ];

@@ -7,7 +7,7 @@ mod redis;
 mod tokens;
 
 pub use limits::{DefaultLimit, LimitsReport, Near, Pool};
-pub use providers::{Mode, ProviderReport};
+pub use providers::ProviderReport;
 pub use redis::{Guard, RedisReport, RedisState};
 pub use tokens::TokensReport;
 
@@ -20,6 +20,7 @@ use levee::clock::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{self, Answer};
+use crate::breakers;
 use crate::call::Call;
 use crate::errors::ErrorReport;
 use crate::health::{self, Health};
@@ -141,14 +142,15 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         let (limits, tokens) = tokio::join!(limits::read(parts, accounts), tokens::read(parts, accounts));
         (more, limits, tokens)
     };
-    let (authorization, redis, (more_accounts, limits, tokens), recent, alerts) = tokio::join!(
+    let (authorization, redis, (more_accounts, limits, tokens), recent, alerts, breakers) = tokio::join!(
         parts.read("authorization", health::accounts_are_readable(state)),
         redis::report(parts, looked),
         per_account,
         parts.read("errors", recent(call)),
         parts.read("alerts", state.alerts.recent(ALERTS, call.now)),
+        parts.read("breakers", breakers::read(state, &state.providers, call.now)),
     );
-    let providers = providers::judge(&state.providers, recent.as_deref(), call.now);
+    let providers = providers::judge(&state.providers, breakers, recent.as_deref(), call.now);
     let newest = |recent: Vec<Breadcrumb>| {
         recent.into_iter().take(ERRORS).map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect()
     };

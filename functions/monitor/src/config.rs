@@ -6,6 +6,7 @@ use std::sync::Arc;
 use levee::accounts::AccountsTable;
 use levee::alerts::{Alerts, Sns, SnsConfig};
 use levee::breadcrumbs::BreadcrumbTable;
+use levee::breaker::BreakersTable;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
@@ -28,6 +29,8 @@ pub struct Config {
     pub accounts_table: String,
     /// `ALERTS_TABLE`: the table of alerts.
     pub alerts_table: String,
+    /// `BREAKERS_TABLE`: the table of what is decided about providers.
+    pub breakers_table: String,
     /// `USAGE_TABLE`: the table of usage: calls, their sums, and the statistics.
     pub usage_table: String,
 }
@@ -50,6 +53,7 @@ impl Config {
             redis: RedisConfig::read(reader),
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
+            breakers_table: reader.required("BREAKERS_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
         }
     }
@@ -70,6 +74,7 @@ pub struct State {
     pub(crate) statistics: Statistics,
     pub(crate) ledger: Ledger,
     pub(crate) breadcrumbs: BreadcrumbTable,
+    pub(crate) breakers: BreakersTable,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
     pub(crate) thresholds: Thresholds,
@@ -94,6 +99,7 @@ impl State {
             redis,
             accounts,
             breadcrumbs,
+            breakers: BreakersTable::new(client.clone(), config.breakers_table),
             alerts: Alerts::new(client, config.alerts_table),
             sns: Sns::new(config.sns),
             thresholds: config.thresholds,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lambda_runtime::Diagnostic;
 use levee::accounts::publish;
 use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, Filter, TableError};
+use levee::breaker::{self, BreakersTable};
 use levee::clock::Timestamp;
 use levee::limits::markers::Marked;
 use levee::limits::statistics::{Folded, Restored, StatisticsError};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::State;
-use crate::judge::{WINDOW, judge};
+use crate::judge::{Standing, WINDOW, breakers, judge};
 use crate::report;
 use crate::settle::{Settled, settle};
 
@@ -21,6 +22,8 @@ use crate::settle::{Settled, settle};
 const PAGE: usize = 100;
 /// Pages that are read. Of more breadcrumbs, the newest are judged.
 const PAGES: usize = 20;
+/// Decisions that are read of a provider that is given up: more than one makes in its first minute.
+const DECISIONS: u16 = 50;
 /// How long a run may fold statistics and restore counters, so that there is time left for alerts.
 const STATISTICS_BUDGET: Duration = Duration::from_secs(25);
 /// How long a run may begin to settle calls.
@@ -87,8 +90,8 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Folds statistics, settles calls that never came to their end, judges recent errors, raises alerts, and sends what
-/// waits; or publishes what the event names.
+/// Folds statistics, settles calls that never came to their end, judges recent errors and where providers stand, raises
+/// alerts, and sends what waits; or publishes what the event names.
 ///
 /// # Errors
 /// [`Failure`] with everything that could not be done, after all of it was tried.
@@ -147,9 +150,16 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
     });
     summary.judged = breadcrumbs.len();
 
+    // Judge where providers stand.
+    let standings = standings(&state.breakers).await.unwrap_or_else(|error| {
+        failed("breakers.unreachable", error.to_string());
+        Vec::new()
+    });
+
     // Raise what somebody should be told of. What keeps one alert from being raised keeps the others too, and time is
     // short.
-    for alert in judge(&breadcrumbs, &state.thresholds, now) {
+    let alerts = judge(&breadcrumbs, &state.thresholds, now);
+    for alert in alerts.into_iter().chain(breakers::judge(&standings, now)) {
         match state.alerts.raise(&alert, now).await {
             Ok(first) => summary.raised += usize::from(first),
             Err(error) => {
@@ -189,6 +199,20 @@ async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<
     let marked = marked.collect::<Result<Vec<_>, _>>()?;
     publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
     Ok(marked.len())
+}
+
+/// Where all providers stand of which anything was ever decided; of those that are given up, how it came to that.
+async fn standings(table: &BreakersTable) -> Result<Vec<Standing>, breaker::TableError> {
+    let mut standings = Vec::new();
+    for provider in table.providers().await? {
+        let state = table.read(&provider).await?;
+        let history = match breakers::is_given_up(&state) {
+            true => table.history(&provider, None, DECISIONS).await?,
+            false => Vec::new(),
+        };
+        standings.push(Standing { provider, state, history });
+    }
+    Ok(standings)
 }
 
 /// The breadcrumbs of the last [`WINDOW`], newest first.

@@ -1,5 +1,6 @@
-//! What is worth an alert. Pure: breadcrumbs in, alerts out.
+//! What is worth an alert. Pure: breadcrumbs and where providers stand in, alerts out.
 
+pub mod breakers;
 mod many;
 mod rules;
 
@@ -10,6 +11,7 @@ use levee::alerts::Alert;
 use levee::breadcrumbs::{Breadcrumb, Severity};
 use levee::clock::Timestamp;
 
+pub use self::breakers::Standing;
 use self::many::{MANY, Many};
 use self::rules::{RULES, Rule};
 use crate::config::Thresholds;

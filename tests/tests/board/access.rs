@@ -3,28 +3,30 @@
 use health_api::routes::{Access, ROUTES, answers_json};
 use levee::accounts::{AccountsTable, Status};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
+use levee::breaker::{BreakersTable, State};
 use levee::clock::Clock;
 use reqwest::Method;
 use serde_json::json;
 use tests::{Answer, Browser, Stack};
 
-use crate::{SESSION, SIGN_OUTS, SUSPEND, assert_page};
+use crate::{SESSION, SIGN_OUTS, SUSPEND, assert_page, real};
 
 /// The routes that need a session, by method, path and role, with something real in the path.
 fn guarded() -> Vec<(Method, String, Role)> {
     let guarded = ROUTES.iter().filter_map(|(method, path, access, _)| match access {
-        Access::SignedIn(role) => Some((method.clone(), path.replace("{id}", "acme"), *role)),
+        Access::SignedIn(role) => Some((method.clone(), real(path), *role)),
         Access::Anyone | Access::SigningIn => None,
     });
     guarded.collect()
 }
 
 /// What must not have changed where a request was refused.
-async fn state_of(stack: &Stack) -> (Status, usize) {
+async fn state_of(stack: &Stack) -> (Status, State, usize) {
     let account = AccountsTable::new(stack.dynamodb(), "Accounts").account("acme").await.unwrap().unwrap().account;
     let now = Clock::system().now().plus(stack.clock_offset());
     let audit = AdminsTable::new(stack.dynamodb(), "Admins").audit_log(1_000, now).await.unwrap();
-    (account.status, audit.iter().filter(|entry| !entry.action.starts_with("session.sign-in")).count())
+    let breaker = BreakersTable::new(stack.dynamodb(), "Breakers").read("primary").await.unwrap();
+    (account.status, breaker, audit.iter().filter(|entry| !entry.action.starts_with("session.sign-in")).count())
 }
 
 fn assert_signed_out(answer: &Answer, path: &str, which: &str, stack: &Stack) {

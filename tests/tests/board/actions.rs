@@ -72,7 +72,7 @@ async fn while_redis_cannot_be_reached_a_suspension_takes_a_minute_and_says_so()
 
 #[tokio::test]
 async fn recent_errors_come_in_pages_and_filtered_and_what_makes_no_sense_is_refused() {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     let mut admin = stack.signed_in(stack.admin()).await;
     for script in [json!({ "cut_after": 0 }), json!({ "status": 401 })] {
         stack.reset("primary").await;

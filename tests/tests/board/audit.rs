@@ -1,12 +1,14 @@
 //! The audit: that nothing is done which it does not hold, and that all of it can be read.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use health_api::routes::{Access, ROUTES};
 use health_api::{Config, State, handle};
 use lambda_http::Response;
 use levee::accounts::{AccountsTable, Status};
 use levee::admins::{AdminsTable, AuditEntry, SessionToken};
+use levee::breaker::{BreakersTable, Share, Word, say};
 use levee::clock::{Clock, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -14,7 +16,7 @@ use tests::Stack;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{SESSION, SIGN_OUTS, assert_page};
+use crate::{SESSION, SIGN_OUTS, assert_page, real};
 
 fn now(stack: &Stack) -> Timestamp {
     Clock::system().now().plus(stack.clock_offset())
@@ -28,8 +30,11 @@ fn admins(stack: &Stack) -> AdminsTable {
 fn changes() -> Vec<String> {
     let changes =
         ROUTES.iter().filter(|(method, _, access, _)| matches!(access, Access::SignedIn(_)) && *method != Method::GET);
-    changes.map(|(_, path, ..)| path.replace("{id}", "acme")).collect()
+    changes.map(|(_, path, ..)| real(path)).collect()
 }
+
+/// All fields that forms have.
+const FIELDS: [(&str, &str); 3] = [("to", "open"), ("share", "25"), ("minutes", "30")];
 
 #[tokio::test]
 async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
@@ -40,7 +45,7 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
         let mut admin = stack.signed_in(stack.admin()).await;
         let token = admin.token().await;
         let before = table.audit_log(1_000, now(&stack)).await.unwrap();
-        let answer = admin.post(&path, &[("csrf", &token)]).await;
+        let answer = admin.post(&path, &[&FIELDS[..], &[("csrf", &token)]].concat()).await;
         assert!(answer.status == 200 || answer.status == 303, "{path}: {answer:?}");
         let after = table.audit_log(1_000, now(&stack)).await.unwrap();
         assert_eq!(after.len(), before.len() + 1, "{path}: {after:?}");
@@ -48,7 +53,10 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
         assert_eq!((row.actor.as_str(), row.request_id.as_deref()), (email, Some(answer.header("x-levee-request-id"))));
         actions.insert(row.action.clone());
     }
-    let expected = ["account.resume", "account.suspend", "session.sign-out", "session.sign-out-everywhere"];
+    let of_accounts = ["account.resume", "account.suspend"];
+    let of_breakers = ["breaker.force", "breaker.pin", "breaker.release"];
+    let of_sessions = ["session.sign-out", "session.sign-out-everywhere"];
+    let expected = [&of_accounts[..], &of_breakers, &of_sessions].concat();
     assert_eq!(actions.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -71,6 +79,7 @@ async fn without_audit(stack: &Stack) -> State {
             "ADMINS_TABLE" => "Admins",
             "ALERTS_TABLE" => "Alerts",
             "BREADCRUMBS_TABLE" => "Breadcrumbs",
+            "BREAKERS_TABLE" => "Breakers",
             "USAGE_TABLE" => "Usage",
             "REDIS_URL" => "redis://127.0.0.1:1",
             "AI_PROVIDERS" => r#"[{"name":"primary"}]"#,
@@ -145,12 +154,16 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
     let stack = Stack::builder().start().await;
     let state = without_audit(&stack).await;
     let (table, accounts) = (admins(&stack), AccountsTable::new(stack.dynamodb(), "Accounts"));
+    let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");
+    let word = Word::Hold { share: Share::NONE, lasts: Duration::from_secs(3600) };
+    let held = say(&breakers, "primary", word, "cli:test", now(&stack)).await.unwrap().to;
+    let fields = FIELDS.map(|(name, value)| format!("&{name}={value}")).concat();
     for path in changes() {
         let before = if path.ends_with("/resume") { Status::Suspended } else { Status::Active };
         accounts.set_account_status("acme", before).await.unwrap();
         let token = session(&stack).await;
         let cookie = format!("{SESSION}={}", token.reveal());
-        let answer = post(&state, &path, &cookie, &format!("csrf={}", token.csrf().reveal())).await;
+        let answer = post(&state, &path, &cookie, &format!("csrf={}{fields}", token.csrf().reveal())).await;
         assert_eq!(answer.status(), 503, "{path}: {answer:?}");
         let is_over = table.session(&token, now(&stack)).await.unwrap().is_none();
         let cleared = answer.headers().get("set-cookie").is_some_and(|it| it.to_str().unwrap().contains("Max-Age=0"));
@@ -159,6 +172,7 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
         let sentence = if is_sign_out { "You are signed out, but" } else { "Nothing was changed." };
         assert!(answer.body().contains(sentence), "{path}: {answer:?}");
         assert_eq!(accounts.account("acme").await.unwrap().unwrap().account.status, before, "{path}");
+        assert_eq!(breakers.read("primary").await.unwrap(), held, "{path}");
     }
     let rows = table.audit_log(10, now(&stack)).await.unwrap();
     assert_eq!(rows, [], "something was written into the audit");

@@ -5,6 +5,7 @@
 mod access;
 mod actions;
 mod audit;
+mod breakers;
 mod health;
 mod sign_in;
 mod snapshot;
@@ -18,6 +19,11 @@ const SESSION: &str = "__Host-levee-session";
 const SIGN_OUTS: [&str; 2] = ["/logout", "/admin/sign-out-everywhere"];
 
 const SUSPEND: &str = "/admin/api/accounts/acme/suspend";
+
+/// A route's path with something real in it.
+fn real(path: &str) -> String {
+    path.replace("{id}", if path.contains("/breakers/") { "primary" } else { "acme" })
+}
 
 /// What every page must be.
 fn assert_page(page: &Answer, prefix: &str) {

@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::json;
 use tests::{Builder, Stack, token_of, wait_for};
 
-use crate::{SESSION, SUSPEND, assert_page, control};
+use crate::{SESSION, SUSPEND, assert_page, control, real};
 
 #[rstest]
 #[case::at_the_root(None)]
@@ -34,7 +34,7 @@ async fn an_admin_signs_in_looks_around_and_signs_out(#[case] stage: Option<&str
 
     for (_, path, ..) in ROUTES.iter().filter(|(method, path, ..)| *method == Method::GET && path.starts_with("/admin"))
     {
-        let answer = browser.get(&path.replace("{id}", "acme")).await;
+        let answer = browser.get(&real(path)).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert!(!answer.header("x-levee-request-id").is_empty() && answer.header("cache-control") == "no-store");
         if answers_json(path) {

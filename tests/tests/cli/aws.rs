@@ -42,6 +42,7 @@ async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
     let outputs = [
         ("AccountsTable", "Accounts"),
         ("AdminsTable", "Admins"),
+        ("BreakersTable", "Breakers"),
         ("UsageTable", "Usage"),
         ("KeyPeppersSecret", stack.local("key_peppers")),
         ("KeyEnvironment", "local"),

@@ -6,6 +6,7 @@ mod accounts;
 mod admins;
 mod aws;
 mod blocks;
+mod breakers;
 mod caps;
 mod limits;
 mod output;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use levee::admins::{AdminsTable, AuditEntry, Role, SignInError};
 use levee::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
-use tests::{Scripted, Stack, binaries, messages};
+use tests::{Scripted, Stack, binaries, messages, wait_for};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 

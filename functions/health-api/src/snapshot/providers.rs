@@ -7,58 +7,44 @@ use levee::clock::Timestamp;
 use serde::Serialize;
 
 use super::Moment;
+use crate::breakers::BreakerReport;
 
 /// How far back errors count.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// Which calls a provider gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// All calls.
-    Serving,
-    /// None, while another serves.
-    Standby,
-}
-
-impl Mode {
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Standby => "standby",
-        }
-    }
-}
-
 /// One provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProviderReport {
-    /// Its name.
-    pub name: String,
-    /// Which calls it gets.
-    pub mode: Mode,
+    /// Where it stands. Nothing but its name is known where that could not be read.
+    #[serde(flatten)]
+    pub breaker: BreakerReport,
     /// Errors within the last hour; `None` where they could not be read.
     pub errors_last_hour: Option<u64>,
     /// When the last of them happened.
     pub last_error_at: Option<Moment>,
 }
 
-/// The providers of these `names`, given the newest breadcrumbs.
-pub(super) fn judge(names: &[String], recent: Option<&[Breadcrumb]>, now: Timestamp) -> Vec<ProviderReport> {
+/// The providers of these `names`, given where they stand and the newest breadcrumbs.
+pub(super) fn judge(
+    names: &[String],
+    breakers: Option<Vec<BreakerReport>>,
+    recent: Option<&[Breadcrumb]>,
+    now: Timestamp,
+) -> Vec<ProviderReport> {
     let is_error = |it: &Breadcrumb| it.severity == Severity::Error;
     let is_recent = |it: &Breadcrumb| Timestamp::from_millis(it.last_at).plus(HOUR) >= now;
-    let report = |(place, name): (usize, &String)| {
-        let is_own = |it: &&Breadcrumb| it.connection.as_deref() == Some(name) && is_error(it) && is_recent(it);
+    let report = |breaker: BreakerReport| {
+        let is_own =
+            |it: &&Breadcrumb| it.connection.as_deref() == Some(breaker.name.as_str()) && is_error(it) && is_recent(it);
         let own = || recent.unwrap_or_default().iter().filter(is_own);
         ProviderReport {
-            name: name.clone(),
-            mode: if place == 0 { Mode::Serving } else { Mode::Standby },
             errors_last_hour: recent.map(|_| own().map(|error| error.count).sum()),
             last_error_at: own().map(|error| Moment(Timestamp::from_millis(error.last_at))).max(),
+            breaker,
         }
     };
-    names.iter().enumerate().map(report).collect()
+    let unread = || names.iter().map(|name| BreakerReport::unread(name)).collect();
+    breakers.unwrap_or_else(unread).into_iter().map(report).collect()
 }
 
 #[cfg(test)]
@@ -84,15 +70,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_provider_serves_and_each_has_its_own_errors_of_the_last_hour() {
+    fn each_provider_has_its_own_errors_of_the_last_hour() {
         let names = ["primary".to_owned(), "backup".to_owned()];
         let recent = [error(None, 1, 1), error(Some("primary"), 2, 3), error(Some("primary"), 3_600, 1)];
         let warning = Breadcrumb { severity: Severity::Warning, ..error(Some("backup"), 1, 1) };
         let recent = [&recent[..], &[warning, error(Some("primary"), 3_601, 9)]].concat();
-        let reports = judge(&names, Some(&recent), NOW);
-        assert_eq!((reports[0].mode, reports[1].mode), (Mode::Serving, Mode::Standby));
+        let reports = judge(&names, None, Some(&recent), NOW);
+        assert_eq!((reports[0].breaker.name.as_str(), reports[0].breaker.mode), ("primary", None));
         assert_eq!((reports[0].errors_last_hour, reports[1].errors_last_hour), (Some(4), Some(0)));
         assert_eq!(reports[0].last_error_at, Some(Moment(Timestamp::from_secs(NOW.as_secs() - 2))));
-        assert_eq!(judge(&names, None, NOW)[0].errors_last_hour, None);
+        assert_eq!(judge(&names, None, None, NOW)[0].errors_last_hour, None);
     }
 }

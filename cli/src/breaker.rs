@@ -1,0 +1,185 @@
+//! `levee breaker`: which share of the calls each AI provider gets, how it came to that, and deciding it by hand.
+
+mod change;
+mod view;
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use levee::accounts::form;
+use levee::breaker::{Share, word};
+
+use self::view::{BreakerView, DecisionView};
+use crate::context::Context;
+use crate::output::fields;
+use crate::when;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show where a provider stands; without a name, all about which anything was ever decided
+    #[command(after_help = "Examples:\n  levee breaker show\n  levee breaker show primary --json")]
+    Show {
+        /// Only this provider, as AI_PROVIDERS names it
+        #[arg(value_name = "PROVIDER", value_parser = provider)]
+        provider: Option<String>,
+    },
+    /// Show what was decided about a provider in the last 14 days, newest first
+    #[command(
+        after_help = "Examples:\n  levee breaker history primary\n  levee breaker history primary --limit 100 --json"
+    )]
+    History {
+        /// The provider, as AI_PROVIDERS names it
+        #[arg(value_name = "PROVIDER", value_parser = provider)]
+        provider: String,
+        /// How many decisions to show, 1 to 1000
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
+    /// Give a provider no calls, or all, for a time, whatever its breaker would decide
+    ///
+    /// It is in force everywhere within 5 s, and for the time that is given; then the breaker goes on from there: what was
+    /// open is probed. A provider that is forced open gets no calls at all: where no other one is left, callers are told 529.
+    #[command(after_help = "\
+Examples:
+  levee breaker force primary open --for 30m --reason 'maintenance'
+  levee breaker force primary closed --for 2h")]
+    Force {
+        /// The provider, as AI_PROVIDERS names it
+        #[arg(value_name = "PROVIDER", value_parser = provider)]
+        provider: String,
+        /// What it gets
+        #[arg(value_enum)]
+        to: To,
+        #[command(flatten)]
+        how_long: HowLong,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Give a provider a part of the calls for a time, whatever its breaker would decide
+    ///
+    /// It is in force everywhere within 5 s, and for the time that is given; then the breaker goes on from that share. The
+    /// calls of one conversation stay together.
+    #[command(after_help = "\
+Examples:
+  levee breaker pin primary --share 25 --for 2h
+  levee breaker pin backup --share 0.5 --for 7d --reason 'trying it out'")]
+    Pin {
+        /// The provider, as AI_PROVIDERS names it
+        #[arg(value_name = "PROVIDER", value_parser = provider)]
+        provider: String,
+        /// The share, percent: 0.01 to 99.99
+        #[arg(long, value_name = "PERCENT", value_parser = word::share)]
+        share: Share,
+        #[command(flatten)]
+        how_long: HowLong,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let a provider's breaker decide again
+    ///
+    /// It is in force everywhere within 5 s. The breaker goes on from where the provider was held: what was open is probed.
+    #[command(after_help = "Examples:\n  levee breaker release primary")]
+    Release {
+        /// The provider, as AI_PROVIDERS names it
+        #[arg(value_name = "PROVIDER", value_parser = provider)]
+        provider: String,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// How many calls a provider is forced to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum To {
+    /// None
+    Open,
+    /// All
+    Closed,
+}
+
+/// For how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HowLong {
+    /// For how long: 30m, 2h, 1d; at most 7d
+    #[arg(long = "for", value_name = "TIME", value_parser = lasts)]
+    lasts: Duration,
+}
+
+/// Why, for the record of changes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Why {
+    /// Why, for the record of changes
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+}
+
+fn provider(text: &str) -> Result<String, String> {
+    form::provider(text).map(str::to_owned).map_err(|error| error.to_string())
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    form::reason(text).map(str::to_owned).map_err(|error| error.to_string())
+}
+
+fn lasts(text: &str) -> Result<Duration, String> {
+    let lasts = when::duration(text)?;
+    let is_allowed = (Duration::from_secs(60)..=word::LONGEST).contains(&lasts);
+    is_allowed.then_some(lasts).ok_or_else(|| "from 1m to 7d".to_owned())
+}
+
+impl Command {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
+        match self {
+            Self::Show { provider: Some(provider) } => {
+                let state = context.target.breakers.read(provider).await?;
+                let view = BreakerView::of(provider, &state, context.now());
+                context.output.say(&view, || fields(&view.fields()))
+            }
+            Self::Show { provider: None } => list(context).await,
+            Self::History { provider, limit } => history(context, provider, *limit).await,
+            Self::Force { provider, to, how_long, why } => {
+                let share = match to {
+                    To::Open => Share::NONE,
+                    To::Closed => Share::ALL,
+                };
+                change::hold(context, "breaker.force", provider, share, how_long.lasts, why).await
+            }
+            Self::Pin { provider, share, how_long, why } => {
+                change::hold(context, "breaker.pin", provider, *share, how_long.lasts, why).await
+            }
+            Self::Release { provider, why } => change::release(context, provider, why).await,
+        }
+    }
+}
+
+async fn list(context: &Context) -> anyhow::Result<()> {
+    let (breakers, now) = (&context.target.breakers, context.now());
+    let mut views = Vec::new();
+    for provider in breakers.providers().await? {
+        views.push(BreakerView::of(&provider, &breakers.read(&provider).await?, now));
+    }
+    let none = "nothing was ever decided about a provider: each gets all calls that are meant for it";
+    context.output.list(&views, BreakerView::HEADERS, none, BreakerView::row)
+}
+
+async fn history(context: &Context, provider: &str, limit: u16) -> anyhow::Result<()> {
+    let decisions = context.target.breakers.history(provider, None, limit).await?;
+    let views: Vec<_> = decisions.iter().map(DecisionView::of).collect();
+    let none = format!("nothing was decided about {provider} in the last 14 days");
+    context.output.list(&views, DecisionView::HEADERS, &none, DecisionView::row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_is_held_for_a_minute_to_a_week() {
+        assert_eq!(lasts("1m"), Ok(Duration::from_secs(60)));
+        assert_eq!(lasts("7d"), Ok(word::LONGEST));
+        for text in ["0m", "8d", "169h", "never", "30"] {
+            assert!(lasts(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What is shown of breakers and of decisions.
+
+use levee::breaker::{Mode, Share, State, Transition};
+use levee::clock::Timestamp;
+use serde::Serialize;
+
+use crate::output::NOTHING;
+
+/// Where a provider stands.
+#[derive(Debug, Serialize)]
+pub(super) struct BreakerView {
+    provider: String,
+    mode: String,
+    /// Percent.
+    share: f64,
+    /// `None` where nothing was ever decided.
+    since: Option<String>,
+    reason: String,
+    /// When a provider that was given up is probed.
+    paused_until: Option<String>,
+    /// Until when somebody holds it.
+    forced_until: Option<String>,
+    /// Whether that is over, and only to be noticed by the next call.
+    over: bool,
+    /// Who holds it.
+    by: Option<String>,
+}
+
+impl BreakerView {
+    pub(super) const HEADERS: &[&str] =
+        &["PROVIDER", "MODE", "SHARE", "SINCE", "REASON", "PAUSED UNTIL", "FORCED UNTIL", "BY"];
+
+    pub(super) fn of(provider: &str, state: &State, now: Timestamp) -> Self {
+        let forced = state.forced.as_ref();
+        let is_paused = forced.is_none() && state.mode == Mode::Open && now < state.not_before;
+        Self {
+            provider: provider.to_owned(),
+            mode: state.mode.to_string(),
+            share: percent(state.share),
+            since: (state.generation > 0).then(|| past(state.since)),
+            reason: state.reason.to_string(),
+            paused_until: is_paused.then(|| state.not_before.to_rfc3339()),
+            forced_until: forced.map(|forced| forced.until.to_rfc3339()),
+            over: forced.is_some_and(|forced| forced.until <= now),
+            by: forced.map(|forced| forced.by.clone()),
+        }
+    }
+
+    pub(super) fn row(&self) -> Vec<String> {
+        self.fields().into_iter().map(|(_, value)| value).collect()
+    }
+
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let or_nothing = |text: &Option<String>| text.clone().unwrap_or_else(|| NOTHING.to_owned());
+        let over = if self.over { " (over)" } else { "" };
+        vec![
+            ("provider", self.provider.clone()),
+            ("mode", self.mode.clone()),
+            ("share", format!("{} %", self.share)),
+            ("since", or_nothing(&self.since)),
+            ("reason", self.reason.clone()),
+            ("paused until", or_nothing(&self.paused_until)),
+            ("forced until", or_nothing(&self.forced_until) + over),
+            ("by", or_nothing(&self.by)),
+        ]
+    }
+}
+
+/// A decision.
+#[derive(Debug, Serialize)]
+pub(super) struct DecisionView {
+    at: String,
+    generation: u64,
+    from: String,
+    /// Percent.
+    from_share: f64,
+    to: String,
+    /// Percent.
+    share: f64,
+    reason: String,
+    results: u32,
+    bad: u32,
+    throttled: u32,
+    late: u32,
+    forced_until: Option<String>,
+    by: String,
+}
+
+impl DecisionView {
+    pub(super) const HEADERS: &[&str] =
+        &["AT", "FROM", "TO", "SHARE", "REASON", "RESULTS", "BAD", "THROTTLED", "LATE", "FORCED UNTIL", "BY"];
+
+    pub(super) fn of(decision: &Transition) -> Self {
+        let Transition { at, from, from_share, to, grounds, by, .. } = decision;
+        Self {
+            at: past(*at),
+            generation: to.generation,
+            from: from.to_string(),
+            from_share: percent(*from_share),
+            to: to.mode.to_string(),
+            share: percent(to.share),
+            reason: to.reason.to_string(),
+            results: grounds.results,
+            bad: grounds.bad,
+            throttled: grounds.throttled,
+            late: grounds.late,
+            forced_until: to.forced.as_ref().map(|forced| forced.until.to_rfc3339()),
+            by: by.clone(),
+        }
+    }
+
+    pub(super) fn row(&self) -> Vec<String> {
+        let counts = [self.results, self.bad, self.throttled, self.late].map(|count| count.to_string());
+        let before =
+            [self.at.clone(), self.from.clone(), self.to.clone(), format!("{} %", self.share), self.reason.clone()];
+        let forced_until = self.forced_until.clone().unwrap_or_else(|| NOTHING.to_owned());
+        before.into_iter().chain(counts).chain([forced_until, self.by.clone()]).collect()
+    }
+}
+
+/// A moment in whole seconds, which is not yet to come.
+fn past(moment: Timestamp) -> String {
+    Timestamp::from_secs(moment.as_secs()).to_rfc3339()
+}
+
+fn percent(share: Share) -> f64 {
+    f64::from(share.basis_points()) / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use levee::breaker::{Reason, force};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_305_600); // 2026-11-22T00:00:00Z
+
+    #[test]
+    fn a_pause_is_shown_while_it_lasts_and_what_an_admin_said_also_when_it_is_over() {
+        let later = Timestamp::from_secs(NOW.as_secs() + 60);
+        let open = State {
+            generation: 7,
+            mode: Mode::Open,
+            share: Share::NONE,
+            since: NOW,
+            not_before: later,
+            reason: Reason::Failing,
+            ..State::new()
+        };
+        let shown = BreakerView::of("primary", &open, NOW).row();
+        let since = "2026-11-22T00:00:00Z";
+        assert_eq!(shown, ["primary", "open", "0 %", since, "failing", "2026-11-22T00:01:00Z", "-", "-"]);
+        assert_eq!(BreakerView::of("primary", &open, later).paused_until, None);
+        let pinned = force(&open, Share::of(2_550), later, "cli:ada", NOW);
+        let shown = BreakerView::of("primary", &pinned, later).row();
+        assert_eq!(shown[2..3], ["25.5 %"]);
+        assert_eq!(shown[5..], ["-", "2026-11-22T00:01:00Z (over)", "cli:ada"]);
+        let fresh = BreakerView::of("primary", &State::new(), NOW).row();
+        assert_eq!(fresh, ["primary", "closed", "100 %", "-", "fresh", "-", "-", "-"]);
+    }
+}

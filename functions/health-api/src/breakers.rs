@@ -1,0 +1,78 @@
+//! The breakers: where each provider stands, what was decided about it, and deciding it by hand.
+
+mod page;
+mod report;
+mod word;
+
+use http::StatusCode;
+use levee::breaker::{Peek, TableError, peek};
+use levee::clock::Timestamp;
+use serde_json::json;
+
+pub(crate) use self::page::{back, bar, class, link, page};
+pub use self::report::BreakerReport;
+use self::report::Decision;
+pub(crate) use self::word::{force, pin, release};
+use crate::answer::{self, Answer};
+use crate::call::Call;
+use crate::config::State;
+use crate::failed::Failed;
+
+/// Where `providers` stand. What Redis has seen of them is left out where it cannot be asked.
+pub(crate) async fn read(
+    state: &State,
+    providers: &[String],
+    now: Timestamp,
+) -> Result<Vec<BreakerReport>, TableError> {
+    let decided = async {
+        let mut all = Vec::with_capacity(providers.len());
+        for provider in providers {
+            all.push(state.breakers.read(provider).await?);
+        }
+        Ok::<_, TableError>(all)
+    };
+    let (decided, seen) = tokio::join!(decided, peek(&state.redis, providers, now));
+    let seen = seen.unwrap_or_else(|_| vec![Peek::default(); providers.len()]);
+    let all = providers.iter().zip(decided?).zip(seen);
+    Ok(all.map(|((name, state), seen)| BreakerReport::new(name, &state, seen, now)).collect())
+}
+
+/// Where all providers stand, in order of preference.
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+    let breakers = read(call.state, &call.state.providers, call.now).await.map_err(Failed::breakers)?;
+    Ok(answer::json(StatusCode::OK, &json!({ "breakers": breakers })))
+}
+
+/// Where one provider stands.
+pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
+    Ok(answer::json(StatusCode::OK, &standing(call).await?))
+}
+
+/// A page of what was decided about one provider.
+pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, Failed> {
+    known(call)?;
+    let (decisions, next) = decisions(call).await?;
+    Ok(answer::json(StatusCode::OK, &json!({ "decisions": decisions, "next": next })))
+}
+
+/// Checks that the path names a provider.
+fn known(call: &Call<'_>) -> Result<(), Failed> {
+    if call.state.providers.iter().any(|name| name == call.id) { Ok(()) } else { Err(Failed::NotFound) }
+}
+
+async fn standing(call: &Call<'_>) -> Result<BreakerReport, Failed> {
+    known(call)?;
+    let found = read(call.state, &[call.id.to_owned()], call.now).await.map_err(Failed::breakers)?;
+    found.into_iter().next().ok_or(Failed::NotFound)
+}
+
+/// What was decided, newest first, after the decision that is asked for; and the last of them where there may be more.
+async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), Failed> {
+    let mistake = |_| Failed::Invalid("'after' takes what a page before said.".to_owned());
+    let after = call.query("after").map(str::parse).transpose().map_err(mistake)?;
+    let limit = call.limit()?;
+    let most = u16::try_from(limit).unwrap_or(u16::MAX);
+    let found = call.state.breakers.history(call.id, after, most).await.map_err(Failed::breakers)?;
+    let next = found.last().filter(|_| found.len() == limit).map(|last| last.to.generation);
+    Ok((found.iter().map(Decision::of).collect(), next))
+}

@@ -1,0 +1,100 @@
+//! What an admin says about a provider.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use levee::accounts::form::reason as checked;
+use levee::breaker::word::{IN_FORCE_WITHIN, LONGEST, share};
+use levee::breaker::{Peek, Share, Unsaid, Word, say};
+
+use super::known;
+use super::report::BreakerReport;
+use crate::answer::{self, Answer};
+use crate::audit::record;
+use crate::call::{Call, Form, SignedIn};
+use crate::failed::Failed;
+
+/// Gives a provider no calls or all for a time: `to` is `open` or `closed`.
+pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+    let share = match form.field("to") {
+        "open" => Share::NONE,
+        "closed" => Share::ALL,
+        _ => return Err(Failed::Invalid("'to' takes open or closed.".to_owned())),
+    };
+    hold(call, admin, form, "breaker.force", share).await
+}
+
+/// Gives a provider a part of the calls for a time: `share` is a percentage.
+pub(crate) async fn pin(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+    let share = share(form.field("share").trim());
+    let share = share.map_err(|_| {
+        Failed::Invalid("'share' takes a percentage from 0.01 to 99.99 with at most two decimals.".to_owned())
+    })?;
+    hold(call, admin, form, "breaker.pin", share).await
+}
+
+/// Lets a provider's breaker decide again.
+pub(crate) async fn release(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+    known(call)?;
+    let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
+    let Some(forced) = state.forced else { return Err(not_held()) };
+    let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
+    make(call, admin, form, "breaker.release", Word::Release, &detail).await
+}
+
+async fn hold(call: &Call<'_>, admin: &SignedIn, form: &Form, action: &str, share: Share) -> Result<Answer, Failed> {
+    known(call)?;
+    let most = LONGEST.as_secs() / 60;
+    let minutes = form.field("minutes").trim().parse().ok().filter(|minutes| (1..=most).contains(minutes));
+    let mistake = || Failed::Invalid(format!("'minutes' takes a whole number from 1 to {most}."));
+    let lasts = Duration::from_secs(minutes.ok_or_else(mistake)? * 60);
+    let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
+    let detail = format!("{} to {share}, until {}", state.share, call.now.plus(lasts).to_rfc3339());
+    make(call, admin, form, action, Word::Hold { share, lasts }, &detail).await
+}
+
+/// Writes down what is about to be said, then says it.
+async fn make(
+    call: &Call<'_>,
+    admin: &SignedIn,
+    form: &Form,
+    action: &str,
+    word: Word,
+    detail: &str,
+) -> Result<Answer, Failed> {
+    let detail = format!("{detail}{}", reason(form)?);
+    let by = &admin.session.email;
+    record(call, by, action, call.id, &detail).await?;
+    let decided = match say(&call.state.breakers, call.id, word, by, call.now).await {
+        Ok(decided) => decided,
+        Err(error) => {
+            let detail = "could not be done; nothing was changed, or it is not known";
+            record(call, by, &format!("{action}.failed"), call.id, detail).await?;
+            return Err(match error {
+                Unsaid::NotHeld => not_held(),
+                Unsaid::Overtaken | Unsaid::Table(_) => Failed::breakers(error),
+            });
+        }
+    };
+    decided.tell("health-api", true);
+    let report = BreakerReport::new(call.id, &decided.to, Peek::default(), call.now);
+    let mut body = serde_json::to_value(&report).unwrap_or_default();
+    body["effective_within_seconds"] = IN_FORCE_WITHIN.as_secs().into();
+    Ok(answer::json(StatusCode::OK, &body))
+}
+
+fn not_held() -> Failed {
+    Failed::Invalid("Nobody holds this provider: its breaker decides.".to_owned())
+}
+
+/// Why, as the record of changes has it; nothing where that is not said.
+fn reason(form: &Form) -> Result<String, Failed> {
+    let text = form.field("reason").trim();
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    let text = checked(text).map_err(|_| {
+        Failed::Invalid("'reason' takes 1 to 200 characters, none of them a control character.".to_owned())
+    })?;
+    Ok(format!(", reason '{text}'"))
+}
