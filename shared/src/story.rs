@@ -137,7 +137,8 @@ fn call(line: &Line) -> Option<String> {
 fn provider(line: &Line) -> Option<String> {
     let attempts = line.count("attempts").filter(|attempts| *attempts > 0)?;
     let times = if attempts == 1 { "attempt" } else { "attempts" };
-    Some(format!("{}, {attempts} {times}", line.text("Provider")?))
+    let fallback = line.text("fallback.reason").map(|why| format!(", fallback because {why}")).unwrap_or_default();
+    Some(format!("{}, {attempts} {times}{fallback}", line.text("Provider")?))
 }
 
 fn tokens(line: &Line) -> Option<String> {

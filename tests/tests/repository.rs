@@ -119,7 +119,7 @@ fn the_logging_rules_name_every_metric_and_no_other() {
     let table = rules.split_once("### Metrics").unwrap().1.split_once("\n## ").unwrap().0;
     let rows = table.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|row| row.split(" | ").next());
     let documented: BTreeSet<&str> = rows.flat_map(|row| row.split(", ")).map(|name| name.trim_matches('`')).collect();
-    let sources = sources(&root().join("functions"));
+    let sources = sources(&root().join("functions")) + &sources(&root().join("shared/src"));
     let named = sources.lines().filter_map(|line| line.split_once("name = \"")?.1.split_once("\", unit = "));
     assert_eq!(documented, named.map(|(name, _)| name).collect());
 }
