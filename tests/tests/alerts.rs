@@ -245,7 +245,7 @@ async fn when_a_provider_gets_no_calls_or_is_held_for_long_somebody_is_told_once
         ..State::new()
     };
     let opened = Transition::new("primary", &State::new(), opened, Grounds::default(), "an environment");
-    assert_eq!(breakers.write(&opened, 0).await.unwrap(), Wrote::Now);
+    assert_eq!(breakers.write(&opened, &State::new()).await.unwrap(), Wrote::Now);
     let (since, lasts) = (since.minus(Duration::from_secs(24 * 3600)), Duration::from_secs(7 * 24 * 3600));
     say(&breakers, "backup", Word::Hold { share: Share::ALL, lasts }, "cli:ada", since).await.unwrap();
     for _ in 0..2 {

@@ -237,7 +237,7 @@ impl Breakers {
             Mend::Mirror(state) => self.put(own, state, true).await,
             Mend::Write(state) => {
                 let transition = Transition::new(&own.name, &truth, state, Grounds::default(), &self.environment);
-                self.write(own, transition, truth.generation, &known).await
+                self.write(own, transition, &truth, &known).await
             }
         }
     }
@@ -245,12 +245,12 @@ impl Breakers {
     async fn evaluate(&self, own: &Own, state: State, evidence: &Evidence, now: Timestamp) -> State {
         let Some(next) = step(&state, evidence, now, rand::random(), &self.config) else { return state };
         let transition = Transition::new(&own.name, &state, next, evidence.into(), &self.environment);
-        self.write(own, transition, state.generation, &state).await
+        self.write(own, transition, &state, &state).await
     }
 
-    /// Makes a decision hold, which follows the generation `after` in DynamoDB and `before` here; the one that holds then.
-    async fn write(&self, own: &Own, mut transition: Transition, after: u64, before: &State) -> State {
-        let mut written = self.try_write(&transition, after).await;
+    /// Makes a decision hold, which takes the place of `from` in DynamoDB and of `before` here; the one that holds then.
+    async fn write(&self, own: &Own, mut transition: Transition, from: &State, before: &State) -> State {
+        let mut written = self.try_write(&transition, from).await;
         if let Ok(Wrote::Lost(other)) = &written {
             match mend(other, &transition.to, false) {
                 // The answer to an attempt was lost, not the decision.
@@ -259,9 +259,9 @@ impl Breakers {
                 // Redis was ahead, because DynamoDB could not be written for a while; or a write that was in the way came
                 // to nothing.
                 Mend::Write(to) => {
-                    let after = other.generation;
-                    transition = Transition::new(&own.name, other, to, transition.grounds, &self.environment);
-                    written = self.try_write(&transition, after).await;
+                    let other = other.clone();
+                    transition = Transition::new(&own.name, &other, to, transition.grounds, &self.environment);
+                    written = self.try_write(&transition, &other).await;
                 }
             }
         }
@@ -291,8 +291,8 @@ impl Breakers {
         }
     }
 
-    async fn try_write(&self, transition: &Transition, after: u64) -> Result<Wrote, String> {
-        match timeout(self.timeout, self.table.write(transition, after)).await {
+    async fn try_write(&self, transition: &Transition, from: &State) -> Result<Wrote, String> {
+        match timeout(self.timeout, self.table.write(transition, from)).await {
             Ok(wrote) => wrote.map_err(|error: TableError| error.to_string()),
             Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         }

@@ -1,7 +1,7 @@
 //! What becomes of a decision that DynamoDB and one that Redis has. DynamoDB is the truth; Redis may be ahead of it while
 //! DynamoDB cannot be written, and behind it when somebody could not write Redis. No I/O.
 
-use super::state::{Reason, State};
+use super::state::State;
 
 /// Whether a decision takes the place in Redis of another one, as put.lua has it. Both are a generation, and whether
 /// DynamoDB has it.
@@ -35,15 +35,17 @@ pub fn mend(truth: &State, mirrored: &State, is_saved: bool) -> Mend {
         return Mend::Write(State { generation: mirrored.generation + 1, ..truth.clone() });
     }
     // Redis decided while DynamoDB could not be written.
-    Mend::Write(mirrored.clone())
+    Mend::Write(match truth.word > mirrored.word {
+        true => State { generation: mirrored.generation + 1, word: truth.word, ..mirrored.clone() },
+        false => mirrored.clone(),
+    })
 }
 
-/// Whether an admin has said something that whoever made the decision in Redis did not know of: what is said there is not
-/// over at that moment, or was said after it.
+/// Whether an admin has said something that whoever made the decision in Redis did not know of, and that is not over: it
+/// holds, or it takes back what holds in Redis.
 fn is_unheard(truth: &State, mirrored: &State) -> bool {
     let holds = truth.forced.as_ref().is_some_and(|forced| forced.until > mirrored.since);
-    let is_later = truth.reason == Reason::Forced && truth.since > mirrored.since;
-    truth.forced != mirrored.forced && (holds || is_later)
+    truth.word > mirrored.word && (holds || mirrored.forced.is_some())
 }
 
 #[cfg(test)]

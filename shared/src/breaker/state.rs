@@ -189,6 +189,9 @@ pub struct State {
     pub health: Share,
     /// What an admin said, which goes before all else.
     pub forced: Option<Forced>,
+    /// The generation in which an admin said something last; 0 where none ever did. It tells who has heard of it.
+    #[serde(default)]
+    pub word: u64,
 }
 
 impl State {
@@ -205,6 +208,7 @@ impl State {
             reason: Reason::Fresh,
             health: Share::ALL,
             forced: None,
+            word: 0,
         }
     }
 }

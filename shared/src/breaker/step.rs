@@ -64,14 +64,16 @@ pub fn force(state: &State, share: Share, until: Timestamp, by: &str, now: Times
     };
     let forced = Some(Forced { share, until, by: by.to_owned() });
     let generation = state.generation + 1;
-    State { generation, mode, share, since: now, not_before: until, reason: Reason::Forced, forced, ..state.clone() }
+    let reason = Reason::Forced;
+    State { generation, mode, share, since: now, not_before: until, reason, forced, word: generation, ..state.clone() }
 }
 
 /// The decision that takes an admin's word back; `None` where there is none.
 pub fn release(state: &State, now: Timestamp, config: &BreakerConfig) -> Option<State> {
     let forced = state.forced.as_ref()?;
     let step = Step { state, evidence: &Evidence::default(), now, jitter: 0.0, config };
-    Some(step.released(forced.share))
+    let released = step.released(forced.share);
+    Some(State { word: released.generation, ..released })
 }
 
 /// The least share that is any use at `rate` calls a second: less would not bring enough results to judge by.

@@ -1,7 +1,7 @@
 //! What is decided, in DynamoDB, and how it came to that.
 //!
 //! `BREAKER#<provider>` / `STATE` is the decision that holds. It is replaced by one transaction, on the condition that it
-//! is of the generation that the new one follows, which also writes `HISTORY#<generation>`: so that of two who decide at
+//! is the one that the new one was made from, which also writes `HISTORY#<generation>`: so that of two who decide at
 //! the same time one wins, the other learns what it decided, and the history has each decision once. History rows go
 //! after 14 days. The first decision about a provider also writes `BREAKERS` / `<provider>`, by which it is listed.
 
@@ -73,13 +73,14 @@ impl BreakersTable {
         answer.item.map_or(Ok(State::new()), state_of)
     }
 
-    /// Writes a decision that follows the generation `after`.
+    /// Writes a decision that takes the place of `from`. The generation alone would not tell which one holds: Redis's, made while
+    /// this table could not be written, go on counting from the same one.
     ///
     /// # Errors
     /// When it cannot be written, or not be known whether it was.
-    pub async fn write(&self, transition: &Transition, after: u64) -> Result<Wrote, TableError> {
-        let mut items = vec![self.state(transition, after)?, self.history_row(transition)?];
-        if after == 0 {
+    pub async fn write(&self, transition: &Transition, from: &State) -> Result<Wrote, TableError> {
+        let mut items = vec![self.state(transition, from)?, self.history_row(transition)?];
+        if from.generation == 0 {
             items.push(self.list_row(&transition.provider)?);
         }
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
@@ -147,7 +148,7 @@ impl BreakersTable {
         Ok(providers)
     }
 
-    fn state(&self, transition: &Transition, after: u64) -> Result<TransactWriteItem, TableError> {
+    fn state(&self, transition: &Transition, from: &State) -> Result<TransactWriteItem, TableError> {
         let row = Row {
             pk: partition(&transition.provider),
             sk: STATE.to_owned(),
@@ -158,13 +159,16 @@ impl BreakersTable {
             .table_name(&self.table)
             .set_item(Some(serde_dynamo::to_item(row).map_err(unreadable)?))
             .expression_attribute_names("#generation", "generation")
-            .expression_attribute_values(":after", AttributeValue::N(after.to_string()))
+            .expression_attribute_values(":after", AttributeValue::N(from.generation.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let condition = match after {
-            0 => "attribute_not_exists(#generation) OR #generation = :after",
-            _ => "#generation = :after",
-        };
-        transact(put.condition_expression(condition))
+        transact(match from.generation {
+            0 => put.condition_expression("attribute_not_exists(#generation) OR #generation = :after"),
+            _ => put
+                .condition_expression("#generation = :after AND #state.#since = :since")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_names("#since", "since")
+                .expression_attribute_values(":since", AttributeValue::N(from.since.as_millis().to_string())),
+        })
     }
 
     fn history_row(&self, transition: &Transition) -> Result<TransactWriteItem, TableError> {

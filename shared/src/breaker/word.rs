@@ -63,7 +63,7 @@ pub async fn say(
     for _ in 0..TRIES {
         let next = word.after(&state, by, now).ok_or(Unsaid::NotHeld)?;
         let transition = Transition::new(provider, &state, next, Grounds::default(), by);
-        match table.write(&transition, state.generation).await? {
+        match table.write(&transition, &state).await? {
             Wrote::Now => return Ok(transition),
             Wrote::Lost(winner) => state = *winner,
         }

@@ -5,7 +5,7 @@
 //! news. Two probes are out at a time; one that never comes back is replaced after a while. Without the store
 //! environments keep what they knew, and each has its own [`Local`] breaker.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use levee::breaker::{BreakerConfig, Evidence, Local, Mode, Second, State, floor, step};
 use levee::clock::Timestamp;
@@ -21,7 +21,7 @@ const EVALUATED_EVERY: f64 = 1.0;
 const SOONER: f64 = 0.8;
 /// Probes that may be out at the same time.
 const PROBES: u32 = 2;
-/// A probe that is not back after so many seconds is replaced.
+/// One more may be out for each so many seconds since the first, as one may be lost.
 const PROBE_LOST_AFTER: f64 = 15.0;
 const RATE_OVER: f64 = 20.0;
 /// How long evidence is kept, seconds.
@@ -37,12 +37,14 @@ pub struct Levee {
     faults: Faults,
     state: State,
     seconds: Vec<Second>,
-    seen: HashSet<usize>,
-    in_trouble: HashSet<usize>,
+    /// Which environments saw results, and bad ones, and when last.
+    seen: HashMap<usize, f64>,
+    in_trouble: HashMap<usize, f64>,
     arrivals: VecDeque<f64>,
     next_evaluation: f64,
     probes: u32,
-    probing_since: f64,
+    /// When the first probe went out.
+    probing_since: Option<f64>,
     baseline: Baseline,
     environments: Vec<Environment>,
     transitions: u32,
@@ -73,12 +75,12 @@ impl Levee {
             faults: settings.faults.clone(),
             state: State::new(),
             seconds: Vec::new(),
-            seen: HashSet::new(),
-            in_trouble: HashSet::new(),
+            seen: HashMap::new(),
+            in_trouble: HashMap::new(),
             arrivals: VecDeque::new(),
             next_evaluation: 0.0,
             probes: 0,
-            probing_since: 0.0,
+            probing_since: None,
             baseline: Baseline::new(),
             environments: vec![environment; settings.environments],
             transitions: 0,
@@ -107,7 +109,8 @@ impl Levee {
         self.next_evaluation = at + EVALUATED_EVERY;
         let oldest = (at as u64).saturating_sub(KEPT_FOR);
         self.seconds.retain(|second| second.at > oldest);
-        let count = |set: &HashSet<usize>| u32::try_from(set.len()).unwrap_or(u32::MAX);
+        let lately = at - KEPT_FOR as f64;
+        let count = |saw: &HashMap<usize, f64>| saw.values().filter(|last| **last > lately).count() as u32;
         let evidence = Evidence {
             seconds: self.seconds.clone(),
             rate: self.rate(),
@@ -120,16 +123,16 @@ impl Levee {
         if let Some(next) = step(&self.state, &evidence, now, jitter, &self.config) {
             self.state = next;
             self.transitions += 1;
-            self.forget(at);
+            self.forget();
         }
     }
 
     /// Begins a new generation's evidence.
-    fn forget(&mut self, at: f64) {
+    fn forget(&mut self) {
         self.seconds.clear();
         self.seen.clear();
         self.in_trouble.clear();
-        (self.probes, self.probing_since) = (0, at);
+        (self.probes, self.probing_since) = (0, None);
     }
 
     fn rate(&self) -> f64 {
@@ -142,14 +145,14 @@ impl Levee {
             self.environments[environment].local.record(seen == Seen::Good, now);
         }
         if self.store_is_gone(at) {
-            self.forget(at);
+            self.forget();
             return;
         }
         if ticket.0 == self.state.generation {
             let is_trouble = matches!(seen, Seen::Bad | Seen::Late);
-            self.seen.insert(environment);
+            self.seen.insert(environment, at);
             if is_trouble {
-                self.in_trouble.insert(environment);
+                self.in_trouble.insert(environment, at);
             }
             let second = at as u64;
             if self.seconds.last().is_none_or(|last| last.at != second) {
@@ -177,7 +180,8 @@ impl Levee {
     /// Whether one more probe may go out.
     fn take_probe(&mut self, at: f64) -> bool {
         let back: u32 = self.seconds.iter().map(|second| second.good + second.bad).sum();
-        let lost = ((at - self.probing_since) / PROBE_LOST_AFTER) as u32;
+        let since = *self.probing_since.get_or_insert(at);
+        let lost = ((at - since) / PROBE_LOST_AFTER) as u32;
         let may_go = self.probes < back + PROBES + lost;
         self.probes += u32::from(may_go);
         may_go

@@ -183,7 +183,7 @@ async fn a_provider_has_a_page_with_forms_for_operators_and_the_board_leads_to_i
     };
     let grounds = Grounds { results: 7, bad: 6, ..Grounds::default() };
     let opened = Transition::new("primary", &State::new(), opened, grounds, "an environment");
-    table(&stack).write(&opened, 0).await.unwrap();
+    table(&stack).write(&opened, &State::new()).await.unwrap();
     let page = "/admin/breakers/primary";
     let mut viewer = stack.signed_in(stack.viewer()).await;
     let board = viewer.get("/admin").await;

@@ -1,6 +1,7 @@
 //! Environments that decide at the same time, and what DynamoDB and Redis have come together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use levee::breaker::{Breakers, Grounds, Mode, Penalty, Reason, Share, State, Transition, Wrote};
@@ -17,6 +18,20 @@ fn transition(from: &State, to: State) -> Transition {
 }
 
 #[tokio::test]
+async fn a_decision_that_only_has_the_same_generation_is_not_replaced() {
+    let bench = Bench::start().await;
+    let (table, fresh) = (bench.table(), State::new());
+    let forced = State { since: bench.now(), ..state(1, Mode::Open) };
+    assert_eq!(table.write(&transition(&fresh, forced.clone()), &fresh).await.unwrap(), Wrote::Now);
+    // Made while DynamoDB could not be written, by somebody who does not know what it has now.
+    let unsaved = State { since: bench.now().plus(Duration::from_millis(1)), ..state(1, Mode::Ramp) };
+    let next = state(2, Mode::Ramp);
+    let lost = table.write(&transition(&unsaved, next.clone()), &unsaved).await.unwrap();
+    assert_eq!(lost, Wrote::Lost(Box::new(forced.clone())));
+    assert_eq!(table.write(&transition(&forced, next), &forced).await.unwrap(), Wrote::Now);
+}
+
+#[tokio::test]
 async fn of_two_who_decide_at_once_one_does_and_the_other_adopts_it() {
     let bench = Bench::start().await;
     let table = bench.table();
@@ -24,7 +39,7 @@ async fn of_two_who_decide_at_once_one_does_and_the_other_adopts_it() {
         let from = state(generation, Mode::Ramp);
         let write = async |share: u16| {
             let to = State { share: Share::of(share), ..state(generation + 1, Mode::Ramp) };
-            (to.clone(), table.write(&transition(&from, to), generation).await.unwrap())
+            (to.clone(), table.write(&transition(&from, to), &from).await.unwrap())
         };
         let (one, other) = tokio::join!(write(1), write(2));
         let (winner, loser) = if one.1 == Wrote::Now { (one, other) } else { (other, one) };
@@ -145,7 +160,7 @@ async fn of_two_decisions_of_one_generation_the_one_that_dynamodb_has_holds() {
     let bench = Bench::start().await;
     let environments = bench.environments(2);
     let (mine, theirs) = (state(5, Mode::Shed), State { share: Share::of(1), ..state(5, Mode::Shed) });
-    assert_eq!(bench.table().write(&transition(&State::new(), mine.clone()), 0).await.unwrap(), Wrote::Now);
+    assert_eq!(bench.table().write(&transition(&State::new(), mine.clone()), &State::new()).await.unwrap(), Wrote::Now);
     for at in [theirs.clone(), State { generation: 4, ..theirs }] {
         bench.set(&at, false).await;
         bench.advance(5);
@@ -167,7 +182,7 @@ async fn a_figure_that_no_format_keeps_exactly_is_no_reason_for_a_decision() {
         let penalty = Penalty::NONE.raised(bench.now(), half_life);
         let penalty = penalty.raised(bench.now().plus(half_life.mul_f64(0.013 * number as f64)), half_life);
         let next = State { penalty, ..state(number, Mode::Ramp) };
-        bench.table().write(&transition(&at, next.clone()), at.generation).await.unwrap();
+        bench.table().write(&transition(&at, next.clone()), &at).await.unwrap();
         at = next;
         bench.advance(5);
         // Mirrored at first, compared then.

@@ -18,7 +18,7 @@ async fn decide(bench: &Bench, mode: Mode) -> State {
     let (generation, not_before) = (from.generation + 1, bench.now().plus(Duration::from_secs(3_000)));
     let to = State { generation, mode, share: Share::NONE, not_before, ..State::new() };
     let transition = Transition::new(PROVIDER, &from, to, Grounds::default(), "test");
-    assert_eq!(bench.table().write(&transition, from.generation).await.unwrap(), Wrote::Now);
+    assert_eq!(bench.table().write(&transition, &from).await.unwrap(), Wrote::Now);
     transition.to
 }
 

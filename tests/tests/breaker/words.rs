@@ -12,7 +12,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn say(bench: &Bench, to: State) -> State {
     let from = bench.saved().await;
     let transition = Transition::new(PROVIDER, &from, to, Grounds::default(), "ada");
-    assert_eq!(bench.table().write(&transition, from.generation).await.unwrap(), Wrote::Now);
+    assert_eq!(bench.table().write(&transition, &from).await.unwrap(), Wrote::Now);
     transition.to
 }
 

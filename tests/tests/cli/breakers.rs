@@ -24,7 +24,7 @@ async fn give_up(stack: &Stack, after: &State) -> State {
     };
     let grounds = Grounds { results: 9, bad: 8, ..Grounds::default() };
     let transition = Transition::new("primary", after, open, grounds, "0123456789abcdef");
-    table(stack).write(&transition, after.generation).await.unwrap();
+    table(stack).write(&transition, after).await.unwrap();
     transition.to
 }
 

@@ -1,0 +1,95 @@
+//! Decisions that can be told apart, made by the breaker itself.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use levee::breaker::{BreakerConfig, Evidence, Forced, Second, Share, State, force, release, step};
+use levee::clock::Timestamp;
+
+/// When the first decision is made.
+const BEGINNING: u64 = 1_795_310_000;
+/// Between decisions, seconds: all pauses are over and all shares were held for long enough.
+const BETWEEN: u64 = 1_000;
+/// How long an admin's word holds, seconds: longer than all decisions take.
+const LASTS: u64 = 1_000_000;
+
+/// What is decided. Two that differ have different hashes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision(pub State);
+
+impl Eq for Decision {}
+
+impl Hash for Decision {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let State { generation, mode, share, since, not_before, failed_rounds, penalty, reason, health, forced, word } =
+            &self.0;
+        let points = |secs| penalty.at(Timestamp::from_secs(secs), Duration::from_secs(300)).to_bits();
+        (generation, *mode as u8, share.basis_points(), since, not_before, failed_rounds).hash(hasher);
+        (points(0), points(2 * BEGINNING), *reason as u8, health.basis_points()).hash(hasher);
+        word.hash(hasher);
+        forced.as_ref().map(|Forced { share, until, .. }| (share.basis_points(), until)).hash(hasher);
+    }
+}
+
+/// What calls came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum News {
+    /// All failed.
+    Bad,
+    /// All went well.
+    Good,
+}
+
+/// What an admin says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Word {
+    /// No calls.
+    Open,
+    /// All calls.
+    Closed,
+    /// What was said is taken back.
+    Release,
+}
+
+impl Decision {
+    /// Nothing is known.
+    pub fn fresh() -> Self {
+        Self(State::new())
+    }
+
+    /// Its generation.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// What is decided after it at `now`; `None` where it stays as it is.
+    pub fn next(&self, news: News, now: Timestamp) -> Option<Self> {
+        let second = |ago| match news {
+            News::Bad => Second { at: now.as_secs() - ago, bad: 5, ..Second::default() },
+            News::Good => Second { at: now.as_secs() - ago, good: 5, on_time: 5, ..Second::default() },
+        };
+        let seconds = [4, 3, 2, 1].map(second).to_vec();
+        let evidence =
+            Evidence { seconds, rate: 5.0, environments: 9, troubled_environments: 9, ..Evidence::default() };
+        step(&self.0, &evidence, now, 0.5, &BreakerConfig::default()).map(Self)
+    }
+
+    /// What an admin's word at `now` makes of it.
+    pub fn told(&self, word: Word, now: Timestamp) -> Option<Self> {
+        let until = Timestamp::from_secs(BEGINNING + LASTS);
+        let forced = |share| Some(force(&self.0, share, until, "ada", now));
+        match word {
+            Word::Open => forced(Share::NONE),
+            Word::Closed => forced(Share::ALL),
+            Word::Release => release(&self.0, now, &BreakerConfig::default()),
+        }
+        .map(Self)
+    }
+}
+
+/// The moment of the decision number `ticks`, before or after the time of the admin's word is over. No two are made at the same
+/// one.
+pub fn moment(ticks: u64, is_over: bool) -> Timestamp {
+    let over = if is_over { 2 * LASTS } else { 0 };
+    Timestamp::from_secs(BEGINNING + over + BETWEEN * ticks)
+}

@@ -1,0 +1,83 @@
+//! The protocol by which environments, an admin, DynamoDB and Redis come to one decision, in every order and with every fault
+//! that a few of each allow (<https://docs.rs/stateright>). What decides is the breaker's own: `step`, `force`, `release`,
+//! `mend` and `supersedes`; what is modelled is the plumbing between them. Start reading at [`world`].
+
+#![allow(clippy::print_stdout, reason = "how much was visited, and what was found, is for the reader of a failure")]
+
+mod decision;
+mod environment;
+mod rules;
+mod things;
+mod world;
+
+use rules::Rules;
+use stateright::{Checker, HasDiscoveries, Model};
+use things::{Budget, Things};
+use world::World;
+
+const NOTHING: Budget = Budget { generations: 3, looks: 2, words: 1, table_faults: 0, mirror_faults: 0, crashes: 0 };
+/// Enough for each way of breaking the rules to be found.
+const SMALL: Budget = Budget { looks: 3, table_faults: 2, ..NOTHING };
+
+fn holds(budget: Budget, at_least: usize) {
+    let checker =
+        World::new(Rules::LEVEE, budget).checker().symmetry_fn(Things::in_order).threads(2).spawn_dfs().join();
+    println!("{budget:?}: {} states, {} of them different", checker.state_count(), checker.unique_state_count());
+    checker.assert_properties();
+    assert!(checker.unique_state_count() >= at_least, "{} states", checker.unique_state_count());
+}
+
+fn is_found(rules: Rules, property: &'static str) {
+    let finish = HasDiscoveries::AllOf([property].into());
+    let checker = World::new(rules, SMALL).checker().threads(2).finish_when(finish).spawn_bfs().join();
+    let found = checker.assert_any_discovery(property);
+    println!("{property}: {:?}", found.into_actions());
+}
+
+#[test]
+fn decisions_come_together_though_dynamodb_refuses_and_answers_late() {
+    holds(Budget { looks: 3, table_faults: 1, ..NOTHING }, 10_000);
+}
+
+#[test]
+fn decisions_come_together_though_redis_forgets_and_environments_crash() {
+    holds(Budget { table_faults: 1, mirror_faults: 1, crashes: 1, ..NOTHING }, 10_000);
+}
+
+#[test]
+fn decisions_come_together_though_an_admin_changes_her_mind() {
+    holds(Budget { words: 2, table_faults: 2, ..NOTHING }, 10_000);
+}
+
+#[test]
+#[ignore = "it takes minutes"]
+fn decisions_come_together_though_much_fails() {
+    holds(Budget { looks: 3, words: 2, table_faults: 3, ..NOTHING }, 100_000);
+    holds(Budget { looks: 3, table_faults: 1, mirror_faults: 1, crashes: 1, ..NOTHING }, 100_000);
+    holds(Budget { mirror_faults: 2, table_faults: 2, crashes: 1, ..NOTHING }, 100_000);
+}
+
+#[test]
+fn a_write_without_a_condition_is_found() {
+    is_found(Rules { writes_unconditionally: true, ..Rules::LEVEE }, world::NOT_UNSEEN);
+}
+
+#[test]
+fn a_decision_in_redis_that_any_other_replaces_is_found() {
+    is_found(Rules { puts_unconditionally: true, ..Rules::LEVEE }, world::NEVER_BACK);
+}
+
+#[test]
+fn a_loser_that_keeps_its_own_decision_is_found() {
+    is_found(Rules { loser_insists: true, ..Rules::LEVEE }, world::ONE_CONTENT);
+}
+
+#[test]
+fn a_generation_taken_for_the_decision_that_has_it_is_found() {
+    is_found(Rules { goes_by_number: true, ..Rules::LEVEE }, world::WORD_HOLDS);
+}
+
+#[test]
+fn an_environment_that_never_mends_is_found() {
+    is_found(Rules { never_mends: true, ..Rules::LEVEE }, world::COMES_TOGETHER);
+}
