@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tests::{Answer, Stack, messages};
+use tests::{Answer, Stack, messages, wait_for};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -146,6 +146,18 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     stack.get("/health").await;
     stack.get("/v1/usage").await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
+    // A breaker decides, and so does an admin.
+    stack.script("primary", json!({ "status": 500 })).await;
+    let decision = |event: &Value| event["code"] == "breaker.transition";
+    wait_for(async || {
+        assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
+        stack.wide_events("ai-proxy").into_iter().find(decision)
+    })
+    .await;
+    let mut admin = stack.signed_in(stack.admin()).await;
+    let force = [("csrf", &*admin.token().await), ("to", "open"), ("minutes", "30"), ("reason", "a test")];
+    assert_eq!(admin.post("/admin/api/breakers/backup/force", &force).await.status, 200);
+    wait_for(async || stack.wide_events("health-api").into_iter().find(decision)).await;
     let documented = std::fs::read_to_string(tests::workspace().join("docs/LOGGING.md")).unwrap();
 
     for function in FUNCTIONS {

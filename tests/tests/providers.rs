@@ -25,6 +25,7 @@ fn end() -> String {
 async fn stack_of(provider: &Scripted, more: &str) -> Stack {
     Stack::builder()
         .env("AI_PROVIDERS", &provider.as_only_provider(more))
+        .one_attempt()
         .env("AI_CONNECT_TIMEOUT_MS", "400")
         .env("AI_FIRST_TOKEN_TIMEOUT_MS", "800")
         .env("AI_STREAM_GAP_TIMEOUT_MS", "800")
@@ -109,7 +110,8 @@ async fn a_provider_that_accepts_no_connection_in_time_is_answered_504() {
     let start = full.find("http://").unwrap();
     let end = start + full[start..].find('"').unwrap();
     let full = format!("{}http://{address}{}", &full[..start], &full[end..]);
-    let stack = Stack::builder().env("AI_PROVIDERS", &full).env("AI_CONNECT_TIMEOUT_MS", "400").start().await;
+    let builder = Stack::builder().env("AI_PROVIDERS", &full).env("AI_CONNECT_TIMEOUT_MS", "400");
+    let stack = builder.one_attempt().start().await;
 
     let answer = stack.call("/v1/messages", &messages("Hello")).await;
     assert_eq!((answer.status, answer.json()["error"]["type"].as_str()), (504, Some("timeout_error")), "{answer:?}");

@@ -121,6 +121,27 @@ async fn an_unknown_function_in_environments_is_named() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_no_stand_in_is_named_with_those_that_are() {
+    let said = refusal(builder().argument("--providers").argument("primary,third")).await;
+    assert!(said.contains("\"third\" is none of primary, backup"), "{said}");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_left_out_is_unknown_to_the_functions_and_takes_scripts_all_the_same() {
+    let stack = Stack::builder().argument("--no-demo").only_primary().env("NOBODY_DECLARES_THIS", "1").start().await;
+    let sam = std::fs::read(stack.state().join("sam-env.json")).unwrap();
+    let sam: Value = serde_json::from_slice(&sam).unwrap();
+    for function in ["AiProxy", "HealthApi"] {
+        let providers: Value = serde_json::from_str(sam[function]["AI_PROVIDERS"].as_str().unwrap()).unwrap();
+        let names: Vec<_> = providers.as_array().unwrap().iter().map(|it| &it["name"]).collect();
+        assert_eq!(names, ["primary"], "{function}");
+        assert_eq!(sam[function]["NOBODY_DECLARES_THIS"], Value::Null, "{function}");
+    }
+    stack.script("backup", json!({ "status": 500 })).await;
+    assert_eq!(stack.provider("backup").await["script"]["status"], 500);
+}
+
+#[tokio::test]
 async fn the_stack_ends_with_an_error_when_redis_dies_by_itself() {
     let mut stack = builder().start().await;
     let redis = children(stack.pid()).into_iter().find(|pid| {

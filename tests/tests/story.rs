@@ -26,7 +26,7 @@ fn escaped(id: &str) -> String {
 #[rstest]
 #[tokio::test]
 async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Python, TypeScript)] language: Language) {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     stack.script("primary", json!({ "status": 500 })).await;
     let outcome = Sdk::start(language).await.run("failing", &stack.target().retrying(0)).await;
     let id = outcome["levee_request_id"].as_str().unwrap_or_else(|| panic!("no id: {outcome}"));
@@ -67,7 +67,7 @@ async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Pyt
 
 #[tokio::test]
 async fn of_the_attempts_of_an_sdk_the_one_that_it_raises_is_on_the_board_once_the_repeats_are_written() {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     stack.script("primary", json!({ "status": 500 })).await;
     let outcome = Sdk::start(Python).await.run("failing", &stack.target()).await;
     let id = outcome["levee_request_id"].as_str().unwrap_or_else(|| panic!("no id: {outcome}"));

@@ -38,6 +38,9 @@ pub(crate) struct Up {
     /// How many environments of which function to start, for example authorizer=2,ai-proxy=3
     #[arg(long, value_name = "FUNCTION=COUNT,…")]
     environments: Option<String>,
+    /// The stand-in AI providers to call, in order of preference: primary,backup unless given
+    #[arg(long, value_name = "NAME,…")]
+    providers: Option<String>,
     #[command(flatten)]
     consent: Consent,
 }
@@ -69,6 +72,7 @@ impl Up {
         ];
         flags.extend(self.stage.iter().map(|stage| format!("--stage={stage}")));
         flags.extend(self.environments.iter().map(|environments| format!("--environments={environments}")));
+        flags.extend(self.providers.iter().map(|providers| format!("--providers={providers}")));
         let switches = [("--no-demo", self.no_demo), ("--tls", self.tls), ("--no-freeze", self.no_freeze)];
         flags.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
         flags
@@ -108,11 +112,16 @@ mod tests {
 
     #[test]
     fn flags_are_handed_on() {
-        let given =
-            ["--port", "9000", "--stage", "prod", "--environments", "authorizer=2,ai-proxy=3", "--no-demo", "--tls"];
+        let given = [
+            "--port=9000",
+            "--stage=prod",
+            "--environments=authorizer=2,ai-proxy=3",
+            "--providers=primary",
+            "--no-demo",
+            "--tls",
+        ];
         let flags = flags(&given);
-        for expected in ["--port=9000", "--stage=prod", "--environments=authorizer=2,ai-proxy=3", "--no-demo", "--tls"]
-        {
+        for expected in given {
             assert!(flags.contains(&expected.to_owned()), "{expected} in {flags:?}");
         }
         assert!(!flags.contains(&"--no-freeze".to_owned()));

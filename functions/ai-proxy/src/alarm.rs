@@ -6,6 +6,7 @@ use std::time::Duration;
 use levee::alerts::{Alert, Alerts};
 use levee::clock::{Clock, Timestamp};
 use levee::sync::lock;
+use tokio::task::JoinHandle;
 
 /// How long the same is not told again.
 const COOL_DOWN: Duration = Duration::from_secs(3600);
@@ -27,15 +28,15 @@ impl Alarm {
         Self { alerts, clock, timeout, told: Mutex::default() }
     }
 
-    /// `provider` refuses the platform's credentials. Costs the call no time.
-    pub fn refused(&self, provider: &str) {
+    /// Tells that `provider` refuses the platform's credentials, beside whatever else is done; `None` where that is no news.
+    pub fn refused(&self, provider: &str) -> Option<JoinHandle<()>> {
         let now = self.clock.now();
         if !self.is_news(provider, now) {
-            return;
+            return None;
         }
         let alert = alert(provider);
         let (alerts, timeout, provider) = (self.alerts.clone(), self.timeout, provider.to_owned());
-        tokio::spawn(async move {
+        Some(tokio::spawn(async move {
             let error = match tokio::time::timeout(timeout, alerts.raise(&alert, now)).await {
                 Ok(Ok(_first)) => return,
                 Ok(Err(error)) => error.to_string(),
@@ -47,7 +48,7 @@ impl Alarm {
                 error,
                 "nobody could be told that a provider refuses the platform's credentials"
             );
-        });
+        }))
     }
 
     fn is_news(&self, provider: &str, now: Timestamp) -> bool {

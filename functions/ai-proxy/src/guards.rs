@@ -188,6 +188,32 @@ mod tests {
     }
 
     #[test]
+    fn a_user_is_a_text_and_whatever_else_is_in_metadata_is_the_providers_to_judge() {
+        let user = |metadata: &str| {
+            let body = format!(r#"{{"model":"m","metadata":{metadata}}}"#);
+            serde_json::from_str::<Asked>(&body).unwrap().user().map(str::to_owned)
+        };
+        assert_eq!(user(r#"{"user_id":"u-1","more":[1]}"#).as_deref(), Some("u-1"));
+        assert_eq!(user(r#"{"user\u005fid":"\u00e9"}"#).as_deref(), Some("\u{e9}"));
+        for metadata in [
+            "null",
+            "{}",
+            "[]",
+            "7",
+            "\"text\"",
+            "true",
+            r#"{"user_id":null}"#,
+            r#"{"user_id":7}"#,
+            r#"{"user_id":["u"]}"#,
+            r#"{"user_id":"a","user_id":"b"}"#,
+            r#"{"other":{"user_id":"u"}}"#,
+        ] {
+            assert_eq!(user(metadata), None, "{metadata}");
+        }
+        assert_eq!(asked("m").user(), None);
+    }
+
+    #[test]
     fn a_field_that_is_there_twice_is_refused_however_it_is_spelled() {
         for body in [
             r#"{"model":"allowed","model":"forbidden"}"#,

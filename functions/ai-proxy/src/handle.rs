@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
@@ -105,7 +105,7 @@ async fn serve(
             let awaited = if is_streamed { Awaited::FirstContent } else { Awaited::Whole };
             let ask = Ask {
                 class: class(awaited, &model, body.len(), asked.max_tokens()),
-                session: session(caller, request, &asked, id),
+                session: session(&caller.account, request.headers(), &asked, id),
                 model: asked.model,
                 told_model: model,
                 awaited,
@@ -144,10 +144,10 @@ fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
 
 /// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong
 /// to, in `x-levee-session` or else in `metadata.user_id`; each call for itself where it says nothing.
-fn session(caller: &Admitted, request: &Request, asked: &Asked, id: &str) -> String {
-    let header = request.headers().get(SESSION_HEADER).and_then(|value| value.to_str().ok());
-    let session = header.or(asked.user()).unwrap_or(id);
-    format!("{}/{session}", caller.account)
+fn session(account: &str, headers: &HeaderMap, asked: &Asked, id: &str) -> String {
+    let header = headers.get(SESSION_HEADER).and_then(|value| value.to_str().ok());
+    let session = [header, asked.user()].into_iter().flatten().find(|session| !session.is_empty()).unwrap_or(id);
+    format!("{account}/{session}")
 }
 
 /// When the call must have ended, by the function's own deadline.
@@ -155,4 +155,35 @@ fn deadline(request: &Request) -> Instant {
     let left = request.lambda_context_ref().map_or(0, |context| context.deadline);
     let left = Clock::system().now().until(Timestamp::from_millis(left));
     Instant::now() + left.saturating_sub(BEFORE_DEADLINE)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(header: Option<&'static [u8]>, metadata: &str) -> String {
+        let header = header.map(|value| HeaderValue::from_bytes(value).unwrap());
+        let headers = header.map(|value| (http::HeaderName::from_static(SESSION_HEADER), value)).into_iter().collect();
+        let asked = serde_json::from_str(&format!(r#"{{"model":"m","metadata":{metadata}}}"#)).unwrap();
+        session("acme", &headers, &asked, "r-1")
+    }
+
+    #[test]
+    fn calls_belong_to_the_session_that_is_named_else_to_the_user_else_to_nothing() {
+        let user = r#"{"user_id":"u-1"}"#;
+        assert_eq!(of(Some(b"s-1"), user), "acme/s-1");
+        assert_eq!(of(None, user), "acme/u-1");
+        for metadata in ["{}", "null", r#"{"user_id":7}"#, r#"{"user_id":""}"#] {
+            assert_eq!(of(None, metadata), "acme/r-1", "{metadata}");
+        }
+    }
+
+    #[test]
+    fn a_session_without_a_name_is_none() {
+        assert_eq!(of(Some(b""), "{}"), "acme/r-1");
+        assert_eq!(of(Some(b""), r#"{"user_id":"u-1"}"#), "acme/u-1");
+        assert_eq!(of(Some(b"\xff"), r#"{"user_id":"u-1"}"#), "acme/u-1");
+    }
 }

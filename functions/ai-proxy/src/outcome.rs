@@ -119,7 +119,7 @@ pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &Bytes, now: Ti
         529 => Fault::Overloaded,
         408 | 500.. => Fault::Error,
         400 | 429 => {
-            if let Some(until) = spent_until(body, now) {
+            if let Some(until) = spent_until(status, body, now) {
                 return Some(Verdict { fault: Fault::Spent, until: Some(until) });
             }
             if status == StatusCode::BAD_REQUEST {
@@ -152,17 +152,27 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Until when the platform's budget is spent, where that is what the answer is about: a cap on spending answers 429 with
-/// `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400; both say "You will regain
-/// access on 2026-12-01 at 00:00 UTC". Where there is no such date, it is the month's end.
-fn spent_until(body: &Bytes, now: Timestamp) -> Option<Timestamp> {
+/// `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400 with "You have reached your
+/// specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it is the
+/// month's end.
+fn spent_until(status: StatusCode, body: &Bytes, now: Timestamp) -> Option<Timestamp> {
     let Inner { message, details } = serde_json::from_slice::<Envelope>(body).ok()?.error;
     let is_code = details.and_then(|details| details.error_code).as_deref() == Some("enforced_spend_limit_reached");
-    let date =
-        message.split_once("regain access on ").and_then(|(_, rest)| rest.get(..10)).and_then(Timestamp::of_date);
-    if !is_code && date.is_none() {
+    let told =
+        message.split_once("regain access on ").and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
+    let date = told.and_then(|(_, (date, _))| Timestamp::of_date(date));
+    // A 400 may repeat a part of what a caller wrote, and no caller's words may keep everybody away from a provider.
+    let is_whole = told.is_some_and(|(before, (_, after))| {
+        before.starts_with("You have reached") && after.trim_end_matches('.') == " at 00:00 UTC"
+    });
+    let is_told = date.is_some() && (is_whole || status == StatusCode::TOO_MANY_REQUESTS);
+    if !is_code && !is_told {
         return None;
     }
     let month_ends = Month::of(now).0.ends_at();
     // A date that makes no sense is none.
     Some(date.filter(|date| *date > now && *date <= month_ends.plus(Duration::from_secs(86_400))).unwrap_or(month_ends))
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,77 @@ impl Patience {
         self.hopeless_after.unwrap_or(left / 2).min(left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const FAILOVER: Duration = Duration::from_secs(20);
+
+    fn secs(secs: f64) -> Option<Duration> {
+        Some(Duration::from_secs_f64(secs))
+    }
+
+    fn of(awaited: Awaited, usual: Option<Duration>) -> (Option<Duration>, Option<Duration>, Option<Duration>) {
+        let Patience { late_after, slow_after, hopeless_after } = Patience::new(awaited, usual, FAILOVER);
+        (late_after, slow_after, hopeless_after)
+    }
+
+    #[test]
+    fn streams_are_alike_by_their_prompts_and_other_calls_by_how_much_they_may_answer() {
+        let stream = |bytes: usize| class(Awaited::FirstContent, "m", bytes, Some(1));
+        let sizes = [0, 4 * 1024, 4 * 1024 + 1, 32 * 1024 + 1, 256 * 1024 + 1, usize::MAX].map(stream);
+        assert_eq!(sizes, ["stream:m:0", "stream:m:0", "stream:m:1", "stream:m:2", "stream:m:3", "stream:m:3"]);
+        let whole = |max_tokens: Option<u64>| class(Awaited::Whole, "m", 1, max_tokens);
+        let sizes = [Some(0), Some(256), Some(257), Some(1_025), Some(4_097), Some(u64::MAX), None].map(whole);
+        assert_eq!(sizes, ["whole:m:0", "whole:m:0", "whole:m:1", "whole:m:2", "whole:m:3", "whole:m:3", "whole:m:3"]);
+        assert_ne!(class(Awaited::Whole, "n", 1, None), whole(None));
+    }
+
+    #[test]
+    fn a_model_has_a_handful_of_classes_whatever_is_asked() {
+        let classes = (0..64).flat_map(|power| {
+            let number = 1_u64 << power;
+            let bytes = usize::try_from(number).unwrap();
+            [class(Awaited::FirstContent, "m", bytes, None), class(Awaited::Whole, "m", 0, Some(number))]
+        });
+        assert_eq!(classes.collect::<BTreeSet<_>>().len(), 8);
+    }
+
+    #[test]
+    fn a_stream_is_slow_within_bounds_whatever_is_usual() {
+        use Awaited::FirstContent;
+        assert_eq!(of(FirstContent, None), (None, secs(12.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(0.1)), (secs(1.0), secs(4.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(2.0)), (secs(2.0), secs(5.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(60.0)), (secs(60.0), secs(12.0), Some(FAILOVER)));
+    }
+
+    #[test]
+    fn a_whole_answer_is_slow_by_what_is_usual_and_never_while_that_is_not_known() {
+        use Awaited::Whole;
+        assert_eq!(of(Whole, None), (None, None, None));
+        assert_eq!(of(Whole, secs(0.1)), (secs(1.0), secs(10.0), secs(30.0)));
+        assert_eq!(of(Whole, secs(40.0)), (secs(40.0), secs(100.0), secs(160.0)));
+    }
+
+    #[test]
+    fn who_is_usually_slower_is_waited_for_no_less() {
+        for awaited in [Awaited::FirstContent, Awaited::Whole] {
+            let all: Vec<_> = (0..600).map(|tenths| of(awaited, secs(f64::from(tenths) / 10.0))).collect();
+            assert!(all.is_sorted_by(|one, next| one.0 <= next.0 && one.1 <= next.1 && one.2 <= next.2));
+        }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_beyond_what_is_left_and_of_the_unknown_half_is_kept() {
+        let patience = |awaited, usual| Patience::new(awaited, usual, FAILOVER);
+        let left = Duration::from_secs(8);
+        assert_eq!(patience(Awaited::FirstContent, None).of(left), left);
+        assert_eq!(patience(Awaited::Whole, secs(1.0)).of(left), left);
+        assert_eq!(patience(Awaited::Whole, None).of(left), left / 2);
+        assert_eq!(patience(Awaited::FirstContent, None).of(Duration::from_secs(120)), FAILOVER);
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levee::breadcrumbs::mask;
-use levee::breaker::Share;
+use levee::breaker::{Detour, Share};
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::model::{LONGEST_TOLD, is_of_a_name};
@@ -54,7 +54,7 @@ pub struct AiCall {
     /// Why it was not the provider that is preferred.
     #[metrics(name = "fallback.reason")]
     fallback_reason: Option<&'static str>,
-    /// Another provider than the one that is preferred was called.
+    /// Another provider than the one that is preferred was called, and not to keep it warm.
     #[metrics(name = "Fallbacks", unit = Count)]
     fallbacks: bool,
     /// How much of the calls that provider gets, in basis points.
@@ -177,9 +177,11 @@ impl Report {
         });
     }
 
-    /// The provider that is preferred does not serve the call; `reason` is the first cause.
+    /// The provider that is preferred does not serve the call; `reason` is the first cause. That another one is kept warm is no
+    /// trouble.
     pub fn fallback(&self, reason: &'static str) {
-        self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), true));
+        let is_trouble = reason != Detour::Warm.name();
+        self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), is_trouble));
     }
 
     /// The first content came, so long after the call was sent.

@@ -4,22 +4,26 @@
 //! after its first content, which is bad besides. Reports go beside whatever else is done, and are waited for at the end.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use levee::breaker::{Breakers, Mode, Second, Seen};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::outcome::Verdict;
 use crate::patience::{Awaited, Patience};
 
+/// How often an attempt that is late asks whether its provider has been given up.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
 /// The watch over one attempt.
 pub struct Watch {
     shared: Arc<Watched>,
-    timer: Option<AbortHandle>,
+    patience: Patience,
+    timer: OnceLock<AbortHandle>,
 }
 
 /// What is watched.
@@ -68,7 +72,7 @@ impl Watched {
 }
 
 impl Watch {
-    /// Watches an attempt that is sent now, to `provider`, let through under `generation`.
+    /// Watches an attempt at `provider`, let through under `generation`.
     pub fn begin(breakers: &Arc<Breakers>, provider: usize, class: &str, generation: u64, patience: Patience) -> Self {
         let shared = Arc::new(Watched {
             breakers: breakers.clone(),
@@ -81,16 +85,28 @@ impl Watch {
             opened: Notify::new(),
             reports: Mutex::default(),
         });
-        let (watched, sent) = (shared.clone(), Instant::now());
-        let timer = tokio::spawn(watched.look_at_the_clock(sent, patience)).abort_handle();
-        Self { shared, timer: Some(timer) }
+        Self { shared, patience, timer: OnceLock::new() }
+    }
+
+    /// The provider has all of the request: from now on it may be late. What our own stores took before is not its fault.
+    pub fn sent(&self) {
+        let watched = self.shared.clone();
+        self.timer
+            .get_or_init(|| tokio::spawn(watched.look_at_the_clock(Instant::now(), self.patience)).abort_handle());
     }
 
     /// Waits until the provider is found to be failing.
     pub async fn is_hopeless(&self) {
-        let opened = self.shared.opened.notified();
-        if !self.shared.is_open.load(Ordering::Relaxed) {
-            opened.await;
+        let Watched { is_late, is_slow, opened, .. } = self.shared.as_ref();
+        loop {
+            let opened = opened.notified();
+            if self.is_open() || timeout(ASK_EVERY, opened).await.is_ok() {
+                return;
+            }
+            // What this attempt had to say has been said, and what came of it may have been decided since then.
+            if is_late.load(Ordering::Relaxed) || is_slow.load(Ordering::Relaxed) {
+                self.shared.report(Seen::default()).await;
+            }
         }
     }
 
@@ -100,7 +116,7 @@ impl Watch {
     }
 
     /// The attempt went well: what was awaited came `after` it was sent.
-    pub fn came(&mut self, awaited: Awaited, after: Duration) {
+    pub fn came(&self, awaited: Awaited, after: Duration) {
         self.stop_the_clock();
         let (is_late, is_slow) = (&self.shared.is_late, &self.shared.is_slow);
         let counts = Second {
@@ -114,12 +130,12 @@ impl Watch {
     }
 
     /// The attempt failed before anything of it was passed on. True where the environment keeps away from the provider now.
-    pub fn failed(&mut self, verdict: Verdict) -> bool {
+    pub fn failed(&self, verdict: Verdict) -> bool {
         self.stop_the_clock();
         let Some(mut seen) = verdict.seen() else { return false };
         let is_bad = seen.counts.bad > 0;
         if self.shared.is_slow.load(Ordering::Relaxed) {
-            seen.counts.bad = 0;
+            seen.counts = Second::default();
         }
         self.shared.tell(seen);
         is_bad && self.shared.breakers.record(self.shared.provider, false)
@@ -138,8 +154,8 @@ impl Watch {
     }
 
     /// Nothing is late or slow any more.
-    pub fn stop_the_clock(&mut self) {
-        if let Some(timer) = self.timer.take() {
+    pub fn stop_the_clock(&self) {
+        if let Some(timer) = self.timer.get() {
             timer.abort();
         }
     }

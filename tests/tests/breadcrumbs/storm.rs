@@ -81,6 +81,7 @@ async fn a_storm_of_failed_calls_is_counted_to_the_last_one_by_the_functions_the
         "LIMIT_INTEGRATION_PER_MINUTE",
         "LIMIT_ACCOUNT_PER_MINUTE",
         "LIMIT_ACCOUNT_PER_DAY",
+        "LIMIT_ACCOUNT_IN_FLIGHT",
         "LIMIT_GLOBAL_PER_MINUTE",
     ];
     let builder = Stack::builder().environments("ai-proxy=4").only_primary();

@@ -92,7 +92,7 @@ async fn an_upstream_error_raises_what_it_raises_against_the_provider_itself(
     #[case] status: u64,
     #[case] expected: &str,
 ) {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     let mut sdk = Sdk::start(language).await;
     stack.script("primary", json!({ "status": status, "retry_after": 1 })).await;
 
@@ -110,7 +110,7 @@ async fn an_upstream_error_raises_what_it_raises_against_the_provider_itself(
 async fn an_error_within_a_stream_raises_what_it_raises_against_the_provider_itself(
     #[values(Python, TypeScript)] language: Language,
 ) {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     let mut sdk = Sdk::start(language).await;
     stack.script("primary", json!({ "error_event_after": 3 })).await;
 
@@ -129,7 +129,7 @@ async fn an_error_within_a_stream_raises_what_it_raises_against_the_provider_its
 async fn a_stream_that_is_cut_raises_an_api_error_after_all_that_came(
     #[values(Python, TypeScript)] language: Language,
 ) {
-    let stack = Stack::builder().start().await;
+    let stack = Stack::builder().only_primary().start().await;
     let mut sdk = Sdk::start(language).await;
     stack.script("primary", json!({ "cut_after": 3 })).await;
 

@@ -15,9 +15,10 @@ use tests::{Builder, Stack, messages, wait_for};
 /// What the stand-in says of the input of every call.
 const INPUT: u64 = 1234;
 
-/// A stack without limits that a handful of calls would meet.
+/// A stack without limits that a handful of calls would meet, in which a call is one attempt.
 fn builder() -> Builder {
-    Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "0").env("LIMIT_INTEGRATION_PER_MINUTE", "0")
+    let builder = Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "0").env("LIMIT_INTEGRATION_PER_MINUTE", "0");
+    builder.only_primary()
 }
 
 fn streamed() -> Value {

@@ -10,6 +10,7 @@ use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
 use serde::Deserialize;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{CONNECTION_LOST, Exchange};
@@ -39,6 +40,8 @@ pub(super) struct Attempt<'a> {
     pub(super) until: Instant,
     /// Nobody else may serve the call.
     is_last: bool,
+    /// That the provider refuses the platform's credentials, on its way to somebody.
+    telling: Option<JoinHandle<()>>,
 }
 
 /// An attempt that gave the client nothing.
@@ -129,7 +132,7 @@ impl<'a> Attempt<'a> {
             account: caller.account.clone(),
             provider: provider.name.clone(),
         };
-        Self { exchange, provider, about, watch, number, until, is_last }
+        Self { exchange, provider, about, watch, number, until, is_last, telling: None }
     }
 
     /// The request, whose body waits for its end until the hold is dropped.
@@ -172,6 +175,9 @@ impl<'a> Attempt<'a> {
             meter.open().await;
         }
         drop(hold);
+        if let Some(watch) = &self.watch {
+            watch.sent();
+        }
         Instant::now()
     }
 
@@ -214,6 +220,13 @@ impl<'a> Attempt<'a> {
         Unanswered { fault: Fault::Cut, failed, was_sent }
     }
 
+    /// An answer that says it is a success and is none.
+    pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
+        self.about.error("provider.nonsense", &status, message);
+        let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood.");
+        Unanswered { fault: Fault::Error, failed, was_sent: true }
+    }
+
     /// An answer that did not come in time.
     pub(super) fn late(&self, which: TimedOut) -> Unanswered {
         Unanswered { fault: Fault::Timeout, failed: self.timed_out(which), was_sent: true }
@@ -244,7 +257,10 @@ impl<'a> Attempt<'a> {
     pub(super) fn failure(&mut self, answered: Answered, state: Option<TokenState>) -> Result<Response<Body>, Missed> {
         let Answered { status, headers, body } = answered;
         let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
-        let answer = self.as_the_client_gets_it(status, self.headers(&headers, state), body);
+        let answer = match verdict {
+            Some(Verdict { fault: Fault::Spent, .. }) => Err(self.spent(status)),
+            _ => self.as_the_client_gets_it(status, self.headers(&headers, state), body),
+        };
         match (verdict, answer) {
             (None, Ok(response)) => Ok(response),
             // What cannot be understood is nothing that a caller could mend.
@@ -256,20 +272,37 @@ impl<'a> Attempt<'a> {
     pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
         let verdict = verdict.into();
         if verdict.fault == Fault::Refused {
-            self.exchange.state.alarm.refused(&self.provider.name);
+            self.telling = self.exchange.state.alarm.refused(&self.provider.name);
         }
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
-        if self.watch.as_mut().is_some_and(|watch| watch.failed(verdict)) {
+        if self.watch.as_ref().is_some_and(|watch| watch.failed(verdict)) {
             self.provider.reconnect();
         }
         Missed { fault: verdict.fault, is_open, answer: Box::new(answer) }
     }
 
-    /// Waits until what came of the attempt is reported.
-    pub(super) async fn finish(&self) {
-        if let Some(watch) = &self.watch {
-            watch.finish().await;
-        }
+    /// Waits until what came of the attempt is reported, and told.
+    pub(super) async fn finish(&mut self) {
+        let telling = self.telling.take();
+        let told = async {
+            if let Some(telling) = telling {
+                // What went wrong with it is logged where it did.
+                let _is_over = telling.await;
+            }
+        };
+        let reported = async {
+            if let Some(watch) = &self.watch {
+                watch.finish().await;
+            }
+        };
+        tokio::join!(told, reported);
+    }
+
+    /// What the client is told where the platform's budget is spent: the provider's words are about a bill that is none of
+    /// the client's business.
+    fn spent(&self, status: StatusCode) -> Failed {
+        self.about.error("provider.limited", &status, "the platform's budget at a provider is spent");
+        Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
     }
 
     /// A provider's answer that is no success, as the client gets it: the provider's own errors as they are, anything

@@ -31,7 +31,7 @@ struct Course<'a> {
     /// What the client gets if nobody serves the call.
     missed: Option<Missed>,
     /// Who may be tried a second time.
-    may_retry: Vec<usize>,
+    may_retry: Vec<Stop>,
 }
 
 /// Makes the call, at whatever provider serves it.
@@ -64,21 +64,31 @@ impl Course<'_> {
                 self.cause.get_or_insert(Detour::Open.name());
                 continue;
             }
+            // Whoever gets no time to answer is not to be judged by that.
+            if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
+                break;
+            }
             let is_last = place + 1 == route.stops.len();
-            if let Some(answer) = self.attempt(stop.provider, is_last).await {
+            if let Some(answer) = self.attempt(stop, is_last).await {
                 return answer;
             }
         }
-        for provider in std::mem::take(&mut self.may_retry) {
+        for stop in std::mem::take(&mut self.may_retry) {
             if !pauses(self.exchange).await {
                 break;
             }
-            if let Some(answer) = self.attempt(provider, true).await {
+            if let Some(answer) = self.attempt(&stop, true).await {
                 return answer;
             }
         }
         match self.missed.take() {
-            Some(missed) => *missed.answer,
+            Some(missed) => {
+                // It need not be what was answered last.
+                if let Ok(response) = missed.answer.as_ref() {
+                    self.exchange.report.answered(response.status());
+                }
+                *missed.answer
+            }
             None => Err(self.all_bad(self.now())),
         }
     }
@@ -107,7 +117,11 @@ impl Course<'_> {
 
     fn route_as_if_all_were_well(&self, candidates: &[Candidate<'_>]) -> Result<Route, Failed> {
         let Exchange { state, ask, .. } = self.exchange;
-        let well = |standing: &Standing| Standing { state: BreakerState::new(), is_away: false, ..standing.clone() };
+        // What an admin says holds all the same.
+        let well = |standing: &Standing| {
+            let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
+            Standing { state, is_away: false, ..standing.clone() }
+        };
         let standings: Vec<Standing> = self.standings.iter().map(well).collect();
         let candidates: Vec<Candidate<'_>> = candidates
             .iter()
@@ -135,7 +149,8 @@ impl Course<'_> {
     }
 
     /// One attempt. `None` where it is another provider's turn.
-    async fn attempt(&mut self, provider: usize, is_last: bool) -> Option<Result<Response<Body>, Failed>> {
+    async fn attempt(&mut self, stop: &Stop, is_last: bool) -> Option<Result<Response<Body>, Failed>> {
+        let Stop { provider, is_probe } = *stop;
         let Exchange { state, ask, .. } = self.exchange;
         let standing = &self.standings[provider];
         self.attempts += 1;
@@ -157,8 +172,9 @@ impl Course<'_> {
             Ok(response) => Some(Ok(response)),
             Err(missed) => {
                 self.cause.get_or_insert(missed.fault.name());
-                if missed.fault.is_passing() && !missed.is_open && self.attempts as usize <= self.standings.len() {
-                    self.may_retry.push(provider);
+                // Who takes single calls is not asked twice.
+                if missed.fault.is_passing() && !missed.is_open && !is_probe {
+                    self.may_retry.push(*stop);
                 }
                 // That the platform's credentials are refused says less than what went wrong before.
                 if missed.fault != Fault::Refused || self.missed.is_none() {

@@ -23,7 +23,7 @@ const LARGEST_OVERTURE: usize = 1024 * 1024;
 enum Beginning {
     /// With content, or with its end, in a stream of events.
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
-    /// It is no stream.
+    /// It is no success.
     Whole(Answered),
 }
 
@@ -76,8 +76,11 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     }
 
     exchange.report.answered(status);
-    if let Some(watch) = &mut attempt.watch {
-        watch.came(Awaited::FirstContent, waited);
+    match &attempt.watch {
+        // A mistake of the caller's says nothing about the provider.
+        Some(watch) if progress.error.is_some() && !progress.has_content => watch.stop_the_clock(),
+        Some(watch) => watch.came(Awaited::FirstContent, waited),
+        None => {}
     }
     if progress.has_content {
         exchange.report.first_content(waited);
@@ -111,8 +114,11 @@ async fn begin(
     let work = async {
         let mut answer = attempt.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        if !status.is_success() || !is_event_stream(&headers) {
+        if !status.is_success() {
             return attempt.read_whole(answer).await.map(Beginning::Whole);
+        }
+        if !is_event_stream(&headers) {
+            return Err(attempt.nonsense(status, "a provider's answer is no stream"));
         }
         let Overture { reader, framer } = overture;
         while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {

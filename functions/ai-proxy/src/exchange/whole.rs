@@ -1,14 +1,12 @@
 //! An attempt whose answer is passed on when it is whole.
 
 use lambda_http::Response;
-use levee::http::anthropic::ErrorKind;
 use levee::metering::{Figures, Reading};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Unanswered, respond, void};
-use crate::answer::{Body, Failed};
-use crate::outcome::Fault;
+use super::attempt::{Answered, Attempt, Missed, respond, void};
+use crate::answer::Body;
 use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
@@ -23,9 +21,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
             if is_understood(&answer, meter.is_some()) {
                 return Ok(answer);
             }
-            attempt.about.error("provider.nonsense", &answer.status, "a provider's answer is no message");
-            let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood.");
-            Err(Unanswered { fault: Fault::Error, failed, was_sent: true })
+            Err(attempt.nonsense(answer.status, "a provider's answer is no message"))
         };
         let in_time =
             async { timeout_at(attempt.until, answer).await.map_err(|_| attempt.late(TimedOut::WholeCall)).flatten() };
@@ -51,7 +47,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
         return answer;
     }
     let Answered { status, headers, body } = answered;
-    if let Some(watch) = &mut attempt.watch {
+    if let Some(watch) = &attempt.watch {
         watch.came(Awaited::Whole, waited);
     }
     if let Some(mut meter) = meter {
@@ -68,7 +64,12 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
     Ok(respond(status, attempt.headers(&headers, state), Body::Full(Some(body))))
 }
 
-/// Whether an answer that says it is a success is one: JSON. What is no message is passed on as it is.
+/// Whether an answer that says it is a success is one: an object that is no error. What is no message is passed on as it is.
 fn is_understood(answer: &Answered, is_message: bool) -> bool {
-    !is_message || !answer.status.is_success() || serde_json::from_slice::<&RawValue>(&answer.body).is_ok()
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: Option<String>,
+    }
+    let is_no_error = |kind: Kind| kind.r#type.as_deref() != Some("error");
+    !is_message || !answer.status.is_success() || serde_json::from_slice(&answer.body).is_ok_and(is_no_error)
 }

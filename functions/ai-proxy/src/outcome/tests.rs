@@ -1,0 +1,156 @@
+use http::{HeaderName, HeaderValue};
+use rstest::rstest;
+
+use super::*;
+
+/// A moment of 22 November 2026.
+const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
+const SENTENCE: &str = "You have reached your specified API usage limits. You will regain access on";
+
+fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    let pair = |(name, value): &(&'static str, &str)| {
+        (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+    };
+    pairs.iter().map(pair).collect()
+}
+
+fn of(status: u16, sent: &[(&'static str, &str)], body: &str) -> Option<Verdict> {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    of_failure(StatusCode::from_u16(status).unwrap(), &headers(sent), &body, NOW)
+}
+
+fn error(message: &str, code: Option<&str>) -> String {
+    let details = serde_json::json!({ "error_code": code });
+    serde_json::json!({ "type": "error", "error": { "type": "t", "message": message, "details": details } }).to_string()
+}
+
+fn until(date: &str) -> Option<Verdict> {
+    Some(Verdict { fault: Fault::Spent, until: Timestamp::of_date(date) })
+}
+
+#[test]
+fn a_status_says_whose_fault_it_is_whatever_the_body() {
+    for body in ["", "<html>an edge</html>", "{", "[]", "null", r#"{"error":7}"#, r#"{"error":{"message":7}}"#] {
+        for (status, fault) in [
+            (200, Some(Fault::Error)),
+            (302, Some(Fault::Error)),
+            (400, None),
+            (401, Some(Fault::Refused)),
+            (402, Some(Fault::Refused)),
+            (403, Some(Fault::Refused)),
+            (404, None),
+            (408, Some(Fault::Error)),
+            (409, None),
+            (413, None),
+            (422, None),
+            (429, Some(Fault::Throttled)),
+            (451, None),
+            (500, Some(Fault::Error)),
+            (503, Some(Fault::Error)),
+            (504, Some(Fault::Error)),
+            (529, Some(Fault::Overloaded)),
+            (599, Some(Fault::Error)),
+        ] {
+            assert_eq!(of(status, &[], body).map(|verdict| verdict.fault), fault, "{status} {body}");
+        }
+    }
+}
+
+#[rstest]
+#[case::seconds(&[("retry-after", "7")], Some(7_000))]
+#[case::a_part_of_a_second(&[("retry-after", "0.25")], Some(250))]
+#[case::spaces(&[("retry-after", " 7 ")], Some(7_000))]
+#[case::milliseconds_go_first(&[("retry-after", "7"), ("retry-after-ms", "1500")], Some(1_500))]
+#[case::milliseconds_that_are_none(&[("retry-after", "7"), ("retry-after-ms", "soon")], Some(7_000))]
+#[case::nothing(&[], None)]
+#[case::a_date_is_no_number(&[("retry-after", "Sun, 22 Nov 2026 02:00:00 GMT")], None)]
+#[case::negative(&[("retry-after", "-1")], None)]
+#[case::no_number_at_all(&[("retry-after", "NaN")], None)]
+#[case::endless(&[("retry-after", "inf")], None)]
+#[case::too_large(&[("retry-after", "1e300")], None)]
+#[case::no_text(&[("retry-after", "\u{e9}")], None)]
+fn when_to_ask_again_is_a_number_of_seconds_or_milliseconds(
+    #[case] sent: &[(&'static str, &str)],
+    #[case] millis: Option<u64>,
+) {
+    for status in [429, 500, 529] {
+        let after = of(status, sent, "").unwrap().until.map(|at| NOW.until(at).as_millis());
+        assert_eq!(after, millis.map(u128::from), "{status}");
+    }
+}
+
+#[test]
+fn a_budget_that_is_spent_is_spent_until_its_date() {
+    let (december, now) = (format!("{SENTENCE} 2026-12-01 at 00:00 UTC."), "2026-12-01");
+    assert_eq!(of(400, &[], &error(&december, None)), until(now));
+    assert_eq!(of(429, &[("retry-after", "3")], &error(&december, None)), until(now));
+    let soon = format!("{SENTENCE} 2026-11-25 at 00:00 UTC");
+    assert_eq!(of(400, &[], &error(&soon, None)), until("2026-11-25"));
+    let code = Some("enforced_spend_limit_reached");
+    assert_eq!(
+        of(429, &[], &error("Another sentence. You will regain access on 2026-11-25.", code)),
+        until("2026-11-25")
+    );
+}
+
+#[rstest]
+#[case::none("The limit is reached.")]
+#[case::in_the_past("You will regain access on 2026-11-01 at 00:00 UTC.")]
+#[case::today("You will regain access on 2026-11-22 at 00:00 UTC.")]
+#[case::in_the_far_future("You will regain access on 9999-12-31 at 00:00 UTC.")]
+#[case::no_such_day("You will regain access on 2026-11-31 at 00:00 UTC.")]
+#[case::too_short("You will regain access on 2026")]
+#[case::within_a_character("You will regain access on 2026-12-0\u{20ac}1")]
+#[case::no_message("")]
+fn without_a_date_that_makes_sense_it_is_spent_until_the_months_end(#[case] message: &str) {
+    let code = Some("enforced_spend_limit_reached");
+    assert_eq!(of(429, &[], &error(message, code)), until("2026-12-01"));
+    assert_eq!(of(400, &[], &error(message, code)), until("2026-12-01"));
+}
+
+#[rstest]
+#[case::a_field(format!("{SENTENCE} 2026-12-01 at 00:00 UTC: Extra inputs are not permitted"))]
+#[case::a_value(format!("messages.0.role: Input should be 'user', not '{SENTENCE} 2026-12-01 at 00:00 UTC'"))]
+#[case::the_end(format!("tool_choice.name: {SENTENCE} 2026-12-01 at 00:00 UTC."))]
+#[case::no_date(format!("{SENTENCE} next year at 00:00 UTC."))]
+fn what_a_caller_wrote_and_a_400_repeats_spends_nothing(#[case] message: String) {
+    assert_eq!(of(400, &[], &error(&message, None)), None);
+}
+
+#[test]
+fn breakers_count_the_providers_faults_and_nothing_else() {
+    let count = |fault: Fault| fault.seen().map(|seen| (seen.counts.bad, seen.counts.throttled, seen.counts.good));
+    for fault in [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Timeout, Fault::Slow, Fault::Cut] {
+        assert_eq!(count(fault), Some((1, 0, 0)), "{fault:?}");
+    }
+    assert_eq!(count(Fault::Throttled), Some((0, 1, 0)));
+    assert_eq!(count(Fault::Spent), Some((0, 0, 0)));
+    assert_eq!(count(Fault::Refused), None);
+}
+
+#[test]
+fn only_what_may_pass_within_a_moment_is_tried_again() {
+    let passing = [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Cut];
+    let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Refused];
+    assert!(passing.into_iter().all(Fault::is_passing) && !lasting.into_iter().any(Fault::is_passing));
+}
+
+#[test]
+fn a_date_is_one_of_a_budget_where_that_is_spent_and_one_of_a_pause_elsewhere() {
+    let at = Some(NOW.plus(Duration::from_secs(9)));
+    let spent = Verdict { fault: Fault::Spent, until: at }.seen().unwrap();
+    assert_eq!((spent.spent_until, spent.retry_after), (at, None));
+    for fault in [Fault::Throttled, Fault::Overloaded, Fault::Error] {
+        let seen = Verdict { fault, until: at }.seen().unwrap();
+        assert_eq!((seen.spent_until, seen.retry_after), (None, at));
+    }
+}
+
+#[test]
+fn an_error_event_says_whose_fault_it_is() {
+    let of = of_stream_error;
+    assert_eq!(of(StreamError::Overloaded), Some(Fault::Overloaded));
+    assert_eq!(of(StreamError::RateLimit), Some(Fault::Throttled));
+    assert_eq!(of(StreamError::Other), Some(Fault::Error));
+    assert_eq!(of(StreamError::InvalidRequest), None);
+}
