@@ -140,8 +140,16 @@ impl Sdk {
 
     /// Runs a scenario of `tests/sdk` and returns what came of it.
     pub async fn run(&mut self, scenario: &str, target: &Target) -> Value {
+        self.run_with(scenario, target, json!({})).await
+    }
+
+    /// As [`Sdk::run`], where the scenario has to be told `more`.
+    pub async fn run_with(&mut self, scenario: &str, target: &Target, more: Value) -> Value {
         let Target { base_url, api_key, max_retries } = target;
-        let mut call = json!({ "scenario": scenario, "base_url": base_url, "api_key": api_key });
+        let mut call = more;
+        call["scenario"] = json!(scenario);
+        call["base_url"] = json!(base_url);
+        call["api_key"] = json!(api_key);
         if let Some(times) = max_retries {
             call["max_retries"] = json!(times);
         }

@@ -26,8 +26,25 @@ PARTS: Any = [
 ]
 
 
+def told(error: Exception) -> dict[str, Any]:
+    """What a program can learn from an exception."""
+    return {
+        "classes": [kind.__name__ for kind in type(error).__mro__ if kind not in (Exception, BaseException, object)],
+        "message": str(error),
+        "status": getattr(error, "status_code", None),
+        "type": getattr(error, "type", None),
+        "api_message": getattr(error, "api_message", None),
+        "body": getattr(error, "body", None),
+        "request_id": getattr(error, "request_id", None),
+    }
+
+
 class Target:
     """Whom to ask, and the answers that came on the way."""
+
+    # What the scenario `calls` asks, and how many calls of it run side by side.
+    calls: list[dict[str, Any]]
+    at_once: int
 
     def __init__(self, base_url: str, api_key: str, max_retries: int | None) -> None:
         # The SDK would take an empty address for Anthropic's own.
@@ -164,6 +181,55 @@ def at_once(target: Target, outcome: dict[str, Any]) -> None:
     outcome["messages"] = asyncio.run(calls())
 
 
+def calls(target: Target, outcome: dict[str, Any]) -> None:
+    """Calls as `target.calls` says, in that order, and what came of each of them."""
+
+    async def ask(client: AsyncAnthropic, wanted: dict[str, Any], seen: dict[str, Any]) -> None:
+        more: dict[str, Any] = {}
+        if wanted.get("user"):
+            more["metadata"] = {"user_id": wanted["user"]}
+        if wanted.get("session"):
+            more["extra_headers"] = {"x-levee-session": wanted["session"]}
+        call = asked("Tell me about levees.", **more)
+        if not wanted.get("streamed"):
+            raw = await client.messages.with_raw_response.create(**call)
+            seen.update(met(raw.headers), status=raw.status_code)
+            seen["is_whole"] = (await raw.parse()).type == "message"
+            return
+        events = await client.messages.create(**call, stream=True)
+        seen.update(met(events.response.headers), status=events.response.status_code)
+        async for event in events:
+            seen["events"].append(event.type)
+        seen["is_whole"] = seen["events"][-1:] == ["message_stop"]
+
+    async def made(client: AsyncAnthropic, wanted: dict[str, Any], seen: dict[str, Any]) -> None:
+        try:
+            await ask(client, wanted, seen)
+        except Exception as error:
+            seen["error"] = told(error)
+            if isinstance(error, anthropic.APIStatusError):
+                seen.update(met(error.response.headers), status=error.response.status_code)
+
+    async def all_of_them() -> None:
+        async with target.async_client() as client:
+            left = iter(list(zip(target.calls, outcome["calls"])))
+
+            async def one_after_the_other() -> None:
+                for wanted, seen in left:
+                    await made(client, wanted, seen)
+
+            await asyncio.gather(*(one_after_the_other() for _ in range(target.at_once)))
+
+    outcome["calls"] = [{"events": [], "is_whole": False} for _ in target.calls]
+    asyncio.run(all_of_them())
+
+
+def met(headers: Any) -> dict[str, Any]:
+    """What an answer's headers say about who gave it."""
+    names = {"provider": "x-levee-provider", "attempts": "x-levee-attempts", "reason": "x-levee-fallback-reason"}
+    return {name: headers.get(header) for name, header in names.items()}
+
+
 def failing(target: Target, outcome: dict[str, Any]) -> None:
     try:
         create(target, outcome)
@@ -201,6 +267,7 @@ SCENARIOS: dict[str, Callable[[Target, dict[str, Any]], None]] = {
         model,
         beta,
         at_once,
+        calls,
         failing,
         unknown_model,
         unknown_route,

@@ -20,9 +20,29 @@ const PARTS = [
   { type: "text", text: "You like brevity.", cache_control: { type: "ephemeral" } },
 ];
 
+/** What a program can learn from an error. */
+export function told(error) {
+  const classes = [];
+  for (let kind = error.constructor; kind?.name && kind !== Error; kind = Object.getPrototypeOf(kind)) {
+    classes.push(kind.name);
+  }
+  return {
+    classes,
+    message: error.message,
+    status: error.status ?? null,
+    type: error.type ?? null,
+    api_message: error.apiMessage ?? null,
+    body: error.error ?? null,
+    request_id: error.requestID ?? null,
+  };
+}
+
 /** Whom to ask, and the answers that came on the way. */
 export class Target {
   attempts = [];
+  /** What the scenario `calls` asks, and how many calls of it run side by side. */
+  calls = [];
+  atOnce = 1;
 
   constructor(baseURL, apiKey, maxRetries) {
     // The SDK would take an empty address for Anthropic's own.
@@ -62,6 +82,29 @@ async function streamed({ client }, outcome, call) {
   stream.on("thinking", (thinking) => (outcome.thinking += thinking));
   stream.on("inputJson", (json) => (outcome.partial_json += json));
   outcome.message = await stream.finalMessage();
+}
+
+/** What an answer's headers say about who gave it. */
+function met(headers) {
+  const of = (name) => headers?.get(name) ?? null;
+  return { provider: of("x-levee-provider"), attempts: of("x-levee-attempts"), reason: of("x-levee-fallback-reason") };
+}
+
+/** One of the calls of the scenario `calls`; `seen` is what comes of it. */
+async function ask(client, wanted, seen) {
+  const metadata = wanted.user ? { metadata: { user_id: wanted.user } } : {};
+  const headers = wanted.session ? { "x-levee-session": wanted.session } : {};
+  const call = asked("Tell me about levees.", { ...metadata, stream: wanted.streamed ?? false });
+  const { data, response } = await client.messages.create(call, { headers }).withResponse();
+  Object.assign(seen, met(response.headers), { status: response.status });
+  if (!wanted.streamed) {
+    seen.is_whole = data.type === "message";
+    return;
+  }
+  for await (const event of data) {
+    seen.events.push(event.type);
+  }
+  seen.is_whole = seen.events.at(-1) === "message_stop";
 }
 
 export const scenarios = {
@@ -137,6 +180,27 @@ export const scenarios = {
         ? client.messages.create(asked(`Call ${number}`))
         : client.messages.stream(asked(`Call ${number}`)).finalMessage();
     outcome.messages = await Promise.all([0, 1, 2, 3, 4, 5].map(call));
+  },
+
+  // Calls as `target.calls` says, in that order, and what came of each of them.
+  async calls({ client, calls, atOnce }, outcome) {
+    outcome.calls = calls.map(() => ({ events: [], is_whole: false }));
+    const left = calls.entries();
+    const oneAfterTheOther = async () => {
+      for (const [number, wanted] of left) {
+        const seen = outcome.calls[number];
+        try {
+          await ask(client, wanted, seen);
+        } catch (error) {
+          seen.error = told(error);
+          // An error within a stream has the headers of the stream, which are known.
+          if (error.status) {
+            Object.assign(seen, met(error.headers), { status: error.status });
+          }
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: atOnce }, oneAfterTheOther));
   },
 
   async failing(target, outcome) {

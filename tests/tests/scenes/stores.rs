@@ -1,0 +1,62 @@
+//! A provider falls ill while Redis is gone, or Redis goes while it is ill.
+
+use levee::breaker::Mode;
+use serde_json::{Value, json};
+use tests::Language::Python;
+use tests::wait_for;
+
+use crate::scene::{Scene, assert_served, mixed};
+
+#[tokio::test]
+async fn what_was_decided_holds_while_redis_is_gone_and_is_gone_on_with_when_it_is_back() {
+    let mut scene = Scene::start(Python).await;
+    assert_served(&scene.calls(mixed(12)).await);
+    scene.primary(json!({ "status": 500 })).await;
+    let (seen, _) = scene.calls_until_it_falls(mixed(45)).await;
+    assert_served(&seen);
+
+    scene.stack.control("POST", "/redis/stop", Value::Null).await;
+    let decided = scene.state().await;
+    let seen = scene.calls(mixed(60)).await;
+    assert_served(&seen);
+    let straight = seen.iter().filter(|seen| seen.went_straight_to_the_backup()).count();
+    eprintln!("without Redis {straight} of 60 went straight to the backup");
+    assert_eq!(scene.state().await, decided, "who sees nothing but itself decides nothing");
+
+    scene.stack.control("POST", "/redis/start", Value::Null).await;
+    scene.primary(json!({ "status": null })).await;
+    let mut generation = decided.generation;
+    wait_for(async || {
+        scene.stack.advance(2).await;
+        assert_served(&scene.calls(mixed(6)).await);
+        let state = scene.state().await;
+        assert!(state.generation >= generation, "{state:?} after {generation}");
+        generation = state.generation;
+        (state.mode == Mode::Ramp).then_some(())
+    })
+    .await;
+    scene.history().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_while_redis_is_gone_is_kept_away_from_by_each_environment_alone() {
+    let mut scene = Scene::start(Python).await;
+    assert_served(&scene.calls(mixed(12)).await);
+    scene.stack.control("POST", "/redis/stop", Value::Null).await;
+    let before = scene.attempts().await;
+
+    scene.primary(json!({ "status": 500 })).await;
+    let seen = scene.calls(mixed(60)).await;
+    assert_served(&seen);
+    eprintln!("without Redis {} of 60 calls met the failing provider", scene.attempts().await - before);
+    assert!(scene.history().await.is_empty());
+
+    scene.stack.control("POST", "/redis/start", Value::Null).await;
+    wait_for(async || {
+        scene.stack.advance(5).await;
+        assert_served(&scene.calls(mixed(9)).await);
+        (scene.state().await.mode == Mode::Open).then_some(())
+    })
+    .await;
+    scene.history().await;
+}
