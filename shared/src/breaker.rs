@@ -38,7 +38,7 @@ pub use evidence::{Evidence, Second};
 pub use local::Local;
 pub use mirror::Seen;
 pub use peek::{Peek, peek};
-pub use routing::{Candidate, Detour, NoRoute, Route, Stop, route};
+pub use routing::{Candidate, Detour, NoRoute, Route, Stop, Whose, route};
 pub use state::{Forced, Mode, Penalty, Reason, Share, State};
 pub use step::{floor, force, release, step};
 pub use table::{BreakersTable, TableError, Wrote};

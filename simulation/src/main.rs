@@ -1,6 +1,7 @@
 //! `simulation [--seeds N] [--first SEED] [--json FILE] [--check]`: the tables of `cargo xtask bench breaker`.
 #![allow(clippy::print_stdout, reason = "tables are what it is for")]
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -111,7 +112,8 @@ fn rows(options: &Options) -> Vec<Row> {
     thread::scope(|scope| {
         let kinds = FLEETS.into_iter().flat_map(|fleet| Scenario::ALL.map(|scenario| (fleet, scenario)));
         let running: Vec<_> = kinds.map(|(fleet, scenario)| scope.spawn(move || row(fleet, scenario))).collect();
-        running.into_iter().filter_map(|row| row.join().ok()).collect()
+        // A run that panicked is none that went well.
+        running.into_iter().map(|row| row.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
     })
 }
 

@@ -5,7 +5,7 @@ use crate::report::{Outcome, Report};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// What `tests/tests/sdk` cannot do without, and all other tests can.
+/// What `tests/tests/sdk` and `tests/tests/scenes` cannot do without, and all other tests can.
 const SDKS: [Need; 4] = [Need::Python, Need::PythonSdk, Need::Node, Need::TypeScriptSdk];
 
 /// Run all tests: unit tests, whole-stack tests and documentation tests
@@ -39,7 +39,10 @@ impl Test {
                 Err(refused) => Some(format!("{refused:#}")),
             };
             if let Some(lacking) = lacking {
-                return Ok(Outcome::Skipped(format!("tests/tests/sdk does not run, as {}", lacking.trim_end())));
+                return Ok(Outcome::Skipped(format!(
+                    "tests/tests/sdk and tests/tests/scenes do not run, as {}",
+                    lacking.trim_end()
+                )));
             }
             with_sdks = true;
             Ok(Outcome::Ok)

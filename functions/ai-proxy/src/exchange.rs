@@ -8,7 +8,6 @@ mod failover;
 mod stream;
 mod whole;
 
-pub use attempt::{About, TooLarge, with_cause};
 pub use failover::serve;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use levee::breaker::Whose;
 use levee::clock::Timestamp;
 use levee::http::Admitted;
 use levee::metering::TokenState;
@@ -83,6 +83,14 @@ pub struct Ask<'a> {
     pub class: String,
     /// What keeps calls that belong together at one provider.
     pub session: String,
+    /// The call itself, named as a session that it may be alone in.
+    pub call: String,
+}
+
+impl Ask<'_> {
+    fn whose(&self) -> Whose<'_> {
+        Whose { session: &self.session, call: &self.call }
+    }
 }
 
 /// A time that adds up.

@@ -75,7 +75,8 @@ async fn serve(
         told_model: String::new(),
         awaited: Awaited::Whole,
         class: "other".to_owned(),
-        session: id.to_owned(),
+        session: session_of(&caller.account, id),
+        call: session_of(&caller.account, id),
     };
     let exchange = |ask, spending: Option<Spending>| Exchange {
         state,
@@ -147,7 +148,12 @@ fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
 fn session(account: &str, headers: &HeaderMap, asked: &Asked, id: &str) -> String {
     let header = headers.get(SESSION_HEADER).and_then(|value| value.to_str().ok());
     let session = [header, asked.user()].into_iter().flatten().find(|session| !session.is_empty()).unwrap_or(id);
-    format!("{account}/{session}")
+    session_of(account, session)
+}
+
+/// No account's session is another one's.
+fn session_of(account: &str, name: &str) -> String {
+    format!("{account}/{name}")
 }
 
 /// When the call must have ended, by the function's own deadline.

@@ -9,6 +9,7 @@
 //! serves it, [`outcome`] what an answer says about a provider, [`watch`] what the breaker is told, and [`pump`] a stream on
 //! its way through.
 
+mod about;
 mod alarm;
 mod answer;
 mod cap;

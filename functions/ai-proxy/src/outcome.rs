@@ -31,6 +31,9 @@ pub enum Fault {
     Spent,
     /// It refuses the platform's credentials, or wants to be paid.
     Refused,
+    /// Something before it turned the call away, in words that are not its API's: what is wrong with the call, or with the
+    /// provider, is not known.
+    TurnedAway,
 }
 
 impl Fault {
@@ -38,7 +41,7 @@ impl Fault {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
-            Self::Error => "error",
+            Self::Error | Self::TurnedAway => "error",
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
             Self::Slow => "slow",
@@ -59,7 +62,7 @@ impl Fault {
         let counts = match self {
             Self::Throttled => Second { throttled: 1, ..Second::default() },
             Self::Spent => Second::default(),
-            Self::Refused => return None,
+            Self::Refused | Self::TurnedAway => return None,
             _ => Second { bad: 1, ..Second::default() },
         };
         Some(Seen { counts, ..Seen::default() })
@@ -92,6 +95,11 @@ impl Verdict {
     }
 }
 
+/// What a spent budget without a sensible date says in the first hours of a month may be about the month before.
+const MONTHS_FIRST_HOURS: Duration = Duration::from_secs(6 * 3600);
+/// When to ask again where a budget should not be spent any more.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+
 #[derive(Deserialize)]
 struct Envelope {
     error: Inner,
@@ -111,25 +119,37 @@ struct Details {
     error_code: Option<String>,
 }
 
+/// Whether `body` is an error as Anthropic's API words it.
+pub fn is_error(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        r#type: &'a str,
+    }
+    serde_json::from_slice(body).is_ok_and(|envelope: Kind<'_>| envelope.r#type == "error")
+}
+
 /// What an answer that is no success says; `None` where the caller has to mend something.
 pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &Bytes, now: Timestamp) -> Option<Verdict> {
     let until = retry_after(headers, now);
     let fault = match status.as_u16() {
-        401..=403 => Fault::Refused,
+        401..=403 if is_error(body) => Fault::Refused,
         529 => Fault::Overloaded,
         408 | 500.. => Fault::Error,
         400 | 429 => {
             if let Some(until) = spent_until(status, body, now) {
                 return Some(Verdict { fault: Fault::Spent, until: Some(until) });
             }
-            if status == StatusCode::BAD_REQUEST {
-                return None;
+            match status {
+                StatusCode::TOO_MANY_REQUESTS => Fault::Throttled,
+                _ if is_error(body) => return None,
+                _ => Fault::TurnedAway,
             }
-            Fault::Throttled
         }
         // No redirect is followed.
         ..400 => Fault::Error,
-        _ => return None,
+        _ if is_error(body) => return None,
+        // What cannot be understood is nothing that a caller could mend, and may still be about what the caller sent.
+        _ => Fault::TurnedAway,
     };
     Some(Verdict { fault, until })
 }
@@ -154,7 +174,7 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
 /// Until when the platform's budget is spent, where that is what the answer is about: a cap on spending answers 429 with
 /// `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400 with "You have reached your
 /// specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it is the
-/// month's end.
+/// month's end. One that has come, by our clock, is lifted at any moment, and so is a limit of the month that has just ended.
 fn spent_until(status: StatusCode, body: &Bytes, now: Timestamp) -> Option<Timestamp> {
     let Inner { message, details } = serde_json::from_slice::<Envelope>(body).ok()?.error;
     let is_code = details.and_then(|details| details.error_code).as_deref() == Some("enforced_spend_limit_reached");
@@ -170,8 +190,14 @@ fn spent_until(status: StatusCode, body: &Bytes, now: Timestamp) -> Option<Times
         return None;
     }
     let month_ends = Month::of(now).0.ends_at();
-    // A date that makes no sense is none.
-    Some(date.filter(|date| *date > now && *date <= month_ends.plus(Duration::from_secs(86_400))).unwrap_or(month_ends))
+    let is_new_month = Month::of(now.minus(MONTHS_FIRST_HOURS)).0 != Month::of(now).0;
+    Some(match date {
+        Some(date) if date <= now => now.plus(ASK_AGAIN),
+        Some(date) if date <= month_ends.plus(Duration::from_secs(86_400)) => date,
+        None if is_new_month => now.plus(ASK_AGAIN),
+        // A date so far away makes no sense, and is none.
+        _ => month_ends,
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::time::Duration;
 const NEVER_LATE: Duration = Duration::from_secs(1);
 /// Between these bounds a stream's first content is slow, where that has not come after 2.5 times as long as 19 of 20 take.
 const SLOW_FIRST_CONTENT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(12));
+/// Never before so many times as long as 19 of 20 take is it slow, or given up: who is always slow is not failing.
+const LEAST_FIRST_CONTENT: (f64, f64) = (1.25, 1.5);
 /// An answer that is not streamed is never slow before this.
 const SLOW_WHOLE: Duration = Duration::from_secs(10);
 const SLOW: f64 = 2.5;
@@ -52,14 +54,17 @@ pub struct Patience {
 
 impl Patience {
     /// For what is waited for, of which 19 of 20 take `usual`; a stream that another provider may serve is given up after
-    /// `failover_after`.
+    /// `failover_after`, or later where it usually takes nearly as long.
     pub fn new(awaited: Awaited, usual: Option<Duration>, failover_after: Duration) -> Self {
         let late_after = usual.map(|usual| usual.max(NEVER_LATE));
         match awaited {
             Awaited::FirstContent => {
                 let (least, most) = SLOW_FIRST_CONTENT;
-                let slow = usual.map_or(most, |usual| usual.mul_f64(SLOW).clamp(least, most));
-                Self { late_after, slow_after: Some(slow), hopeless_after: Some(failover_after) }
+                let (slow_by, hopeless_by) = LEAST_FIRST_CONTENT;
+                let times = |by| usual.unwrap_or_default().mul_f64(by);
+                let slow = usual.map_or(most, |usual| usual.mul_f64(SLOW).clamp(least, most)).max(times(slow_by));
+                let hopeless = failover_after.max(times(hopeless_by));
+                Self { late_after, slow_after: Some(slow), hopeless_after: Some(hopeless) }
             }
             Awaited::Whole => Self {
                 late_after,
@@ -67,6 +72,11 @@ impl Patience {
                 hopeless_after: usual.map(|usual| usual.mul_f64(HOPELESS).max(LEAST_WHOLE)),
             },
         }
+    }
+
+    /// For a call that uses no tokens, which is quick: given up after `failover_after`, and never judged.
+    pub fn without_tokens(failover_after: Duration) -> Self {
+        Self { late_after: None, slow_after: None, hopeless_after: Some(failover_after) }
     }
 
     /// How long to wait of the `left` that all providers have together, where another one may serve the call.
@@ -114,12 +124,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_slow_within_bounds_whatever_is_usual() {
+    fn a_stream_is_slow_within_bounds_unless_it_usually_takes_longer() {
         use Awaited::FirstContent;
         assert_eq!(of(FirstContent, None), (None, secs(12.0), Some(FAILOVER)));
         assert_eq!(of(FirstContent, secs(0.1)), (secs(1.0), secs(4.0), Some(FAILOVER)));
         assert_eq!(of(FirstContent, secs(2.0)), (secs(2.0), secs(5.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(60.0)), (secs(60.0), secs(12.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(9.0)), (secs(9.0), secs(12.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(12.0)), (secs(12.0), secs(15.0), Some(FAILOVER)));
+        assert_eq!(of(FirstContent, secs(60.0)), (secs(60.0), secs(75.0), secs(90.0)));
     }
 
     #[test]
@@ -128,6 +140,22 @@ mod tests {
         assert_eq!(of(Whole, None), (None, None, None));
         assert_eq!(of(Whole, secs(0.1)), (secs(1.0), secs(10.0), secs(30.0)));
         assert_eq!(of(Whole, secs(40.0)), (secs(40.0), secs(100.0), secs(160.0)));
+    }
+
+    #[test]
+    fn a_call_is_late_before_it_is_slow_and_slow_before_it_is_given_up() {
+        for awaited in [Awaited::FirstContent, Awaited::Whole] {
+            for (late, slow, hopeless) in (0..3_000).map(|tenths| of(awaited, secs(f64::from(tenths) / 10.0))) {
+                assert!(late <= slow && slow < hopeless, "{late:?} {slow:?} {hopeless:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_uses_no_tokens_is_given_up_soon_and_never_judged() {
+        let patience = Patience::without_tokens(FAILOVER);
+        assert_eq!((patience.late_after, patience.slow_after), (None, None));
+        assert_eq!(patience.of(Duration::from_secs(285)), FAILOVER);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
-use crate::exchange::{About, CONNECTION_LOST, TooLarge, with_cause};
+use crate::about::{About, TooLarge, with_cause};
+use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::meter::Meter;
 use crate::report::Report;

@@ -184,6 +184,11 @@ impl Report {
         self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), is_trouble));
     }
 
+    /// The provider that is preferred is asked after all.
+    pub fn no_fallback(&self) {
+        self.note(|call| (call.fallback_reason, call.fallbacks) = (None, false));
+    }
+
     /// The first content came, so long after the call was sent.
     pub fn first_content(&self, after: Duration) {
         self.note(|call| call.first_content = Some(after));

@@ -16,8 +16,8 @@ pub struct Timeouts {
     /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from a streamed call's beginning to its first content, whatever providers it is sent to.
     /// Default 120,000, 50 to 285,000.
     pub first_token: Duration,
-    /// `AI_FAILOVER_AFTER_MS`: how much of that one provider gets while another one may serve the call. Default 20,000, 50 to
-    /// 285,000.
+    /// `AI_FAILOVER_AFTER_MS`: how much of that one provider gets while another one may serve the call; more where first
+    /// content usually takes nearly as long. A call that uses no tokens gets as much. Default 20,000, 50 to 285,000.
     pub failover: Duration,
     /// `AI_STREAM_GAP_TIMEOUT_MS`: between two signs of life of a stream after its first content; a ping is one.
     /// Default 60,000, 50 to 285,000.

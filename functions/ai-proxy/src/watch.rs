@@ -18,12 +18,15 @@ use crate::patience::{Awaited, Patience};
 
 /// How often an attempt that is late asks whether its provider has been given up.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+/// From when on one asks of which it is not known whether it is late.
+const ASK_FROM: Duration = Duration::from_secs(10);
 
 /// The watch over one attempt.
 pub struct Watch {
     shared: Arc<Watched>,
     patience: Patience,
-    timer: OnceLock<AbortHandle>,
+    /// `None` within it: nothing is to be late any more.
+    timer: OnceLock<Option<AbortHandle>>,
 }
 
 /// What is watched.
@@ -35,6 +38,8 @@ struct Watched {
     class: String,
     /// Under which decision the attempt was let through.
     generation: u64,
+    /// It was one of the single calls that a provider on probation takes.
+    is_probe: bool,
     is_late: AtomicBool,
     is_slow: AtomicBool,
     is_open: AtomicBool,
@@ -51,7 +56,9 @@ impl Watched {
 
     async fn report(&self, seen: Seen) {
         let standing = self.breakers.report(self.provider, &self.class, self.generation, &seen).await;
-        if standing.is_shared && standing.state.mode == Mode::Open && standing.state.generation > self.generation {
+        // On probation it has been given up before.
+        let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
+        if standing.is_shared && is_given_up && standing.state.generation > self.generation {
             self.is_open.store(true, Ordering::Relaxed);
             self.opened.notify_waiters();
         }
@@ -73,12 +80,20 @@ impl Watched {
 
 impl Watch {
     /// Watches an attempt at `provider`, let through under `generation`.
-    pub fn begin(breakers: &Arc<Breakers>, provider: usize, class: &str, generation: u64, patience: Patience) -> Self {
+    pub fn begin(
+        breakers: &Arc<Breakers>,
+        provider: usize,
+        class: &str,
+        generation: u64,
+        is_probe: bool,
+        patience: Patience,
+    ) -> Self {
         let shared = Arc::new(Watched {
             breakers: breakers.clone(),
             provider,
             class: class.to_owned(),
             generation,
+            is_probe,
             is_late: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
             is_open: AtomicBool::new(false),
@@ -91,21 +106,25 @@ impl Watch {
     /// The provider has all of the request: from now on it may be late. What our own stores took before is not its fault.
     pub fn sent(&self) {
         let watched = self.shared.clone();
-        self.timer
-            .get_or_init(|| tokio::spawn(watched.look_at_the_clock(Instant::now(), self.patience)).abort_handle());
+        self.timer.get_or_init(|| {
+            Some(tokio::spawn(watched.look_at_the_clock(Instant::now(), self.patience)).abort_handle())
+        });
     }
 
     /// Waits until the provider is found to be failing.
     pub async fn is_hopeless(&self) {
         let Watched { is_late, is_slow, opened, .. } = self.shared.as_ref();
+        let asks_from = Instant::now() + ASK_FROM;
         loop {
             let opened = opened.notified();
             if self.is_open() || timeout(ASK_EVERY, opened).await.is_ok() {
                 return;
             }
             // What this attempt had to say has been said, and what came of it may have been decided since then.
-            if is_late.load(Ordering::Relaxed) || is_slow.load(Ordering::Relaxed) {
-                self.shared.report(Seen::default()).await;
+            let is_marked = is_late.load(Ordering::Relaxed) || is_slow.load(Ordering::Relaxed);
+            if is_marked || Instant::now() >= asks_from {
+                // Beside this: where the answer comes first, a decision that this leads to is told all the same.
+                self.shared.tell(Seen::default());
             }
         }
     }
@@ -132,13 +151,30 @@ impl Watch {
     /// The attempt failed before anything of it was passed on. True where the environment keeps away from the provider now.
     pub fn failed(&self, verdict: Verdict) -> bool {
         self.stop_the_clock();
-        let Some(mut seen) = verdict.seen() else { return false };
+        let Some(mut seen) = verdict.seen() else {
+            self.said_nothing();
+            return false;
+        };
         let is_bad = seen.counts.bad > 0;
+        seen.is_void = self.is_without_result() && seen.counts == Second::default();
         if self.shared.is_slow.load(Ordering::Relaxed) {
             seen.counts = Second::default();
         }
         self.shared.tell(seen);
         is_bad && self.shared.breakers.record(self.shared.provider, false)
+    }
+
+    /// What came of the attempt says nothing about the provider: where it was a probe, another one may go in its place.
+    pub fn said_nothing(&self) {
+        self.stop_the_clock();
+        if self.is_without_result() {
+            self.shared.tell(Seen { is_void: true, ..Seen::default() });
+        }
+    }
+
+    /// Whether it was a probe, and has not been counted as slow.
+    fn is_without_result(&self) -> bool {
+        self.shared.is_probe && !self.shared.is_slow.load(Ordering::Relaxed)
     }
 
     /// The attempt's stream broke off after its first content.
@@ -153,9 +189,9 @@ impl Watch {
         while reports.join_next().await.is_some() {}
     }
 
-    /// Nothing is late or slow any more.
+    /// Nothing is late or slow any more, even where the provider answered before it had all of the request.
     pub fn stop_the_clock(&self) {
-        if let Some(timer) = self.timer.get() {
+        if let Some(timer) = self.timer.get_or_init(|| None) {
             timer.abort();
         }
     }

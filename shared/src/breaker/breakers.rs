@@ -121,11 +121,12 @@ impl Breakers {
         &self.config
     }
 
-    /// Where each provider stands, in their order, for a call of `class` that begins.
-    pub async fn look(&self, class: &str) -> Vec<Standing> {
+    /// Where each provider stands, in their order, for a call of `class` that begins; `counts` where its outcome will be
+    /// reported.
+    pub async fn look(&self, class: &str, counts: bool) -> Vec<Standing> {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
         // At once, so that several that DynamoDB is to be asked about take no longer than one.
-        match self.mirror.look(&names, class, true).await {
+        match self.mirror.look(&names, class, counts).await {
             Ok(all) => join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared))).await,
             Err(_) => join_all(self.providers.iter().map(|own| self.alone(own))).await,
         }

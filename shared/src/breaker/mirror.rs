@@ -33,6 +33,8 @@ pub struct Seen {
     pub latency: Option<Duration>,
     /// Whether that was a stream's first content.
     pub is_first_content: bool,
+    /// Whether it was a probe that says nothing about the provider, so that another one may go in its place.
+    pub is_void: bool,
 }
 
 /// Where a provider stands, by Redis.
@@ -158,7 +160,7 @@ impl Mirror {
             Some(latency) => call.arg(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
             None => call.arg(-1),
         };
-        call.arg(u8::from(seen.is_first_content));
+        call.arg(u8::from(seen.is_first_content)).arg(u8::from(seen.is_void));
         call
     }
 }

@@ -13,6 +13,15 @@ use crate::clock::Timestamp;
 /// Below this health a provider is of no use even where all are bad.
 const USELESS: Share = Share::of(1_000);
 
+/// Which call, and what it belongs to. A call that belongs to nothing is a session of its own: both are the same then.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// What keeps calls that belong together at one provider.
+    pub session: &'a str,
+    /// The call itself.
+    pub call: &'a str,
+}
+
 /// A provider, as a call may go to it.
 #[derive(Debug)]
 pub struct Candidate<'a> {
@@ -102,7 +111,7 @@ enum Passage {
 /// Where the call of `session` goes, of `candidates` in the order in which they are preferred. `warm` is the share of calls
 /// that go to the second of them while all is well.
 pub fn route(
-    session: &str,
+    Whose { session, call }: Whose<'_>,
     candidates: &[Candidate<'_>],
     warm: Share,
     config: &BreakerConfig,
@@ -113,7 +122,7 @@ pub fn route(
     let mut detour = None;
     let mut stops = Vec::with_capacity(candidates.len());
     for (provider, candidate) in candidates.iter().enumerate() {
-        match passage(session, candidate, config) {
+        match passage(Whose { session, call }, candidate, config) {
             Passage::Passes => stops.push(Stop { provider, is_probe: false }),
             Passage::Probe => stops.push(Stop { provider, is_probe: true }),
             Passage::Not(why) => detour = detour.or((stops.is_empty()).then_some(why)),
@@ -158,10 +167,12 @@ impl Candidate<'_> {
     }
 }
 
-fn passage(session: &str, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
+fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
     let Candidate { standing, is_allowed, .. } = candidate;
     let (state, floor) = (&standing.state, floor(standing.rate, config));
     let is_below = |share| candidate.is_below(session, share);
+    // Were the floor made of sessions too, a few of them could all be above it, and nothing would be known ever again.
+    let is_of_the_floor = || candidate.is_below(call, floor);
     if !is_allowed {
         return Passage::Not(Detour::Restricted);
     }
@@ -176,10 +187,10 @@ fn passage(session: &str, candidate: &Candidate<'_>, config: &BreakerConfig) -> 
     }
     match state.mode {
         Mode::Closed => Passage::Passes,
-        Mode::Shed | Mode::Ramp if is_below(state.share.max(floor)) => Passage::Passes,
+        Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Passage::Passes,
         Mode::Shed | Mode::Ramp => Passage::Not(Detour::Share),
         // While nobody decides anything nobody would ever find out that it is well again.
-        Mode::Open | Mode::Probe if !standing.is_shared && standing.now >= state.not_before && is_below(floor) => {
+        Mode::Open | Mode::Probe if !standing.is_shared && standing.now >= state.not_before && is_of_the_floor() => {
             Passage::Passes
         }
         Mode::Probe if standing.is_shared => Passage::Probe,

@@ -15,7 +15,9 @@ const ERRING: Test = Test { healthy: 0.04, sick: 0.30, threshold: 6.5 };
 /// More calls are late than should be. One of 20 is late by definition.
 const SLOWING: Test = Test { healthy: 0.08, sick: 0.60, threshold: 8.0 };
 /// Where at least so much is late, the provider is given up.
-const STALLED: f64 = 0.60;
+const STALLED: f64 = 0.59;
+/// What is late is not lost: so much of it, at least, counts as having gone well.
+const LATE_HEALTH: Share = Share::of(5_000);
 /// Where at least so much is bad, the share falls to a fifth, else to half.
 const STEEP: f64 = 0.25;
 
@@ -131,7 +133,11 @@ impl Step<'_> {
         let (at_least, at_most) = bounds(troubled, results);
         // What is late has no result yet, so that both may count one call.
         let is_stalled = late >= 2 && late + troubled >= results;
-        let failed = || self.open(Reason::StillFailing, Share::without(troubled.max(late), results.max(late)));
+        let health = match troubled {
+            0 => LATE_HEALTH,
+            _ => Share::without(troubled, results),
+        };
+        let failed = || self.open(Reason::StillFailing, health);
         if (results >= 2 && at_least > PROBES_FAIL_ABOVE) || is_stalled {
             return Some(failed());
         }
@@ -153,6 +159,7 @@ impl Step<'_> {
             return Some(self.open(Reason::Failing, failing.health));
         }
         let late = weigh(SLOWING, |second| (second.on_time, second.late));
+        let late = Suspicion { health: late.health.max(LATE_HEALTH), ..late };
         if late.is_certain && late.at_least > STALLED {
             return Some(self.open(Reason::Stalling, late.health));
         }

@@ -2,7 +2,8 @@
 //! breaker again.
 //!
 //! It is a decision as any other: written to DynamoDB alone, after the one that holds. Environments notice it when they next
-//! compare what Redis has with that, which one of them does at a report, at most 5 s after the last time.
+//! compare what Redis has with that, which one of them does at a report, or else when a call begins, at most 5 s after the last
+//! time.
 
 use std::time::Duration;
 

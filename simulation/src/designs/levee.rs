@@ -230,7 +230,7 @@ impl Design for Levee {
 
     fn done(&mut self, at: f64, environment: usize, ticket: Ticket, result: Result) {
         let is_late = self.looks_after().is_some_and(|after| result.latency > after);
-        if self.state.mode == Mode::Closed && !result.is_error {
+        if matches!(self.state.mode, Mode::Closed | Mode::Probe) && !result.is_error {
             self.baseline.add(result.latency);
         }
         if !result.is_error && !is_late {

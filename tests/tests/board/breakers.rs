@@ -126,7 +126,7 @@ async fn what_environments_have_seen_is_shown_and_looking_at_it_changes_nothing(
     let redis = Arc::new(Redis::new(levee::config::from_lookup(lookup, RedisConfig::read).unwrap()));
     let names = vec!["primary".to_owned()];
     let breakers = Breakers::new(redis, table(&stack), Duration::from_secs(5), Clock::system(), "test", names);
-    breakers.look("streamed").await;
+    breakers.look("streamed", true).await;
     let seen = |counts: Second, latency: Option<u64>| Seen {
         counts,
         latency: latency.map(Duration::from_millis),

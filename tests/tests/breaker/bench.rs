@@ -181,7 +181,7 @@ pub fn bad() -> Seen {
 
 /// Where the provider stands.
 pub async fn look(environment: &Breakers) -> Standing {
-    environment.look("m").await.remove(0)
+    environment.look("m", true).await.remove(0)
 }
 
 /// A call to the provider, if it may go there.

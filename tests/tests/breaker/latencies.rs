@@ -47,13 +47,28 @@ async fn what_is_late_is_known_from_fifty_results_on_and_is_right_within_a_class
 
 #[tokio::test]
 async fn what_is_usual_is_not_learnt_from_a_provider_that_is_not_well() {
-    for mode in ["shed", "open", "probe", "ramp"] {
+    for mode in ["shed", "open", "ramp"] {
         let scripts = Scripts::start(mode).await;
         for _ in 0..60 {
             scripts.report(&Report::new("a", GOOD).took(100)).await;
         }
         assert_eq!(scripts.look().await.late_after, 0, "{mode}");
     }
+}
+
+#[tokio::test]
+async fn probes_tell_what_has_become_usual() {
+    let scripts = Scripts::start("closed").await;
+    for _ in 0..60 {
+        scripts.report(&Report::new("a", GOOD).took(1_000)).await;
+    }
+    let before = scripts.look().await.late_after;
+    scripts.put(2, "probe", "two", true).await;
+    for _ in 0..20 {
+        scripts.report(&Report { generation: 2, ..Report::new("a", GOOD) }.took(4_000)).await;
+    }
+    let after = scripts.look().await.late_after;
+    assert!(before < 1_200 && after >= 4_000, "{before} {after}");
 }
 
 #[tokio::test]

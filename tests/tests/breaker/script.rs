@@ -32,6 +32,7 @@ pub struct Report {
     pub spent_until: u64,
     pub latency: Option<u64>,
     pub is_first_content: bool,
+    pub is_void: bool,
 }
 
 pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
@@ -68,6 +69,7 @@ impl Report {
             spent_until: 0,
             latency: None,
             is_first_content: false,
+            is_void: false,
         }
     }
 
@@ -122,6 +124,7 @@ impl Scripts {
         arguments.extend(report.counts.map(|count| count.to_string()));
         arguments.extend([report.retry_after, report.spent_until].map(|at| at.to_string()));
         arguments.extend([latency, u8::from(report.is_first_content).to_string()]);
+        arguments.push(u8::from(report.is_void).to_string());
         self.standing(&arguments).await
     }
 

@@ -108,6 +108,16 @@ async fn dynamodb_is_asked_by_reports_and_by_a_call_that_begins_where_there_are_
 }
 
 #[tokio::test]
+async fn a_probe_that_says_nothing_makes_room_for_another_one_and_counts_nowhere() {
+    let scripts = Scripts::start("probe").await;
+    assert!(scripts.may_probe(1).await && scripts.may_probe(1).await && !scripts.may_probe(1).await);
+    let before = scripts.seen().await;
+    scripts.report(&Report { is_void: true, ..Report::new("a", [0; 5]) }).await;
+    assert!(scripts.may_probe(1).await && !scripts.may_probe(1).await);
+    assert_eq!(scripts.seen().await, before);
+}
+
+#[tokio::test]
 async fn two_probes_are_out_and_one_more_for_each_result_and_for_each_fifteen_seconds() {
     let mut scripts = Scripts::start("probe").await;
     let out = async |scripts: &Scripts| {

@@ -58,7 +58,7 @@ async fn in_a_dry_run_breakers_say_what_they_would_do_and_every_call_goes_to_the
 }
 
 /// Runs the monitor, and tells the subjects of everything that SNS got.
-async fn subjects(stack: &Stack) -> Vec<String> {
+pub async fn subjects(stack: &Stack) -> Vec<String> {
     let answer = stack.control("POST", "/monitor/run", Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let shown = stack.control("GET", "/alerts", Value::Null).await.json();

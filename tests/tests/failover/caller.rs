@@ -4,8 +4,9 @@ use levee::breaker::Mode;
 use serde_json::json;
 use tests::wait_for;
 
-use crate::provider::{Puppet, STREAM, answer, both, error_event};
-use crate::{builder, call, course, decision, hello, requests, seen, status};
+use crate::breaker::subjects;
+use crate::provider::{Puppet, STREAM, answer, both, error_event, message};
+use crate::{builder, call, codes, course, decision, hello, requests, seen, status};
 
 #[tokio::test]
 async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
@@ -26,13 +27,34 @@ async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
 #[tokio::test]
 async fn a_callers_own_mistake_that_a_stream_begins_with_is_passed_on_and_counts_nothing() {
     let (primary, backup) = (Puppet::start().await, Puppet::start().await);
-    let error = error_event("invalid_request_error");
-    primary.says(&[&answer("200 OK", STREAM, &error)]);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
-    let answer = call(&stack, true).await;
-    assert_eq!((answer.status, answer.text(), course(&answer)), (200, error.as_str(), ("primary", "1", "")));
+    for kind in ["invalid_request_error", "not_found_error", "request_too_large"] {
+        let error = error_event(kind);
+        primary.says(&[&answer("200 OK", STREAM, &error)]);
+        let answer = call(&stack, true).await;
+        assert_eq!((answer.status, answer.text(), course(&answer)), (200, error.as_str(), ("primary", "1", "")));
+    }
     let seen = seen(&stack, "primary").await;
     assert_eq!((seen.good, seen.bad, backup.requests()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_something_before_the_provider_turns_away_is_the_backups_turn_and_counts_nothing() {
+    let (primary, backup) = (Puppet::start().await, Puppet::start().await);
+    backup.says(&[&message("backup", false)]);
+    let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
+    let all = ["400 Bad Request", "403 Forbidden", "413 Content Too Large", "414 URI Too Long", "401 Unauthorized"];
+    for status in all.iter().cycle().take(15) {
+        primary.says(&[&answer(status, "text/html", "<html>an edge</html>")]);
+        let answer = call(&stack, false).await;
+        assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", "error")), "{status}: {answer:?}");
+        assert!(codes(&stack, &answer).iter().any(|code| code == "provider.nonsense"), "{status}");
+    }
+    let seen = seen(&stack, "primary").await;
+    assert_eq!((seen.good, seen.bad, seen.throttled, seen.late), (0, 0, 0, 0));
+    assert_eq!(decision(&stack, "primary").await.mode, Mode::Closed);
+    let subjects = subjects(&stack).await;
+    assert!(!subjects.iter().any(|subject| subject.contains("credentials")), "{subjects:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
         (html, "error", "provider.nonsense", State::Void),
         (answer("302 Found", "text/html", ""), "error", "provider.nonsense", State::Void),
         (answer("400 Bad Request", "text/html", "<html>"), "error", "provider.nonsense", State::Void),
+        (answer("403 Forbidden", "text/html", "<html>"), "error", "provider.nonsense", State::Void),
         (String::new(), "unreachable", "provider.unreachable", State::Closed),
         ("HTTP/1.1 200".to_owned(), "unreachable", "provider.unreachable", State::Closed),
         ("SSH-2.0-garbage\r\n\r\n".to_owned(), "unreachable", "provider.unreachable", State::Closed),

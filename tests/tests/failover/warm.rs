@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{Answer, Stack};
 
-use crate::{builder, course, hello, status};
+use crate::{builder, course, hello, id, status};
 
 const SESSIONS: usize = 40;
 
@@ -56,7 +56,10 @@ async fn a_warm_backup_that_fails_is_the_primarys_turn() {
     let mut attempts = Vec::new();
     for session in 0..12 {
         let answer = call(&stack, &By::Header, session).await;
-        assert_eq!(answer.header("x-levee-provider"), "primary");
+        // Whom the preferred provider served was sent to no other one for want of it.
+        assert_eq!((course(&answer).0, course(&answer).2), ("primary", ""));
+        let event = stack.wide_event("ai-proxy", id(&answer)).await;
+        assert!(event["fallback.reason"].is_null(), "{event}");
         attempts.push(answer.header("x-levee-attempts").to_owned());
     }
     assert!(["1", "2"].iter().all(|number| attempts.iter().any(|it| it == number)), "{attempts:?}");

@@ -1,24 +1,22 @@
 //! One attempt at one provider.
 
-use std::fmt::Display;
-
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::Share;
+use levee::breaker::{Share, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
-use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{CONNECTION_LOST, Exchange};
+use crate::about::{About, TooLarge, with_cause};
 use crate::answer::{Body, Failed};
 use crate::cap;
 use crate::held::{Hold, hold};
 use crate::meter::Meter;
-use crate::outcome::{Fault, Verdict, of_failure};
+use crate::outcome::{Fault, Verdict, is_error, of_failure};
 use crate::patience::Patience;
 use crate::providers::{Provider, response_headers};
 use crate::timeouts::TimedOut;
@@ -69,50 +67,11 @@ pub(super) struct Answered {
     pub(super) body: Bytes,
 }
 
-/// More than so many bytes.
-#[derive(Debug, thiserror::Error)]
-#[error("more than {0} bytes")]
-pub struct TooLarge(pub usize);
-
-/// What every log line about an attempt names.
-#[derive(Debug, Clone)]
-pub struct About {
-    /// The id by which the request is named to its caller.
-    pub request_id: String,
-    /// Who calls.
-    pub account: String,
-    /// Who is called.
-    pub provider: String,
-}
-
-impl About {
-    /// Logs what went wrong. `error` is the cause; it must not hold what a caller or a provider sent.
-    pub fn error(&self, code: &'static str, error: &dyn Display, message: &'static str) {
-        let Self { request_id, account, provider } = self;
-        tracing::error!(code, request.id = request_id, account.id = account, provider, %error, "{message}");
-    }
-
-    /// Logs, once an answer, the first field in which the provider reported what can be no count, where there is one.
-    pub fn absurd(&self, field: Option<&'static str>) {
-        let Self { request_id, account, provider } = self;
-        if let Some(field) = field {
-            tracing::warn!(
-                code = "metering.absurd",
-                request.id = request_id,
-                account.id = account,
-                provider,
-                field,
-                "a provider reported an absurd token count"
-            );
-        }
-    }
-}
-
 impl<'a> Attempt<'a> {
-    /// Begins the attempt `number` of a call, at the provider `index`, which was let through under `generation`.
+    /// Begins the attempt `number` of a call, at the provider of `stop`, which was let through under `generation`.
     pub(super) fn begin(
         exchange: &'a Exchange<'a>,
-        index: usize,
+        stop: Stop,
         number: u32,
         generation: u64,
         share: Share,
@@ -120,13 +79,14 @@ impl<'a> Attempt<'a> {
         is_last: bool,
     ) -> Self {
         let Exchange { state, caller, ask, .. } = exchange;
+        let Stop { provider: index, is_probe } = stop;
         let provider = &state.providers[index];
         exchange.report.attempt(&provider.name, share);
         let now = Instant::now();
         let last = exchange.answer_by();
         let until = if is_last { last } else { now + patience.of(last.saturating_duration_since(now)) };
         let watch = exchange.spending.is_some();
-        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, generation, patience));
+        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, generation, is_probe, patience));
         let about = About {
             request_id: exchange.request_id.to_owned(),
             account: caller.account.clone(),
@@ -179,6 +139,13 @@ impl<'a> Attempt<'a> {
             watch.sent();
         }
         Instant::now()
+    }
+
+    /// The provider has answered, or will not: what our own stores take from now on makes it no later.
+    pub(super) fn stop_the_clock(&self) {
+        if let Some(watch) = &self.watch {
+            watch.stop_the_clock();
+        }
     }
 
     /// Waits until waiting any longer is of no use, as far as another provider may serve the call.
@@ -262,8 +229,13 @@ impl<'a> Attempt<'a> {
             _ => self.as_the_client_gets_it(status, self.headers(&headers, state), body),
         };
         match (verdict, answer) {
-            (None, Ok(response)) => Ok(response),
-            // What cannot be understood is nothing that a caller could mend.
+            (None, Ok(response)) => {
+                if let Some(watch) = &self.watch {
+                    watch.said_nothing();
+                }
+                Ok(response)
+            }
+            // What cannot be understood has a verdict.
             (verdict, answer) => Err(self.missed(verdict.unwrap_or(Fault::Error.into()), answer)),
         }
     }
@@ -313,11 +285,10 @@ impl<'a> Attempt<'a> {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Body>, Failed> {
-        #[derive(Deserialize)]
-        struct Envelope<'a> {
-            r#type: &'a str,
+        if !is_error(&body) {
+            self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
+            return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."));
         }
-        let is_error = serde_json::from_slice(&body).is_ok_and(|envelope: Envelope<'_>| envelope.r#type == "error");
         match status {
             // These are about the platform's key or bill, not about the client's: passed on, they would send the client
             // looking for a mistake in a key that is fine.
@@ -326,7 +297,7 @@ impl<'a> Attempt<'a> {
                 let message = "The AI provider refuses the platform's credentials.".to_owned();
                 Err(Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) })
             }
-            _ if is_error => {
+            _ => {
                 if status.is_server_error() {
                     self.about.error("provider.failed", &status, "a provider failed");
                 } else if status == StatusCode::TOO_MANY_REQUESTS {
@@ -334,10 +305,6 @@ impl<'a> Attempt<'a> {
                 }
                 self.exchange.report.answered(status);
                 Ok(respond(status, headers, Body::Full(Some(body))))
-            }
-            _ => {
-                self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
-                Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."))
             }
         }
     }
@@ -366,13 +333,6 @@ impl<'a> Attempt<'a> {
         tokio::join!(written, self.finish());
         missed
     }
-}
-
-/// The error with its cause, without the address that was called.
-pub fn with_cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
 }
 
 /// Writes that an attempt used nothing.

@@ -36,7 +36,7 @@ struct Course<'a> {
 
 /// Makes the call, at whatever provider serves it.
 pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
-    let standings = exchange.state.breakers.look(&exchange.ask.class).await;
+    let standings = exchange.state.breakers.look(&exchange.ask.class, exchange.spending.is_some()).await;
     let mut course =
         Course { exchange, standings, attempts: 0, fallback: None, cause: None, missed: None, may_retry: Vec::new() };
     let answer = course.run().await;
@@ -57,18 +57,18 @@ impl Course<'_> {
     async fn run(&mut self) -> Result<Response<Body>, Failed> {
         let route = self.route()?;
         self.cause = route.detour.map(Detour::name);
-        let stops = route.stops.iter().enumerate();
-        for (place, stop) in stops {
+        for (place, stop) in route.stops.iter().enumerate() {
+            // Whoever gets no time to answer is not to be judged by that.
+            if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
+                break;
+            }
             let generation = self.standings[stop.provider].state.generation;
             if stop.is_probe && !may_probe(self.exchange, *stop, generation).await {
                 self.cause.get_or_insert(Detour::Open.name());
                 continue;
             }
-            // Whoever gets no time to answer is not to be judged by that.
-            if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
-                break;
-            }
-            let is_last = place + 1 == route.stops.len();
+            // Whether a probe may go there is not known before it is its turn: nobody is given up for that.
+            let is_last = route.stops[place + 1..].iter().all(|stop| stop.is_probe);
             if let Some(answer) = self.attempt(stop, is_last).await {
                 return answer;
             }
@@ -112,7 +112,7 @@ impl Course<'_> {
         if !state.routing.is_enforced {
             return self.route_as_if_all_were_well(&candidates);
         }
-        self.refuse(route(&ask.session, &candidates, state.routing.warm, state.breakers.config()))
+        self.refuse(route(ask.whose(), &candidates, state.routing.warm, state.breakers.config()))
     }
 
     fn route_as_if_all_were_well(&self, candidates: &[Candidate<'_>]) -> Result<Route, Failed> {
@@ -128,7 +128,7 @@ impl Course<'_> {
             .zip(&standings)
             .map(|(candidate, standing)| Candidate { standing, ..*candidate })
             .collect();
-        self.refuse(route(&ask.session, &candidates, state.routing.warm, state.breakers.config()))
+        self.refuse(route(ask.whose(), &candidates, state.routing.warm, state.breakers.config()))
     }
 
     fn refuse(&self, route: Result<Route, NoRoute>) -> Result<Route, Failed> {
@@ -158,10 +158,13 @@ impl Course<'_> {
             self.fallback = Some(cause);
             self.exchange.report.fallback(cause);
         }
-        let patience = Patience::new(ask.awaited, standing.late_after, state.timeouts.failover);
+        let patience = match &self.exchange.spending {
+            Some(_) => Patience::new(ask.awaited, standing.late_after, state.timeouts.failover),
+            None => Patience::without_tokens(state.timeouts.failover),
+        };
         let share = share_of(standing, state.routing.is_enforced);
         let attempt =
-            Attempt::begin(self.exchange, provider, self.attempts, standing.state.generation, share, patience, is_last);
+            Attempt::begin(self.exchange, *stop, self.attempts, standing.state.generation, share, patience, is_last);
         let answer = match ask.awaited {
             Awaited::FirstContent => stream::stream(attempt).await,
             Awaited::Whole => whole::whole(attempt).await,
@@ -171,13 +174,19 @@ impl Course<'_> {
             Ok(response) if response.status() == StatusCode::NOT_FOUND && self.missed.is_some() => None,
             Ok(response) => Some(Ok(response)),
             Err(missed) => {
-                self.cause.get_or_insert(missed.fault.name());
+                if self.fallback == Some(Detour::Warm.name()) {
+                    // The provider that is preferred may serve the call after all.
+                    (self.fallback, self.cause) = (None, None);
+                    self.exchange.report.no_fallback();
+                } else {
+                    self.cause.get_or_insert(missed.fault.name());
+                }
                 // Who takes single calls is not asked twice.
                 if missed.fault.is_passing() && !missed.is_open && !is_probe {
                     self.may_retry.push(*stop);
                 }
-                // That the platform's credentials are refused says less than what went wrong before.
-                if missed.fault != Fault::Refused || self.missed.is_none() {
+                // That the call is turned away, or the platform's credentials are, says less than what went wrong before.
+                if !matches!(missed.fault, Fault::Refused | Fault::TurnedAway) || self.missed.is_none() {
                     self.missed = Some(missed);
                 }
                 None
@@ -186,9 +195,9 @@ impl Course<'_> {
     }
 }
 
-/// Whether the call may go to a provider that takes single calls.
+/// Whether the call may go to a provider that takes single calls: not where nothing would be learnt from it.
 async fn may_probe(exchange: &Exchange<'_>, stop: Stop, generation: u64) -> bool {
-    exchange.state.breakers.may_probe(stop.provider, generation).await
+    exchange.spending.is_some() && exchange.state.breakers.may_probe(stop.provider, generation).await
 }
 
 /// Waits a moment before a provider is tried a second time; false where that may not be.

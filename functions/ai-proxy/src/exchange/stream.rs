@@ -45,6 +45,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
             beginning = begin(&attempt, call, &mut overture) => beginning,
             none = attempt.is_hopeless() => Err(none),
         };
+        attempt.stop_the_clock();
         (beginning, Instant::now())
     };
     let opened = attempt.open(meter.as_ref(), hold);
@@ -78,7 +79,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     exchange.report.answered(status);
     match &attempt.watch {
         // A mistake of the caller's says nothing about the provider.
-        Some(watch) if progress.error.is_some() && !progress.has_content => watch.stop_the_clock(),
+        Some(watch) if progress.error.is_some() && !progress.has_content => watch.said_nothing(),
         Some(watch) => watch.came(Awaited::FirstContent, waited),
         None => {}
     }

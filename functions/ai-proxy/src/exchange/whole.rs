@@ -29,6 +29,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
             answer = in_time => answer,
             none = attempt.is_hopeless() => Err(none),
         };
+        attempt.stop_the_clock();
         (answer, Instant::now())
     };
     let opened = attempt.open(meter.as_ref(), hold);

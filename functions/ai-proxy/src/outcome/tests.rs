@@ -30,21 +30,12 @@ fn until(date: &str) -> Option<Verdict> {
 
 #[test]
 fn a_status_says_whose_fault_it_is_whatever_the_body() {
-    for body in ["", "<html>an edge</html>", "{", "[]", "null", r#"{"error":7}"#, r#"{"error":{"message":7}}"#] {
+    for body in ["", "<html>an edge</html>", "{", "[]", "null", r#"{"error":7}"#, r#"{"type":"error"}"#] {
         for (status, fault) in [
             (200, Some(Fault::Error)),
             (302, Some(Fault::Error)),
-            (400, None),
-            (401, Some(Fault::Refused)),
-            (402, Some(Fault::Refused)),
-            (403, Some(Fault::Refused)),
-            (404, None),
             (408, Some(Fault::Error)),
-            (409, None),
-            (413, None),
-            (422, None),
             (429, Some(Fault::Throttled)),
-            (451, None),
             (500, Some(Fault::Error)),
             (503, Some(Fault::Error)),
             (504, Some(Fault::Error)),
@@ -52,6 +43,28 @@ fn a_status_says_whose_fault_it_is_whatever_the_body() {
             (599, Some(Fault::Error)),
         ] {
             assert_eq!(of(status, &[], body).map(|verdict| verdict.fault), fault, "{status} {body}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_call_or_with_credentials_is_known_where_the_api_itself_says_so() {
+    let html = "<html>an edge</html>";
+    for (status, by_the_api) in [
+        (400, None),
+        (401, Some(Fault::Refused)),
+        (402, Some(Fault::Refused)),
+        (403, Some(Fault::Refused)),
+        (404, None),
+        (409, None),
+        (413, None),
+        (422, None),
+        (451, None),
+    ] {
+        let fault = |body: &str| of(status, &[], body).map(|verdict| verdict.fault);
+        assert_eq!(fault(&error("No", None)), by_the_api, "{status}");
+        for body in ["", html, "[]", r#"{"type":"message"}"#, r#"{"error":{"message":"No"}}"#] {
+            assert_eq!(fault(body), Some(Fault::TurnedAway), "{status} {body}");
         }
     }
 }
@@ -95,8 +108,6 @@ fn a_budget_that_is_spent_is_spent_until_its_date() {
 
 #[rstest]
 #[case::none("The limit is reached.")]
-#[case::in_the_past("You will regain access on 2026-11-01 at 00:00 UTC.")]
-#[case::today("You will regain access on 2026-11-22 at 00:00 UTC.")]
 #[case::in_the_far_future("You will regain access on 9999-12-31 at 00:00 UTC.")]
 #[case::no_such_day("You will regain access on 2026-11-31 at 00:00 UTC.")]
 #[case::too_short("You will regain access on 2026")]
@@ -106,6 +117,32 @@ fn without_a_date_that_makes_sense_it_is_spent_until_the_months_end(#[case] mess
     let code = Some("enforced_spend_limit_reached");
     assert_eq!(of(429, &[], &error(message, code)), until("2026-12-01"));
     assert_eq!(of(400, &[], &error(message, code)), until("2026-12-01"));
+}
+
+#[rstest]
+#[case::just_now("You will regain access on 2026-12-01 at 00:00 UTC.", "2026-12-01", 1)]
+#[case::at_this_moment("You will regain access on 2026-12-01 at 00:00 UTC.", "2026-12-01", 0)]
+#[case::today("You will regain access on 2026-12-09 at 00:00 UTC.", "2026-12-09", 80_000)]
+#[case::long_ago("You will regain access on 2020-01-01 at 00:00 UTC.", "2026-12-20", 0)]
+#[case::no_date_as_the_month_begins("The limit is reached.", "2026-12-01", 1)]
+#[case::no_date_a_little_later("The limit is reached.", "2026-12-01", 21_599)]
+fn a_budget_that_should_not_be_spent_any_more_is_asked_for_again_soon(
+    #[case] message: &str,
+    #[case] day: &str,
+    #[case] secs: u64,
+) {
+    let now = Timestamp::of_date(day).unwrap().plus(Duration::from_secs(secs));
+    let body = error(message, Some("enforced_spend_limit_reached")).into();
+    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), &body, now);
+    assert_eq!(verdict, Some(Verdict { fault: Fault::Spent, until: Some(now.plus(Duration::from_secs(600))) }));
+}
+
+#[test]
+fn after_a_months_first_hours_a_budget_without_a_date_is_spent_until_its_end() {
+    let now = Timestamp::of_date("2026-12-01").unwrap().plus(Duration::from_secs(6 * 3600));
+    let body = error("The limit is reached.", Some("enforced_spend_limit_reached")).into();
+    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), &body, now);
+    assert_eq!(verdict.unwrap().until, Timestamp::of_date("2027-01-01"));
 }
 
 #[rstest]
@@ -126,12 +163,13 @@ fn breakers_count_the_providers_faults_and_nothing_else() {
     assert_eq!(count(Fault::Throttled), Some((0, 1, 0)));
     assert_eq!(count(Fault::Spent), Some((0, 0, 0)));
     assert_eq!(count(Fault::Refused), None);
+    assert_eq!(count(Fault::TurnedAway), None);
 }
 
 #[test]
 fn only_what_may_pass_within_a_moment_is_tried_again() {
     let passing = [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Cut];
-    let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Refused];
+    let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Refused, Fault::TurnedAway];
     assert!(passing.into_iter().all(Fault::is_passing) && !lasting.into_iter().any(Fault::is_passing));
 }
 

@@ -4,7 +4,7 @@
 --            generation, mode, state, saved      the decision, as put.lua writes it
 --            next                                when it may be evaluated again, Unix milliseconds
 --            truth                               when DynamoDB is to be asked again, Unix milliseconds
---            probes, probing, results            probes let out, and when the first was; results taken in since the decision
+--            probes, probing, results            probes let out, and when the first was; what came back since the decision
 --            s:<Unix seconds>                    "good bad throttled late on-time" of that second
 --            environments, troubled, e:<id>, t:<id>   how many saw results, how many bad ones, at most 16; who, and in which
 --                                                second last
@@ -20,6 +20,7 @@
 --        5 good  6 bad  7 throttled  8 late  9 on time: 0 or 1 each
 --        10 retry after  11 spent until: Unix milliseconds, or 0
 --        12 the latency, milliseconds, or -1   13 1 where it is that of a first content
+--        14 1 where a probe came to nothing that says anything: another one may go in its place
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
 --        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, environments, troubled, retry after, spent
 --        until, then second and counts in turn, in any order}; what follows the ninth is there only where the caller is to
@@ -55,24 +56,27 @@ local generation = number(known[1] or -1)
 local is_trouble = false
 
 if generation >= 0 and number(ARGV[3]) == generation then
-  local id, field = ARGV[4], 's:' .. second
-  local counts, i = {0, 0, 0, 0, 0}, 1
-  for count in string.gmatch(call('HGET', breaker, field) or '', '%d+') do
-    counts[i], i = number(count), i + 1
+  local id, field, seen = ARGV[4], 's:' .. second, 0
+  for j = 5, 9 do seen = seen + ARGV[j] end
+  if seen > 0 then
+    local counts, i = {0, 0, 0, 0, 0}, 1
+    for count in string.gmatch(call('HGET', breaker, field) or '', '%d+') do
+      counts[i], i = number(count), i + 1
+    end
+    for j = 1, 5 do counts[j] = counts[j] + number(ARGV[4 + j]) end
+    call('HSET', breaker, field, table.concat(counts, ' '))
+    local function saw(set, count)
+      local there = call('HMGET', breaker, set .. id, count)
+      if not there[1] and number(there[2] or 0) >= ENVIRONMENTS then return end
+      if not there[1] then call('HINCRBY', breaker, count, 1) end
+      call('HSET', breaker, set .. id, second)
+    end
+    is_trouble = ARGV[6] + ARGV[7] + ARGV[8] > 0
+    saw('e:', 'environments')
+    if is_trouble then saw('t:', 'troubled') end
   end
-  for j = 1, 5 do counts[j] = counts[j] + number(ARGV[4 + j]) end
-  call('HSET', breaker, field, table.concat(counts, ' '))
-  local results = ARGV[5] + ARGV[6] + ARGV[7]
+  local results = ARGV[5] + ARGV[6] + ARGV[7] + ARGV[14]
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
-  is_trouble = ARGV[6] + ARGV[7] + ARGV[8] > 0
-  local function saw(set, count)
-    local there = call('HMGET', breaker, set .. id, count)
-    if not there[1] and number(there[2] or 0) >= ENVIRONMENTS then return end
-    if not there[1] then call('HINCRBY', breaker, count, 1) end
-    call('HSET', breaker, set .. id, second)
-  end
-  saw('e:', 'environments')
-  if is_trouble then saw('t:', 'troubled') end
   for field, at in pairs({retry = number(ARGV[10]), spent = number(ARGV[11])}) do
     if at > number(call('HGET', breaker, field) or 0) then call('HSET', breaker, field, string.format('%.0f', at)) end
   end
@@ -81,8 +85,8 @@ if generation >= 0 and number(ARGV[3]) == generation then
     known[7] = floor(known[7] and known[7] * 0.9 + latency * 0.1 or latency)
     call('HSET', breaker, 'first', known[7])
   end
-  -- What is usual is learnt in health.
-  if latency >= 0 and known[6] == 'closed' then
+  -- What is usual is learnt in health, and from probes: who became slower for good is taken for what it is, in time.
+  if latency >= 0 and (known[6] == 'closed' or known[6] == 'probe') then
     local class = floor(math.log(math.max(latency, SHORTEST) / SHORTEST) / math.log(GROWTH))
     call('HINCRBY', latencies, math.min(class, CLASSES - 1), 1)
     local all = call('HINCRBY', latencies, 'all', 1)

@@ -4,7 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::breaker::evidence::{Evidence, Second};
 use crate::breaker::state::{Forced, State};
+use crate::breaker::step;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
 const SESSIONS: u32 = 20_000;
@@ -43,13 +45,64 @@ fn candidates(standings: &[Standing]) -> Vec<Candidate<'_>> {
 }
 
 fn go(session: &str, standings: &[Standing], warm: u16) -> Result<Route, NoRoute> {
-    route(session, &candidates(standings), Share::of(warm), &BreakerConfig::default())
+    route(alone(session), &candidates(standings), Share::of(warm), &BreakerConfig::default())
+}
+
+/// A call that belongs to nothing.
+fn alone(session: &str) -> Whose<'_> {
+    Whose { session, call: session }
 }
 
 /// The provider that each of many sessions is sent to first.
 fn firsts(standings: &[Standing], warm: u16) -> Vec<Option<usize>> {
     let first = |session: u32| go(&format!("session-{session}"), standings, warm).ok().map(|it| it.stops[0].provider);
     (0..SESSIONS).map(first).collect()
+}
+
+#[test]
+fn a_provider_is_judged_by_single_calls_where_no_session_is_in_its_share() {
+    let ramp = Standing { rate: 20.0, ..standing(Mode::Ramp, Share::of(500)) };
+    let standings = [ramp, standing(Mode::Closed, Share::ALL)];
+    let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
+    let goes = |call: u32| {
+        let call = format!("call-{call}");
+        let whose = Whose { session: &session, call: &call };
+        let route = route(whose, &candidates(&standings), Share::NONE, &BreakerConfig::default()).unwrap();
+        route.stops[0].provider == 0
+    };
+    // A call a second, of 20.
+    is_about((0..SESSIONS).filter(|call| goes(*call)).count() as f64, 0.05);
+}
+
+/// Whoever calls: a healthy provider gets back all of its calls.
+#[test]
+fn one_busy_session_brings_a_healthy_provider_back_to_all_of_its_calls() {
+    let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
+    let config = BreakerConfig::default();
+    let rate = 20;
+    let mut ramp = Standing { rate: f64::from(rate), ..standing(Mode::Ramp, Share::of(500)) };
+    ramp.state.since = NOW;
+    let (mut seconds, mut at) = (Vec::new(), NOW);
+    for second in 0..3_600_u64 {
+        at = NOW.plus(Duration::from_secs(second));
+        let goes = |call: &u32| {
+            let (call, standings) =
+                (format!("call-{second}-{call}"), [ramp.clone(), standing(Mode::Closed, Share::ALL)]);
+            let whose = Whose { session: &session, call: &call };
+            route(whose, &candidates(&standings), Share::NONE, &config).unwrap().stops[0].provider == 0
+        };
+        let good = (0..rate).filter(goes).count() as u32;
+        seconds.push(Second { at: at.as_secs(), good, on_time: good, ..Second::default() });
+        let (seconds_seen, rate) = (seconds.clone(), f64::from(rate));
+        let evidence = Evidence { seconds: seconds_seen, rate, environments: 3, ..Evidence::default() };
+        if let Some(next) = step(&ramp.state, &evidence, at, 0.5, &config) {
+            (ramp.state, _) = (next, seconds.clear());
+        }
+        if ramp.state.mode == Mode::Closed {
+            break;
+        }
+    }
+    assert_eq!(ramp.state.mode, Mode::Closed, "not within an hour; at {at:?} {:?}", ramp.state);
 }
 
 fn count(firsts: &[Option<usize>], provider: usize) -> f64 {
@@ -172,7 +225,7 @@ proptest! {
         let at = |(name, (standing, is_allowed))| Candidate { name, standing, is_allowed };
         let pairs = all.iter().map(|(standing, is_allowed)| (standing, *is_allowed));
         let candidates: Vec<Candidate<'_>> = NAMES.into_iter().zip(pairs).map(at).collect();
-        let ask = || route(&session, &candidates, Share::of(warm), &BreakerConfig::default());
+        let ask = || route(alone(&session), &candidates, Share::of(warm), &BreakerConfig::default());
         let outcome = ask();
         prop_assert_eq!(&outcome, &ask(), "the same session goes the same way");
         let it = match outcome {

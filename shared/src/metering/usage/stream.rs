@@ -43,7 +43,7 @@ pub enum StreamError {
     Overloaded,
     /// `rate_limit_error`.
     RateLimit,
-    /// `invalid_request_error`: the caller's own mistake.
+    /// `invalid_request_error`, `not_found_error` and `request_too_large`: the caller's own mistake.
     InvalidRequest,
     /// `api_error`, and all others.
     Other,
@@ -54,7 +54,7 @@ impl StreamError {
         match data.object("error").text("type").as_deref() {
             Some("overloaded_error") => Self::Overloaded,
             Some("rate_limit_error") => Self::RateLimit,
-            Some("invalid_request_error") => Self::InvalidRequest,
+            Some("invalid_request_error" | "not_found_error" | "request_too_large") => Self::InvalidRequest,
             _ => Self::Other,
         }
     }
