@@ -14,7 +14,7 @@
 //!
 //! Start reading at [`step()`]; [`suspicion`] is how evidence is weighed. [`Breakers`] is that at work: what environments see
 //! goes to Redis ([`mirror`]), what is decided to DynamoDB ([`table`]), and [`protocol`] is how the two come together;
-//! [`routing`] says where a call goes. What admins do about it is [`word`], what they are shown [`peek`]. The rules, their
+//! [`routing`] says where a call goes. What admins do about it is [`word`], what they are shown [`mod@peek`]. The rules, their
 //! constants and their reasons are in docs/BREAKER.md.
 
 mod breakers;
