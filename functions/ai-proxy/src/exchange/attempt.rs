@@ -46,8 +46,9 @@ pub(super) struct Attempt<'a> {
 pub(super) struct Missed {
     /// Why.
     pub(super) fault: Fault,
-    /// The breaker gave the provider up meanwhile.
-    pub(super) is_open: bool,
+    /// The same provider may serve the call a moment later: it did not say when to be asked again, and was not given up
+    /// meanwhile.
+    pub(super) may_retry: bool,
     /// What the client gets if nobody else serves the call.
     pub(super) answer: Box<Result<Response<Body>, Failed>>,
 }
@@ -104,7 +105,7 @@ impl<'a> Attempt<'a> {
             // It was read as such before, so this is never seen.
             self.about.error("provider.unsendable", &"it is no JSON object", "a call could not be written anew");
             let failed = Failed::upstream(ErrorKind::BadGateway, "The call could not be sent to the AI provider.");
-            return Err(Missed { fault: Fault::Refused, is_open: false, answer: Box::new(Err(failed)) });
+            return Err(Missed { fault: Fault::Refused, may_retry: false, answer: Box::new(Err(failed)) });
         };
         let (body, hold) = hold(body);
         Ok((request.body(body), Some(hold)))
@@ -247,10 +248,11 @@ impl<'a> Attempt<'a> {
             self.telling = self.exchange.state.alarm.refused(&self.provider.name);
         }
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
+        let may_retry = verdict.fault.is_passing() && verdict.until.is_none() && !is_open;
         if self.watch.as_ref().is_some_and(|watch| watch.failed(verdict)) {
             self.provider.reconnect();
         }
-        Missed { fault: verdict.fault, is_open, answer: Box::new(answer) }
+        Missed { fault: verdict.fault, may_retry, answer: Box::new(answer) }
     }
 
     /// Waits until what came of the attempt is reported, and told.

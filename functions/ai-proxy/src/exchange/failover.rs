@@ -99,34 +99,22 @@ impl Course<'_> {
 
     fn route(&self) -> Result<Route, Failed> {
         let Exchange { state, caller, ask, .. } = self.exchange;
+        let as_if_well;
+        let standings = if state.routing.is_enforced {
+            &self.standings
+        } else {
+            as_if_well = self.standings.iter().map(well).collect();
+            &as_if_well
+        };
         let candidates: Vec<Candidate<'_>> = state
             .providers
             .iter()
-            .zip(&self.standings)
+            .zip(standings)
             .map(|(provider, standing)| Candidate {
                 name: &provider.name,
                 standing,
                 is_allowed: caller.terms.allow_provider(&provider.name),
             })
-            .collect();
-        if !state.routing.is_enforced {
-            return self.route_as_if_all_were_well(&candidates);
-        }
-        self.refuse(route(ask.whose(), &candidates, state.routing.warm, state.breakers.config()))
-    }
-
-    fn route_as_if_all_were_well(&self, candidates: &[Candidate<'_>]) -> Result<Route, Failed> {
-        let Exchange { state, ask, .. } = self.exchange;
-        // What an admin says holds all the same.
-        let well = |standing: &Standing| {
-            let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
-            Standing { state, is_away: false, ..standing.clone() }
-        };
-        let standings: Vec<Standing> = self.standings.iter().map(well).collect();
-        let candidates: Vec<Candidate<'_>> = candidates
-            .iter()
-            .zip(&standings)
-            .map(|(candidate, standing)| Candidate { standing, ..*candidate })
             .collect();
         self.refuse(route(ask.whose(), &candidates, state.routing.warm, state.breakers.config()))
     }
@@ -182,7 +170,7 @@ impl Course<'_> {
                     self.cause.get_or_insert(missed.fault.name());
                 }
                 // Who takes single calls is not asked twice.
-                if missed.fault.is_passing() && !missed.is_open && !is_probe {
+                if missed.may_retry && !is_probe {
                     self.may_retry.push(*stop);
                 }
                 // That the call is turned away, or the platform's credentials are, says less than what went wrong before.
@@ -193,6 +181,12 @@ impl Course<'_> {
             }
         }
     }
+}
+
+/// A provider as if it were well. What an admin says holds all the same.
+fn well(standing: &Standing) -> Standing {
+    let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
+    Standing { state, is_away: false, ..standing.clone() }
 }
 
 /// Whether the call may go to a provider that takes single calls: not where nothing would be learnt from it.
