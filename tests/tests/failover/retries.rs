@@ -53,6 +53,16 @@ async fn each_provider_is_tried_twice_at_most() {
 }
 
 #[tokio::test]
+async fn who_says_when_to_be_asked_again_is_not_asked_before() {
+    let stack = retrying("100").start().await;
+    earn(&stack, 12).await;
+    stack.script("primary", json!({ "status": 529, "retry_after": 30 })).await;
+    stack.script("backup", status(529)).await;
+    assert_eq!(attempts(&stack).await, "3");
+    assert_eq!((requests(&stack, "primary").await, requests(&stack, "backup").await), (13, 2));
+}
+
+#[tokio::test]
 async fn a_provider_whose_fault_does_not_pass_is_not_tried_again() {
     let stack = retrying("100").start().await;
     earn(&stack, 12).await;
