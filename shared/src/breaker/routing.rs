@@ -109,7 +109,7 @@ enum Passage {
 }
 
 /// Where the call of `session` goes, of `candidates` in the order in which they are preferred. `warm` is the share of calls
-/// that go to the second of them while all is well.
+/// that go to the second of them while the first one is well.
 pub fn route(
     Whose { session, call }: Whose<'_>,
     candidates: &[Candidate<'_>],
@@ -128,10 +128,9 @@ pub fn route(
             Passage::Not(why) => detour = detour.or((stops.is_empty()).then_some(why)),
         }
     }
-    let is_warm = |stop: &Stop| !stop.is_probe && candidates[stop.provider].is_whole();
-    // The second one is warmed with what the first one would have got in health.
-    if stops.len() > 1 && stops[..2].iter().all(is_warm) && place(session, "warm") < warm.basis_points() {
-        stops.swap(0, 1);
+    if let Some(warmed) = warmed(session, candidates, &stops, warm) {
+        stops.retain(|stop| stop.provider != warmed.provider);
+        stops.insert(0, warmed);
         detour = detour.or(Some(Detour::Warm));
     }
     let mut is_desperate = false;
@@ -195,6 +194,23 @@ fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config
         }
         Mode::Probe if standing.is_shared => Passage::Probe,
         Mode::Open | Mode::Probe => Passage::Not(Detour::Open),
+    }
+}
+
+/// The next provider, where it is warmed with what the first one gets in health. One that is on its way back is too, whatever
+/// its share is: else it would be there only when it is needed, and not ready.
+fn warmed(session: &str, candidates: &[Candidate<'_>], stops: &[Stop], warm: Share) -> Option<Stop> {
+    let first = stops.first().filter(|stop| !stop.is_probe && candidates[stop.provider].is_whole())?;
+    let is_warming = place(session, "warm") < warm.basis_points();
+    let next = candidates.iter().enumerate().skip(first.provider + 1).find(|(_, candidate)| candidate.is_allowed);
+    let (provider, candidate) = next.filter(|_| is_warming)?;
+    if candidate.forced().is_some() || candidate.standing.is_away {
+        return None;
+    }
+    match candidate.standing.state.mode {
+        Mode::Open => None,
+        Mode::Probe => candidate.standing.is_shared.then_some(Stop { provider, is_probe: true }),
+        Mode::Closed | Mode::Shed | Mode::Ramp => Some(Stop { provider, is_probe: false }),
     }
 }
 

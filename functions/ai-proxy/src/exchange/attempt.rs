@@ -36,10 +36,30 @@ pub(super) struct Attempt<'a> {
     number: u32,
     /// When it is given up.
     pub(super) until: Instant,
-    /// Nobody else may serve the call.
-    is_last: bool,
+    /// Who else may serve the call.
+    others: Others,
     /// That the provider refuses the platform's credentials, on its way to somebody.
     telling: Option<JoinHandle<()>>,
+}
+
+/// Who else may serve the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    Nobody,
+    /// Providers that take single calls, and may refuse this one: nobody is given up for them who is not failing.
+    OnProbation,
+    Somebody,
+}
+
+impl Others {
+    /// Those of `stops`.
+    pub(super) fn of(stops: &[Stop]) -> Self {
+        match stops {
+            [] => Self::Nobody,
+            _ if stops.iter().all(|stop| stop.is_probe) => Self::OnProbation,
+            _ => Self::Somebody,
+        }
+    }
 }
 
 /// An attempt that gave the client nothing.
@@ -77,7 +97,7 @@ impl<'a> Attempt<'a> {
         generation: u64,
         share: Share,
         patience: Patience,
-        is_last: bool,
+        others: Others,
     ) -> Self {
         let Exchange { state, caller, ask, .. } = exchange;
         let Stop { provider: index, is_probe } = stop;
@@ -85,7 +105,10 @@ impl<'a> Attempt<'a> {
         exchange.report.attempt(&provider.name, share);
         let now = Instant::now();
         let last = exchange.answer_by();
-        let until = if is_last { last } else { now + patience.of(last.saturating_duration_since(now)) };
+        let until = match others {
+            Others::Somebody => now + patience.of(last.saturating_duration_since(now)),
+            Others::Nobody | Others::OnProbation => last,
+        };
         let watch = exchange.spending.is_some();
         let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, generation, is_probe, patience));
         let about = About {
@@ -93,7 +116,7 @@ impl<'a> Attempt<'a> {
             account: caller.account.clone(),
             provider: provider.name.clone(),
         };
-        Self { exchange, provider, about, watch, number, until, is_last, telling: None }
+        Self { exchange, provider, about, watch, number, until, others, telling: None }
     }
 
     /// The request, whose body waits for its end until the hold is dropped.
@@ -152,7 +175,9 @@ impl<'a> Attempt<'a> {
     /// Waits until waiting any longer is of no use, as far as another provider may serve the call.
     pub(super) async fn is_hopeless(&self) -> Unanswered {
         match &self.watch {
-            Some(watch) if !self.is_last && self.exchange.state.routing.is_enforced => watch.is_hopeless().await,
+            Some(watch) if self.others != Others::Nobody && self.exchange.state.routing.is_enforced => {
+                watch.is_hopeless().await
+            }
             _ => std::future::pending().await,
         }
         self.about.error("provider.timeout", &TimedOut::Hopeless, "a call moves on from a provider that is failing");

@@ -10,7 +10,7 @@ use levee::clock::Timestamp;
 use levee::http::anthropic::ErrorKind;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::{Attempt, Missed};
+use super::attempt::{Attempt, Missed, Others};
 use super::{Exchange, stream, whole};
 use crate::answer::{Body, Failed};
 use crate::outcome::Fault;
@@ -67,9 +67,7 @@ impl Course<'_> {
                 self.cause.get_or_insert(Detour::Open.name());
                 continue;
             }
-            // Whether a probe may go there is not known before it is its turn: nobody is given up for that.
-            let is_last = route.stops[place + 1..].iter().all(|stop| stop.is_probe);
-            if let Some(answer) = self.attempt(stop, is_last).await {
+            if let Some(answer) = self.attempt(stop, Others::of(&route.stops[place + 1..])).await {
                 return answer;
             }
         }
@@ -77,7 +75,7 @@ impl Course<'_> {
             if !pauses(self.exchange).await {
                 break;
             }
-            if let Some(answer) = self.attempt(&stop, true).await {
+            if let Some(answer) = self.attempt(&stop, Others::Nobody).await {
                 return answer;
             }
         }
@@ -137,7 +135,7 @@ impl Course<'_> {
     }
 
     /// One attempt. `None` where it is another provider's turn.
-    async fn attempt(&mut self, stop: &Stop, is_last: bool) -> Option<Result<Response<Body>, Failed>> {
+    async fn attempt(&mut self, stop: &Stop, others: Others) -> Option<Result<Response<Body>, Failed>> {
         let Stop { provider, is_probe } = *stop;
         let Exchange { state, ask, .. } = self.exchange;
         let standing = &self.standings[provider];
@@ -152,7 +150,7 @@ impl Course<'_> {
         };
         let share = share_of(standing, state.routing.is_enforced);
         let attempt =
-            Attempt::begin(self.exchange, *stop, self.attempts, standing.state.generation, share, patience, is_last);
+            Attempt::begin(self.exchange, *stop, self.attempts, standing.state.generation, share, patience, others);
         let answer = match ask.awaited {
             Awaited::FirstContent => stream::stream(attempt).await,
             Awaited::Whole => whole::whole(attempt).await,

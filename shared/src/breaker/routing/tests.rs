@@ -134,11 +134,21 @@ fn places_with_two_providers_have_nothing_to_do_with_each_other() {
 }
 
 #[test]
-fn the_backup_is_kept_warm_only_while_both_are_whole() {
-    is_about(count(&firsts(&[closed(), closed()], 200), 1), 0.02);
+fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneeded() {
+    for backup in [closed(), standing(Mode::Ramp, Share::of(500)), standing(Mode::Probe, Share::NONE)] {
+        is_about(count(&firsts(&[closed(), backup], 200), 1), 0.02);
+    }
+    let probing = [closed(), standing(Mode::Probe, Share::NONE)];
+    let routes = (0..SESSIONS).filter_map(|session| go(&format!("session-{session}"), &probing, 200).ok());
+    for Route { stops, .. } in routes.filter(|route| route.stops[0].provider == 1) {
+        assert!(stops[0].is_probe && stops[1] == Stop { provider: 0, is_probe: false }, "{stops:?}");
+    }
+    let away = Standing { is_away: true, ..closed() };
+    for cold in [open(9_000), away, forced(closed(), 10_000, 60)] {
+        let firsts = firsts(&[closed(), cold], 200);
+        assert!(firsts.iter().all(|first| *first == Some(0)), "what is given up, or held, is not warmed");
+    }
     for sick in [standing(Mode::Ramp, Share::of(5_000)), open(9_000)] {
-        let cold = firsts(&[closed(), sick.clone()], 200);
-        assert!(cold.iter().all(|first| *first == Some(0)), "what is sick is not warmed");
         assert_eq!(firsts(&[sick.clone(), closed()], 200), firsts(&[sick, closed()], 0));
     }
     let pinned = firsts(&[forced(closed(), 10_000, 60), closed()], 200);
