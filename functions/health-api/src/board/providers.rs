@@ -1,0 +1,47 @@
+//! Where AI providers stand.
+
+use levee::http::Links;
+use levee::pages::{show, table};
+use maud::{Markup, html};
+
+use crate::breakers::{self, BreakerReport};
+use crate::snapshot::ProviderReport;
+
+const COLUMNS: [&str; 8] =
+    ["Provider", "Mode", "Share", "Failed", "Late", "First content", "In the last hour", "Last error"];
+
+pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "not known".to_owned(), |it| show::percent(it * 100.0));
+    let rows: Vec<_> = providers
+        .iter()
+        .map(|provider| {
+            let errors = provider.errors_last_hour.map(|count| show::count(count, "error"));
+            let errors = errors.unwrap_or_else(|| "not known".to_owned());
+            let breaker = &provider.breaker;
+            html! {
+                th scope="row" { a href=(breakers::link(links, &breaker.name)) { (breaker.name) } }
+                td { (standing(breaker)) }
+                td { @if let Some(share) = breaker.share { (breakers::bar(&breaker.name, share)) } @else { "not known" } }
+                td { (ratio(breaker.failure_ratio)) }
+                td { (ratio(breaker.slow_ratio)) }
+                td { @if let Some(ms) = breaker.ttft_ms { (show::grouped(ms)) " ms" } @else { "not known" } }
+                td { (errors) }
+                td { @if let Some(at) = provider.last_error_at { (show::time(at.0)) } @else { "none" } }
+            }
+        })
+        .collect();
+    table("In order of preference", &COLUMNS, &rows, "No providers.")
+}
+
+/// Where a provider stands, why, since when, and who holds it.
+fn standing(breaker: &BreakerReport) -> Markup {
+    let Some(mode) = breaker.mode else { return html! { "not known" } };
+    html! {
+        strong class=(breakers::class(mode)) { (mode) }
+        @if let Some(reason) = breaker.reason { " (" (reason) ")" }
+        @if let Some(since) = breaker.since { " since " (show::time(since.0)) }
+        @if let Some(until) = breaker.forced_until {
+            ", held until " (show::time(until.0)) " by " (breaker.by.as_deref().unwrap_or("nobody"))
+        }
+    }
+}
