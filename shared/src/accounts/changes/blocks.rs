@@ -27,6 +27,7 @@ impl AccountsTable {
         };
         let reason = form::reason(&block.reason)?.to_owned();
         let item = block_item(&Block { subject, reason, ..block.clone() })?;
+        let mut none_is_over = false;
         for _ in 0..ATTEMPTS {
             let room = Row::new(defaults_key())
                 .only_if("attribute_not_exists(#blocks) OR #blocks < :most")
@@ -36,8 +37,13 @@ impl AccountsTable {
             match self.transact(vec![Write::Create(item.clone()), Write::Update(room)]).await?.as_deref() {
                 None => return Ok(Creation::Done),
                 Some([true, ..]) => {}
-                Some(_) if self.delete_blocks_that_are_over(now).await? => continue,
-                Some(_) => return Err(Invalid::TOO_MANY_BLOCKS.into()),
+                Some(_) if none_is_over => return Err(Invalid::TOO_MANY_BLOCKS.into()),
+                Some(_) => {
+                    // Somebody else may have deleted those that were over since there was no room: only where none is
+                    // over and there is still no room are there too many.
+                    none_is_over = !self.delete_blocks_that_are_over(now).await?;
+                    continue;
+                }
             }
             // It is there: replace it, unless somebody deletes it at this moment.
             let replaced = vec![Write::Replace(item.clone()), Write::Update(Row::new(defaults_key()).versioned())];
@@ -74,5 +80,42 @@ impl AccountsTable {
         writes.push(Write::Update(Row::new(defaults_key()).raised("blocks", -count).versioned()));
         self.transact(writes).await?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stores::dynamodb::stub::Stub;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const NO_ROOM: (u16, &str) = (
+        400,
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled",
+        "CancellationReasons":[{"Code":"None"},{"Code":"ConditionalCheckFailed"}]}"#,
+    );
+    const NONE_IS_OVER: (u16, &str) = (200, r#"{"Items":[],"Count":0,"ScannedCount":0}"#);
+    const DONE: (u16, &str) = (200, "{}");
+
+    /// What becomes of a block where DynamoDB gives `answers`, and how often it was asked.
+    async fn add(answers: &'static [(u16, &'static str)]) -> (Result<Creation, TableError>, usize) {
+        let stub = Stub::start(answers).await;
+        let table = AccountsTable::new(stub.client.clone(), "accounts");
+        let subject = Blocked::Account("acme".to_owned());
+        let block = Block { subject, until: None, reason: "scraping".to_owned(), created_at: NOW.as_secs() };
+        (table.add_block(&block, NOW).await, stub.answered())
+    }
+
+    #[tokio::test]
+    async fn a_block_finds_the_room_that_somebody_else_made_before_it_looked_for_what_is_over() {
+        let (added, asked) = add(&[NO_ROOM, NONE_IS_OVER, DONE]).await;
+        assert_eq!((added.unwrap(), asked), (Creation::Done, 3));
+    }
+
+    #[tokio::test]
+    async fn a_block_is_refused_where_none_is_over_and_there_is_still_no_room() {
+        let (refused, asked) = add(&[NO_ROOM, NONE_IS_OVER, NO_ROOM]).await;
+        assert!(matches!(refused, Err(TableError::Invalid(Invalid::TOO_MANY_BLOCKS))), "{refused:?}");
+        assert_eq!(asked, 3);
     }
 }
