@@ -4,6 +4,7 @@
 
 mod answer;
 mod board;
+mod breakers;
 mod chaos;
 mod ledger;
 mod logs;
@@ -15,10 +16,11 @@ mod stack;
 pub use self::{
     answer::Answer,
     board::{Browser, token_of},
+    breakers::decide,
     chaos::Chaos,
     ledger::{Served, figures},
     platform::{Month, messages},
-    scripted::{STREAM_HEAD, Scripted},
+    scripted::{STREAM_HEAD, Scripted, event},
     sdk::{Language, Sdk, Target},
     stack::{Builder, Stack, binaries, signal_to, wait_for, workspace},
 };

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use levee::clock::{Clock, Timestamp};
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
+use levee::stores::redis::{Redis, RedisConfig};
 use redis::AsyncCommands;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
@@ -98,22 +99,27 @@ impl Stack {
 
 /// The providers' side.
 impl Stack {
-    /// POSTs `call` to the primary stand-in itself, with its own key.
-    pub async fn direct(&self, path: &str, call: &Value) -> Answer {
-        let provider = self.provider("primary").await;
+    /// POSTs `call` to the stand-in `name` itself, with its own key.
+    pub async fn direct(&self, name: &str, path: &str, call: &Value) -> Answer {
+        let provider = self.provider(name).await;
         let url = format!("{}{path}", provider["base_url"].as_str().expect("an address"));
-        let request = anthropic(self.client().post(url), &self.provider_key("primary"));
+        let request = anthropic(self.client().post(url), &Self::provider_key(name));
         Answer::read(request.json(call).send().await.expect("an answer")).await
     }
 
     /// The key that the stand-in `name` accepts.
-    pub fn provider_key(&self, name: &str) -> String {
+    pub fn provider_key(name: &str) -> String {
         format!("sk-standin-{name}-0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     }
 
     /// What the stand-in `name` says of itself.
     pub async fn provider(&self, name: &str) -> Value {
         self.control("GET", &format!("/providers/{name}"), Value::Null).await.json()
+    }
+
+    /// How many calls for a message the stand-in `name` has got.
+    pub async fn requests(&self, name: &str) -> u64 {
+        self.provider(name).await["requests"].as_u64().expect("a number")
     }
 
     /// Changes the script of the stand-in `name`.
@@ -142,15 +148,20 @@ impl Stack {
         Duration::from_secs(text.trim().parse().unwrap_or(0))
     }
 
+    /// The functions' present moment.
+    pub fn now(&self) -> Timestamp {
+        Clock::system().now().plus(self.clock_offset())
+    }
+
     /// Moves the clock to the beginning of the next minute, so that a test has a whole window to itself.
     pub async fn skip_to_fresh_window(&self) {
-        let now = Clock::system().now().plus(self.clock_offset()).as_secs();
+        let now = self.now().as_secs();
         self.advance(WINDOW_SECS - now % WINDOW_SECS).await;
     }
 
     /// Moves the clock on until it is `second` seconds into a period of `period` seconds, such as a UTC day.
     pub async fn place_clock(&self, period: u64, second: u64) {
-        let now = Clock::system().now().plus(self.clock_offset()).as_secs();
+        let now = self.now().as_secs();
         self.advance((second + period - now % period) % period).await;
     }
 
@@ -176,6 +187,12 @@ impl Stack {
         counters
     }
 
+    /// A handle on the stack's Redis, which waits for as long as a busy machine takes.
+    pub fn redis(&self) -> Redis {
+        let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
+        Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(30) })
+    }
+
     /// A client for the stack's DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         dynamodb::client(&DynamoDbConfig {
@@ -190,8 +207,7 @@ impl Stack {
 
     /// The account's sums of the current month by the functions' clock.
     pub async fn month(&self, account: &str) -> Month {
-        let now: Timestamp = Clock::system().now().plus(self.clock_offset());
-        self.month_of(account, &now.month()).await
+        self.month_of(account, &self.now().month()).await
     }
 
     /// The account's sums of `month`, such as `2026-11`.

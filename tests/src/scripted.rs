@@ -1,20 +1,32 @@
 //! An AI provider that sends what a test tells it to, when it tells it to.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The head of an event stream.
 pub const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
+/// What is sent, each piece after its pause.
+type Pieces = Vec<(Duration, String)>;
+
 /// One running provider.
 #[derive(Debug)]
 pub struct Scripted {
     /// Its base URL.
     pub url: String,
-    bodies: Arc<Mutex<Vec<String>>>,
+    lines: Arc<Mutex<Lines>>,
+}
+
+#[derive(Debug)]
+struct Lines {
+    /// Each of these once, then the last one for ever.
+    answers: VecDeque<Pieces>,
+    bodies: Vec<String>,
 }
 
 impl Scripted {
@@ -22,19 +34,25 @@ impl Scripted {
     pub async fn start(pieces: Vec<(Duration, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let bodies = Arc::new(Mutex::new(Vec::new()));
-        let seen = bodies.clone();
+        let lines = Arc::new(Mutex::new(Lines { answers: [pieces].into(), bodies: Vec::new() }));
+        let shared = lines.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve(connection, pieces.clone(), seen.clone()));
+                tokio::spawn(serve(connection, shared.clone()));
             }
         });
-        Self { url, bodies }
+        Self { url, lines }
+    }
+
+    /// What it answers from now on: these in turn, each in one piece, then the last one again and again.
+    pub fn says(&self, answers: &[&str]) {
+        let whole = |answer: &&str| vec![(Duration::ZERO, (*answer).to_owned())];
+        self.lines.lock().expect("a lock").answers = answers.iter().map(whole).collect();
     }
 
     /// The bodies of the requests that have come.
     pub fn bodies(&self) -> Vec<String> {
-        self.bodies.lock().expect("a lock").clone()
+        self.lines.lock().expect("a lock").bodies.clone()
     }
 
     /// The `AI_PROVIDERS` that names this provider alone, with `more` members such as `"models":{…}`.
@@ -43,7 +61,21 @@ impl Scripted {
     }
 }
 
-async fn serve(mut connection: TcpStream, pieces: Vec<(Duration, String)>, seen: Arc<Mutex<Vec<String>>>) {
+impl Lines {
+    /// What is to be sent to who sent `body`.
+    fn answer(&mut self, body: String) -> Pieces {
+        self.bodies.push(body);
+        let next = if self.answers.len() > 1 { self.answers.pop_front() } else { self.answers.front().cloned() };
+        next.unwrap_or_default()
+    }
+}
+
+/// An event of a stream.
+pub fn event(name: &str, data: &Value) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}
+
+async fn serve(mut connection: TcpStream, lines: Arc<Mutex<Lines>>) {
     let _slower_without_it = connection.set_nodelay(true);
     let mut request = Vec::new();
     let body = loop {
@@ -60,7 +92,7 @@ async fn serve(mut connection: TcpStream, pieces: Vec<(Duration, String)>, seen:
             break body.to_owned();
         }
     };
-    seen.lock().expect("a lock").push(body);
+    let pieces = lines.lock().expect("a lock").answer(body);
     for (pause, piece) in pieces {
         tokio::time::sleep(pause).await;
         if connection.write_all(piece.as_bytes()).await.is_err() {

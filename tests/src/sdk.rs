@@ -112,7 +112,7 @@ impl Stack {
     pub async fn provider_target(&self) -> Target {
         let provider = self.provider("primary").await;
         let base_url = provider["base_url"].as_str().expect("an address").to_owned();
-        Target { base_url, api_key: self.provider_key("primary"), max_retries: None }
+        Target { base_url, api_key: Self::provider_key("primary"), max_retries: None }
     }
 }
 

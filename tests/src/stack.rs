@@ -55,6 +55,21 @@ impl Builder {
         self.env("AI_RETRY_BUDGET_PERCENT", "0").env("BREAKER_MODE", "dry-run")
     }
 
+    /// Limits nobody who makes calls.
+    pub fn without_limits(self) -> Self {
+        let limits = [
+            "LIMIT_AI_PER_ADDRESS",
+            "LIMIT_KEY_PER_MINUTE",
+            "LIMIT_INTEGRATION_PER_MINUTE",
+            "LIMIT_ACCOUNT_AI_PER_MINUTE",
+            "LIMIT_ACCOUNT_PER_MINUTE",
+            "LIMIT_ACCOUNT_IN_FLIGHT",
+            "LIMIT_GLOBAL_PER_MINUTE",
+            "LIMIT_GLOBAL_IN_FLIGHT",
+        ];
+        limits.iter().fold(self, |builder, name| builder.env(name, "0"))
+    }
+
     /// Serves under a stage.
     pub fn stage(self, name: &str) -> Self {
         self.argument("--stage").argument(name)
@@ -205,6 +220,13 @@ impl Stack {
             request = request.json(&body);
         }
         Answer::read(request.send().await.expect("the control address answers")).await
+    }
+
+    /// POSTs to a path of the control address, which has to do it.
+    pub async fn order(&self, path: &str) -> Answer {
+        let answer = self.control("POST", path, Value::Null).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer
     }
 
     /// What the environments of a function are doing, as `GET /functions` has it.

@@ -9,7 +9,7 @@ async fn a_json_call_arrives_byte_for_byte_as_the_provider_sent_it() {
     let call = messages("Tell me about levees.");
 
     let through = stack.call("/v1/messages", &call).await;
-    let direct = stack.direct("/v1/messages", &call).await;
+    let direct = stack.direct("primary", "/v1/messages", &call).await;
 
     assert_eq!(through.status, 200, "{through:?}");
     assert_eq!(through.body, direct.body);
@@ -32,7 +32,7 @@ async fn a_stream_arrives_byte_for_byte_with_text_thinking_and_tools() {
     }]);
 
     let through = stack.call("/v1/messages", &call).await;
-    let direct = stack.direct("/v1/messages", &call).await;
+    let direct = stack.direct("primary", "/v1/messages", &call).await;
 
     assert_eq!(through.status, 200, "{through:?}");
     assert!(through.header("content-type").starts_with("text/event-stream"), "{through:?}");
@@ -69,7 +69,7 @@ async fn token_counts_and_models_come_from_the_provider() {
     call.as_object_mut().unwrap().remove("max_tokens");
 
     let counted = stack.call("/v1/messages/count_tokens", &call).await;
-    assert_eq!(counted.body, stack.direct("/v1/messages/count_tokens", &call).await.body);
+    assert_eq!(counted.body, stack.direct("primary", "/v1/messages/count_tokens", &call).await.body);
     assert!(counted.json()["input_tokens"].is_u64());
 
     let models = stack.get("/v1/models?limit=1").await;
@@ -97,7 +97,7 @@ async fn neither_side_ever_sees_the_others_key() {
 
     // What the provider got is its own key and Anthropic's headers, and nothing else of the client's.
     assert!(!serde_json::to_string(sent).unwrap().contains(stack.api_key()));
-    assert_eq!(sent["x-api-key"], stack.provider_key("primary"));
+    assert_eq!(sent["x-api-key"], Stack::provider_key("primary"));
     assert_eq!(sent["anthropic-beta"], "one,two, three", "each line of a header goes upstream");
     for name in ["authorization", "cookie", "x-levee-proxy-secret", "x-forwarded-for"] {
         assert!(!sent.contains_key(name), "{name} went upstream");
@@ -105,7 +105,7 @@ async fn neither_side_ever_sees_the_others_key() {
 
     // What the client got holds neither the provider's key nor its cookies.
     for (name, value) in &headers {
-        assert!(!value.to_str().unwrap().contains(&stack.provider_key("primary")), "{name} leaks the provider's key");
+        assert!(!value.to_str().unwrap().contains(&Stack::provider_key("primary")), "{name} leaks the provider's key");
     }
     assert!(!headers.contains_key("set-cookie") && !headers.contains_key("x-api-key"));
 }

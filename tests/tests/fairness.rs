@@ -66,7 +66,7 @@ impl Accounts {
 
     /// The number of the minute that limits are counted in.
     fn minute(&self) -> u64 {
-        Clock::system().now().plus(self.stack.clock_offset()).as_secs() / 60
+        self.stack.now().as_secs() / 60
     }
 
     /// Makes `count` calls with `key`, `at_once` at a time.

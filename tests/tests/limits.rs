@@ -227,7 +227,7 @@ async fn a_window_of_a_day_or_a_month_is_told_in_seconds_until_it_ends(
     let stack = builder(variables).start().await;
     // An hour into a day, so that neither ends meanwhile.
     stack.place_clock(24 * 3600, 3600).await;
-    let now = Clock::system().now().plus(stack.clock_offset());
+    let now = stack.now();
     let (length, end) = (window.secs(now), window.end(now).as_secs());
     let answers = calls(&stack, 3).await;
     assert_eq!(statuses(&answers), [200, 200, 429]);
@@ -247,7 +247,7 @@ async fn a_window_of_a_day_or_a_month_is_told_in_seconds_until_it_ends(
     assert_eq!(answers[2].header("x-should-retry"), "false");
 
     // What ends is the day or the month, not so many seconds from the first call.
-    let now = Clock::system().now().plus(stack.clock_offset());
+    let now = stack.now();
     stack.advance(end - now.as_secs()).await;
     assert_eq!(statuses(&calls(&stack, 1).await), [200]);
 }

@@ -81,24 +81,19 @@ enum Outage {
 impl Outage {
     async fn begin(self, stack: &Stack) {
         match self {
-            Self::Refused => control(stack, "/redis/stop").await,
-            Self::Paused => control(stack, "/redis/pause").await,
+            Self::Refused => stack.order("/redis/stop").await,
+            Self::Paused => stack.order("/redis/pause").await,
             Self::WrongPassword => set_password(stack, "", "another").await,
         }
     }
 
     async fn end(self, stack: &Stack) {
         match self {
-            Self::Refused => control(stack, "/redis/start").await,
-            Self::Paused => control(stack, "/redis/resume").await,
+            Self::Refused => stack.order("/redis/start").await,
+            Self::Paused => stack.order("/redis/resume").await,
             Self::WrongPassword => set_password(stack, "another", "").await,
         }
     }
-}
-
-async fn control(stack: &Stack, path: &str) {
-    let answer = stack.control("POST", path, Value::Null).await;
-    assert_eq!(answer.status, 200, "{path}: {answer:?}");
 }
 
 async fn set_password(stack: &Stack, old: &str, new: &str) {
@@ -176,8 +171,8 @@ async fn a_redis_that_was_restarted_empty_is_used_at_once() {
     }
     assert_eq!(call(&stack).await.status, 429);
 
-    control(&stack, "/redis/stop").await;
-    control(&stack, "/redis/start").await;
+    stack.order("/redis/stop").await;
+    stack.order("/redis/start").await;
 
     // The counts are gone, the limit is not. By then nobody remembers the refusal of a moment ago.
     stack.advance(1).await;
@@ -190,12 +185,12 @@ async fn a_redis_that_was_restarted_empty_is_used_at_once() {
 #[tokio::test]
 async fn a_function_that_starts_without_redis_serves_and_finds_it_later() {
     let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "3").start().await;
-    control(&stack, "/redis/stop").await;
-    control(&stack, "/functions/authorizer/0/kill").await;
+    stack.order("/redis/stop").await;
+    stack.order("/functions/authorizer/0/kill").await;
     for _ in 0..3 {
         assert!(is_degraded(&call(&stack).await));
     }
-    control(&stack, "/redis/start").await;
+    stack.order("/redis/start").await;
     assert_limits_hold_again(&stack).await;
 }
 
@@ -232,7 +227,7 @@ async fn without_dynamodb_known_keys_work_for_15_minutes_and_unknown_ones_get_50
     assert_eq!(stack.get("/v1/models").await.status, 503);
 
     // Back again, everybody is told apart at once.
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/start").await;
     wait_for(async || (stack.get("/v1/models").await.status == 200).then_some(())).await;
     assert_eq!(stack.call_with_key(UNKNOWN_KEY, "/v1/messages", &messages("Hello")).await.status, 401);
 }
@@ -306,8 +301,8 @@ async fn an_environment_that_was_frozen_for_a_minute_serves_its_next_call_with_i
         Lost::Reset => redis_relay.reset_connections(),
         Lost::Forgotten => redis_relay.forget_connections(),
     }
-    control(&stack, "/dynamodb/stop").await;
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/stop").await;
+    stack.order("/dynamodb/start").await;
 
     let answer = call(&stack).await;
     assert!(!is_degraded(&answer), "{answer:?}");

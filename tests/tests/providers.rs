@@ -3,13 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Answer, STREAM_HEAD, Scripted, Stack, messages};
+use tests::{Answer, STREAM_HEAD, Scripted, Stack, event, messages};
 
 const NOW: Duration = Duration::ZERO;
-
-fn event(name: &str, data: &Value) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
-}
 
 fn start() -> String {
     let usage = json!({ "input_tokens": 3, "output_tokens": 1 });

@@ -16,13 +16,9 @@ const SETTLED_SECS: u64 = 66;
 const DAY_SECS: u64 = 24 * 3600;
 const NOON: u64 = DAY_SECS / 2;
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 /// The account's rows of today, by whom they count.
 async fn rows(stack: &Stack, account: &str) -> BTreeMap<String, DayRow> {
-    let today = Day::of(now(stack));
+    let today = Day::of(stack.now());
     let table = StatisticsTable::new(stack.dynamodb(), "Usage");
     let history = table.history(account, today.back(1), today).await.unwrap();
     history.rows.into_iter().map(|row| (row.key.counted.to_string(), row)).collect()
@@ -38,7 +34,7 @@ async fn ends_of_rows(stack: &Stack, account: &str) -> Vec<u64> {
     let query =
         stack.dynamodb().query().table_name("Usage").key_condition_expression("pk = :pk AND begins_with(sk, :day)");
     let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("STATS#{account}")));
-    let query = query.expression_attribute_values(":day", AttributeValue::S(Day::of(now(stack)).to_string()));
+    let query = query.expression_attribute_values(":day", AttributeValue::S(Day::of(stack.now()).to_string()));
     let items = query.send().await.unwrap().items.unwrap();
     items.iter().map(|item| item["expires_at"].as_n().unwrap().parse().unwrap()).collect()
 }
@@ -59,11 +55,6 @@ async fn fold(stack: &Stack) -> Value {
     let answer = run_monitor(stack).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_str(answer.json()["answer"].as_str().unwrap()).unwrap()
-}
-
-async fn control(stack: &Stack, path: &str) {
-    let answer = stack.control("POST", path, Value::Null).await;
-    assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 /// Makes calls with the fixed key; how many passed and how many were refused.
@@ -128,7 +119,7 @@ async fn what_passed_and_what_was_refused_is_in_the_rows_of_those_it_counts() {
 
     // Each row ends by itself, 90 days after its day.
     let ends = ends_of_rows(&stack, "acme").await;
-    assert_eq!(ends, vec![Day::of(now(&stack)).end().as_secs() + 90 * DAY_SECS; 4]);
+    assert_eq!(ends, vec![Day::of(stack.now()).end().as_secs() + 90 * DAY_SECS; 4]);
 
     // Nothing is left in Redis, and another run finds nothing to do.
     assert_eq!(lifetimes(&stack, "{levee}:tally:*").await, BTreeMap::new());
@@ -163,9 +154,9 @@ async fn while_dynamodb_is_gone_minutes_wait_and_none_is_lost() {
     stack.place_clock(DAY_SECS, NOON + 1).await;
     assert_eq!(call(&stack, 2).await, (2, 0));
     stack.advance(SETTLED_SECS).await;
-    control(&stack, "/dynamodb/stop").await;
+    stack.order("/dynamodb/stop").await;
     assert_eq!(run_monitor(&stack).await.status, 502);
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/start").await;
     assert_eq!(call(&stack, 1).await, (1, 0));
     stack.advance(SETTLED_SECS).await;
     assert_eq!(fold(&stack).await["minutes"], 2);
@@ -184,9 +175,9 @@ async fn a_redis_that_comes_back_empty_gets_the_counters_of_long_windows_back_on
     stack.advance(SETTLED_SECS).await;
     fold(&stack).await;
 
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     assert_eq!(run_monitor(&stack).await.status, 200, "it is told under its own code");
-    control(&stack, "/redis/start").await;
+    stack.order("/redis/start").await;
     // Counted before anybody noticed. The guards open again by and by.
     let counted = wait_for(async || {
         let answer = stack.call("/v1/messages", &messages("Hello")).await;
@@ -244,7 +235,7 @@ async fn a_tally_of_another_form_is_left_out_and_keeps_the_others_from_nothing()
     fold(&stack).await;
     stack.place_clock(DAY_SECS, NOON + 1).await;
     assert_eq!(call(&stack, 2).await, (2, 0));
-    let tally = tally_key(minute_of(now(&stack)));
+    let tally = tally_key(minute_of(stack.now()));
     let odd = redis::cmd("HSET").arg(tally).arg("0 acme").arg(9).query_async(&mut connection(&stack).await).await;
     assert_eq!(odd, Ok(1));
     stack.advance(SETTLED_SECS).await;
@@ -260,9 +251,9 @@ async fn a_row_or_an_account_that_cannot_be_read_keeps_the_others_from_nothing()
     let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_DAY", "20").start().await;
     fold(&stack).await;
     stack.place_clock(DAY_SECS, NOON + 1).await;
-    let odd = format!("{}#integration/crm", Day::of(now(&stack)));
+    let odd = format!("{}#integration/crm", Day::of(stack.now()));
     put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &odd), ("folded", "secret")]).await;
-    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &format!("{}#nobody", Day::of(now(&stack))))]).await;
+    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &format!("{}#nobody", Day::of(stack.now())))]).await;
     put(&stack, "Accounts", &[("pk", "ACCOUNT#aaa"), ("sk", "ACCOUNT"), ("list", "ACCOUNTS"), ("list_sort", "aaa")])
         .await;
 

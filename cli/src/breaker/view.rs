@@ -1,6 +1,6 @@
 //! What is shown of breakers and of decisions.
 
-use levee::breaker::{Mode, Share, State, Transition};
+use levee::breaker::{State, Transition};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
@@ -32,14 +32,14 @@ impl BreakerView {
 
     pub(super) fn of(provider: &str, state: &State, now: Timestamp) -> Self {
         let forced = state.forced.as_ref();
-        let is_paused = forced.is_none() && state.mode == Mode::Open && now < state.not_before;
+        let paused_until = state.paused_until(now).filter(|_| forced.is_none());
         Self {
             provider: provider.to_owned(),
             mode: state.mode.to_string(),
-            share: percent(state.share),
+            share: state.share.percent(),
             since: (state.generation > 0).then(|| past(state.since)),
             reason: state.reason.to_string(),
-            paused_until: is_paused.then(|| state.not_before.to_rfc3339()),
+            paused_until: paused_until.map(Timestamp::to_rfc3339),
             forced_until: forced.map(|forced| forced.until.to_rfc3339()),
             over: forced.is_some_and(|forced| forced.until <= now),
             by: forced.map(|forced| forced.by.clone()),
@@ -96,9 +96,9 @@ impl DecisionView {
             at: past(*at),
             generation: to.generation,
             from: from.to_string(),
-            from_share: percent(*from_share),
+            from_share: from_share.percent(),
             to: to.mode.to_string(),
-            share: percent(to.share),
+            share: to.share.percent(),
             reason: to.reason.to_string(),
             results: grounds.results,
             bad: grounds.bad,
@@ -123,13 +123,9 @@ fn past(moment: Timestamp) -> String {
     Timestamp::from_secs(moment.as_secs()).to_rfc3339()
 }
 
-fn percent(share: Share) -> f64 {
-    f64::from(share.basis_points()) / 100.0
-}
-
 #[cfg(test)]
 mod tests {
-    use levee::breaker::{Reason, force};
+    use levee::breaker::{Mode, Reason, Share, force};
 
     use super::*;
 

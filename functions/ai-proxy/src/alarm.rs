@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use levee::alerts::{Alert, Alerts};
 use levee::clock::{Clock, Timestamp};
+use levee::stores::with_timeout;
 use levee::sync::lock;
 use tokio::task::JoinHandle;
 
@@ -37,17 +38,14 @@ impl Alarm {
         let alert = alert(provider);
         let (alerts, timeout, provider) = (self.alerts.clone(), self.timeout, provider.to_owned());
         Some(tokio::spawn(async move {
-            let error = match tokio::time::timeout(timeout, alerts.raise(&alert, now)).await {
-                Ok(Ok(_first)) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {timeout:?}"),
-            };
-            tracing::error!(
-                code = "alert.untold",
-                provider,
-                error,
-                "nobody could be told that a provider refuses the platform's credentials"
-            );
+            if let Err(error) = with_timeout(timeout, alerts.raise(&alert, now)).await {
+                tracing::error!(
+                    code = "alert.untold",
+                    provider,
+                    error,
+                    "nobody could be told that a provider refuses the platform's credentials"
+                );
+            }
         }))
     }
 

@@ -4,6 +4,7 @@ mod page;
 mod report;
 mod word;
 
+use futures_util::future::try_join_all;
 use http::StatusCode;
 use levee::breaker::{Peek, TableError, peek};
 use levee::clock::Timestamp;
@@ -24,13 +25,7 @@ pub(crate) async fn read(
     providers: &[String],
     now: Timestamp,
 ) -> Result<Vec<BreakerReport>, TableError> {
-    let decided = async {
-        let mut all = Vec::with_capacity(providers.len());
-        for provider in providers {
-            all.push(state.breakers.read(provider).await?);
-        }
-        Ok::<_, TableError>(all)
-    };
+    let decided = try_join_all(providers.iter().map(|provider| state.breakers.read(provider)));
     let (decided, seen) = tokio::join!(decided, peek(&state.redis, providers, now));
     let seen = seen.unwrap_or_else(|_| vec![Peek::default(); providers.len()]);
     let all = providers.iter().zip(decided?).zip(seen);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use levee::clock::Timestamp;
+use levee::stores::with_timeout;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
@@ -78,9 +79,7 @@ async fn find_out(call: &Call<'_>) -> Health {
 
 /// Whether the table can be read that says who is calling.
 pub(crate) async fn accounts_are_readable(state: &State) -> Result<(), String> {
-    let read = tokio::time::timeout(state.store_timeout, state.accounts.key("")).await;
-    let read = read.map_err(|_| format!("no answer within {:?}", state.store_timeout))?;
-    read.map(drop).map_err(|error| error.to_string())
+    with_timeout(state.store_timeout, state.accounts.key("")).await.map(drop)
 }
 
 #[cfg(test)]

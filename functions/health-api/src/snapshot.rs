@@ -17,6 +17,7 @@ use ::http::StatusCode;
 use levee::alerts::Raised;
 use levee::breadcrumbs::{Breadcrumb, Filter, TableError};
 use levee::clock::Timestamp;
+use levee::stores::with_timeout;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{self, Answer};
@@ -105,11 +106,7 @@ impl Parts<'_> {
     /// What `work` finds out in time; a failure is remembered and logged under the part's name.
     async fn read<T, E: Display>(&self, name: &'static str, work: impl Future<Output = Result<T, E>>) -> Option<T> {
         // A part may be two reads, one after the other.
-        let budget = self.call.state.store_timeout * 2;
-        let outcome = match tokio::time::timeout(budget, work).await {
-            Ok(outcome) => outcome.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {budget:?}")),
-        };
+        let outcome = with_timeout(self.call.state.store_timeout * 2, work).await;
         outcome.map_err(|error| self.failed(name, &error)).ok()
     }
 

@@ -6,8 +6,8 @@ use http::HeaderValue;
 use http::header::LINK;
 use levee::accounts::TokenCap;
 use levee::metering::{Asked, Line, Month, UsageReport};
+use levee::stores;
 use serde::Serialize;
-use tokio::time::timeout;
 use url::form_urlencoded::byte_serialize;
 
 use crate::answer::Answer;
@@ -101,11 +101,7 @@ fn asked(call: &Call<'_>) -> Result<Asked, Failed> {
 
 /// What `read` finds. A page of accounts is several reads, one after the other.
 async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, Failed> {
-    let budget = call.state.store_timeout * 2;
-    match timeout(budget, read).await {
-        Ok(found) => found.map_err(Failed::usage),
-        Err(_) => Err(Failed::usage(format!("no answer within {budget:?}"))),
-    }
+    stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(Failed::usage)
 }
 
 /// The account after which the next page begins, where the first `told` of `ids` are told, and the accounts go on after

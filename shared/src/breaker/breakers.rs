@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
 
 use super::config::BreakerConfig;
 use super::evidence::Evidence;
@@ -26,10 +25,11 @@ use super::mirror::{Mirror, Report, Seen, Shared};
 use super::protocol::{Mend, mend};
 use super::state::State;
 use super::step::step;
-use super::table::{BreakersTable, TableError, Wrote};
+use super::table::{BreakersTable, Wrote};
 use super::transition::{Grounds, Transition};
 use crate::clock::{Clock, Timestamp};
 use crate::stores::redis::Redis;
+use crate::stores::with_timeout;
 use crate::sync::lock;
 
 /// How long a decision that was read from DynamoDB is gone by while Redis is away.
@@ -286,17 +286,11 @@ impl Breakers {
     }
 
     async fn read(&self, own: &Own) -> Result<State, String> {
-        match timeout(self.timeout, self.table.read(&own.name)).await {
-            Ok(read) => read.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-        }
+        with_timeout(self.timeout, self.table.read(&own.name)).await
     }
 
     async fn try_write(&self, transition: &Transition, from: &State) -> Result<Wrote, String> {
-        match timeout(self.timeout, self.table.write(transition, from)).await {
-            Ok(wrote) => wrote.map_err(|error: TableError| error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
-        }
+        with_timeout(self.timeout, self.table.write(transition, from)).await
     }
 
     /// Puts a decision into Redis; the one that holds there then. That Redis is gone is logged where it is found out.

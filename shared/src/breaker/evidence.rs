@@ -43,9 +43,20 @@ pub(super) struct Totals {
     pub(super) bad: u32,
     pub(super) throttled: u32,
     pub(super) late: u32,
+    pub(super) on_time: u32,
 }
 
 impl Totals {
+    pub(super) fn of<'a>(seconds: impl IntoIterator<Item = &'a Second>) -> Self {
+        seconds.into_iter().fold(Self::default(), |sum, second| Self {
+            results: sum.results + second.good + second.bad + second.throttled,
+            bad: sum.bad + second.bad,
+            throttled: sum.throttled + second.throttled,
+            late: sum.late + second.late,
+            on_time: sum.on_time + second.on_time,
+        })
+    }
+
     /// Bad or throttled.
     pub(super) fn troubled(self) -> u32 {
         self.bad + self.throttled
@@ -54,11 +65,6 @@ impl Totals {
 
 impl Evidence {
     pub(super) fn totals(&self) -> Totals {
-        self.seconds.iter().fold(Totals::default(), |sum, second| Totals {
-            results: sum.results + second.good + second.bad + second.throttled,
-            bad: sum.bad + second.bad,
-            throttled: sum.throttled + second.throttled,
-            late: sum.late + second.late,
-        })
+        Totals::of(&self.seconds)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
-use super::evidence::Second;
+use super::evidence::Totals;
 use super::mirror::{breaker, counts};
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
@@ -49,17 +49,9 @@ impl Peek {
             let at = field.strip_prefix("s:")?.parse().ok().filter(|at| *at > since)?;
             counts(at, text)
         });
-        let sum = seconds.fold(Second::default(), |sum, it| Second {
-            at: 0,
-            good: sum.good + it.good,
-            bad: sum.bad + it.bad,
-            throttled: sum.throttled + it.throttled,
-            late: sum.late + it.late,
-            on_time: sum.on_time + it.on_time,
-        });
-        let troubled = sum.bad + sum.throttled;
+        let sum = Totals::of(&seconds.collect::<Vec<_>>());
         Self {
-            failure_ratio: ratio(troubled, sum.good + troubled),
+            failure_ratio: ratio(sum.troubled(), sum.results),
             slow_ratio: ratio(sum.late, sum.late + sum.on_time),
             first_content: fields.get("first").and_then(|first| first.parse().ok()).map(Duration::from_millis),
         }

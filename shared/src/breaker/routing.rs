@@ -153,7 +153,7 @@ impl Candidate<'_> {
     /// What an admin says it gets, while that holds.
     fn forced(&self) -> Option<Share> {
         let Standing { state, now, .. } = self.standing;
-        state.forced.as_ref().filter(|forced| *now < forced.until).map(|forced| forced.share)
+        state.forced_at(*now).map(|forced| forced.share)
     }
 
     /// Whether it gets all calls, and nobody had to say so.

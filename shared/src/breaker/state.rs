@@ -36,6 +36,11 @@ impl Share {
         Self::of(u16::try_from(good).unwrap_or(0))
     }
 
+    /// Returns the share in percent, 0 to 100.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// One part of `parts` of it.
     #[must_use]
     pub const fn part(self, parts: u16) -> Self {
@@ -67,7 +72,7 @@ pub enum Mode {
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} %", f64::from(self.0) / 100.0)
+        write!(f, "{} %", self.percent())
     }
 }
 
@@ -210,6 +215,17 @@ impl State {
             forced: None,
             word: 0,
         }
+    }
+
+    /// Returns the admin's override while it is in force.
+    pub fn forced_at(&self, now: Timestamp) -> Option<&Forced> {
+        self.forced.as_ref().filter(|forced| now < forced.until)
+    }
+
+    /// Returns the time of the next probe while the circuit is open and that time is still to come.
+    pub fn paused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let is_paused = self.mode == Mode::Open && now < self.not_before;
+        is_paused.then_some(self.not_before)
     }
 }
 

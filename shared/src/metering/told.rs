@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use lru::LruCache;
-use tokio::time::timeout;
 
 use super::cap::{TOLD_PERCENTS, percent, tokens_at};
 use super::month::Month;
@@ -19,6 +18,7 @@ use crate::accounts::{CapMode, TokenCap};
 use crate::alerts::{Alert, Alerts};
 use crate::clock::Timestamp;
 use crate::pages::show::grouped;
+use crate::stores::with_timeout;
 use crate::sync::lock;
 
 /// How long the same is not told again, from when it was: longer than any month.
@@ -75,13 +75,12 @@ impl Told {
     }
 
     async fn raise(&self, account: &str, alert: &Alert, now: Timestamp) {
-        let error = match timeout(self.timeout, self.alerts.raise(alert, now)).await {
-            Ok(Ok(_first)) => {
+        let error = match with_timeout(self.timeout, self.alerts.raise(alert, now)).await {
+            Ok(_first) => {
                 lock(&self.known).put(alert.key.clone(), ());
                 return;
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {:?}", self.timeout),
+            Err(error) => error,
         };
         tracing::error!(
             code = "tokens.untold",

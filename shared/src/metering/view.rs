@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use redis::Script;
-use tokio::time::timeout;
 
 use self::own::Own;
 use super::cap::Counts;
@@ -24,6 +23,7 @@ use super::month::Month;
 use super::months::Months;
 use crate::clock::Timestamp;
 use crate::stores::redis::Redis;
+use crate::stores::with_timeout;
 use crate::sync::lock;
 
 /// How long a figure is gone by before it is read again.
@@ -138,10 +138,9 @@ impl View {
     /// What the ledger's sums say. That they do not is remembered.
     async fn ask(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let Wanted { account, month, key, now } = wanted;
-        let error = match timeout(self.timeout, self.months.total(account, *month)).await {
-            Ok(Ok(total)) => return Some(self.counts.of(&total)),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {:?}", self.timeout),
+        let error = match with_timeout(self.timeout, self.months.total(account, *month)).await {
+            Ok(total) => return Some(self.counts.of(&total)),
+            Err(error) => error,
         };
         lock(&self.own).failed(key, *now);
         tracing::warn!(

@@ -10,6 +10,7 @@ mod rules;
 mod things;
 mod world;
 
+use rstest::rstest;
 use rules::Rules;
 use stateright::{Checker, HasDiscoveries, Model};
 use things::{Budget, Things};
@@ -25,13 +26,6 @@ fn holds(budget: Budget, at_least: usize) {
     println!("{budget:?}: {} states, {} of them different", checker.state_count(), checker.unique_state_count());
     checker.assert_properties();
     assert!(checker.unique_state_count() >= at_least, "{} states", checker.unique_state_count());
-}
-
-fn is_found(rules: Rules, property: &'static str) {
-    let finish = HasDiscoveries::AllOf([property].into());
-    let checker = World::new(rules, SMALL).checker().threads(2).finish_when(finish).spawn_bfs().join();
-    let found = checker.assert_any_discovery(property);
-    println!("{property}: {:?}", found.into_actions());
 }
 
 #[test]
@@ -57,27 +51,21 @@ fn decisions_come_together_though_much_fails() {
     holds(Budget { mirror_faults: 2, table_faults: 2, crashes: 1, ..NOTHING }, 100_000);
 }
 
-#[test]
-fn a_write_without_a_condition_is_found() {
-    is_found(Rules { writes_unconditionally: true, ..Rules::LEVEE }, world::NOT_UNSEEN);
-}
-
-#[test]
-fn a_decision_in_redis_that_any_other_replaces_is_found() {
-    is_found(Rules { puts_unconditionally: true, ..Rules::LEVEE }, world::NEVER_BACK);
-}
-
-#[test]
-fn a_loser_that_keeps_its_own_decision_is_found() {
-    is_found(Rules { loser_insists: true, ..Rules::LEVEE }, world::ONE_CONTENT);
-}
-
-#[test]
-fn a_generation_taken_for_the_decision_that_has_it_is_found() {
-    is_found(Rules { goes_by_number: true, ..Rules::LEVEE }, world::WORD_HOLDS);
-}
-
-#[test]
-fn an_environment_that_never_mends_is_found() {
-    is_found(Rules { never_mends: true, ..Rules::LEVEE }, world::COMES_TOGETHER);
+#[rstest]
+#[case::a_write_without_a_condition(Rules { writes_unconditionally: true, ..Rules::LEVEE }, world::NOT_UNSEEN)]
+#[case::a_decision_in_redis_that_any_other_replaces(
+    Rules { puts_unconditionally: true, ..Rules::LEVEE },
+    world::NEVER_BACK
+)]
+#[case::a_loser_that_keeps_its_own_decision(Rules { loser_insists: true, ..Rules::LEVEE }, world::ONE_CONTENT)]
+#[case::a_generation_taken_for_the_decision_that_has_it(
+    Rules { goes_by_number: true, ..Rules::LEVEE },
+    world::WORD_HOLDS
+)]
+#[case::an_environment_that_never_mends(Rules { never_mends: true, ..Rules::LEVEE }, world::COMES_TOGETHER)]
+fn each_way_of_breaking_the_rules_is_found(#[case] rules: Rules, #[case] property: &'static str) {
+    let finish = HasDiscoveries::AllOf([property].into());
+    let checker = World::new(rules, SMALL).checker().threads(2).finish_when(finish).spawn_bfs().join();
+    let found = checker.assert_any_discovery(property);
+    println!("{property}: {:?}", found.into_actions());
 }

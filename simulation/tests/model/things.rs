@@ -34,7 +34,7 @@ pub enum Fate {
     Done,
     /// Nothing.
     Lost,
-    /// Nothing for now; it arrives at some time.
+    /// A write that is on its way: nobody hears of it, and it may be delivered after others.
     Late,
 }
 

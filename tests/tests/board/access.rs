@@ -23,7 +23,7 @@ fn guarded() -> Vec<(Method, String, Role)> {
 /// What must not have changed where a request was refused.
 async fn state_of(stack: &Stack) -> (Status, State, usize) {
     let account = AccountsTable::new(stack.dynamodb(), "Accounts").account("acme").await.unwrap().unwrap().account;
-    let now = Clock::system().now().plus(stack.clock_offset());
+    let now = stack.now();
     let audit = AdminsTable::new(stack.dynamodb(), "Admins").audit_log(1_000, now).await.unwrap();
     let breaker = BreakersTable::new(stack.dynamodb(), "Breakers").read("primary").await.unwrap();
     (account.status, breaker, audit.iter().filter(|entry| !entry.action.starts_with("session.sign-in")).count())

@@ -60,7 +60,7 @@ async fn while_redis_cannot_be_reached_a_suspension_takes_a_minute_and_says_so()
     let mut admin = stack.signed_in(stack.admin()).await;
     let token = admin.token().await;
     assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
 
     let answer = admin.post(SUSPEND, &[("csrf", &token)]).await;
     assert_eq!(answer.json(), json!({ "id": "acme", "status": "suspended", "effective_within_seconds": 60 }));

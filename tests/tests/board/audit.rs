@@ -18,10 +18,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{SESSION, SIGN_OUTS, assert_page, real};
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 fn admins(stack: &Stack) -> AdminsTable {
     AdminsTable::new(stack.dynamodb(), "Admins")
 }
@@ -44,10 +40,10 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
     for path in changes() {
         let mut admin = stack.signed_in(stack.admin()).await;
         let token = admin.token().await;
-        let before = table.audit_log(1_000, now(&stack)).await.unwrap();
+        let before = table.audit_log(1_000, stack.now()).await.unwrap();
         let answer = admin.post(&path, &[&FIELDS[..], &[("csrf", &token)]].concat()).await;
         assert!(answer.status == 200 || answer.status == 303, "{path}: {answer:?}");
-        let after = table.audit_log(1_000, now(&stack)).await.unwrap();
+        let after = table.audit_log(1_000, stack.now()).await.unwrap();
         assert_eq!(after.len(), before.len() + 1, "{path}: {after:?}");
         let row = after.iter().find(|row| !before.contains(row)).unwrap();
         assert_eq!((row.actor.as_str(), row.request_id.as_deref()), (email, Some(answer.header("x-levee-request-id"))));
@@ -146,7 +142,7 @@ async fn post(state: &State, path: &str, cookie: &str, body: &str) -> Response<S
 
 async fn session(stack: &Stack) -> SessionToken {
     let (email, password) = stack.admin();
-    admins(stack).sign_in(email, password, now(stack)).await.unwrap().0
+    admins(stack).sign_in(email, password, stack.now()).await.unwrap().0
 }
 
 #[tokio::test]
@@ -156,7 +152,7 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
     let (table, accounts) = (admins(&stack), AccountsTable::new(stack.dynamodb(), "Accounts"));
     let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");
     let word = Word::Hold { share: Share::NONE, lasts: Duration::from_secs(3600) };
-    let held = say(&breakers, "primary", word, "cli:test", now(&stack)).await.unwrap().to;
+    let held = say(&breakers, "primary", word, "cli:test", stack.now()).await.unwrap().to;
     let fields = FIELDS.map(|(name, value)| format!("&{name}={value}")).concat();
     for path in changes() {
         let before = if path.ends_with("/resume") { Status::Suspended } else { Status::Active };
@@ -165,7 +161,7 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
         let cookie = format!("{SESSION}={}", token.reveal());
         let answer = post(&state, &path, &cookie, &format!("csrf={}{fields}", token.csrf().reveal())).await;
         assert_eq!(answer.status(), 503, "{path}: {answer:?}");
-        let is_over = table.session(&token, now(&stack)).await.unwrap().is_none();
+        let is_over = table.session(&token, stack.now()).await.unwrap().is_none();
         let cleared = answer.headers().get("set-cookie").is_some_and(|it| it.to_str().unwrap().contains("Max-Age=0"));
         let is_sign_out = SIGN_OUTS.contains(&path.as_str());
         assert_eq!((is_over, cleared), (is_sign_out, is_sign_out), "{path}: {answer:?}");
@@ -174,7 +170,7 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
         assert_eq!(accounts.account("acme").await.unwrap().unwrap().account.status, before, "{path}");
         assert_eq!(breakers.read("primary").await.unwrap(), held, "{path}");
     }
-    let rows = table.audit_log(10, now(&stack)).await.unwrap();
+    let rows = table.audit_log(10, stack.now()).await.unwrap();
     assert_eq!(rows, [], "something was written into the audit");
 }
 
@@ -199,7 +195,7 @@ async fn a_sign_in_that_cannot_be_written_down_begins_nothing_and_a_refused_one_
 #[tokio::test]
 async fn the_audit_can_be_read_page_by_page_to_its_beginning() {
     let stack = Stack::builder().start().await;
-    let (table, now) = (admins(&stack), now(&stack));
+    let (table, now) = (admins(&stack), stack.now());
     // Some of one moment, some of one month, some of months before, and one that is too old.
     let days_ago = [0, 0, 0, 1, 2, 40, 41, 41, 100, 399, 401];
     for (number, days) in days_ago.into_iter().enumerate() {

@@ -145,7 +145,7 @@ async fn what_environments_have_seen_is_shown_and_looking_at_it_changes_nothing(
         assert_eq!(admin.get(PRIMARY).await.json(), shown);
     }
 
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     let shown = admin.get(PRIMARY).await.json();
     assert_eq!((&shown["failure_ratio"], &shown["ttft_ms"]), (&Value::Null, &Value::Null), "{shown}");
     assert_eq!(shown["mode"], "closed", "{shown}");

@@ -19,15 +19,15 @@ async fn health_says_up_degraded_or_down_and_nothing_more() {
     let up = (200, r#"{"status":"up"}"#.to_owned());
     assert_eq!(health(&stack).await, up);
 
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     assert_eq!(health(&stack).await, (200, r#"{"status":"degraded"}"#.to_owned()));
-    control(&stack, "/redis/start").await;
+    stack.order("/redis/start").await;
     wait_for(async || (health(&stack).await == up).then_some(())).await;
 
     for how in [json!({}), json!({ "mode": "hang" }), json!({ "mode": "throttle" })] {
         assert_eq!(stack.control("POST", "/dynamodb/stop", how).await.status, 200);
         assert_eq!(health(&stack).await, (503, r#"{"status":"down"}"#.to_owned()));
-        control(&stack, "/dynamodb/start").await;
+        stack.order("/dynamodb/start").await;
         wait_for(async || (health(&stack).await == up).then_some(())).await;
     }
 }

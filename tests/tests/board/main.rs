@@ -45,8 +45,3 @@ fn assert_page(page: &Answer, prefix: &str) {
         assert!(link.starts_with(&format!("{prefix}/")), "a link leads elsewhere: {}", link.split('"').next().unwrap());
     }
 }
-
-async fn control(stack: &Stack, path: &str) {
-    let answer = stack.control("POST", path, json!({})).await;
-    assert_eq!(answer.status, 200, "{path}: {answer:?}");
-}

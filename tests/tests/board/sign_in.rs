@@ -138,7 +138,7 @@ async fn a_sign_in_is_told_where_its_limit_stands_and_while_redis_is_gone_that_n
     let without_form = stack.browser().post("/login", &[]).await;
     assert_eq!((without_form.status, without_form.list("ratelimit")[0].1[0]), (403, ("r", 7)), "{without_form:?}");
 
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     let mut browser = stack.browser();
     let answer = browser.sign_in(email, password).await;
     assert_eq!((answer.status, answer.header("x-ratelimit-degraded")), (303, "redis"), "{answer:?}");
@@ -248,7 +248,7 @@ async fn while_the_tables_are_down_nobody_is_signed_in_and_everybody_is_told_so(
     let stack = Stack::builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
     let mut admin = stack.signed_in(stack.admin()).await;
     let token = admin.token().await;
-    control(&stack, "/dynamodb/stop").await;
+    stack.order("/dynamodb/stop").await;
 
     let (email, password) = stack.admin();
     let answers = [
@@ -263,7 +263,7 @@ async fn while_the_tables_are_down_nobody_is_signed_in_and_everybody_is_told_so(
     let answer = admin.get("/admin/api/snapshot").await;
     assert_eq!((answer.status, &answer.json()["code"]), (503, &json!("store_unavailable")));
 
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/start").await;
     assert_eq!(admin.get("/admin").await.status, 200);
 }
 

@@ -16,10 +16,10 @@ async fn sessions_and_the_board_survive_redis_and_the_board_says_since_when_it_i
     assert_eq!((&snapshot["redis"]["state"], &snapshot["redis"]["since"]), (&json!("up"), &Value::Null));
     assert!(snapshot["redis"]["latency_ms"].is_number() && snapshot["redis"]["used_memory_bytes"].is_u64());
 
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     // A caller notices first.
     assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.header("x-ratelimit-degraded"), "redis");
-    let noticed = Clock::system().now().plus(stack.clock_offset()).to_rfc3339_millis();
+    let noticed = stack.now().to_rfc3339_millis();
     stack.advance(60).await;
     let snapshot = admin.get("/admin/api/snapshot").await.json();
     assert_eq!((&snapshot["overall"], &snapshot["redis"]["state"]), (&json!("degraded"), &json!("down")), "{snapshot}");

@@ -160,7 +160,7 @@ async fn no_secret_that_is_logged_gets_into_the_table() {
     let trail = trail("secrets", table(&stack), &time);
     let secrets = [
         stack.api_key(),
-        &stack.provider_key("primary"),
+        &Stack::provider_key("primary"),
         "198.51.100.77",
         "2001:db8::4d",
         "jane.doe@example.com",

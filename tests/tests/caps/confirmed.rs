@@ -11,7 +11,7 @@ async fn pretend(stack: &Stack, used: u64) {
     let set = async |mut connection| {
         redis::cmd("SET").arg(&key).arg(used).arg("KEEPTTL").query_async::<()>(&mut connection).await
     };
-    redis(stack).run(set).await.unwrap();
+    stack.redis().run(set).await.unwrap();
 }
 
 #[tokio::test]

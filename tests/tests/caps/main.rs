@@ -43,11 +43,6 @@ async fn uses(stack: &Stack, tokens: u64) {
     stack.script("primary", json!({ "usage": usage })).await;
 }
 
-fn redis(stack: &Stack) -> Redis {
-    let client = redis::Client::open(stack.local("redis_url")).unwrap();
-    Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(30) })
-}
-
 async fn account(stack: &Stack) -> Account {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     table.account(stack.account_id()).await.unwrap().unwrap().account
@@ -57,7 +52,7 @@ async fn account(stack: &Stack) -> Account {
 async fn change(stack: &Stack, change: impl AsyncFnOnce(&AccountsTable, Account) -> bool, marked: Marked) {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     assert!(change(&table, account(stack).await).await);
-    publish(&table, &redis(stack), &[marked], now(stack)).await.unwrap();
+    publish(&table, &stack.redis(), &[marked], stack.now()).await.unwrap();
 }
 
 async fn set_cap(stack: &Stack, limit: u64, mode: CapMode) {
@@ -66,12 +61,8 @@ async fn set_cap(stack: &Stack, limit: u64, mode: CapMode) {
     change(stack, set, Marked::Account(stack.account_id().to_owned())).await;
 }
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 fn month(stack: &Stack) -> Month {
-    Month::of(now(stack)).0
+    Month::of(stack.now()).0
 }
 
 /// A call, streamed or not.
@@ -152,7 +143,7 @@ async fn an_account_without_a_cap_of_its_own_has_the_default_one_and_without_tha
     let stack = builder().start().await;
     assert_eq!(states(&stack, 2).await, ["ok", "ok"]);
     let keys = async |mut connection| redis::cmd("KEYS").arg("*:tokens:*").query_async(&mut connection).await;
-    let keys: Vec<String> = redis(&stack).run(keys).await.unwrap();
+    let keys: Vec<String> = stack.redis().run(keys).await.unwrap();
     assert_eq!(keys, [""; 0], "nobody asks about an account that has no cap");
 }
 

@@ -9,7 +9,7 @@ use super::{TOKENS, assert_is_refused, call, capped, month, now, states, uses};
 async fn tokens_begin_anew_with_the_month_and_a_call_counts_in_the_month_in_which_it_began() {
     let stack = capped(CapMode::Block).await;
     let old = month(&stack);
-    stack.advance(old.ends_at().as_secs() - now(&stack).as_secs() - 3_600).await;
+    stack.advance(old.ends_at().as_secs() - stack.now().as_secs() - 3_600).await;
     assert_eq!(month(&stack), old);
     assert_eq!(states(&stack, 3).await, ["ok"; 3]);
 

@@ -39,7 +39,7 @@ async fn a_redis_that_has_lost_everything_is_filled_again() {
     let stack = capped(CapMode::Block).await;
     let flush = async || {
         let flush = async |mut connection| redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await;
-        redis(&stack).run(flush).await.unwrap();
+        stack.redis().run(flush).await.unwrap();
     };
     for expected in ["ok", "ok", "ok", "warn"] {
         assert_eq!(states(&stack, 1).await, [expected]);

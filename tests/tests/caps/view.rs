@@ -14,12 +14,12 @@ use super::{month, now, redis};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn view(stack: &Stack) -> View {
-    View::new(Arc::new(redis(stack)), Months::new(stack.dynamodb(), "Usage"), Counts::default(), PATIENCE)
+    View::new(Arc::new(stack.redis()), Months::new(stack.dynamodb(), "Usage"), Counts::default(), PATIENCE)
 }
 
 /// Puts a call into the ledger.
 async fn close(stack: &Stack, id: u64, tokens: u64) {
-    let started_at = now(stack).as_secs();
+    let started_at = stack.now().as_secs();
     let call = Call {
         id: id.to_string(),
         attempt: 1,
@@ -47,9 +47,9 @@ async fn stored(redis: &Redis, month: Month) -> (Option<u64>, i64) {
 #[tokio::test]
 async fn a_figure_is_read_once_added_to_and_lives_no_longer_for_it() {
     let stack = super::builder().start().await;
-    let (view, other, redis, month) = (view(&stack), view(&stack), redis(&stack), month(&stack));
+    let (view, other, redis, month) = (view(&stack), view(&stack), stack.redis(), month(&stack));
     close(&stack, 1, 100).await;
-    assert_eq!(view.used("acme", month, now(&stack)).await, Some(100));
+    assert_eq!(view.used("acme", month, stack.now()).await, Some(100));
     let (used, lives) = stored(&redis, month).await;
     let longest = i64::try_from(KEPT.as_millis()).unwrap();
     assert!(used == Some(100) && (1..=longest).contains(&lives), "{used:?} {lives}");
@@ -59,35 +59,35 @@ async fn a_figure_is_read_once_added_to_and_lives_no_longer_for_it() {
         redis::cmd("PEXPIRE").arg(key).arg(60_000).query_async::<()>(&mut connection).await
     };
     redis.run(shorten).await.unwrap();
-    assert_eq!(other.add("acme", month, 50, now(&stack)).await, Some(150));
-    assert_eq!(view.used("acme", month, now(&stack)).await, Some(150), "everybody sees it");
+    assert_eq!(other.add("acme", month, 50, stack.now()).await, Some(150));
+    assert_eq!(view.used("acme", month, stack.now()).await, Some(150), "everybody sees it");
     assert!((1..=60_000).contains(&stored(&redis, month).await.1), "adding does not make it live longer");
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_read_from_the_ledger_with_what_was_just_added_to_it() {
     let stack = super::builder().start().await;
-    let (view, redis, month) = (view(&stack), redis(&stack), month(&stack));
+    let (view, redis, month) = (view(&stack), stack.redis(), month(&stack));
     close(&stack, 1, 100).await;
     close(&stack, 2, 50).await;
-    assert_eq!(view.add("acme", month, 50, now(&stack)).await, Some(150), "counted once");
+    assert_eq!(view.add("acme", month, 50, stack.now()).await, Some(150), "counted once");
     assert_eq!(stored(&redis, month).await.0, Some(150));
 
     let flush = async |mut connection| redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await;
     redis.run(flush).await.unwrap();
-    assert_eq!(view.used("acme", month, now(&stack)).await, Some(150));
+    assert_eq!(view.used("acme", month, stack.now()).await, Some(150));
     assert_eq!(stored(&redis, month).await.0, Some(150));
 }
 
 #[tokio::test]
 async fn a_figure_that_somebody_else_has_put_there_meanwhile_stays() {
     let stack = super::builder().start().await;
-    let (redis, month) = (redis(&stack), month(&stack));
+    let (redis, month) = (stack.redis(), month(&stack));
     close(&stack, 1, 100).await;
     let views: Vec<View> = (0..8).map(|_| view(&stack)).collect();
-    let used = futures_util::future::join_all(views.iter().map(|view| view.used("acme", month, now(&stack)))).await;
+    let used = futures_util::future::join_all(views.iter().map(|view| view.used("acme", month, stack.now()))).await;
     assert_eq!(used, [Some(100); 8]);
-    let added = views.iter().map(|view| view.add("acme", month, 10, now(&stack)));
+    let added = views.iter().map(|view| view.add("acme", month, 10, stack.now()));
     futures_util::future::join_all(added).await;
     assert_eq!(stored(&redis, month).await.0, Some(180));
 }

@@ -63,7 +63,7 @@ async fn a_keys_scopes_and_end_are_what_was_asked_for() {
     assert_eq!(status(&stack, &short).await, 401);
     assert_eq!(levee(&stack, &format!("key show {id} --json")).await.ok().json()["status"], "expired");
     levee(&stack, &format!("key rotate {id}")).await.fails(1, "does not work any more");
-    let end = now(&stack).plus(Duration::from_secs(48 * 3600)).to_rfc3339();
+    let end = stack.now().plus(Duration::from_secs(48 * 3600)).to_rfc3339();
     let set = levee(&stack, &format!("key set {id} --expires {end} --json")).await.ok().json();
     assert_eq!((&set["changed"]["expires"]["to"], &set["effective"]), (&json!(end), &json!("at once")));
     assert_eq!(status(&stack, &short).await, 200);

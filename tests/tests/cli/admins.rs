@@ -40,7 +40,7 @@ async fn every_change_is_recorded_with_who_made_it_and_what_it_was_before() {
 async fn an_admin_signs_in_with_the_password_that_the_command_set() {
     let stack = Stack::builder().start().await;
     let admins = admins(&stack);
-    let sign_in = async |password: &str| admins.sign_in("ada@example.com", password, now(&stack)).await;
+    let sign_in = async |password: &str| admins.sign_in("ada@example.com", password, stack.now()).await;
 
     let create = "admin create Ada@Example.com --role viewer --password-stdin";
     levee_reading(&stack, create, &[], "too short\n").await.fails(2, "12 characters");
@@ -53,9 +53,9 @@ async fn an_admin_signs_in_with_the_password_that_the_command_set() {
 
     let set = levee(&stack, "admin set ada@example.com --role operator").await.ok();
     assert_eq!(set.line(), "admin ada@example.com: role 'viewer' -> 'operator'");
-    assert_eq!(admins.session(&token, now(&stack)).await.unwrap().unwrap().role, Role::Operator);
+    assert_eq!(admins.session(&token, stack.now()).await.unwrap().unwrap().role, Role::Operator);
     levee(&stack, "admin sign-out ada@example.com").await.ok();
-    assert!(admins.session(&token, now(&stack)).await.unwrap().is_none());
+    assert!(admins.session(&token, stack.now()).await.unwrap().is_none());
 
     let generated = levee(&stack, "admin set ada@example.com --generate-password").await.ok();
     let password = generated.line();
@@ -71,7 +71,7 @@ async fn an_admin_signs_in_with_the_password_that_the_command_set() {
     assert!(!format!("{shown:?}{listed:?}").contains("argon2"));
 
     levee(&stack, "admin delete ada@example.com --yes").await.ok();
-    assert!(admins.session(&token, now(&stack)).await.unwrap().is_none());
+    assert!(admins.session(&token, stack.now()).await.unwrap().is_none());
     levee(&stack, "admin show ada@example.com").await.fails(1, "there is no admin ada@example.com");
     levee(&stack, "admin delete admin@levee.local --yes").await.fails(1, "last operator");
     levee(&stack, "admin set admin@levee.local --role viewer").await.fails(1, "last operator");
@@ -84,7 +84,7 @@ async fn an_admin_who_has_to_wait_because_of_wrong_passwords_is_let_in_at_once()
     let stack = Stack::builder().start().await;
     let admins = admins(&stack);
     let (email, password) = stack.admin();
-    let sign_in = async |password: &str| admins.sign_in(email, password, now(&stack)).await;
+    let sign_in = async |password: &str| admins.sign_in(email, password, stack.now()).await;
     let blocked = loop {
         match sign_in("somebody else's guess").await.unwrap_err() {
             SignInError::Wrong => {}

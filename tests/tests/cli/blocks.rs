@@ -8,7 +8,7 @@ async fn accounts_and_networks_are_blocked_listed_and_unblocked() {
     let none = levee(&stack, "block list").await.ok();
     assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "nobody is blocked\n"));
 
-    let until = now(&stack).plus(Duration::from_secs(24 * 3600)).to_rfc3339();
+    let until = stack.now().plus(Duration::from_secs(24 * 3600)).to_rfc3339();
     let added = format!("block add 203.0.113.9 --until {until} --reason");
     let added = levee_with(&stack, &added, &["tries keys"]).await.ok();
     assert_eq!(added.line(), format!("network 203.0.113.9/32 is blocked until {until}"));

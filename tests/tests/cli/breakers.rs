@@ -11,7 +11,7 @@ fn table(stack: &Stack) -> BreakersTable {
 
 /// Lets an environment decide that a provider is given up.
 async fn give_up(stack: &Stack, after: &State) -> State {
-    let now = now(stack);
+    let now = stack.now();
     let open = State {
         generation: after.generation + 1,
         mode: Mode::Open,
@@ -92,7 +92,7 @@ async fn what_is_said_is_in_force_after_five_seconds_with_the_calls_that_come() 
     let stack = Stack::builder().start().await;
     let serves = async |name: &str| {
         // A conversation has one place among the shares; each text is another one.
-        let text = format!("Hello {name} {}", now(&stack).as_millis());
+        let text = format!("Hello {name} {}", stack.now().as_millis());
         let answer = stack.call("/v1/messages", &messages(&text)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         (answer.header("x-levee-provider") == name).then_some(())

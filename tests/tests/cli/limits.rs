@@ -20,7 +20,7 @@ async fn limits_are_changed_for_everyone_an_account_an_integration_and_a_key() {
     assert_eq!(set.stderr, "It takes effect at once.\n");
     levee(&stack, "limit set newco/crm integration --mode warn").await.ok();
     levee(&stack, &format!("limit set {of_key} ai-address --exempt")).await.ok();
-    let until = now(&stack).plus(Duration::from_secs(48 * 3600)).to_rfc3339();
+    let until = stack.now().plus(Duration::from_secs(48 * 3600)).to_rfc3339();
     let set =
         levee(&stack, &format!("limit set platform global --limit 9000 --until {until} --json")).await.ok().json();
     assert_eq!(

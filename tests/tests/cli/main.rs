@@ -104,16 +104,12 @@ async fn status(stack: &Stack, key: &str) -> u16 {
     stack.call_with_key(key, "/v1/messages", &messages("Hello")).await.status
 }
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 fn admins(stack: &Stack) -> AdminsTable {
     AdminsTable::new(stack.dynamodb(), "Admins")
 }
 
 async fn audit(stack: &Stack) -> Vec<AuditEntry> {
-    admins(stack).audit_log(100, now(stack)).await.unwrap()
+    admins(stack).audit_log(100, stack.now()).await.unwrap()
 }
 
 /// Everything that the stack's tables hold, and everything that it has logged.

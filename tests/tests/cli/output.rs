@@ -6,7 +6,7 @@ use super::*;
 async fn nothing_that_is_stored_reaches_the_terminal_as_a_command_or_unseen() {
     let stack = Stack::builder().start().await;
     let accounts = levee::accounts::AccountsTable::new(stack.dynamodb(), "Accounts");
-    let odd = levee::accounts::Account::new("odd", "\u{1b}[2J\u{202e}ecila\u{200b}", now(&stack));
+    let odd = levee::accounts::Account::new("odd", "\u{1b}[2J\u{202e}ecila\u{200b}", stack.now());
     accounts.put_account(&odd).await.unwrap();
     let wild = |text: &str| text.contains(['\u{1b}', '\u{202e}', '\u{200b}']);
     for command in ["account list", "account show odd", "account delete odd", "account set odd --name Plain", "audit"] {
@@ -45,7 +45,7 @@ async fn lists_are_whole_however_long_and_empty_ones_are_lists_too() {
     let accounts = levee::accounts::AccountsTable::new(stack.dynamodb(), "Accounts");
     for number in 0..250 {
         let (id, name) = (format!("account-{number:03}"), format!("Account {number}"));
-        let account = levee::accounts::Account::new(&id, &name, now(&stack));
+        let account = levee::accounts::Account::new(&id, &name, stack.now());
         accounts.put_account(&account).await.unwrap();
     }
     let listed = levee(&stack, "account list --json").await.ok().json();

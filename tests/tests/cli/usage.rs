@@ -42,7 +42,7 @@ async fn wait_for_lines(stack: &Stack, code: &str, count: u64) -> Vec<String> {
 
 /// The month that it is for the stack.
 fn this_month(stack: &Stack) -> String {
-    now(stack).month()
+    stack.now().month()
 }
 
 fn outcome(json: &Value) -> [u64; 5] {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::Stack;
 
-use crate::{builder, call, codes, course, requests, seen};
+use crate::{builder, call, codes, course, seen};
 
 #[tokio::test]
 async fn after_the_first_content_a_stream_ends_in_an_error_and_no_other_provider_takes_over() {
@@ -27,7 +27,7 @@ async fn after_the_first_content_a_stream_ends_in_an_error_and_no_other_provider
         let seen = seen(&stack, "primary").await;
         assert_eq!((seen.good, seen.bad), (number, number), "{script}");
     }
-    assert_eq!(requests(&stack, "backup").await, 0);
+    assert_eq!(stack.requests("backup").await, 0);
 }
 
 /// The ids of the messages in a stream, and whose words are in it.

@@ -6,7 +6,7 @@ use levee::metering::State;
 use serde_json::{Value, json};
 use tests::Stack;
 
-use crate::{call, codes, course, direct, hello, id, records, seen, status, undecided};
+use crate::{call, codes, course, hello, id, records, seen, status, undecided};
 
 /// What goes wrong at the primary.
 struct Wrong {
@@ -41,7 +41,7 @@ fn wrongs(is_streamed: bool) -> Vec<Wrong> {
 
 async fn the_backup_takes_over(is_streamed: bool) {
     let stack = undecided().start().await;
-    let expected = direct(&stack, "backup", &hello(is_streamed)).await;
+    let expected = stack.direct("backup", "/v1/messages", &hello(is_streamed)).await;
     for Wrong { script, reason, code, end } in wrongs(is_streamed) {
         stack.reset("primary").await;
         stack.script("primary", script.clone()).await;

@@ -6,12 +6,8 @@ use levee::metering::Month;
 use serde_json::{Value, json};
 use tests::{Stack, wait_for};
 
-use crate::provider::{JSON, Puppet, answer, both, message};
-use crate::{builder, call, call_until, course, decision, requests, seen, status, undecided};
-
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
+use crate::provider::{JSON, answer, both, message};
+use crate::{builder, call, call_until, course, decision, seen, status, undecided};
 
 #[tokio::test]
 async fn a_primary_that_fails_is_given_up_and_calls_go_to_the_backup_at_once() {
@@ -22,7 +18,7 @@ async fn a_primary_that_fails_is_given_up_and_calls_go_to_the_backup_at_once() {
     // Of little traffic even a few bad results leave no share that would be any use.
     let reason = decision(&stack, "primary").await.reason;
     assert!([Reason::Failing, Reason::Erring].contains(&reason), "{reason}");
-    let before = requests(&stack, "primary").await;
+    let before = stack.requests("primary").await;
     for is_streamed in [true, false] {
         let answer = call(&stack, is_streamed).await;
         // By its environment's own breaker or by the one that all share.
@@ -30,7 +26,7 @@ async fn a_primary_that_fails_is_given_up_and_calls_go_to_the_backup_at_once() {
         assert_eq!((answer.status, provider, attempts), (200, "backup", "1"), "{answer:?}");
         assert!(reason.starts_with("breaker-"), "{reason}");
     }
-    assert_eq!(requests(&stack, "primary").await, before);
+    assert_eq!(stack.requests("primary").await, before);
 }
 
 #[tokio::test]
@@ -54,7 +50,7 @@ async fn in_a_dry_run_breakers_say_what_they_would_do_and_every_call_goes_to_the
         calls += 1;
         assert_eq!(course(&call(&stack, false).await), ("backup", "2", "error"));
     }
-    assert_eq!(requests(&stack, "primary").await, calls);
+    assert_eq!(stack.requests("primary").await, calls);
 }
 
 /// Runs the monitor, and tells the subjects of everything that SNS got.
@@ -85,9 +81,9 @@ async fn a_primary_that_refuses_the_platforms_credentials_is_told_of_once_and_no
 
 #[tokio::test]
 async fn a_spent_budget_gives_the_primary_up_until_its_date() {
-    let (primary, backup) = (Puppet::start().await, Puppet::start().await);
+    let (primary, backup) = (puppet().await, puppet().await);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
-    let month_ends = Month::of(now(&stack)).0.ends_at();
+    let month_ends = Month::of(stack.now()).0.ends_at();
     let date = &month_ends.to_rfc3339()[..10];
     let sentence =
         format!("You have reached your specified API usage limits. You will regain access on {date} at 00:00 UTC.");
@@ -99,11 +95,11 @@ async fn a_spent_budget_gives_the_primary_up_until_its_date() {
     call_until(&stack, async |_| decision(&stack, "primary").await.mode == Mode::Open).await;
     let decided = decision(&stack, "primary").await;
     assert_eq!((decided.reason, decided.not_before), (Reason::Spent, month_ends));
-    let before = primary.requests();
+    let before = primary.bodies().len();
     assert_eq!(course(&call(&stack, false).await), ("backup", "1", "breaker-open"));
     stack.advance(3600).await;
     assert_eq!(course(&call(&stack, false).await), ("backup", "1", "breaker-open"));
-    assert_eq!(primary.requests(), before);
+    assert_eq!(primary.bodies().len(), before);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use serde_json::json;
 use tests::wait_for;
 
 use crate::breaker::subjects;
-use crate::provider::{Puppet, STREAM, answer, both, error_event, message};
-use crate::{builder, call, codes, course, decision, hello, requests, seen, status};
+use crate::provider::{STREAM, answer, both, error_event, message};
+use crate::{builder, call, codes, course, decision, hello, seen, status};
 
 #[tokio::test]
 async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
@@ -18,7 +18,7 @@ async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
             assert_eq!((answer.status, course(&answer)), (code, ("primary", "1", "")), "{answer:?}");
         }
     }
-    assert_eq!(requests(&stack, "backup").await, 0);
+    assert_eq!(stack.requests("backup").await, 0);
     let seen = seen(&stack, "primary").await;
     assert_eq!((seen.good, seen.bad, seen.throttled, seen.late), (0, 0, 0, 0));
     assert_eq!(decision(&stack, "primary").await.mode, Mode::Closed);
@@ -26,7 +26,7 @@ async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
 
 #[tokio::test]
 async fn a_callers_own_mistake_that_a_stream_begins_with_is_passed_on_and_counts_nothing() {
-    let (primary, backup) = (Puppet::start().await, Puppet::start().await);
+    let (primary, backup) = (puppet().await, puppet().await);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
     for kind in ["invalid_request_error", "not_found_error", "request_too_large"] {
         let error = error_event(kind);
@@ -35,12 +35,12 @@ async fn a_callers_own_mistake_that_a_stream_begins_with_is_passed_on_and_counts
         assert_eq!((answer.status, answer.text(), course(&answer)), (200, error.as_str(), ("primary", "1", "")));
     }
     let seen = seen(&stack, "primary").await;
-    assert_eq!((seen.good, seen.bad, backup.requests()), (0, 0, 0));
+    assert_eq!((seen.good, seen.bad, backup.bodies().len()), (0, 0, 0));
 }
 
 #[tokio::test]
 async fn what_something_before_the_provider_turns_away_is_the_backups_turn_and_counts_nothing() {
-    let (primary, backup) = (Puppet::start().await, Puppet::start().await);
+    let (primary, backup) = (puppet().await, puppet().await);
     backup.says(&[&message("backup", false)]);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
     let all = ["400 Bad Request", "403 Forbidden", "413 Content Too Large", "414 URI Too Long", "401 Unauthorized"];
@@ -68,5 +68,5 @@ async fn a_client_that_leaves_within_a_stream_counts_nothing_bad() {
     }
     stack.wait_for_month(stack.account_id(), before.calls + 2).await;
     let seen = wait_for(async || Some(seen(&stack, "primary").await).filter(|seen| seen.good == 2)).await;
-    assert_eq!((seen.bad, seen.throttled, requests(&stack, "backup").await), (0, 0, 0));
+    assert_eq!((seen.bad, seen.throttled, stack.requests("backup").await), (0, 0, 0));
 }

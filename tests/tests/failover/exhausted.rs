@@ -4,8 +4,8 @@ use levee::metering::State;
 use serde_json::{Value, json};
 use tests::Answer;
 
-use crate::provider::{Puppet, alone, answer};
-use crate::{call, course, error, id, records, requests, status, undecided};
+use crate::provider::{alone, answer};
+use crate::{call, course, error, id, records, status, undecided};
 
 #[tokio::test]
 async fn where_both_fail_the_client_gets_the_backups_error_unless_that_is_about_the_platforms_credentials() {
@@ -59,7 +59,7 @@ async fn what_both_say_of_the_platforms_credentials_is_not_the_clients_to_know_o
 
 #[tokio::test]
 async fn a_spent_budget_is_told_as_no_mistake_of_the_clients() {
-    let only = Puppet::start().await;
+    let only = puppet().await;
     let sentence =
         "You have reached your specified API usage limits. You will regain access on 2999-01-01 at 00:00 UTC.";
     let body = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": sentence } });
@@ -84,5 +84,5 @@ async fn the_whole_call_has_one_deadline_however_many_providers_are_asked() {
         let event: Value = stack.wide_event("ai-proxy", id(&answer)).await;
         assert_eq!(event["outcome"], "timeout", "{event}");
     }
-    assert_eq!((requests(&stack, "primary").await, requests(&stack, "backup").await), (2, 2));
+    assert_eq!((stack.requests("primary").await, stack.requests("backup").await), (2, 2));
 }

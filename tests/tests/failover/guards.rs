@@ -8,7 +8,7 @@ use levee::limits::markers::Marked;
 use levee::stores::redis::{Redis, RedisConfig};
 use tests::Stack;
 
-use crate::{builder, call, course, error, id, requests, status};
+use crate::{builder, call, course, error, id, status};
 
 /// Restricts the fixed keys' account to `providers`, at once everywhere.
 async fn restrict(stack: &Stack, providers: &[&str]) {
@@ -18,7 +18,7 @@ async fn restrict(stack: &Stack, providers: &[&str]) {
     assert!(table.set_account_guards(&account, &guards).await.unwrap());
     let client = Some(redis::Client::open(stack.local("redis_url")).unwrap());
     let redis = Redis::new(RedisConfig { client, budget: Duration::from_secs(30) });
-    let now = Clock::system().now().plus(stack.clock_offset());
+    let now = stack.now();
     publish(&table, &redis, &[Marked::Account(stack.account_id().to_owned())], now).await.unwrap();
 }
 
@@ -42,7 +42,7 @@ async fn an_account_that_may_use_the_backup_alone_is_served_by_it() {
     stack.script("backup", status(500)).await;
     let answer = call(&stack, false).await;
     assert_eq!((answer.status, course(&answer)), (500, ("backup", "1", "restricted")), "{answer:?}");
-    assert_eq!(requests(&stack, "primary").await, 0);
+    assert_eq!(stack.requests("primary").await, 0);
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn what_may_go_to_the_primary_alone_never_reaches_the_backup() {
     }
     let answer = stack.call("/v1/messages/count_tokens", &crate::hello(false)).await;
     assert_eq!(answer.status, 529, "{answer:?}");
-    assert_eq!(requests(&stack, "backup").await, 0);
+    assert_eq!(stack.requests("backup").await, 0);
 }
 
 #[tokio::test]
@@ -71,5 +71,5 @@ async fn who_may_use_no_provider_that_there_is_is_told_so() {
         assert_eq!((answer.header("x-should-retry"), answer.header("x-levee-attempts")), ("false", "0"));
         assert_eq!(stack.wide_event("ai-proxy", id(&answer)).await["outcome"], "forbidden");
     }
-    assert_eq!((requests(&stack, "primary").await, requests(&stack, "backup").await), (0, 0));
+    assert_eq!((stack.requests("primary").await, stack.requests("backup").await), (0, 0));
 }

@@ -19,9 +19,10 @@ mod warm;
 
 use std::collections::BTreeMap;
 
-use levee::breaker::{BreakersTable, Second, State as Decision};
+use levee::breaker::{Second, State as Decision};
 use levee::metering::{Record, State};
 use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use tests::{Answer, Builder, Stack, messages, wait_for};
 
@@ -51,19 +52,6 @@ fn hello(is_streamed: bool) -> Value {
 
 async fn call(stack: &Stack, is_streamed: bool) -> Answer {
     stack.call("/v1/messages", &hello(is_streamed)).await
-}
-
-/// What the stand-in `name` itself answers to `call`. It is asked as if it were the stack, and counts it.
-async fn direct(stack: &Stack, name: &str, call: &Value) -> Answer {
-    let provider = stack.provider(name).await;
-    let url = format!("{}/v1/messages", provider["base_url"].as_str().unwrap());
-    let request = stack.client().post(url).header("x-api-key", stack.provider_key(name));
-    Answer::read(request.header("anthropic-version", "2023-06-01").json(call).send().await.unwrap()).await
-}
-
-/// How many calls for a message the stand-in `name` has got.
-async fn requests(stack: &Stack, name: &str) -> u64 {
-    stack.provider(name).await["requests"].as_u64().unwrap()
 }
 
 fn id(answer: &Answer) -> &str {
@@ -99,9 +87,9 @@ fn codes(stack: &Stack, answer: &Answer) -> Vec<String> {
 
 /// What all environments have reported of the provider `name` since the last decision about it.
 async fn seen(stack: &Stack, name: &str) -> Second {
-    let client = redis::Client::open(stack.local("redis_url")).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let fields: BTreeMap<String, String> = connection.hgetall(format!("{{levee}}:breaker:{name}")).await.unwrap();
+    let key = format!("{{levee}}:breaker:{name}");
+    let read = async |mut connection: MultiplexedConnection| connection.hgetall(&key).await;
+    let fields: BTreeMap<String, String> = stack.redis().run(read).await.unwrap();
     let seconds = fields.iter().filter(|(field, _)| field.starts_with("s:"));
     seconds.fold(Second::default(), |sum, (_, counts)| {
         let counts: Vec<u32> = counts.split(' ').map(|count| count.parse().unwrap()).collect();
@@ -119,7 +107,7 @@ async fn seen(stack: &Stack, name: &str) -> Second {
 
 /// What is decided about the provider `name`.
 async fn decision(stack: &Stack, name: &str) -> Decision {
-    BreakersTable::new(stack.dynamodb(), "Breakers").read(name).await.unwrap()
+    stack.breakers().read(name).await.unwrap()
 }
 
 /// Calls until `is_so`.
@@ -129,11 +117,6 @@ async fn call_until(stack: &Stack, mut is_so: impl AsyncFnMut(&Answer) -> bool) 
         is_so(&answer).await.then_some(answer)
     })
     .await
-}
-
-async fn control(stack: &Stack, path: &str) {
-    let answer = stack.control("POST", path, Value::Null).await;
-    assert_eq!(answer.status, 200, "{path}: {answer:?}");
 }
 
 /// The script of a provider that answers `status`.

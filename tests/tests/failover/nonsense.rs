@@ -3,7 +3,7 @@
 use levee::metering::State;
 use serde_json::json;
 
-use crate::provider::{JSON, Puppet, STREAM, after_nobody, answer, both, error_event, event, message, message_body};
+use crate::provider::{JSON, STREAM, after_nobody, answer, both, error_event, event, message, message_body};
 use crate::{call, codes, course, records, undecided};
 
 /// What the primary says, why that is no answer, and how the record of the attempt ends.
@@ -45,7 +45,7 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
 }
 
 async fn the_backup_takes_over(is_streamed: bool) {
-    let (primary, backup) = (Puppet::start().await, Puppet::start().await);
+    let (primary, backup) = (puppet().await, puppet().await);
     backup.says(&[&message("backup", is_streamed)]);
     let stack = undecided().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
     for (said, reason, code, end) in nonsense(is_streamed) {
@@ -72,7 +72,7 @@ async fn an_answer_that_is_none_is_the_backups_turn() {
 
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_the_backups_turn_and_costs_nothing() {
-    let backup = Puppet::start().await;
+    let backup = puppet().await;
     let stack = undecided().env("AI_PROVIDERS", &after_nobody(&backup)).start().await;
     for is_streamed in [true, false] {
         backup.says(&[&message("backup", is_streamed)]);

@@ -5,7 +5,7 @@ use levee::clock::Clock;
 use serde_json::json;
 use tests::{Stack, messages, wait_for};
 
-use crate::{builder, call, call_until, course, decision, error, requests, status};
+use crate::{builder, call, call_until, course, decision, error, status};
 
 const NONE: &str = "No AI provider can serve the call at the moment.";
 
@@ -25,7 +25,7 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
     assert_eq!(refused.header("x-should-retry"), "");
 
     // Nobody is asked for it.
-    let before = (requests(&stack, "primary").await, requests(&stack, "backup").await);
+    let before = (stack.requests("primary").await, stack.requests("backup").await);
     let mut refused = 0;
     for is_streamed in [true, false] {
         let answer = call(&stack, is_streamed).await;
@@ -35,7 +35,7 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
         }
     }
     assert!(refused > 0);
-    let after = (requests(&stack, "primary").await, requests(&stack, "backup").await);
+    let after = (stack.requests("primary").await, stack.requests("backup").await);
     assert!(after.0 - before.0 <= 2 && after.1 - before.1 <= 2, "{before:?} {after:?}");
 
     stack.reset("primary").await;
@@ -60,7 +60,7 @@ async fn put_on_probation(stack: &Stack, name: &str, health: Share) {
         generation: 1,
         mode: Mode::Probe,
         share: Share::NONE,
-        since: Clock::system().now().plus(stack.clock_offset()),
+        since: stack.now(),
         reason: Reason::Paused,
         health,
         ..State::new()

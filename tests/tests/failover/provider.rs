@@ -1,51 +1,14 @@
-//! A provider that says whatever a test puts into its mouth.
-
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+//! Providers that say whatever a test puts into their mouths.
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tests::{Scripted, event};
 
 pub const STREAM: &str = "text/event-stream";
 pub const JSON: &str = "application/json";
 
-/// A provider that answers what it is told to, and closes the connection.
-pub struct Puppet {
-    url: String,
-    lines: Arc<Mutex<Lines>>,
-}
-
-#[derive(Default)]
-struct Lines {
-    /// Each of these once, then the last one for ever.
-    said: VecDeque<String>,
-    requests: usize,
-}
-
-impl Puppet {
-    pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let lines = Arc::new(Mutex::new(Lines::default()));
-        let shared = lines.clone();
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                tokio::spawn(serve(connection, shared.clone()));
-            }
-        });
-        Self { url, lines }
-    }
-
-    /// What it answers from now on: these in turn, then the last one again and again.
-    pub fn says(&self, answers: &[&str]) {
-        self.lines.lock().unwrap().said = answers.iter().map(|&answer| answer.to_owned()).collect();
-    }
-
-    /// How many requests it has got.
-    pub fn requests(&self) -> usize {
-        self.lines.lock().unwrap().requests
-    }
+/// A provider that says nothing until it is told what to.
+pub async fn puppet() -> Scripted {
+    Scripted::start(Vec::new()).await
 }
 
 /// An `AI_PROVIDERS` of `primary` and, where there are two, `backup` at these addresses.
@@ -55,15 +18,15 @@ pub fn providers(urls: &[&str]) -> String {
     json!(urls.iter().zip(["primary", "backup"]).map(one).collect::<Vec<_>>()).to_string()
 }
 
-pub fn both(primary: &Puppet, backup: &Puppet) -> String {
+pub fn both(primary: &Scripted, backup: &Scripted) -> String {
     providers(&[&primary.url, &backup.url])
 }
 
-pub fn alone(only: &Puppet) -> String {
+pub fn alone(only: &Scripted) -> String {
     providers(&[&only.url])
 }
 
-pub fn after_nobody(backup: &Puppet) -> String {
+pub fn after_nobody(backup: &Scripted) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     providers(&[&format!("http://{}", listener.local_addr().unwrap()), &backup.url])
 }
@@ -97,33 +60,7 @@ pub fn message_body(name: &str, is_streamed: bool) -> String {
     .concat()
 }
 
-pub fn event(name: &str, data: &serde_json::Value) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
-}
-
 /// An `error` event of the kind `kind`.
 pub fn error_event(kind: &str) -> String {
     event("error", &json!({ "type": "error", "error": { "type": kind, "message": "Out of order" } }))
-}
-
-async fn serve(mut connection: TcpStream, lines: Arc<Mutex<Lines>>) {
-    let mut request = Vec::new();
-    loop {
-        if !connection.read_buf(&mut request).await.is_ok_and(|length| length > 0) {
-            return;
-        }
-        let text = String::from_utf8_lossy(&request).to_lowercase();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.split_once("content-length: ").and_then(|(_, rest)| rest.split("\r\n").next()?.parse().ok());
-        if body.len() >= length.unwrap_or(0) {
-            break;
-        }
-    }
-    let answer = {
-        let mut lines = lines.lock().unwrap();
-        lines.requests += 1;
-        let next = if lines.said.len() > 1 { lines.said.pop_front() } else { lines.said.front().cloned() };
-        next.unwrap_or_default()
-    };
-    let _gone = connection.write_all(answer.as_bytes()).await;
 }

@@ -3,8 +3,8 @@
 use serde_json::json;
 use tests::{Builder, Stack};
 
-use crate::provider::{Puppet, alone, answer, message, message_body};
-use crate::{builder, call, course, requests, status, undecided};
+use crate::provider::{alone, answer, message, message_body};
+use crate::{builder, call, course, status, undecided};
 
 const OVERLOADED: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
 
@@ -19,7 +19,7 @@ fn failure() -> String {
 
 #[tokio::test]
 async fn a_single_failure_of_the_only_provider_is_nothing_that_a_client_sees() {
-    let only = Puppet::start().await;
+    let only = puppet().await;
     let stack = builder().env("AI_RETRY_BUDGET_PERCENT", "100").env("AI_PROVIDERS", &alone(&only)).start().await;
     for is_streamed in [true, false] {
         only.says(&[&failure(), &message("only", is_streamed)]);
@@ -49,7 +49,7 @@ async fn each_provider_is_tried_twice_at_most() {
     }
     let answer = call(&stack, false).await;
     assert_eq!((answer.status, answer.header("x-levee-attempts")), (529, "4"), "{answer:?}");
-    assert_eq!((requests(&stack, "primary").await, requests(&stack, "backup").await), (14, 2));
+    assert_eq!((stack.requests("primary").await, stack.requests("backup").await), (14, 2));
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn who_says_when_to_be_asked_again_is_not_asked_before() {
     stack.script("primary", json!({ "status": 529, "retry_after": 30 })).await;
     stack.script("backup", status(529)).await;
     assert_eq!(attempts(&stack).await, "3");
-    assert_eq!((requests(&stack, "primary").await, requests(&stack, "backup").await), (13, 2));
+    assert_eq!((stack.requests("primary").await, stack.requests("backup").await), (13, 2));
 }
 
 #[tokio::test]

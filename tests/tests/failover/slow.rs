@@ -5,7 +5,7 @@ use serde_json::json;
 use tests::{Stack, messages};
 use tokio::task::JoinSet;
 
-use crate::{builder, call, call_until, control, course, decision, hello, seen, status, undecided};
+use crate::{builder, call, call_until, course, decision, hello, seen, status, undecided};
 
 /// Makes so many streams that it is known how long such calls take: below a second, so that one is late after a second and
 /// slow after four.
@@ -74,7 +74,7 @@ async fn what_a_store_takes_makes_no_provider_late() {
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
     let after = seen(&stack, "primary").await;
     assert_eq!((after.good, after.late, after.bad), (before.good + 1, 0, 0));
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/start").await;
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use levee::metering::State;
 use serde_json::json;
 use tests::wait_for;
 
-use crate::{builder, call, control, course, id, records, requests, status};
+use crate::{builder, call, course, id, records, status};
 
 #[tokio::test]
 async fn without_redis_calls_are_failed_over_and_after_five_failures_an_environment_keeps_away() {
     // A second try needs a budget that nobody can ask for.
     let stack = builder().env("AI_RETRY_BUDGET_PERCENT", "100").start().await;
     assert_eq!(call(&stack, false).await.status, 200);
-    control(&stack, "/redis/stop").await;
+    stack.order("/redis/stop").await;
     stack.script("primary", status(500)).await;
     for number in 0..5 {
         let answer = call(&stack, number % 2 == 0).await;
@@ -20,7 +20,7 @@ async fn without_redis_calls_are_failed_over_and_after_five_failures_an_environm
     }
     let answer = call(&stack, false).await;
     assert_eq!((answer.status, course(&answer)), (200, ("backup", "1", "breaker-local")), "{answer:?}");
-    assert_eq!(requests(&stack, "primary").await, 6);
+    assert_eq!(stack.requests("primary").await, 6);
 
     // Both fail: nobody is refused for it, and nobody is asked twice.
     stack.script("backup", status(529)).await;
@@ -30,7 +30,7 @@ async fn without_redis_calls_are_failed_over_and_after_five_failures_an_environm
         assert!([500, 529].contains(&answer.status), "{answer:?}");
     }
 
-    control(&stack, "/redis/start").await;
+    stack.order("/redis/start").await;
     for name in ["primary", "backup"] {
         stack.reset(name).await;
     }
@@ -48,7 +48,7 @@ async fn without_dynamodb_calls_are_failed_over_and_their_records_are_in_the_log
     let stack = builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
     assert_eq!(call(&stack, false).await.status, 200);
     stack.script("primary", status(500)).await;
-    control(&stack, "/dynamodb/stop").await;
+    stack.order("/dynamodb/stop").await;
     let mut answers = Vec::new();
     for is_streamed in [true, false] {
         let answer = call(&stack, is_streamed).await;
@@ -66,7 +66,7 @@ async fn without_dynamodb_calls_are_failed_over_and_their_records_are_in_the_log
         let closed = unwritten.iter().find(|record| record["state"] == "closed").unwrap();
         assert_eq!((&closed["attempt"], &closed["provider"]), (&json!(2), &json!("backup")), "{unwritten:?}");
     }
-    control(&stack, "/dynamodb/start").await;
+    stack.order("/dynamodb/start").await;
     stack.advance(90).await;
     let answer = call(&stack, false).await;
     assert_eq!(records(&stack, &answer).await.last().unwrap(), &("backup".to_owned(), State::Closed, false));

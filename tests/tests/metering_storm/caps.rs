@@ -19,20 +19,16 @@ pub const CAP: u64 = 3_400;
 /// Every storm has to be over so long before its month is.
 const BEFORE_THE_MONTHS_END: Duration = Duration::from_secs(3 * 3600);
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 /// Moves the clock on where the month would turn during the storm.
 pub async fn within_a_month(stack: &Stack) {
-    if now(stack).until(Month::of(now(stack)).0.ends_at()) < BEFORE_THE_MONTHS_END {
+    if stack.now().until(Month::of(stack.now()).0.ends_at()) < BEFORE_THE_MONTHS_END {
         stack.advance(BEFORE_THE_MONTHS_END.as_secs()).await;
     }
 }
 
 /// Holds what was told against the sums; then, with one more call of each account, what is known quickly.
 pub async fn compare(stack: &Stack, keys: &[Key]) {
-    let month = Month::of(now(stack)).0;
+    let month = Month::of(stack.now()).0;
     let callers: BTreeMap<&str, &str> = keys.iter().map(|key| (key.caller.0.as_str(), key.text.as_str())).collect();
     let accounts: Vec<&str> = callers.keys().copied().collect();
     let reached = async || {
@@ -85,8 +81,7 @@ async fn told(stack: &Stack) -> BTreeSet<String> {
 
 /// Deletes all figures at hand.
 async fn forget(stack: &Stack) {
-    let client = redis::Client::open(stack.local("redis_url")).unwrap();
-    let redis = Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(30) });
+    let redis = stack.redis();
     let keys = async |mut connection| redis::cmd("KEYS").arg("*:tokens:*").query_async(&mut connection).await;
     let keys: Vec<String> = redis.run(keys).await.unwrap();
     assert!(!keys.is_empty(), "nothing was at hand");

@@ -9,10 +9,6 @@ use tests::{Answer, Stack, messages, wait_for};
 /// How long before the month's end calls begin, seconds.
 const BEFORE: u64 = 30;
 
-fn now(stack: &Stack) -> Timestamp {
-    Clock::system().now().plus(stack.clock_offset())
-}
-
 async fn used(stack: &Stack, month: Month) -> Tally {
     total(&stack.months().read(stack.account_id(), month).await.unwrap())
 }
@@ -20,11 +16,11 @@ async fn used(stack: &Stack, month: Month) -> Tally {
 #[tokio::test]
 async fn calls_that_begin_in_a_months_last_seconds_and_end_in_the_next_month_count_where_they_began() {
     let stack = Stack::builder().argument("--no-demo").environments("ai-proxy=4").only_primary().start().await;
-    let (old, _) = Month::of(now(&stack));
+    let (old, _) = Month::of(stack.now());
     let (new, _) = Month::of(old.ends_at());
     let mut streamed = messages("Happy new month!");
     streamed["stream"] = true.into();
-    stack.advance(now(&stack).until(old.ends_at()).as_secs() - BEFORE).await;
+    stack.advance(stack.now().until(old.ends_at()).as_secs() - BEFORE).await;
 
     // A whole call, a stream, one whose client leaves, a call whose proxy will be killed: all begin before the turn.
     stack.script("primary", json!({ "gap_ms": 500, "deltas": 6 })).await;

@@ -35,7 +35,7 @@ impl Way {
 
     /// What `AI_PROVIDERS` says of the stand-in `name` at the end of this way.
     fn provider(&self, name: &str) -> serde_json::Value {
-        let key = format!("sk-standin-{name}-0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+        let key = Stack::provider_key(name);
         json!({ "name": name, "kind": "anthropic", "base_url": format!("http://{}", self.address), "api_key": key })
     }
 

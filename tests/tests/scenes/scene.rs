@@ -17,18 +17,7 @@ const LONGEST_OWN_PAUSE: u64 = 60;
 
 /// A stack as by default with three environments of the proxy, which limits nobody.
 pub fn stack() -> Builder {
-    let unlimited = [
-        "LIMIT_AI_PER_ADDRESS",
-        "LIMIT_KEY_PER_MINUTE",
-        "LIMIT_INTEGRATION_PER_MINUTE",
-        "LIMIT_ACCOUNT_AI_PER_MINUTE",
-        "LIMIT_ACCOUNT_PER_MINUTE",
-        "LIMIT_ACCOUNT_IN_FLIGHT",
-        "LIMIT_GLOBAL_PER_MINUTE",
-        "LIMIT_GLOBAL_IN_FLIGHT",
-    ];
-    let builder = Stack::builder().argument("--no-demo").environments("ai-proxy=3");
-    unlimited.iter().fold(builder, |builder, name| builder.env(name, "0"))
+    Stack::builder().argument("--no-demo").environments("ai-proxy=3").without_limits()
 }
 
 /// Calls that are streamed.
@@ -113,7 +102,7 @@ impl Scene {
 
     pub async fn of(stack: Builder, language: Language) -> Self {
         let stack = stack.start().await;
-        let table = BreakersTable::new(stack.dynamodb(), "Breakers");
+        let table = stack.breakers();
         Self { stack, language, sdk: Sdk::start(language).await, table }
     }
 
@@ -124,7 +113,7 @@ impl Scene {
 
     /// Calls that the primary provider has got so far.
     pub async fn attempts(&self) -> u64 {
-        self.stack.provider("primary").await["requests"].as_u64().unwrap()
+        self.stack.requests("primary").await
     }
 
     /// What is decided about the primary provider.
@@ -211,8 +200,7 @@ async fn fallen(stack: &Stack, table: &BreakersTable) -> Option<Fallen> {
     if state.share >= NEARLY_NOTHING {
         return None;
     }
-    let attempts = stack.provider("primary").await["requests"].as_u64().unwrap();
-    Some(Fallen { state, attempts })
+    Some(Fallen { state, attempts: stack.requests("primary").await })
 }
 
 async fn made(sdk: &mut Sdk, stack: &Stack, calls: Vec<Value>, at_once: usize) -> Vec<Seen> {

@@ -1,7 +1,7 @@
 //! A provider falls ill while Redis is gone, or Redis goes while it is ill.
 
 use levee::breaker::Mode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::Language::Python;
 use tests::wait_for;
 
@@ -19,7 +19,7 @@ async fn what_was_decided_holds_while_redis_is_gone_and_is_gone_on_with_when_it_
     let (seen, _) = scene.calls_until_it_falls(mixed(45)).await;
     assert_served(&seen);
 
-    scene.stack.control("POST", "/redis/stop", Value::Null).await;
+    scene.stack.order("/redis/stop").await;
     let decided = scene.state().await;
     let seen = scene.calls(mixed(60)).await;
     assert_served(&seen);
@@ -28,7 +28,7 @@ async fn what_was_decided_holds_while_redis_is_gone_and_is_gone_on_with_when_it_
     assert!(straight >= 60 - MET_BY_EACH_ALONE, "{straight} of 60 went straight to the backup: {seen:?}");
     assert_eq!(scene.state().await, decided, "who sees nothing but itself decides nothing");
 
-    scene.stack.control("POST", "/redis/start", Value::Null).await;
+    scene.stack.order("/redis/start").await;
     scene.primary(json!({ "status": null })).await;
     let mut generation = decided.generation;
     wait_for(async || {
@@ -47,7 +47,7 @@ async fn what_was_decided_holds_while_redis_is_gone_and_is_gone_on_with_when_it_
 async fn a_provider_that_fails_while_redis_is_gone_is_kept_away_from_by_each_environment_alone() {
     let mut scene = Scene::start(Python).await;
     assert_served(&scene.calls(mixed(12)).await);
-    scene.stack.control("POST", "/redis/stop", Value::Null).await;
+    scene.stack.order("/redis/stop").await;
     let before = scene.attempts().await;
 
     scene.primary(json!({ "status": 500 })).await;
@@ -58,7 +58,7 @@ async fn a_provider_that_fails_while_redis_is_gone_is_kept_away_from_by_each_env
     assert!(met <= MET_BY_EACH_ALONE as u64, "{met} of 60 calls met the failing provider: {seen:?}");
     assert!(scene.history().await.is_empty());
 
-    scene.stack.control("POST", "/redis/start", Value::Null).await;
+    scene.stack.order("/redis/start").await;
     wait_for(async || {
         scene.stack.advance(5).await;
         assert_served(&scene.calls(mixed(9)).await);

@@ -113,7 +113,7 @@ async fn the_provider_gets_the_request_that_the_sdk_made(#[values(Python, TypeSc
         }
         assert_eq!(through["headers"]["anthropic-version"], VERSION);
         // The SDKs show their key as a bearer token; ours is not the provider's business.
-        let key = stack.provider_key("primary");
+        let key = Stack::provider_key("primary");
         assert_eq!(direct["headers"]["authorization"], format!("Bearer {key}"));
         assert_eq!(
             (&through["headers"]["authorization"], &through["headers"]["x-api-key"]),

@@ -33,7 +33,7 @@ async fn a_wrong_key_raises_an_authentication_error(#[values(Python, TypeScript)
     let stack = Stack::builder().start().await;
     let mut sdk = Sdk::start(language).await;
     let unknown = "lv_local_nobodysKey01_thisKeyOpensNothingButLocalhost31mUIlS";
-    for key in ["nonsense", unknown, &stack.provider_key("primary")] {
+    for key in ["nonsense", unknown, &Stack::provider_key("primary")] {
         for scenario in ["create", "stream_text", "count_tokens", "models"] {
             let outcome = sdk.run(scenario, &stack.target().with_key(key)).await;
             assert_refused(&outcome, "AuthenticationError", 401, "authentication_error");

@@ -70,7 +70,7 @@ async fn record(stack: &Stack, id: &str, state: State) -> Record {
 
 /// Moves the functions' clock until `beside` seconds after the deadline of the call of `record`.
 async fn advance_past_deadline(stack: &Stack, record: &Record, beside: u64) {
-    let now = Clock::system().now().plus(stack.clock_offset()).as_secs();
+    let now = stack.now().as_secs();
     stack.advance((record.call.deadline + beside).saturating_sub(now)).await;
 }
 

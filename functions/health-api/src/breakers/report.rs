@@ -1,6 +1,6 @@
 //! What is told of a provider, and of a decision about it.
 
-use levee::breaker::{Mode, Peek, Reason, Share, State, Transition};
+use levee::breaker::{Mode, Peek, Reason, State, Transition};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
@@ -35,19 +35,19 @@ pub struct BreakerReport {
 
 impl BreakerReport {
     pub(super) fn new(name: &str, state: &State, seen: Peek, now: Timestamp) -> Self {
-        let forced = state.forced.as_ref().filter(|forced| now < forced.until);
-        let is_paused = forced.is_none() && state.mode == Mode::Open && now < state.not_before;
+        let forced = state.forced_at(now);
+        let paused_until = state.paused_until(now).filter(|_| forced.is_none());
         let rounded = |ratio: f64| (ratio * 10_000.0).round() / 10_000.0;
         Self {
             name: name.to_owned(),
             mode: Some(state.mode),
-            share: Some(percent(state.share)),
+            share: Some(state.share.percent()),
             failure_ratio: seen.failure_ratio.map(rounded),
             slow_ratio: seen.slow_ratio.map(rounded),
             ttft_ms: seen.first_content.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             since: (state.generation > 0).then_some(Moment(state.since)),
             reason: Some(state.reason),
-            paused_until: is_paused.then_some(Moment(state.not_before)),
+            paused_until: paused_until.map(Moment),
             forced_until: forced.map(|forced| Moment(forced.until)),
             by: forced.map(|forced| forced.by.clone()),
         }
@@ -97,9 +97,9 @@ impl Decision {
             at: Moment(*at),
             generation: to.generation,
             from: *from,
-            from_share: percent(*from_share),
+            from_share: from_share.percent(),
             to: to.mode,
-            share: percent(to.share),
+            share: to.share.percent(),
             reason: to.reason,
             results: grounds.results,
             bad: grounds.bad,
@@ -109,8 +109,4 @@ impl Decision {
             by: by.clone(),
         }
     }
-}
-
-fn percent(share: Share) -> f64 {
-    f64::from(share.basis_points()) / 100.0
 }

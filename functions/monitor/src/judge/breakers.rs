@@ -60,7 +60,7 @@ fn given_up(Standing { provider, state, history }: &Standing, now: Timestamp) ->
 }
 
 fn held(Standing { provider, state, .. }: &Standing, now: Timestamp) -> Option<Alert> {
-    let forced = state.forced.as_ref().filter(|forced| now < forced.until)?;
+    let forced = state.forced_at(now)?;
     (state.since.until(now) > A_DAY).then(|| Alert {
         key: format!("breaker.forced/{provider}"),
         title: format!("An AI provider is held by hand for more than a day: {provider}"),

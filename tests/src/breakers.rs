@@ -1,0 +1,20 @@
+//! Decisions about providers: read, and made for a test.
+
+use levee::breaker::{BreakersTable, Grounds, State, Transition, Wrote};
+
+use crate::Stack;
+
+impl Stack {
+    /// The table of decisions.
+    pub fn breakers(&self) -> BreakersTable {
+        BreakersTable::new(self.dynamodb(), "Breakers")
+    }
+}
+
+/// Writes the decision `to` about `provider`, made by `by` on `grounds`, after the one that `table` has. What was written.
+pub async fn decide(table: &BreakersTable, provider: &str, to: State, grounds: Grounds, by: &str) -> State {
+    let from = table.read(provider).await.expect("DynamoDB");
+    let transition = Transition::new(provider, &from, to, grounds, by);
+    assert_eq!(table.write(&transition, &from).await.expect("DynamoDB"), Wrote::Now);
+    transition.to
+}
