@@ -6,9 +6,11 @@ mod answer;
 mod board;
 mod breakers;
 mod chaos;
+mod chromium;
 mod ledger;
 mod logs;
 mod platform;
+mod property;
 mod scripted;
 mod sdk;
 mod stack;
@@ -18,8 +20,10 @@ pub use self::{
     board::{Browser, token_of},
     breakers::decide,
     chaos::Chaos,
+    chromium::{Chromium, View},
     ledger::{Served, figures},
     platform::{Month, messages},
+    property::property,
     scripted::{STREAM_HEAD, Scripted, event},
     sdk::{Language, Sdk, Target},
     stack::{Builder, Stack, binaries, signal_to, wait_for, workspace},

@@ -20,7 +20,7 @@ const WINDOW_SECS: u64 = 60;
 
 /// A Messages API call of one user message.
 pub fn messages(text: &str) -> Value {
-    json!({ "model": "claude-sonnet-4-5", "max_tokens": 256, "messages": [{ "role": "user", "content": text }] })
+    json!({ "model": "claude-sonnet-5-5", "max_tokens": 256, "messages": [{ "role": "user", "content": text }] })
 }
 
 /// An account's sums of the current month.

@@ -48,8 +48,8 @@ impl Language {
         let installed = std::fs::read(folder.join("installed")).ok();
         assert!(
             installed.is_some_and(|installed| std::fs::read(&pins).is_ok_and(|pinned| pinned == installed)),
-            "Anthropic's official SDK for {self:?} is not in {} as {} pins it; `cargo xtask test` installs it, and \
-             `--profile without-sdks` of nextest goes without",
+            "Anthropic's official SDK for {self:?} is not in {} as {} pins it; `cargo xtask test` installs it, or leaves \
+             these tests out",
             folder.display(),
             pins.display(),
         );

@@ -157,7 +157,7 @@ def models(target: Target, outcome: dict[str, Any]) -> None:
 
 
 def model(target: Target, outcome: dict[str, Any]) -> None:
-    outcome["model"] = target.client().models.retrieve("claude-opus-4-5").to_dict(mode="json")
+    outcome["model"] = target.client().models.retrieve("claude-opus-5-5").to_dict(mode="json")
 
 
 def beta(target: Target, outcome: dict[str, Any]) -> None:

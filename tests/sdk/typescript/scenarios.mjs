@@ -165,7 +165,7 @@ export const scenarios = {
   },
 
   async model({ client }, outcome) {
-    outcome.model = await client.models.retrieve("claude-opus-4-5");
+    outcome.model = await client.models.retrieve("claude-opus-5-5");
   },
 
   async beta({ client }, outcome) {

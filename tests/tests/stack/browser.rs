@@ -1,0 +1,19 @@
+//! The pages, in a real browser: they load, can be used, fit into every window, and axe-core finds nothing.
+
+mod board;
+
+use tests::{Chromium, View};
+
+/// Looks at the open page in each of `views`, saves pictures of it, and holds it to what every page must be.
+async fn check_page(browser: &Chromium, name: &str, views: &[View]) {
+    let mut faults = Vec::new();
+    for view in views {
+        browser.look_at(*view).await;
+        browser.save(&format!("{name}-{}", view.name)).await;
+        let found = browser.overflow().await.into_iter().map(|element| format!("beyond the window: {element}"));
+        let found = found.chain(browser.findings().await);
+        faults.extend(found.map(|fault| format!("{name}, {}: {fault}", view.name)));
+    }
+    faults.extend(browser.complaints().await);
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}

@@ -1,0 +1,34 @@
+//! The whole stack, started as `cargo xtask up` starts it: one module for each defence, and for each way to use them.
+//!
+//! A test either starts a stack of its own, or uses the one that all tests share and keeps to an account of its own there.
+
+mod accounts;
+mod alerts;
+mod board;
+mod breadcrumbs;
+mod browser;
+mod call;
+mod caps;
+mod changes;
+mod cli;
+mod events;
+mod failover;
+mod fairness;
+mod faults;
+mod gateway;
+mod in_flight;
+mod limits;
+mod local_stack;
+mod logs;
+mod metering;
+mod metering_storm;
+mod outages;
+mod providers;
+mod refusals;
+mod runtime_host;
+mod scenes;
+mod sdk;
+mod settling;
+mod statistics;
+mod story;
+mod usage;

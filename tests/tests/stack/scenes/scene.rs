@@ -1,0 +1,212 @@
+//! A stack, its callers, and what is decided about its primary provider.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use levee::breaker::{BreakersTable, Mode, Share, State, Transition};
+use serde_json::{Value, json};
+use tests::{Builder, Language, Sdk, Stack};
+
+/// Calls side by side: as many as there are environments of the proxy.
+const AT_ONCE: usize = 3;
+/// Below this share nearly all calls go elsewhere.
+const NEARLY_NOTHING: Share = Share::of(1_000);
+
+/// How long an environment keeps away from a provider at most, before it tries again, seconds.
+const LONGEST_OWN_PAUSE: u64 = 60;
+
+/// A stack as by default with three environments of the proxy, which limits nobody.
+pub fn stack() -> Builder {
+    Stack::builder().environments("ai-proxy=3").without_limits()
+}
+
+/// Calls that are streamed.
+pub fn streamed(count: usize) -> Vec<Value> {
+    vec![json!({ "streamed": true }); count]
+}
+
+/// Calls of which every other one is streamed.
+pub fn mixed(count: usize) -> Vec<Value> {
+    (0..count).map(|number| json!({ "streamed": number % 2 == 0 })).collect()
+}
+
+/// What came of one call.
+#[derive(Debug)]
+pub struct Seen(Value);
+
+impl Seen {
+    fn text(&self, field: &str) -> &str {
+        self.0[field].as_str().unwrap_or_default()
+    }
+
+    /// Who served it.
+    pub fn provider(&self) -> &str {
+        self.text("provider")
+    }
+
+    /// Why that is not the provider that is preferred; empty where it is.
+    pub fn reason(&self) -> &str {
+        self.text("reason")
+    }
+
+    /// Whether all of an answer came.
+    pub fn is_whole(&self) -> bool {
+        self.0["is_whole"] == true && self.0["status"] == 200 && self.0["error"].is_null()
+    }
+
+    /// The names of a stream's events that came before its end, or before an error.
+    pub fn events(&self) -> Vec<&str> {
+        self.0["events"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
+    }
+
+    /// The status, the class of the error that was raised, and its type.
+    pub fn error(&self) -> (u64, &str, &str) {
+        let error = &self.0["error"];
+        let status = self.0["status"].as_u64().unwrap_or_default();
+        (status, error["classes"][0].as_str().unwrap_or_default(), error["type"].as_str().unwrap_or_default())
+    }
+
+    /// Whether it went to the backup at once, because the primary provider was given up.
+    pub fn went_straight_to_the_backup(&self) -> bool {
+        let is_given_up = ["breaker-open", "breaker-local"].contains(&self.reason());
+        is_given_up && (self.provider(), self.text("attempts")) == ("backup", "1")
+    }
+}
+
+/// Holds that every call was served.
+pub fn assert_served(seen: &[Seen]) {
+    for seen in seen {
+        assert!(seen.is_whole(), "{seen:?}");
+    }
+}
+
+/// The primary provider at the moment at which its share has fallen to nearly nothing.
+#[derive(Debug)]
+pub struct Fallen {
+    pub state: State,
+    /// Calls that it had got.
+    pub attempts: u64,
+}
+
+pub struct Scene {
+    pub stack: Stack,
+    language: Language,
+    sdk: Sdk,
+    table: BreakersTable,
+}
+
+impl Scene {
+    pub async fn start(language: Language) -> Self {
+        Self::of(stack(), language).await
+    }
+
+    pub async fn of(stack: Builder, language: Language) -> Self {
+        let stack = stack.start().await;
+        let table = stack.breakers();
+        Self { stack, language, sdk: Sdk::start(language).await, table }
+    }
+
+    /// Tells the primary provider what to suffer from.
+    pub async fn primary(&self, script: Value) {
+        self.stack.script("primary", script).await;
+    }
+
+    /// Calls that the primary provider has got so far.
+    pub async fn attempts(&self) -> u64 {
+        self.stack.requests("primary").await
+    }
+
+    /// What is decided about the primary provider.
+    pub async fn state(&self) -> State {
+        self.table.read("primary").await.unwrap()
+    }
+
+    /// How it came to that, the first decision first. Each follows the one before.
+    pub async fn history(&self) -> Vec<Transition> {
+        let mut history = self.table.history("primary", None, 500).await.unwrap();
+        history.reverse();
+        for (generation, transition) in (1..).zip(&history) {
+            assert_eq!(transition.to.generation, generation, "a decision is missing, or there twice: {history:#?}");
+        }
+        for pair in history.windows(2) {
+            let (before, after) = (&pair[0].to, &pair[1]);
+            assert_eq!((before.mode, before.share), (after.from, after.from_share), "{history:#?}");
+        }
+        history
+    }
+
+    /// Holds that of calls made since the primary provider was given up only probes met it: ten at most of each round, as five
+    /// good ones, or two bad ones, decide.
+    pub async fn assert_only_probes_met_it(&self, seen: &[Seen]) {
+        let history = self.history().await;
+        let rounds = history.iter().filter(|transition| transition.to.mode == Mode::Probe).count();
+        let met = seen.iter().filter(|seen| !seen.went_straight_to_the_backup()).count();
+        eprintln!("{met} of {} calls met it, in at most {rounds} rounds of probes", seen.len());
+        assert!(met <= 10 * rounds, "{seen:?}: {history:#?}");
+    }
+
+    /// Makes calls, three at a time.
+    pub async fn calls(&mut self, calls: Vec<Value>) -> Vec<Seen> {
+        made(&mut self.sdk, &self.stack, calls, AT_ONCE).await
+    }
+
+    /// As [`Scene::calls`], and says when the primary provider's share fell to nearly nothing. Where `calls` were not enough
+    /// for that, some of them are made again.
+    pub async fn calls_until_it_falls(&mut self, calls: Vec<Value>) -> (Vec<Seen>, Fallen) {
+        let more = calls[..6].to_vec();
+        let Self { stack, sdk, table, .. } = self;
+        let is_over = Cell::new(false);
+        let making = async {
+            let seen = made(sdk, stack, calls, AT_ONCE).await;
+            is_over.set(true);
+            seen
+        };
+        let watching = async {
+            while !is_over.get() {
+                if let Some(fallen) = fallen(stack, table).await {
+                    return Some(fallen);
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            None
+        };
+        let (mut seen, mut found) = tokio::join!(making, watching);
+        for _ in 0..20 {
+            if let Some(fallen) = found {
+                return (seen, fallen);
+            }
+            // Environments that keep away by themselves have to see more of it before anything is decided.
+            self.stack.advance(LONGEST_OWN_PAUSE).await;
+            seen.extend(self.calls(more.clone()).await);
+            found = fallen(&self.stack, &self.table).await;
+        }
+        panic!("its share has not fallen: {:#?}", self.history().await)
+    }
+
+    /// Another program that makes calls.
+    pub async fn another_program(&self) -> Sdk {
+        Sdk::start(self.language).await
+    }
+
+    /// As [`Scene::calls`], by another program, and all of them at once.
+    pub async fn calls_at_once(&self, program: &mut Sdk, calls: Vec<Value>) -> Vec<Seen> {
+        let at_once = calls.len();
+        made(program, &self.stack, calls, at_once).await
+    }
+}
+
+async fn fallen(stack: &Stack, table: &BreakersTable) -> Option<Fallen> {
+    let state = table.read("primary").await.unwrap();
+    if state.share >= NEARLY_NOTHING {
+        return None;
+    }
+    Some(Fallen { state, attempts: stack.requests("primary").await })
+}
+
+async fn made(sdk: &mut Sdk, stack: &Stack, calls: Vec<Value>, at_once: usize) -> Vec<Seen> {
+    let more = json!({ "calls": calls, "at_once": at_once });
+    let mut outcome = sdk.run_with("calls", &stack.target().retrying(0), more).await;
+    assert!(outcome["error"].is_null(), "{outcome}");
+    let Value::Array(seen) = outcome["calls"].take() else { panic!("no calls: {outcome}") };
+    seen.into_iter().map(Seen).collect()
+}

@@ -1,0 +1,190 @@
+//! Environments that share a Redis and a table.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use levee::breaker::{Breakers, BreakersTable, Mode, Second, Seen, Standing, State, Transition};
+use levee::clock::Timestamp;
+use levee::stores::redis::{Redis, RedisConfig};
+
+use crate::emulator::{Emulator, TIMEOUT};
+use crate::redis_server::Server;
+
+const TABLE: &str = "Breakers";
+pub const PROVIDER: &str = "primary";
+const BREAKER: &str = "{levee}:breaker:primary";
+
+pub struct Bench {
+    pub server: Server,
+    pub emulator: Emulator,
+    asked: Asked,
+    client: Client,
+}
+
+/// What DynamoDB is asked, by operation.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Intercept for Asked {
+    fn name(&self) -> &'static str {
+        "asked"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit_once('.').map_or(target, |(_, operation)| operation).to_owned();
+        *self.0.lock().unwrap().entry(operation).or_default() += 1;
+        Ok(())
+    }
+}
+
+impl Bench {
+    pub async fn start() -> Self {
+        let emulator = Emulator::start().await;
+        let asked = Asked::default();
+        let config = emulator.client().config().to_builder().interceptor(asked.clone()).build();
+        Self { server: Server::start().await, emulator, asked, client: Client::from_conf(config) }
+    }
+
+    /// A new environment, which waits as long as a busy machine takes.
+    pub fn environment(&self) -> Breakers {
+        self.environment_with(self.server.redis(), TIMEOUT)
+    }
+
+    /// A new environment that waits for either store no longer than `budget`.
+    pub async fn impatient(&self, budget: Duration) -> Breakers {
+        let mut told: Vec<String> = self.server.command(&["CONFIG", "GET", "unixsocket"]).await;
+        let client = redis::Client::open(format!("redis+unix://{}", told.remove(1))).unwrap();
+        self.environment_with(Redis::new(RedisConfig { client: Some(client), budget }), budget)
+    }
+
+    fn environment_with(&self, redis: Redis, timeout: Duration) -> Breakers {
+        let providers = vec![PROVIDER.to_owned(), "backup".to_owned()];
+        Breakers::new(Arc::new(redis), self.table(), timeout, self.server.clock(), "ai-proxy", providers)
+    }
+
+    pub fn environments(&self, number: usize) -> Vec<Breakers> {
+        (0..number).map(|_| self.environment()).collect()
+    }
+
+    pub fn table(&self) -> BreakersTable {
+        BreakersTable::new(self.client.clone(), TABLE)
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.server.clock().now()
+    }
+
+    /// Moves everybody's clock.
+    pub fn advance(&self, secs: u64) {
+        self.server.set_clock(self.now().plus(Duration::from_secs(secs)));
+    }
+
+    /// What DynamoDB was asked since the last time, by operation.
+    pub fn asked(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.asked.0.lock().unwrap())
+    }
+
+    /// What DynamoDB has.
+    pub async fn saved(&self) -> State {
+        self.table().read(PROVIDER).await.unwrap()
+    }
+
+    /// The whole history, newest first. Each row ends after 14 days.
+    pub async fn history(&self) -> Vec<Transition> {
+        let rows = self.client.query().table_name(TABLE).key_condition_expression("pk = :pk AND sk > :sk");
+        let rows = rows
+            .expression_attribute_values(":pk", AttributeValue::S(format!("BREAKER#{PROVIDER}")))
+            .expression_attribute_values(":sk", AttributeValue::S("HISTORY#".to_owned()));
+        for row in rows.send().await.unwrap().items.unwrap().iter().filter(|row| row.contains_key("at")) {
+            let number = |name: &str| row[name].as_n().unwrap().parse::<u64>().unwrap();
+            assert_eq!(number("expires_at"), number("at") / 1000 + 14 * 24 * 3600);
+        }
+        self.table().history(PROVIDER, None, 1_000).await.unwrap()
+    }
+
+    /// The fields of what Redis has.
+    pub async fn fields(&self) -> BTreeMap<String, String> {
+        self.server.command(&["HGETALL", BREAKER]).await
+    }
+
+    /// What Redis has, and whether it believes that DynamoDB has it.
+    pub async fn mirrored(&self) -> Option<(State, bool)> {
+        let fields = self.fields().await;
+        Some((serde_json::from_str(fields.get("state")?).unwrap(), fields["saved"] == "1"))
+    }
+
+    /// Puts this into Redis, whatever is there.
+    pub async fn set(&self, state: &State, is_saved: bool) {
+        let (generation, mode) = (state.generation.to_string(), state.mode.to_string());
+        let text = serde_json::to_string(state).unwrap();
+        let saved = if is_saved { "1" } else { "0" };
+        self.server.command::<()>(&["DEL", BREAKER]).await;
+        let words = ["HSET", BREAKER, "generation", &generation, "mode", &mode, "state", &text, "saved", saved];
+        self.server.command::<()>(&words).await;
+        self.server.command::<()>(&["EXPIRE", BREAKER, "3600"]).await;
+    }
+
+    /// Calls of each environment in turn, until the state is another one: its generation, mode and share. A second goes by
+    /// with each round.
+    pub async fn until_changed(&self, environments: &[Breakers], is_good: bool) -> Standing {
+        let before = look(&environments[0]).await.state.generation;
+        for _ in 0..120 {
+            for environment in environments {
+                call(environment, is_good).await;
+            }
+            self.advance(1);
+            let standing = look(&environments[0]).await;
+            if standing.state.generation != before {
+                return standing;
+            }
+        }
+        panic!("nothing is decided: {:?}", self.fields().await);
+    }
+}
+
+pub fn good() -> Seen {
+    let counts = Second { good: 1, on_time: 1, ..Second::default() };
+    Seen { counts, latency: Some(Duration::from_millis(900)), ..Seen::default() }
+}
+
+pub fn bad() -> Seen {
+    Seen { counts: Second { bad: 1, ..Second::default() }, ..Seen::default() }
+}
+
+/// Where the provider stands.
+pub async fn look(environment: &Breakers) -> Standing {
+    environment.look("m", true).await.remove(0)
+}
+
+/// A call to the provider, if it may go there.
+pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
+    let standing = look(environment).await;
+    let State { generation, mode, .. } = standing.state;
+    let may_go = match mode {
+        Mode::Open => false,
+        Mode::Probe => environment.may_probe(0, generation).await,
+        _ => true,
+    };
+    if !may_go {
+        return standing;
+    }
+    report(environment, generation, is_good).await
+}
+
+/// A result of a call that was let through under `generation`.
+pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
+    let seen = if is_good { good() } else { bad() };
+    environment.report(0, "m", generation, &seen).await
+}

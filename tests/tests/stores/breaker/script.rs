@@ -1,0 +1,172 @@
+//! The breaker's scripts by themselves, at moments that a test says.
+
+use std::collections::BTreeMap;
+
+use redis::{FromRedisValue, Value};
+
+use crate::redis_server::Server;
+
+const BREAKER: &str = "{levee}:breaker:primary";
+const CALLS: &str = "{levee}:breaker-calls";
+const LATENCIES: &str = "{levee}:breaker:primary:latency:m";
+
+const STANDING: &str = include_str!("../../../../shared/src/breaker/mirror/standing.lua");
+const PUT: &str = include_str!("../../../../shared/src/breaker/mirror/put.lua");
+const PROBE: &str = include_str!("../../../../shared/src/breaker/mirror/probe.lua");
+const RETRY: &str = include_str!("../../../../shared/src/breaker/mirror/retry.lua");
+
+/// A Redis, and the moment that its scripts take for the present one, Unix milliseconds.
+pub struct Scripts {
+    pub server: Server,
+    pub now: u64,
+}
+
+/// A report.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub generation: u64,
+    pub environment: String,
+    /// Good, bad, throttled, late, on time.
+    pub counts: [u64; 5],
+    pub retry_after: u64,
+    pub spent_until: u64,
+    pub latency: Option<u64>,
+    pub is_first_content: bool,
+    pub is_void: bool,
+}
+
+pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
+pub const BAD: [u64; 5] = [0, 1, 0, 0, 0];
+
+/// What standing.lua replies.
+#[derive(Debug, PartialEq)]
+pub struct Reply {
+    pub generation: i64,
+    pub rate: i64,
+    pub late_after: i64,
+    pub first_content: i64,
+    pub asks_truth: bool,
+    pub evidence: Option<Seen>,
+}
+
+/// The evidence in it.
+#[derive(Debug, PartialEq)]
+pub struct Seen {
+    pub environments: i64,
+    pub troubled: i64,
+    pub retry_after: i64,
+    pub spent_until: i64,
+    pub seconds: BTreeMap<i64, String>,
+}
+
+impl Report {
+    pub fn new(environment: &str, counts: [u64; 5]) -> Self {
+        Self {
+            generation: 1,
+            environment: environment.to_owned(),
+            counts,
+            retry_after: 0,
+            spent_until: 0,
+            latency: None,
+            is_first_content: false,
+            is_void: false,
+        }
+    }
+
+    pub fn took(self, latency: u64) -> Self {
+        Self { latency: Some(latency), ..self }
+    }
+}
+
+impl Scripts {
+    /// A Redis in which the decision of generation 1 is `mode`.
+    pub async fn start(mode: &str) -> Self {
+        let scripts = Self { server: Server::start().await, now: 1_800_000_000_000 };
+        assert_eq!(scripts.put(1, mode, "one", true).await, "");
+        scripts
+    }
+
+    /// Runs a script, in which the time is what this has.
+    async fn run<T: FromRedisValue>(&self, script: &str, keys: &[&str], arguments: &[String]) -> T {
+        let now = self.now;
+        let time = format!("{{'{}', '{}'}}", now / 1000, now % 1000 * 1000);
+        let script = script.replace("redis.call('TIME')", &time).replace("call('TIME')", &time);
+        let number = keys.len().to_string();
+        let mut words = vec!["EVAL", &script, &number];
+        words.extend(keys);
+        words.extend(arguments.iter().map(String::as_str));
+        self.server.command(&words).await
+    }
+
+    /// The state that holds instead, or nothing.
+    pub async fn put(&self, generation: u64, mode: &str, state: &str, is_saved: bool) -> String {
+        let arguments = [generation.to_string(), mode.to_owned(), state.to_owned(), u8::from(is_saved).to_string()];
+        self.run(PUT, &[BREAKER], &arguments).await
+    }
+
+    pub async fn may_probe(&self, generation: u64) -> bool {
+        self.run(PROBE, &[BREAKER], &["0".to_owned(), generation.to_string()]).await
+    }
+
+    pub async fn may_retry(&self, percent: u64) -> bool {
+        self.run(RETRY, &[CALLS], &["0".to_owned(), percent.to_string()]).await
+    }
+
+    /// A call begins.
+    pub async fn look(&self) -> Reply {
+        self.standing(&["0", "1", "-1"].map(str::to_owned)).await
+    }
+
+    pub async fn report(&self, report: &Report) -> Reply {
+        let latency = report.latency.map_or("-1".to_owned(), |latency| latency.to_string());
+        let mut arguments = vec!["0".to_owned(), "0".to_owned(), report.generation.to_string()];
+        arguments.push(report.environment.clone());
+        arguments.extend(report.counts.map(|count| count.to_string()));
+        arguments.extend([report.retry_after, report.spent_until].map(|at| at.to_string()));
+        arguments.extend([latency, u8::from(report.is_first_content).to_string()]);
+        arguments.push(u8::from(report.is_void).to_string());
+        self.standing(&arguments).await
+    }
+
+    async fn standing(&self, arguments: &[String]) -> Reply {
+        let reply: Vec<Value> = self.run(STANDING, &[BREAKER, CALLS, LATENCIES], arguments).await;
+        let number = |index: usize| i64::from_redis_value_ref(&reply[index]).unwrap();
+        assert_eq!(number(0), self.now.cast_signed());
+        let seconds = reply.get(13..).unwrap_or_default().chunks_exact(2);
+        let seconds = seconds.map(|pair| {
+            (i64::from_redis_value_ref(&pair[0]).unwrap(), String::from_redis_value_ref(&pair[1]).unwrap())
+        });
+        let evidence = (number(8) == 1).then(|| Seen {
+            environments: number(9),
+            troubled: number(10),
+            retry_after: number(11),
+            spent_until: number(12),
+            seconds: seconds.collect(),
+        });
+        assert!(evidence.is_some() || reply.len() == 9, "{reply:?}");
+        Reply {
+            generation: number(1),
+            rate: number(4),
+            late_after: number(5),
+            first_content: number(6),
+            asks_truth: number(7) == 1,
+            evidence,
+        }
+    }
+
+    /// What was seen by now, by somebody whose turn it is to evaluate.
+    pub async fn seen(&self) -> Seen {
+        self.server.command::<()>(&["HDEL", BREAKER, "next"]).await;
+        self.look().await.evidence.unwrap()
+    }
+
+    /// The fields of the hash of the breaker.
+    pub async fn fields(&self) -> BTreeMap<String, String> {
+        self.server.command(&["HGETALL", BREAKER]).await
+    }
+
+    /// The fields of the hash of calls.
+    pub async fn calls(&self) -> BTreeMap<String, u64> {
+        self.server.command(&["HGETALL", CALLS]).await
+    }
+}

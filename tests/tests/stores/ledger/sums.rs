@@ -1,0 +1,97 @@
+//! What records add to the sums, and when.
+
+use levee::metering::{Month, Record, State, Written, months};
+
+use super::bench::{Bench, expected};
+use super::{LAST_SECOND, call, figures};
+
+#[tokio::test]
+async fn a_late_end_takes_the_place_of_an_estimate_and_of_nothing_else() {
+    let bench = Bench::start().await;
+    let (proxy, monitor) = (bench.ledger(), bench.ledger());
+    let call = call("acme", "1", LAST_SECOND);
+    assert_eq!(proxy.open(&call).await.unwrap(), Written::Now);
+    assert_eq!(proxy.open(&call).await.unwrap(), Written::Before);
+    proxy.note(&call, &figures(10)).await.unwrap();
+    assert!(bench.sums().await.is_empty(), "what is open counts nowhere");
+
+    let open = bench.records().await["1"].clone();
+    assert_eq!((open.state, open.figures), (State::Open, figures(10)));
+    let abandoned = open.abandoned();
+    assert_eq!(monitor.write(&abandoned).await.unwrap(), Written::Now);
+    assert_eq!(monitor.write(&abandoned).await.unwrap(), Written::Before);
+    assert_eq!(proxy.open(&call).await.unwrap(), Written::Before, "nothing opens it again");
+    proxy.note(&call, &figures(12)).await.unwrap();
+    let lines = bench.months().read("acme", "2026-11".parse().unwrap()).await.unwrap();
+    let tally = months::total(&lines);
+    assert_eq!((tally.calls, tally.estimated_calls, tally.input, tally.output), (1, 1, 10, 20));
+
+    let closed = Record::closed(call.clone(), figures(4), false);
+    assert_eq!(proxy.write(&closed).await.unwrap(), Written::Now);
+    for late in [&closed, &abandoned, &Record::void(call)] {
+        assert_eq!(monitor.write(late).await.unwrap(), Written::Before, "{late:?}");
+    }
+    let records = bench.records().await;
+    assert_eq!(records["1"], closed);
+    assert_eq!(bench.sums().await, expected(&records));
+    let tally = months::total(&bench.months().read("acme", "2026-11".parse().unwrap()).await.unwrap());
+    assert_eq!((tally.calls, tally.estimated_calls, tally.input, tally.output), (1, 0, 4, 8));
+}
+
+#[tokio::test]
+async fn a_call_counts_on_the_day_and_in_the_month_in_which_it_began() {
+    let bench = Bench::start().await;
+    for (id, started_at) in [("last", LAST_SECOND), ("first", LAST_SECOND + 1)] {
+        let call = call("acme", id, started_at);
+        bench.ledger().open(&call).await.unwrap();
+        bench.ledger().write(&Record::closed(call, figures(2), false)).await.unwrap();
+    }
+    let mut days = Vec::new();
+    for month in ["2026-11", "2026-12"] {
+        let lines = bench.months().read("acme", month.parse().unwrap()).await.unwrap();
+        assert!(lines.iter().all(|line| line.tally.calls == 1));
+        days.extend(lines.into_iter().map(|line| (month, line.day)));
+    }
+    assert_eq!(days, [("2026-11", 30), ("2026-12", 1)]);
+}
+
+#[tokio::test]
+async fn a_part_of_a_sum_may_be_negative_and_no_sum_that_is_read_is() {
+    let bench = Bench::start().await;
+    let monitor = bench.ledger();
+    // All estimates are in one part; what takes their place is in others too.
+    for number in 0..16 {
+        let open = Record::open(call("acme", &number.to_string(), LAST_SECOND));
+        monitor.write(&Record { figures: figures(100), ..open }.abandoned()).await.unwrap();
+    }
+    for number in 0..16 {
+        let closed = Record::closed(call("acme", &number.to_string(), LAST_SECOND), figures(1), false);
+        bench.ledger().write(&closed).await.unwrap();
+    }
+    assert!(bench.parts().await.iter().any(|output| *output < 0));
+    let month: Month = "2026-11".parse().unwrap();
+    let lines = bench.months().read("acme", month).await.unwrap();
+    assert_eq!(lines.len(), 1, "parts are merged");
+    assert_eq!((lines[0].tally.calls, lines[0].tally.estimated_calls, lines[0].tally.output), (16, 0, 32));
+    assert_eq!(bench.sums().await, expected(&bench.records().await));
+}
+
+#[tokio::test]
+async fn attempts_that_used_nothing_leave_no_line_and_each_kind_of_call_has_its_own() {
+    let bench = Bench::start().await;
+    let ledger = bench.ledger();
+    ledger.write(&Record::void(call("acme", "void", LAST_SECOND))).await.unwrap();
+    let month: Month = "2026-11".parse().unwrap();
+    assert_eq!(bench.months().read("acme", month).await.unwrap(), []);
+
+    for (number, (integration, model)) in
+        [("crm", "m"), ("crm", "n"), ("erp", "m"), ("crm", "m")].into_iter().enumerate()
+    {
+        let mut call = call("acme", &number.to_string(), LAST_SECOND);
+        (call.integration, call.model) = (integration.to_owned(), model.to_owned());
+        ledger.write(&Record::closed(call, figures(1), true)).await.unwrap();
+    }
+    let lines = bench.months().read("acme", month).await.unwrap();
+    let told = lines.iter().map(|line| (line.integration.as_str(), line.model.as_str(), line.tally.calls));
+    assert_eq!(told.collect::<Vec<_>>(), [("crm", "m", 2), ("crm", "n", 1), ("erp", "m", 1)]);
+}

@@ -1,0 +1,11 @@
+//! What the library writes into its stores, against a real Redis and the DynamoDB emulator, without a stack around them.
+
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod accounts_table;
+mod admins;
+mod breaker;
+mod emulator;
+mod ledger;
+mod limiter;
+mod redis_server;
