@@ -20,14 +20,14 @@ use crate::{shell, tools};
 /// One promise to check.
 struct Step {
     name: &'static str,
-    /// What is checked, in a sentence.
+    /// The promise, in a sentence.
     about: &'static str,
     needs: &'static [Need],
     run: fn(&Workspace) -> anyhow::Result<Outcome>,
 }
 
 impl Step {
-    /// Why it cannot be taken on this machine.
+    /// Returns why it cannot be taken on this machine.
     fn obstacle(&self, workspace: &Workspace) -> Option<String> {
         if self.needs.contains(&Need::Docker) {
             docker::obstacle().or_else(|| preflight::obstacle(workspace, self.needs))
@@ -64,7 +64,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "readme",
-        about: "the README's two commands work in a clean clone, on a machine that has no redis-server",
+        about: "the README's two commands work in a clean clone, for an ordinary user of a machine that has no redis-server",
         needs: &[],
         run: readme::run,
     },

@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// How long a process may take to die after its parent.
+/// Time in which a process has to die after its parent.
 const QUIET_AFTER: Duration = Duration::from_secs(2);
 
 /// A machine that lives as long as this value.
@@ -64,20 +64,37 @@ impl Machine {
         Ok(Boot::Ready(Self { holder, namespace, _scratch: scratch }))
     }
 
-    /// A command inside the machine, in a process group of its own as a terminal would start it. No Redis of the real
-    /// machine is named to it, and it is nobody's CI.
-    pub(super) fn command(&self, workspace: &Workspace, folder: &str, line: &str) -> Command {
-        let mut command = workspace.command("nsenter");
-        let process = self.holder.id().to_string();
+    /// Runs a script with arguments inside the machine, as root, to its end.
+    pub(super) fn run(&self, workspace: &Workspace, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let shell = ["bash", "-c", script, "bash"];
+        shell::output(&mut self.enter(workspace, &[&shell, arguments].concat()))
+    }
+
+    /// A command line of an ordinary user of the machine.
+    ///
+    /// The files that the machine shows of this one keep their owners, mostly root. Two capabilities let the user write
+    /// to them, so that gigabytes need no new owner; the system's own files are protected by `user.sh`.
+    pub(super) fn user_command(&self, workspace: &Workspace, user: &str, folder: &str, line: &str) -> Command {
+        let capabilities = "+dac_override,+fowner";
         let line = format!("cd {} && {line}", shell::quote(folder));
-        command.args(["--target", &process, "--mount", "--root", "--wd", "bash", "-c", &line]);
-        command.env_remove("REDIS_URL").env_remove("CI").stdin(Stdio::null()).process_group(0);
+        let become_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
+        // Without the securebit, access(2) ignores capabilities of users other than root.
+        let securebits = ["--securebits", "+no_setuid_fixup"];
+        let keep = ["--inh-caps", capabilities, "--ambient-caps", capabilities];
+        let shell = ["bash", "-c", line.as_str()];
+        let mut command = self.enter(workspace, &[&become_user[..], &securebits, &keep, &shell].concat());
+        command.env("HOME", home_of(user)).env("USER", user).env("LOGNAME", user);
         command
     }
 
-    /// Runs a script inside the machine to its end.
-    pub(super) fn run(&self, workspace: &Workspace, folder: &str, script: &str) -> anyhow::Result<String> {
-        shell::output(&mut self.command(workspace, folder, script))
+    /// A command inside the machine, in a process group of its own as a terminal would start it. No Redis of the real
+    /// machine is named to it, and CI is not set.
+    fn enter(&self, workspace: &Workspace, words: &[&str]) -> Command {
+        let mut command = workspace.command("nsenter");
+        let process = self.holder.id().to_string();
+        command.args(["--target", &process, "--mount", "--root", "--wd"]).args(words);
+        command.env_remove("REDIS_URL").env_remove("CI").stdin(Stdio::null()).process_group(0);
+        command
     }
 
     /// Fails where something in the machine still runs a moment from now.
@@ -95,7 +112,7 @@ impl Machine {
         }
     }
 
-    /// What runs in the machine now, as command lines.
+    /// Returns the command lines of all processes in the machine.
     fn processes(&self) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         for entry in fs::read_dir("/proc")? {
@@ -122,6 +139,11 @@ impl Drop for Machine {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
+}
+
+/// The home folder of a user of the machine.
+pub(super) fn home_of(user: &str) -> String {
+    format!("/home/{user}")
 }
 
 fn namespace_of(process: u32) -> anyhow::Result<PathBuf> {

@@ -1,7 +1,10 @@
-//! What this machine offers for installing things.
+//! The means that this machine has of installing something.
 
 use std::env;
 use std::path::Path;
+
+use crate::shell;
+use crate::workspace::Workspace;
 
 /// A package manager that we know how to speak to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +17,7 @@ pub(super) enum Manager {
     Brew,
 }
 
-/// How a command becomes root.
+/// Means of a command to become root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privilege {
     Root,
@@ -23,7 +26,7 @@ pub(super) enum Privilege {
     Missing,
 }
 
-/// What decides which commands install a package here.
+/// Facts that decide which commands install a package here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Machine {
     /// The first of apt, dnf and brew that is there.
@@ -31,10 +34,12 @@ pub(super) struct Machine {
     pub(super) privilege: Privilege,
     /// systemd runs, and starts a packaged service as soon as it is installed.
     pub(super) systemd: bool,
+    /// Packages of the manager can be downloaded and unpacked into a folder, which takes no root.
+    pub(super) unpacks: bool,
 }
 
 impl Machine {
-    pub(super) fn detect() -> Self {
+    pub(super) fn detect(workspace: &Workspace) -> Self {
         let managers = [("apt-get", Manager::Apt), ("dnf", Manager::Dnf), ("brew", Manager::Brew)];
         let privilege = if rustix::process::geteuid().is_root() {
             Privilege::Root
@@ -43,15 +48,21 @@ impl Machine {
         } else {
             Privilege::Missing
         };
-        Self {
-            manager: managers.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager),
-            privilege,
-            systemd: Path::new("/run/systemd/system").is_dir(),
-        }
+        let manager = managers.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager);
+        let unpacks = match manager {
+            Some(Manager::Apt) => on_path("dpkg-deb"),
+            // dnf's download command is a plugin of older versions.
+            Some(Manager::Dnf) => {
+                ["rpm2cpio", "cpio"].into_iter().all(on_path)
+                    && shell::succeeds(workspace.command("dnf").args(["download", "--help"]))
+            }
+            _ => false,
+        };
+        Self { manager, privilege, systemd: Path::new("/run/systemd/system").is_dir(), unpacks }
     }
 }
 
-/// True where some folder of PATH holds this program. Debian keeps servers in `/usr/sbin`, which is not on every
+/// Returns true where some folder of PATH holds this program. Debian keeps servers in `/usr/sbin`, which is not on every
 /// account's PATH, but redis-server is in `/usr/bin`.
 pub(super) fn on_path(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| is_program(&folder.join(program))))
