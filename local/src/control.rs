@@ -1,4 +1,7 @@
-//! The control address: how tests and people break the stack on purpose. Loopback only.
+//! The control address, where tests and people break the stack on purpose. It listens on loopback, and takes no request
+//! from a web page.
+
+mod guard;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -69,6 +72,7 @@ pub(crate) async fn serve(
         .with_state(controlled)
         .merge(control_routes(stand_ins))
         .merge(aws::control_routes(sns));
+    let routes = guard::guarded(routes);
     let listener = listener.tap_io(|socket| {
         let _slower_without_it = socket.set_nodelay(true);
     });

@@ -20,15 +20,37 @@
 //! | `cut_after` | 0 to 100,000 deltas | drops the connection there; for JSON, after half of the body |
 //! | `error_event_after` | 0 to 100,000 deltas | an `overloaded_error` event there ends the stream; JSON is untouched |
 //! | `usage` | object | laid over the usage that was computed, for example `{"input_tokens": 5}` |
+//! | `answer` | object | replaces the answer of every call that does not fail, see below |
 //!
 //! `null` clears a field. Deltas of every kind count for `hang`, `cut_after` and `error_event_after`; the earliest of
-//! them wins, and a stream with fewer deltas ends as usual. `status`, `fail_ratio`, `retry_after` and
+//! them wins, and a stream with fewer deltas ends as usual. `status`, `fail_ratio`, `retry_after`, `answer` and
 //! `hang: "headers"` hold for every endpoint, each endpoint spreading its failures by itself; the rest shapes messages.
 //!
-//! What was served is told in total (`GET /providers/{name}`) and call by call (`GET /providers/{name}/served`).
+//! `usage` takes the fields of Anthropic's usage object, with `iterations`, `speed`, `inference_geo` and
+//! `service_tier` among them. Sums and iterations are sent as scripted; neither is computed from the other.
+//!
+//! `answer` is sent exactly as it is written, without any of the headers that Anthropic adds:
+//!
+//! | member | value | when absent |
+//! | --- | --- | --- |
+//! | `status` | 100 to 999 | 200 |
+//! | `headers` | names to a value or a list of values; not `content-length` and `transfer-encoding` | none |
+//! | `body` | a string, sent as it is, or other JSON, sent serialised | empty |
+//!
+//! A body that is not a string gets the content type `application/json`, unless `headers` has another.
+//!
+//! The answer replaces the outcome of calls that the front door lets in: a wrong key is still refused, the share of
+//! calls that `fail_ratio` and `status` name still fails, `hang: "headers"` still never answers, and `ttft_ms` passes
+//! before the answer. The request's body is not checked, and the fields that shape messages have no effect. Statuses
+//! 1xx, 204 and 304 have no body in HTTP; after a 1xx the connection closes. A call counts as completed below 400 and
+//! as failed from 400 on. Its usage counts as zero, and it is not listed among the calls served.
+//!
+//! The stand-in shows what it served in total (`GET /providers/{name}`) and call by call
+//! (`GET /providers/{name}/served`).
 //!
 //! Start reading at [`StandIn`], then `messages` (the call), `reply` (what is said) and `stream` (how it is sent).
 
+mod answer;
 mod control;
 mod errors;
 mod front_door;
@@ -39,6 +61,7 @@ mod request;
 mod script;
 mod seed;
 mod served;
+mod server;
 mod stream;
 mod tally;
 mod tools;
@@ -49,18 +72,21 @@ mod tests;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 
+use answer::Diverted;
 pub use control::control_routes;
 use errors::Problem;
+pub use models::EXAMPLE_MODEL;
 use script::{Hang, Script};
 use tally::{Endpoint, Tally};
+use usage::Usage;
 
 /// The names of the local stack's stand-ins, in the order of preference that holds where no other is asked for.
 pub const STAND_INS: [&str; 2] = ["primary", "backup"];
@@ -76,7 +102,8 @@ pub struct StandIn {
 
 #[derive(Debug, Default)]
 struct State {
-    script: Script,
+    /// Shared with the calls that began under it, because a scripted answer may be large.
+    script: Arc<Script>,
     /// Replaced, not cleared, by a reset: calls that began before it go on counting in the old one.
     tally: Arc<Mutex<Tally>>,
 }
@@ -97,15 +124,7 @@ impl StandIn {
             address: listener.local_addr().context("the stand-in's port")?,
             state: Mutex::default(),
         });
-
-        // Without TCP_NODELAY every second delta of a stream would wait for the client's delayed ACK.
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY was refused");
-            }
-        });
-        let routes = stand_in.routes();
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        tokio::spawn(server::run(listener, stand_in.routes()));
         Ok(stand_in)
     }
 
@@ -138,23 +157,34 @@ impl StandIn {
             .with_state(Arc::clone(self))
     }
 
-    /// Counts a call and applies what the script holds for every endpoint: failing, or never answering.
-    async fn begin(&self, endpoint: Endpoint) -> Result<(Script, tally::Call), Problem> {
+    /// Counts a call and applies what the script holds for every endpoint: a failure, no answer, or a scripted one.
+    async fn begin(&self, endpoint: Endpoint) -> Result<(Arc<Script>, tally::Call), Diverted> {
         let (script, mut call, fails) = {
             let state = self.state();
             let call = tally::Call::begin(&state.tally, endpoint);
             let fails = call.is_to_fail(state.script.share_of_failures());
-            (state.script.clone(), call, fails)
+            (Arc::clone(&state.script), call, fails)
         };
 
         if fails {
             call.fail();
-            return Err(script.failure());
+            return Err(script.failure().into());
         }
         if script.hang == Some(Hang::Headers) {
             std::future::pending::<()>().await;
         }
-        Ok((script, call))
+        let Some(answer) = &script.answer else { return Ok((script, call)) };
+
+        // Even a sleep of nothing lasts until the timer's next millisecond.
+        if let Some(wait @ 1..) = script.ttft_ms {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+        }
+        if answer.is_failure() {
+            call.fail()
+        } else {
+            call.complete(&Usage::default())
+        }
+        Err(Diverted::Answer(Box::new(answer.response())))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

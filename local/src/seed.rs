@@ -11,6 +11,8 @@ use levee::metering::{Call, Figures, Ledger, Record, Usage};
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 
+use crate::providers::EXAMPLE_MODEL;
+
 /// Where to seed.
 #[derive(Debug, Clone)]
 pub struct Targets {
@@ -174,7 +176,7 @@ async fn seed_usage(ledger: &Ledger, now: Timestamp) -> anyhow::Result<()> {
                     integration: integration.to_owned(),
                     kind,
                     provider: "primary".to_owned(),
-                    model: "claude-sonnet-4-5".to_owned(),
+                    model: EXAMPLE_MODEL.to_owned(),
                     started_at,
                     deadline: started_at + 60,
                 };

@@ -25,7 +25,7 @@ use crate::{
     gateway::{Front, Gateway, Server, Tls},
     host::{Function, FunctionConfig, Logs},
     progress::Progress,
-    providers::{STAND_INS, StandIn},
+    providers::{EXAMPLE_MODEL, STAND_INS, StandIn},
     redis::Redis,
     schedule, seed,
     state_files::StateFiles,
@@ -287,7 +287,9 @@ fn announce(stack: &Stack) -> std::io::Result<()> {
     writeln!(out, "Levee is up at {}", stack.url)?;
     if let Some(key) = &stack.api_key {
         let trust = stack.certificate.as_ref().map(|file| format!(" --cacert {}", file.display())).unwrap_or_default();
-        let body = r#"{"model":"claude-sonnet-4-5","max_tokens":64,"messages":[{"role":"user","content":"Hello"}]}"#;
+        let body = format!(
+            r#"{{"model":"{EXAMPLE_MODEL}","max_tokens":64,"messages":[{{"role":"user","content":"Hello"}}]}}"#
+        );
         writeln!(
             out,
             "\n  curl{trust} {}/v1/messages \\\n    -H 'x-api-key: {key}' \\\n    -H 'anthropic-version: 2023-06-01' \\\n    \

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -17,13 +17,16 @@ use super::tally::lock;
 /// How many calls are shown at a time.
 const LARGEST_PAGE: usize = 1_000;
 
+/// Bytes of the largest script: a scripted answer may be larger than what any client of a provider accepts.
+const LARGEST_SCRIPT: usize = 64 * 1024 * 1024;
+
 /// `PUT` lays fields over the script (`null` clears one), `GET` shows script and counts, `DELETE` restores both for the
 /// calls that begin from then on; each answers with what `GET` would. An unknown name is a 404 that lists the names, a
 /// wrong field a 400 that names it. `GET /providers/{name}/served?after=<number>` shows the calls that ended after the
 /// one of that number, as [`served`](super::served) has them, at most 1,000 at a time.
 pub fn control_routes(stand_ins: Vec<Arc<StandIn>>) -> Router {
     Router::new()
-        .route("/providers/{name}", get(show).put(patch).delete(restore))
+        .route("/providers/{name}", get(show).put(patch).delete(restore).layer(DefaultBodyLimit::max(LARGEST_SCRIPT)))
         .route("/providers/{name}/served", get(served))
         .with_state(StandIns(stand_ins.into()))
 }
@@ -81,7 +84,8 @@ async fn patch(
         .map_err(|error| Mistake(StatusCode::BAD_REQUEST, format!("a script is a JSON object: {error}")))?;
 
     let mut state = stand_in.state();
-    state.script = state.script.patched(&patch).map_err(|error| Mistake(StatusCode::BAD_REQUEST, error))?;
+    let script = state.script.patched(&patch).map_err(|error| Mistake(StatusCode::BAD_REQUEST, error))?;
+    state.script = Arc::new(script);
     lock(&state.tally).forget_carry();
     drop(state);
     Ok(shown(stand_in))

@@ -14,9 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use serde::Serialize;
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 use super::StandIn;
+use super::answer::Verbatim;
 use super::errors::Problem;
 use super::request::Version;
 use super::seed::{Seed, fnv_1a};
@@ -30,6 +33,10 @@ const BODY_LIMIT: usize = 32 * 1024 * 1024;
 const REQUESTS_A_MINUTE: u64 = 4_000;
 const INPUT_TOKENS_A_MINUTE: u64 = 2_000_000;
 const OUTPUT_TOKENS_A_MINUTE: u64 = 400_000;
+
+/// The format of the `date` header (RFC 9110, section 5.6.7).
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
 /// The request that a stand-in saw last, for tests of what a proxy forwards. Several values of one header are joined
 /// with `, `.
@@ -69,6 +76,9 @@ pub(super) async fn admit(State(stand_in): State<Arc<StandIn>>, request: Request
             problem.into_response()
         }
     };
+    if response.extensions().get::<Verbatim>().is_some() {
+        return response;
+    }
     dress(response, &stand_in, &seed.id("req_011C", 20))
 }
 
@@ -143,6 +153,7 @@ fn dress(mut response: Response, stand_in: &StandIn, request_id: &str) -> Respon
     let is_limited = response.status() == 429;
     let headers = response.headers_mut();
     rate_limits(headers, &spent, is_limited);
+    set(headers, "date", &OffsetDateTime::now_utc().format(HTTP_DATE).unwrap_or_default());
     set(headers, "request-id", request_id);
     set(headers, "anthropic-organization-id", "5f0c2d9e-6f3b-4a52-9d0a-0c5a1b7e4d21");
     set(headers, "strict-transport-security", "max-age=31536000; includeSubDomains; preload");

@@ -13,7 +13,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use super::StandIn;
-use super::errors::Problem;
+use super::answer::Diverted;
 use super::reply::{self, Reply};
 use super::request::{Ask, Version, prompt};
 use super::script::{Ending, Script};
@@ -28,7 +28,7 @@ pub(super) async fn create(
     Extension(seed): Extension<Seed>,
     Extension(version): Extension<Version>,
     body: Bytes,
-) -> Result<Response, Problem> {
+) -> Result<Response, Diverted> {
     let (script, mut call) = stand_in.begin(Endpoint::Messages).await?;
     let ask = Ask::read(&body, version).inspect_err(|_| call.fail())?;
     let reply = reply::compose(&stand_in.name, &ask, &script, seed);
@@ -43,7 +43,7 @@ pub(super) async fn count_tokens(
     State(stand_in): State<Arc<StandIn>>,
     Extension(version): Extension<Version>,
     body: Bytes,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, Diverted> {
     stand_in.begin(Endpoint::CountTokens).await?;
     let request = prompt(&body, version)?;
     Ok(Json(json!({ "input_tokens": usage::total_input(&request) })))

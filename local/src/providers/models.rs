@@ -8,21 +8,28 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::StandIn;
+use super::answer::Diverted;
 use super::errors::Problem;
 use super::tally::Endpoint;
 
-/// Newest first, as Anthropic lists them: identifier, name, stage of life.
+/// Model of the local stack's examples: the seeded usage, the call printed at the start, and tests. An alias.
+pub const EXAMPLE_MODEL: &str = "claude-sonnet-5-5";
+
+/// Models from the newest to the oldest, as Anthropic lists them: identifier, name, stage of life.
+///
+/// The dates of the 5.5 models are the stand-in's own: Anthropic publishes these models under their alias alone, and
+/// tests need aliases that resolve to another identifier.
 const MODELS: [(&str, &str, &str); 10] = [
     ("claude-fable-5-2", "Claude Fable 5.2", "active"),
-    ("claude-haiku-5-5", "Claude Haiku 5.5", "active"),
-    ("claude-sonnet-5-5", "Claude Sonnet 5.5", "active"),
-    ("claude-opus-5-5", "Claude Opus 5.5", "active"),
+    ("claude-haiku-5-5-20261013", "Claude Haiku 5.5", "active"),
+    ("claude-sonnet-5-5-20260915", "Claude Sonnet 5.5", "active"),
+    ("claude-fable-5-1", "Claude Fable 5.1", "active"),
+    ("claude-opus-5-5-20260811", "Claude Opus 5.5", "active"),
     ("claude-sonnet-5", "Claude Sonnet 5", "active"),
+    ("claude-opus-5", "Claude Opus 5", "active"),
     ("claude-opus-4-8", "Claude Opus 4.8", "active"),
     ("claude-sonnet-4-6", "Claude Sonnet 4.6", "active"),
-    ("claude-opus-4-5-20251101", "Claude Opus 4.5", "active"),
-    ("claude-haiku-4-5-20251001", "Claude Haiku 4.5", "active"),
-    ("claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "deprecated"),
+    ("claude-opus-4-5-20251101", "Claude Opus 4.5", "deprecated"),
 ];
 
 /// What Anthropic says of a release whose date it does not know.
@@ -56,8 +63,12 @@ pub(super) struct Page {
 pub(super) async fn list(
     State(stand_in): State<Arc<StandIn>>,
     Query(page): Query<Page>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, Diverted> {
     stand_in.begin(Endpoint::Models).await?;
+    Ok(listed(&page)?)
+}
+
+fn listed(page: &Page) -> Result<Json<Value>, Problem> {
     let limit = match page.limit.as_deref().map(str::parse::<usize>) {
         None => DEFAULT_PAGE,
         Some(Ok(limit @ 1..=LARGEST_PAGE)) => limit,
@@ -87,11 +98,12 @@ pub(super) async fn list(
 pub(super) async fn retrieve(
     State(stand_in): State<Arc<StandIn>>,
     Path(asked): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Value>, Diverted> {
     stand_in.begin(Endpoint::Models).await?;
     let id = serving(&asked)?;
     let model = MODELS.iter().find(|(listed, _, _)| *listed == id);
-    model.map(|model| Json(described(model))).ok_or_else(|| Problem::not_found(format!("model: {asked}")))
+    let model = model.ok_or_else(|| Problem::not_found(format!("model: {asked}")))?;
+    Ok(Json(described(model)))
 }
 
 fn first<T>(models: &[T], limit: usize) -> (&[T], bool) {

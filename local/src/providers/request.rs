@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_mistake_is_named_as_anthropic_names_it() {
-        let valid = json!({ "model": "claude-sonnet-4-5", "max_tokens": 10,
+        let valid = json!({ "model": models::EXAMPLE_MODEL, "max_tokens": 10,
                             "messages": [{ "role": "user", "content": "hi" }] });
         let read = |field: &str, value: Value| {
             let mut body = valid.clone();
@@ -245,7 +245,7 @@ mod tests {
             (json!({ "messages": [{ "role": "assistant", "content": document }] }), "messages.0.content.0: document"),
             (json!({ "messages": [{ "role": "user", "content": cited }] }), "messages.0.content.0: citations"),
         ] {
-            let mut body = json!({ "model": "claude-opus-5-5", "max_tokens": 1,
+            let mut body = json!({ "model": models::EXAMPLE_MODEL, "max_tokens": 1,
                                    "messages": [{ "role": "user", "content": "hi" }] });
             body.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
             let body = body.to_string();

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::answer::Answer;
 use super::errors::{Problem, usual_message};
 use super::usage::Usage;
 
@@ -36,6 +37,8 @@ pub(super) struct Script {
     pub(super) error_event_after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) answer: Option<Answer>,
 }
 
 /// Seconds, or whatever string a test wants to see survive.
@@ -186,6 +189,11 @@ mod tests {
             (json!({ "error_event_after": "2" }), "error_event_after"),
             (json!({ "usage": { "input_token": 5 } }), "usage"),
             (json!({ "usage": { "input_tokens": -5 } }), "usage"),
+            (json!({ "usage": { "iterations": {} } }), "usage"),
+            (json!({ "usage": { "iterations": [{ "type": "thought" }] } }), "usage"),
+            (json!({ "answer": "nothing" }), "answer"),
+            (json!({ "answer": { "status": 1_000 } }), "answer"),
+            (json!({ "answer": { "headers": { "x-a": 5 } } }), "answer"),
         ] {
             let error = patched(&Script::default(), patch.clone()).unwrap_err();
             assert!(error.starts_with(&format!("{field}: ")), "{patch} gives {error}");

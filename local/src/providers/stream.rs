@@ -129,7 +129,7 @@ impl<'a> Message<'a> {
 /// The steps of a stream, made one by one: a script may ask for 100,000 deltas.
 pub(super) fn steps(reply: Reply, script: &Script) -> Box<dyn Iterator<Item = Step> + Send> {
     let start = Event::MessageStart { message: Message::at_start(&reply) };
-    let input = Usage { output_tokens: 0, ..reply.usage.clone() };
+    let input = Usage { output_tokens: 0, iterations: None, ..reply.usage.clone() };
     let head = [Some(Step::Send(start.bytes(), Sent::Input(Box::new(input)))), Some(ping()), wait(script.ttft_ms)];
     let head = head.into_iter().flatten();
 

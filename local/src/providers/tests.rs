@@ -1,5 +1,6 @@
 //! Stand-ins over real connections, byte by byte.
 
+mod answers;
 mod client;
 mod content;
 mod endpoints;

@@ -1,8 +1,12 @@
 //! What a call uses. Tokens are characters over four: not the real count, but one that grows as it does, and that
 //! anyone can check.
 
+mod iteration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use iteration::Iteration;
 
 const CHARACTERS_A_TOKEN: u64 = 4;
 
@@ -27,9 +31,13 @@ pub(super) struct Usage {
     pub(super) output_tokens_details: Option<OutputDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server_tool_use: Option<ServerToolUse>,
+    /// Never in a `message_start`. Only a script brings them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) iterations: Option<Vec<Iteration>>,
     /// Never in a `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service_tier: Option<String>,
+    /// Never in a `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) inference_geo: Option<String>,
     /// Never in a `message_delta`.
@@ -43,6 +51,16 @@ pub(super) struct Usage {
 pub(super) struct CacheCreation {
     pub(super) ephemeral_5m_input_tokens: u64,
     pub(super) ephemeral_1h_input_tokens: u64,
+}
+
+impl CacheCreation {
+    fn five_minutes(tokens: u64) -> Self {
+        Self { ephemeral_5m_input_tokens: tokens, ephemeral_1h_input_tokens: 0 }
+    }
+
+    fn total(&self) -> u64 {
+        self.ephemeral_5m_input_tokens.saturating_add(self.ephemeral_1h_input_tokens)
+    }
 }
 
 /// Part of the output tokens.
@@ -61,8 +79,9 @@ pub(super) struct ServerToolUse {
 }
 
 impl Usage {
-    /// This usage with a script's fields laid over it; objects merge. A script that names only the sum of the cache
-    /// writes, or only their split, gets the other to match: all for five minutes, or the sum of both.
+    /// Returns this usage with a script's fields laid over it. Objects merge; a list replaces the one before. A script
+    /// that names only the sum of the cache writes, or only their split, gets the other to match: all for five minutes,
+    /// or the sum of both. The same holds within an iteration.
     ///
     /// # Errors
     ///
@@ -73,24 +92,26 @@ impl Usage {
         let mut usage = Self::deserialize(merged)?;
         match (over.get("cache_creation_input_tokens"), over.get("cache_creation")) {
             (Some(_), None) => {
-                usage.cache_creation = usage
-                    .cache_creation_input_tokens
-                    .map(|tokens| CacheCreation { ephemeral_5m_input_tokens: tokens, ephemeral_1h_input_tokens: 0 });
+                usage.cache_creation = usage.cache_creation_input_tokens.map(CacheCreation::five_minutes);
             }
             (None, Some(_)) => {
-                usage.cache_creation_input_tokens = usage
-                    .cache_creation
-                    .as_ref()
-                    .map(|split| split.ephemeral_5m_input_tokens.saturating_add(split.ephemeral_1h_input_tokens));
+                usage.cache_creation_input_tokens = usage.cache_creation.as_ref().map(CacheCreation::total);
             }
             _ => {}
         }
+        usage.iterations.iter_mut().flatten().for_each(Iteration::complete);
         Ok(usage)
     }
 
     /// As it is in a `message_start`, before anything was generated.
     pub(super) fn at_start(&self, max_tokens: u64) -> Self {
-        Self { output_tokens: max_tokens.min(1), output_tokens_details: None, server_tool_use: None, ..self.clone() }
+        Self {
+            output_tokens: max_tokens.min(1),
+            output_tokens_details: None,
+            server_tool_use: None,
+            iterations: None,
+            ..self.clone()
+        }
     }
 
     /// As it is in a `message_delta`, where all counts are cumulative.
@@ -228,5 +249,41 @@ mod tests {
         let usage = of_prompt(&json!({})).overridden(over.as_object().unwrap()).unwrap();
         assert_eq!(usage.cache_creation.unwrap().ephemeral_5m_input_tokens, 8);
         assert_eq!(usage.service_tier, None);
+    }
+
+    #[test]
+    fn iterations_come_from_the_script_alone_and_keep_their_cache_writes_consistent() {
+        let over = json!({ "iterations": [
+            { "type": "message", "input_tokens": 5, "output_tokens": 7 },
+            { "type": "compaction", "cache_creation_input_tokens": 8 },
+            { "type": "advisor_message", "model": "claude-opus-5-5",
+              "cache_creation": { "ephemeral_1h_input_tokens": 9 } },
+        ] });
+        let usage = of_prompt(&json!({}));
+        assert_eq!(usage.iterations, None);
+        let shown = json!(usage.overridden(over.as_object().unwrap()).unwrap());
+        assert_eq!(
+            shown["iterations"],
+            json!([
+                { "type": "message", "input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 0,
+                  "cache_read_input_tokens": 0 },
+                { "type": "compaction", "input_tokens": 0, "output_tokens": 0, "cache_creation_input_tokens": 8,
+                  "cache_read_input_tokens": 0,
+                  "cache_creation": { "ephemeral_5m_input_tokens": 8, "ephemeral_1h_input_tokens": 0 } },
+                { "type": "advisor_message", "model": "claude-opus-5-5", "input_tokens": 0, "output_tokens": 0,
+                  "cache_creation_input_tokens": 9, "cache_read_input_tokens": 0,
+                  "cache_creation": { "ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 9 } },
+            ])
+        );
+        for mistake in [
+            json!([{}]),
+            json!([{ "type": "thinking" }]),
+            json!([{ "type": "message", "tokens": 1 }]),
+            json!([{ "type": "message", "input_tokens": -1 }]),
+            json!({ "type": "message" }),
+        ] {
+            let over = json!({ "iterations": mistake });
+            assert!(of_prompt(&json!({})).overridden(over.as_object().unwrap()).is_err(), "{over}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::super::{StandIn, control_routes};
+use super::super::{EXAMPLE_MODEL, StandIn, control_routes};
 
 /// What came back until the connection closed.
 pub(super) struct Answer {
@@ -22,6 +22,12 @@ impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.into_iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// All headers in their order, without those that HTTP needs for framing.
+    pub(super) fn headers(&self) -> Vec<(&str, &str)> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(name, _)| !matches!(*name, "content-length" | "transfer-encoding" | "connection")).collect()
     }
 
     pub(super) fn text(&self) -> String {
@@ -159,7 +165,7 @@ impl Stage {
 
 pub(super) fn message(changes: Value) -> Value {
     let mut body = json!({
-        "model": "claude-sonnet-4-5",
+        "model": EXAMPLE_MODEL,
         "max_tokens": 1_000,
         "messages": [{ "role": "user", "content": "How is the levee?" }],
     });
@@ -184,7 +190,8 @@ async fn exchange(address: &str, request: &[u8]) -> Answer {
     if answer.header("transfer-encoding").is_some() {
         (answer.body, answer.is_whole) = dechunked(&answer.body);
     } else {
-        let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+        // A status without a body has no length either.
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         answer.is_whole = answer.body.len() == length;
     }
     answer

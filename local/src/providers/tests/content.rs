@@ -68,7 +68,7 @@ async fn a_stream_has_anthropics_events_in_their_order() {
     let events = answer.events();
     let start = &events[0]["message"];
     assert_eq!((&start["stop_reason"], &start["content"]), (&json!(null), &json!([])));
-    assert_eq!(start["model"], "claude-sonnet-4-5-20250929");
+    assert_eq!(start["model"], "claude-sonnet-5-5-20260915");
     assert_eq!(start["usage"]["output_tokens"], 1);
     assert_eq!(start["usage"]["cache_creation"]["ephemeral_5m_input_tokens"], 0);
     assert_eq!(start["usage"]["service_tier"], "standard");

@@ -66,6 +66,7 @@ async fn every_answer_has_anthropics_headers_and_some_that_may_not_leak() {
         for secret in ["set-cookie", "server", "x-api-key", "via"] {
             assert!(answer.header(secret).is_some(), "{secret}");
         }
+        assert!(answer.header("date").unwrap().ends_with(" GMT"));
     }
 }
 
@@ -100,7 +101,7 @@ async fn models_are_paged_in_both_directions() {
     for query in ["limit=0", "limit=1001", "limit=x", "after_id=x", "after_id=a&before_id=b"] {
         assert_eq!(stage.get(&format!("/v1/models?{query}")).await.status, 400, "{query}");
     }
-    assert_eq!(stage.get("/v1/models/claude-haiku-4-5").await.json()["id"], "claude-haiku-4-5-20251001");
+    assert_eq!(stage.get("/v1/models/claude-haiku-5-5").await.json()["id"], "claude-haiku-5-5-20261013");
     assert_eq!(stage.get("/v1/models/gpt-4").await.status, 404);
     assert_eq!(stage.shown().await["models"], 14);
 }

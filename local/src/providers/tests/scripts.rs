@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Stage;
 
@@ -183,6 +183,38 @@ async fn usage_is_laid_over_what_was_computed() {
 }
 
 #[tokio::test]
+async fn iterations_and_the_other_newer_usage_fields_are_sent_where_anthropic_sends_them() {
+    let stage = Stage::set().await;
+    let split = json!({ "ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2 });
+    let counts = json!({ "input_tokens": 5, "output_tokens": 7, "cache_creation_input_tokens": 3,
+                         "cache_read_input_tokens": 2, "cache_creation": split });
+    let iteration = |fields: Value| {
+        let mut iteration = counts.clone();
+        iteration.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        iteration
+    };
+    let iterations = json!([
+        iteration(json!({ "type": "message" })),
+        iteration(json!({ "type": "compaction" })),
+        iteration(json!({ "type": "advisor_message", "model": "claude-opus-5-5" })),
+        iteration(json!({ "type": "fallback_message", "model": "claude-haiku-5-5" })),
+    ]);
+    let usage = json!({ "iterations": iterations, "output_tokens_details": { "thinking_tokens": 4 },
+                        "speed": "fast", "inference_geo": "eu", "service_tier": "priority" });
+    stage.script(json!({ "usage": usage })).await;
+
+    let whole = &stage.message(json!({})).await.json()["usage"];
+    let events = stage.message(json!({ "stream": true })).await.events();
+    let (start, end) = (&events[0]["message"]["usage"], &events[events.len() - 2]["usage"]);
+    for (field, value) in usage.as_object().unwrap() {
+        assert_eq!(&whole[field], value);
+        let is_cumulative = matches!(field.as_str(), "iterations" | "output_tokens_details");
+        assert_eq!(start.get(field), Some(value).filter(|_| !is_cumulative), "{field}");
+        assert_eq!(end.get(field), Some(value).filter(|_| is_cumulative), "{field}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_stops_the_generation() {
     let stage = Stage::set().await;
     stage.script(json!({ "gap_ms": 20, "deltas": 1_000 })).await;
@@ -212,7 +244,7 @@ async fn delete_restores_script_and_counts() {
 async fn each_call_is_remembered_with_how_it_ended_and_what_of_it_was_sent() {
     let stage = Stage::set().await;
     let call = |user: &str| json!({ "stream": true, "metadata": { "user_id": user } });
-    let whole = stage.message(json!({ "model": "claude-haiku-4-5" })).await.json();
+    let whole = stage.message(json!({ "model": "claude-haiku-5-5" })).await.json();
     stage.message(call("whole")).await;
     stage.script(json!({ "cut_after": 3 })).await;
     stage.message(call("cut")).await;
