@@ -40,7 +40,7 @@ Examples:
   levee cap set acme --tokens 5000000 --mode block
   levee cap set acme --tokens 0  no cap
   levee cap set acme --tokens default  as all other accounts
-  levee cap set acme --models 'claude-haiku-*,claude-sonnet-4-5' --max-tokens 8192
+  levee cap set acme --models 'claude-haiku-*,claude-sonnet-5-5' --max-tokens 8192
   levee cap set key:4f8KpQ2mZx7R --max-tokens 1024
   levee cap set key:4f8KpQ2mZx7R --models all --max-tokens none
   levee cap set acme --providers primary,backup

@@ -191,7 +191,7 @@ mod tests {
         "START RequestId: 2665d6da Version: $LATEST",
         r#"{"timestamp":"2026-11-22T02:59:21.7Z","level":"INFO","message":"served an AI call","request.id":"/I3=",
             "Function":"ai-proxy","Operation":"message","account.id":"acme","integration.id":"crm","key.id":"k1",
-            "model":"claude-sonnet-4-5","Provider":"primary","attempts":1,"streamed":1,"outcome":"provider_error","status":502,
+            "model":"claude-sonnet-5-5","Provider":"primary","attempts":1,"streamed":1,"outcome":"provider_error","status":502,
             "error":"The connection to the AI provider was lost.","estimated":1,"InputTokens":12,"OutputTokens":3,
             "CacheReadTokens":0,"CacheWriteTokens":0,"TimeToFirstContent":12.25,"ProviderDuration":40.0,
             "LedgerDuration":2.04,"Duration":44.5}"#,
@@ -213,7 +213,7 @@ mod tests {
         caller    key k1 of integration crm of account acme
         limits    integration 3/300, account 3/600
         verdict   allowed
-        call      message with claude-sonnet-4-5, streamed
+        call      message with claude-sonnet-5-5, streamed
         provider  primary, 1 attempt
         tokens    input 12, output 3, cache read 0, cache write 0 (estimated: the call broke off)
         time      authorizer 2.1 ms (limits 0.8 ms), ai-proxy 44.5 ms (first content 12.2 ms, provider 40.0 ms, ledger 2.0 ms)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use levee::breaker::word::IN_FORCE_WITHIN;
 use levee::breaker::{Share, Transition, Word, say};
+use levee::clock::Timestamp;
 use serde_json::json;
 
 use super::Why;
@@ -24,8 +25,10 @@ pub(super) async fn hold(
     if state.generation == 0 {
         aside(&format!("Nothing was ever decided about {provider}: check that AI_PROVIDERS names one so."));
     }
-    let detail = format!("{} to {share}, until {}", state.share, context.now().plus(lasts).to_rfc3339());
-    let decided = make(context, action, provider, Word::Hold { share, lasts }, &detail, why).await?;
+    // Taken once, so that the audit names the very moment that is decided.
+    let now = context.now();
+    let detail = format!("{} to {share}, until {}", state.share, now.plus(lasts).to_rfc3339());
+    let decided = make(context, now, action, provider, Word::Hold { share, lasts }, &detail, why).await?;
     tell(context, provider, &decided)
 }
 
@@ -35,12 +38,13 @@ pub(super) async fn release(context: &Context, provider: &str, why: &Why) -> any
         bail!("nobody holds {provider}: its breaker decides; look at it with: levee breaker show {provider}");
     };
     let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
-    let decided = make(context, "breaker.release", provider, Word::Release, &detail, why).await?;
+    let decided = make(context, context.now(), "breaker.release", provider, Word::Release, &detail, why).await?;
     tell(context, provider, &decided)
 }
 
 async fn make(
     context: &Context,
+    now: Timestamp,
     action: &str,
     provider: &str,
     word: Word,
@@ -49,7 +53,7 @@ async fn make(
 ) -> anyhow::Result<Transition> {
     let reason = why.reason.as_ref().map(|reason| format!(", reason '{reason}'"));
     let detail = format!("{detail}{}", reason.unwrap_or_default());
-    let saying = async { Ok(say(&context.target.breakers, provider, word, context.actor(), context.now()).await?) };
+    let saying = async { Ok(say(&context.target.breakers, provider, word, context.actor(), now).await?) };
     context.change(action, provider, detail, saying).await
 }
 

@@ -111,8 +111,8 @@ mod tests {
         for text in ["0", "default", "10000001"] {
             assert!(max_tokens(text).is_err(), "{text}");
         }
-        let own = models("claude-sonnet-4-5, claude-haiku-*,claude-haiku-*").unwrap().own().unwrap();
-        assert_eq!(own.into_iter().collect::<Vec<_>>(), ["claude-haiku-*", "claude-sonnet-4-5"]);
+        let own = models("claude-sonnet-5-5, claude-haiku-*,claude-haiku-*").unwrap().own().unwrap();
+        assert_eq!(own.into_iter().collect::<Vec<_>>(), ["claude-haiku-*", "claude-sonnet-5-5"]);
         assert_eq!(models("all"), Ok(Setting::Elsewhere));
         let too_many = (0..17).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
         for text in ["", "a,", "a b", "*a", too_many.as_str()] {

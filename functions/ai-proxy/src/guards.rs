@@ -141,15 +141,15 @@ mod tests {
 
     #[test]
     fn a_model_must_be_allowed_by_the_account_and_by_the_key() {
-        let terms = Terms { account: guards(&["claude-haiku-*", "claude-opus-4-5"], None), ..Terms::default() };
-        assert_eq!(model(&terms, "claude-haiku-4-5"), Ok(()));
+        let terms = Terms { account: guards(&["claude-haiku-*", "claude-opus-5-5"], None), ..Terms::default() };
+        assert_eq!(model(&terms, "claude-haiku-5-5"), Ok(()));
         let message =
-            "This account may not use the model 'claude-sonnet-4-5'. It may use: claude-haiku-*, claude-opus-4-5.";
-        assert_eq!(model(&terms, "claude-sonnet-4-5"), Err((403, message.to_owned())));
-        let terms = Terms { key: guards(&["claude-haiku-4-5"], None), ..terms };
-        assert_eq!(model(&terms, "claude-haiku-4-5"), Ok(()));
-        let message = "This key may not use the model 'claude-opus-4-5'. It may use: claude-haiku-4-5.";
-        assert_eq!(model(&terms, "claude-opus-4-5"), Err((403, message.to_owned())));
+            "This account may not use the model 'claude-sonnet-5-5'. It may use: claude-haiku-*, claude-opus-5-5.";
+        assert_eq!(model(&terms, "claude-sonnet-5-5"), Err((403, message.to_owned())));
+        let terms = Terms { key: guards(&["claude-haiku-5-5"], None), ..terms };
+        assert_eq!(model(&terms, "claude-haiku-5-5"), Ok(()));
+        let message = "This key may not use the model 'claude-opus-5-5'. It may use: claude-haiku-5-5.";
+        assert_eq!(model(&terms, "claude-opus-5-5"), Err((403, message.to_owned())));
         assert_eq!(model(&Terms::default(), "anything"), Ok(()));
     }
 

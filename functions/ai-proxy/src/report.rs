@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_models_name_is_told_and_nothing_else_that_a_caller_may_write_there() {
-        for model in ["claude-sonnet-4-5", "claude-sonnet-4-5-20250929", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"]
+        for model in ["claude-sonnet-5-5", "claude-sonnet-5-5-20260915", "us.anthropic.claude-sonnet-5-5-20260915-v1:0"]
         {
             assert_eq!(told(model), model);
         }

@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn a_model_is_named_in_full_or_by_how_it_begins() {
         let longest = "m".repeat(LONGEST_LISTED);
-        for text in ["claude-haiku-4-5", "claude-*", "*", "us.anthropic/claude:1@2026_11", longest.as_str()] {
+        for text in ["claude-haiku-5-5", "claude-*", "*", "us.anthropic/claude:1@2026_11", longest.as_str()] {
             assert_eq!(model(text), Ok(text));
         }
         let too_long = format!("{longest}*");

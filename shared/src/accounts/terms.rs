@@ -129,11 +129,11 @@ mod tests {
         let guards =
             |models: &[&str]| Guards { models: models.iter().map(ToString::to_string).collect(), ..Guards::default() };
         for (models, model, expected) in [
-            (&[][..], "claude-opus-4-5", true),
-            (&["claude-haiku-4-5"], "claude-haiku-4-5", true),
-            (&["claude-haiku-4-5"], "claude-haiku-4-5-20251001", false),
-            (&["claude-haiku-*", "claude-sonnet-4-5"], "claude-haiku-4-5-20251001", true),
-            (&["claude-haiku-*", "claude-sonnet-4-5"], "claude-opus-4-5", false),
+            (&[][..], "claude-opus-5-5", true),
+            (&["claude-haiku-5-5"], "claude-haiku-5-5", true),
+            (&["claude-haiku-5-5"], "claude-haiku-5-5-20261013", false),
+            (&["claude-haiku-*", "claude-sonnet-5-5"], "claude-haiku-5-5-20261013", true),
+            (&["claude-haiku-*", "claude-sonnet-5-5"], "claude-opus-5-5", false),
             (&["*"], "anything", true),
         ] {
             assert_eq!(guards(models).allow(model), expected, "{models:?} {model}");

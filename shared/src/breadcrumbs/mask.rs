@@ -130,7 +130,7 @@ mod tests {
         "is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:KeyPeppers-AbC1d2"
     )]
     #[case("Requested resource not found: Table: levee-Breadcrumbs-1KX8Q2M5ZP0AB not found")]
-    #[case("InvokeModelWithResponseStream: anthropic.claude-sonnet-4-5-20250929-v1:0 is busy")]
+    #[case("InvokeModelWithResponseStream: anthropic.claude-sonnet-5-5-20260915-v1:0 is busy")]
     #[case("no answer within the budget of 75ms, 1.5s or 12µs")]
     #[case("at 2026-11-22T01:15:18.001Z, line 12 column 34")]
     #[case("a provider cannot be reached: Connection refused (os error 111)")]

@@ -24,7 +24,7 @@ mod tests {
 
     #[test]
     fn a_name_has_letters_digits_and_six_other_characters() {
-        for name in ["", "claude-haiku-4-5", "us.anthropic/claude:1@2026_11"] {
+        for name in ["", "claude-haiku-5-5", "us.anthropic/claude:1@2026_11"] {
             assert!(is_of_a_name(name), "{name}");
         }
         for text in ["a b", "a*", "a,b", "a\n", "ä", "a\"b", "a#b", "a\u{1b}"] {

@@ -156,42 +156,42 @@ mod tests {
         prices(table).unwrap().cost(model, tally).map(|cost| cost.to_string())
     }
 
-    const SONNET: &str = r#"{"claude-sonnet-4-5*":{"input":"3","output":15,"cache_read":0.30,"cache_write_5m":"3.75",
-        "cache_write_1h":"6","web_search":"0.01"},"claude-haiku-4-5":{"input":1,"output":5}}"#;
+    const SONNET: &str = r#"{"claude-sonnet-5-5*":{"input":"3","output":15,"cache_read":0.30,"cache_write_5m":"3.75",
+        "cache_write_1h":"6","web_search":"0.01"},"claude-haiku-5-5":{"input":1,"output":5}}"#;
 
     #[test]
     fn a_cost_is_exact_and_its_text_has_cents_at_least() {
         let tally = Tally { calls: 1, input: 1, output: 1, cache_read: 1, ..Tally::default() };
-        assert_eq!(cost(SONNET, "claude-sonnet-4-5", &tally).as_deref(), Some("0.0000183"));
+        assert_eq!(cost(SONNET, "claude-sonnet-5-5", &tally).as_deref(), Some("0.0000183"));
         let tally = Tally { cache_write_5m: 100_000, cache_write_1h: 200_000, web_searches: 3, ..Tally::default() };
-        assert_eq!(cost(SONNET, "claude-sonnet-4-5", &tally).as_deref(), Some("1.605"));
+        assert_eq!(cost(SONNET, "claude-sonnet-5-5", &tally).as_deref(), Some("1.605"));
         let tally = Tally { input: 1_000_000, ..Tally::default() };
-        assert_eq!(cost(SONNET, "claude-sonnet-4-5", &tally).as_deref(), Some("3.00"));
-        assert_eq!(cost(SONNET, "claude-sonnet-4-5", &Tally::default()).as_deref(), Some("0.00"));
+        assert_eq!(cost(SONNET, "claude-sonnet-5-5", &tally).as_deref(), Some("3.00"));
+        assert_eq!(cost(SONNET, "claude-sonnet-5-5", &Tally::default()).as_deref(), Some("0.00"));
     }
 
     #[test]
     fn what_has_no_price_costs_what_nobody_knows() {
         let some = |cache_read, other_tier_calls| Tally { input: 1, cache_read, other_tier_calls, ..Tally::default() };
-        assert_eq!(cost(SONNET, "claude-haiku-4-5", &some(0, 0)).as_deref(), Some("0.000001"));
-        assert_eq!(cost(SONNET, "claude-haiku-4-5", &some(1, 0)), None, "no price for what the cache holds");
-        assert_eq!(cost(SONNET, "claude-haiku-4-5", &some(0, 1)), None, "another tier has other prices");
-        assert_eq!(cost(SONNET, "claude-haiku-4-5-20251001", &some(0, 0)), None);
-        assert_eq!(cost(SONNET, "claude-sonnet-4-5", &Tally { input: -1, ..Tally::default() }), None);
-        assert_eq!(Prices::default().cost("claude-haiku-4-5", &Tally::default()), None);
+        assert_eq!(cost(SONNET, "claude-haiku-5-5", &some(0, 0)).as_deref(), Some("0.000001"));
+        assert_eq!(cost(SONNET, "claude-haiku-5-5", &some(1, 0)), None, "no price for what the cache holds");
+        assert_eq!(cost(SONNET, "claude-haiku-5-5", &some(0, 1)), None, "another tier has other prices");
+        assert_eq!(cost(SONNET, "claude-haiku-5-5-20261013", &some(0, 0)), None);
+        assert_eq!(cost(SONNET, "claude-sonnet-5-5", &Tally { input: -1, ..Tally::default() }), None);
+        assert_eq!(Prices::default().cost("claude-haiku-5-5", &Tally::default()), None);
     }
 
     #[test]
     fn the_longest_name_that_fits_holds_and_a_whole_name_before_all() {
-        let table = r#"{"*":{"input":1},"claude-*":{"input":2},"claude-opus-*":{"input":3},"claude-opus-4":{"input":4},
-            "claude-opus-4*":{"input":5}}"#;
+        let table = r#"{"*":{"input":1},"claude-*":{"input":2},"claude-opus-*":{"input":3},"claude-opus-5":{"input":4},
+            "claude-opus-5*":{"input":5}}"#;
         let million = Tally { input: 1_000_000, ..Tally::default() };
         for (model, expected) in [
             ("gpt", "1.00"),
             ("claude-haiku", "2.00"),
             ("claude-opus-3", "3.00"),
-            ("claude-opus-4", "4.00"),
-            ("claude-opus-4-5", "5.00"),
+            ("claude-opus-5", "4.00"),
+            ("claude-opus-5-5", "5.00"),
         ] {
             assert_eq!(cost(table, model, &million).as_deref(), Some(expected), "{model}");
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::from_lookup;
 
 const PRICES: &str =
-    r#"{"claude-haiku-4-5":{"input":1,"output":5,"web_search":0.01},"claude-sonnet-4-5":{"input":3,"output":15}}"#;
+    r#"{"claude-haiku-5-5":{"input":1,"output":5,"web_search":0.01},"claude-sonnet-5-5":{"input":3,"output":15}}"#;
 
 fn line(day: u8, integration: &str, model: &str, input: i64, output: i64) -> Line {
     let kind = if integration == "operator" { IntegrationKind::AiOperator } else { IntegrationKind::Customer };
@@ -14,9 +14,9 @@ fn line(day: u8, integration: &str, model: &str, input: i64, output: i64) -> Lin
 
 fn lines() -> Vec<Line> {
     let mut lines = vec![
-        line(1, "crm", "claude-haiku-4-5", 100, 20),
-        line(1, "operator", "claude-haiku-4-5", 10, 2),
-        line(21, "operator", "claude-sonnet-4-5", 4_000, 1_000),
+        line(1, "crm", "claude-haiku-5-5", 100, 20),
+        line(1, "operator", "claude-haiku-5-5", 10, 2),
+        line(21, "operator", "claude-sonnet-5-5", 4_000, 1_000),
     ];
     let tally = &mut lines[1].tally;
     (tally.cache_write_5m, tally.web_searches, tally.web_fetches, tally.estimated_calls) = (0, 2, 1, 1);
@@ -38,9 +38,9 @@ fn a_report_has_the_month_as_a_whole_and_in_its_parts() {
             "counted":5132,"estimated_calls":1,"web_searches":2,"web_fetches":1,"cost_usd":"0.04722","open_calls":2},
         "cap":{"limit":6000,"mode":"warn","percent":85,"projected":10264},
         "by_model":[
-            {"model":"claude-sonnet-4-5","calls":1,"input":4000,"output":1000,"cache_read":0,"cache_write_5m":0,
+            {"model":"claude-sonnet-5-5","calls":1,"input":4000,"output":1000,"cache_read":0,"cache_write_5m":0,
                 "cache_write_1h":0,"counted":5000,"estimated_calls":0,"cost_usd":"0.027"},
-            {"model":"claude-haiku-4-5","calls":2,"input":110,"output":22,"cache_read":0,"cache_write_5m":0,
+            {"model":"claude-haiku-5-5","calls":2,"input":110,"output":22,"cache_read":0,"cache_write_5m":0,
                 "cache_write_1h":0,"counted":132,"estimated_calls":1,"web_searches":2,"web_fetches":1,
                 "cost_usd":"0.02022"}],
         "by_integration":[
@@ -84,9 +84,9 @@ fn a_table_has_one_line_per_day_integration_and_model() {
     let expected = [
         "account,date,integration,kind,model,calls,estimated_calls,input,output,cache_read,cache_write_5m,\
             cache_write_1h,web_searches,web_fetches,counted,cost_usd\r\n",
-        "acme,2026-11-01,crm,customer,claude-haiku-4-5,1,0,100,20,0,0,0,0,0,120,0.0002\r\n",
-        "acme,2026-11-01,operator,ai-operator,claude-haiku-4-5,1,1,10,2,0,0,0,2,1,12,0.02002\r\n",
-        "acme,2026-11-21,operator,ai-operator,claude-sonnet-4-5,1,0,4000,1000,0,0,0,0,0,5000,0.027\r\n",
+        "acme,2026-11-01,crm,customer,claude-haiku-5-5,1,0,100,20,0,0,0,0,0,120,0.0002\r\n",
+        "acme,2026-11-01,operator,ai-operator,claude-haiku-5-5,1,1,10,2,0,0,0,2,1,12,0.02002\r\n",
+        "acme,2026-11-21,operator,ai-operator,claude-sonnet-5-5,1,0,4000,1000,0,0,0,0,0,5000,0.027\r\n",
     ];
     assert_eq!(csv([&report(&lines(), None)]), expected.concat());
 }
