@@ -96,7 +96,8 @@ async fn a_provider_that_is_well_again_gets_its_share_back_by_steps_and_sessions
     eprintln!("of {} sessions at the primary provider, by its share: {counts:?}", sessions.len());
     assert_eq!(counts.last(), Some(&(10_000, sessions.len())));
     eprintln!("{strayed} of {above} calls beyond its share were among those that it gets in any case");
-    assert!(strayed * 2 < above, "{strayed} of {above} calls beyond its share went there");
+    // Where the machine was too busy to catch a step, there is nothing to compare.
+    assert!(above == 0 || strayed * 2 < above, "{strayed} of {above} calls beyond its share went there");
     let steps: Vec<_> = steps.iter().map(|(_, there)| there).collect();
     for pair in steps.windows(2) {
         assert!(pair[0].len() < pair[1].len(), "{counts:?}");
