@@ -166,7 +166,8 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 on_time,
             };
             let seconds = (0..).zip(counts).map(at).collect();
-            Evidence { seconds, rate, environments, troubled_environments: environments, retry_after, spent_until }
+            let known = Evidence { environments, troubled_environments: environments, ..Evidence::default() };
+            Evidence { seconds, rate, retry_after, spent_until, ..known }
         },
     )
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
-use levee::breaker::{Second, Seen};
+use http::{HeaderMap, HeaderName, StatusCode};
+use levee::breaker::{Answer, Second, Seen};
 use levee::clock::Timestamp;
 use levee::metering::{Month, StreamError};
 use serde::Deserialize;
@@ -59,13 +59,19 @@ impl Fault {
 
     /// What the breaker counts it as; `None` where it says nothing about how well the provider works.
     pub fn seen(self) -> Option<Seen> {
-        let counts = match self {
-            Self::Throttled => Second { throttled: 1, ..Second::default() },
-            Self::Spent => Second::default(),
+        let (counts, answer) = match self {
+            Self::Throttled => (Second { throttled: 1, ..Second::default() }, Some(Answer::Refused)),
+            Self::Spent => (Second::default(), None),
             Self::Refused | Self::TurnedAway => return None,
-            _ => Second { bad: 1, ..Second::default() },
+            Self::Overloaded => (Second { bad: 1, ..Second::default() }, Some(Answer::Refused)),
+            _ => (Second { bad: 1, ..Second::default() }, Some(Answer::Failed)),
         };
-        Some(Seen { counts, ..Seen::default() })
+        Some(Seen { counts, answer, ..Seen::default() })
+    }
+
+    /// Returns whether the call itself may be what went wrong: a second provider that fails in the same way says so.
+    pub const fn may_be_the_calls_own(self) -> bool {
+        matches!(self, Self::Error | Self::Cut | Self::Timeout)
     }
 }
 
@@ -164,11 +170,23 @@ pub fn of_stream_error(error: StreamError) -> Option<Fault> {
     }
 }
 
-/// When `retry-after-ms` or `retry-after` in seconds, which Anthropic's API sends, asks to be tried again.
+/// The longest time for which a provider's word about when to be asked again is taken.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 86_400);
+
+/// Returns when `retry-after-ms`, or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), asks to be tried again.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let secs = number("retry-after-ms".parse().ok()?).map(|millis| millis / 1000.0).or_else(|| number(RETRY_AFTER))?;
-    Some(now.plus(Duration::try_from_secs_f64(secs).ok()?))
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let number = |name| text(name)?.parse::<f64>().ok();
+    let after = |secs| Some(now.plus(Duration::try_from_secs_f64(secs).ok()?.min(LONGEST_RETRY_AFTER)));
+    if let Some(millis) = number(HeaderName::from_static("retry-after-ms")) {
+        return after(millis / 1000.0);
+    }
+    if let Some(secs) = number(RETRY_AFTER) {
+        return after(secs);
+    }
+    let date = httpdate::parse_http_date(text(RETRY_AFTER)?).ok()?;
+    let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_secs(date.as_secs()).min(now.plus(LONGEST_RETRY_AFTER)))
 }
 
 /// Until when the platform's budget is spent, where that is what the answer is about: a cap on spending answers 429 with

@@ -1,6 +1,6 @@
 //! A stream on its way through: whole events are passed on as they come, byte for byte; the usage is written and
 //! the call's places in flight are given back before the last of them is released; a stream that breaks off ends in a
-//! well-formed `event: error`.
+//! well-formed `event: error`. It begins with content, or before it where the provider only pings for long.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::about::{About, TooLarge, with_cause};
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::meter::Meter;
+use crate::outcome::Fault;
+use crate::patience::Awaited;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 use crate::watch::Watch;
@@ -24,7 +26,7 @@ const LARGEST_EVENT: usize = 16 * 1024 * 1024;
 /// How long the connection's end is waited for once the stream has ended, so that the connection can be used again.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A provider's stream from its first content on.
+/// A provider's stream from where it is passed on.
 pub struct Pump {
     /// What is left of the provider's answer.
     pub answer: reqwest::Response,
@@ -38,6 +40,12 @@ pub struct Pump {
     pub watch: Option<Watch>,
     /// The longest time between two signs of life.
     pub gap: Duration,
+    /// The longest time without content, whatever signs of life there are.
+    pub ping: Duration,
+    /// When content came last, or the stream began.
+    pub content_at: Instant,
+    /// Whether content has come, and the breaker knows of it.
+    pub has_content: bool,
     /// When the stream must have ended.
     pub deadline: Instant,
     /// When the call was sent.
@@ -76,8 +84,16 @@ impl Pump {
             }
             match self.receive().await {
                 Received::Chunk(chunk) if self.framer.held() + chunk.len() <= LARGEST_EVENT => {
+                    let before = self.reader.progress();
                     self.reader.feed(&chunk);
                     self.framer.push(&chunk);
+                    let after = self.reader.progress();
+                    if after.content_bytes > before.content_bytes || after.has_content != before.has_content {
+                        self.content_at = Instant::now();
+                    }
+                    if after.has_content && !self.has_content {
+                        self.first_content();
+                    }
                 }
                 // After the last event, the client misses nothing.
                 Received::Chunk(_) if self.settled_at.is_some() => self.is_over = true,
@@ -103,7 +119,8 @@ impl Pump {
     async fn receive(&mut self) -> Received {
         let ended = self.reader.progress().ended;
         let gap = self.settled_at.map_or_else(|| Instant::now() + self.gap, |settled_at| settled_at + LINGER);
-        match timeout_at(gap.min(self.deadline), self.answer.chunk()).await {
+        let content_by = self.content_at + self.ping;
+        match timeout_at(gap.min(content_by).min(self.deadline), self.answer.chunk()).await {
             Ok(Ok(Some(chunk))) => Received::Chunk(chunk),
             Ok(Ok(None)) => Received::End,
             // After the last event, how the connection ends means nothing.
@@ -113,7 +130,11 @@ impl Pump {
                 Received::Broken(ErrorKind::BadGateway, CONNECTION_LOST.to_owned())
             }
             Err(_) => {
-                let which = if gap < self.deadline { TimedOut::StreamGap } else { TimedOut::Deadline };
+                let which = match gap.min(content_by) {
+                    first if first >= self.deadline => TimedOut::Deadline,
+                    first if first == gap => TimedOut::StreamGap,
+                    _ => TimedOut::OnlyPings,
+                };
                 if which == TimedOut::Deadline {
                     // A long answer is not the provider's fault.
                     self.watch = None;
@@ -159,10 +180,22 @@ impl Pump {
         self.settled_at = Some(Instant::now());
     }
 
-    /// Counts the stream as bad, though its beginning was good.
-    fn broke_off(&self) {
+    /// The first content has come after the stream was passed on.
+    fn first_content(&mut self) {
+        self.has_content = true;
+        let after = self.sent.elapsed();
+        self.report.first_content(after);
         if let Some(watch) = &self.watch {
-            watch.broke_off();
+            watch.came(Awaited::FirstContent, after);
+        }
+    }
+
+    /// Counts the stream as bad, even where its beginning was good.
+    fn broke_off(&self) {
+        match &self.watch {
+            Some(watch) if self.has_content => watch.broke_off(),
+            Some(watch) => watch.ended_without_content(Fault::Timeout.into()),
+            None => {}
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! Each attempt counts once as good or bad; one that was counted as slow is not counted again, but for a stream that breaks off
 //! after its first content, which is bad besides. Reports go beside whatever else is done, and are waited for at the end.
+//! A failure that another provider may repeat is a [`Blame`] first: where it does, it was the call's own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use levee::breaker::{Breakers, Mode, Second, Seen};
+use levee::breaker::{Answer, Breakers, Mode, Second, Seen};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -36,6 +37,8 @@ struct Watched {
     provider: usize,
     /// The class of its latency.
     class: String,
+    /// The account whose call it is.
+    account: String,
     /// Under which decision the attempt was let through.
     generation: u64,
     /// It was one of the single calls that a provider on probation takes.
@@ -55,7 +58,7 @@ impl Watched {
     }
 
     async fn report(&self, seen: Seen) {
-        let standing = self.breakers.report(self.provider, &self.class, self.generation, &seen).await;
+        let standing = self.breakers.report(self.provider, &self.class, &self.account, self.generation, &seen).await;
         // On probation it has been given up before.
         let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
         if standing.is_shared && is_given_up && standing.state.generation > self.generation {
@@ -73,17 +76,43 @@ impl Watched {
         for (after, mark, counts) in marks {
             tokio::time::sleep_until(sent + after).await;
             mark.store(true, Ordering::Relaxed);
-            self.tell(Seen { counts, ..Seen::default() });
+            let answer = (counts.bad > 0).then_some(Answer::Failed);
+            self.tell(Seen { counts, answer, ..Seen::default() });
+        }
+    }
+}
+
+/// A failed attempt that has not been reported yet.
+pub struct Blame {
+    watched: Arc<Watched>,
+    seen: Seen,
+    is_bad: bool,
+}
+
+impl Blame {
+    /// Reports the failure as the provider's. True where the environment keeps away from it now: its connections had
+    /// better be made anew.
+    pub async fn report(self) -> bool {
+        let is_away = self.is_bad && self.watched.breakers.record(self.watched.provider, false);
+        self.watched.report(self.seen).await;
+        is_away
+    }
+
+    /// Forgets the failure: it was the call's own. Where the attempt was a probe, another one may go in its place.
+    pub async fn forget(self) {
+        if self.watched.is_probe && !self.watched.is_slow.load(Ordering::Relaxed) {
+            self.watched.report(Seen { is_void: true, ..Seen::default() }).await;
         }
     }
 }
 
 impl Watch {
-    /// Watches an attempt at `provider`, let through under `generation`.
+    /// Watches an attempt of `account` at `provider`, let through under `generation`.
     pub fn begin(
         breakers: &Arc<Breakers>,
         provider: usize,
         class: &str,
+        account: &str,
         generation: u64,
         is_probe: bool,
         patience: Patience,
@@ -92,6 +121,7 @@ impl Watch {
             breakers: breakers.clone(),
             provider,
             class: class.to_owned(),
+            account: account.to_owned(),
             generation,
             is_probe,
             is_late: AtomicBool::new(false),
@@ -145,23 +175,34 @@ impl Watch {
         };
         self.shared.breakers.record(self.shared.provider, true);
         let is_first_content = awaited == Awaited::FirstContent;
-        self.shared.tell(Seen { counts, latency: Some(after), is_first_content, ..Seen::default() });
+        let answer = Some(Answer::Served);
+        self.shared.tell(Seen { counts, answer, latency: Some(after), is_first_content, ..Seen::default() });
     }
 
-    /// The attempt failed before anything of it was passed on. True where the environment keeps away from the provider now.
-    pub fn failed(&self, verdict: Verdict) -> bool {
+    /// Returns whom to blame for an attempt that failed before anything of it was passed on; `None` where that says nothing
+    /// about the provider.
+    pub fn failed(&self, verdict: Verdict) -> Option<Blame> {
         self.stop_the_clock();
         let Some(mut seen) = verdict.seen() else {
             self.said_nothing();
-            return false;
+            return None;
         };
-        let is_bad = seen.counts.bad > 0;
         seen.is_void = self.is_without_result() && seen.counts == Second::default();
+        let is_bad = seen.counts.bad > 0;
         if self.shared.is_slow.load(Ordering::Relaxed) {
-            seen.counts = Second::default();
+            (seen.counts, seen.answer) = (Second::default(), None);
         }
-        self.shared.tell(seen);
-        is_bad && self.shared.breakers.record(self.shared.provider, false)
+        Some(Blame { watched: self.shared.clone(), seen, is_bad })
+    }
+
+    /// The attempt's stream, passed on before its first content, ended badly without any.
+    pub fn ended_without_content(&self, verdict: Verdict) {
+        if let Some(Blame { seen, is_bad, .. }) = self.failed(verdict) {
+            if is_bad {
+                self.shared.breakers.record(self.shared.provider, false);
+            }
+            self.shared.tell(seen);
+        }
     }
 
     /// What came of the attempt says nothing about the provider: where it was a probe, another one may go in its place.
@@ -180,7 +221,8 @@ impl Watch {
     /// The attempt's stream broke off after its first content.
     pub fn broke_off(&self) {
         self.shared.breakers.record(self.shared.provider, false);
-        self.shared.tell(Seen { counts: Second { bad: 1, ..Second::default() }, ..Seen::default() });
+        let counts = Second { bad: 1, ..Second::default() };
+        self.shared.tell(Seen { counts, answer: Some(Answer::Failed), ..Seen::default() });
     }
 
     /// Waits until everything is reported.

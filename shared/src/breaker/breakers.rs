@@ -7,6 +7,8 @@
 //! Every 4 s somebody who reports, or else after 5 s somebody who asks, compares what Redis has with what DynamoDB has: what
 //! an admin says is written to DynamoDB alone.
 //!
+//! Where nobody else can take a call, [`Breakers::admit`] says whether a provider has [`Room`] for it.
+//!
 //! | gone | then |
 //! | --- | --- |
 //! | Redis | decisions are read from DynamoDB, at most every 2 s; nobody makes new ones; each environment has its [`Local`] breaker |
@@ -21,8 +23,9 @@ use futures_util::future::join_all;
 use super::config::BreakerConfig;
 use super::evidence::Evidence;
 use super::local::Local;
-use super::mirror::{Mirror, Report, Seen, Shared};
+use super::mirror::{Admission, Mirror, Report, Seen, Shared};
 use super::protocol::{Mend, mend};
+use super::room::Room;
 use super::state::State;
 use super::step::step;
 use super::table::{BreakersTable, Wrote};
@@ -34,6 +37,12 @@ use crate::sync::lock;
 
 /// How long a decision that was read from DynamoDB is gone by while Redis is away.
 const READ_EVERY: Duration = Duration::from_secs(2);
+/// How often a provider that asks to be left alone is asked all the same.
+const ASKED_EVERY: Duration = Duration::from_secs(300);
+/// How often it is asked by accounts that it has not told so, where nobody else is left.
+const ASKED_BY_OTHERS_EVERY: Duration = Duration::from_secs(5);
+/// How long ago a call may have been served that shows that a provider works.
+pub const SERVED_LATELY: Duration = Duration::from_secs(10);
 /// How long a decision is gone by that nobody can confirm.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
@@ -52,8 +61,25 @@ pub struct Standing {
     pub is_shared: bool,
     /// Whether this environment keeps away from it.
     pub is_away: bool,
+    /// Whether it lately had room for all calls, whatever its share is.
+    pub has_room: bool,
+    /// That it asks to be left alone, and has served nothing since.
+    pub pause: Option<Pause>,
+    /// Whether it served another account's call within [`SERVED_LATELY`].
+    pub served_another: bool,
     /// The moment for which this holds.
     pub now: Timestamp,
+}
+
+/// A provider's wish to be left alone for a time (`Retry-After`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// When it wants to be asked again.
+    pub until: Timestamp,
+    /// Whether it is to be asked all the same now, to find out whether it still says so.
+    pub is_probe_due: bool,
+    /// Whether a call of this account may ask it where nobody else is left: it has told others so, not this one.
+    pub may_ask: bool,
 }
 
 /// The breakers of all providers, as one environment has them.
@@ -72,6 +98,8 @@ pub struct Breakers {
 struct Own {
     name: String,
     local: Mutex<Local>,
+    /// What this environment alone has seen, for when Redis is away.
+    room: Mutex<Room>,
     known: Mutex<Known>,
 }
 
@@ -103,7 +131,8 @@ impl Breakers {
         function: &'static str,
         providers: Vec<String>,
     ) -> Self {
-        let own = |name| Own { name, local: Mutex::default(), known: Mutex::new(Known::nothing()) };
+        let own =
+            |name| Own { name, local: Mutex::default(), room: Mutex::default(), known: Mutex::new(Known::nothing()) };
         Self {
             mirror: Mirror::new(redis, clock.clone()),
             table,
@@ -121,12 +150,12 @@ impl Breakers {
         &self.config
     }
 
-    /// Where each provider stands, in their order, for a call of `class` that begins; `counts` where its outcome will be
-    /// reported.
-    pub async fn look(&self, class: &str, counts: bool) -> Vec<Standing> {
+    /// Returns where each provider stands, in their order, for a call of `class` of `account` that begins; `counts` where
+    /// its outcome will be reported.
+    pub async fn look(&self, class: &str, account: &str, counts: bool) -> Vec<Standing> {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
         // At once, so that several that DynamoDB is to be asked about take no longer than one.
-        match self.mirror.look(&names, class, counts).await {
+        match self.mirror.look(&names, class, account, counts).await {
             Ok(all) => join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared))).await,
             Err(_) => join_all(self.providers.iter().map(|own| self.alone(own))).await,
         }
@@ -135,6 +164,24 @@ impl Breakers {
     /// Whether a probe may go to the provider `index`, whose decision is of `generation`.
     pub async fn may_probe(&self, index: usize, generation: u64) -> bool {
         self.mirror.probe(&self.providers[index].name, generation).await.unwrap_or(false)
+    }
+
+    /// Returns whether the provider `index` has room for a call that nobody else can take, where there are `rate` calls a
+    /// second.
+    pub async fn admit(&self, index: usize, rate: f64) -> bool {
+        let own = &self.providers[index];
+        match self.mirror.admit(&own.name, Admission::Room(rate)).await {
+            Ok(is_admitted) => is_admitted,
+            // Each environment for itself: what others see is not known.
+            Err(_) => lock(&own.room).admit(rate, self.clock.now()),
+        }
+    }
+
+    /// Returns whether a call may go to the provider `index` although it asks to be left alone; where nobody else is left,
+    /// sooner than else.
+    pub async fn admit_in_pause(&self, index: usize, is_last: bool) -> bool {
+        let every = if is_last { ASKED_BY_OTHERS_EVERY } else { ASKED_EVERY };
+        self.mirror.admit(&self.providers[index].name, Admission::Pause(every)).await.unwrap_or(true)
     }
 
     /// Whether a call may be tried again at a provider that it has been to, of which `percent` may, in the whole fleet.
@@ -148,11 +195,14 @@ impl Breakers {
         lock(&self.providers[index].local).record(is_good, self.clock.now())
     }
 
-    /// Reports what was seen of a call of `class` to the provider `index` that was let through under `generation`. Where it
-    /// stands now.
-    pub async fn report(&self, index: usize, class: &str, generation: u64, seen: &Seen) -> Standing {
+    /// Reports what was seen of a call of `class` of `account` to the provider `index` that was let through under
+    /// `generation`, and returns where it stands now.
+    pub async fn report(&self, index: usize, class: &str, account: &str, generation: u64, seen: &Seen) -> Standing {
         let own = &self.providers[index];
-        let report = Report { generation, environment: &self.environment, seen };
+        if let Some(answer) = seen.answer {
+            lock(&own.room).record(answer);
+        }
+        let report = Report { generation, account, environment: &self.environment, seen };
         match self.mirror.report(&own.name, class, report).await {
             Ok(shared) => self.follow(own, shared).await,
             // What was seen without Redis is seen by nobody else.
@@ -185,6 +235,14 @@ impl Breakers {
             late_after: shared.and_then(|shared| shared.late_after),
             first_content: shared.and_then(|shared| shared.first_content),
             is_shared: shared.is_some(),
+            has_room: shared.map_or_else(|| lock(&own.room).is_free(), |shared| shared.has_room),
+            pause: shared.and_then(|shared| {
+                let until = shared.paused_until.filter(|until| *until > now)?;
+                let is_probe_due = shared.asked_ago >= ASKED_EVERY;
+                let may_ask = !shared.told_account && shared.asked_ago >= ASKED_BY_OTHERS_EVERY;
+                Some(Pause { until, is_probe_due, may_ask })
+            }),
+            served_another: shared.and_then(|shared| shared.served_another).is_some_and(|ago| ago <= SERVED_LATELY),
             now,
         }
     }
@@ -192,7 +250,15 @@ impl Breakers {
     /// Where a provider stands while Redis is away.
     async fn alone(&self, own: &Own) -> Standing {
         let now = self.clock.now();
-        if std::mem::replace(&mut lock(&own.known).read_again, now.plus(READ_EVERY)) <= now {
+        let is_due = {
+            let mut known = lock(&own.known);
+            let is_due = known.read_again <= now;
+            if is_due {
+                known.read_again = now.plus(READ_EVERY);
+            }
+            is_due
+        };
+        if is_due {
             match self.read(own).await {
                 Ok(state) => {
                     let mut known = lock(&own.known);

@@ -17,6 +17,8 @@ pub struct BreakerConfig {
     pub dwell: Duration,
     /// How many results of the present share are needed before it is raised.
     pub results_to_rise: u32,
+    /// How long a share is held before it is raised on few results, or on none, as long as none is bad.
+    pub quiet_dwell: Duration,
     /// A smaller share than this is none.
     pub smallest_share: Share,
     /// Calls a second that a provider gets at least while its share is a part of all, so that there is something to judge
@@ -28,6 +30,9 @@ pub struct BreakerConfig {
     pub penalty_half_life: Duration,
     /// How many environments must have seen bad results before they count, or all that there are, if they are fewer.
     pub quorum: u32,
+    /// How many accounts must have got bad results before they count, or all that called, if they are fewer: one
+    /// caller's calls may be at fault themselves.
+    pub account_quorum: u32,
 }
 
 impl Default for BreakerConfig {
@@ -38,11 +43,13 @@ impl Default for BreakerConfig {
             longest_retry_after: Duration::from_secs(300),
             dwell: Duration::from_secs(10),
             results_to_rise: 10,
+            quiet_dwell: Duration::from_secs(30),
             smallest_share: Share::of(500),
             floor_rate: 1.0,
             largest_floor: Share::of(5_000),
             penalty_half_life: Duration::from_secs(300),
             quorum: 3,
+            account_quorum: 2,
         }
     }
 }

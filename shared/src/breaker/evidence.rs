@@ -30,6 +30,10 @@ pub struct Evidence {
     pub environments: u32,
     /// How many of them saw bad, throttled or late ones.
     pub troubled_environments: u32,
+    /// How many accounts called since the first bad result, 60 s back at most; 0 where that is not known.
+    pub accounts: u32,
+    /// How many of them got bad results.
+    pub troubled_accounts: u32,
     /// When the provider wants to be asked again (Retry-After).
     pub retry_after: Option<Timestamp>,
     /// Until when the platform's budget there is spent.
@@ -64,6 +68,12 @@ impl Totals {
 }
 
 impl Evidence {
+    /// Returns how many results were good since the last second in which one was not.
+    pub(super) fn good_since_trouble(&self) -> u32 {
+        let clean = self.seconds.iter().rev().take_while(|second| second.bad + second.throttled == 0);
+        clean.map(|second| second.good).sum()
+    }
+
     pub(super) fn totals(&self) -> Totals {
         Totals::of(&self.seconds)
     }

@@ -12,6 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, Script, ScriptInvocation, Value};
 
 use super::evidence::{Evidence, Second};
+use super::room::{Answer, trickles_every};
 use super::state::State;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
@@ -35,6 +36,8 @@ pub struct Seen {
     pub is_first_content: bool,
     /// Whether it was a probe that says nothing about the provider, so that another one may go in its place.
     pub is_void: bool,
+    /// How the provider answered, where it has; counted whatever was decided meanwhile.
+    pub answer: Option<Answer>,
 }
 
 /// Where a provider stands, by Redis.
@@ -54,14 +57,34 @@ pub(super) struct Shared {
     pub(super) first_content: Option<Duration>,
     /// Whether the asker is to ask DynamoDB.
     pub(super) asks_truth: bool,
+    /// Whether it lately had room for all calls.
+    pub(super) has_room: bool,
+    /// Until when it asks to be left alone, having served nothing since.
+    pub(super) paused_until: Option<Timestamp>,
+    /// How long ago it was asked although it asks to be left alone.
+    pub(super) asked_ago: Duration,
+    /// Whether it told the asker's account so.
+    pub(super) told_account: bool,
+    /// How long ago it served another account than the asker's.
+    pub(super) served_another: Option<Duration>,
     /// What was seen since the decision, where the asker is to evaluate it.
     pub(super) evidence: Option<Evidence>,
+}
+
+/// Why a call asks to go to a provider that is not to get all calls.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Admission {
+    /// Nobody else can take the call; at so many calls a second.
+    Room(f64),
+    /// The provider asks to be left alone, and was not asked for so long.
+    Pause(Duration),
 }
 
 /// What a report is about.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Report<'a> {
     pub(super) generation: u64,
+    pub(super) account: &'a str,
     pub(super) environment: &'a str,
     pub(super) seen: &'a Seen,
 }
@@ -74,6 +97,7 @@ pub(super) struct Mirror {
     put: Script,
     probe: Script,
     retry: Script,
+    admit: Script,
 }
 
 impl Mirror {
@@ -85,16 +109,24 @@ impl Mirror {
             put: Script::new(include_str!("mirror/put.lua")),
             probe: Script::new(include_str!("mirror/probe.lua")),
             retry: Script::new(include_str!("mirror/retry.lua")),
+            admit: Script::new(include_str!("mirror/admit.lua")),
         }
     }
 
-    /// Where each of `providers` stands for a call of `class`, which is counted where `begins`. One round trip.
-    pub(super) async fn look(&self, providers: &[&str], class: &str, begins: bool) -> Result<Vec<Shared>, Unavailable> {
+    /// Returns where each of `providers` stands for a call of `class` of `account`, which is counted where `begins`. One
+    /// round trip.
+    pub(super) async fn look(
+        &self,
+        providers: &[&str],
+        class: &str,
+        account: &str,
+        begins: bool,
+    ) -> Result<Vec<Shared>, Unavailable> {
         let calls: Vec<_> = providers
             .iter()
             .enumerate()
             // However many providers are asked about, it is one call.
-            .map(|(index, provider)| self.standing(provider, class, begins && index == 0, None))
+            .map(|(index, provider)| self.standing(provider, class, account, begins && index == 0, None))
             .collect();
         let calls = &calls;
         let all = async |connection: MultiplexedConnection| {
@@ -105,7 +137,7 @@ impl Mirror {
 
     /// Reports what was seen of a call to `provider` of `class`.
     pub(super) async fn report(&self, provider: &str, class: &str, report: Report<'_>) -> Result<Shared, Unavailable> {
-        let call = &self.standing(provider, class, false, Some(report));
+        let call = &self.standing(provider, class, report.account, false, Some(report));
         self.redis.run(async |connection| run(call, &connection).await).await
     }
 
@@ -139,21 +171,40 @@ impl Mirror {
         self.yes(&call).await
     }
 
+    /// Returns whether a call may go to `provider`, which is not to get all calls.
+    pub(super) async fn admit(&self, provider: &str, why: Admission) -> Result<bool, Unavailable> {
+        let (what, every) = match why {
+            Admission::Room(rate) => ("room", trickles_every(rate)),
+            Admission::Pause(every) => ("asked", every),
+        };
+        let mut call = self.admit.prepare_invoke();
+        call.key(room(provider)).arg(self.clock.offset_millis()).arg(what).arg(every.as_millis().to_string());
+        self.yes(&call).await
+    }
+
     async fn yes(&self, call: &ScriptInvocation<'_>) -> Result<bool, Unavailable> {
         self.redis.run(async |mut connection: MultiplexedConnection| call.invoke_async(&mut connection).await).await
     }
 
-    fn standing(&self, provider: &str, class: &str, begins: bool, report: Option<Report<'_>>) -> ScriptInvocation<'_> {
+    fn standing(
+        &self,
+        provider: &str,
+        class: &str,
+        account: &str,
+        begins: bool,
+        report: Option<Report<'_>>,
+    ) -> ScriptInvocation<'_> {
         let mut call = self.standing.prepare_invoke();
         let key = breaker(provider);
         let latencies = format!("{key}:latency:{class}");
-        call.key(key).key(CALLS).key(latencies).arg(self.clock.offset_millis()).arg(u8::from(begins));
-        let Some(Report { generation, environment, seen }) = report else {
-            call.arg(-1);
+        call.key(key).key(CALLS).key(latencies).key(room(provider));
+        call.arg(self.clock.offset_millis()).arg(u8::from(begins));
+        let Some(Report { generation, environment, seen, .. }) = report else {
+            call.arg(-1).arg(account);
             return call;
         };
         let Second { good, bad, throttled, late, on_time, .. } = seen.counts;
-        call.arg(generation).arg(environment).arg(good).arg(bad).arg(throttled).arg(late).arg(on_time);
+        call.arg(generation).arg(account).arg(environment).arg(good).arg(bad).arg(throttled).arg(late).arg(on_time);
         call.arg(seen.retry_after.map_or(0, Timestamp::as_millis))
             .arg(seen.spent_until.map_or(0, Timestamp::as_millis));
         match seen.latency {
@@ -161,12 +212,17 @@ impl Mirror {
             None => call.arg(-1),
         };
         call.arg(u8::from(seen.is_first_content)).arg(u8::from(seen.is_void));
+        call.arg(seen.answer.map_or("", Answer::letter));
         call
     }
 }
 
 pub(super) fn breaker(provider: &str) -> String {
     format!("{{levee}}:breaker:{provider}")
+}
+
+fn room(provider: &str) -> String {
+    format!("{}:room", breaker(provider))
 }
 
 async fn run(call: &ScriptInvocation<'_>, connection: &MultiplexedConnection) -> Result<Shared, RedisError> {
@@ -185,15 +241,17 @@ fn read(reply: &[Value]) -> Option<Shared> {
     let evidence = match count(8)? {
         0 => None,
         _ => {
-            let mut seconds: Vec<Second> = reply.get(13..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
+            let mut seconds: Vec<Second> = reply.get(20..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
             seconds.sort_unstable_by_key(|second| second.at);
             Some(Evidence {
                 seconds,
                 rate,
-                environments: u32::try_from(count(9)?).ok()?,
-                troubled_environments: u32::try_from(count(10)?).ok()?,
-                retry_after: millis(11).map(Timestamp::from_millis),
-                spent_until: millis(12).map(Timestamp::from_millis),
+                environments: u32::try_from(count(14)?).ok()?,
+                troubled_environments: u32::try_from(count(15)?).ok()?,
+                accounts: u32::try_from(count(16)?).ok()?,
+                troubled_accounts: u32::try_from(count(17)?).ok()?,
+                retry_after: millis(18).map(Timestamp::from_millis),
+                spent_until: millis(19).map(Timestamp::from_millis),
             })
         }
     };
@@ -204,6 +262,11 @@ fn read(reply: &[Value]) -> Option<Shared> {
         late_after: millis(5).map(Duration::from_millis),
         first_content: millis(6).map(Duration::from_millis),
         asks_truth: state.is_none() || count(7)? == 1,
+        has_room: count(9)? == 1,
+        paused_until: millis(10).map(Timestamp::from_millis),
+        asked_ago: Duration::from_millis(count(11)?),
+        told_account: count(12)? == 1,
+        served_another: count(13).map(Duration::from_millis),
         evidence,
         state,
     })

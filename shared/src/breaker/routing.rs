@@ -1,17 +1,18 @@
 //! Which providers a call goes to, and in what order. No I/O.
 //!
+//! A share says which provider is asked *first*. It limits a provider only as far as another one takes the rest: behind the
+//! first one every other provider stays on the call's list, and where nobody else is left, [`Room`](super::room::Room) and
+//! not the share says how much a provider is asked.
+//!
 //! A provider's share is made of places: each session has one with each provider, by a hash, and is let through where its
 //! place is below the share. So a session stays where it is while nothing changes (its prompt is in that provider's cache),
 //! and when a share falls, those that are left were there before.
 
 use super::breakers::Standing;
 use super::config::BreakerConfig;
-use super::state::{Mode, Share};
+use super::state::{Mode, Reason, Share, State};
 use super::step::floor;
 use crate::clock::Timestamp;
-
-/// Below this health a provider is of no use even where all are bad.
-const USELESS: Share = Share::of(1_000);
 
 /// Which call, and what it belongs to. A call that belongs to nothing is a session of its own: both are the same then.
 #[derive(Debug, Clone, Copy)]
@@ -66,19 +67,33 @@ impl Detour {
 pub struct Stop {
     /// Which one, by its place among the candidates.
     pub provider: usize,
-    /// It must be asked for first: a provider on probation takes single calls.
-    pub is_probe: bool,
+    /// What it takes to go there.
+    pub entry: Entry,
+}
+
+/// What it takes to go to a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing.
+    Free,
+    /// It must be asked for: a provider on probation takes single calls.
+    Probe,
+    /// It must be asked for, as far as the provider has room: its share is for other calls, and nobody else is left.
+    Room,
+    /// It must be asked for: the provider asks to be left alone, and is asked now and then whether it still does.
+    Pause,
+    /// The same where nobody else is left.
+    LastPause,
 }
 
 /// Where a call may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The providers, in the order in which they are to be tried.
+    /// The providers, in the order in which they are to be tried. One that takes single calls is there a second time, for
+    /// when nobody else is left.
     pub stops: Vec<Stop>,
     /// Why the first of them is not the one that is preferred.
     pub detour: Option<Detour>,
-    /// All providers are bad: this is the least bad one.
-    pub is_desperate: bool,
 }
 
 /// No provider takes the call.
@@ -86,8 +101,8 @@ pub struct Route {
 pub enum NoRoute {
     /// The caller's data may go to none of them.
     Restricted,
-    /// None of them works; one may be asked again then.
-    AllBad(Timestamp),
+    /// None of them may be asked before then.
+    AllOut(Timestamp),
 }
 
 /// Where a session's place with a provider is: below [`Share::ALL`], and the same whatever the share is. It is FNV-1a
@@ -102,16 +117,22 @@ pub fn place(session: &str, provider: &str) -> u16 {
     (mixed % u64::from(Share::ALL.basis_points())) as u16
 }
 
+/// How a call gets into a provider that is asked first.
 enum Passage {
-    Passes,
-    Probe,
+    Enters(Entry),
     Not(Detour),
 }
 
-/// Where the call of `session` goes, of `candidates` in the order in which they are preferred. `warm` is the share of calls
-/// that go to the second of them while the first one is well.
+/// Returns where the call of `session` goes, of `candidates` in the order in which they are preferred. `warm` is the share of
+/// calls that go to the second of them while the first one is well.
+///
+/// A share says who is asked first. Behind that provider all others stay on the list, those that are better off before the
+/// others: a call does not end in an error while somebody could serve it.
+///
+/// # Errors
+/// [`NoRoute`], where no provider may be asked at all.
 pub fn route(
-    Whose { session, call }: Whose<'_>,
+    whose: Whose<'_>,
     candidates: &[Candidate<'_>],
     warm: Share,
     config: &BreakerConfig,
@@ -119,34 +140,41 @@ pub fn route(
     if candidates.iter().all(|candidate| !candidate.is_allowed) {
         return Err(NoRoute::Restricted);
     }
+
+    // The first one, by preference, place and share.
     let mut detour = None;
-    let mut stops = Vec::with_capacity(candidates.len());
+    let mut entering = Vec::with_capacity(candidates.len());
     for (provider, candidate) in candidates.iter().enumerate() {
-        match passage(Whose { session, call }, candidate, config) {
-            Passage::Passes => stops.push(Stop { provider, is_probe: false }),
-            Passage::Probe => stops.push(Stop { provider, is_probe: true }),
-            Passage::Not(why) => detour = detour.or((stops.is_empty()).then_some(why)),
+        match passage(whose, candidate, config) {
+            Passage::Enters(entry) => entering.push(Stop { provider, entry }),
+            Passage::Not(why) => detour = detour.or(entering.is_empty().then_some(why)),
         }
     }
-    if let Some(warmed) = warmed(session, candidates, &stops, warm) {
-        stops.retain(|stop| stop.provider != warmed.provider);
-        stops.insert(0, warmed);
-        detour = detour.or(Some(Detour::Warm));
+    let warmed = warmed(whose.session, candidates, &entering, warm);
+    detour = detour.or(warmed.map(|_| Detour::Warm));
+    let mut stops: Vec<Stop> = warmed.or(entering.first().copied()).into_iter().collect();
+
+    // All others behind it, in the order of how well they are.
+    let is_first =
+        |provider| stops.first().is_some_and(|first| first.provider == provider && first.entry != Entry::Probe);
+    let mut others: Vec<usize> =
+        (0..candidates.len()).filter(|at| !is_first(*at) && !candidates[*at].is_out()).collect();
+    others.sort_by_key(|at| candidates[*at].rank());
+    let entry = |provider| {
+        let is_free = entering.iter().any(|stop| stop.provider == provider && stop.entry == Entry::Free);
+        if is_free { Entry::Free } else { Entry::Room }
+    };
+    stops.extend(others.into_iter().map(|provider| Stop { provider, entry: entry(provider) }));
+
+    // Where nobody else is left, whoever asks to be left alone is asked by those whom it has not told so.
+    if stops.is_empty() {
+        let may_ask = |candidate: &Candidate<'_>| candidate.standing.pause.is_some_and(|pause| pause.may_ask);
+        let paused = candidates.iter().enumerate().filter(|(_, it)| it.is_allowed && !it.is_held_out() && may_ask(it));
+        stops.extend(paused.map(|(provider, _)| Stop { provider, entry: Entry::LastPause }));
     }
-    let mut is_desperate = false;
-    if stops.iter().all(|stop| stop.is_probe) {
-        // A probe may be refused, and then there is nowhere to go.
-        if let Some(provider) = desperate(session, candidates) {
-            is_desperate = stops.first().is_none_or(|first| first.provider == provider);
-            match stops.iter_mut().find(|stop| stop.provider == provider) {
-                Some(stop) => stop.is_probe = false,
-                None => stops.push(Stop { provider, is_probe: false }),
-            }
-        }
-    }
-    let Some(first) = stops.first() else { return Err(NoRoute::AllBad(soonest(candidates))) };
+    let Some(first) = stops.first() else { return Err(NoRoute::AllOut(soonest(candidates))) };
     let detour = detour.filter(|_| first.provider != 0);
-    Ok(Route { stops, detour, is_desperate })
+    Ok(Route { stops, detour })
 }
 
 impl Candidate<'_> {
@@ -164,6 +192,31 @@ impl Candidate<'_> {
     fn is_below(&self, session: &str, share: Share) -> bool {
         place(session, self.name) < share.basis_points()
     }
+
+    /// Returns whether an admin gives it no calls, or the platform's budget there is spent.
+    fn is_held_out(&self) -> bool {
+        let Standing { state, now, .. } = self.standing;
+        let is_spent = state.mode == Mode::Open && state.reason == Reason::Spent && *now < state.not_before;
+        self.forced() == Some(Share::NONE) || (is_spent && self.forced().is_none())
+    }
+
+    /// Returns whether it may not be asked, even where nobody else is left.
+    fn is_out(&self) -> bool {
+        !self.is_allowed || self.is_held_out() || self.standing.pause.is_some()
+    }
+
+    /// How well it is: less is better.
+    fn rank(&self) -> (bool, u8, std::cmp::Reverse<Share>) {
+        let State { mode, share, .. } = self.standing.state;
+        let rank = match mode {
+            Mode::Closed => 0,
+            Mode::Shed => 1,
+            Mode::Ramp => 2,
+            Mode::Probe => 3,
+            Mode::Open => 4,
+        };
+        (self.standing.is_away, rank, std::cmp::Reverse(self.forced().unwrap_or(share)))
+    }
 }
 
 fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
@@ -177,66 +230,54 @@ fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config
     }
     match candidate.forced() {
         Some(Share::NONE) => return Passage::Not(Detour::Open),
-        Some(share) if is_below(share) => return Passage::Passes,
+        Some(share) if is_below(share) => return Passage::Enters(Entry::Free),
         Some(_) => return Passage::Not(Detour::Share),
         None => {}
+    }
+    if let Some(pause) = standing.pause {
+        return if pause.is_probe_due { Passage::Enters(Entry::Pause) } else { Passage::Not(Detour::Open) };
     }
     if standing.is_away {
         return Passage::Not(Detour::Local);
     }
     match state.mode {
-        Mode::Closed => Passage::Passes,
-        Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Passage::Passes,
+        Mode::Closed => Passage::Enters(Entry::Free),
+        Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Passage::Enters(Entry::Free),
         Mode::Shed | Mode::Ramp => Passage::Not(Detour::Share),
-        // While nobody decides anything nobody would ever find out that it is well again.
+        // While no environment decides anything, none would ever find out that it is well again.
         Mode::Open | Mode::Probe if !standing.is_shared && standing.now >= state.not_before && is_of_the_floor() => {
-            Passage::Passes
+            Passage::Enters(Entry::Free)
         }
-        Mode::Probe if standing.is_shared => Passage::Probe,
+        Mode::Probe if standing.is_shared => Passage::Enters(Entry::Probe),
         Mode::Open | Mode::Probe => Passage::Not(Detour::Open),
     }
 }
 
 /// The next provider, where it is warmed with what the first one gets in health. One that is on its way back is too, whatever
 /// its share is: else it would be there only when it is needed, and not ready.
-fn warmed(session: &str, candidates: &[Candidate<'_>], stops: &[Stop], warm: Share) -> Option<Stop> {
-    let first = stops.first().filter(|stop| !stop.is_probe && candidates[stop.provider].is_whole())?;
+fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Stop], warm: Share) -> Option<Stop> {
+    let first = entering.first().filter(|stop| stop.entry == Entry::Free && candidates[stop.provider].is_whole())?;
     let is_warming = place(session, "warm") < warm.basis_points();
     let next = candidates.iter().enumerate().skip(first.provider + 1).find(|(_, candidate)| candidate.is_allowed);
     let (provider, candidate) = next.filter(|_| is_warming)?;
-    if candidate.forced().is_some() || candidate.standing.is_away {
+    let Standing { state, is_away, is_shared, pause, .. } = candidate.standing;
+    if candidate.forced().is_some() || *is_away || pause.is_some() {
         return None;
     }
-    match candidate.standing.state.mode {
+    match state.mode {
         Mode::Open => None,
-        Mode::Probe => candidate.standing.is_shared.then_some(Stop { provider, is_probe: true }),
-        Mode::Closed | Mode::Shed | Mode::Ramp => Some(Stop { provider, is_probe: false }),
+        Mode::Probe => is_shared.then_some(Stop { provider, entry: Entry::Probe }),
+        Mode::Closed | Mode::Shed | Mode::Ramp => Some(Stop { provider, entry: Entry::Free }),
     }
 }
 
-/// Where all are bad: one by how much of its calls went well when it last was given up. What an admin says goes before that.
-fn desperate(session: &str, candidates: &[Candidate<'_>]) -> Option<usize> {
-    let may_get = |candidate: &Candidate<'_>| {
-        candidate.is_allowed && candidate.forced().is_none_or(|share| candidate.is_below(session, share))
-    };
-    let health = |candidate: &Candidate<'_>| match candidate.standing.state.health {
-        health if may_get(candidate) && health >= USELESS => u32::from(health.basis_points()),
-        _ => 0,
-    };
-    let all: u32 = candidates.iter().map(health).sum();
-    let mut at = u32::from(place(session, "desperate")) * all / u32::from(Share::ALL.basis_points());
-    candidates.iter().position(|candidate| {
-        let health = health(candidate);
-        let is_it = at < health;
-        at = at.saturating_sub(health);
-        is_it
-    })
-}
-
-/// When one of the providers may be asked again.
+/// Returns when one of the providers may be asked again.
 fn soonest(candidates: &[Candidate<'_>]) -> Timestamp {
     let allowed = candidates.iter().filter(|candidate| candidate.is_allowed);
-    let moments = allowed.map(|candidate| candidate.standing.state.not_before.max(candidate.standing.now));
+    let moments = allowed.map(|candidate| {
+        let Standing { state, pause, now, .. } = candidate.standing;
+        pause.map_or(state.not_before, |pause| pause.until.max(state.not_before)).max(*now)
+    });
     moments.min().unwrap_or(Timestamp::from_millis(0))
 }
 

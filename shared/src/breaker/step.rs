@@ -51,6 +51,8 @@ pub fn step(state: &State, evidence: &Evidence, now: Timestamp, jitter: f64, con
         return Some(State { not_before: until, health, ..step.to(Mode::Open, Share::NONE, Reason::Spent) });
     }
     match state.mode {
+        // Calls that nobody else could take have shown that it is well.
+        Mode::Open if evidence.good_since_trouble() >= PROBES_TO_RECOVER => Some(step.recovered()),
         Mode::Open => (now >= state.not_before).then(|| step.to(Mode::Probe, Share::NONE, Reason::Paused)),
         Mode::Probe => step.probe(),
         Mode::Closed | Mode::Shed | Mode::Ramp => step.fall().or_else(|| step.rise()),
@@ -120,10 +122,20 @@ impl Step<'_> {
         self.evidence.retry_after.map_or(self.now, |at| at.min(latest))
     }
 
-    /// Whether enough environments are in trouble for it to be the provider's.
+    /// Returns whether enough environments and accounts are in trouble for it to be the provider's.
     fn is_of_the_provider(&self) -> bool {
         let Evidence { environments, troubled_environments, .. } = *self.evidence;
-        troubled_environments >= self.config.quorum.min(environments).max(1)
+        troubled_environments >= self.config.quorum.min(environments).max(1) && self.is_of_many_accounts()
+    }
+
+    /// Returns whether bad results are not one account's alone, whose calls may be at fault themselves.
+    fn is_of_many_accounts(&self) -> bool {
+        let Evidence { accounts, troubled_accounts, .. } = *self.evidence;
+        troubled_accounts >= self.config.account_quorum.min(accounts)
+    }
+
+    fn recovered(&self) -> State {
+        State { failed_rounds: 0, ..self.to(Mode::Ramp, Share::LADDER[0], Reason::Recovered) }
     }
 
     fn probe(&self) -> Option<State> {
@@ -138,15 +150,18 @@ impl Step<'_> {
             _ => Share::without(troubled, results),
         };
         let failed = || self.open(Reason::StillFailing, health);
-        if (results >= 2 && at_least > PROBES_FAIL_ABOVE) || is_stalled {
+        let is_bad = (results >= 2 && at_least > PROBES_FAIL_ABOVE) || is_stalled;
+        if is_bad && self.is_of_many_accounts() {
             return Some(failed());
         }
-        let is_clean = results >= PROBES_TO_RECOVER && troubled == 0;
+        // Where there are few calls, time will do.
+        let is_quiet = results >= 1 && self.state.since.until(self.now) >= self.config.quiet_dwell;
+        let is_clean = (results >= PROBES_TO_RECOVER || is_quiet) && troubled == 0;
         if is_clean || (results >= PROBES_TO_END && at_most < 0.40) {
-            return Some(State { failed_rounds: 0, ..self.to(Mode::Ramp, Share::LADDER[0], Reason::Recovered) });
+            return Some(self.recovered());
         }
         let is_bad = results >= PROBES_TO_END && f64::from(troubled) / f64::from(results) > PROBES_BELOW;
-        is_bad.then(failed)
+        (is_bad && self.is_of_many_accounts()).then(failed)
     }
 
     fn fall(&self) -> Option<State> {
@@ -202,10 +217,20 @@ impl Step<'_> {
         let is_clean = troubled == 0
             || (bounds(troubled, results).1 < MAY_RISE_BELOW
                 && f64::from(troubled) / f64::from(results.max(1)) < MAY_RISE_WITH);
-        if results < config.results_to_rise || state.since.until(*now) < dwell || !is_clean {
+        let held = state.since.until(*now);
+        if held < dwell || !is_clean {
             return None;
         }
-        let share = state.share.next();
+        // Results raise the share by one step. Time without bad ones does so too, and by as many as it would have meanwhile:
+        // on a quiet stack nobody looks for hours.
+        let steps = match results >= config.results_to_rise {
+            true => 1,
+            false => (held.as_secs() / config.quiet_dwell.max(dwell).as_secs().max(1)).min(Share::LADDER.len() as u64),
+        };
+        if steps == 0 {
+            return None;
+        }
+        let share = (0..steps).fold(state.share, |share, _| share.next());
         if share == Share::ALL {
             return Some(State { health: Share::ALL, ..self.to(Mode::Closed, share, Reason::Clean) });
         }

@@ -116,6 +116,8 @@ impl Levee {
             rate: self.rate(),
             environments: count(&self.seen),
             troubled_environments: count(&self.in_trouble),
+            accounts: 0,
+            troubled_accounts: 0,
             retry_after: None,
             spent_until: None,
         };

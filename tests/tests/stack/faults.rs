@@ -47,7 +47,6 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
         // Until the first content a failure has a status.
         (json!({ "hang": true }), &call, 504, "timeout_error"),
         (json!({ "hang": true }), &streamed, 504, "timeout_error"),
-        (json!({ "hang": "first_token" }), &streamed, 504, "timeout_error"),
         (json!({ "cut_after": 0 }), &call, 502, "api_error"),
     ] {
         stack.reset("primary").await;
@@ -62,13 +61,20 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
 
 #[tokio::test]
 async fn a_stream_that_breaks_off_ends_in_a_well_formed_error_event() {
-    let stack = Stack::builder().env("AI_STREAM_GAP_TIMEOUT_MS", "300").only_primary().start().await;
+    let stack = Stack::builder()
+        .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
+        .env("AI_FAILOVER_AFTER_MS", "300")
+        .only_primary()
+        .start()
+        .await;
     let mut call = messages("Count to forty.");
     call["stream"] = true.into();
 
     for (script, error) in [
         (json!({ "cut_after": 3 }), "api_error"),
         (json!({ "hang": "stream" }), "timeout_error"),
+        // It pings, so it is passed on before its first content.
+        (json!({ "hang": "first_token" }), "timeout_error"),
         (json!({ "error_event_after": 3 }), "overloaded_error"),
     ] {
         stack.reset("primary").await;
@@ -79,7 +85,8 @@ async fn a_stream_that_breaks_off_ends_in_a_well_formed_error_event() {
         let (name, data) = events.last().unwrap();
         assert_eq!((name.as_str(), data["error"]["type"].as_str()), ("error", Some(error)), "{script}");
         assert!(events.iter().filter(|(name, _)| name == "error").count() == 1, "{script}");
-        assert!(events.iter().any(|(name, _)| name == "content_block_delta"), "{script}");
+        let has_content = events.iter().any(|(name, _)| name == "content_block_delta");
+        assert_eq!(has_content, script["hang"] != "first_token", "{script}");
     }
 }
 

@@ -85,9 +85,11 @@ async fn however_a_call_ends_its_place_is_free_at_once() {
         (json!({ "cut_after": 3 }), &streamed, 200),
         (json!({ "error_event_after": 3 }), &streamed, 200),
         (json!({ "hang": "stream" }), &streamed, 200),
+        // Passed on before any content, as it pings, and given up.
+        (json!({ "hang": "first_token" }), &streamed, 200),
         // Ended before it.
         (json!({ "cut_after": 0 }), &streamed, 502),
-        (json!({ "hang": "first_token" }), &streamed, 504),
+        (json!({ "hang": "headers" }), &streamed, 504),
         (json!({ "hang": true }), &streamed, 504),
         (json!({ "status": 529 }), &streamed, 529),
         (json!({ "status": 401 }), &streamed, 502),

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod alerts;
+mod availability;
 mod board;
 mod breadcrumbs;
 mod browser;

@@ -7,6 +7,7 @@ mod latencies;
 mod meeting;
 mod model;
 mod outages;
+mod room;
 mod script;
 mod turns;
 mod words;

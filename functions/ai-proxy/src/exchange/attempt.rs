@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::{Share, Stop};
+use levee::breaker::{Entry, Mode, Share, Standing, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
@@ -20,7 +20,7 @@ use crate::outcome::{Fault, Verdict, is_error, of_failure};
 use crate::patience::Patience;
 use crate::providers::{Provider, response_headers};
 use crate::timeouts::TimedOut;
-use crate::watch::Watch;
+use crate::watch::{Blame, Watch};
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
@@ -36,6 +36,8 @@ pub(super) struct Attempt<'a> {
     number: u32,
     /// When it is given up.
     pub(super) until: Instant,
+    /// When a stream without content is passed on all the same, if its provider is at work or nobody else can take the call.
+    pub(super) release_at: Instant,
     /// Who else may serve the call.
     others: Others,
     /// That the provider refuses the platform's credentials, on its way to somebody.
@@ -52,12 +54,20 @@ pub(super) enum Others {
 }
 
 impl Others {
-    /// Those of `stops`.
-    pub(super) fn of(stops: &[Stop]) -> Self {
+    /// Returns what the providers of `stops`, which stand as `standings` say, can do for the call.
+    pub(super) fn of(stops: &[Stop], standings: &[Standing]) -> Self {
+        let takes = |stop: &Stop| {
+            let Standing { state, has_room, .. } = &standings[stop.provider];
+            match stop.entry {
+                Entry::Free => true,
+                Entry::Room => *has_room && matches!(state.mode, Mode::Closed | Mode::Shed | Mode::Ramp),
+                Entry::Probe | Entry::Pause | Entry::LastPause => false,
+            }
+        };
         match stops {
             [] => Self::Nobody,
-            _ if stops.iter().all(|stop| stop.is_probe) => Self::OnProbation,
-            _ => Self::Somebody,
+            _ if stops.iter().any(takes) => Self::Somebody,
+            _ => Self::OnProbation,
         }
     }
 }
@@ -69,6 +79,8 @@ pub(super) struct Missed {
     /// The same provider may serve the call a moment later: it did not say when to be asked again, and was not given up
     /// meanwhile.
     pub(super) may_retry: bool,
+    /// What the breaker is to be told of it, unless it was the call's own.
+    pub(super) blame: Option<Blame>,
     /// What the client gets if nobody else serves the call.
     pub(super) answer: Box<Result<Response<Body>, Failed>>,
 }
@@ -100,7 +112,8 @@ impl<'a> Attempt<'a> {
         others: Others,
     ) -> Self {
         let Exchange { state, caller, ask, .. } = exchange;
-        let Stop { provider: index, is_probe } = stop;
+        let Stop { provider: index, entry } = stop;
+        let is_probe = entry == Entry::Probe;
         let provider = &state.providers[index];
         exchange.report.attempt(&provider.name, share);
         let now = Instant::now();
@@ -110,13 +123,16 @@ impl<'a> Attempt<'a> {
             Others::Nobody | Others::OnProbation => last,
         };
         let watch = exchange.spending.is_some();
-        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, generation, is_probe, patience));
+        let account = &caller.account;
+        let watch =
+            watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, generation, is_probe, patience));
+        let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
         let about = About {
             request_id: exchange.request_id.to_owned(),
             account: caller.account.clone(),
             provider: provider.name.clone(),
         };
-        Self { exchange, provider, about, watch, number, until, others, telling: None }
+        Self { exchange, provider, about, watch, number, until, release_at, others, telling: None }
     }
 
     /// The request, whose body waits for its end until the hold is dropped.
@@ -128,7 +144,7 @@ impl<'a> Attempt<'a> {
             // It was read as such before, so this is never seen.
             self.about.error("provider.unsendable", &"it is no JSON object", "a call could not be written anew");
             let failed = Failed::upstream(ErrorKind::BadGateway, "The call could not be sent to the AI provider.");
-            return Err(Missed { fault: Fault::Refused, may_retry: false, answer: Box::new(Err(failed)) });
+            return Err(Missed { fault: Fault::Refused, may_retry: false, blame: None, answer: Box::new(Err(failed)) });
         };
         let (body, hold) = hold(body);
         Ok((request.body(body), Some(hold)))
@@ -170,6 +186,11 @@ impl<'a> Attempt<'a> {
         if let Some(watch) = &self.watch {
             watch.stop_the_clock();
         }
+    }
+
+    /// Returns whether no other provider can be expected to take the call.
+    pub(super) fn is_last(&self) -> bool {
+        self.others != Others::Somebody
     }
 
     /// Waits until waiting any longer is of no use, as far as another provider may serve the call.
@@ -266,7 +287,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Takes down what came of the attempt: nothing for the client.
+    /// Records a failed attempt: whether it may be tried again, and what the breaker is to be told of it.
     pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
         let verdict = verdict.into();
         if verdict.fault == Fault::Refused {
@@ -274,10 +295,8 @@ impl<'a> Attempt<'a> {
         }
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
         let may_retry = verdict.fault.is_passing() && verdict.until.is_none() && !is_open;
-        if self.watch.as_ref().is_some_and(|watch| watch.failed(verdict)) {
-            self.provider.reconnect();
-        }
-        Missed { fault: verdict.fault, may_retry, answer: Box::new(answer) }
+        let blame = self.watch.as_ref().and_then(|watch| watch.failed(verdict));
+        Missed { fault: verdict.fault, may_retry, blame, answer: Box::new(answer) }
     }
 
     /// Waits until what came of the attempt is reported, and told.

@@ -1,13 +1,16 @@
 //! Which providers a call is sent to, one after the other.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use lambda_http::Response;
-use levee::breaker::{Candidate, Detour, NoRoute, Route, Share, Standing, State as BreakerState, Stop, route};
+use levee::breaker::{Candidate, Detour, Entry, NoRoute, Route, Share, Standing, State as BreakerState, Stop, route};
 use levee::clock::Timestamp;
 use levee::http::anthropic::ErrorKind;
+use levee::sync::lock;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{Attempt, Missed, Others};
@@ -15,9 +18,12 @@ use super::{Exchange, stream, whole};
 use crate::answer::{Body, Failed};
 use crate::outcome::Fault;
 use crate::patience::{Awaited, Patience};
+use crate::watch::Blame;
 
 /// The longest pause before a provider is tried a second time; the pause is a random part of it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long a failure waits for another provider to repeat it, before it is reported as the provider's.
+const BLAME_WAITS: Duration = Duration::from_secs(2);
 
 /// A call on its way from provider to provider.
 struct Course<'a> {
@@ -32,14 +38,40 @@ struct Course<'a> {
     missed: Option<Missed>,
     /// Who may be tried a second time.
     may_retry: Vec<Stop>,
+    /// The providers that have been asked.
+    asked: Vec<usize>,
+    /// What the provider before did wrong, unless that turns out to be the call's own.
+    blame: Option<Pending>,
+    /// How the call itself makes providers fail, once two have failed so.
+    own_fault: Option<Fault>,
+}
+
+/// A failure that is reported soon, unless it is taken back before.
+struct Pending {
+    provider: usize,
+    fault: Fault,
+    blame: Arc<Mutex<Option<Blame>>>,
+    timer: JoinHandle<bool>,
 }
 
 /// Makes the call, at whatever provider serves it.
 pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
-    let standings = exchange.state.breakers.look(&exchange.ask.class, exchange.spending.is_some()).await;
-    let mut course =
-        Course { exchange, standings, attempts: 0, fallback: None, cause: None, missed: None, may_retry: Vec::new() };
+    let Exchange { state, ask, caller, spending, .. } = exchange;
+    let standings = state.breakers.look(&ask.class, &caller.account, spending.is_some()).await;
+    let mut course = Course {
+        exchange,
+        standings,
+        attempts: 0,
+        fallback: None,
+        cause: None,
+        missed: None,
+        may_retry: Vec::new(),
+        asked: Vec::new(),
+        blame: None,
+        own_fault: None,
+    };
     let answer = course.run().await;
+    course.report_pending().await;
     let headers = exchange.headers(course.attempts, course.fallback);
     match answer {
         Ok(mut response) => {
@@ -62,12 +94,15 @@ impl Course<'_> {
             if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
                 break;
             }
-            let generation = self.standings[stop.provider].state.generation;
-            if stop.is_probe && !may_probe(self.exchange, *stop, generation).await {
+            if self.asked.contains(&stop.provider) {
+                continue;
+            }
+            if !may_enter(self.exchange, &self.standings[stop.provider], *stop).await {
                 self.cause.get_or_insert(Detour::Open.name());
                 continue;
             }
-            if let Some(answer) = self.attempt(stop, Others::of(&route.stops[place + 1..])).await {
+            self.asked.push(stop.provider);
+            if let Some(answer) = self.attempt(stop, Others::of(&route.stops[place + 1..], &self.standings)).await {
                 return answer;
             }
         }
@@ -123,7 +158,7 @@ impl Course<'_> {
                 let message = "This account's data may go to none of the AI providers that there are.";
                 Failed::by_caller(ErrorKind::Permission, message)
             }
-            NoRoute::AllBad(at) => self.all_bad(at),
+            NoRoute::AllOut(at) => self.all_bad(at),
         })
     }
 
@@ -134,9 +169,45 @@ impl Course<'_> {
         Failed { headers: vec![(RETRY_AFTER, retry_after.into())], ..Failed::upstream(ErrorKind::Overloaded, message) }
     }
 
+    /// Decides whom to blame for a failed attempt at `provider`: the provider, unless a second one fails in the same way
+    /// while one of the two serves others.
+    async fn blame(&mut self, provider: usize, fault: Fault, blame: Option<Blame>) {
+        let Some(blame) = blame else { return };
+        if self.own_fault == Some(fault) {
+            return blame.forget().await;
+        }
+        if let Some(before) = self.blame.take() {
+            let serves = |provider: usize| self.standings[provider].served_another;
+            let is_repeated = before.fault == fault && fault.may_be_the_calls_own() && before.provider != provider;
+            if is_repeated && (serves(before.provider) || serves(provider)) {
+                self.own_fault = Some(fault);
+                before.timer.abort();
+                if let Some(before) = take(&before.blame) {
+                    before.forget().await;
+                }
+                return blame.forget().await;
+            }
+            finish(self.exchange, before).await;
+        }
+        let blame = Arc::new(Mutex::new(Some(blame)));
+        let waiting = blame.clone();
+        let timer = tokio::spawn(async move {
+            tokio::time::sleep(BLAME_WAITS).await;
+            report(&waiting).await
+        });
+        self.blame = Some(Pending { provider, fault, blame, timer });
+    }
+
+    /// Reports what is still to be reported.
+    async fn report_pending(&mut self) {
+        if let Some(pending) = self.blame.take() {
+            finish(self.exchange, pending).await;
+        }
+    }
+
     /// One attempt. `None` where it is another provider's turn.
     async fn attempt(&mut self, stop: &Stop, others: Others) -> Option<Result<Response<Body>, Failed>> {
-        let Stop { provider, is_probe } = *stop;
+        let Stop { provider, entry } = *stop;
         let Exchange { state, ask, .. } = self.exchange;
         let standing = &self.standings[provider];
         self.attempts += 1;
@@ -159,7 +230,8 @@ impl Course<'_> {
             // What one provider does not know, another one knew.
             Ok(response) if response.status() == StatusCode::NOT_FOUND && self.missed.is_some() => None,
             Ok(response) => Some(Ok(response)),
-            Err(missed) => {
+            Err(mut missed) => {
+                self.blame(provider, missed.fault, missed.blame.take()).await;
                 if self.fallback == Some(Detour::Warm.name()) {
                     // The provider that is preferred may serve the call after all.
                     (self.fallback, self.cause) = (None, None);
@@ -168,7 +240,7 @@ impl Course<'_> {
                     self.cause.get_or_insert(missed.fault.name());
                 }
                 // Who takes single calls is not asked twice.
-                if missed.may_retry && !is_probe {
+                if missed.may_retry && entry == Entry::Free {
                     self.may_retry.push(*stop);
                 }
                 // That the call is turned away, or the platform's credentials are, says less than what went wrong before.
@@ -181,15 +253,52 @@ impl Course<'_> {
     }
 }
 
+/// Returns whether the call may go to the provider of `stop`, which stands as `standing` says, now.
+async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider, entry }: Stop) -> bool {
+    let breakers = &exchange.state.breakers;
+    let uses_tokens = exchange.spending.is_some();
+    match entry {
+        Entry::Free => true,
+        // Nothing would be learnt from a call that uses no tokens.
+        Entry::Probe => uses_tokens && breakers.may_probe(provider, standing.state.generation).await,
+        // One that costs the provider hardly anything needs no room.
+        Entry::Room => standing.has_room || !uses_tokens || breakers.admit(provider, standing.rate).await,
+        Entry::Pause => uses_tokens && breakers.admit_in_pause(provider, false).await,
+        Entry::LastPause => !uses_tokens || breakers.admit_in_pause(provider, true).await,
+    }
+}
+
+/// Reports a failure that nobody has taken back.
+async fn finish(exchange: &Exchange<'_>, pending: Pending) {
+    let Pending { provider, blame, timer, .. } = pending;
+    let is_reporting = lock(&blame).is_none();
+    let is_away = if is_reporting {
+        timer.await.unwrap_or(false)
+    } else {
+        timer.abort();
+        report(&blame).await
+    };
+    if is_away {
+        exchange.state.providers[provider].reconnect();
+    }
+}
+
+fn take(blame: &Mutex<Option<Blame>>) -> Option<Blame> {
+    lock(blame).take()
+}
+
+/// Reports a failure, once. True where the environment keeps away from its provider now.
+async fn report(blame: &Mutex<Option<Blame>>) -> bool {
+    match take(blame) {
+        Some(blame) => blame.report().await,
+        None => false,
+    }
+}
+
 /// A provider as if it were well. What an admin says holds all the same.
 fn well(standing: &Standing) -> Standing {
     let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
-    Standing { state, is_away: false, ..standing.clone() }
-}
-
-/// Whether the call may go to a provider that takes single calls: not where nothing would be learnt from it.
-async fn may_probe(exchange: &Exchange<'_>, stop: Stop, generation: u64) -> bool {
-    exchange.spending.is_some() && exchange.state.breakers.may_probe(stop.provider, generation).await
+    Standing { state, is_away: false, has_room: true, pause: None, ..standing.clone() }
 }
 
 /// Waits a moment before a provider is tried a second time; false where that may not be.

@@ -1,12 +1,14 @@
 //! An attempt whose answer is passed on from its first content on.
 
+use std::time::Duration;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 use lambda_http::Response;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::attempt::{Answered, Attempt, Missed, Unanswered, respond, void};
 use crate::answer::{Body, Failed};
@@ -19,9 +21,14 @@ use crate::timeouts::TimedOut;
 /// The most that is held back of a stream before its first content.
 const LARGEST_OVERTURE: usize = 1024 * 1024;
 
+/// How long after `message_start` a ping is the one that opens a stream, and says nothing about the provider's work.
+const OPENING: Duration = Duration::from_secs(1);
+/// So many pings show that a provider is at work, if the last of them is not too old.
+const STEADY: u32 = 2;
+
 /// How an answer begins.
 enum Beginning {
-    /// With content, or with its end, in a stream of events.
+    /// With content, with its end, or with nothing but signs of life, in a stream of events.
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
     /// It is no success.
     Whole(Answered),
@@ -32,6 +39,31 @@ enum Beginning {
 struct Overture {
     reader: StreamReader,
     framer: Framer,
+    /// When anything came first.
+    began_at: Option<Instant>,
+    pings: u32,
+    last_ping: Option<Instant>,
+}
+
+impl Overture {
+    /// Takes the next chunk.
+    fn feed(&mut self, chunk: &[u8]) {
+        let (before, now) = (self.reader.pings(), Instant::now());
+        let began_at = *self.began_at.get_or_insert(now);
+        self.reader.feed(chunk);
+        self.framer.push(chunk);
+        let is_opening = before == 0 && now < began_at + OPENING;
+        let pings = (self.reader.pings() - before).saturating_sub(is_opening.into());
+        if pings > 0 {
+            self.pings += pings;
+            self.last_ping = Some(now);
+        }
+    }
+
+    /// Returns whether the provider pings steadily: it is alive, and at work.
+    fn is_steady(&self, within: Duration) -> bool {
+        self.pings >= STEADY && self.last_ping.is_some_and(|at| at.elapsed() <= within)
+    }
 }
 
 /// Makes an attempt whose answer is passed on from its first content on.
@@ -41,10 +73,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     let mut overture = Overture::default();
     let (call, hold) = attempt.request()?;
     let beginning = async {
-        let beginning = tokio::select! {
-            beginning = begin(&attempt, call, &mut overture) => beginning,
-            none = attempt.is_hopeless() => Err(none),
-        };
+        let beginning = begin(&attempt, call, &mut overture).await;
         attempt.stop_the_clock();
         (beginning, Instant::now())
     };
@@ -52,7 +81,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     let ((beginning, answered_at), released_at, state) = tokio::join!(beginning, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
     exchange.waited.add(waited);
-    let Overture { reader, framer } = overture;
+    let Overture { reader, framer, .. } = overture;
 
     let (status, headers, answer) = match beginning {
         Ok(Beginning::Stream { status, headers, answer }) => (status, headers, answer),
@@ -80,8 +109,9 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     match &attempt.watch {
         // A mistake of the caller's says nothing about the provider.
         Some(watch) if progress.error.is_some() && !progress.has_content => watch.said_nothing(),
-        Some(watch) => watch.came(Awaited::FirstContent, waited),
-        None => {}
+        Some(watch) if progress.has_content || progress.ended => watch.came(Awaited::FirstContent, waited),
+        // It is passed on before its first content: the pump says what comes of it.
+        Some(_) | None => {}
     }
     if progress.has_content {
         exchange.report.first_content(waited);
@@ -95,6 +125,9 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
         meter,
         watch,
         gap: exchange.state.timeouts.stream_gap,
+        ping: exchange.state.timeouts.ping,
+        content_at: Instant::now(),
+        has_content: progress.has_content || progress.ended,
         deadline: exchange.deadline,
         sent: released_at,
         about,
@@ -106,35 +139,74 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
 }
 
-/// Sends the call and holds back what comes before the first content.
+/// Sends the call and holds back what comes before the first content, as long as another provider may take the call.
 async fn begin(
     attempt: &Attempt<'_>,
     call: reqwest::RequestBuilder,
     overture: &mut Overture,
 ) -> Result<Beginning, Unanswered> {
-    let work = async {
-        let mut answer = attempt.send(call).await?;
+    let timeouts = &attempt.exchange.state.timeouts;
+    let given_up = attempt.is_hopeless();
+    tokio::pin!(given_up);
+    let head = async {
+        let answer = attempt.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if !status.is_success() {
-            return attempt.read_whole(answer).await.map(Beginning::Whole);
+            return attempt.read_whole(answer).await.map(|whole| Err(Beginning::Whole(whole)));
         }
         if !is_event_stream(&headers) {
             return Err(attempt.nonsense(status, "a provider's answer is no stream"));
         }
-        let Overture { reader, framer } = overture;
-        while !(reader.progress().has_content || reader.progress().ended) && framer.held() < LARGEST_OVERTURE {
-            let Some(chunk) = answer.chunk().await.map_err(|error| attempt.cut(error, true))? else {
-                attempt.about.error("provider.cut", &"before any content", "a stream ended too early");
-                let message = "The AI provider ended its answer before any content.";
-                let failed = Failed::upstream(ErrorKind::BadGateway, message);
-                return Err(Unanswered { fault: Fault::Cut, failed, was_sent: true });
-            };
-            reader.feed(&chunk);
-            framer.push(&chunk);
-        }
-        Ok(Beginning::Stream { status, headers, answer })
+        Ok(Ok((status, headers, answer)))
     };
-    timeout_at(attempt.until, work).await.map_err(|_| attempt.late(TimedOut::FirstToken)).flatten()
+    let head = tokio::select! {
+        head = timeout_at(attempt.until, head) => head.map_err(|_| attempt.late(TimedOut::FirstToken)).flatten()?,
+        none = &mut given_up => return Err(none),
+    };
+    let (status, headers, mut answer) = match head {
+        Ok(stream) => stream,
+        Err(whole) => return Ok(whole),
+    };
+
+    let mut is_given_up = None;
+    let release_at = attempt.release_at;
+    loop {
+        let progress = overture.reader.progress();
+        if progress.has_content || progress.ended || overture.framer.held() >= LARGEST_OVERTURE {
+            break;
+        }
+        // A provider that pings is alive; and a stream that has begun is kept where nobody else can take the call. From here
+        // on the client sees what becomes of it.
+        let is_steady = overture.is_steady(timeouts.failover);
+        let is_kept = is_steady || (attempt.is_last() && overture.began_at.is_some());
+        if is_kept && (is_given_up.is_some() || Instant::now() >= release_at) {
+            break;
+        }
+        if let Some(none) = is_given_up.take() {
+            return Err(none);
+        }
+        tokio::select! {
+            chunk = answer.chunk() => match chunk.map_err(|error| attempt.cut(error, true))? {
+                Some(chunk) => overture.feed(&chunk),
+                None => {
+                    attempt.about.error("provider.cut", &"before any content", "a stream ended too early");
+                    let message = "The AI provider ended its answer before any content.";
+                    let failed = Failed::upstream(ErrorKind::BadGateway, message);
+                    return Err(Unanswered { fault: Fault::Cut, failed, was_sent: true });
+                }
+            },
+            none = &mut given_up, if !is_steady => is_given_up = Some(none),
+            () = sleep_until(release_at), if Instant::now() < release_at => {
+                if !is_kept && !attempt.is_last() {
+                    return Err(attempt.late(TimedOut::FirstToken));
+                }
+            }
+            () = sleep_until(attempt.until), if overture.began_at.is_none() => {
+                return Err(attempt.late(TimedOut::FirstToken));
+            }
+        }
+    }
+    Ok(Beginning::Stream { status, headers, answer })
 }
 
 /// A stream that the provider ended with an error before any content. Nothing of it has been passed on, so it is an answer

@@ -76,13 +76,15 @@ fn what_is_wrong_with_a_call_or_with_credentials_is_known_where_the_api_itself_s
 #[case::milliseconds_go_first(&[("retry-after", "7"), ("retry-after-ms", "1500")], Some(1_500))]
 #[case::milliseconds_that_are_none(&[("retry-after", "7"), ("retry-after-ms", "soon")], Some(7_000))]
 #[case::nothing(&[], None)]
-#[case::a_date_is_no_number(&[("retry-after", "Sun, 22 Nov 2026 02:00:00 GMT")], None)]
+#[case::a_date(&[("retry-after", "Sun, 22 Nov 2026 02:00:00 GMT")], Some(2_682_000))]
+#[case::a_date_that_has_come(&[("retry-after", "Sun, 22 Nov 2020 02:00:00 GMT")], Some(0))]
 #[case::negative(&[("retry-after", "-1")], None)]
 #[case::no_number_at_all(&[("retry-after", "NaN")], None)]
 #[case::endless(&[("retry-after", "inf")], None)]
 #[case::too_large(&[("retry-after", "1e300")], None)]
+#[case::years(&[("retry-after", "999999999")], Some(366 * 86_400_000))]
 #[case::no_text(&[("retry-after", "\u{e9}")], None)]
-fn when_to_ask_again_is_a_number_of_seconds_or_milliseconds(
+fn when_to_ask_again_is_a_number_of_seconds_or_milliseconds_or_a_date(
     #[case] sent: &[(&'static str, &str)],
     #[case] millis: Option<u64>,
 ) {

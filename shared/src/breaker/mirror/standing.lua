@@ -8,32 +8,50 @@
 --            s:<Unix seconds>                    "good bad throttled late on-time" of that second
 --            environments, troubled, e:<id>, t:<id>   how many saw results, how many bad ones, at most 16; who, and in which
 --                                                second last
+--            a:<account>, b:<account>            at most 16 each: accounts that got results, and bad ones, and in which second
+--                                                last; accounts, troubled_accounts are how many there are
+--            bad_since                           the second of the first bad result since the decision
 --            retry, spent                        what the provider said, Unix milliseconds
 --            first                               how long the first content lately took, milliseconds
 --        2 calls, a hash: c:<ten seconds>, r:<ten seconds> to calls begun, and retries made, to whatever provider
 --        3 latencies of calls of one class, a hash: <class of latency> to calls; all; late, the time at which 19 of 20
 --          were back, milliseconds
+--        4 the provider's room, a hash that outlives decisions; see room.rs:
+--            last                                the last answers, oldest first: g served, f failed, r refused
+--            credits, admitted                   as admit.lua uses them
+--            by, at, by2, at2                    the account that was served last and when, and the last other one
+--            retry, retry1, retry2               until when the provider asks to be left alone, Unix milliseconds; the
+--                                                first two accounts that were told so; all gone once it serves a call
+--            other                               an account that was not told so was answered since
+--            asked                               when it was last asked all the same, Unix milliseconds
 -- ARGV   1 how far the callers' clocks are set ahead on purpose, milliseconds
 --        2 1 where a call begins that is to be counted
 --        3 the generation that the report is about, or -1 for no report
---        4 the reporting environment
---        5 good  6 bad  7 throttled  8 late  9 on time: 0 or 1 each
---        10 retry after  11 spent until: Unix milliseconds, or 0
---        12 the latency, milliseconds, or -1   13 1 where it is that of a first content
---        14 1 where a probe came to nothing that says anything: another one may go in its place
+--        4 the account whose call it is; empty where that is not known
+--        5 the reporting environment
+--        6 good  7 bad  8 throttled  9 late  10 on time: 0 or 1 each
+--        11 retry after  12 spent until: Unix milliseconds, or 0
+--        13 the latency, milliseconds, or -1   14 1 where it is that of a first content
+--        15 1 where a probe came to nothing that says anything: another one may go in its place
+--        16 the letter of the answer, as in `last`; empty where there is none
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
---        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, environments, troubled, retry after, spent
---        until, then second and counts in turn, in any order}; what follows the ninth is there only where the caller is to
---        evaluate
+--        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, 1 if it has room for all calls, until when it
+--        asks to be left alone or 0, milliseconds since it was asked all the same, 1 if it told this account so,
+--        milliseconds since it served another account or -1, environments, troubled, accounts, troubled accounts, retry
+--        after, spent until, then second and counts in turn, in any order}; what follows the 14th is there only where the
+--        caller is to evaluate
 --
 -- A report about another generation than the present one is not counted. What is older than 300 s is forgotten. Asking
 -- DynamoDB is for reports, which nobody waits for; a call that begins does it only where none came for a second.
 local EVERY, SOONER, TRUTH_EVERY, TRUTH_SOONER = 1000, 800, 5000, 1000
-local KEPT_SECONDS, ENVIRONMENTS = 300, 16
-local BREAKER_TTL, CALLS_TTL, LATENCY_TTL = 3600, 60, 7 * 86400
+local KEPT_SECONDS, MOST_KNOWN, ACCOUNTS_SECONDS = 300, 16, 60
+local REMEMBERED, RECOVERED, LATELY = 32, 2, 8
+local EARNED, MOST_CREDITS = 1.2, 16
+local BREAKER_TTL, CALLS_TTL, LATENCY_TTL, ROOM_TTL = 3600, 60, 7 * 86400, 86400
 local SHORTEST, GROWTH, CLASSES, MEMORY, FEWEST = 50, 1.1, 96, 2000, 50
 
-local breaker, calls, latencies = KEYS[1], KEYS[2], KEYS[3]
+local breaker, calls, latencies, room = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local account = ARGV[4]
 local call, number, floor = redis.call, tonumber, math.floor
 
 local time = call('TIME')
@@ -56,32 +74,37 @@ local generation = number(known[1] or -1)
 local is_trouble = false
 
 if generation >= 0 and number(ARGV[3]) == generation then
-  local id, field, seen = ARGV[4], 's:' .. second, 0
-  for j = 5, 9 do seen = seen + ARGV[j] end
+  local field, seen = 's:' .. second, 0
+  for j = 6, 10 do seen = seen + ARGV[j] end
   if seen > 0 then
     local counts, i = {0, 0, 0, 0, 0}, 1
     for count in string.gmatch(call('HGET', breaker, field) or '', '%d+') do
       counts[i], i = number(count), i + 1
     end
-    for j = 1, 5 do counts[j] = counts[j] + number(ARGV[4 + j]) end
+    for j = 1, 5 do counts[j] = counts[j] + number(ARGV[5 + j]) end
     call('HSET', breaker, field, table.concat(counts, ' '))
-    local function saw(set, count)
+    local function saw(set, id, count)
       local there = call('HMGET', breaker, set .. id, count)
-      if not there[1] and number(there[2] or 0) >= ENVIRONMENTS then return end
+      if not there[1] and number(there[2] or 0) >= MOST_KNOWN then return end
       if not there[1] then call('HINCRBY', breaker, count, 1) end
       call('HSET', breaker, set .. id, second)
     end
-    is_trouble = ARGV[6] + ARGV[7] + ARGV[8] > 0
-    saw('e:', 'environments')
-    if is_trouble then saw('t:', 'troubled') end
+    is_trouble = ARGV[7] + ARGV[8] + ARGV[9] > 0
+    saw('e:', ARGV[5], 'environments')
+    if account ~= '' then saw('a:', account, 'accounts') end
+    if is_trouble then
+      saw('t:', ARGV[5], 'troubled')
+      if account ~= '' then saw('b:', account, 'troubled_accounts') end
+      call('HSETNX', breaker, 'bad_since', second)
+    end
   end
-  local results = ARGV[5] + ARGV[6] + ARGV[7] + ARGV[14]
+  local results = ARGV[6] + ARGV[7] + ARGV[8] + ARGV[15]
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
-  for field, at in pairs({retry = number(ARGV[10]), spent = number(ARGV[11])}) do
+  for field, at in pairs({retry = number(ARGV[11]), spent = number(ARGV[12])}) do
     if at > number(call('HGET', breaker, field) or 0) then call('HSET', breaker, field, string.format('%.0f', at)) end
   end
-  local latency = number(ARGV[12])
-  if latency >= 0 and ARGV[13] == '1' then
+  local latency = number(ARGV[13])
+  if latency >= 0 and ARGV[14] == '1' then
     known[7] = floor(known[7] and known[7] * 0.9 + latency * 0.1 or latency)
     call('HSET', breaker, 'first', known[7])
   end
@@ -112,6 +135,60 @@ if generation >= 0 and number(ARGV[3]) == generation then
   end
 end
 
+-- What the provider had room for, whatever was decided meanwhile.
+local held = call('HMGET', room, 'last', 'credits', 'by', 'at', 'by2', 'at2', 'retry', 'retry1', 'retry2', 'other',
+  'asked')
+local last, by, at, by2, at2 = held[1] or '', held[3], held[4], held[5], held[6]
+local retry, retry1, retry2, other, asked = number(held[7] or 0), held[8], held[9], held[10], number(held[11] or 0)
+local function good_in_a_row()
+  local bad = string.find(string.reverse(last), '[fr]')
+  return bad and bad - 1 or #last
+end
+local letter = ARGV[3] ~= '-1' and ARGV[16] or ''
+if letter ~= '' then
+  last = string.sub(last .. letter, -REMEMBERED)
+  local fields = {'last', last}
+  if letter == 'g' then
+    fields[3], fields[4] = 'credits', math.min(MOST_CREDITS, number(held[2] or 0) + EARNED)
+    if account ~= '' then
+      if by and by ~= account then by2, at2 = by, at end
+      by, at = account, string.format('%.0f', now)
+      for field, value in pairs({by = by, at = at, by2 = by2 or nil, at2 = at2 or nil}) do
+        fields[#fields + 1], fields[#fields + 2] = field, value
+      end
+    end
+    if retry > 0 then
+      call('HDEL', room, 'retry', 'retry1', 'retry2', 'other', 'asked')
+      retry, retry1, retry2, other, asked = 0, nil, nil, nil, 0
+    end
+  elseif number(ARGV[11]) > now then
+    if not retry1 then
+      retry1, asked = account, now
+      fields[#fields + 1], fields[#fields + 2] = 'asked', string.format('%.0f', now)
+    elseif retry1 ~= account then
+      retry2 = account
+    end
+    retry = math.max(retry, number(ARGV[11]))
+    for field, value in pairs({retry = string.format('%.0f', retry), retry1 = retry1, retry2 = retry2 or nil}) do
+      fields[#fields + 1], fields[#fields + 2] = field, value
+    end
+  elseif retry1 and retry1 ~= account and not other then
+    other = account
+    fields[#fields + 1], fields[#fields + 2] = 'other', account
+  end
+  call('HSET', room, unpack(fields))
+  call('EXPIRE', room, ROOM_TTL)
+end
+local lately = string.sub(last, -LATELY)
+local _, failed = string.gsub(lately, '[fr]', '')
+local is_free = not string.find(last, 'r', 1, true)
+  and (good_in_a_row() >= RECOVERED or failed * 2 <= #lately)
+-- Bad news of one account is no news of all, unless no other one called.
+local paused = retry > now and retry1 and (retry2 or not other) and retry or 0
+local is_told = account ~= '' and (account == retry1 or account == retry2)
+local served = by ~= account and at or at2
+local since_served = served and now - number(served) or -1
+
 -- Whose turn has come; where the clock was set back, it is everybody's.
 local function is_due(at, sooner, every)
   at = number(at or 0)
@@ -134,10 +211,11 @@ end
 
 local late = call('HGET', latencies, 'late')
 local reply = {now, generation, known[2] or '', number(known[3] or 0), floor(rate), number(late or 0),
-  number(known[7] or 0), asks_truth, evaluates}
+  number(known[7] or 0), asks_truth, evaluates, is_free and 1 or 0, paused, now - asked, is_told and 1 or 0, since_served}
 if evaluates == 1 then
-  local all, last = call('HGETALL', breaker), #reply + 4
-  local fields, gone, sets = {}, {}, {['e:'] = 'environments', ['t:'] = 'troubled'}
+  local all, filled = call('HGETALL', breaker), #reply + 6
+  local sets = {['e:'] = 'environments', ['t:'] = 'troubled', ['a:'] = 'accounts', ['b:'] = 'troubled_accounts'}
+  local fields, gone, seen_in = {}, {}, {['a:'] = {}, ['b:'] = {}}
   for i = 1, #all, 2 do
     local field, value = all[i], all[i + 1]
     local kind = string.sub(field, 1, 2)
@@ -148,15 +226,26 @@ if evaluates == 1 then
       gone[#gone + 1] = field
       if sets[kind] then gone[kind] = (gone[kind] or 0) + 1 end
     elseif kind == 's:' then
-      reply[last + 1], reply[last + 2], last = at, value, last + 2
+      reply[filled + 1], reply[filled + 2], filled = at, value, filled + 2
+    elseif seen_in[kind] then
+      seen_in[kind][#seen_in[kind] + 1] = at
     end
   end
   if #gone > 0 then call('HDEL', breaker, unpack(gone)) end
   for kind, count in pairs(sets) do
     if gone[kind] then fields[count] = call('HINCRBY', breaker, count, -gone[kind]) end
   end
-  for i, field in ipairs({'environments', 'troubled', 'retry', 'spent'}) do
-    reply[9 + i] = number(fields[field] or 0)
+  -- Accounts count from the first bad result on, a minute back at most.
+  local from = math.max(number(fields.bad_since or second), second - ACCOUNTS_SECONDS)
+  for kind, all in pairs(seen_in) do
+    local count = 0
+    for _, at in ipairs(all) do
+      if at >= from then count = count + 1 end
+    end
+    fields[sets[kind]] = count
+  end
+  for i, field in ipairs({'environments', 'troubled', 'accounts', 'troubled_accounts', 'retry', 'spent'}) do
+    reply[14 + i] = number(fields[field] or 0)
   end
 end
 return reply

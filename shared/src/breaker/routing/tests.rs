@@ -4,8 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::breaker::breakers::Pause;
 use crate::breaker::evidence::{Evidence, Second};
-use crate::breaker::state::{Forced, State};
+use crate::breaker::state::Forced;
 use crate::breaker::step;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
@@ -20,6 +21,9 @@ fn standing(mode: Mode, share: Share) -> Standing {
         first_content: None,
         is_shared: true,
         is_away: false,
+        has_room: false,
+        pause: None,
+        served_another: false,
         now: NOW,
     }
 }
@@ -28,10 +32,20 @@ fn closed() -> Standing {
     standing(Mode::Closed, Share::ALL)
 }
 
-fn open(health: u16) -> Standing {
+fn open() -> Standing {
     let mut standing = standing(Mode::Open, Share::NONE);
-    (standing.state.health, standing.state.not_before) = (Share::of(health), NOW.plus(Duration::from_secs(9)));
+    standing.state.not_before = NOW.plus(Duration::from_secs(9));
     standing
+}
+
+fn paused(standing: Standing, is_probe_due: bool, may_ask: bool) -> Standing {
+    let until = NOW.plus(Duration::from_secs(7_200));
+    Standing { pause: Some(Pause { until, is_probe_due, may_ask }), ..standing }
+}
+
+/// The stops of a call, as pairs of a provider and what it takes to go there.
+fn stops(standings: &[Standing]) -> Vec<(usize, Entry)> {
+    go("session", standings, 0).unwrap().stops.iter().map(|stop| (stop.provider, stop.entry)).collect()
 }
 
 fn forced(standing: Standing, share: u16, secs: i64) -> Standing {
@@ -141,14 +155,15 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
     let probing = [closed(), standing(Mode::Probe, Share::NONE)];
     let routes = (0..SESSIONS).filter_map(|session| go(&format!("session-{session}"), &probing, 200).ok());
     for Route { stops, .. } in routes.filter(|route| route.stops[0].provider == 1) {
-        assert!(stops[0].is_probe && stops[1] == Stop { provider: 0, is_probe: false }, "{stops:?}");
+        assert_eq!(stops[0].entry, Entry::Probe);
+        assert_eq!(stops[1], Stop { provider: 0, entry: Entry::Free });
     }
     let away = Standing { is_away: true, ..closed() };
-    for cold in [open(9_000), away, forced(closed(), 10_000, 60)] {
+    for cold in [open(), away, forced(closed(), 10_000, 60)] {
         let firsts = firsts(&[closed(), cold], 200);
         assert!(firsts.iter().all(|first| *first == Some(0)), "what is given up, or held, is not warmed");
     }
-    for sick in [standing(Mode::Ramp, Share::of(5_000)), open(9_000)] {
+    for sick in [standing(Mode::Ramp, Share::of(5_000)), open()] {
         assert_eq!(firsts(&[sick.clone(), closed()], 200), firsts(&[sick, closed()], 0));
     }
     let pinned = firsts(&[forced(closed(), 10_000, 60), closed()], 200);
@@ -156,33 +171,53 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
 }
 
 #[test]
-fn where_all_are_bad_the_better_one_gets_more_and_the_useless_one_nothing() {
-    let firsts = firsts(&[open(2_000), open(6_000), open(999)], 0);
-    is_about(count(&firsts, 0), 0.25);
-    is_about(count(&firsts, 1), 0.75);
-    let useless = go("session", &[open(999), open(0)], 0);
-    assert_eq!(useless, Err(NoRoute::AllBad(NOW.plus(Duration::from_secs(9)))));
-    assert!(go("session", &[open(1_000)], 0).unwrap().is_desperate);
+fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are() {
+    let shed = standing(Mode::Shed, Share::of(1));
+    let ramp = standing(Mode::Ramp, Share::of(1));
+    let probe = Standing { state: State { mode: Mode::Probe, ..open().state }, ..open() };
+    let (room, free) = (Entry::Room, Entry::Free);
+    assert_eq!(stops(&[open(), ramp.clone(), shed.clone(), closed()]), [(3, free), (2, room), (1, room), (0, room)]);
+    assert_eq!(stops(&[open(), open()]), [(0, room), (1, room)], "by preference where nothing tells them apart");
+    assert_eq!(stops(&[open(), ramp.clone()]), [(1, room), (0, room)]);
+    let larger = standing(Mode::Ramp, Share::of(2));
+    assert_eq!(stops(&[ramp.clone(), larger, open()]), [(1, room), (0, room), (2, room)], "by share among equals");
+    assert_eq!(stops(&[probe.clone(), closed()]), [(0, Entry::Probe), (1, free), (0, room)]);
+    assert_eq!(stops(&[probe]), [(0, Entry::Probe), (0, room)], "a probe may be refused, and nobody else is left");
+    let away = Standing { is_away: true, ..closed() };
+    assert_eq!(stops(&[away, open()]), [(1, room), (0, room)], "this environment cannot reach it");
 }
 
 #[test]
-fn what_an_admin_gives_up_gets_nothing_even_where_all_are_bad() {
-    let routes = go("session", &[forced(open(10_000), 0, 60), open(2_000)], 0).unwrap();
-    assert_eq!(routes.stops, [Stop { provider: 1, is_probe: false }]);
-    assert!(go("session", &[forced(open(10_000), 0, 60)], 0).is_err());
-    let over = go("session", &[forced(open(10_000), 0, 0)], 0).unwrap();
-    assert!(over.is_desperate, "it is an opening as any other when its time is over");
+fn what_an_admin_gives_up_or_what_is_spent_gets_nothing_even_where_nobody_else_is_left() {
+    let spent = |secs: u64| {
+        let not_before = NOW.plus(Duration::from_secs(secs));
+        Standing { state: State { reason: Reason::Spent, not_before, ..open().state }, ..open() }
+    };
+    assert_eq!(stops(&[forced(open(), 0, 60), open()]), [(1, Entry::Room)]);
+    assert_eq!(stops(&[spent(60), open()]), [(1, Entry::Room)]);
+    assert_eq!(go("session", &[forced(open(), 0, 60)], 0), Err(NoRoute::AllOut(NOW.plus(Duration::from_secs(9)))));
+    assert_eq!(go("session", &[spent(60)], 0), Err(NoRoute::AllOut(NOW.plus(Duration::from_secs(60)))));
+    assert_eq!(
+        stops(&[forced(open(), 0, 0)]),
+        [(0, Entry::Room)],
+        "it is an opening as any other when its time is over"
+    );
+    assert_eq!(stops(&[spent(0)]), [(0, Entry::Room)], "its budget is there again");
+    assert_eq!(stops(&[forced(spent(60), 10_000, 60)]), [(0, Entry::Free)], "an admin knows better");
+    assert_eq!(stops(&[forced(closed(), 1, 60)]), [(0, Entry::Room)], "a pinned share says who is asked first");
 }
 
 #[test]
-fn a_provider_on_probation_takes_more_than_single_calls_where_nothing_else_is_left() {
-    let probe = |health| Standing { state: State { mode: Mode::Probe, ..open(health).state }, ..open(health) };
-    let alone = go("session", &[probe(5_000)], 0).unwrap();
-    assert_eq!((alone.stops.as_slice(), alone.is_desperate), (&[Stop { provider: 0, is_probe: false }][..], true));
-    let useless = go("session", &[probe(500)], 0).unwrap();
-    assert_eq!((useless.stops.as_slice(), useless.is_desperate), (&[Stop { provider: 0, is_probe: true }][..], false));
-    let beside = go("session", &[probe(500), closed()], 0).unwrap();
-    assert_eq!(beside.stops, [Stop { provider: 0, is_probe: true }, Stop { provider: 1, is_probe: false }]);
+fn who_asks_to_be_left_alone_is_asked_now_and_then_and_where_nobody_else_is_left() {
+    assert_eq!(stops(&[paused(closed(), false, true), closed()]), [(1, Entry::Free)]);
+    assert_eq!(stops(&[paused(closed(), true, true), closed()]), [(0, Entry::Pause), (1, Entry::Free)]);
+    assert_eq!(stops(&[paused(closed(), false, true)]), [(0, Entry::LastPause)]);
+    assert_eq!(
+        go("session", &[paused(closed(), false, false)], 0),
+        Err(NoRoute::AllOut(NOW.plus(Duration::from_secs(7_200))))
+    );
+    let both = [paused(open(), false, false), paused(closed(), false, true)];
+    assert_eq!(stops(&both), [(1, Entry::LastPause)], "the one that has not told this account so");
 }
 
 fn any_standing() -> impl Strategy<Value = Standing> {
@@ -194,10 +229,13 @@ fn any_standing() -> impl Strategy<Value = Standing> {
         (1..10_000u16).prop_map(|share| (Mode::Ramp, Share::of(share))),
     ];
     let word = proptest::option::weighted(0.3, (0..=10_000u16, -60..60i64));
-    (mode, 0.0..200.0f64, any::<bool>(), any::<bool>(), 0..=10_000u16, -60..60i64, word).prop_map(
-        |((mode, share), rate, is_shared, is_away, health, not_before, word)| {
+    let pause = proptest::option::weighted(0.2, (any::<bool>(), any::<bool>()));
+    (mode, 0.0..200.0f64, any::<bool>(), any::<bool>(), -60..60i64, word, pause).prop_map(
+        |((mode, share), rate, is_shared, is_away, not_before, word, pause)| {
             let mut it = Standing { rate, is_shared, is_away, ..standing(mode, share) };
-            it.state.health = Share::of(health);
+            if let Some((is_probe_due, may_ask)) = pause {
+                it = paused(it, is_probe_due, may_ask);
+            }
             it.state.not_before = Timestamp::from_secs(NOW.as_secs().saturating_add_signed(not_before));
             word.into_iter().fold(it, |it, (share, secs)| forced(it, share, secs))
         },
@@ -238,35 +276,41 @@ proptest! {
         let ask = || route(alone(&session), &candidates, Share::of(warm), &BreakerConfig::default());
         let outcome = ask();
         prop_assert_eq!(&outcome, &ask(), "the same session goes the same way");
+        let may_get = |candidate: &Candidate<'_>| {
+            let Standing { state, pause, .. } = candidate.standing;
+            let forced = state.forced.as_ref().filter(|forced| NOW < forced.until).map(|forced| forced.share);
+            candidate.is_allowed && forced != Some(Share::NONE) && pause.is_none()
+        };
         let it = match outcome {
             Err(NoRoute::Restricted) => {
                 prop_assert!(candidates.iter().all(|candidate| !candidate.is_allowed));
                 return Ok(());
             }
-            Err(NoRoute::AllBad(moment)) => {
-                prop_assert!(moment >= NOW && moment.as_secs() <= NOW.as_secs() + 60);
+            Err(NoRoute::AllOut(moment)) => {
+                prop_assert!(moment >= NOW);
                 prop_assert!(candidates.iter().any(|candidate| candidate.is_allowed));
+                prop_assert!(!candidates.iter().any(may_get), "somebody could have been asked");
                 return Ok(());
             }
             Ok(it) => it,
         };
-        let unique: HashSet<usize> = it.stops.iter().map(|stop| stop.provider).collect();
-        prop_assert!(!it.stops.is_empty() && unique.len() == it.stops.len());
+        prop_assert!(!it.stops.is_empty());
         prop_assert_eq!(it.detour.is_some(), it.stops[0].provider != 0);
-        prop_assert!(!it.is_desperate || it.stops.iter().filter(|stop| !stop.is_probe).count() == 1);
-        for Stop { provider, is_probe } in &it.stops {
-            let Candidate { name, standing, is_allowed } = &candidates[*provider];
-            let Standing { state, is_away, is_shared, .. } = standing;
+        let asked: HashSet<usize> = it.stops.iter().map(|stop| stop.provider).collect();
+        for (provider, candidate) in candidates.iter().enumerate() {
+            prop_assert!(!may_get(candidate) || asked.contains(&provider), "{provider} is not on the list");
+        }
+        for (at, Stop { provider, entry }) in it.stops.iter().enumerate() {
+            let Candidate { standing, is_allowed, .. } = &candidates[*provider];
+            let Standing { state, is_away, is_shared, pause, .. } = standing;
             prop_assert!(*is_allowed);
+            let again = it.stops[..at].iter().find(|stop| stop.provider == *provider);
+            prop_assert!(again.is_none_or(|before| before.entry == Entry::Probe && *entry == Entry::Room));
+            prop_assert!(*entry != Entry::Probe || (at == 0 && state.mode == Mode::Probe && *is_shared && !is_away));
             let forced = state.forced.as_ref().filter(|forced| NOW < forced.until);
-            if let Some(forced) = forced {
-                prop_assert!(!is_probe && place(&session, name) < forced.share.basis_points());
-                continue;
-            }
-            prop_assert!(!is_probe || (state.mode == Mode::Probe && *is_shared && !is_away));
-            let is_bad = *is_away || (state.mode == Mode::Open && *is_shared);
-            let is_last_resort = it.stops.iter().all(|stop| stop.is_probe || stop.provider == *provider);
-            prop_assert!(!is_bad || (is_last_resort && state.health >= Share::of(1_000)));
+            prop_assert!(forced.is_none_or(|forced| forced.share > Share::NONE));
+            let in_pause = matches!(entry, Entry::Pause | Entry::LastPause);
+            prop_assert!(pause.is_none() || in_pause || forced.is_some());
         }
     }
 }

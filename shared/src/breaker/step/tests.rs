@@ -108,7 +108,10 @@ fn a_pause_doubles_with_every_round_of_probes_that_fails() {
 fn a_share_comes_back_by_steps() {
     let mut at = State { not_before: ago(1), ..state(Mode::Open, Share::NONE) };
     let mut way = Vec::new();
-    while let Some(next) = decide(&at, &seen(seconds(10, GOOD))) {
+    // Nobody was let through while it was open.
+    let none = std::iter::once(seen(Vec::new()));
+    let mut evidence = none.chain(std::iter::repeat_with(|| seen(seconds(10, GOOD))));
+    while let Some(next) = evidence.next().and_then(|evidence| decide(&at, &evidence)) {
         way.push((next.mode, next.share.basis_points()));
         at = State { since: ago(60), ..next };
     }
@@ -159,7 +162,16 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             let first = NOW.as_secs() - seconds.len() as u64;
             (first..).zip(&mut seconds).for_each(|(at, second)| second.at = at);
             let troubled_environments = troubled.min(environments);
-            Evidence { seconds, rate, environments, troubled_environments, retry_after, spent_until }
+            Evidence {
+                seconds,
+                rate,
+                environments,
+                troubled_environments,
+                accounts: 0,
+                troubled_accounts: 0,
+                retry_after,
+                spent_until,
+            }
         },
     )
 }
@@ -195,7 +207,7 @@ proptest! {
             (before.mode, after.mode),
             (Closed, Shed | Open)
                 | (Shed | Ramp, Shed | Open | Ramp | Closed)
-                | (Open, Probe | Open)
+                | (Open, Probe | Open | Ramp)
                 | (Probe, Open | Ramp)
         ));
         let fits = match after.mode {
@@ -208,16 +220,21 @@ proptest! {
     }
 
     #[test]
-    fn a_share_never_rises_without_enough_fresh_results_nor_before_its_time(
+    fn a_share_never_rises_without_enough_fresh_results_or_time_nor_before_its_time(
         before in any_state(),
         evidence in any_evidence(),
     ) {
         let Some(after) = step(&before, &evidence, NOW, 0.5, &BreakerConfig::default()) else { return Ok(()) };
         if after.share > before.share {
-            let results = evidence.totals().results;
-            let enough = if before.mode == Mode::Probe { 5 } else { 10 };
-            prop_assert!(results >= enough);
-            prop_assert!(before.mode == Mode::Probe || NOW >= before.not_before);
+            let totals = evidence.totals();
+            let is_held = before.since.until(NOW) >= Duration::from_secs(30) && totals.troubled() == 0;
+            let enough = match before.mode {
+                Mode::Open => evidence.good_since_trouble() >= 5,
+                Mode::Probe => totals.results >= 5 || (totals.results >= 1 && is_held),
+                _ => totals.results >= 10 || is_held,
+            };
+            prop_assert!(enough);
+            prop_assert!(matches!(before.mode, Mode::Probe | Mode::Open) || NOW >= before.not_before);
         }
         if before.mode == Mode::Open && after.mode == Mode::Probe {
             prop_assert!(NOW >= before.not_before);
@@ -253,4 +270,43 @@ proptest! {
         prop_assert!(share <= 0.5 && share * rate <= 1.0 + 1e-9);
         prop_assert!(share == 0.5 || (share + 0.0001) * rate >= 1.0);
     }
+}
+
+#[test]
+fn one_accounts_bad_results_are_not_the_providers_while_another_one_calls() {
+    let of_accounts = |accounts, troubled_accounts| Evidence { accounts, troubled_accounts, ..seen(seconds(6, BAD)) };
+    let closed = state(Mode::Closed, Share::ALL);
+    for (accounts, troubled, is_decided) in [(0, 0, true), (1, 1, true), (2, 1, false), (9, 1, false), (9, 2, true)] {
+        let decided = decide(&closed, &of_accounts(accounts, troubled));
+        assert_eq!(decided.is_some(), is_decided, "{troubled} of {accounts} accounts");
+        let decided = decide(&state(Mode::Probe, Share::NONE), &of_accounts(accounts, troubled));
+        assert_eq!(decided.is_some(), is_decided, "{troubled} of {accounts} accounts on probation");
+    }
+}
+
+#[test]
+fn a_provider_that_serves_what_nobody_else_can_take_is_open_no_longer() {
+    let open = State { not_before: NOW.plus(Duration::from_secs(60)), ..state(Mode::Open, Share::NONE) };
+    let mut seconds = seconds(4, BAD);
+    seconds.extend([0, 1].map(|after| Second { at: NOW.as_secs() + 1 + after, ..GOOD }));
+    assert_eq!(decide(&open, &seen(seconds.clone())), None, "four good results are not enough");
+    seconds.push(Second { at: NOW.as_secs() + 3, ..GOOD });
+    let ramp = decide(&open, &seen(seconds)).unwrap();
+    assert_eq!((ramp.mode, ramp.share, ramp.reason), (Mode::Ramp, Share::LADDER[0], Reason::Recovered));
+}
+
+#[test]
+fn a_share_comes_back_by_time_where_there_are_few_results_and_none_is_bad() {
+    let ramp = |since| State { since: ago(since), ..state(Mode::Ramp, Share::of(500)) };
+    let quiet = |seconds| Evidence { rate: 0.01, ..seen(seconds) };
+    assert_eq!(decide(&ramp(29), &quiet(Vec::new())), None);
+    for (held, share) in [(30, 1_000), (60, 2_500), (90, 5_000), (120, 10_000), (86_400, 10_000)] {
+        assert_eq!(decide(&ramp(held), &quiet(Vec::new())).unwrap().share, Share::of(share), "after {held} s");
+    }
+    assert_eq!(decide(&ramp(30), &quiet(seconds(2, GOOD))).unwrap().share, Share::of(1_000));
+    assert_eq!(decide(&ramp(86_400), &quiet(seconds(1, MIXED))), None, "not while some are bad");
+    let probe = |since| State { since: ago(since), ..state(Mode::Probe, Share::NONE) };
+    assert_eq!(decide(&probe(86_400), &quiet(Vec::new())), None, "nothing is known");
+    assert_eq!(decide(&probe(29), &quiet(seconds(1, GOOD))), None);
+    assert_eq!(decide(&probe(30), &quiet(seconds(1, GOOD))).unwrap().mode, Mode::Ramp);
 }

@@ -13,6 +13,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 pub struct StreamReader {
     splitter: Splitter,
     progress: Progress,
+    pings: u32,
 }
 
 /// What has been seen of a stream.
@@ -73,8 +74,13 @@ impl StreamError {
 impl StreamReader {
     /// Takes the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let progress = &mut self.progress;
-        self.splitter.feed(chunk, |event| progress.advance(&event));
+        let Self { splitter, progress, pings } = self;
+        splitter.feed(chunk, |event| *pings = pings.saturating_add(progress.advance(&event)));
+    }
+
+    /// Returns how many `ping` events have come: signs of life while the provider is at work.
+    pub fn pings(&self) -> u32 {
+        self.pings
     }
 
     /// What has been seen so far.
@@ -108,9 +114,10 @@ impl Progress {
         self.error.is_some() && self.figures.is_none() && !self.has_content
     }
 
-    fn advance(&mut self, event: &Event) {
+    /// Takes the next event, and returns how many pings it is: one or none.
+    fn advance(&mut self, event: &Event) -> u32 {
         if self.ended {
-            return;
+            return 0;
         }
         let data = Object::parse(&event.data).unwrap_or_default();
         match kind(event, &data).as_str() {
@@ -122,6 +129,7 @@ impl Progress {
                     self.replace_with(usage);
                 }
             }
+            "ping" => return 1,
             "content_block_start" => self.has_content = true,
             "content_block_delta" => {
                 self.has_content = true;
@@ -142,6 +150,7 @@ impl Progress {
             }
             _ => {}
         }
+        0
     }
 
     /// Takes over what a `usage` object says. True where it says how many tokens were put out.

@@ -126,7 +126,7 @@ async fn what_environments_have_seen_is_shown_and_looking_at_it_changes_nothing(
     let redis = Arc::new(Redis::new(levee::config::from_lookup(lookup, RedisConfig::read).unwrap()));
     let names = vec!["primary".to_owned()];
     let breakers = Breakers::new(redis, table(&stack), Duration::from_secs(5), Clock::system(), "test", names);
-    breakers.look("streamed", true).await;
+    breakers.look("streamed", "acme", true).await;
     let seen = |counts: Second, latency: Option<u64>| Seen {
         counts,
         latency: latency.map(Duration::from_millis),
@@ -135,9 +135,9 @@ async fn what_environments_have_seen_is_shown_and_looking_at_it_changes_nothing(
     };
     for _ in 0..3 {
         let good = Second { good: 1, on_time: 1, ..Second::default() };
-        breakers.report(0, "streamed", 0, &seen(good, Some(400))).await;
+        breakers.report(0, "streamed", "acme", 0, &seen(good, Some(400))).await;
     }
-    breakers.report(0, "streamed", 0, &seen(Second { bad: 1, late: 1, ..Second::default() }, None)).await;
+    breakers.report(0, "streamed", "acme", 0, &seen(Second { bad: 1, late: 1, ..Second::default() }, None)).await;
     let shown = admin.get(PRIMARY).await.json();
     assert_eq!((&shown["failure_ratio"], &shown["slow_ratio"]), (&json!(0.25), &json!(0.25)), "{shown}");
     assert_eq!((&shown["ttft_ms"], &shown["mode"]), (&json!(400), &json!("closed")), "{shown}");

@@ -34,7 +34,7 @@ async fn what_was_slow_counts_as_bad_once_whatever_becomes_of_it() {
     assert_eq!((after.bad, after.late), (1, 1));
 
     // Slow, and then nothing.
-    stack.script("primary", json!({ "ttft_ms": null, "hang": "first_token" })).await;
+    stack.script("primary", json!({ "ttft_ms": null, "hang": "headers" })).await;
     assert_eq!(course(&call(&stack, true).await), ("backup", "2", "timeout"));
     let after = seen(&stack, "primary").await;
     assert_eq!((after.good, after.bad, after.late), (before.good, 2, 2));
@@ -44,7 +44,7 @@ async fn what_was_slow_counts_as_bad_once_whatever_becomes_of_it() {
 async fn calls_that_wait_for_a_provider_that_is_given_up_meanwhile_move_on() {
     let stack = builder().env("AI_FAILOVER_AFTER_MS", "60000").environments("ai-proxy=6").start().await;
     learn(&stack).await;
-    stack.script("primary", json!({ "hang": "first_token" })).await;
+    stack.script("primary", json!({ "hang": "headers" })).await;
     let mut waiting = JoinSet::new();
     for _ in 0..6 {
         let request = stack.request("/v1/messages").json(&hello(true));

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use levee::breaker::{Breakers, BreakersTable, Mode, Second, Seen, Standing, State, Transition};
+use levee::breaker::{Answer, Breakers, BreakersTable, Mode, Second, Seen, Standing, State, Transition};
 use levee::clock::Timestamp;
 use levee::stores::redis::{Redis, RedisConfig};
 
@@ -156,16 +156,17 @@ impl Bench {
 
 pub fn good() -> Seen {
     let counts = Second { good: 1, on_time: 1, ..Second::default() };
-    Seen { counts, latency: Some(Duration::from_millis(900)), ..Seen::default() }
+    Seen { counts, latency: Some(Duration::from_millis(900)), answer: Some(Answer::Served), ..Seen::default() }
 }
 
 pub fn bad() -> Seen {
-    Seen { counts: Second { bad: 1, ..Second::default() }, ..Seen::default() }
+    let counts = Second { bad: 1, ..Second::default() };
+    Seen { counts, answer: Some(Answer::Failed), ..Seen::default() }
 }
 
 /// Where the provider stands.
 pub async fn look(environment: &Breakers) -> Standing {
-    environment.look("m", true).await.remove(0)
+    environment.look("m", "acme", true).await.remove(0)
 }
 
 /// A call to the provider, if it may go there.
@@ -186,5 +187,5 @@ pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
 /// A result of a call that was let through under `generation`.
 pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
     let seen = if is_good { good() } else { bad() };
-    environment.report(0, "m", generation, &seen).await
+    environment.report(0, "m", "acme", generation, &seen).await
 }

@@ -29,7 +29,7 @@ async fn bad_results_of_three_environments_open_it_for_all_and_those_of_one_alon
     let before = bench.fields().await;
     report(&environments[0], 0, true).await;
     assert_eq!(bench.fields().await.get("results"), before.get("results"));
-    let backup = environments[0].look("m", true).await.remove(1);
+    let backup = environments[0].look("m", "acme", true).await.remove(1);
     assert_eq!(backup.state.mode, Mode::Closed, "each provider stands for itself");
 }
 

@@ -181,7 +181,9 @@ async fn a_figure_that_no_format_keeps_exactly_is_no_reason_for_a_decision() {
         let half_life = std::time::Duration::from_secs(300);
         let penalty = Penalty::NONE.raised(bench.now(), half_life);
         let penalty = penalty.raised(bench.now().plus(half_life.mul_f64(0.013 * number as f64)), half_life);
-        let next = State { penalty, ..state(number, Mode::Ramp) };
+        // Its share does not rise meanwhile.
+        let not_before = bench.now().plus(std::time::Duration::from_secs(86_400));
+        let next = State { penalty, not_before, ..state(number, Mode::Ramp) };
         bench.table().write(&transition(&at, next.clone()), &at).await.unwrap();
         at = next;
         bench.advance(5);

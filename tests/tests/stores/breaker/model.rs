@@ -49,6 +49,8 @@ fn expected(log: &[(u64, u8, [u64; 5])], now: u64) -> Seen {
     Seen {
         environments: i64::try_from(all.len()).unwrap(),
         troubled: i64::try_from(troubled.len()).unwrap(),
+        accounts: 0,
+        troubled_accounts: 0,
         retry_after: 0,
         spent_until: 0,
         seconds: seconds.into_iter().map(|(at, counts)| (at, text(counts))).collect(),

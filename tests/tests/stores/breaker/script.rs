@@ -9,11 +9,13 @@ use crate::redis_server::Server;
 const BREAKER: &str = "{levee}:breaker:primary";
 const CALLS: &str = "{levee}:breaker-calls";
 const LATENCIES: &str = "{levee}:breaker:primary:latency:m";
+const ROOM: &str = "{levee}:breaker:primary:room";
 
 const STANDING: &str = include_str!("../../../../shared/src/breaker/mirror/standing.lua");
 const PUT: &str = include_str!("../../../../shared/src/breaker/mirror/put.lua");
 const PROBE: &str = include_str!("../../../../shared/src/breaker/mirror/probe.lua");
 const RETRY: &str = include_str!("../../../../shared/src/breaker/mirror/retry.lua");
+const ADMIT: &str = include_str!("../../../../shared/src/breaker/mirror/admit.lua");
 
 /// A Redis, and the moment that its scripts take for the present one, Unix milliseconds.
 pub struct Scripts {
@@ -25,6 +27,7 @@ pub struct Scripts {
 #[derive(Clone, Debug)]
 pub struct Report {
     pub generation: u64,
+    pub account: String,
     pub environment: String,
     /// Good, bad, throttled, late, on time.
     pub counts: [u64; 5],
@@ -33,6 +36,8 @@ pub struct Report {
     pub latency: Option<u64>,
     pub is_first_content: bool,
     pub is_void: bool,
+    /// `g`, `f`, `r` or nothing.
+    pub letter: &'static str,
 }
 
 pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
@@ -46,6 +51,12 @@ pub struct Reply {
     pub late_after: i64,
     pub first_content: i64,
     pub asks_truth: bool,
+    pub has_room: bool,
+    /// Until when the provider asks to be left alone, or 0.
+    pub paused_until: i64,
+    pub told_account: bool,
+    /// Since it served another account, or -1.
+    pub served_another: i64,
     pub evidence: Option<Seen>,
 }
 
@@ -54,6 +65,8 @@ pub struct Reply {
 pub struct Seen {
     pub environments: i64,
     pub troubled: i64,
+    pub accounts: i64,
+    pub troubled_accounts: i64,
     pub retry_after: i64,
     pub spent_until: i64,
     pub seconds: BTreeMap<i64, String>,
@@ -63,6 +76,7 @@ impl Report {
     pub fn new(environment: &str, counts: [u64; 5]) -> Self {
         Self {
             generation: 1,
+            account: String::new(),
             environment: environment.to_owned(),
             counts,
             retry_after: 0,
@@ -70,7 +84,12 @@ impl Report {
             latency: None,
             is_first_content: false,
             is_void: false,
+            letter: "",
         }
+    }
+
+    pub fn of(self, account: &str) -> Self {
+        Self { account: account.to_owned(), ..self }
     }
 
     pub fn took(self, latency: u64) -> Self {
@@ -112,44 +131,66 @@ impl Scripts {
         self.run(RETRY, &[CALLS], &["0".to_owned(), percent.to_string()]).await
     }
 
+    /// Whether a call that nobody else can take may go there.
+    pub async fn has_room_for_one(&self, rate: f64) -> bool {
+        let every = levee::breaker::room::trickles_every(rate).as_millis().to_string();
+        self.run(ADMIT, &[ROOM], &["0".to_owned(), "room".to_owned(), every]).await
+    }
+
+    /// Whether a call may go there although the provider asks to be left alone.
+    pub async fn may_ask_in_pause(&self, every: u64) -> bool {
+        self.run(ADMIT, &[ROOM], &["0".to_owned(), "asked".to_owned(), every.to_string()]).await
+    }
+
     /// A call begins.
     pub async fn look(&self) -> Reply {
-        self.standing(&["0", "1", "-1"].map(str::to_owned)).await
+        self.look_for("").await
+    }
+
+    /// A call of this account begins.
+    pub async fn look_for(&self, account: &str) -> Reply {
+        self.standing(&["0", "1", "-1", account].map(str::to_owned)).await
     }
 
     pub async fn report(&self, report: &Report) -> Reply {
         let latency = report.latency.map_or("-1".to_owned(), |latency| latency.to_string());
         let mut arguments = vec!["0".to_owned(), "0".to_owned(), report.generation.to_string()];
-        arguments.push(report.environment.clone());
+        arguments.extend([report.account.clone(), report.environment.clone()]);
         arguments.extend(report.counts.map(|count| count.to_string()));
         arguments.extend([report.retry_after, report.spent_until].map(|at| at.to_string()));
         arguments.extend([latency, u8::from(report.is_first_content).to_string()]);
-        arguments.push(u8::from(report.is_void).to_string());
+        arguments.extend([u8::from(report.is_void).to_string(), report.letter.to_owned()]);
         self.standing(&arguments).await
     }
 
     async fn standing(&self, arguments: &[String]) -> Reply {
-        let reply: Vec<Value> = self.run(STANDING, &[BREAKER, CALLS, LATENCIES], arguments).await;
+        let reply: Vec<Value> = self.run(STANDING, &[BREAKER, CALLS, LATENCIES, ROOM], arguments).await;
         let number = |index: usize| i64::from_redis_value_ref(&reply[index]).unwrap();
         assert_eq!(number(0), self.now.cast_signed());
-        let seconds = reply.get(13..).unwrap_or_default().chunks_exact(2);
+        let seconds = reply.get(20..).unwrap_or_default().chunks_exact(2);
         let seconds = seconds.map(|pair| {
             (i64::from_redis_value_ref(&pair[0]).unwrap(), String::from_redis_value_ref(&pair[1]).unwrap())
         });
         let evidence = (number(8) == 1).then(|| Seen {
-            environments: number(9),
-            troubled: number(10),
-            retry_after: number(11),
-            spent_until: number(12),
+            environments: number(14),
+            troubled: number(15),
+            accounts: number(16),
+            troubled_accounts: number(17),
+            retry_after: number(18),
+            spent_until: number(19),
             seconds: seconds.collect(),
         });
-        assert!(evidence.is_some() || reply.len() == 9, "{reply:?}");
+        assert!(evidence.is_some() || reply.len() == 14, "{reply:?}");
         Reply {
             generation: number(1),
             rate: number(4),
             late_after: number(5),
             first_content: number(6),
             asks_truth: number(7) == 1,
+            has_room: number(9) == 1,
+            paused_until: number(10),
+            told_account: number(12) == 1,
+            served_another: number(13),
             evidence,
         }
     }

@@ -1,0 +1,135 @@
+//! What a provider has room for, in Redis as in [`Room`]; whom it asks to be left alone; and whose results count.
+
+use levee::breaker::{Answer, Room};
+use levee::clock::Timestamp;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use tests::property;
+use tokio::runtime::Runtime;
+
+use super::script::{BAD, GOOD, Report, Scripts};
+
+const THROTTLED: [u64; 5] = [0, 0, 1, 0, 0];
+
+#[derive(Clone, Debug)]
+enum Event {
+    Answer(Answer),
+    Ask,
+    Wait(u64),
+    Decide,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let answer = prop_oneof![4 => Just(Answer::Served), 2 => Just(Answer::Failed), 1 => Just(Answer::Refused)];
+    let event = prop_oneof![
+        8 => answer.prop_map(Event::Answer),
+        8 => Just(Event::Ask),
+        2 => (0u64..1_500).prop_map(Event::Wait),
+        1 => Just(Event::Decide),
+    ];
+    proptest::collection::vec(event, 1..120)
+}
+
+#[test]
+fn the_scripts_let_calls_through_as_the_rules_say() {
+    let runtime = Runtime::new().unwrap();
+    let result = TestRunner::new(property(12)).run(&(events(), 0.5..100.0f64), |(events, rate)| {
+        runtime.block_on(async {
+            let mut scripts = Scripts::start("open").await;
+            let (mut room, mut generation) = (Room::default(), 1);
+            for event in events {
+                match event {
+                    Event::Answer(answer) => {
+                        room.record(answer);
+                        // Whatever was decided meanwhile: it is of a generation that is gone.
+                        let report = Report { generation: 0, letter: answer.letter(), ..Report::new("e", [0; 5]) };
+                        prop_assert_eq!(scripts.report(&report).await.has_room, room.is_free());
+                    }
+                    Event::Ask => {
+                        let now = Timestamp::from_millis(scripts.now);
+                        prop_assert_eq!(scripts.has_room_for_one(rate).await, room.admit(rate, now), "{:?}", room);
+                    }
+                    Event::Wait(millis) => scripts.now += millis,
+                    Event::Decide => {
+                        generation += 1;
+                        scripts.put(generation, "open", "another", true).await;
+                    }
+                }
+            }
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn told(account: &str, retry_after: u64) -> Report {
+    Report { retry_after, letter: "r", ..Report::new("e", THROTTLED).of(account) }
+}
+
+fn served(account: &str) -> Report {
+    Report { letter: "g", ..Report::new("e", GOOD).of(account) }
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_to_be_left_alone_is_until_it_serves_a_call() {
+    let scripts = Scripts::start("closed").await;
+    let until = scripts.now + 7_200_000;
+    let reply = scripts.report(&told("acme", until)).await;
+    assert_eq!((reply.paused_until, reply.told_account), (until.cast_signed(), true), "nobody else called");
+    let other = scripts.look_for("globex").await;
+    assert_eq!((other.paused_until, other.told_account), (until.cast_signed(), false));
+
+    scripts.report(&served("globex")).await;
+    assert_eq!(scripts.look_for("acme").await.paused_until, 0, "it serves calls");
+    scripts.report(&told("acme", until)).await;
+    scripts.report(&Report { letter: "f", ..Report::new("e", BAD).of("globex") }).await;
+    assert_eq!(scripts.look().await.paused_until, 0, "it told one of two accounts so");
+    scripts.report(&told("globex", until)).await;
+    assert_eq!(scripts.look().await.paused_until, until.cast_signed());
+}
+
+#[tokio::test]
+async fn in_a_pause_it_is_asked_now_and_then() {
+    let mut scripts = Scripts::start("closed").await;
+    scripts.report(&told("acme", scripts.now + 7_200_000)).await;
+    assert!(!scripts.may_ask_in_pause(300_000).await, "it has just been asked");
+    scripts.now += 5_000;
+    assert!(scripts.may_ask_in_pause(5_000).await && !scripts.may_ask_in_pause(5_000).await);
+    scripts.now += 300_000;
+    assert!(scripts.may_ask_in_pause(300_000).await && !scripts.may_ask_in_pause(300_000).await);
+}
+
+#[tokio::test]
+async fn accounts_count_from_the_first_bad_result_on_and_a_minute_back_at_most() {
+    let mut scripts = Scripts::start("closed").await;
+    for account in ["a", "b", "c"] {
+        scripts.report(&served(account)).await;
+    }
+    scripts.now += 10_000;
+    scripts.report(&Report::new("e", BAD).of("a")).await;
+    let seen = scripts.seen().await;
+    assert_eq!((seen.accounts, seen.troubled_accounts), (1, 1), "the others called before");
+    scripts.now += 1_000;
+    scripts.report(&served("b")).await;
+    let seen = scripts.seen().await;
+    assert_eq!((seen.accounts, seen.troubled_accounts), (2, 1));
+    scripts.now += 61_000;
+    scripts.report(&Report::new("e", BAD).of("c")).await;
+    let seen = scripts.seen().await;
+    assert_eq!((seen.accounts, seen.troubled_accounts), (1, 1), "a minute later");
+}
+
+#[tokio::test]
+async fn who_was_served_last_is_known_for_each_account() {
+    let mut scripts = Scripts::start("closed").await;
+    assert_eq!(scripts.look_for("a").await.served_another, -1);
+    scripts.report(&served("a")).await;
+    scripts.now += 2_000;
+    assert_eq!(scripts.look_for("a").await.served_another, -1, "only itself");
+    assert_eq!(scripts.look_for("b").await.served_another, 2_000);
+    scripts.report(&served("b")).await;
+    scripts.now += 3_000;
+    assert_eq!(scripts.look_for("a").await.served_another, 3_000);
+    assert_eq!(scripts.look_for("b").await.served_another, 5_000);
+    assert_eq!(scripts.look_for("c").await.served_another, 3_000);
+}
