@@ -21,6 +21,7 @@ pub mod leases;
 pub mod markers;
 mod overrides;
 mod policy;
+pub mod refund;
 mod spared;
 pub mod statistics;
 pub mod tally;
@@ -32,5 +33,6 @@ pub use config::{DegradedMode, LARGEST_LIMIT, LimitsConfig, MOST_POLICIES, Stack
 pub use decide::{Decision, Reading, Refusal, decide};
 pub use overrides::{Level, MOST_OVERRIDES, Override, Overrides};
 pub use policy::{Algorithm, Charge, Class, Mode, Policy, Scope, Subject, counter_key, is_policy_name};
+pub use refund::Charged;
 pub use spared::REMEMBERED;
 pub use window::Window;

@@ -174,6 +174,19 @@ impl Stack {
 
 /// The stores' side.
 impl Stack {
+    /// The tallies of all minutes that are not folded into the statistics yet, by field.
+    pub async fn tallies(&self) -> BTreeMap<String, u64> {
+        let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
+        let mut tallies = BTreeMap::new();
+        for key in connection.keys::<_, Vec<String>>("{levee}:tally:[0-9]*").await.expect("keys") {
+            for (field, calls) in connection.hgetall::<_, BTreeMap<String, u64>>(&key).await.expect("a hash") {
+                *tallies.entry(field).or_default() += calls;
+            }
+        }
+        tallies
+    }
+
     /// The count of every limit's current counters, by policy.
     pub async fn redis_counters(&self) -> BTreeMap<String, u64> {
         let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Request, RequestExt, Response};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::http::{Admission, Admitted, Refused, admit};
+use levee::limits::Charged;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -29,7 +31,7 @@ const SESSION_HEADER: &str = "x-levee-session";
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
 pub async fn handle(state: &State, request: Request) -> Response<Body> {
-    let Admission { verdict, request_id, headers, leases } = admit(&request);
+    let Admission { verdict, request_id, headers, leases, charged } = admit(&request);
     let report = Report::begin(&request_id, operation(&request));
     let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
     let answer = match verdict {
@@ -42,10 +44,14 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
             Err(Failed::by_caller(ErrorKind::Permission, reason))
         }
     };
+    let is_our_fault = answer.as_ref().map_or_else(is_platforms, |response| is_unserved(response.status()));
     let mut response = answer.unwrap_or_else(|failed| {
         report.failed(failed.kind, &failed.message);
         failed.into_response(&request_id)
     });
+    if is_our_fault {
+        refund(state, &charged, response.headers_mut()).await;
+    }
     // A stream is over when it has been sent; everything else is over now.
     if !response.body().is_stream() {
         in_flight.give_back().await;
@@ -53,6 +59,25 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     report.status(response.status());
     response.headers_mut().extend(headers);
     response
+}
+
+/// Whether an answer of a provider says that it did not serve the call, and not because of what the caller asked.
+fn is_unserved(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Whether an error of ours is the platform's fault.
+fn is_platforms(failed: &Failed) -> bool {
+    matches!(failed.kind, ErrorKind::BadGateway | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::ProviderLimit)
+}
+
+/// Gives back what a call was charged that the platform failed, and says so.
+async fn refund(state: &State, charged: &Charged, headers: &mut HeaderMap) {
+    headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    // That Redis is gone is logged where it is found out.
+    if charged.refund(&state.redis).await.unwrap_or(false) {
+        headers.insert("x-levee-refunded", HeaderValue::from_static("true"));
+    }
 }
 
 async fn serve(
@@ -165,8 +190,6 @@ fn deadline(request: &Request) -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn of(header: Option<&'static [u8]>, metadata: &str) -> String {

@@ -15,7 +15,7 @@ use crate::about::{About, TooLarge, with_cause};
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::meter::Meter;
-use crate::outcome::Fault;
+use crate::outcome::{Fault, of_stream_error};
 use crate::patience::Awaited;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
@@ -44,7 +44,7 @@ pub struct Pump {
     pub ping: Duration,
     /// When content came last, or the stream began.
     pub content_at: Instant,
-    /// Whether content has come, and the breaker knows of it.
+    /// Whether the breaker knows how the stream began.
     pub has_content: bool,
     /// When the stream must have ended.
     pub deadline: Instant,
@@ -84,14 +84,14 @@ impl Pump {
             }
             match self.receive().await {
                 Received::Chunk(chunk) if self.framer.held() + chunk.len() <= LARGEST_EVENT => {
-                    let before = self.reader.progress();
+                    let (pings, bytes) = (self.reader.pings(), self.reader.progress().content_bytes);
                     self.reader.feed(&chunk);
                     self.framer.push(&chunk);
-                    let after = self.reader.progress();
-                    if after.content_bytes > before.content_bytes || after.has_content != before.has_content {
+                    let progress = self.reader.progress();
+                    if self.reader.pings() == pings || progress.content_bytes > bytes {
                         self.content_at = Instant::now();
                     }
-                    if after.has_content && !self.has_content {
+                    if progress.has_content && !self.has_content {
                         self.first_content();
                     }
                 }
@@ -135,9 +135,13 @@ impl Pump {
                     first if first == gap => TimedOut::StreamGap,
                     _ => TimedOut::OnlyPings,
                 };
-                if which == TimedOut::Deadline {
+                if which == TimedOut::Deadline
+                    && let Some(watch) = self.watch.take()
+                    && !self.has_content
+                {
                     // A long answer is not the provider's fault.
-                    self.watch = None;
+                    watch.said_nothing();
+                    watch.finish().await;
                 }
                 self.about.error("provider.timeout", &which, "a stream stalled");
                 Received::Broken(ErrorKind::Timeout, which.to_string())
@@ -156,9 +160,17 @@ impl Pump {
         if let Some(error) = progress.error {
             self.report.stream_error(error);
             if error != StreamError::InvalidRequest {
-                self.broke_off();
+                self.broke_off(of_stream_error(error).unwrap_or(Fault::Error));
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
+        }
+        if let Some(watch) = self.watch.as_ref().filter(|_| !self.has_content) {
+            // It ended without content, and not badly.
+            match progress.error {
+                Some(_) => watch.said_nothing(),
+                None => watch.came(Awaited::FirstContent, self.sent.elapsed()),
+            }
+            self.has_content = true;
         }
         self.about.absurd(progress.absurd);
         let (figures, is_estimated) = self.reader.result();
@@ -191,12 +203,13 @@ impl Pump {
     }
 
     /// Counts the stream as bad, even where its beginning was good.
-    fn broke_off(&self) {
+    fn broke_off(&mut self, fault: Fault) {
         match &self.watch {
             Some(watch) if self.has_content => watch.broke_off(),
-            Some(watch) => watch.ended_without_content(Fault::Timeout.into()),
+            Some(watch) => watch.ended_without_content(fault.into()),
             None => {}
         }
+        self.has_content = true;
     }
 
     /// Ends a stream that broke off. What was received of an unfinished event is dropped: half an event cannot be told
@@ -204,7 +217,7 @@ impl Pump {
     async fn break_off(&mut self, kind: ErrorKind, message: &str) -> Option<Bytes> {
         self.is_over = true;
         self.report.failed(kind, message);
-        self.broke_off();
+        self.broke_off(if kind == ErrorKind::Timeout { Fault::Timeout } else { Fault::Cut });
         self.settle().await;
         Some(stream_event(kind, message, &self.about.request_id).into())
     }

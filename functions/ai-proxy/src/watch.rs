@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use levee::breaker::{Answer, Breakers, Mode, Second, Seen};
+use levee::breaker::{Answer, Breakers, Mode, Second, Seen, State as BreakerState};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -43,6 +43,8 @@ struct Watched {
     generation: u64,
     /// It was one of the single calls that a provider on probation takes.
     is_probe: bool,
+    /// The provider had been given up before, and the call was let through as nobody else could take it.
+    was_open: bool,
     is_late: AtomicBool,
     is_slow: AtomicBool,
     is_open: AtomicBool,
@@ -58,10 +60,11 @@ impl Watched {
     }
 
     async fn report(&self, seen: Seen) {
+        let seen = Seen { is_probe: self.is_probe, ..seen };
         let standing = self.breakers.report(self.provider, &self.class, &self.account, self.generation, &seen).await;
         // On probation it has been given up before.
         let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
-        if standing.is_shared && is_given_up && standing.state.generation > self.generation {
+        if standing.is_shared && is_given_up && !self.was_open && standing.state.generation > self.generation {
             self.is_open.store(true, Ordering::Relaxed);
             self.opened.notify_waiters();
         }
@@ -107,13 +110,13 @@ impl Blame {
 }
 
 impl Watch {
-    /// Watches an attempt of `account` at `provider`, let through under `generation`.
+    /// Watches an attempt of `account` at `provider`, let through under the decision `state`.
     pub fn begin(
         breakers: &Arc<Breakers>,
         provider: usize,
         class: &str,
         account: &str,
-        generation: u64,
+        state: &BreakerState,
         is_probe: bool,
         patience: Patience,
     ) -> Self {
@@ -122,8 +125,9 @@ impl Watch {
             provider,
             class: class.to_owned(),
             account: account.to_owned(),
-            generation,
+            generation: state.generation,
             is_probe,
+            was_open: state.mode == Mode::Open,
             is_late: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
             is_open: AtomicBool::new(false),

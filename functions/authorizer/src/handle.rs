@@ -12,7 +12,7 @@ use levee::http::{Admitted, AuthorizerContext, RefusalContext, Route};
 use levee::limits::headers::LimitHeaders;
 use levee::limits::markers::{Marked, Version};
 use levee::limits::tally::group;
-use levee::limits::{Algorithm, Ask, Asked, Charge, Class, Decision, Party, Refusal};
+use levee::limits::{Algorithm, Ask, Asked, Charge, Charged, Class, Decision, Party, Refusal};
 use serde::Serialize;
 
 use self::Passage::{Forbidden, Limited, Passes};
@@ -80,6 +80,7 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         let mut ask = ask(state, &event, route, &client, &platform, &standing, now);
         ask.known.iter_mut().for_each(|known| state.directory.acknowledge(known, &told));
         let (known, leases) = (ask.known.clone(), leases(&ask));
+        let charged = Charged::new(&ask.charges, &ask.group, now);
         if round == ROUNDS {
             ask.known.clear();
         }
@@ -92,11 +93,21 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
             continue;
         }
         report.decided(&decision, began.elapsed());
-        return answer(state, &event, route, standing, decision, leases, state.limiter.now());
+        return answer(state, &event, route, standing, decision, Held { leases, charged }, state.limiter.now());
     }
     // The last round asks about no record, so that none is out of date.
     Err(Failure::Undecided)
 }
+
+/// What a call takes when it passes.
+struct Held {
+    leases: Option<String>,
+    charged: Charged,
+}
+
+/// The largest context that what was charged is still added to, bytes: of the 8 KB that API Gateway takes, the policy and
+/// the rest of the answer need some.
+const LARGEST_CONTEXT: usize = 5_120;
 
 /// The version that a marker says there is, where it is newer than the known one.
 fn newer(known: Version, marker: Option<(u64, bool)>) -> Option<Version> {
@@ -237,7 +248,7 @@ fn answer(
     route: Route,
     standing: Standing,
     decision: Decision,
-    leases: Option<String>,
+    Held { leases, charged }: Held,
     now: Timestamp,
 ) -> Result<Response<Context>, Failure> {
     let caller = match standing {
@@ -255,12 +266,12 @@ fn answer(
     };
     Ok(match decision {
         Decision::Allowed(readings) => {
-            passed(state, event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases))
+            passed(state, event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases, charged.to_text()))
         }
         // The last round asks about no record, so none is stale.
         Decision::Unchecked | Decision::Stale(_) => {
             // Should the script have run although its reply did not come, the call holds its places.
-            passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases))
+            passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases, None))
         }
         // A page is not refused by the gateway, which would answer a person with JSON.
         Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
@@ -274,7 +285,8 @@ fn answer(
 
 /// What the function behind the authorizer is told.
 enum Passage {
-    Passes(LimitHeaders, Option<String>),
+    /// With the places in flight that it holds, and what it was charged.
+    Passes(LimitHeaders, Option<String>, Option<String>),
     Forbidden(String, LimitHeaders),
     Limited(Refusal, Timestamp),
 }
@@ -299,10 +311,15 @@ fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passag
         reason: None,
         retry_after: None,
         in_flight: None,
+        charged: None,
         limits: LimitHeaders::default(),
     };
     let context = match passage {
-        Passes(limits, in_flight) => AuthorizerContext { limits, in_flight, ..plain },
+        Passes(limits, in_flight, charged) => {
+            let context = AuthorizerContext { limits, in_flight, ..plain };
+            let fits = serde_json::to_string(&context).is_ok_and(|text| text.len() <= LARGEST_CONTEXT);
+            AuthorizerContext { charged: charged.filter(|_| fits), ..context }
+        }
         Forbidden(reason, limits) => {
             AuthorizerContext { verdict: Verdict::Forbidden, reason: Some(reason), limits, ..plain }
         }

@@ -30,10 +30,13 @@ pub struct Evidence {
     pub environments: u32,
     /// How many of them saw bad, throttled or late ones.
     pub troubled_environments: u32,
-    /// How many accounts called since the first bad result, 60 s back at most; 0 where that is not known.
+    /// How many accounts got results since the first bad one, 60 s back at most; two and more are 2. 0 where that is not
+    /// known.
     pub accounts: u32,
-    /// How many of them got bad results.
+    /// How many of them got bad results, or were limited.
     pub troubled_accounts: u32,
+    /// How many of them got late ones.
+    pub late_accounts: u32,
     /// When the provider wants to be asked again (Retry-After).
     pub retry_after: Option<Timestamp>,
     /// Until when the platform's budget there is spent.

@@ -38,6 +38,8 @@ pub struct Seen {
     pub is_void: bool,
     /// How the provider answered, where it has; counted whatever was decided meanwhile.
     pub answer: Option<Answer>,
+    /// Whether it was a probe.
+    pub is_probe: bool,
 }
 
 /// Where a provider stands, by Redis.
@@ -212,7 +214,7 @@ impl Mirror {
             None => call.arg(-1),
         };
         call.arg(u8::from(seen.is_first_content)).arg(u8::from(seen.is_void));
-        call.arg(seen.answer.map_or("", Answer::letter));
+        call.arg(seen.answer.map_or("", Answer::letter)).arg(u8::from(seen.is_probe));
         call
     }
 }
@@ -241,7 +243,7 @@ fn read(reply: &[Value]) -> Option<Shared> {
     let evidence = match count(8)? {
         0 => None,
         _ => {
-            let mut seconds: Vec<Second> = reply.get(20..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
+            let mut seconds: Vec<Second> = reply.get(21..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
             seconds.sort_unstable_by_key(|second| second.at);
             Some(Evidence {
                 seconds,
@@ -250,8 +252,9 @@ fn read(reply: &[Value]) -> Option<Shared> {
                 troubled_environments: u32::try_from(count(15)?).ok()?,
                 accounts: u32::try_from(count(16)?).ok()?,
                 troubled_accounts: u32::try_from(count(17)?).ok()?,
-                retry_after: millis(18).map(Timestamp::from_millis),
-                spent_until: millis(19).map(Timestamp::from_millis),
+                late_accounts: u32::try_from(count(18)?).ok()?,
+                retry_after: millis(19).map(Timestamp::from_millis),
+                spent_until: millis(20).map(Timestamp::from_millis),
             })
         }
     };

@@ -166,11 +166,13 @@ pub fn route(
     };
     stops.extend(others.into_iter().map(|provider| Stop { provider, entry: entry(provider) }));
 
-    // Where nobody else is left, whoever asks to be left alone is asked by those whom it has not told so.
-    if stops.is_empty() {
-        let may_ask = |candidate: &Candidate<'_>| candidate.standing.pause.is_some_and(|pause| pause.may_ask);
-        let paused = candidates.iter().enumerate().filter(|(_, it)| it.is_allowed && !it.is_held_out() && may_ask(it));
-        stops.extend(paused.map(|(provider, _)| Stop { provider, entry: Entry::LastPause }));
+    // Last of all those that ask to be left alone: by accounts that they have not told so.
+    for (provider, candidate) in candidates.iter().enumerate() {
+        let may_ask = candidate.is_paused() && candidate.standing.pause.is_some_and(|pause| pause.may_ask);
+        let is_there = stops.iter().any(|stop| stop.provider == provider);
+        if candidate.is_allowed && !candidate.is_held_out() && may_ask && !is_there {
+            stops.push(Stop { provider, entry: Entry::LastPause });
+        }
     }
     let Some(first) = stops.first() else { return Err(NoRoute::AllOut(soonest(candidates))) };
     let detour = detour.filter(|_| first.provider != 0);
@@ -202,7 +204,12 @@ impl Candidate<'_> {
 
     /// Returns whether it may not be asked, even where nobody else is left.
     fn is_out(&self) -> bool {
-        !self.is_allowed || self.is_held_out() || self.standing.pause.is_some()
+        !self.is_allowed || self.is_held_out() || self.is_paused()
+    }
+
+    /// Returns whether it asks to be left alone, and no admin says otherwise.
+    fn is_paused(&self) -> bool {
+        self.standing.pause.is_some() && self.forced().is_none()
     }
 
     /// How well it is: less is better.

@@ -125,13 +125,12 @@ impl Step<'_> {
     /// Returns whether enough environments and accounts are in trouble for it to be the provider's.
     fn is_of_the_provider(&self) -> bool {
         let Evidence { environments, troubled_environments, .. } = *self.evidence;
-        troubled_environments >= self.config.quorum.min(environments).max(1) && self.is_of_many_accounts()
+        troubled_environments >= self.config.quorum.min(environments).max(1)
     }
 
-    /// Returns whether bad results are not one account's alone, whose calls may be at fault themselves.
-    fn is_of_many_accounts(&self) -> bool {
-        let Evidence { accounts, troubled_accounts, .. } = *self.evidence;
-        troubled_accounts >= self.config.account_quorum.min(accounts)
+    /// Returns whether what `troubled` accounts got is not one account's alone, whose calls may be at fault themselves.
+    fn is_of_many(&self, troubled: u32) -> bool {
+        troubled >= self.config.account_quorum.min(self.evidence.accounts)
     }
 
     fn recovered(&self) -> State {
@@ -151,7 +150,9 @@ impl Step<'_> {
         };
         let failed = || self.open(Reason::StillFailing, health);
         let is_bad = (results >= 2 && at_least > PROBES_FAIL_ABOVE) || is_stalled;
-        if is_bad && self.is_of_many_accounts() {
+        let Evidence { troubled_accounts, late_accounts, .. } = *self.evidence;
+        let is_of_many = self.is_of_many(troubled_accounts.max(late_accounts));
+        if is_bad && is_of_many {
             return Some(failed());
         }
         // Where there are few calls, time will do.
@@ -161,25 +162,29 @@ impl Step<'_> {
             return Some(self.recovered());
         }
         let is_bad = results >= PROBES_TO_END && f64::from(troubled) / f64::from(results) > PROBES_BELOW;
-        (is_bad && self.is_of_many_accounts()).then(failed)
+        (is_bad && is_of_many).then(failed)
     }
 
     fn fall(&self) -> Option<State> {
         if !self.is_of_the_provider() {
             return None;
         }
-        let weigh = |test: Test, count: fn(&Second) -> (u32, u32)| test.weigh(&self.evidence.seconds, count);
-        let failing = weigh(FAILING, |second| (second.good + second.throttled, second.bad));
+        let Evidence { troubled_accounts, late_accounts, .. } = *self.evidence;
+        let weigh = |test: Test, accounts, count: fn(&Second) -> (u32, u32)| {
+            let suspicion = test.weigh(&self.evidence.seconds, count);
+            Suspicion { is_certain: suspicion.is_certain && self.is_of_many(accounts), ..suspicion }
+        };
+        let failing = weigh(FAILING, troubled_accounts, |second| (second.good + second.throttled, second.bad));
         if failing.is_certain {
             return Some(self.open(Reason::Failing, failing.health));
         }
-        let late = weigh(SLOWING, |second| (second.on_time, second.late));
+        let late = weigh(SLOWING, late_accounts, |second| (second.on_time, second.late));
         let late = Suspicion { health: late.health.max(LATE_HEALTH), ..late };
         if late.is_certain && late.at_least > STALLED {
             return Some(self.open(Reason::Stalling, late.health));
         }
-        let erring = weigh(ERRING, |second| (second.good + second.throttled, second.bad));
-        let troubled = weigh(ERRING, |second| (second.good, second.bad + second.throttled));
+        let erring = weigh(ERRING, troubled_accounts, |second| (second.good + second.throttled, second.bad));
+        let troubled = weigh(ERRING, troubled_accounts, |second| (second.good, second.bad + second.throttled));
         let (why, suspicion) = match (erring.is_certain, late.is_certain, troubled.is_certain) {
             (true, ..) => (Reason::Erring, erring),
             (_, true, _) => (Reason::Slowing, late),

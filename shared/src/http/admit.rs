@@ -5,7 +5,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
 use super::context::{Admitted, AuthorizerContext, Verdict};
-use crate::limits::leases;
+use crate::limits::{Charged, leases};
 
 /// The authorizer's verdict on a request, and what belongs on the answer whatever it is.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Admission<Caller> {
     pub headers: HeaderMap,
     /// The Redis keys under which the request is in flight, as [`AuthorizerContext::in_flight`] has them.
     pub leases: Vec<String>,
+    /// What the request was charged by windows, as [`AuthorizerContext::charged`] has it.
+    pub charged: Charged,
 }
 
 /// A request that may not be served, with the public sentence that says why.
@@ -32,15 +34,15 @@ pub enum Refused {
 /// Reads the verdict that the authorizer left with `request`, on a route that needs a key. A request without one did
 /// not pass the authorizer and is forbidden.
 pub fn admit(request: &Request) -> Admission<Admitted> {
-    let Admission { verdict, request_id, headers, leases } = read(request);
+    let Admission { verdict, request_id, headers, leases, charged } = read(request);
     let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
-    Admission { verdict, request_id, headers, leases }
+    Admission { verdict, request_id, headers, leases, charged }
 }
 
 /// As [`admit`], on a route that anyone may call.
 pub fn admit_anyone(request: &Request) -> Admission<()> {
-    let Admission { verdict, request_id, headers, leases } = read(request);
-    Admission { verdict: verdict.map(drop), request_id, headers, leases }
+    let Admission { verdict, request_id, headers, leases, charged } = read(request);
+    Admission { verdict: verdict.map(drop), request_id, headers, leases, charged }
 }
 
 /// The id by which a request is named to its caller, on a route without an authorizer: the gateway's own, or Lambda's
@@ -62,7 +64,8 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
     let Some(context) = authorizer_context(request) else {
         let request_id = request_id(request);
         insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-        return Admission { verdict: Err(unauthorized()), request_id, headers, leases: Vec::new() };
+        let (leases, charged) = (Vec::new(), Charged::default());
+        return Admission { verdict: Err(unauthorized()), request_id, headers, leases, charged };
     };
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
     for (name, value) in context.limits.pairs() {
@@ -78,7 +81,8 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
         }
     };
     let leases = context.in_flight.as_deref().map(leases::parse).unwrap_or_default();
-    Admission { verdict, request_id: context.request_id, headers, leases }
+    let charged = context.charged.as_deref().map(Charged::parse).unwrap_or_default();
+    Admission { verdict, request_id: context.request_id, headers, leases, charged }
 }
 
 fn unauthorized() -> Refused {

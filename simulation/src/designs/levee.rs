@@ -118,6 +118,7 @@ impl Levee {
             troubled_environments: count(&self.in_trouble),
             accounts: 0,
             troubled_accounts: 0,
+            late_accounts: 0,
             retry_after: None,
             spent_until: None,
         };

@@ -57,8 +57,10 @@ async fn a_call_more_than_may_be_in_flight_is_refused_and_passes_when_one_of_the
     // Refused calls hold no place: when the first stream has ended there is room for one, and for no more.
     assert!(Answer::read(first).await.text().contains("message_stop"));
     let third = begin(&stack).await;
+    let refused = status(&stack).await;
+    // On a busy machine one of the streams may have ended meanwhile.
     if stack.provider("primary").await["in_flight"] == 2 {
-        assert_eq!(status(&stack).await, 429);
+        assert_eq!(refused, 429);
     }
     for stream in [second, third] {
         assert!(Answer::read(stream).await.text().contains("message_stop"));

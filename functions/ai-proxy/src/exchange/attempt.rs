@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::{Entry, Mode, Share, Standing, Stop};
+use levee::breaker::{Entry, Mode, Share, Standing, State as BreakerState, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
@@ -101,12 +101,12 @@ pub(super) struct Answered {
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins the attempt `number` of a call, at the provider of `stop`, which was let through under `generation`.
+    /// Begins the attempt `number` of a call, at the provider of `stop`, which was let through under `decision`.
     pub(super) fn begin(
         exchange: &'a Exchange<'a>,
         stop: Stop,
         number: u32,
-        generation: u64,
+        decision: &BreakerState,
         share: Share,
         patience: Patience,
         others: Others,
@@ -125,7 +125,7 @@ impl<'a> Attempt<'a> {
         let watch = exchange.spending.is_some();
         let account = &caller.account;
         let watch =
-            watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, generation, is_probe, patience));
+            watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, decision, is_probe, patience));
         let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
         let about = About {
             request_id: exchange.request_id.to_owned(),

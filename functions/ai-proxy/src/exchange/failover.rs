@@ -102,7 +102,9 @@ impl Course<'_> {
                 continue;
             }
             self.asked.push(stop.provider);
-            if let Some(answer) = self.attempt(stop, Others::of(&route.stops[place + 1..], &self.standings)).await {
+            let others = route.stops[place + 1..].iter().filter(|other| !self.asked.contains(&other.provider));
+            let others = Others::of(&others.copied().collect::<Vec<_>>(), &self.standings);
+            if let Some(answer) = self.attempt(stop, others).await {
                 return answer;
             }
         }
@@ -181,13 +183,24 @@ impl Course<'_> {
             let is_repeated = before.fault == fault && fault.may_be_the_calls_own() && before.provider != provider;
             if is_repeated && (serves(before.provider) || serves(provider)) {
                 self.own_fault = Some(fault);
-                before.timer.abort();
-                if let Some(before) = take(&before.blame) {
-                    before.forget().await;
+                match take(&before.blame) {
+                    Some(first) => {
+                        before.timer.abort();
+                        first.forget().await;
+                    }
+                    // It has been reported by now, or is being.
+                    None => finish(self.exchange, before).await,
                 }
                 return blame.forget().await;
             }
             finish(self.exchange, before).await;
+        }
+        let may_be_repeated = fault.may_be_the_calls_own() && self.standings.iter().any(|it| it.served_another);
+        if !may_be_repeated {
+            if blame.report().await {
+                self.exchange.state.providers[provider].reconnect();
+            }
+            return;
         }
         let blame = Arc::new(Mutex::new(Some(blame)));
         let waiting = blame.clone();
@@ -220,8 +233,7 @@ impl Course<'_> {
             None => Patience::without_tokens(state.timeouts.failover),
         };
         let share = share_of(standing, state.routing.is_enforced);
-        let attempt =
-            Attempt::begin(self.exchange, *stop, self.attempts, standing.state.generation, share, patience, others);
+        let attempt = Attempt::begin(self.exchange, *stop, self.attempts, &standing.state, share, patience, others);
         let answer = match ask.awaited {
             Awaited::FirstContent => stream::stream(attempt).await,
             Awaited::Whole => whole::whole(attempt).await,
@@ -257,6 +269,10 @@ impl Course<'_> {
 async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider, entry }: Stop) -> bool {
     let breakers = &exchange.state.breakers;
     let uses_tokens = exchange.spending.is_some();
+    // All providers are taken to be well, but for what an admin says.
+    if !exchange.state.routing.is_enforced {
+        return true;
+    }
     match entry {
         Entry::Free => true,
         // Nothing would be learnt from a call that uses no tokens.

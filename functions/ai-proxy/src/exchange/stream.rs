@@ -74,7 +74,11 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     let (call, hold) = attempt.request()?;
     let beginning = async {
         let beginning = begin(&attempt, call, &mut overture).await;
-        attempt.stop_the_clock();
+        let progress = overture.reader.progress();
+        // One that is passed on before its first content may still be late and slow.
+        if progress.has_content || progress.ended || !matches!(beginning, Ok(Beginning::Stream { .. })) {
+            attempt.stop_the_clock();
+        }
         (beginning, Instant::now())
     };
     let opened = attempt.open(meter.as_ref(), hold);
@@ -185,6 +189,9 @@ async fn begin(
         if let Some(none) = is_given_up.take() {
             return Err(none);
         }
+        if Instant::now() >= release_at && !attempt.is_last() {
+            return Err(attempt.late(TimedOut::FirstToken));
+        }
         tokio::select! {
             chunk = answer.chunk() => match chunk.map_err(|error| attempt.cut(error, true))? {
                 Some(chunk) => overture.feed(&chunk),
@@ -196,11 +203,8 @@ async fn begin(
                 }
             },
             none = &mut given_up, if !is_steady => is_given_up = Some(none),
-            () = sleep_until(release_at), if Instant::now() < release_at => {
-                if !is_kept && !attempt.is_last() {
-                    return Err(attempt.late(TimedOut::FirstToken));
-                }
-            }
+            // The time has come to decide again.
+            () = sleep_until(release_at), if Instant::now() < release_at => {}
             () = sleep_until(attempt.until), if overture.began_at.is_none() => {
                 return Err(attempt.late(TimedOut::FirstToken));
             }

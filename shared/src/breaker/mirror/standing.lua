@@ -8,8 +8,8 @@
 --            s:<Unix seconds>                    "good bad throttled late on-time" of that second
 --            environments, troubled, e:<id>, t:<id>   how many saw results, how many bad ones, at most 16; who, and in which
 --                                                second last
---            a:<account>, b:<account>            at most 16 each: accounts that got results, and bad ones, and in which second
---                                                last; accounts, troubled_accounts are how many there are
+--            a1, a1at, a2, a2at                  the account that got a result last and in which second, and the last other one;
+--                                                b for bad and throttled ones, l for late ones
 --            bad_since                           the second of the first bad result since the decision
 --            retry, spent                        what the provider said, Unix milliseconds
 --            first                               how long the first content lately took, milliseconds
@@ -34,17 +34,18 @@
 --        13 the latency, milliseconds, or -1   14 1 where it is that of a first content
 --        15 1 where a probe came to nothing that says anything: another one may go in its place
 --        16 the letter of the answer, as in `last`; empty where there is none
+--        17 1 where it was a probe
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
 --        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, 1 if it has room for all calls, until when it
 --        asks to be left alone or 0, milliseconds since it was asked all the same, 1 if it told this account so,
---        milliseconds since it served another account or -1, environments, troubled, accounts, troubled accounts, retry
---        after, spent until, then second and counts in turn, in any order}; what follows the 14th is there only where the
---        caller is to evaluate
+--        milliseconds since it served another account or -1, environments, troubled, accounts, troubled accounts, late
+--        accounts, retry after, spent until, then second and counts in turn, in any order}; what follows the 14th is there
+--        only where the caller is to evaluate. Of accounts, two and more are 2
 --
 -- A report about another generation than the present one is not counted. What is older than 300 s is forgotten. Asking
 -- DynamoDB is for reports, which nobody waits for; a call that begins does it only where none came for a second.
 local EVERY, SOONER, TRUTH_EVERY, TRUTH_SOONER = 1000, 800, 5000, 1000
-local KEPT_SECONDS, MOST_KNOWN, ACCOUNTS_SECONDS = 300, 16, 60
+local KEPT_SECONDS, MOST_KNOWN, ACCOUNTS_SECONDS, LONGEST_RETRY = 300, 16, 60, 300000
 local REMEMBERED, RECOVERED, LATELY = 32, 2, 8
 local EARNED, MOST_CREDITS = 1.2, 16
 local BREAKER_TTL, CALLS_TTL, LATENCY_TTL, ROOM_TTL = 3600, 60, 7 * 86400, 86400
@@ -90,17 +91,29 @@ if generation >= 0 and number(ARGV[3]) == generation then
       call('HSET', breaker, set .. id, second)
     end
     is_trouble = ARGV[7] + ARGV[8] + ARGV[9] > 0
+    -- The last account, and the last other one, are enough to know whether there were two.
+    local function saw_account(set)
+      local one, two = set .. '1', set .. '2'
+      local there = call('HMGET', breaker, one, one .. 'at')
+      if there[1] and there[1] ~= account then call('HSET', breaker, two, there[1], two .. 'at', there[2]) end
+      call('HSET', breaker, one, account, one .. 'at', second)
+    end
     saw('e:', ARGV[5], 'environments')
-    if account ~= '' then saw('a:', account, 'accounts') end
+    if account ~= '' then
+      saw_account('a')
+      if ARGV[7] + ARGV[8] > 0 then saw_account('b') end
+      if number(ARGV[9]) > 0 then saw_account('l') end
+    end
     if is_trouble then
       saw('t:', ARGV[5], 'troubled')
-      if account ~= '' then saw('b:', account, 'troubled_accounts') end
       call('HSETNX', breaker, 'bad_since', second)
     end
   end
-  local results = ARGV[6] + ARGV[7] + ARGV[8] + ARGV[15]
+  -- What was no probe frees no probe's place.
+  local results = ARGV[17] == '1' and ARGV[6] + ARGV[7] + ARGV[8] + ARGV[15] or 0
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
-  for field, at in pairs({retry = number(ARGV[11]), spent = number(ARGV[12])}) do
+  if number(ARGV[6]) > 0 then call('HDEL', breaker, 'retry') end
+  for field, at in pairs({retry = math.min(number(ARGV[11]), now + LONGEST_RETRY), spent = number(ARGV[12])}) do
     if at > number(call('HGET', breaker, field) or 0) then call('HSET', breaker, field, string.format('%.0f', at)) end
   end
   local latency = number(ARGV[13])
@@ -140,6 +153,10 @@ local held = call('HMGET', room, 'last', 'credits', 'by', 'at', 'by2', 'at2', 'r
   'asked')
 local last, by, at, by2, at2 = held[1] or '', held[3], held[4], held[5], held[6]
 local retry, retry1, retry2, other, asked = number(held[7] or 0), held[8], held[9], held[10], number(held[11] or 0)
+if retry > 0 and retry <= now then
+  call('HDEL', room, 'retry', 'retry1', 'retry2', 'other', 'asked')
+  retry, retry1, retry2, other, asked = 0, nil, nil, nil, 0
+end
 local function good_in_a_row()
   local bad = string.find(string.reverse(last), '[fr]')
   return bad and bad - 1 or #last
@@ -168,7 +185,7 @@ if letter ~= '' then
     elseif retry1 ~= account then
       retry2 = account
     end
-    retry = math.max(retry, number(ARGV[11]))
+    retry = number(ARGV[11])
     for field, value in pairs({retry = string.format('%.0f', retry), retry1 = retry1, retry2 = retry2 or nil}) do
       fields[#fields + 1], fields[#fields + 2] = field, value
     end
@@ -211,11 +228,10 @@ end
 
 local late = call('HGET', latencies, 'late')
 local reply = {now, generation, known[2] or '', number(known[3] or 0), floor(rate), number(late or 0),
-  number(known[7] or 0), asks_truth, evaluates, is_free and 1 or 0, paused, now - asked, is_told and 1 or 0, since_served}
+  number(known[7] or 0), asks_truth, evaluates, is_free and 1 or 0, paused, math.max(0, now - asked), is_told and 1 or 0, since_served}
 if evaluates == 1 then
-  local all, filled = call('HGETALL', breaker), #reply + 6
-  local sets = {['e:'] = 'environments', ['t:'] = 'troubled', ['a:'] = 'accounts', ['b:'] = 'troubled_accounts'}
-  local fields, gone, seen_in = {}, {}, {['a:'] = {}, ['b:'] = {}}
+  local all, filled = call('HGETALL', breaker), #reply + 7
+  local fields, gone, sets = {}, {}, {['e:'] = 'environments', ['t:'] = 'troubled'}
   for i = 1, #all, 2 do
     local field, value = all[i], all[i + 1]
     local kind = string.sub(field, 1, 2)
@@ -227,8 +243,6 @@ if evaluates == 1 then
       if sets[kind] then gone[kind] = (gone[kind] or 0) + 1 end
     elseif kind == 's:' then
       reply[filled + 1], reply[filled + 2], filled = at, value, filled + 2
-    elseif seen_in[kind] then
-      seen_in[kind][#seen_in[kind] + 1] = at
     end
   end
   if #gone > 0 then call('HDEL', breaker, unpack(gone)) end
@@ -236,16 +250,12 @@ if evaluates == 1 then
     if gone[kind] then fields[count] = call('HINCRBY', breaker, count, -gone[kind]) end
   end
   -- Accounts count from the first bad result on, a minute back at most.
-  local from = math.max(number(fields.bad_since or second), second - ACCOUNTS_SECONDS)
-  for kind, all in pairs(seen_in) do
-    local count = 0
-    for _, at in ipairs(all) do
-      if at >= from then count = count + 1 end
-    end
-    fields[sets[kind]] = count
+  local from = math.max(number(fields.bad_since or second + 1), second - ACCOUNTS_SECONDS)
+  for field, set in pairs({accounts = 'a', troubled_accounts = 'b', late_accounts = 'l'}) do
+    local one, two = number(fields[set .. '1at'] or 0), number(fields[set .. '2at'] or 0)
+    fields[field] = (one >= from and 1 or 0) + (two >= from and 1 or 0)
   end
-  for i, field in ipairs({'environments', 'troubled', 'accounts', 'troubled_accounts', 'retry', 'spent'}) do
-    reply[14 + i] = number(fields[field] or 0)
-  end
+  local told = {'environments', 'troubled', 'accounts', 'troubled_accounts', 'late_accounts', 'retry', 'spent'}
+  for i, field in ipairs(told) do reply[14 + i] = number(fields[field] or 0) end
 end
 return reply

@@ -209,8 +209,10 @@ fn what_an_admin_gives_up_or_what_is_spent_gets_nothing_even_where_nobody_else_i
 
 #[test]
 fn who_asks_to_be_left_alone_is_asked_now_and_then_and_where_nobody_else_is_left() {
-    assert_eq!(stops(&[paused(closed(), false, true), closed()]), [(1, Entry::Free)]);
+    assert_eq!(stops(&[paused(closed(), false, false), closed()]), [(1, Entry::Free)]);
+    assert_eq!(stops(&[paused(closed(), false, true), closed()]), [(1, Entry::Free), (0, Entry::LastPause)]);
     assert_eq!(stops(&[paused(closed(), true, true), closed()]), [(0, Entry::Pause), (1, Entry::Free)]);
+    assert_eq!(stops(&[closed(), forced(paused(closed(), false, false), 10_000, 60)])[1], (1, Entry::Free));
     assert_eq!(stops(&[paused(closed(), false, true)]), [(0, Entry::LastPause)]);
     assert_eq!(
         go("session", &[paused(closed(), false, false)], 0),
@@ -279,7 +281,7 @@ proptest! {
         let may_get = |candidate: &Candidate<'_>| {
             let Standing { state, pause, .. } = candidate.standing;
             let forced = state.forced.as_ref().filter(|forced| NOW < forced.until).map(|forced| forced.share);
-            candidate.is_allowed && forced != Some(Share::NONE) && pause.is_none()
+            candidate.is_allowed && forced != Some(Share::NONE) && (pause.is_none() || forced.is_some())
         };
         let it = match outcome {
             Err(NoRoute::Restricted) => {

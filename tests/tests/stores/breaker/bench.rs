@@ -186,6 +186,6 @@ pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
 
 /// A result of a call that was let through under `generation`.
 pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
-    let seen = if is_good { good() } else { bad() };
+    let seen = Seen { is_probe: true, ..if is_good { good() } else { bad() } };
     environment.report(0, "m", "acme", generation, &seen).await
 }

@@ -51,6 +51,7 @@ fn expected(log: &[(u64, u8, [u64; 5])], now: u64) -> Seen {
         troubled: i64::try_from(troubled.len()).unwrap(),
         accounts: 0,
         troubled_accounts: 0,
+        late_accounts: 0,
         retry_after: 0,
         spent_until: 0,
         seconds: seconds.into_iter().map(|(at, counts)| (at, text(counts))).collect(),

@@ -117,6 +117,40 @@ async fn accounts_count_from_the_first_bad_result_on_and_a_minute_back_at_most()
     scripts.report(&Report::new("e", BAD).of("c")).await;
     let seen = scripts.seen().await;
     assert_eq!((seen.accounts, seen.troubled_accounts), (1, 1), "a minute later");
+    for account in ["d", "e", "f", "g"] {
+        scripts.report(&served(account)).await;
+    }
+    scripts.report(&Report::new("e", [0, 0, 0, 1, 0]).of("d")).await;
+    let seen = scripts.seen().await;
+    assert_eq!((seen.accounts, seen.troubled_accounts, seen.late_accounts), (2, 1, 1), "two and more are two");
+}
+
+#[tokio::test]
+async fn a_pause_that_is_over_leaves_nothing_behind_and_the_newest_word_holds() {
+    let mut scripts = Scripts::start("closed").await;
+    scripts.report(&told("a", scripts.now + 10_000)).await;
+    scripts.report(&told("b", scripts.now + 10_000)).await;
+    scripts.now += 3_600_000;
+    let day = scripts.now + 86_400_000;
+    scripts.report(&Report { letter: "f", ..Report::new("e", BAD).of("b") }).await;
+    assert_eq!(scripts.report(&told("a", day)).await.paused_until, day.cast_signed());
+    scripts.report(&Report { letter: "f", ..Report::new("e", BAD).of("b") }).await;
+    assert_eq!(scripts.look().await.paused_until, 0, "it told b so an hour ago, and not again");
+    let soon = scripts.now + 2_000;
+    scripts.report(&told("b", soon)).await;
+    assert_eq!(scripts.look().await.paused_until, soon.cast_signed());
+}
+
+#[tokio::test]
+async fn what_was_no_probe_frees_no_probes_place() {
+    let scripts = Scripts::start("probe").await;
+    assert!(scripts.may_probe(1).await && scripts.may_probe(1).await && !scripts.may_probe(1).await);
+    for _ in 0..5 {
+        scripts.report(&Report { is_probe: false, ..served("a") }).await;
+    }
+    assert!(!scripts.may_probe(1).await, "these were let through as nobody else could take them");
+    scripts.report(&served("a")).await;
+    assert!(scripts.may_probe(1).await);
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub struct Report {
     pub is_void: bool,
     /// `g`, `f`, `r` or nothing.
     pub letter: &'static str,
+    pub is_probe: bool,
 }
 
 pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
@@ -67,6 +68,7 @@ pub struct Seen {
     pub troubled: i64,
     pub accounts: i64,
     pub troubled_accounts: i64,
+    pub late_accounts: i64,
     pub retry_after: i64,
     pub spent_until: i64,
     pub seconds: BTreeMap<i64, String>,
@@ -85,6 +87,7 @@ impl Report {
             is_first_content: false,
             is_void: false,
             letter: "",
+            is_probe: true,
         }
     }
 
@@ -160,6 +163,7 @@ impl Scripts {
         arguments.extend([report.retry_after, report.spent_until].map(|at| at.to_string()));
         arguments.extend([latency, u8::from(report.is_first_content).to_string()]);
         arguments.extend([u8::from(report.is_void).to_string(), report.letter.to_owned()]);
+        arguments.push(u8::from(report.is_probe).to_string());
         self.standing(&arguments).await
     }
 
@@ -167,7 +171,7 @@ impl Scripts {
         let reply: Vec<Value> = self.run(STANDING, &[BREAKER, CALLS, LATENCIES, ROOM], arguments).await;
         let number = |index: usize| i64::from_redis_value_ref(&reply[index]).unwrap();
         assert_eq!(number(0), self.now.cast_signed());
-        let seconds = reply.get(20..).unwrap_or_default().chunks_exact(2);
+        let seconds = reply.get(21..).unwrap_or_default().chunks_exact(2);
         let seconds = seconds.map(|pair| {
             (i64::from_redis_value_ref(&pair[0]).unwrap(), String::from_redis_value_ref(&pair[1]).unwrap())
         });
@@ -176,8 +180,9 @@ impl Scripts {
             troubled: number(15),
             accounts: number(16),
             troubled_accounts: number(17),
-            retry_after: number(18),
-            spent_until: number(19),
+            late_accounts: number(18),
+            retry_after: number(19),
+            spent_until: number(20),
             seconds: seconds.collect(),
         });
         assert!(evidence.is_some() || reply.len() == 14, "{reply:?}");

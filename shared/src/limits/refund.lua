@@ -1,0 +1,31 @@
+-- Gives back what one call was charged by windows.
+--
+-- KEYS   [counters]  the windows' counters, n of them
+--        [refunds]   for each of them, how much of it was given back
+--        tally       the tallies of the minute in which the call was charged; see check.lua
+-- ARGV   for each counter: weight, limit
+--        then the field of the tally that counted the call, empty for none
+-- reply  how many counters were lowered
+--
+-- All or nothing: no counter falls below zero, and of each window no more than its limit is given back, so that trying again
+-- and again is not free. A window that is over has no counter any more.
+local call, number = redis.call, tonumber
+local n, backs = (#KEYS - 1) / 2, {}
+for i = 1, n do
+  local values = call('MGET', KEYS[i], KEYS[n + i])
+  backs[i] = math.min(number(ARGV[2 * i - 1]), number(values[1] or 0))
+  if backs[i] > 0 and number(values[2] or 0) + backs[i] > number(ARGV[2 * i]) then return 0 end
+end
+local lowered = 0
+for i, back in ipairs(backs) do
+  if back > 0 then
+    call('DECRBY', KEYS[i], back)
+    call('INCRBY', KEYS[n + i], back)
+    call('PEXPIRE', KEYS[n + i], math.max(1, call('PTTL', KEYS[i])))
+    lowered = lowered + 1
+  end
+end
+local tally, field = KEYS[#KEYS], ARGV[#ARGV]
+-- What was folded into the statistics already stays there.
+if lowered > 0 and field ~= '' and number(call('HGET', tally, field) or 0) > 0 then call('HINCRBY', tally, field, -1) end
+return lowered

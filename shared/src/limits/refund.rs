@@ -1,0 +1,145 @@
+//! Giving back what a call was charged: what the platform failed costs the caller no quota.
+//!
+//! The authorizer names in its context what it charged; the function that could not serve the call gives it back. A call
+//! whose function never ran, or was killed, is not refunded.
+
+use redis::Script;
+use redis::aio::MultiplexedConnection;
+
+use super::config::MOST_POLICIES;
+use super::policy::{Algorithm, Charge};
+use super::tally::{minute_of, tally_key};
+use crate::clock::Timestamp;
+use crate::stores::redis::{Redis, Unavailable};
+
+/// What every counter of a window is named by first.
+const PREFIX: &str = "{levee}:limit:";
+/// What every count of refunds is named by first, instead.
+const REFUNDS: &str = "{levee}:refund:";
+/// The longest text that goes into an authorizer context, bytes: a call that is charged to more is not refunded.
+const LONGEST: usize = 2_048;
+
+/// What one call was charged by windows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Charged {
+    counters: Vec<Counter>,
+    /// The minute in which it was charged, and the caller's group in the tallies of that minute.
+    tally: Option<(u64, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Counter {
+    key: String,
+    weight: u64,
+    limit: u64,
+}
+
+impl Charged {
+    /// Returns what a call is charged that passes at `now`; `group` is as in the tallies, empty for none.
+    pub fn new(charges: &[Charge], group: &str, now: Timestamp) -> Self {
+        let counted = charges.iter().filter(|charge| charge.policy.algorithm != Algorithm::Concurrency);
+        let counter =
+            |charge: &Charge| Counter { key: charge.counter(now), weight: charge.weight, limit: charge.policy.limit };
+        let tally = (!group.is_empty()).then(|| (minute_of(now), group.to_owned()));
+        Self { counters: counted.map(counter).collect(), tally }
+    }
+
+    /// Returns it as the authorizer context has it; `None` where there is nothing to give back, or too much to name.
+    pub fn to_text(&self) -> Option<String> {
+        let word =
+            |Counter { key, weight, limit }: &Counter| Some(format!("{}*{weight}/{limit}", key.strip_prefix(PREFIX)?));
+        let words: Vec<String> = self.counters.iter().filter_map(word).collect();
+        let (minute, group) = self.tally.as_ref().map_or((0, ""), |(minute, group)| (*minute, group.as_str()));
+        let text = format!("{}|{minute}|{group}", words.join(" "));
+        (!words.is_empty() && text.len() <= LONGEST).then_some(text)
+    }
+
+    /// Reads what [`Charged::to_text`] wrote. What cannot be read is left out.
+    pub fn parse(text: &str) -> Self {
+        let mut parts = text.splitn(3, '|');
+        let mut next = || parts.next().unwrap_or_default();
+        let (counters, minute, group) = (next(), next(), next());
+        let counter = |word: &str| {
+            let (key, rest) = word.rsplit_once('*')?;
+            let (weight, limit) = rest.split_once('/')?;
+            Some(Counter { key: format!("{PREFIX}{key}"), weight: weight.parse().ok()?, limit: limit.parse().ok()? })
+        };
+        let counters = counters.split_ascii_whitespace().filter_map(counter).take(MOST_POLICIES).collect();
+        let tally = minute.parse().ok().filter(|_| !group.is_empty()).map(|minute| (minute, group.to_owned()));
+        Self { counters, tally }
+    }
+
+    /// Gives it back, and returns whether anything was: not beyond a limit's worth of each window, nor below zero.
+    ///
+    /// # Errors
+    /// When Redis cannot be asked; then the call has cost what it cost.
+    pub async fn refund(&self, redis: &Redis) -> Result<bool, Unavailable> {
+        if self.counters.is_empty() {
+            return Ok(false);
+        }
+        let script = Script::new(include_str!("refund.lua"));
+        let mut call = script.prepare_invoke();
+        for Counter { key, .. } in &self.counters {
+            call.key(key);
+        }
+        for Counter { key, .. } in &self.counters {
+            call.key(key.replacen(PREFIX, REFUNDS, 1));
+        }
+        let (minute, field) = match &self.tally {
+            Some((minute, group)) => (*minute, format!("0 {group}")),
+            None => (0, String::new()),
+        };
+        call.key(tally_key(minute));
+        for Counter { weight, limit, .. } in &self.counters {
+            call.arg(*weight).arg(*limit);
+        }
+        call.arg(field);
+        let call = &call;
+        let run = async |mut connection: MultiplexedConnection| call.invoke_async::<u64>(&mut connection).await;
+        Ok(redis.run(run).await? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::limits::{LimitsConfig, Subject};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_310_030);
+
+    fn charges(names: &[&str]) -> Vec<Charge> {
+        let policies = LimitsConfig::default().policies;
+        let charge = |name: &&str| {
+            let policy = Arc::clone(policies.iter().find(|it| it.name == *name).unwrap());
+            Charge { policy, subject: Subject("acme".to_owned()), weight: 3 }
+        };
+        names.iter().map(charge).collect()
+    }
+
+    #[test]
+    fn what_was_charged_is_read_as_it_was_written() {
+        let charged =
+            Charged::new(&charges(&["account", "global", "in-flight"]), "acme/crm/k/ai account:a:1:60:f:1", NOW);
+        assert_eq!(charged.counters.len(), 2, "places in flight are given back by themselves");
+        assert_eq!(Charged::parse(&charged.to_text().unwrap()), charged);
+        let anonymous = Charged::new(&charges(&["account"]), "", NOW);
+        assert_eq!(Charged::parse(&anonymous.to_text().unwrap()), anonymous);
+    }
+
+    #[test]
+    fn nothing_is_named_where_nothing_was_charged_or_too_much() {
+        assert_eq!(Charged::new(&charges(&["in-flight"]), "g", NOW).to_text(), None);
+        assert_eq!(Charged::new(&charges(&["account"]), &"g".repeat(LONGEST), NOW).to_text(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out() {
+        for text in ["", "|", "a", "a*b/c|x|y", "a*1|1|", "*/|0|"] {
+            assert_eq!(Charged::parse(text).counters, [], "{text}");
+        }
+        let many: Vec<String> = (0..99).map(|n| format!("account:a{n}:60:0*1/2")).collect();
+        assert_eq!(Charged::parse(&many.join(" ")).counters.len(), MOST_POLICIES);
+    }
+}
