@@ -2,6 +2,8 @@
 //!
 //! Where a scene needs time to pass, it moves the clock: a second at a time, with three calls in each.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use levee::breaker::{Grounds, Mode, Share, State, force};

@@ -156,21 +156,18 @@ async fn begin(
         let answer = attempt.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if !status.is_success() {
-            return attempt.read_whole(answer).await.map(|whole| Err(Beginning::Whole(whole)));
+            return attempt.read_whole(answer).await.map(Beginning::Whole);
         }
         if !is_event_stream(&headers) {
             return Err(attempt.nonsense(status, "a provider's answer is no stream"));
         }
-        Ok(Ok((status, headers, answer)))
+        Ok(Beginning::Stream { status, headers, answer })
     };
     let head = tokio::select! {
         head = timeout_at(attempt.until, head) => head.map_err(|_| attempt.late(TimedOut::FirstToken)).flatten()?,
         none = &mut given_up => return Err(none),
     };
-    let (status, headers, mut answer) = match head {
-        Ok(stream) => stream,
-        Err(whole) => return Ok(whole),
-    };
+    let Beginning::Stream { status, headers, mut answer } = head else { return Ok(head) };
 
     let mut is_given_up = None;
     let release_at = attempt.release_at;
