@@ -18,7 +18,7 @@ use crate::{Stack, binaries};
 /// The tags of the axe-core rules that pages are held to: WCAG 2.2 up to level AA, and what is good practice besides.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/// How a page is looked at.
+/// A window to look at a page in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
     /// Its name in the names of pictures.
@@ -27,7 +27,7 @@ pub struct View {
     pub width: u32,
     /// CSS pixels.
     pub height: u32,
-    /// Whether the reader prefers dark pages.
+    /// True if the reader prefers dark pages.
     pub is_dark: bool,
 }
 

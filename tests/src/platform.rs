@@ -117,7 +117,7 @@ impl Stack {
         self.control("GET", &format!("/providers/{name}"), Value::Null).await.json()
     }
 
-    /// How many calls for a message the stand-in `name` has got.
+    /// Returns the number of calls for a message that the stand-in `name` has got.
     pub async fn requests(&self, name: &str) -> u64 {
         self.provider(name).await["requests"].as_u64().expect("a number")
     }

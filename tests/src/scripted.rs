@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// The head of an event stream.
 pub const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-/// What is sent, each piece after its pause.
+/// The pieces to send, each after its pause.
 type Pieces = Vec<(Duration, String)>;
 
 /// One running provider.
@@ -44,7 +44,7 @@ impl Scripted {
         Self { url, lines }
     }
 
-    /// What it answers from now on: these in turn, each in one piece, then the last one again and again.
+    /// Makes it answer from now on: these in turn, each in one piece, then the last one again and again.
     pub fn says(&self, answers: &[&str]) {
         let whole = |answer: &&str| vec![(Duration::ZERO, (*answer).to_owned())];
         self.lines.lock().expect("a lock").answers = answers.iter().map(whole).collect();
@@ -62,7 +62,7 @@ impl Scripted {
 }
 
 impl Lines {
-    /// What is to be sent to who sent `body`.
+    /// Returns the answer for whoever sent `body`.
     fn answer(&mut self, body: String) -> Pieces {
         self.bodies.push(body);
         let next = if self.answers.len() > 1 { self.answers.pop_front() } else { self.answers.front().cloned() };

@@ -51,6 +51,13 @@ impl Builder {
         self.argument("--environments").argument(numbers)
     }
 
+    /// Gives a provider 300 ms, in place of seconds, for its first token, for a whole answer and between two pieces.
+    pub fn impatient(self) -> Self {
+        self.env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
+            .env("AI_CALL_TIMEOUT_MS", "300")
+            .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
+    }
+
     /// One provider, the stand-in `primary`, whose failures reach the client as they are.
     pub fn only_primary(self) -> Self {
         self.argument("--providers").argument("primary").one_attempt()

@@ -61,12 +61,12 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     response
 }
 
-/// Whether an answer of a provider says that it did not serve the call, and not because of what the caller asked.
+/// Returns true for an answer that says that the provider did not serve the call, for no fault of the caller's.
 fn is_unserved(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Whether an error of ours is the platform's fault.
+/// Returns true for an error of ours that is the platform's fault.
 fn is_platforms(failed: &Failed) -> bool {
     matches!(failed.kind, ErrorKind::BadGateway | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::ProviderLimit)
 }

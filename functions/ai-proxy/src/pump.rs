@@ -42,9 +42,9 @@ pub struct Pump {
     pub gap: Duration,
     /// The longest time without content, whatever signs of life there are.
     pub ping: Duration,
-    /// When content came last, or the stream began.
+    /// The moment at which content came last, or the stream began.
     pub content_at: Instant,
-    /// Whether the breaker knows how the stream began.
+    /// True once the breaker knows how the stream began.
     pub has_content: bool,
     /// When the stream must have ended.
     pub deadline: Instant,

@@ -99,7 +99,7 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
     Err(Failure::Undecided)
 }
 
-/// What a call takes when it passes.
+/// The credit that a call uses up when it passes.
 struct Held {
     leases: Option<String>,
     charged: Charged,

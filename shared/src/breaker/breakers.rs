@@ -7,7 +7,7 @@
 //! Every 4 s somebody who reports, or else after 5 s somebody who asks, compares what Redis has with what DynamoDB has: what
 //! an admin says is written to DynamoDB alone.
 //!
-//! Where nobody else can take a call, [`Breakers::admit`] says whether a provider has [`Room`] for it.
+//! [`Breakers::admit`] says whether a provider has [`Room`] for a call that nobody else can take.
 //!
 //! | gone | then |
 //! | --- | --- |
@@ -37,11 +37,11 @@ use crate::sync::lock;
 
 /// How long a decision that was read from DynamoDB is gone by while Redis is away.
 const READ_EVERY: Duration = Duration::from_secs(2);
-/// How often a provider that asks to be left alone is asked all the same.
+/// The interval at which a provider that asks to be left alone is asked all the same.
 const ASKED_EVERY: Duration = Duration::from_secs(300);
-/// How often it is asked by accounts that it has not told so, where nobody else is left.
+/// The interval at which accounts that it has not told so ask it, where nobody else is left.
 const ASKED_BY_OTHERS_EVERY: Duration = Duration::from_secs(5);
-/// How long ago a call may have been served that shows that a provider works.
+/// The greatest age of a served call that shows that a provider works.
 pub const SERVED_LATELY: Duration = Duration::from_secs(10);
 /// How long a decision is gone by that nobody can confirm.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
@@ -61,11 +61,11 @@ pub struct Standing {
     pub is_shared: bool,
     /// Whether this environment keeps away from it.
     pub is_away: bool,
-    /// Whether it lately had room for all calls, whatever its share is.
+    /// True if it lately had room for all calls, however small its share is.
     pub has_room: bool,
     /// That it asks to be left alone, and has served nothing since.
     pub pause: Option<Pause>,
-    /// Whether it served another account's call within [`SERVED_LATELY`].
+    /// True if it served another account's call within [`SERVED_LATELY`].
     pub served_another: bool,
     /// The moment for which this holds.
     pub now: Timestamp,
@@ -74,11 +74,11 @@ pub struct Standing {
 /// A provider's wish to be left alone for a time (`Retry-After`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// When it wants to be asked again.
+    /// The moment from which it wants to be asked again.
     pub until: Timestamp,
-    /// Whether it is to be asked all the same now, to find out whether it still says so.
+    /// True if it is to be asked all the same now, to find out if it still says so.
     pub is_probe_due: bool,
-    /// Whether a call of this account may ask it where nobody else is left: it has told others so, not this one.
+    /// True if this account may ask it where nobody else is left: it has told other accounts so, not this one.
     pub may_ask: bool,
 }
 
@@ -98,7 +98,7 @@ pub struct Breakers {
 struct Own {
     name: String,
     local: Mutex<Local>,
-    /// What this environment alone has seen, for when Redis is away.
+    /// The results that this environment alone has seen, for use while Redis is away.
     room: Mutex<Room>,
     known: Mutex<Known>,
 }

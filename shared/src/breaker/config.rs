@@ -17,7 +17,7 @@ pub struct BreakerConfig {
     pub dwell: Duration,
     /// How many results of the present share are needed before it is raised.
     pub results_to_rise: u32,
-    /// How long a share is held before it is raised on few results, or on none, as long as none is bad.
+    /// The time a share is held before it is raised on few results, or on none, as long as none is bad.
     pub quiet_dwell: Duration,
     /// A smaller share than this is none.
     pub smallest_share: Share,
@@ -30,7 +30,7 @@ pub struct BreakerConfig {
     pub penalty_half_life: Duration,
     /// How many environments must have seen bad results before they count, or all that there are, if they are fewer.
     pub quorum: u32,
-    /// How many accounts must have got bad results before they count, or all that called, if they are fewer: one
+    /// The number of accounts that must have got bad results before they count, or all that called, if fewer: one
     /// caller's calls may be at fault themselves.
     pub account_quorum: u32,
 }

@@ -30,12 +30,12 @@ pub struct Evidence {
     pub environments: u32,
     /// How many of them saw bad, throttled or late ones.
     pub troubled_environments: u32,
-    /// How many accounts got results since the first bad one, 60 s back at most; two and more are 2. 0 where that is not
-    /// known.
+    /// The number of accounts that got results since the first bad one, 60 s back at most; 2 for two and more, 0 if
+    /// not known.
     pub accounts: u32,
-    /// How many of them got bad results, or were limited.
+    /// The number of them that got bad results, or were limited.
     pub troubled_accounts: u32,
-    /// How many of them got late ones.
+    /// The number of them that got late ones.
     pub late_accounts: u32,
     /// When the provider wants to be asked again (Retry-After).
     pub retry_after: Option<Timestamp>,

@@ -36,9 +36,9 @@ pub struct Seen {
     pub is_first_content: bool,
     /// Whether it was a probe that says nothing about the provider, so that another one may go in its place.
     pub is_void: bool,
-    /// How the provider answered, where it has; counted whatever was decided meanwhile.
+    /// The provider's answer, where it gave one; counted whatever was decided meanwhile.
     pub answer: Option<Answer>,
-    /// Whether it was a probe.
+    /// True for a probe.
     pub is_probe: bool,
 }
 
@@ -59,21 +59,21 @@ pub(super) struct Shared {
     pub(super) first_content: Option<Duration>,
     /// Whether the asker is to ask DynamoDB.
     pub(super) asks_truth: bool,
-    /// Whether it lately had room for all calls.
+    /// True if it lately had room for all calls.
     pub(super) has_room: bool,
     /// Until when it asks to be left alone, having served nothing since.
     pub(super) paused_until: Option<Timestamp>,
-    /// How long ago it was asked although it asks to be left alone.
+    /// The time since it was asked although it asks to be left alone.
     pub(super) asked_ago: Duration,
-    /// Whether it told the asker's account so.
+    /// True if it told the asker's account so.
     pub(super) told_account: bool,
-    /// How long ago it served another account than the asker's.
+    /// The time since it served another account than the asker's.
     pub(super) served_another: Option<Duration>,
     /// What was seen since the decision, where the asker is to evaluate it.
     pub(super) evidence: Option<Evidence>,
 }
 
-/// Why a call asks to go to a provider that is not to get all calls.
+/// The reason for which a call asks to go to a provider that is not to get all calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Admission {
     /// Nobody else can take the call; at so many calls a second.

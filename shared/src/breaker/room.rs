@@ -1,4 +1,4 @@
-//! How much a provider is asked while no other one can take its calls. No I/O.
+//! Limits how much a provider is asked while no other one can take its calls. No I/O.
 //!
 //! A share says which provider is asked first. Where nobody else is left, what a provider served lately decides, and not
 //! the share: a provider that is well again gets everything within seconds, and one that is down gets a trickle that
@@ -27,15 +27,15 @@ const REMEMBERED: usize = 32;
 const RECOVERED: usize = 2;
 /// Of so many last answers, half may have failed.
 const LATELY: usize = 8;
-/// What a good answer earns.
+/// The credit that a good answer earns.
 const EARNED: f64 = 1.2;
 /// The most credits that are kept.
 const MOST_CREDITS: f64 = 16.0;
-/// How much of all calls is let through while none of them is served; at least one a second is.
+/// The part of all calls that is let through while none of them is served; at least one a second is.
 const TRICKLE: f64 = 0.1;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
-/// How a provider answered a call.
+/// A provider's answer to a call, as far as room is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// It served the call.
@@ -57,13 +57,13 @@ impl Answer {
     }
 }
 
-/// What a provider lately had room for.
+/// The calls that a provider lately had room for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Room {
     /// Oldest first.
     last: VecDeque<Answer>,
     credits: f64,
-    /// When a call was last let through.
+    /// The moment at which a call was last let through.
     admitted_at: Option<Timestamp>,
 }
 

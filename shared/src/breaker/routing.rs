@@ -67,11 +67,11 @@ impl Detour {
 pub struct Stop {
     /// Which one, by its place among the candidates.
     pub provider: usize,
-    /// What it takes to go there.
+    /// The condition for going there.
     pub entry: Entry,
 }
 
-/// What it takes to go to a provider.
+/// The condition for sending a call to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// Nothing.
@@ -117,7 +117,7 @@ pub fn place(session: &str, provider: &str) -> u16 {
     (mixed % u64::from(Share::ALL.basis_points())) as u16
 }
 
-/// How a call gets into a provider that is asked first.
+/// The way into a provider that is asked first.
 enum Passage {
     Enters(Entry),
     Not(Detour),
@@ -212,7 +212,7 @@ impl Candidate<'_> {
         self.standing.pause.is_some() && self.forced().is_none()
     }
 
-    /// How well it is: less is better.
+    /// Its rank by health: less is better.
     fn rank(&self) -> (bool, u8, std::cmp::Reverse<Share>) {
         let State { mode, share, .. } = self.standing.state;
         let rank = match mode {

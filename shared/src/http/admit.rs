@@ -18,7 +18,7 @@ pub struct Admission<Caller> {
     pub headers: HeaderMap,
     /// The Redis keys under which the request is in flight, as [`AuthorizerContext::in_flight`] has them.
     pub leases: Vec<String>,
-    /// What the request was charged by windows, as [`AuthorizerContext::charged`] has it.
+    /// The windows' charges for the request, as [`AuthorizerContext::charged`] has them.
     pub charged: Charged,
 }
 

@@ -35,8 +35,8 @@ pub struct AuthorizerContext {
     /// serves the call gives them back under [`AuthorizerContext::request_id`] when it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<String>,
-    /// What the call was charged by windows, as [`Charged`](crate::limits::Charged) writes it; absent where it was charged
-    /// nothing, or too much to name. The function gives it back where the platform fails the call.
+    /// The windows' charges for the call, as [`Charged`](crate::limits::Charged) writes them; absent where there were
+    /// none, or too many to name. The function gives it back where the platform fails the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charged: Option<String>,
     /// Header values to copy to the answer.

@@ -12,14 +12,14 @@ use super::tally::{minute_of, tally_key};
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
 
-/// What every counter of a window is named by first.
+/// The prefix of every window counter's name.
 const PREFIX: &str = "{levee}:limit:";
-/// What every count of refunds is named by first, instead.
+/// The prefix of every refund count's name, in its place.
 const REFUNDS: &str = "{levee}:refund:";
 /// The longest text that goes into an authorizer context, bytes: a call that is charged to more is not refunded.
 const LONGEST: usize = 2_048;
 
-/// What one call was charged by windows.
+/// The windows' charges for one call.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Charged {
     counters: Vec<Counter>,
@@ -72,7 +72,7 @@ impl Charged {
     /// Gives it back, and returns whether anything was: not beyond a limit's worth of each window, nor below zero.
     ///
     /// # Errors
-    /// When Redis cannot be asked; then the call has cost what it cost.
+    /// If Redis cannot be asked; the call then keeps its charge.
     pub async fn refund(&self, redis: &Redis) -> Result<bool, Unavailable> {
         if self.counters.is_empty() {
             return Ok(false);

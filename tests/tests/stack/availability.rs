@@ -1,6 +1,6 @@
 //! The breaker refuses no call that a provider would have served, whatever it thinks of the provider.
 //!
-//! Where a scene needs time to pass, it moves the clock: a second at a time, with three calls in each.
+//! A scene that needs time to pass moves the clock: a second at a time, with three calls in each.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

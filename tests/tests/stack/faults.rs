@@ -26,13 +26,7 @@ async fn a_killed_function_costs_its_caller_a_502_and_nobody_else_anything() {
 
 #[tokio::test]
 async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
-    let stack = Stack::builder()
-        .env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
-        .env("AI_CALL_TIMEOUT_MS", "300")
-        .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
-        .only_primary()
-        .start()
-        .await;
+    let stack = Stack::builder().impatient().only_primary().start().await;
     let call = messages("Hello");
     let mut streamed = call.clone();
     streamed["stream"] = true.into();

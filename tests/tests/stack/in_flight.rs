@@ -72,13 +72,7 @@ async fn a_call_more_than_may_be_in_flight_is_refused_and_passes_when_one_of_the
 
 #[tokio::test]
 async fn however_a_call_ends_its_place_is_free_at_once() {
-    let stack = stack(1)
-        .env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
-        .env("AI_CALL_TIMEOUT_MS", "300")
-        .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
-        .only_primary()
-        .start()
-        .await;
+    let stack = stack(1).impatient().only_primary().start().await;
     let (whole, streamed) = (messages("Hello"), streamed());
     for (script, call, expected) in [
         (json!({}), &whole, 200),

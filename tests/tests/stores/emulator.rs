@@ -10,7 +10,7 @@ use levee::stores::dynamodb::{self, DynamoDbConfig};
 use local::dynamodb::DynamoDb;
 use local::template::Template;
 
-/// How long a call to the emulator may take: longer than any does on a busy machine.
+/// The longest that a call to the emulator may take: longer than any does on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A running emulator, which ends with the test.
@@ -42,7 +42,7 @@ impl Emulator {
     }
 }
 
-/// What can be done to the emulator: refuse, hang, throttle, lose answers.
+/// Faults of the emulator: refuse, hang, throttle, lose answers.
 impl Deref for Emulator {
     type Target = DynamoDb;
 

@@ -1,4 +1,4 @@
-//! What the library writes into its stores, against a real Redis and the DynamoDB emulator, without a stack around them.
+//! Tests of what the library writes into its stores: a real Redis and the DynamoDB emulator, no stack around them.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 

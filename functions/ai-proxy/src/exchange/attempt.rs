@@ -36,7 +36,7 @@ pub(super) struct Attempt<'a> {
     number: u32,
     /// When it is given up.
     pub(super) until: Instant,
-    /// When a stream without content is passed on all the same, if its provider is at work or nobody else can take the call.
+    /// The moment at which a stream without content is passed on, if its provider is at work or nobody else can help.
     pub(super) release_at: Instant,
     /// Who else may serve the call.
     others: Others,
@@ -79,7 +79,7 @@ pub(super) struct Missed {
     /// The same provider may serve the call a moment later: it did not say when to be asked again, and was not given up
     /// meanwhile.
     pub(super) may_retry: bool,
-    /// What the breaker is to be told of it, unless it was the call's own.
+    /// The report for the breaker, which is not sent if the call itself was at fault.
     pub(super) blame: Option<Blame>,
     /// What the client gets if nobody else serves the call.
     pub(super) answer: Box<Result<Response<Body>, Failed>>,

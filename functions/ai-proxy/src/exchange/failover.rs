@@ -22,7 +22,7 @@ use crate::watch::Blame;
 
 /// The longest pause before a provider is tried a second time; the pause is a random part of it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How long a failure waits for another provider to repeat it, before it is reported as the provider's.
+/// The time a failure waits for another provider to repeat it, before it is reported as the provider's.
 const BLAME_WAITS: Duration = Duration::from_secs(2);
 
 /// A call on its way from provider to provider.
@@ -40,9 +40,9 @@ struct Course<'a> {
     may_retry: Vec<Stop>,
     /// The providers that have been asked.
     asked: Vec<usize>,
-    /// What the provider before did wrong, unless that turns out to be the call's own.
+    /// The failure of the provider before, held back in case the call itself turns out to be at fault.
     blame: Option<Pending>,
-    /// How the call itself makes providers fail, once two have failed so.
+    /// The failure that the call itself causes, known once two providers have failed in the same way.
     own_fault: Option<Fault>,
 }
 

@@ -21,7 +21,7 @@ use crate::timeouts::TimedOut;
 /// The most that is held back of a stream before its first content.
 const LARGEST_OVERTURE: usize = 1024 * 1024;
 
-/// How long after `message_start` a ping is the one that opens a stream, and says nothing about the provider's work.
+/// The time after `message_start` in which a ping only opens the stream, and is no sign of the provider's work.
 const OPENING: Duration = Duration::from_secs(1);
 /// So many pings show that a provider is at work, if the last of them is not too old.
 const STEADY: u32 = 2;
@@ -39,7 +39,7 @@ enum Beginning {
 struct Overture {
     reader: StreamReader,
     framer: Framer,
-    /// When anything came first.
+    /// The moment at which anything came first.
     began_at: Option<Instant>,
     pings: u32,
     last_ping: Option<Instant>,

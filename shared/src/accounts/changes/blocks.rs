@@ -97,7 +97,7 @@ mod tests {
     const NONE_IS_OVER: (u16, &str) = (200, r#"{"Items":[],"Count":0,"ScannedCount":0}"#);
     const DONE: (u16, &str) = (200, "{}");
 
-    /// What becomes of a block where DynamoDB gives `answers`, and how often it was asked.
+    /// Returns the outcome of a block where DynamoDB gives `answers`, and the number of times it was asked.
     async fn add(answers: &'static [(u16, &'static str)]) -> (Result<Creation, TableError>, usize) {
         let stub = Stub::start(answers).await;
         let table = AccountsTable::new(stub.client.clone(), "accounts");

@@ -1,4 +1,4 @@
-//! What a provider has room for, in Redis as in [`Room`]; whom it asks to be left alone; and whose results count.
+//! Compares Redis with [`Room`]; checks which accounts a provider turns away, and whose results count.
 
 use levee::breaker::{Answer, Room};
 use levee::clock::Timestamp;

@@ -134,13 +134,13 @@ impl Scripts {
         self.run(RETRY, &[CALLS], &["0".to_owned(), percent.to_string()]).await
     }
 
-    /// Whether a call that nobody else can take may go there.
+    /// Returns true if a call that nobody else can take may go there.
     pub async fn has_room_for_one(&self, rate: f64) -> bool {
         let every = levee::breaker::room::trickles_every(rate).as_millis().to_string();
         self.run(ADMIT, &[ROOM], &["0".to_owned(), "room".to_owned(), every]).await
     }
 
-    /// Whether a call may go there although the provider asks to be left alone.
+    /// Returns true if a call may go there although the provider asks to be left alone.
     pub async fn may_ask_in_pause(&self, every: u64) -> bool {
         self.run(ADMIT, &[ROOM], &["0".to_owned(), "asked".to_owned(), every.to_string()]).await
     }
