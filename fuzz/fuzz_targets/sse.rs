@@ -2,7 +2,7 @@
 //! the stream, and holds no event that the splitter has reported.
 #![no_main]
 
-use levee_fuzz::metering::sse::{Event, Framer, Splitter};
+use levee_core::metering::sse::{Event, Framer, Splitter};
 use levee_fuzz::pieces;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,8 +1,8 @@
 //! A JSON answer of any kind is read without a panic, into figures that can be counts.
 #![no_main]
 
+use levee_core::metering::usage::Reading;
 use levee_fuzz::assert_counts;
-use levee_fuzz::metering::usage::Reading;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|body: &[u8]| {

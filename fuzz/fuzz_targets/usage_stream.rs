@@ -3,7 +3,7 @@
 //! stopped with its final figures and none of them was absurd.
 #![no_main]
 
-use levee_fuzz::metering::usage::StreamReader;
+use levee_core::metering::usage::StreamReader;
 use levee_fuzz::{assert_counts, pieces};
 use libfuzzer_sys::fuzz_target;
 

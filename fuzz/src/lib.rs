@@ -1,17 +1,6 @@
-//! What the fuzz targets share.
-//!
-//! They compile the modules that they look at from Levee's own sources, and not the library around them: with all of the
-//! AWS SDK instrumented, the build would take many minutes.
+//! Helpers of the fuzz targets.
 
-#[path = "../../shared/src/metering"]
-pub mod metering {
-    //! The modules of `levee::metering` that read what providers answer.
-
-    pub mod sse;
-    pub mod usage;
-}
-
-use metering::usage::Usage;
+use levee_core::metering::usage::Usage;
 
 /// The bytes in pieces of 1 to 64 bytes, as a network might deliver them: the same pieces for the same bytes, and others
 /// for any others.

@@ -1,7 +1,7 @@
 //! Token metering: what each AI call used, from the provider's own figures, added up per account and month (UTC), and
 //! held against a cap.
 //!
-//! [`usage`] reads the figures out of JSON answers and server-sent events and is pure, as is [`call`], which says what a
+//! [`usage`] (of `levee_core`) reads the figures out of JSON answers and server-sent events and is pure, as is [`call`], which says what a
 //! record changes in the sums. [`ledger`] writes records to DynamoDB, each once; [`months`] reads the sums; [`unwritten`]
 //! is what becomes of a record that DynamoDB refuses. [`cap`] says what of it counts against which cap, and [`view`]
 //! keeps that figure at hand in Redis; [`told`] tells somebody of it.
@@ -18,11 +18,11 @@ pub mod month;
 pub mod months;
 pub mod prices;
 pub mod report;
-pub mod sse;
 pub mod told;
 pub mod unwritten;
-pub mod usage;
 pub mod view;
+
+pub use levee_core::metering::{sse, usage};
 
 pub use asked::{Asked, Format};
 pub use call::{Call, Record, State, Tally};

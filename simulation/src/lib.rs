@@ -1,7 +1,7 @@
 //! A provider that fails in one of many ways, callers who come at random, and environments that serve one call at a
 //! time, as Lambda's do: event by event, in virtual time, from a seed.
 //!
-//! It drives the breaker as it is ([`levee::breaker::step`]) beside three other [`designs`], and says how many calls each
+//! It drives the breaker as it is ([`levee_core::breaker::step`]) beside three other [`designs`], and says how many calls each
 //! of them let a sick provider spoil. Start reading at [`world::run`].
 //!
 //! What it does not have: a backup that fails, hedged calls, rate limits. A call has one latency; that it is *slow* is known

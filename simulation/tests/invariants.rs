@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use levee::breaker::{BreakerConfig, Evidence, Forced, Mode, Penalty, Reason, Second, Share, State, step};
-use levee::clock::Timestamp;
+use levee_core::breaker::{BreakerConfig, Evidence, Forced, Mode, Penalty, Reason, Second, Share, State, step};
+use levee_core::clock::Timestamp;
 use proptest::prelude::*;
 use simulation::designs::Levee;
 use simulation::provider::FALLS_ILL;

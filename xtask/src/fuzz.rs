@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
 const TARGETS: [&str; 3] = ["sse", "usage_message", "usage_stream"];
 
 /// What every run begins with.
-const SEEDS: &str = "shared/src/metering/usage/corpus";
+const SEEDS: &str = "shared/core/src/metering/usage/corpus";
 
 /// The largest input that is made up, in bytes: a few times the largest seed.
 const LARGEST_INPUT: u32 = 16 * 1024;

@@ -26,8 +26,9 @@ use super::local::Local;
 use super::mirror::{Admission, Mirror, Report, Seen, Shared};
 use super::protocol::{Mend, mend};
 use super::room::Room;
+use super::standing::{Pause, SERVED_LATELY, Standing};
 use super::state::State;
-use super::step::step;
+use super::step;
 use super::table::{BreakersTable, Wrote};
 use super::transition::{Grounds, Transition};
 use crate::clock::{Clock, Timestamp};
@@ -41,46 +42,8 @@ const READ_EVERY: Duration = Duration::from_secs(2);
 const ASKED_EVERY: Duration = Duration::from_secs(300);
 /// The interval at which accounts that it has not told so ask it, where nobody else is left.
 const ASKED_BY_OTHERS_EVERY: Duration = Duration::from_secs(5);
-/// The greatest age of a served call that shows that a provider works.
-pub const SERVED_LATELY: Duration = Duration::from_secs(10);
 /// How long a decision is gone by that nobody can confirm.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
-
-/// Where a provider stands for one call.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    /// What is decided.
-    pub state: State,
-    /// AI calls a second to whatever provider, as far as that is known.
-    pub rate: f64,
-    /// When 19 of 20 such calls were back, or had their first content; `None` while too few are known.
-    pub late_after: Option<Duration>,
-    /// How long the first content of streams lately took.
-    pub first_content: Option<Duration>,
-    /// Whether environments share what they see at this moment. If not, nobody decides anything.
-    pub is_shared: bool,
-    /// Whether this environment keeps away from it.
-    pub is_away: bool,
-    /// True if it lately had room for all calls, however small its share is.
-    pub has_room: bool,
-    /// That it asks to be left alone, and has served nothing since.
-    pub pause: Option<Pause>,
-    /// True if it served another account's call within [`SERVED_LATELY`].
-    pub served_another: bool,
-    /// The moment for which this holds.
-    pub now: Timestamp,
-}
-
-/// A provider's wish to be left alone for a time (`Retry-After`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pause {
-    /// The moment from which it wants to be asked again.
-    pub until: Timestamp,
-    /// True if it is to be asked all the same now, to find out if it still says so.
-    pub is_probe_due: bool,
-    /// True if this account may ask it where nobody else is left: it has told other accounts so, not this one.
-    pub may_ask: bool,
-}
 
 /// The breakers of all providers, as one environment has them.
 pub struct Breakers {

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::config::BreakerConfig;
 use super::state::{Share, State};
-use super::step::{force, release};
 use super::table::{BreakersTable, TableError, Wrote};
 use super::transition::{Grounds, Transition};
+use super::{force, release};
 use crate::clock::Timestamp;
 
 /// The longest time for which an admin's word holds.

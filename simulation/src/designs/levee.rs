@@ -1,4 +1,4 @@
-//! Levee's breaker: [`levee::breaker`] with a store in place of Redis.
+//! Levee's breaker: [`levee_core::breaker`] with a store in place of Redis.
 //!
 //! Each result goes to the store, which answers with the present state, so that whoever reports knows it for nothing;
 //! else a state is believed for a second. The store lets somebody evaluate once a second, and a little sooner after bad
@@ -7,8 +7,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use levee::breaker::{BreakerConfig, Evidence, Local, Mode, Second, State, floor, step};
-use levee::clock::Timestamp;
+use levee_core::breaker::{BreakerConfig, Evidence, Local, Mode, Second, State, floor, step};
+use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

@@ -3,8 +3,8 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use levee::breaker::{BreakerConfig, Evidence, Forced, Second, Share, State, force, release, step};
-use levee::clock::Timestamp;
+use levee_core::breaker::{BreakerConfig, Evidence, Forced, Second, Share, State, force, release, step};
+use levee_core::clock::Timestamp;
 
 /// When the first decision is made.
 const BEGINNING: u64 = 1_795_310_000;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use levee::breaker::protocol::{Mend, mend};
+use levee_core::breaker::protocol::{Mend, mend};
 
 use crate::decision::{Decision, News, moment};
 use crate::rules::Rules;

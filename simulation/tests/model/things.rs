@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use levee::breaker::Forced;
-use levee::breaker::protocol::supersedes;
+use levee_core::breaker::Forced;
+use levee_core::breaker::protocol::supersedes;
 
 use crate::decision::{Decision, News};
 use crate::environment::{Environment, Me, Mirrored, Phase, Write};

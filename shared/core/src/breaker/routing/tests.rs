@@ -4,8 +4,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::breaker::breakers::Pause;
 use crate::breaker::evidence::{Evidence, Second};
+use crate::breaker::standing::Pause;
 use crate::breaker::state::Forced;
 use crate::breaker::step;
 

@@ -8,8 +8,8 @@
 //! place is below the share. So a session stays where it is while nothing changes (its prompt is in that provider's cache),
 //! and when a share falls, those that are left were there before.
 
-use super::breakers::Standing;
 use super::config::BreakerConfig;
+use super::standing::Standing;
 use super::state::{Mode, Reason, Share, State};
 use super::step::floor;
 use crate::clock::Timestamp;

@@ -45,16 +45,22 @@ pub struct Evidence {
 
 /// Sums over seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    pub(super) results: u32,
-    pub(super) bad: u32,
-    pub(super) throttled: u32,
-    pub(super) late: u32,
-    pub(super) on_time: u32,
+pub struct Totals {
+    /// Good, bad and throttled calls together.
+    pub results: u32,
+    /// Calls that went badly.
+    pub bad: u32,
+    /// Calls that the provider refused because it limits the platform.
+    pub throttled: u32,
+    /// Calls that took longer than 19 of 20 used to.
+    pub late: u32,
+    /// Calls that did not.
+    pub on_time: u32,
 }
 
 impl Totals {
-    pub(super) fn of<'a>(seconds: impl IntoIterator<Item = &'a Second>) -> Self {
+    /// Adds up `seconds`.
+    pub fn of<'a>(seconds: impl IntoIterator<Item = &'a Second>) -> Self {
         seconds.into_iter().fold(Self::default(), |sum, second| Self {
             results: sum.results + second.good + second.bad + second.throttled,
             bad: sum.bad + second.bad,
@@ -64,8 +70,8 @@ impl Totals {
         })
     }
 
-    /// Bad or throttled.
-    pub(super) fn troubled(self) -> u32 {
+    /// Returns the number of bad or throttled calls.
+    pub fn troubled(self) -> u32 {
         self.bad + self.throttled
     }
 }
@@ -77,7 +83,8 @@ impl Evidence {
         clean.map(|second| second.good).sum()
     }
 
-    pub(super) fn totals(&self) -> Totals {
+    /// Adds up all seconds.
+    pub fn totals(&self) -> Totals {
         Totals::of(&self.seconds)
     }
 }
