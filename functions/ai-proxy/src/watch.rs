@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use levee::breaker::{Answer, Breakers, Mode, Second, Seen, State as BreakerState};
+use levee::breaker::room::By;
+use levee::breaker::{Answer, Breakers, Entry, Mode, Second, Seen, State as BreakerState};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -41,8 +42,8 @@ struct Watched {
     account: String,
     /// Under which decision the attempt was let through.
     generation: u64,
-    /// It was one of the single calls that a provider on probation takes.
-    is_probe: bool,
+    /// The rule that let the attempt through.
+    by: By,
     /// The provider had been given up before, and the call was let through as nobody else could take it.
     was_open: bool,
     is_late: AtomicBool,
@@ -60,7 +61,7 @@ impl Watched {
     }
 
     async fn report(&self, seen: Seen) {
-        let seen = Seen { is_probe: self.is_probe, ..seen };
+        let seen = Seen { by: self.by, ..seen };
         let standing = self.breakers.report(self.provider, &self.class, &self.account, self.generation, &seen).await;
         // On probation it has been given up before.
         let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
@@ -103,7 +104,7 @@ impl Blame {
 
     /// Forgets the failure: it was the call's own. Where the attempt was a probe, another one may go in its place.
     pub async fn forget(self) {
-        if self.watched.is_probe && !self.watched.is_slow.load(Ordering::Relaxed) {
+        if self.watched.by == By::Probe && !self.watched.is_slow.load(Ordering::Relaxed) {
             self.watched.report(Seen { is_void: true, ..Seen::default() }).await;
         }
     }
@@ -117,7 +118,7 @@ impl Watch {
         class: &str,
         account: &str,
         state: &BreakerState,
-        is_probe: bool,
+        entry: Entry,
         patience: Patience,
     ) -> Self {
         let shared = Arc::new(Watched {
@@ -126,7 +127,7 @@ impl Watch {
             class: class.to_owned(),
             account: account.to_owned(),
             generation: state.generation,
-            is_probe,
+            by: entry.by(),
             was_open: state.mode == Mode::Open,
             is_late: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),
@@ -219,7 +220,7 @@ impl Watch {
 
     /// Whether it was a probe, and has not been counted as slow.
     fn is_without_result(&self) -> bool {
-        self.shared.is_probe && !self.shared.is_slow.load(Ordering::Relaxed)
+        self.shared.by == By::Probe && !self.shared.is_slow.load(Ordering::Relaxed)
     }
 
     /// The attempt's stream broke off after its first content.

@@ -163,7 +163,7 @@ impl Breakers {
     pub async fn report(&self, index: usize, class: &str, account: &str, generation: u64, seen: &Seen) -> Standing {
         let own = &self.providers[index];
         if let Some(answer) = seen.answer {
-            lock(&own.room).record(answer);
+            lock(&own.room).record(answer, seen.by);
         }
         let report = Report { generation, account, environment: &self.environment, seen };
         match self.mirror.report(&own.name, class, report).await {

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, Script, ScriptInvocation, Value};
 
 use super::evidence::{Evidence, Second};
-use super::room::{Answer, trickles_every};
+use super::room::{Answer, By, trickles_every};
 use super::state::State;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
@@ -38,8 +38,8 @@ pub struct Seen {
     pub is_void: bool,
     /// The provider's answer, where it gave one; counted whatever was decided meanwhile.
     pub answer: Option<Answer>,
-    /// True for a probe.
-    pub is_probe: bool,
+    /// The rule that let the call through.
+    pub by: By,
 }
 
 /// Where a provider stands, by Redis.
@@ -180,7 +180,7 @@ impl Mirror {
             Admission::Pause(every) => ("asked", every),
         };
         let mut call = self.admit.prepare_invoke();
-        call.key(room(provider)).arg(self.clock.offset_millis()).arg(what).arg(every.as_millis().to_string());
+        call.key(room(provider)).arg(self.clock.offset_millis()).arg(what).arg(every.as_millis().max(1).to_string());
         self.yes(&call).await
     }
 
@@ -214,7 +214,7 @@ impl Mirror {
             None => call.arg(-1),
         };
         call.arg(u8::from(seen.is_first_content)).arg(u8::from(seen.is_void));
-        call.arg(seen.answer.map_or("", Answer::letter)).arg(u8::from(seen.is_probe));
+        call.arg(seen.answer.map_or("", Answer::letter)).arg(seen.by.word());
         call
     }
 }

@@ -113,7 +113,6 @@ impl<'a> Attempt<'a> {
     ) -> Self {
         let Exchange { state, caller, ask, .. } = exchange;
         let Stop { provider: index, entry } = stop;
-        let is_probe = entry == Entry::Probe;
         let provider = &state.providers[index];
         exchange.report.attempt(&provider.name, share);
         let now = Instant::now();
@@ -124,8 +123,7 @@ impl<'a> Attempt<'a> {
         };
         let watch = exchange.spending.is_some();
         let account = &caller.account;
-        let watch =
-            watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, decision, is_probe, patience));
+        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, decision, entry, patience));
         let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
         let about = About {
             request_id: exchange.request_id.to_owned(),

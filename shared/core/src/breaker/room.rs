@@ -8,8 +8,16 @@
 //! | the last answers | calls that may go there |
 //! | --- | --- |
 //! | none known; or none was a refusal, and the last two, or half of the last eight, were good | all |
-//! | otherwise | one for each credit: a good answer earns 1.2, and at most 16 are kept |
-//! | no credit is left | one a second since a call was let through last; while nothing at all is served, a tenth of all calls where that is more |
+//! | otherwise | one for each credit |
+//!
+//! | what earns credits | how many |
+//! | --- | --- |
+//! | a good answer | 1.2, up to 16 |
+//! | time in which no call was let through, while fewer than two credits are left | one a second, up to 10; where none of the last 32 answers was good, as many as a tenth of all calls, up to a second's calls |
+//!
+//! A provider that is down is so asked once a second, or a tenth of all calls. One that nobody has asked for a while gets up to
+//! a second's calls at once: what is known of it is old, and the callers have nobody else to ask. Calls of the share cost a
+//! credit too, if there is one, when they are answered: they use the same capacity.
 //!
 //! A **refusal** is a provider's word that it is asked too much (429, 529). One among the last 32 answers is enough to
 //! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves.
@@ -29,8 +37,13 @@ const RECOVERED: usize = 2;
 const LATELY: usize = 8;
 /// The credit that a good answer earns.
 const EARNED: f64 = 1.2;
-/// The most credits that are kept.
+/// The most credits that good answers come to.
 const MOST_CREDITS: f64 = 16.0;
+/// The credits from which on time without a call earns no more. Two calls that come at once, to several providers one
+/// after the other, do not take each other's credit.
+const ENOUGH: f64 = 2.0;
+/// The longest time without a call that earns credits.
+const LONGEST_UNASKED: Duration = Duration::from_secs(10);
 /// The part of all calls that is let through while none of them is served; at least one a second is.
 const TRICKLE: f64 = 0.1;
 const ONE_SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +70,29 @@ impl Answer {
     }
 }
 
+/// The rule that let a call through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum By {
+    /// The provider's share, or its wish to be left alone that was tried out.
+    #[default]
+    Share,
+    /// A probe's place.
+    Probe,
+    /// The provider's room.
+    Room,
+}
+
+impl By {
+    /// The word that stands for it in scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Probe => "probe",
+            Self::Room => "room",
+        }
+    }
+}
+
 /// The calls that a provider lately had room for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Room {
@@ -68,14 +104,18 @@ pub struct Room {
 }
 
 impl Room {
-    /// Records an answer.
-    pub fn record(&mut self, answer: Answer) {
+    /// Records an answer to a call that was let through `by` some rule. One that room let through has cost a credit then;
+    /// any other one costs it now, if there is one: it uses the same capacity.
+    pub fn record(&mut self, answer: Answer, by: By) {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
         }
         self.last.push_back(answer);
+        if by != By::Room {
+            self.credits = (self.credits - 1.0).max(0.0);
+        }
         if answer == Answer::Served {
-            self.credits = MOST_CREDITS.min(self.credits + EARNED);
+            self.credits = self.credits.max(MOST_CREDITS.min(self.credits + EARNED));
         }
     }
 
@@ -95,20 +135,32 @@ impl Room {
         // Some that are served earn more calls; where there are none, a few more find out sooner.
         let is_served = self.last.contains(&Answer::Served);
         let every = if is_served { ONE_SECOND } else { trickles_every(rate) };
-        let is_due = self.admitted_at.is_none_or(|at| at.until(now) >= every || now < at);
-        let has_credit = self.credits >= 1.0;
-        if has_credit {
-            self.credits -= 1.0;
+        if self.credits < ENOUGH {
+            let earned = self.admitted_at.map_or(1, |at| earned(at, now, every));
+            self.credits += f64::from(earned);
         }
-        if has_credit || is_due {
+        let is_admitted = self.credits >= 1.0;
+        if is_admitted {
+            self.credits -= 1.0;
             self.admitted_at = Some(now);
         }
-        has_credit || is_due
+        is_admitted
     }
 
     fn good_in_a_row(&self) -> usize {
         self.last.iter().rev().take_while(|answer| **answer == Answer::Served).count()
     }
+}
+
+/// Returns the credits that a provider earns that was not asked since `at`: one for each `every`. Where the clock was set
+/// back, it is one.
+fn earned(at: Timestamp, now: Timestamp, every: Duration) -> u32 {
+    if now < at {
+        return 1;
+    }
+    let unasked = at.until(now).min(LONGEST_UNASKED);
+    // At most ten seconds by the millisecond, so it fits.
+    (unasked.as_millis() / every.as_millis().max(1)) as u32
 }
 
 /// Returns after how long without a call one is let through, where there are `rate` calls a second and none is served.
@@ -126,7 +178,7 @@ mod tests {
     fn after(answers: &[(Answer, usize)]) -> Room {
         let mut room = Room::default();
         let each = answers.iter().flat_map(|(answer, times)| std::iter::repeat_n(*answer, *times));
-        each.for_each(|answer| room.record(answer));
+        each.for_each(|answer| room.record(answer, By::Room));
         room
     }
 
@@ -136,8 +188,8 @@ mod tests {
         assert!(after(&[(Served, 40), (Failed, 1)]).is_free(), "one in a hundred calls fails in health");
         let mut half = Room::default();
         for _ in 0..40 {
-            half.record(Failed);
-            half.record(Served);
+            half.record(Failed, By::Room);
+            half.record(Served, By::Room);
             assert!(half.is_free(), "half of its answers are better than none");
         }
     }
@@ -151,7 +203,7 @@ mod tests {
             let admitted = calls.filter(|now| {
                 let is_admitted = room.admit(rate, *now);
                 if is_admitted {
-                    room.record(Failed);
+                    room.record(Failed, By::Room);
                 }
                 is_admitted
             });
@@ -163,7 +215,7 @@ mod tests {
     fn two_good_answers_end_a_failure_and_not_a_refusal() {
         let mut down = after(&[(Failed, 40), (Served, 1)]);
         assert!(!down.is_free());
-        down.record(Served);
+        down.record(Served, By::Room);
         assert!(down.is_free());
         assert!(!after(&[(Refused, 1), (Served, 31)]).is_free());
         assert!(after(&[(Refused, 1), (Served, 32)]).is_free());
@@ -180,12 +232,42 @@ mod tests {
                 if room.admit(50.0, NOW.plus(Duration::from_millis(second * 1_000 + call * 20))) {
                     let answer = if left > 0 { Served } else { Refused };
                     left -= i32::from(left > 0);
-                    room.record(answer);
+                    room.record(answer, By::Room);
                     (served, asked) = (served + u32::from(answer == Served), asked + 1);
                 }
             }
         }
         assert!(served >= 15 * 55, "{served} of 900 served");
         assert!(f64::from(asked) <= f64::from(served) * 1.3, "{asked} asked, {served} served");
+    }
+
+    #[test]
+    fn a_provider_that_nobody_asked_for_a_while_gets_a_seconds_calls_at_once() {
+        for (rate, expected) in [(0.5, 10), (3.0, 10), (50.0, 50), (500.0, 500)] {
+            let mut room = after(&[(Failed, 32)]);
+            assert!(room.admit(rate, NOW));
+            let later = NOW.plus(Duration::from_secs(3_600));
+            assert_eq!((0..1_000).filter(|_| room.admit(rate, later)).count(), expected, "{rate} calls a second");
+        }
+    }
+
+    #[test]
+    fn calls_of_the_share_use_the_same_capacity() {
+        let mut room = after(&[(Refused, 1), (Served, 20)]);
+        let credits = room.credits;
+        room.record(Served, By::Share);
+        assert!((room.credits - credits.min(MOST_CREDITS)).abs() < 0.3);
+        (0..40).for_each(|_| room.record(Refused, By::Share));
+        assert!(room.credits.abs() < f64::EPSILON, "and it owes nothing: {}", room.credits);
+        assert!(room.admit(5.0, NOW), "one a second goes there in any case");
+        assert!(!room.admit(5.0, NOW));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_lets_one_call_through() {
+        let mut room = after(&[(Failed, 32)]);
+        assert!(room.admit(3.0, NOW) && !room.admit(3.0, NOW));
+        let before = NOW.minus(Duration::from_secs(600));
+        assert!(room.admit(3.0, before) && !room.admit(3.0, before));
     }
 }

@@ -9,6 +9,7 @@
 //! and when a share falls, those that are left were there before.
 
 use super::config::BreakerConfig;
+use super::room::By;
 use super::standing::Standing;
 use super::state::{Mode, Reason, Share, State};
 use super::step::floor;
@@ -84,6 +85,17 @@ pub enum Entry {
     Pause,
     /// The same where nobody else is left.
     LastPause,
+}
+
+impl Entry {
+    /// Returns the rule by which a call that enters so is let through.
+    pub const fn by(self) -> By {
+        match self {
+            Self::Probe => By::Probe,
+            Self::Room => By::Room,
+            Self::Free | Self::Pause | Self::LastPause => By::Share,
+        }
+    }
 }
 
 /// Where a call may go.

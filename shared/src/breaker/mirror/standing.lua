@@ -34,7 +34,7 @@
 --        13 the latency, milliseconds, or -1   14 1 where it is that of a first content
 --        15 1 where a probe came to nothing that says anything: another one may go in its place
 --        16 the letter of the answer, as in `last`; empty where there is none
---        17 1 where it was a probe
+--        17 the rule that let the call through: share, probe, room
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
 --        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, 1 if it has room for all calls, until when it
 --        asks to be left alone or 0, milliseconds since it was asked all the same, 1 if it told this account so,
@@ -110,7 +110,7 @@ if generation >= 0 and number(ARGV[3]) == generation then
     end
   end
   -- What was no probe frees no probe's place.
-  local results = ARGV[17] == '1' and ARGV[6] + ARGV[7] + ARGV[8] + ARGV[15] or 0
+  local results = ARGV[17] == 'probe' and ARGV[6] + ARGV[7] + ARGV[8] + ARGV[15] or 0
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
   if number(ARGV[6]) > 0 then call('HDEL', breaker, 'retry') end
   for field, at in pairs({retry = math.min(number(ARGV[11]), now + LONGEST_RETRY), spent = number(ARGV[12])}) do
@@ -164,9 +164,12 @@ end
 local letter = ARGV[3] ~= '-1' and ARGV[16] or ''
 if letter ~= '' then
   last = string.sub(last .. letter, -REMEMBERED)
-  local fields = {'last', last}
+  local credits, fields = number(held[2] or 0), {'last', last}
+  -- One that room let through has cost a credit then.
+  if ARGV[17] ~= 'room' then credits = math.max(0, credits - 1) end
+  if letter == 'g' then credits = math.max(credits, math.min(MOST_CREDITS, credits + EARNED)) end
+  fields[3], fields[4] = 'credits', credits
   if letter == 'g' then
-    fields[3], fields[4] = 'credits', math.min(MOST_CREDITS, number(held[2] or 0) + EARNED)
     if account ~= '' then
       if by and by ~= account then by2, at2 = by, at end
       by, at = account, string.format('%.0f', now)

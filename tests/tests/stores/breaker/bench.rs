@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
+use levee::breaker::room::By;
 use levee::breaker::{Answer, Breakers, BreakersTable, Mode, Second, Seen, Standing, State, Transition};
 use levee::clock::Timestamp;
 use levee::stores::redis::{Redis, RedisConfig};
@@ -186,6 +187,6 @@ pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
 
 /// A result of a call that was let through under `generation`.
 pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
-    let seen = Seen { is_probe: true, ..if is_good { good() } else { bad() } };
+    let seen = Seen { by: By::Probe, ..if is_good { good() } else { bad() } };
     environment.report(0, "m", "acme", generation, &seen).await
 }

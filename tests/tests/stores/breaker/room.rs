@@ -1,5 +1,6 @@
 //! Compares Redis with [`Room`]; checks which accounts a provider turns away, and whose results count.
 
+use levee::breaker::room::By;
 use levee::breaker::{Answer, Room};
 use levee::clock::Timestamp;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ const THROTTLED: [u64; 5] = [0, 0, 1, 0, 0];
 
 #[derive(Clone, Debug)]
 enum Event {
-    Answer(Answer),
+    Answer(Answer, By),
     Ask,
     Wait(u64),
     Decide,
@@ -21,10 +22,11 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let answer = prop_oneof![4 => Just(Answer::Served), 2 => Just(Answer::Failed), 1 => Just(Answer::Refused)];
+    let by = prop_oneof![1 => Just(By::Share), 1 => Just(By::Probe), 3 => Just(By::Room)];
     let event = prop_oneof![
-        8 => answer.prop_map(Event::Answer),
+        8 => (answer, by).prop_map(|(answer, by)| Event::Answer(answer, by)),
         8 => Just(Event::Ask),
-        2 => (0u64..1_500).prop_map(Event::Wait),
+        2 => prop_oneof![0u64..1_500, 1_000u64..15_000].prop_map(Event::Wait),
         1 => Just(Event::Decide),
     ];
     proptest::collection::vec(event, 1..120)
@@ -39,10 +41,10 @@ fn the_scripts_let_calls_through_as_the_rules_say() {
             let (mut room, mut generation) = (Room::default(), 1);
             for event in events {
                 match event {
-                    Event::Answer(answer) => {
-                        room.record(answer);
+                    Event::Answer(answer, by) => {
+                        room.record(answer, by);
                         // Whatever was decided meanwhile: it is of a generation that is gone.
-                        let report = Report { generation: 0, letter: answer.letter(), ..Report::new("e", [0; 5]) };
+                        let report = Report { generation: 0, letter: answer.letter(), by, ..Report::new("e", [0; 5]) };
                         prop_assert_eq!(scripts.report(&report).await.has_room, room.is_free());
                     }
                     Event::Ask => {
@@ -146,7 +148,7 @@ async fn what_was_no_probe_frees_no_probes_place() {
     let scripts = Scripts::start("probe").await;
     assert!(scripts.may_probe(1).await && scripts.may_probe(1).await && !scripts.may_probe(1).await);
     for _ in 0..5 {
-        scripts.report(&Report { is_probe: false, ..served("a") }).await;
+        scripts.report(&Report { by: By::Share, ..served("a") }).await;
     }
     assert!(!scripts.may_probe(1).await, "these were let through as nobody else could take them");
     scripts.report(&served("a")).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use levee::breaker::room::By;
 use redis::{FromRedisValue, Value};
 
 use crate::redis_server::Server;
@@ -38,7 +39,7 @@ pub struct Report {
     pub is_void: bool,
     /// `g`, `f`, `r` or nothing.
     pub letter: &'static str,
-    pub is_probe: bool,
+    pub by: By,
 }
 
 pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
@@ -87,7 +88,7 @@ impl Report {
             is_first_content: false,
             is_void: false,
             letter: "",
-            is_probe: true,
+            by: By::Probe,
         }
     }
 
@@ -163,7 +164,7 @@ impl Scripts {
         arguments.extend([report.retry_after, report.spent_until].map(|at| at.to_string()));
         arguments.extend([latency, u8::from(report.is_first_content).to_string()]);
         arguments.extend([u8::from(report.is_void).to_string(), report.letter.to_owned()]);
-        arguments.push(u8::from(report.is_probe).to_string());
+        arguments.push(report.by.word().to_owned());
         self.standing(&arguments).await
     }
 
