@@ -4,12 +4,16 @@
 //! It drives the breaker as it is ([`levee_core::breaker::step`]) beside three other [`designs`], and says how many calls each
 //! of them let a sick provider spoil. Start reading at [`world::run`].
 //!
-//! What it does not have: a backup that fails, hedged calls, rate limits. A call has one latency; that it is *slow* is known
-//! when it has run for [`provider::SLOW`] seconds, to those designs that look.
+//! There the backup is always well, and a call has one latency; that it is *slow* is known when it has run for
+//! [`provider::SLOW`] seconds, to those designs that look. [`goodput`] is the other half: several providers that fail
+//! together, and how many calls are served all the same.
 
 pub mod design;
 pub mod designs;
+pub mod goodput;
+mod plan;
 pub mod provider;
+mod store;
 pub mod world;
 
 pub use design::{Design, Result, Ticket};

@@ -1,7 +1,6 @@
 //! The world: callers, environments and the passing of time.
 
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use rand::SeedableRng;
@@ -9,10 +8,13 @@ use rand::rngs::SmallRng;
 use rand_distr::{Distribution, Exp};
 
 use crate::design::{Design, Result, Ticket};
+use crate::plan::Plan;
 use crate::provider::{FALLS_ILL, SLOW, Scenario, TIMEOUT};
 
 /// How long a run is, seconds.
 pub const LENGTH: f64 = 1_500.0;
+/// The accounts that call.
+const ACCOUNTS: u64 = 10;
 /// How long the backup takes, seconds.
 const BACKUP: f64 = 2.0;
 
@@ -79,46 +81,10 @@ enum Happening {
     BackupIsDone { environment: usize },
 }
 
-/// What happens when. The earliest is the greatest, and of two at once the one that was planned first.
-#[derive(Debug)]
-struct Event {
-    at: f64,
-    number: u64,
-    happening: Happening,
-}
-
-impl Ord for Event {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.total_cmp(&self.at).then(other.number.cmp(&self.number))
-    }
-}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Event {}
-
-/// What is planned.
-#[derive(Debug, Default)]
-struct Plan {
-    events: BinaryHeap<Event>,
-    number: u64,
-}
-
-impl Plan {
-    fn add(&mut self, at: f64, happening: Happening) {
-        self.number += 1;
-        self.events.push(Event { at, number: self.number, happening });
-    }
+/// Returns the account that the call `id` is of.
+pub(crate) fn account(id: u64) -> u32 {
+    // Mixed, so that accounts do not take turns; below [`ACCOUNTS`], so it fits.
+    ((id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % ACCOUNTS) as u32
 }
 
 /// Lets `design` live through `settings`.
@@ -127,13 +93,13 @@ pub fn run(design: &mut dyn Design, settings: &Settings) -> Outcome {
     let mut rng = SmallRng::seed_from_u64(*seed);
     // Without a rate nobody calls.
     let Ok(gaps) = Exp::new(*rate) else { return Outcome::default() };
-    let mut plan = Plan::default();
+    let mut plan = Plan::new();
     let mut free: VecDeque<usize> = (0..*environments).collect();
     let mut lately: VecDeque<f64> = VecDeque::new();
     let mut outcome = Outcome::default();
     let mut id = 0;
     plan.add(gaps.sample(&mut rng), Happening::Comes);
-    while let Some(Event { at, happening, .. }) = plan.events.pop() {
+    while let Some((at, happening)) = plan.next() {
         if at > LENGTH {
             break;
         }

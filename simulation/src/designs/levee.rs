@@ -1,31 +1,22 @@
-//! Levee's breaker: [`levee_core::breaker`] with a store in place of Redis.
+//! Levee's breaker: [`levee_core::breaker`] with a [`Store`] in place of Redis.
 //!
 //! Each result goes to the store, which answers with the present state, so that whoever reports knows it for nothing;
-//! else a state is believed for a second. The store lets somebody evaluate once a second, and a little sooner after bad
-//! news. Two probes are out at a time; one that never comes back is replaced after a while. Without the store
-//! environments keep what they knew, and each has its own [`Local`] breaker.
+//! else a state is believed for a second. Without the store environments keep what they knew, and each has its own
+//! [`Local`] breaker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use levee_core::breaker::{BreakerConfig, Evidence, Local, Mode, Second, State, floor, step};
+use levee_core::breaker::{Local, Mode, State, floor};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::design::{Design, Result, Ticket, place};
-use crate::world::{Faults, Settings};
+use crate::store::{Moment, Report, Seen, Store};
+use crate::world::{Faults, Settings, account};
 
 const CACHED_FOR: f64 = 1.0;
-/// Seconds between evaluations, and less of them after bad news.
-const EVALUATED_EVERY: f64 = 1.0;
-const SOONER: f64 = 0.8;
-/// Probes that may be out at the same time.
-const PROBES: u32 = 2;
-/// One more may be out for each so many seconds since the first, as one may be lost.
-const PROBE_LOST_AFTER: f64 = 15.0;
 const RATE_OVER: f64 = 20.0;
-/// How long evidence is kept, seconds.
-const KEPT_FOR: u64 = 300;
 /// A call is late when so much of the calls in health were back.
 const LATE: f64 = 0.95;
 
@@ -33,21 +24,11 @@ const LATE: f64 = 0.95;
 #[derive(Debug)]
 pub struct Levee {
     rng: SmallRng,
-    config: BreakerConfig,
     faults: Faults,
-    state: State,
-    seconds: Vec<Second>,
-    /// Which environments saw results, and bad ones, and when last.
-    seen: HashMap<usize, f64>,
-    in_trouble: HashMap<usize, f64>,
+    store: Store,
     arrivals: VecDeque<f64>,
-    next_evaluation: f64,
-    probes: u32,
-    /// When the first probe went out.
-    probing_since: Option<f64>,
     baseline: Baseline,
     environments: Vec<Environment>,
-    transitions: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -55,41 +36,27 @@ struct Environment {
     state: State,
     known_at: f64,
     local: Local,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Good,
-    Bad,
-    Late,
-    OnTime,
+    /// The account whose call it serves.
+    account: u32,
 }
 
 impl Levee {
     /// For a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
-        let environment = Environment { state: State::new(), known_at: -9.0, local: Local::new() };
+        let environment = Environment { state: State::new(), known_at: -9.0, local: Local::new(), account: 0 };
         Self {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
-            config: BreakerConfig::default(),
             faults: settings.faults.clone(),
-            state: State::new(),
-            seconds: Vec::new(),
-            seen: HashMap::new(),
-            in_trouble: HashMap::new(),
+            store: Store::new(),
             arrivals: VecDeque::new(),
-            next_evaluation: 0.0,
-            probes: 0,
-            probing_since: None,
             baseline: Baseline::new(),
             environments: vec![environment; settings.environments],
-            transitions: 0,
         }
     }
 
     /// What the provider's state is at the end.
     pub fn state(&self) -> &State {
-        &self.state
+        self.store.state()
     }
 
     fn store_is_gone(&self, at: f64) -> bool {
@@ -102,92 +69,35 @@ impl Levee {
         Timestamp::from_millis(((at + ahead).max(0.0) * 1000.0) as u64)
     }
 
-    fn evaluate(&mut self, at: f64, environment: usize, sooner: f64) {
-        if at < self.next_evaluation - sooner {
-            return;
-        }
-        self.next_evaluation = at + EVALUATED_EVERY;
-        let oldest = (at as u64).saturating_sub(KEPT_FOR);
-        self.seconds.retain(|second| second.at > oldest);
-        let lately = at - KEPT_FOR as f64;
-        let count = |saw: &HashMap<usize, f64>| saw.values().filter(|last| **last > lately).count() as u32;
-        let evidence = Evidence {
-            seconds: self.seconds.clone(),
-            rate: self.rate(),
-            environments: count(&self.seen),
-            troubled_environments: count(&self.in_trouble),
-            accounts: 0,
-            troubled_accounts: 0,
-            late_accounts: 0,
-            retry_after: None,
-            spent_until: None,
-        };
-        let (now, jitter) = (self.clock(at, environment), self.rng.random());
-        if let Some(next) = step(&self.state, &evidence, now, jitter, &self.config) {
-            self.state = next;
-            self.transitions += 1;
-            self.forget();
-        }
-    }
-
-    /// Begins a new generation's evidence.
-    fn forget(&mut self) {
-        self.seconds.clear();
-        self.seen.clear();
-        self.in_trouble.clear();
-        (self.probes, self.probing_since) = (0, None);
-    }
-
     fn rate(&self) -> f64 {
         self.arrivals.len() as f64 / RATE_OVER
     }
 
+    fn moment(&mut self, at: f64, environment: usize) -> Moment {
+        Moment { at, now: self.clock(at, environment), rate: self.rate(), jitter: self.rng.random() }
+    }
+
     fn report(&mut self, at: f64, environment: usize, ticket: Ticket, seen: Seen) {
+        let now = self.clock(at, environment);
         if seen == Seen::Good || seen == Seen::Bad {
-            let now = self.clock(at, environment);
             self.environments[environment].local.record(seen == Seen::Good, now);
         }
         if self.store_is_gone(at) {
-            self.forget();
+            self.store.forget();
             return;
         }
-        if ticket.0 == self.state.generation {
-            let is_trouble = matches!(seen, Seen::Bad | Seen::Late);
-            self.seen.insert(environment, at);
-            if is_trouble {
-                self.in_trouble.insert(environment, at);
-            }
-            let second = at as u64;
-            if self.seconds.last().is_none_or(|last| last.at != second) {
-                self.seconds.push(Second { at: second, ..Second::default() });
-            }
-            if let Some(last) = self.seconds.last_mut() {
-                *match seen {
-                    Seen::Good => &mut last.good,
-                    Seen::Bad => &mut last.bad,
-                    Seen::Late => &mut last.late,
-                    Seen::OnTime => &mut last.on_time,
-                } += 1;
-            }
-            self.evaluate(at, environment, if is_trouble { SOONER } else { 0.0 });
-        }
+        let account = self.environments[environment].account;
+        let is_probe = self.store.state().mode == Mode::Probe;
+        let report = Report { environment, account, generation: ticket.0, is_probe, seen };
+        let moment = self.moment(at, environment);
+        self.store.report(report, moment);
         self.learn(at, environment);
     }
 
     fn learn(&mut self, at: f64, environment: usize) {
         let known = &mut self.environments[environment];
-        known.state.clone_from(&self.state);
+        known.state.clone_from(self.store.state());
         known.known_at = at;
-    }
-
-    /// Whether one more probe may go out.
-    fn take_probe(&mut self, at: f64) -> bool {
-        let back: u32 = self.seconds.iter().map(|second| second.good + second.bad).sum();
-        let since = *self.probing_since.get_or_insert(at);
-        let lost = ((at - since) / PROBE_LOST_AFTER) as u32;
-        let may_go = self.probes < back + PROBES + lost;
-        self.probes += u32::from(may_go);
-        may_go
     }
 }
 
@@ -197,22 +107,24 @@ impl Design for Levee {
         while self.arrivals.front().is_some_and(|then| *then < at - RATE_OVER) {
             self.arrivals.pop_front();
         }
+        self.environments[environment].account = account(id);
         let is_gone = self.store_is_gone(at);
         if !is_gone {
-            self.evaluate(at, environment, 0.0);
+            let moment = self.moment(at, environment);
+            self.store.evaluate(moment);
             if at - self.environments[environment].known_at > CACHED_FOR {
                 self.learn(at, environment);
             }
         }
         let now = self.clock(at, environment);
         let Environment { state, local, .. } = self.environments[environment].clone();
-        let floor = f64::from(floor(self.rate(), &self.config).basis_points()) / 10_000.0;
+        let floor = f64::from(floor(self.rate(), self.store.config()).basis_points()) / 10_000.0;
         let share = f64::from(state.share.basis_points()) / 10_000.0;
         let passes = match state.mode {
             // Without the store nobody would ever find out: then the floor is let through once the pause is over.
             Mode::Open | Mode::Probe if is_gone => now >= state.not_before && place(id) < floor,
             Mode::Open => false,
-            Mode::Probe => self.state.mode == Mode::Probe && self.take_probe(at),
+            Mode::Probe => self.store.state().mode == Mode::Probe && self.store.take_probe(at),
             Mode::Closed => true,
             Mode::Shed | Mode::Ramp => place(id) < share.max(floor),
         };
@@ -233,7 +145,7 @@ impl Design for Levee {
 
     fn done(&mut self, at: f64, environment: usize, ticket: Ticket, result: Result) {
         let is_late = self.looks_after().is_some_and(|after| result.latency > after);
-        if matches!(self.state.mode, Mode::Closed | Mode::Probe) && !result.is_error {
+        if matches!(self.store.state().mode, Mode::Closed | Mode::Probe) && !result.is_error {
             self.baseline.add(result.latency);
         }
         if !result.is_error && !is_late {
@@ -246,11 +158,11 @@ impl Design for Levee {
     }
 
     fn share(&self) -> f64 {
-        f64::from(self.state.share.basis_points()) / 10_000.0
+        f64::from(self.store.state().share.basis_points()) / 10_000.0
     }
 
     fn transitions(&self) -> u32 {
-        self.transitions
+        self.store.transitions()
     }
 }
 

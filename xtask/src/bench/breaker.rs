@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Count the calls that a sick provider spoils, beside other breakers
+/// Count the calls that sick providers spoil, and those that are served all the same, beside other breakers
 ///
-/// A simulation in virtual time, from seeds: a provider that falls ill in seven ways, at 50, 5 and 0.5 calls a second, and
-/// four designs of a breaker. The target: Levee's spoils no more calls than the design that it set out from, in any of
-/// them. Takes a minute, most of it for building; what else the machine does changes nothing. docs/BREAKER.md says more.
+/// A simulation in virtual time, from seeds, at 50, 5 and 0.5 calls a second of ten accounts. First a provider that falls ill in
+/// seven ways while its backup is well, and four designs of a breaker: Levee's is to spoil no more calls than the design
+/// that it set out from. Then one to three providers that fail together, and five ways to route calls: of the calls that a
+/// provider would have served, Levee's is to serve 99.5 %. Takes half a minute, most of it for building; what else the
+/// machine does changes nothing. docs/BREAKER.md says more.
 #[derive(clap::Args)]
 pub(crate) struct Breaker {
     /// How many runs of each kind

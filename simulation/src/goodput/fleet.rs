@@ -1,0 +1,230 @@
+//! Several providers, their callers and the environments that serve these: event by event.
+
+use std::collections::VecDeque;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, Exp, LogNormal};
+
+use super::routers::{Answer, Router};
+use super::scene::{Condition, LENGTH, Scene};
+use crate::plan::Plan;
+use crate::world::account;
+
+/// The median time to the first content of a call that is served, seconds, and the spread of its logarithm.
+const FIRST_CONTENT: (f64, f64) = (0.6, 0.5);
+/// The time from a call's first content to its end, seconds.
+const CONTENT: f64 = 1.4;
+/// The time after which a call fails, seconds.
+const FAILS_IN: f64 = 0.3;
+/// The time after which a call is refused as too many, seconds.
+const REFUSED_IN: f64 = 0.1;
+/// The calls that a provider of limited capacity takes at once: so many seconds' worth, and a few in any case.
+const BUCKET: f64 = 10.0;
+const FEWEST: f64 = 5.0;
+/// The part of all calls that fail at a provider that is well.
+const ERRORS: f64 = 0.01;
+
+/// A run.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The illness.
+    pub scene: Scene,
+    /// The number of providers, in order of preference.
+    pub providers: usize,
+    /// Calls a second.
+    pub rate: f64,
+    /// Environments; a call that finds none free is not counted.
+    pub environments: usize,
+    /// The source of all chance.
+    pub seed: u64,
+}
+
+/// A call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// Its number.
+    pub id: u64,
+    /// The account whose it is.
+    pub account: u32,
+    /// The environment that serves it.
+    pub environment: usize,
+}
+
+/// The sums of one or more runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Goodput {
+    /// Calls that a provider would have served; in [`Scene::Limited`] as many as it could serve.
+    pub servable: f64,
+    /// Those of them that were served.
+    pub served: u64,
+    /// Attempts at providers in the time that is measured.
+    pub attempts: u64,
+    /// Those of them that came to nothing.
+    pub failed: u64,
+}
+
+impl Goodput {
+    /// Returns the part of the servable calls that were served, 0 to 1.
+    pub fn ratio(&self) -> f64 {
+        self.served as f64 / self.servable.max(1.0)
+    }
+
+    /// Returns the attempts that came to nothing, for each call that could be served.
+    pub fn failures(&self) -> f64 {
+        self.failed as f64 / self.servable.max(1.0)
+    }
+
+    /// Returns the attempts for each call that could be served.
+    pub fn asked(&self) -> f64 {
+        self.attempts as f64 / self.servable.max(1.0)
+    }
+}
+
+impl std::iter::Sum for Goodput {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            servable: sum.servable + one.servable,
+            served: sum.served + one.served,
+            attempts: sum.attempts + one.attempts,
+            failed: sum.failed + one.failed,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Happening {
+    Comes,
+    Answers { call: Call, provider: usize, answer: Answer, counts: bool },
+    Ends { environment: usize },
+}
+
+/// The calls that a provider of limited capacity can take now: a bucket that fills with time.
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    level: f64,
+    at: f64,
+}
+
+impl Bucket {
+    fn take(&mut self, at: f64, a_second: f64) -> bool {
+        self.level = (self.level + (at - self.at).max(0.0) * a_second).min((a_second * BUCKET).max(FEWEST));
+        self.at = self.at.max(at);
+        let has_one = self.level >= 1.0;
+        if has_one {
+            self.level -= 1.0;
+        }
+        has_one
+    }
+}
+
+/// Lets `router` send calls through `settings`.
+pub fn run(router: &mut dyn Router, settings: &Settings) -> Goodput {
+    let mut fleet = Fleet {
+        settings: *settings,
+        rng: SmallRng::seed_from_u64(settings.seed),
+        plan: Plan::new(),
+        buckets: vec![Bucket { level: 0.0, at: settings.scene.measured().start }; settings.providers],
+        goodput: Goodput::default(),
+    };
+    fleet.run(router);
+    fleet.goodput
+}
+
+struct Fleet {
+    settings: Settings,
+    rng: SmallRng,
+    plan: Plan<Happening>,
+    buckets: Vec<Bucket>,
+    goodput: Goodput,
+}
+
+impl Fleet {
+    fn run(&mut self, router: &mut dyn Router) {
+        let Settings { rate, environments, scene, .. } = self.settings;
+        // Without a rate nobody calls.
+        let Ok(gaps) = Exp::new(rate) else { return };
+        let mut free: VecDeque<usize> = (0..environments).collect();
+        let mut id = 0;
+        self.plan.add(gaps.sample(&mut self.rng), Happening::Comes);
+        while let Some((at, happening)) = self.plan.next().filter(|(at, _)| *at <= LENGTH) {
+            match happening {
+                Happening::Comes => {
+                    self.plan.add(at + gaps.sample(&mut self.rng), Happening::Comes);
+                    id += 1;
+                    let Some(environment) = free.pop_front() else { continue };
+                    let call = Call { id, account: account(id), environment };
+                    let counts = scene.measured().contains(&at) && self.is_servable(at, call);
+                    self.goodput.servable += f64::from(u8::from(counts));
+                    router.begin(at, call);
+                    self.go_on(at, call, counts, router, &mut free);
+                }
+                Happening::Answers { call, provider, answer, counts } => {
+                    let is_served = answer == Answer::Served;
+                    router.answered(at, call, provider, answer);
+                    if is_served {
+                        router.end(at, call);
+                        self.goodput.served += u64::from(counts);
+                        self.plan.add(at + CONTENT, Happening::Ends { environment: call.environment });
+                    } else {
+                        self.go_on(at, call, counts, router, &mut free);
+                    }
+                }
+                Happening::Ends { environment } => free.push_back(environment),
+            }
+        }
+        if let Some(capacity) = scene.capacity(rate) {
+            let measured = scene.measured();
+            self.goodput.servable = (measured.end - measured.start) * capacity;
+        }
+    }
+
+    /// Sends the call to the next provider, or lets it end.
+    fn go_on(&mut self, at: f64, call: Call, counts: bool, router: &mut dyn Router, free: &mut VecDeque<usize>) {
+        let Some(provider) = router.next(at, call) else {
+            router.end(at, call);
+            free.push_back(call.environment);
+            return;
+        };
+        let (answer, after) = self.ask(at, call, provider);
+        // The others are out: whatever they are asked says nothing of the one that serves a part.
+        if self.settings.scene.measured().contains(&at) && (self.settings.scene != Scene::Limited || provider == 0) {
+            self.goodput.attempts += 1;
+            self.goodput.failed += u64::from(answer != Answer::Served);
+        }
+        self.plan.add(at + after, Happening::Answers { call, provider, answer, counts });
+    }
+
+    fn ask(&mut self, at: f64, call: Call, provider: usize) -> (Answer, f64) {
+        let Settings { scene, providers, rate, .. } = self.settings;
+        let has_room = match scene.condition(provider, providers, at, rate) {
+            Condition::Out => return (Answer::Failed, FAILS_IN),
+            Condition::Limited(a_second) => self.buckets[provider].take(at, a_second),
+            Condition::Well => true,
+        };
+        if !has_room {
+            return (Answer::Refused, REFUSED_IN);
+        }
+        if scene.poisons(call.account) || self.has_bad_luck(call, provider) {
+            return (Answer::Failed, FAILS_IN);
+        }
+        let (median, spread) = FIRST_CONTENT;
+        let spread: f64 = LogNormal::new(0.0, spread).map_or(1.0, |spread| spread.sample(&mut self.rng));
+        (Answer::Served, median * spread)
+    }
+
+    fn is_servable(&self, at: f64, call: Call) -> bool {
+        let Settings { scene, providers, .. } = self.settings;
+        // What is served there is held against its capacity, whatever the call.
+        scene == Scene::Limited
+            || (!scene.poisons(call.account)
+                && (0..providers)
+                    .any(|index| scene.is_surely_well(index, providers, at) && !self.has_bad_luck(call, index)))
+    }
+
+    /// Returns whether the call fails at the provider by chance: the same whenever it is asked, and for all routers.
+    fn has_bad_luck(&self, call: Call, provider: usize) -> bool {
+        let seed = self.settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (call.id << 3 | provider as u64);
+        SmallRng::seed_from_u64(seed).random::<f64>() < ERRORS
+    }
+}

@@ -1,0 +1,225 @@
+//! Levee's routing: [`levee_core::breaker`] as `functions/ai-proxy/src/exchange/failover.rs` uses it, with a [`Store`] for each
+//! provider in place of Redis.
+
+use std::collections::{HashMap, VecDeque};
+
+use levee_core::breaker::room::By;
+use levee_core::breaker::standing::SERVED_LATELY;
+use levee_core::breaker::{Candidate, Entry, Local, Mode, Share, Standing, Stop, Whose, route};
+use levee_core::clock::Timestamp;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::{Answer, Router};
+use crate::goodput::fleet::{Call, Settings};
+use crate::store::{Moment, Report, Seen, Store};
+
+const NAMES: [&str; 3] = ["first", "second", "third"];
+const WARM: Share = Share::of(100);
+const RATE_OVER: f64 = 20.0;
+
+/// The router.
+#[derive(Debug)]
+pub struct Levee {
+    has_room: bool,
+    rng: SmallRng,
+    stores: Vec<Store>,
+    /// The breakers of each environment, one for each provider.
+    locals: Vec<Vec<Local>>,
+    arrivals: VecDeque<f64>,
+    courses: HashMap<u64, Course>,
+}
+
+/// A call on its way.
+#[derive(Debug)]
+struct Course {
+    standings: Vec<Standing>,
+    stops: VecDeque<Stop>,
+    asked: Vec<usize>,
+    /// The decision and the rule that let through the attempt that is out, or was last.
+    generation: u64,
+    by: By,
+    /// The failed attempt before, held back in case the call itself turns out to be at fault.
+    held_back: Option<Attempt>,
+    is_own_fault: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    provider: usize,
+    answer: Answer,
+    generation: u64,
+    by: By,
+}
+
+impl Levee {
+    /// Makes the router for `settings`.
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            has_room: true,
+            rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
+            stores: (0..settings.providers).map(|_| Store::new()).collect(),
+            locals: vec![vec![Local::new(); settings.providers]; settings.environments],
+            arrivals: VecDeque::new(),
+            courses: HashMap::new(),
+        }
+    }
+
+    /// Makes one that refuses what no share lets through.
+    pub fn without_room(settings: &Settings) -> Self {
+        Self { has_room: false, ..Self::new(settings) }
+    }
+
+    fn rate(&self) -> f64 {
+        self.arrivals.len() as f64 / RATE_OVER
+    }
+
+    fn moment(&mut self, at: f64) -> Moment {
+        Moment { at, now: clock(at), rate: self.rate(), jitter: self.rng.random() }
+    }
+
+    fn standings(&mut self, at: f64, call: Call) -> Vec<Standing> {
+        let rate = self.rate();
+        let standing = |(provider, store): (usize, &Store)| Standing {
+            state: store.state().clone(),
+            rate,
+            late_after: None,
+            first_content: None,
+            is_shared: true,
+            is_away: !self.locals[call.environment][provider].lets_through(clock(at)),
+            has_room: store.room.is_free(),
+            pause: None,
+            served_another: store
+                .served_another(call.account)
+                .is_some_and(|then| at - then <= SERVED_LATELY.as_secs_f64()),
+            now: clock(at),
+        };
+        self.stores.iter().enumerate().map(standing).collect()
+    }
+
+    fn may_enter(&mut self, at: f64, stop: Stop, standing: &Standing) -> bool {
+        let rate = self.rate();
+        let store = &mut self.stores[stop.provider];
+        match stop.entry {
+            Entry::Free => true,
+            Entry::Probe => {
+                let is_on = store.state().mode == Mode::Probe && store.state().generation == standing.state.generation;
+                is_on && store.take_probe(at)
+            }
+            Entry::Room => self.has_room && (standing.has_room || store.room.admit(rate, clock(at))),
+            // No provider asks to be left alone here.
+            Entry::Pause | Entry::LastPause => false,
+        }
+    }
+
+    fn report(&mut self, at: f64, call: Call, attempt: Attempt) {
+        let Attempt { provider, answer, generation, by } = attempt;
+        let is_good = answer == Answer::Served;
+        let moment = self.moment(at);
+        self.locals[call.environment][provider].record(is_good, moment.now);
+        let store = &mut self.stores[provider];
+        store.room.record(answer, by);
+        if is_good {
+            store.served(at, call.account);
+        }
+        let seen = if is_good { Seen::Good } else { Seen::Bad };
+        let Call { environment, account, .. } = call;
+        store.report(Report { environment, account, generation, is_probe: by == By::Probe, seen }, moment);
+    }
+
+    /// Returns the failures to report now that the call's last attempt has failed; others are held back or forgotten.
+    fn blamed(course: &mut Course, failure: Attempt) -> Vec<Attempt> {
+        let may_be_own = failure.answer == Answer::Failed;
+        if may_be_own && course.is_own_fault {
+            return Vec::new();
+        }
+        let serves = |provider: usize| course.standings[provider].served_another;
+        let mut blamed = Vec::new();
+        if let Some(before) = course.held_back.take() {
+            if may_be_own && (serves(before.provider) || serves(failure.provider)) {
+                course.is_own_fault = true;
+                return blamed;
+            }
+            blamed.push(before);
+        }
+        if may_be_own && course.standings.iter().any(|standing| standing.served_another) {
+            course.held_back = Some(failure);
+        } else {
+            blamed.push(failure);
+        }
+        blamed
+    }
+}
+
+impl Router for Levee {
+    fn begin(&mut self, at: f64, call: Call) {
+        self.arrivals.push_back(at);
+        while self.arrivals.front().is_some_and(|then| *then < at - RATE_OVER) {
+            self.arrivals.pop_front();
+        }
+        for index in 0..self.stores.len() {
+            let moment = self.moment(at);
+            self.stores[index].evaluate(moment);
+        }
+        let standings = self.standings(at, call);
+        let candidates: Vec<Candidate<'_>> = NAMES
+            .into_iter()
+            .zip(&standings)
+            .map(|(name, standing)| Candidate { name, standing, is_allowed: true })
+            .collect();
+        let session = call.id.to_string();
+        let whose = Whose { session: &session, call: &session };
+        let stops =
+            route(whose, &candidates, WARM, self.stores[0].config()).map(|route| route.stops).unwrap_or_default();
+        let course = Course {
+            standings,
+            stops: stops.into(),
+            asked: Vec::new(),
+            generation: 0,
+            by: By::Share,
+            held_back: None,
+            is_own_fault: false,
+        };
+        self.courses.insert(call.id, course);
+    }
+
+    fn next(&mut self, at: f64, call: Call) -> Option<usize> {
+        let mut course = self.courses.remove(&call.id)?;
+        let mut next = None;
+        while let Some(stop) = course.stops.pop_front() {
+            let Stop { provider, entry } = stop;
+            if course.asked.contains(&provider) || !self.may_enter(at, stop, &course.standings[provider]) {
+                continue;
+            }
+            course.asked.push(provider);
+            course.generation = course.standings[provider].state.generation;
+            course.by = entry.by();
+            next = Some(provider);
+            break;
+        }
+        self.courses.insert(call.id, course);
+        next
+    }
+
+    fn answered(&mut self, at: f64, call: Call, provider: usize, answer: Answer) {
+        let Some(course) = self.courses.get_mut(&call.id) else { return };
+        let attempt = Attempt { provider, answer, generation: course.generation, by: course.by };
+        let reports = match answer {
+            Answer::Served => vec![attempt],
+            Answer::Failed | Answer::Refused => Self::blamed(course, attempt),
+        };
+        for report in reports {
+            self.report(at, call, report);
+        }
+    }
+
+    fn end(&mut self, at: f64, call: Call) {
+        if let Some(before) = self.courses.remove(&call.id).and_then(|course| course.held_back) {
+            self.report(at, call, before);
+        }
+    }
+}
+
+fn clock(at: f64) -> Timestamp {
+    Timestamp::from_millis((at * 1000.0) as u64)
+}

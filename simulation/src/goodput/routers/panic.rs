@@ -1,0 +1,70 @@
+//! Outlier detection with a panic threshold, as Envoy has them: five failures in a row eject a provider for 30 s times the
+//! ejections so far, which fall by one for each 30 s in which it is there; while less than half of the providers are left, all of them are asked.
+//! One view for the whole fleet, and all providers may be ejected.
+
+use super::{Answer, Lists, Router};
+use crate::goodput::fleet::{Call, Settings};
+
+const IN_A_ROW: u32 = 5;
+const EJECTED_FOR: f64 = 30.0;
+const LONGEST: f64 = 300.0;
+
+/// The router.
+#[derive(Debug)]
+pub struct Panic {
+    providers: Vec<Provider>,
+    lists: Lists,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Provider {
+    failures: u32,
+    ejections: u32,
+    until: f64,
+}
+
+impl Panic {
+    /// Makes the router for `settings`.
+    pub fn new(settings: &Settings) -> Self {
+        Self { providers: vec![Provider::default(); settings.providers], lists: Lists::default() }
+    }
+}
+
+impl Router for Panic {
+    fn begin(&mut self, at: f64, call: Call) {
+        for provider in &mut self.providers {
+            if provider.ejections > 0 && at > provider.until + EJECTED_FOR {
+                (provider.ejections, provider.until) = (provider.ejections - 1, at);
+            }
+        }
+        let is_there = |index: &usize| self.providers[*index].until <= at;
+        let there: Vec<usize> = (0..self.providers.len()).filter(is_there).collect();
+        if there.len() * 2 < self.providers.len() {
+            self.lists.begin(call, 0..self.providers.len());
+        } else {
+            self.lists.begin(call, there);
+        }
+    }
+
+    fn next(&mut self, _at: f64, call: Call) -> Option<usize> {
+        self.lists.next(call)
+    }
+
+    fn answered(&mut self, at: f64, _call: Call, provider: usize, answer: Answer) {
+        let provider = &mut self.providers[provider];
+        if answer == Answer::Served {
+            provider.failures = 0;
+            return;
+        }
+        provider.failures += 1;
+        if provider.failures >= IN_A_ROW && provider.until <= at {
+            provider.ejections += 1;
+            provider.failures = 0;
+            provider.until = at + LONGEST.min(EJECTED_FOR * f64::from(provider.ejections));
+        }
+    }
+
+    fn end(&mut self, _at: f64, call: Call) {
+        self.lists.end(call);
+    }
+}

@@ -1,0 +1,241 @@
+//! One provider's breaker as environments share it: a stand-in for the scripts in Redis, `shared/src/breaker/mirror/*.lua`.
+
+use std::collections::HashMap;
+
+use levee_core::breaker::{BreakerConfig, Evidence, Room, Second, State, step};
+use levee_core::clock::Timestamp;
+
+/// Seconds between evaluations, and less of them after bad news.
+const EVALUATED_EVERY: f64 = 1.0;
+const SOONER: f64 = 0.8;
+/// Probes that may be out at the same time.
+const PROBES: u32 = 2;
+/// One more may be out for each so many seconds since the first, as one may be lost.
+const PROBE_LOST_AFTER: f64 = 15.0;
+/// The greatest age of evidence, seconds.
+const KEPT_FOR: u64 = 300;
+/// The greatest age of an account's result that weighs beside another account's bad one, seconds.
+const ACCOUNTS_FOR: u64 = 60;
+
+/// A result, or a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Good,
+    Bad,
+    Late,
+    OnTime,
+}
+
+impl Seen {
+    fn is_trouble(self) -> bool {
+        matches!(self, Self::Bad | Self::Late)
+    }
+}
+
+/// A report of one call, or of a part of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Report {
+    pub(crate) environment: usize,
+    pub(crate) account: u32,
+    /// The decision that let the call through.
+    pub(crate) generation: u64,
+    pub(crate) is_probe: bool,
+    pub(crate) seen: Seen,
+}
+
+/// The moment of an evaluation, as whoever makes it knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// Seconds since the beginning.
+    pub(crate) at: f64,
+    /// The time by the evaluator's clock.
+    pub(crate) now: Timestamp,
+    /// Calls a second to whatever provider.
+    pub(crate) rate: f64,
+    /// A random figure of 0 to 1.
+    pub(crate) jitter: f64,
+}
+
+/// The breaker of a provider.
+#[derive(Debug)]
+pub(crate) struct Store {
+    config: BreakerConfig,
+    state: State,
+    seconds: Vec<Second>,
+    /// The environments that saw results, and bad ones, and when last.
+    seen: HashMap<usize, f64>,
+    in_trouble: HashMap<usize, f64>,
+    accounts: LastTwo,
+    troubled_accounts: LastTwo,
+    late_accounts: LastTwo,
+    bad_since: Option<u64>,
+    next_evaluation: f64,
+    probes: u32,
+    probes_back: u32,
+    /// The moment at which the first probe went out.
+    probing_since: Option<f64>,
+    transitions: u32,
+    /// The room for calls that nobody else can take; it outlives decisions.
+    pub(crate) room: Room,
+    served: Option<(u32, f64)>,
+    served_other: Option<(u32, f64)>,
+}
+
+/// The account that was seen last, and the last other one, each with the second of its last result.
+#[derive(Debug, Clone, Copy, Default)]
+struct LastTwo {
+    one: Option<(u32, u64)>,
+    other: Option<(u32, u64)>,
+}
+
+impl LastTwo {
+    fn saw(&mut self, account: u32, second: u64) {
+        if self.one.is_some_and(|(one, _)| one != account) {
+            self.other = self.one;
+        }
+        self.one = Some((account, second));
+    }
+
+    fn count(self, from: u64) -> u32 {
+        [self.one, self.other].into_iter().flatten().filter(|(_, last)| *last >= from).count() as u32
+    }
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        Self {
+            config: BreakerConfig::default(),
+            state: State::new(),
+            seconds: Vec::new(),
+            seen: HashMap::new(),
+            in_trouble: HashMap::new(),
+            accounts: LastTwo::default(),
+            troubled_accounts: LastTwo::default(),
+            late_accounts: LastTwo::default(),
+            bad_since: None,
+            next_evaluation: 0.0,
+            probes: 0,
+            probes_back: 0,
+            probing_since: None,
+            transitions: 0,
+            room: Room::default(),
+            served: None,
+            served_other: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn config(&self) -> &BreakerConfig {
+        &self.config
+    }
+
+    pub(crate) fn transitions(&self) -> u32 {
+        self.transitions
+    }
+
+    /// Evaluates the evidence, unless somebody did so within the last second.
+    pub(crate) fn evaluate(&mut self, moment: Moment) {
+        self.evaluate_if_due(moment, 0.0);
+    }
+
+    fn evaluate_if_due(&mut self, Moment { at, now, rate, jitter }: Moment, sooner: f64) {
+        if at < self.next_evaluation - sooner {
+            return;
+        }
+        self.next_evaluation = at + EVALUATED_EVERY;
+        let evidence = self.evidence(at, rate);
+        if let Some(next) = step(&self.state, &evidence, now, jitter, &self.config) {
+            self.state = next;
+            self.transitions += 1;
+            self.forget();
+        }
+    }
+
+    fn evidence(&mut self, at: f64, rate: f64) -> Evidence {
+        let oldest = (at as u64).saturating_sub(KEPT_FOR);
+        self.seconds.retain(|second| second.at > oldest);
+        let lately = at - KEPT_FOR as f64;
+        let count = |saw: &HashMap<usize, f64>| saw.values().filter(|last| **last > lately).count() as u32;
+        let from = self.bad_since.unwrap_or(u64::MAX).max((at as u64).saturating_sub(ACCOUNTS_FOR));
+        Evidence {
+            seconds: self.seconds.clone(),
+            rate,
+            environments: count(&self.seen),
+            troubled_environments: count(&self.in_trouble),
+            accounts: self.accounts.count(from),
+            troubled_accounts: self.troubled_accounts.count(from),
+            late_accounts: self.late_accounts.count(from),
+            retry_after: None,
+            spent_until: None,
+        }
+    }
+
+    /// Forgets all evidence, as a new generation does.
+    pub(crate) fn forget(&mut self) {
+        self.seconds.clear();
+        self.seen.clear();
+        self.in_trouble.clear();
+        (self.accounts, self.troubled_accounts, self.late_accounts) = Default::default();
+        self.bad_since = None;
+        (self.probes, self.probes_back, self.probing_since) = (0, 0, None);
+    }
+
+    /// Takes in a report, and evaluates the evidence if that is due.
+    pub(crate) fn report(&mut self, report: Report, moment: Moment) {
+        let Report { environment, account, generation, is_probe, seen } = report;
+        if generation != self.state.generation {
+            return;
+        }
+        let second = moment.at as u64;
+        self.seen.insert(environment, moment.at);
+        self.accounts.saw(account, second);
+        match seen {
+            Seen::Bad => self.troubled_accounts.saw(account, second),
+            Seen::Late => self.late_accounts.saw(account, second),
+            Seen::Good | Seen::OnTime => {}
+        }
+        if seen.is_trouble() {
+            self.in_trouble.insert(environment, moment.at);
+            self.bad_since.get_or_insert(second);
+        }
+        self.probes_back += u32::from(is_probe && matches!(seen, Seen::Good | Seen::Bad));
+        if self.seconds.last().is_none_or(|last| last.at != second) {
+            self.seconds.push(Second { at: second, ..Second::default() });
+        }
+        if let Some(last) = self.seconds.last_mut() {
+            *match seen {
+                Seen::Good => &mut last.good,
+                Seen::Bad => &mut last.bad,
+                Seen::Late => &mut last.late,
+                Seen::OnTime => &mut last.on_time,
+            } += 1;
+        }
+        self.evaluate_if_due(moment, if seen.is_trouble() { SOONER } else { 0.0 });
+    }
+
+    /// Returns whether one more probe may go out.
+    pub(crate) fn take_probe(&mut self, at: f64) -> bool {
+        let since = *self.probing_since.get_or_insert(at);
+        let lost = ((at - since) / PROBE_LOST_AFTER) as u32;
+        let may_go = self.probes < self.probes_back + PROBES + lost;
+        self.probes += u32::from(may_go);
+        may_go
+    }
+
+    /// Records that a call of `account` was served.
+    pub(crate) fn served(&mut self, at: f64, account: u32) {
+        if self.served.is_some_and(|(one, _)| one != account) {
+            self.served_other = self.served;
+        }
+        self.served = Some((account, at));
+    }
+
+    /// Returns when it served another account than `account` last.
+    pub(crate) fn served_another(&self, account: u32) -> Option<f64> {
+        let is_another = |served: &(u32, f64)| served.0 != account;
+        self.served.filter(is_another).or(self.served_other).map(|(_, at)| at)
+    }
+}

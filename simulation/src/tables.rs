@@ -1,0 +1,20 @@
+//! The tables of `cargo xtask bench breaker`.
+
+pub mod goodput;
+pub mod spoiled;
+
+use std::panic::resume_unwind;
+use std::thread;
+
+/// Calls a second, and a fleet that suits them.
+pub const FLEETS: [(f64, usize); 3] = [(50.0, 200), (5.0, 40), (0.5, 10)];
+
+/// Does all of `work` at once, and returns what comes of it in the same order.
+fn on_all_cores<T: Send, R: Send>(work: Vec<T>, run: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let run = &run;
+    thread::scope(|scope| {
+        let running: Vec<_> = work.into_iter().map(|item| scope.spawn(move || run(item))).collect();
+        // A run that panicked is none that went well.
+        running.into_iter().map(|row| row.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
+}
