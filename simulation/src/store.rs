@@ -1,6 +1,6 @@
 //! One provider's breaker as environments share it: a stand-in for the scripts in Redis, `shared/src/breaker/mirror/*.lua`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use levee_core::breaker::{BreakerConfig, Evidence, Room, Second, State, step};
 use levee_core::clock::Timestamp;
@@ -57,14 +57,14 @@ pub(crate) struct Moment {
 }
 
 /// The breaker of a provider.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Store {
     config: BreakerConfig,
     state: State,
     seconds: Vec<Second>,
     /// The environments that saw results, and bad ones, and when last.
-    seen: HashMap<usize, f64>,
-    in_trouble: HashMap<usize, f64>,
+    seen: BTreeMap<usize, f64>,
+    in_trouble: BTreeMap<usize, f64>,
     accounts: LastTwo,
     troubled_accounts: LastTwo,
     late_accounts: LastTwo,
@@ -102,13 +102,13 @@ impl LastTwo {
 }
 
 impl Store {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: BreakerConfig) -> Self {
         Self {
-            config: BreakerConfig::default(),
+            config,
             state: State::new(),
             seconds: Vec::new(),
-            seen: HashMap::new(),
-            in_trouble: HashMap::new(),
+            seen: BTreeMap::new(),
+            in_trouble: BTreeMap::new(),
             accounts: LastTwo::default(),
             troubled_accounts: LastTwo::default(),
             late_accounts: LastTwo::default(),
@@ -158,7 +158,7 @@ impl Store {
         let oldest = (at as u64).saturating_sub(KEPT_FOR);
         self.seconds.retain(|second| second.at > oldest);
         let lately = at - KEPT_FOR as f64;
-        let count = |saw: &HashMap<usize, f64>| saw.values().filter(|last| **last > lately).count() as u32;
+        let count = |saw: &BTreeMap<usize, f64>| saw.values().filter(|last| **last > lately).count() as u32;
         let from = self.bad_since.unwrap_or(u64::MAX).max((at as u64).saturating_sub(ACCOUNTS_FOR));
         Evidence {
             seconds: self.seconds.clone(),

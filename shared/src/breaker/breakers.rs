@@ -119,8 +119,10 @@ impl Breakers {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
         // At once, so that several that DynamoDB is to be asked about take no longer than one.
         match self.mirror.look(&names, class, account, counts).await {
-            Ok(all) => join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared))).await,
-            Err(_) => join_all(self.providers.iter().map(|own| self.alone(own))).await,
+            Ok(all) => {
+                join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared, account))).await
+            }
+            Err(_) => join_all(self.providers.iter().map(|own| self.alone(own, account))).await,
         }
     }
 
@@ -129,14 +131,14 @@ impl Breakers {
         self.mirror.probe(&self.providers[index].name, generation).await.unwrap_or(false)
     }
 
-    /// Returns whether the provider `index` has room for a call that nobody else can take, where there are `rate` calls a
-    /// second.
-    pub async fn admit(&self, index: usize, rate: f64) -> bool {
+    /// Returns whether the provider `index` has room for a call of `account` that nobody else can take, where there are
+    /// `rate` calls a second.
+    pub async fn admit(&self, index: usize, account: &str, rate: f64) -> bool {
         let own = &self.providers[index];
         match self.mirror.admit(&own.name, Admission::Room(rate)).await {
             Ok(is_admitted) => is_admitted,
             // Each environment for itself: what others see is not known.
-            Err(_) => lock(&own.room).admit(rate, self.clock.now()),
+            Err(_) => lock(&own.room).admit(rate, account, self.clock.now()),
         }
     }
 
@@ -163,18 +165,18 @@ impl Breakers {
     pub async fn report(&self, index: usize, class: &str, account: &str, generation: u64, seen: &Seen) -> Standing {
         let own = &self.providers[index];
         if let Some(answer) = seen.answer {
-            lock(&own.room).record(answer, seen.by);
+            lock(&own.room).record(answer, seen.by, account);
         }
         let report = Report { generation, account, environment: &self.environment, seen };
         match self.mirror.report(&own.name, class, report).await {
-            Ok(shared) => self.follow(own, shared).await,
+            Ok(shared) => self.follow(own, shared, account).await,
             // What was seen without Redis is seen by nobody else.
-            Err(_) => self.unshared(own),
+            Err(_) => self.unshared(own, account),
         }
     }
 
     /// Does what Redis asks for, and says where the provider stands then.
-    async fn follow(&self, own: &Own, shared: Shared) -> Standing {
+    async fn follow(&self, own: &Own, shared: Shared, account: &str) -> Standing {
         let mut state = match &shared.state {
             Some(state) => state.clone(),
             None => self.believed(own).state,
@@ -187,10 +189,10 @@ impl Breakers {
         }
         let known = Known { state, rate: shared.rate, at: self.clock.now(), ..Known::nothing() };
         lock(&own.known).clone_from(&known);
-        self.standing(own, known, Some(&shared), shared.now)
+        self.standing(own, known, Some(&shared), account, shared.now)
     }
 
-    fn standing(&self, own: &Own, known: Known, shared: Option<&Shared>, now: Timestamp) -> Standing {
+    fn standing(&self, own: &Own, known: Known, shared: Option<&Shared>, account: &str, now: Timestamp) -> Standing {
         Standing {
             is_away: !lock(&own.local).lets_through(self.clock.now()),
             state: known.state,
@@ -198,7 +200,7 @@ impl Breakers {
             late_after: shared.and_then(|shared| shared.late_after),
             first_content: shared.and_then(|shared| shared.first_content),
             is_shared: shared.is_some(),
-            has_room: shared.map_or_else(|| lock(&own.room).is_free(), |shared| shared.has_room),
+            has_room: shared.map_or_else(|| lock(&own.room).is_free_for(account), |shared| shared.has_room),
             pause: shared.and_then(|shared| {
                 let until = shared.paused_until.filter(|until| *until > now)?;
                 let is_probe_due = shared.asked_ago >= ASKED_EVERY;
@@ -211,7 +213,7 @@ impl Breakers {
     }
 
     /// Where a provider stands while Redis is away.
-    async fn alone(&self, own: &Own) -> Standing {
+    async fn alone(&self, own: &Own, account: &str) -> Standing {
         let now = self.clock.now();
         let is_due = {
             let mut known = lock(&own.known);
@@ -234,11 +236,11 @@ impl Breakers {
                 }
             }
         }
-        self.unshared(own)
+        self.unshared(own, account)
     }
 
-    fn unshared(&self, own: &Own) -> Standing {
-        self.standing(own, self.believed(own), None, self.clock.now())
+    fn unshared(&self, own: &Own, account: &str) -> Standing {
+        self.standing(own, self.believed(own), None, account, self.clock.now())
     }
 
     /// What this environment knew last, while that is not too long ago.

@@ -150,3 +150,32 @@ struct BreakerTransition {
     #[metrics(name = "ProviderShare", unit = Count)]
     share: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row of the history as releases have written it; tables keep it for 14 days, and the decision in it for ever.
+    const STORED: &str = r#"{"provider":"primary","at":1795310118001,"from":"closed","from_share":10000,"to":{
+        "generation":7,"mode":"shed","share":2500,"since":1795310118001,"not_before":1795310120000,"failed_rounds":1,
+        "penalty":{"points":1.5,"at":1795310000000},"reason":"still-failing","health":4000,
+        "forced":{"share":0,"until":1795313600000,"by":"ada@example.com"},"word":6},
+        "grounds":{"results":12,"bad":5,"throttled":1,"late":2,"rate":3.5,"environments":4,"troubled_environments":3},
+        "by":"00c0ffee"}"#;
+
+    #[test]
+    fn what_is_stored_keeps_its_shape() {
+        let stored: serde_json::Value = serde_json::from_str(STORED).unwrap();
+        let read: Transition = serde_json::from_str(STORED).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), stored);
+        assert_eq!((read.to.mode, read.to.share, read.to.word), (Mode::Shed, Share::of(2_500), 6));
+    }
+
+    #[test]
+    fn a_decision_without_the_generation_of_an_admins_last_word_is_read() {
+        let older = STORED.replace(",\"word\":6", "");
+        assert_ne!(older, STORED);
+        let read: Transition = serde_json::from_str(&older).unwrap();
+        assert_eq!((read.to.word, read.to.generation), (0, 7));
+    }
+}

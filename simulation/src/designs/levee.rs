@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use levee_core::breaker::{Local, Mode, State, floor};
+use levee_core::breaker::{BreakerConfig, Local, Mode, State, floor};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -47,7 +47,7 @@ impl Levee {
         Self {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
             faults: settings.faults.clone(),
-            store: Store::new(),
+            store: Store::new(BreakerConfig::default()),
             arrivals: VecDeque::new(),
             baseline: Baseline::new(),
             environments: vec![environment; settings.environments],

@@ -57,9 +57,15 @@ async fn fail(stack: &Stack, providers: &[&str], script: Value) {
 
 /// Makes the provider's share a part of all, as on its way back.
 async fn ramp(stack: &Stack, provider: &str, share: u16) {
+    put(stack, provider, Mode::Ramp, share).await;
+}
+
+/// Decides where a provider stands, for a minute at least where it gets no calls.
+async fn put(stack: &Stack, provider: &str, mode: Mode, share: u16) {
     let from = stack.breakers().read(provider).await.unwrap();
     let (generation, since) = (from.generation + 1, stack.now());
-    let to = State { generation, mode: Mode::Ramp, share: Share::of(share), since, ..State::new() };
+    let not_before = if mode == Mode::Open { since.plus(Duration::from_secs(60)) } else { since };
+    let to = State { generation, mode, share: Share::of(share), since, not_before, ..State::new() };
     decide(&stack.breakers(), provider, to, Grounds::default(), "test").await;
 }
 
@@ -133,6 +139,44 @@ async fn a_call_that_every_provider_fails_at_costs_other_accounts_nothing() {
     }
     for provider in ["primary", "backup"] {
         assert_eq!(stack.breakers().read(provider).await.unwrap(), State::new(), "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_whose_calls_fail_while_nobody_else_calls_keeps_nobody_else_away() {
+    let stack = builder().start().await;
+    let [poison, other] = callers(&stack);
+    fail(&stack, &["primary", "backup"], json!({ "status": 500 })).await;
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&529) {
+        statuses.push(call(&stack, &poison).await.status);
+        assert!(statuses.len() < 30, "it is never kept away itself: {statuses:?}");
+    }
+    fail(&stack, &["primary", "backup"], json!({ "status": null })).await;
+    assert_eq!(call(&stack, &other).await.status, 200, "it does not wait for a second to pass");
+}
+
+/// The README's tour "A provider that fails", whatever was done to the backup before.
+#[tokio::test]
+async fn a_primary_that_fails_looks_the_same_whatever_happened_to_the_backup_before() {
+    for before in
+        [None, Some((Mode::Open, 0)), Some((Mode::Probe, 0)), Some((Mode::Ramp, 1_000)), Some((Mode::Shed, 500))]
+    {
+        let stack = builder().env("AI_WARM_PERCENT", "0").start().await;
+        if let Some((mode, share)) = before {
+            put(&stack, "backup", mode, share).await;
+        }
+        fail(&stack, &["primary"], json!({ "status": 500 })).await;
+        let mut lines = Vec::new();
+        for _ in 0..12 {
+            let answer = call(&stack, stack.api_key()).await;
+            let names = ["x-levee-provider", "x-levee-attempts"];
+            lines.push((answer.status, names.map(|name| answer.header(name).to_owned())));
+        }
+        let (served, [provider, attempts]) = (200, ["backup", "2"]);
+        assert_eq!(lines[0], (served, [provider, attempts].map(str::to_owned)), "{before:?}");
+        assert_eq!(lines[11], (served, [provider, "1"].map(str::to_owned)), "{before:?}");
+        assert!(lines.iter().all(|(status, [by, _])| (*status, by.as_str()) == (served, provider)), "{lines:?}");
     }
 }
 

@@ -278,7 +278,9 @@ async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider
         // Nothing would be learnt from a call that uses no tokens.
         Entry::Probe => uses_tokens && breakers.may_probe(provider, standing.state.generation).await,
         // One that costs the provider hardly anything needs no room.
-        Entry::Room => standing.has_room || !uses_tokens || breakers.admit(provider, standing.rate).await,
+        Entry::Room => {
+            standing.has_room || !uses_tokens || breakers.admit(provider, &exchange.caller.account, standing.rate).await
+        }
         Entry::Pause => uses_tokens && breakers.admit_in_pause(provider, false).await,
         Entry::LastPause => !uses_tokens || breakers.admit_in_pause(provider, true).await,
     }

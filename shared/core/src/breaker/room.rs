@@ -17,7 +17,8 @@
 //!
 //! A provider that is down is so asked once a second, or a tenth of all calls. One that nobody has asked for a while gets up to
 //! a second's calls at once: what is known of it is old, and the callers have nobody else to ask. Calls of the share cost a
-//! credit too, if there is one, when they are answered: they use the same capacity.
+//! credit too, if there is one, when they are answered: they use the same capacity. As long as one account alone got bad
+//! answers, all calls of others may go there: its calls may be at fault themselves.
 //!
 //! A **refusal** is a provider's word that it is asked too much (429, 529). One among the last 32 answers is enough to
 //! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves.
@@ -93,20 +94,31 @@ impl By {
     }
 }
 
+/// The accounts that got bad answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Spoilers {
+    #[default]
+    Nobody,
+    One(String),
+    Several,
+}
+
 /// The calls that a provider lately had room for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Room {
     /// Oldest first.
     last: VecDeque<Answer>,
+    /// The accounts that got bad answers since every call might go there.
+    spoilers: Spoilers,
     credits: f64,
     /// The moment at which a call was last let through.
     admitted_at: Option<Timestamp>,
 }
 
 impl Room {
-    /// Records an answer to a call that was let through `by` some rule. One that room let through has cost a credit then;
+    /// Records an answer to a call of `account` that was let through `by` some rule. One that room let through has cost a credit then;
     /// any other one costs it now, if there is one: it uses the same capacity.
-    pub fn record(&mut self, answer: Answer, by: By) {
+    pub fn record(&mut self, answer: Answer, by: By, account: &str) {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
         }
@@ -117,19 +129,33 @@ impl Room {
         if answer == Answer::Served {
             self.credits = self.credits.max(MOST_CREDITS.min(self.credits + EARNED));
         }
+        if self.is_free() {
+            self.spoilers = Spoilers::Nobody;
+        } else if answer != Answer::Served {
+            self.spoilers = match std::mem::take(&mut self.spoilers) {
+                Spoilers::Nobody => Spoilers::One(account.to_owned()),
+                Spoilers::One(one) if one == account => Spoilers::One(one),
+                Spoilers::One(_) | Spoilers::Several => Spoilers::Several,
+            };
+        }
+    }
+
+    /// Returns whether every call of `account` may go there: what one account's calls met says nothing of another's.
+    pub fn is_free_for(&self, account: &str) -> bool {
+        matches!(&self.spoilers, Spoilers::One(one) if one != account) || self.is_free()
     }
 
     /// Returns whether every call may go there.
-    pub fn is_free(&self) -> bool {
+    fn is_free(&self) -> bool {
         let lately = self.last.iter().rev().take(LATELY);
         let failed = lately.clone().filter(|answer| **answer != Answer::Served).count();
         let is_refused = self.last.contains(&Answer::Refused);
         !is_refused && (self.good_in_a_row() >= RECOVERED || failed * 2 <= lately.count())
     }
 
-    /// Decides whether one more call may go there at `now`, where there are `rate` calls a second.
-    pub fn admit(&mut self, rate: f64, now: Timestamp) -> bool {
-        if self.is_free() {
+    /// Decides whether one more call of `account` may go there at `now`, where there are `rate` calls a second.
+    pub fn admit(&mut self, rate: f64, account: &str, now: Timestamp) -> bool {
+        if self.is_free_for(account) {
             return true;
         }
         // Some that are served earn more calls; where there are none, a few more find out sooner.
@@ -178,7 +204,7 @@ mod tests {
     fn after(answers: &[(Answer, usize)]) -> Room {
         let mut room = Room::default();
         let each = answers.iter().flat_map(|(answer, times)| std::iter::repeat_n(*answer, *times));
-        each.for_each(|answer| room.record(answer, By::Room));
+        each.for_each(|answer| room.record(answer, By::Room, "a"));
         room
     }
 
@@ -188,8 +214,8 @@ mod tests {
         assert!(after(&[(Served, 40), (Failed, 1)]).is_free(), "one in a hundred calls fails in health");
         let mut half = Room::default();
         for _ in 0..40 {
-            half.record(Failed, By::Room);
-            half.record(Served, By::Room);
+            half.record(Failed, By::Room, "a");
+            half.record(Served, By::Room, "a");
             assert!(half.is_free(), "half of its answers are better than none");
         }
     }
@@ -201,9 +227,9 @@ mod tests {
             room.credits = 0.0;
             let calls = (0..1_000_u64).map(|at| NOW.plus(Duration::from_millis(at * 10)));
             let admitted = calls.filter(|now| {
-                let is_admitted = room.admit(rate, *now);
+                let is_admitted = room.admit(rate, "a", *now);
                 if is_admitted {
-                    room.record(Failed, By::Room);
+                    room.record(Failed, By::Room, "a");
                 }
                 is_admitted
             });
@@ -215,7 +241,7 @@ mod tests {
     fn two_good_answers_end_a_failure_and_not_a_refusal() {
         let mut down = after(&[(Failed, 40), (Served, 1)]);
         assert!(!down.is_free());
-        down.record(Served, By::Room);
+        down.record(Served, By::Room, "a");
         assert!(down.is_free());
         assert!(!after(&[(Refused, 1), (Served, 31)]).is_free());
         assert!(after(&[(Refused, 1), (Served, 32)]).is_free());
@@ -229,10 +255,10 @@ mod tests {
         for second in 0..60_u64 {
             let mut left = 15;
             for call in 0..50_u64 {
-                if room.admit(50.0, NOW.plus(Duration::from_millis(second * 1_000 + call * 20))) {
+                if room.admit(50.0, "a", NOW.plus(Duration::from_millis(second * 1_000 + call * 20))) {
                     let answer = if left > 0 { Served } else { Refused };
                     left -= i32::from(left > 0);
-                    room.record(answer, By::Room);
+                    room.record(answer, By::Room, "a");
                     (served, asked) = (served + u32::from(answer == Served), asked + 1);
                 }
             }
@@ -245,9 +271,9 @@ mod tests {
     fn a_provider_that_nobody_asked_for_a_while_gets_a_seconds_calls_at_once() {
         for (rate, expected) in [(0.5, 10), (3.0, 10), (50.0, 50), (500.0, 500)] {
             let mut room = after(&[(Failed, 32)]);
-            assert!(room.admit(rate, NOW));
+            assert!(room.admit(rate, "a", NOW));
             let later = NOW.plus(Duration::from_secs(3_600));
-            assert_eq!((0..1_000).filter(|_| room.admit(rate, later)).count(), expected, "{rate} calls a second");
+            assert_eq!((0..1_000).filter(|_| room.admit(rate, "a", later)).count(), expected, "{rate} calls a second");
         }
     }
 
@@ -255,19 +281,32 @@ mod tests {
     fn calls_of_the_share_use_the_same_capacity() {
         let mut room = after(&[(Refused, 1), (Served, 20)]);
         let credits = room.credits;
-        room.record(Served, By::Share);
+        room.record(Served, By::Share, "a");
         assert!((room.credits - credits.min(MOST_CREDITS)).abs() < 0.3);
-        (0..40).for_each(|_| room.record(Refused, By::Share));
+        (0..40).for_each(|_| room.record(Refused, By::Share, "a"));
         assert!(room.credits.abs() < f64::EPSILON, "and it owes nothing: {}", room.credits);
-        assert!(room.admit(5.0, NOW), "one a second goes there in any case");
-        assert!(!room.admit(5.0, NOW));
+        assert!(room.admit(5.0, "a", NOW), "one a second goes there in any case");
+        assert!(!room.admit(5.0, "a", NOW));
     }
 
     #[test]
     fn a_clock_that_was_set_back_lets_one_call_through() {
         let mut room = after(&[(Failed, 32)]);
-        assert!(room.admit(3.0, NOW) && !room.admit(3.0, NOW));
+        assert!(room.admit(3.0, "a", NOW) && !room.admit(3.0, "a", NOW));
         let before = NOW.minus(Duration::from_secs(600));
-        assert!(room.admit(3.0, before) && !room.admit(3.0, before));
+        assert!(room.admit(3.0, "a", before) && !room.admit(3.0, "a", before));
+    }
+
+    #[test]
+    fn what_one_accounts_calls_met_keeps_no_other_account_away() {
+        let mut room = after(&[(Served, 4), (Failed, 8)]);
+        assert!(!room.is_free_for("a") && room.is_free_for("b"));
+        room.record(Failed, By::Room, "b");
+        assert!(!room.is_free_for("b") && !room.is_free_for("c"), "two accounts are enough");
+        room.record(Served, By::Room, "c");
+        room.record(Served, By::Room, "c");
+        assert!(room.is_free_for("a"));
+        (0..8).for_each(|_| room.record(Failed, By::Room, "b"));
+        assert!(!room.is_free_for("b") && room.is_free_for("a"), "what was before is over");
     }
 }

@@ -19,6 +19,8 @@
 --        4 the provider's room, a hash that outlives decisions; see room.rs:
 --            last                                the last answers, oldest first: g served, f failed, r refused
 --            credits, admitted                   as admit.lua uses them
+--            spoiler, several                    the account that got a bad answer since all calls might go there; 1 if
+--                                                another one did too
 --            by, at, by2, at2                    the account that was served last and when, and the last other one
 --            retry, retry1, retry2               until when the provider asks to be left alone, Unix milliseconds; the
 --                                                first two accounts that were told so; all gone once it serves a call
@@ -36,7 +38,7 @@
 --        16 the letter of the answer, as in `last`; empty where there is none
 --        17 the rule that let the call through: share, probe, room
 -- reply  {now, generation or -1, state, 1 if saved, calls in 1,000 s, late after milliseconds or 0, first content lately
---        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, 1 if it has room for all calls, until when it
+--        or 0, 1 if DynamoDB is to be asked, 1 if the caller is to evaluate, 1 if it has room for all calls of this account, until when it
 --        asks to be left alone or 0, milliseconds since it was asked all the same, 1 if it told this account so,
 --        milliseconds since it served another account or -1, environments, troubled, accounts, troubled accounts, late
 --        accounts, retry after, spent until, then second and counts in turn, in any order}; what follows the 14th is there
@@ -150,7 +152,7 @@ end
 
 -- What the provider had room for, whatever was decided meanwhile.
 local held = call('HMGET', room, 'last', 'credits', 'by', 'at', 'by2', 'at2', 'retry', 'retry1', 'retry2', 'other',
-  'asked')
+  'asked', 'spoiler', 'several')
 local last, by, at, by2, at2 = held[1] or '', held[3], held[4], held[5], held[6]
 local retry, retry1, retry2, other, asked = number(held[7] or 0), held[8], held[9], held[10], number(held[11] or 0)
 if retry > 0 and retry <= now then
@@ -203,6 +205,20 @@ local lately = string.sub(last, -LATELY)
 local _, failed = string.gsub(lately, '[fr]', '')
 local is_free = not string.find(last, 'r', 1, true)
   and (good_in_a_row() >= RECOVERED or failed * 2 <= #lately)
+local spoiler, several = held[12], held[13]
+if letter ~= '' and is_free and spoiler then
+  call('HDEL', room, 'spoiler', 'several')
+elseif (letter == 'f' or letter == 'r') and not is_free then
+  if not spoiler then
+    spoiler = account
+    call('HSET', room, 'spoiler', account)
+  elseif spoiler ~= account and not several then
+    several = '1'
+    call('HSET', room, 'several', several)
+  end
+end
+-- What one account's calls met says nothing of another's.
+is_free = is_free or spoiler and not several and spoiler ~= account
 -- Bad news of one account is no news of all, unless no other one called.
 local paused = retry > now and retry1 and (retry2 or not other) and retry or 0
 local is_told = account ~= '' and (account == retry1 or account == retry2)

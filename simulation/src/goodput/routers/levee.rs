@@ -1,11 +1,11 @@
 //! Levee's routing: [`levee_core::breaker`] as `functions/ai-proxy/src/exchange/failover.rs` uses it, with a [`Store`] for each
 //! provider in place of Redis.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use levee_core::breaker::room::By;
 use levee_core::breaker::standing::SERVED_LATELY;
-use levee_core::breaker::{Candidate, Entry, Local, Mode, Share, Standing, Stop, Whose, route};
+use levee_core::breaker::{BreakerConfig, Candidate, Entry, Local, Mode, Share, Standing, State, Stop, Whose, route};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -19,7 +19,7 @@ const WARM: Share = Share::of(100);
 const RATE_OVER: f64 = 20.0;
 
 /// The router.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Levee {
     has_room: bool,
     rng: SmallRng,
@@ -27,11 +27,11 @@ pub struct Levee {
     /// The breakers of each environment, one for each provider.
     locals: Vec<Vec<Local>>,
     arrivals: VecDeque<f64>,
-    courses: HashMap<u64, Course>,
+    courses: BTreeMap<u64, Course>,
 }
 
 /// A call on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Course {
     standings: Vec<Standing>,
     stops: VecDeque<Stop>,
@@ -55,19 +55,29 @@ struct Attempt {
 impl Levee {
     /// Makes the router for `settings`.
     pub fn new(settings: &Settings) -> Self {
+        Self::with(settings, &BreakerConfig::default())
+    }
+
+    /// Makes one with other constants.
+    pub fn with(settings: &Settings, config: &BreakerConfig) -> Self {
         Self {
             has_room: true,
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
-            stores: (0..settings.providers).map(|_| Store::new()).collect(),
+            stores: (0..settings.providers).map(|_| Store::new(config.clone())).collect(),
             locals: vec![vec![Local::new(); settings.providers]; settings.environments],
             arrivals: VecDeque::new(),
-            courses: HashMap::new(),
+            courses: BTreeMap::new(),
         }
     }
 
     /// Makes one that refuses what no share lets through.
     pub fn without_room(settings: &Settings) -> Self {
         Self { has_room: false, ..Self::new(settings) }
+    }
+
+    /// Returns what is decided about each provider.
+    pub fn states(&self) -> impl Iterator<Item = &State> {
+        self.stores.iter().map(Store::state)
     }
 
     fn rate(&self) -> f64 {
@@ -87,7 +97,7 @@ impl Levee {
             first_content: None,
             is_shared: true,
             is_away: !self.locals[call.environment][provider].lets_through(clock(at)),
-            has_room: store.room.is_free(),
+            has_room: store.room.is_free_for(&call.account.to_string()),
             pause: None,
             served_another: store
                 .served_another(call.account)
@@ -97,7 +107,7 @@ impl Levee {
         self.stores.iter().enumerate().map(standing).collect()
     }
 
-    fn may_enter(&mut self, at: f64, stop: Stop, standing: &Standing) -> bool {
+    fn may_enter(&mut self, at: f64, account: &str, stop: Stop, standing: &Standing) -> bool {
         let rate = self.rate();
         let store = &mut self.stores[stop.provider];
         match stop.entry {
@@ -106,7 +116,7 @@ impl Levee {
                 let is_on = store.state().mode == Mode::Probe && store.state().generation == standing.state.generation;
                 is_on && store.take_probe(at)
             }
-            Entry::Room => self.has_room && (standing.has_room || store.room.admit(rate, clock(at))),
+            Entry::Room => self.has_room && (standing.has_room || store.room.admit(rate, account, clock(at))),
             // No provider asks to be left alone here.
             Entry::Pause | Entry::LastPause => false,
         }
@@ -118,7 +128,7 @@ impl Levee {
         let moment = self.moment(at);
         self.locals[call.environment][provider].record(is_good, moment.now);
         let store = &mut self.stores[provider];
-        store.room.record(answer, by);
+        store.room.record(answer, by, &call.account.to_string());
         if is_good {
             store.served(at, call.account);
         }
@@ -188,7 +198,9 @@ impl Router for Levee {
         let mut next = None;
         while let Some(stop) = course.stops.pop_front() {
             let Stop { provider, entry } = stop;
-            if course.asked.contains(&provider) || !self.may_enter(at, stop, &course.standings[provider]) {
+            if course.asked.contains(&provider)
+                || !self.may_enter(at, &call.account.to_string(), stop, &course.standings[provider])
+            {
                 continue;
             }
             course.asked.push(provider);

@@ -14,8 +14,8 @@ const THROTTLED: [u64; 5] = [0, 0, 1, 0, 0];
 
 #[derive(Clone, Debug)]
 enum Event {
-    Answer(Answer, By),
-    Ask,
+    Answer(Answer, By, &'static str),
+    Ask(&'static str),
     Wait(u64),
     Decide,
 }
@@ -23,9 +23,10 @@ enum Event {
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let answer = prop_oneof![4 => Just(Answer::Served), 2 => Just(Answer::Failed), 1 => Just(Answer::Refused)];
     let by = prop_oneof![1 => Just(By::Share), 1 => Just(By::Probe), 3 => Just(By::Room)];
+    let accounts = prop_oneof![3 => Just("a"), 1 => Just("b")];
     let event = prop_oneof![
-        8 => (answer, by).prop_map(|(answer, by)| Event::Answer(answer, by)),
-        8 => Just(Event::Ask),
+        8 => (answer, by, accounts.clone()).prop_map(|(answer, by, account)| Event::Answer(answer, by, account)),
+        8 => accounts.prop_map(Event::Ask),
         2 => prop_oneof![0u64..1_500, 1_000u64..15_000].prop_map(Event::Wait),
         1 => Just(Event::Decide),
     ];
@@ -41,15 +42,22 @@ fn the_scripts_let_calls_through_as_the_rules_say() {
             let (mut room, mut generation) = (Room::default(), 1);
             for event in events {
                 match event {
-                    Event::Answer(answer, by) => {
-                        room.record(answer, by);
+                    Event::Answer(answer, by, account) => {
+                        room.record(answer, by, account);
                         // Whatever was decided meanwhile: it is of a generation that is gone.
-                        let report = Report { generation: 0, letter: answer.letter(), by, ..Report::new("e", [0; 5]) };
-                        prop_assert_eq!(scripts.report(&report).await.has_room, room.is_free());
+                        let report = Report {
+                            generation: 0,
+                            letter: answer.letter(),
+                            by,
+                            ..Report::new("e", [0; 5]).of(account)
+                        };
+                        prop_assert_eq!(scripts.report(&report).await.has_room, room.is_free_for(account));
                     }
-                    Event::Ask => {
+                    Event::Ask(account) => {
                         let now = Timestamp::from_millis(scripts.now);
-                        prop_assert_eq!(scripts.has_room_for_one(rate).await, room.admit(rate, now), "{:?}", room);
+                        let has_room = scripts.look_for(account).await.has_room;
+                        let is_admitted = has_room || scripts.has_room_for_one(rate).await;
+                        prop_assert_eq!(is_admitted, room.admit(rate, account, now), "{:?}", room);
                     }
                     Event::Wait(millis) => scripts.now += millis,
                     Event::Decide => {
