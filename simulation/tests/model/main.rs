@@ -1,15 +1,21 @@
 //! The protocol by which environments, an admin, DynamoDB and Redis come to one decision, in every order and with every fault
 //! that a few of each allow (<https://docs.rs/stateright>). What decides is the breaker's own: `step`, `force`, `release`,
-//! `mend` and `supersedes`; what is modelled is the plumbing between them. Start reading at [`world`].
+//! `mend` and `supersedes`; what is modelled is the plumbing between them. Start reading at [`world`]. [`calls`] is a second
+//! model: who is served while providers fail and come back.
 
 #![allow(clippy::print_stdout, reason = "how much was visited, and what was found, is for the reader of a failure")]
 
+mod calls;
 mod decision;
 mod environment;
 mod rules;
 mod things;
 mod world;
 
+use std::time::Duration;
+
+use calls::Calls;
+use levee_core::breaker::BreakerConfig;
 use rstest::rstest;
 use rules::Rules;
 use stateright::{Checker, HasDiscoveries, Model};
@@ -66,6 +72,56 @@ fn decisions_come_together_though_much_fails() {
 fn each_way_of_breaking_the_rules_is_found(#[case] rules: Rules, #[case] property: &'static str) {
     let finish = HasDiscoveries::AllOf([property].into());
     let checker = World::new(rules, SMALL).checker().threads(2).finish_when(finish).spawn_bfs().join();
+    let found = checker.assert_any_discovery(property);
+    println!("{property}: {:?}", found.into_actions());
+}
+
+fn levee(providers: usize, events: u8) -> Calls {
+    Calls { providers, config: BreakerConfig::default(), has_room: true, events }
+}
+
+fn serves(calls: Calls, at_least: usize) {
+    let checker = calls.checker().threads(2).spawn_bfs().join();
+    println!("{} states, {} of them different", checker.state_count(), checker.unique_state_count());
+    checker.assert_properties();
+    assert!(checker.unique_state_count() >= at_least, "{} states", checker.unique_state_count());
+}
+
+#[rstest]
+#[case::one_provider(1, 5, 5_000)]
+#[case::two_providers(2, 5, 5_000)]
+fn whoever_calls_is_served_in_every_order_of_events(
+    #[case] providers: usize,
+    #[case] events: u8,
+    #[case] at_least: usize,
+) {
+    serves(levee(providers, events), at_least);
+}
+
+#[test]
+#[ignore = "it takes minutes"]
+fn whoever_calls_is_served_in_every_order_of_more_events() {
+    serves(levee(1, 7), 100_000);
+    serves(levee(2, 7), 100_000);
+    serves(levee(3, 6), 100_000);
+}
+
+#[rstest]
+#[case::shares_that_refuse(Calls { has_room: false, ..levee(1, 5) }, calls::SERVED)]
+#[case::one_account_that_is_enough(
+    Calls { config: BreakerConfig { account_quorum: 1, ..BreakerConfig::default() }, ..levee(1, 4) },
+    calls::ONES_OWN
+)]
+#[case::shares_that_wait_for_results(
+    Calls {
+        config: BreakerConfig { quiet_dwell: Duration::MAX, results_to_rise: u32::MAX, ..BreakerConfig::default() },
+        ..levee(1, 5)
+    },
+    calls::COMES_BACK
+)]
+fn each_way_of_refusing_calls_is_found(#[case] calls: Calls, #[case] property: &'static str) {
+    let finish = HasDiscoveries::AllOf([property].into());
+    let checker = calls.checker().threads(2).finish_when(finish).spawn_bfs().join();
     let found = checker.assert_any_discovery(property);
     println!("{property}: {:?}", found.into_actions());
 }
