@@ -13,7 +13,15 @@ fn live(which: Which, settings: Settings) -> Goodput {
 
 #[rstest]
 fn what_a_provider_would_serve_is_served(
-    #[values(Scene::AllOut, Scene::WhileRamping, Scene::Flapping, Scene::Limited, Scene::Poison)] scene: Scene,
+    #[values(
+        Scene::AllOut,
+        Scene::WhileRamping,
+        Scene::Flapping,
+        Scene::Limited,
+        Scene::Poison,
+        Scene::PoisonedOutage
+    )]
+    scene: Scene,
     #[values(1, 2, 3)] providers: usize,
 ) {
     for (rate, environments, seeds) in FLEETS.into_iter().filter(|_| scene.is_for(providers)) {

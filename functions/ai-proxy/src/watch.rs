@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use levee::breaker::room::By;
-use levee::breaker::{Answer, Breakers, Entry, Mode, Second, Seen, State as BreakerState};
+use levee::breaker::{Answer, Breakers, Mode, Second, Seen, State as BreakerState};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -118,7 +118,7 @@ impl Watch {
         class: &str,
         account: &str,
         state: &BreakerState,
-        entry: Entry,
+        by: By,
         patience: Patience,
     ) -> Self {
         let shared = Arc::new(Watched {
@@ -127,7 +127,7 @@ impl Watch {
             class: class.to_owned(),
             account: account.to_owned(),
             generation: state.generation,
-            by: entry.by(),
+            by,
             was_open: state.mode == Mode::Open,
             is_late: AtomicBool::new(false),
             is_slow: AtomicBool::new(false),

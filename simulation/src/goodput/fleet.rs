@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 
 use super::routers::{Answer, Router};
-use super::scene::{Condition, LENGTH, Scene};
+use super::scene::{BACK, Condition, LENGTH, Scene};
 use crate::plan::Plan;
 use crate::world::account;
 
@@ -122,9 +122,9 @@ impl Bucket {
 pub fn run(router: &mut dyn Router, settings: &Settings) -> Goodput {
     let mut fleet = Fleet {
         settings: *settings,
-        rng: SmallRng::seed_from_u64(settings.seed),
+        rng: SmallRng::seed_from_u64(settings.seed ^ 0x1a7e),
         plan: Plan::new(),
-        buckets: vec![Bucket { level: 0.0, at: settings.scene.measured().start }; settings.providers],
+        buckets: vec![Bucket { level: 0.0, at: BACK }; settings.providers],
         goodput: Goodput::default(),
     };
     fleet.run(router);
@@ -144,13 +144,15 @@ impl Fleet {
         let Settings { rate, environments, scene, .. } = self.settings;
         // Without a rate nobody calls.
         let Ok(gaps) = Exp::new(rate) else { return };
+        // Calls come at the same moments, whatever becomes of them.
+        let mut arrivals = SmallRng::seed_from_u64(self.settings.seed);
         let mut free: VecDeque<usize> = (0..environments).collect();
         let mut id = 0;
-        self.plan.add(gaps.sample(&mut self.rng), Happening::Comes);
+        self.plan.add(gaps.sample(&mut arrivals), Happening::Comes);
         while let Some((at, happening)) = self.plan.next().filter(|(at, _)| *at <= LENGTH) {
             match happening {
                 Happening::Comes => {
-                    self.plan.add(at + gaps.sample(&mut self.rng), Happening::Comes);
+                    self.plan.add(at + gaps.sample(&mut arrivals), Happening::Comes);
                     id += 1;
                     let Some(environment) = free.pop_front() else { continue };
                     let call = Call { id, account: account(id), environment };

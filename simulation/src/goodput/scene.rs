@@ -19,7 +19,7 @@ pub(super) const LENGTH: f64 = 420.0;
 /// The beginning of what is measured, seconds: by then all fleets are warm.
 const MEASURED_FROM: f64 = 60.0;
 /// The end of a time of illness in which all are out, seconds.
-const BACK: f64 = 180.0;
+pub(super) const BACK: f64 = 180.0;
 /// The part of all calls that a provider can serve that comes back at a part of its capacity.
 const PART: f64 = 0.3;
 /// Half of the time in which flapping providers fail and serve again, seconds.
@@ -38,6 +38,8 @@ pub enum Scene {
     Limited,
     /// All providers are well, and all fail at every call of one account of ten.
     Poison,
+    /// [`Scene::AllOut`] with the poison calls of [`Scene::Poison`].
+    PoisonedOutage,
 }
 
 /// A provider's condition.
@@ -51,7 +53,8 @@ pub(super) enum Condition {
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::AllOut, Self::WhileRamping, Self::Flapping, Self::Limited, Self::Poison];
+    pub const ALL: [Self; 6] =
+        [Self::AllOut, Self::WhileRamping, Self::Flapping, Self::Limited, Self::Poison, Self::PoisonedOutage];
 
     /// The name in tables.
     pub fn name(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Scene {
             Self::Flapping => "all flapping",
             Self::Limited => "back at 30 % of its capacity",
             Self::Poison => "one account's poison calls",
+            Self::PoisonedOutage => "all out and back, with poison calls",
         }
     }
 
@@ -73,7 +77,7 @@ impl Scene {
     /// not hide what was refused.
     pub(super) fn measured(self) -> Range<f64> {
         match self {
-            Self::AllOut => BACK..BACK + 60.0,
+            Self::AllOut | Self::PoisonedOutage => BACK..BACK + 60.0,
             Self::WhileRamping => 150.0..240.0,
             Self::Flapping | Self::Poison => MEASURED_FROM..300.0,
             Self::Limited => BACK + GRACE..BACK + 120.0,
@@ -83,7 +87,7 @@ impl Scene {
     /// The condition of the provider `index` of `providers` at `at`, where there are `rate` calls a second.
     pub(super) fn condition(self, index: usize, providers: usize, at: f64, rate: f64) -> Condition {
         let is_out = match self {
-            Self::AllOut => {
+            Self::AllOut | Self::PoisonedOutage => {
                 let back = BACK + 20.0 * (providers - 1 - index) as f64;
                 (60.0..back).contains(&at)
             }
@@ -127,6 +131,6 @@ impl Scene {
 
     /// Returns whether every provider fails at each call of `account`.
     pub(super) fn poisons(self, account: u32) -> bool {
-        self == Self::Poison && account == 0
+        matches!(self, Self::Poison | Self::PoisonedOutage) && account == 0
     }
 }

@@ -1,5 +1,5 @@
 //! Providers that fail and come back, and two accounts that call them, in every order of a few events: who is served, whose
-//! failures count, and that a provider that is well comes back. What decides is the breaker's own: `step`, `route`, `Room`.
+//! failures count, and that a provider that is well comes back. The decisions are the breaker's own: `step`, `route`, `Room`.
 
 use std::hash::{Hash, Hasher};
 
@@ -34,7 +34,7 @@ pub struct Calls {
     pub events: u8,
 }
 
-/// What happens.
+/// An event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// Some calls of an account, one after the other.
@@ -47,7 +47,7 @@ pub enum Event {
     Wait(u32),
 }
 
-/// How things stand.
+/// The router, the providers and the clock, and rules that were broken.
 #[derive(Debug, Clone)]
 pub struct Things {
     router: Levee,
@@ -58,7 +58,7 @@ pub struct Things {
     turned_at: Vec<f64>,
     has_turned: bool,
     poisoned_at: Option<f64>,
-    /// When each provider first failed, and when it last served the steady account.
+    /// The moments at which each provider first failed, and last served the steady account.
     first_bad_at: Vec<Option<f64>>,
     steady_at: Vec<Option<f64>>,
     was_refused: bool,

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::{Entry, Mode, Share, Standing, State as BreakerState, Stop};
+use levee::breaker::{Entry, Mode, Share, Standing, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
@@ -106,7 +106,7 @@ impl<'a> Attempt<'a> {
         exchange: &'a Exchange<'a>,
         stop: Stop,
         number: u32,
-        decision: &BreakerState,
+        standing: &Standing,
         share: Share,
         patience: Patience,
         others: Others,
@@ -122,8 +122,9 @@ impl<'a> Attempt<'a> {
             Others::Nobody | Others::OnProbation => last,
         };
         let watch = exchange.spending.is_some();
-        let account = &caller.account;
-        let watch = watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, decision, entry, patience));
+        let (account, by) = (&caller.account, entry.by(standing.has_room));
+        let watch =
+            watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, &standing.state, by, patience));
         let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
         let about = About {
             request_id: exchange.request_id.to_owned(),

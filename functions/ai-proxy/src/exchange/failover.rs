@@ -89,9 +89,14 @@ impl Course<'_> {
     async fn run(&mut self) -> Result<Response<Body>, Failed> {
         let route = self.route()?;
         self.cause = route.detour.map(Detour::name);
-        for (place, stop) in route.stops.iter().enumerate() {
+        // One that had no room may have some once the others have been asked.
+        let again = route.stops.iter().filter(|stop| stop.entry == Entry::Room);
+        for (place, stop) in route.stops.iter().chain(again).enumerate() {
             // Whoever gets no time to answer is not to be judged by that.
             if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
+                break;
+            }
+            if self.attempts == 0 && place >= route.stops.len() {
                 break;
             }
             if self.asked.contains(&stop.provider) {
@@ -102,7 +107,7 @@ impl Course<'_> {
                 continue;
             }
             self.asked.push(stop.provider);
-            let others = route.stops[place + 1..].iter().filter(|other| !self.asked.contains(&other.provider));
+            let others = route.stops.iter().skip(place + 1).filter(|other| !self.asked.contains(&other.provider));
             let others = Others::of(&others.copied().collect::<Vec<_>>(), &self.standings);
             if let Some(answer) = self.attempt(stop, others).await {
                 return answer;
@@ -233,7 +238,7 @@ impl Course<'_> {
             None => Patience::without_tokens(state.timeouts.failover),
         };
         let share = share_of(standing, state.routing.is_enforced);
-        let attempt = Attempt::begin(self.exchange, *stop, self.attempts, &standing.state, share, patience, others);
+        let attempt = Attempt::begin(self.exchange, *stop, self.attempts, standing, share, patience, others);
         let answer = match ask.awaited {
             Awaited::FirstContent => stream::stream(attempt).await,
             Awaited::Whole => whole::whole(attempt).await,

@@ -7,18 +7,19 @@
 //!
 //! | the last answers | calls that may go there |
 //! | --- | --- |
-//! | none known; or none was a refusal, and the last two, or half of the last eight, were good | all |
+//! | none known; or none was a refusal, and the last one, or half of the last eight, were good | all |
+//! | bad ones of up to three accounts since the last good one, and no refusal since then | all calls of other accounts |
 //! | otherwise | one for each credit |
 //!
-//! | what earns credits | how many |
+//! | a credit is earned by | |
 //! | --- | --- |
 //! | a good answer | 1.2, up to 16 |
-//! | time in which no call was let through, while fewer than two credits are left | one a second, up to 10; where none of the last 32 answers was good, as many as a tenth of all calls, up to a second's calls |
+//! | time without a call that a credit let through, while fewer than two are left | one a second; or a tenth of all calls, where that is more and no call was refused; up to ten seconds of it |
 //!
-//! A provider that is down is so asked once a second, or a tenth of all calls. One that nobody has asked for a while gets up to
-//! a second's calls at once: what is known of it is old, and the callers have nobody else to ask. Calls of the share cost a
-//! credit too, if there is one, when they are answered: they use the same capacity. As long as one account alone got bad
-//! answers, all calls of others may go there: its calls may be at fault themselves.
+//! So a provider that is down is asked once a second, or a tenth of all calls. One that was not asked for a while gets up to
+//! a second's calls at once: its answers are old, and the callers have nobody else to ask. Every other call costs a
+//! credit too, if there is one, once it is answered: it uses the same capacity. A few accounts' calls may be at fault
+//! themselves, so that others are not kept away by what these met.
 //!
 //! A **refusal** is a provider's word that it is asked too much (429, 529). One among the last 32 answers is enough to
 //! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves.
@@ -30,10 +31,10 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 
+/// So many accounts' calls may be at fault themselves, while no call is served.
+const FEW: usize = 3;
 /// Answers that are remembered.
 const REMEMBERED: usize = 32;
-/// So many good answers in a row show that a failure is over.
-const RECOVERED: usize = 2;
 /// Of so many last answers, half may have failed.
 const LATELY: usize = 8;
 /// The credit that a good answer earns.
@@ -45,7 +46,7 @@ const MOST_CREDITS: f64 = 16.0;
 const ENOUGH: f64 = 2.0;
 /// The longest time without a call that earns credits.
 const LONGEST_UNASKED: Duration = Duration::from_secs(10);
-/// The part of all calls that is let through while none of them is served; at least one a second is.
+/// The part of all calls that time earns credits for; one a second at least.
 const TRICKLE: f64 = 0.1;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
@@ -74,12 +75,12 @@ impl Answer {
 /// The rule that let a call through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum By {
-    /// The provider's share, or its wish to be left alone that was tried out.
+    /// The provider's share, or room for all calls; also where its wish to be left alone is tried out.
     #[default]
     Share,
     /// A probe's place.
     Probe,
-    /// The provider's room.
+    /// A credit of the provider's room.
     Room,
 }
 
@@ -94,13 +95,35 @@ impl By {
     }
 }
 
-/// The accounts that got bad answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// The accounts that got bad answers and that no good answer cleared: a few by name, or more than that.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Spoilers {
-    #[default]
-    Nobody,
-    One(String),
-    Several,
+    Few(Vec<String>),
+    Many,
+}
+
+impl Default for Spoilers {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Spoilers {
+    fn add(&mut self, account: &str) {
+        match self {
+            Self::Few(accounts) if accounts.iter().any(|one| one == account) => {}
+            Self::Few(accounts) if accounts.len() < FEW => accounts.push(account.to_owned()),
+            Self::Few(_) | Self::Many => *self = Self::Many,
+        }
+    }
+
+    /// Returns true if others than `account` got bad answers, and so few that their calls may be at fault themselves.
+    fn are_others_than(&self, account: &str) -> bool {
+        match self {
+            Self::Few(accounts) => !accounts.is_empty() && accounts.iter().all(|one| one != account),
+            Self::Many => false,
+        }
+    }
 }
 
 /// The calls that a provider lately had room for.
@@ -108,16 +131,17 @@ enum Spoilers {
 pub struct Room {
     /// Oldest first.
     last: VecDeque<Answer>,
-    /// The accounts that got bad answers since every call might go there.
     spoilers: Spoilers,
     credits: f64,
-    /// The moment at which a call was last let through.
+    /// The moment of the last call that a credit let through.
     admitted_at: Option<Timestamp>,
 }
 
 impl Room {
-    /// Records an answer to a call of `account` that was let through `by` some rule. One that room let through has cost a credit then;
-    /// any other one costs it now, if there is one: it uses the same capacity.
+    /// Records the answer to a call of `account` that was let through `by` some rule.
+    ///
+    /// A call that room let through has cost a credit already. Any other one costs it now, if there is one: it uses the
+    /// same capacity.
     pub fn record(&mut self, answer: Answer, by: By, account: &str) {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
@@ -127,43 +151,47 @@ impl Room {
             self.credits = (self.credits - 1.0).max(0.0);
         }
         if answer == Answer::Served {
-            self.credits = self.credits.max(MOST_CREDITS.min(self.credits + EARNED));
+            self.credits = MOST_CREDITS.min(self.credits + EARNED);
         }
         if self.is_free() {
-            self.spoilers = Spoilers::Nobody;
+            self.spoilers = Spoilers::default();
         } else if answer != Answer::Served {
-            self.spoilers = match std::mem::take(&mut self.spoilers) {
-                Spoilers::Nobody => Spoilers::One(account.to_owned()),
-                Spoilers::One(one) if one == account => Spoilers::One(one),
-                Spoilers::One(_) | Spoilers::Several => Spoilers::Several,
-            };
+            self.spoilers.add(account);
         }
     }
 
-    /// Returns whether every call of `account` may go there: what one account's calls met says nothing of another's.
+    /// Returns whether every call of `account` may go there: the bad answers of a few accounts say nothing of another's.
     pub fn is_free_for(&self, account: &str) -> bool {
-        matches!(&self.spoilers, Spoilers::One(one) if one != account) || self.is_free()
+        self.is_free() || self.spoilers.are_others_than(account)
     }
 
     /// Returns whether every call may go there.
     fn is_free(&self) -> bool {
         let lately = self.last.iter().rev().take(LATELY);
         let failed = lately.clone().filter(|answer| **answer != Answer::Served).count();
-        let is_refused = self.last.contains(&Answer::Refused);
-        !is_refused && (self.good_in_a_row() >= RECOVERED || failed * 2 <= lately.count())
+        let is_served = self.last.back().is_none_or(|answer| *answer == Answer::Served);
+        !self.is_refusing() && (is_served || failed * 2 <= lately.count())
     }
 
-    /// Decides whether one more call of `account` may go there at `now`, where there are `rate` calls a second.
+    fn is_refusing(&self) -> bool {
+        self.last.contains(&Answer::Refused)
+    }
+
+    /// Decides whether one more call of `account` may go there at `now`, where there are `rate` calls a second. It costs a
+    /// credit, unless every call of the account may go there.
     pub fn admit(&mut self, rate: f64, account: &str, now: Timestamp) -> bool {
         if self.is_free_for(account) {
             return true;
         }
-        // Some that are served earn more calls; where there are none, a few more find out sooner.
-        let is_served = self.last.contains(&Answer::Served);
-        let every = if is_served { ONE_SECOND } else { trickles_every(rate) };
+        // A provider at its capacity is asked by what it serves; one that is down may be back.
+        let every = if self.is_refusing() { ONE_SECOND } else { trickles_every(rate) };
+        let unasked = self.admitted_at.map_or(Duration::ZERO, |at| at.until(now));
+        if unasked >= LONGEST_UNASKED {
+            self.credits = self.credits.min(ENOUGH);
+        }
         if self.credits < ENOUGH {
-            let earned = self.admitted_at.map_or(1, |at| earned(at, now, every));
-            self.credits += f64::from(earned);
+            let is_due = self.admitted_at.is_none_or(|at| now < at);
+            self.credits += if is_due { 1.0 } else { f64::from(earned(unasked, every)) };
         }
         let is_admitted = self.credits >= 1.0;
         if is_admitted {
@@ -172,24 +200,16 @@ impl Room {
         }
         is_admitted
     }
-
-    fn good_in_a_row(&self) -> usize {
-        self.last.iter().rev().take_while(|answer| **answer == Answer::Served).count()
-    }
 }
 
-/// Returns the credits that a provider earns that was not asked since `at`: one for each `every`. Where the clock was set
-/// back, it is one.
-fn earned(at: Timestamp, now: Timestamp, every: Duration) -> u32 {
-    if now < at {
-        return 1;
-    }
-    let unasked = at.until(now).min(LONGEST_UNASKED);
+/// Returns the credits that a provider earns that was not asked for so long: one for each `every`.
+fn earned(unasked: Duration, every: Duration) -> u32 {
     // At most ten seconds by the millisecond, so it fits.
-    (unasked.as_millis() / every.as_millis().max(1)) as u32
+    (unasked.min(LONGEST_UNASKED).as_millis() / every.as_millis().max(1)) as u32
 }
 
-/// Returns after how long without a call one is let through, where there are `rate` calls a second and none is served.
+/// Returns the time without a call that earns a credit, where there are `rate` calls a second and none is refused as too
+/// many.
 pub fn trickles_every(rate: f64) -> Duration {
     ONE_SECOND.div_f64((rate * TRICKLE).max(1.0))
 }
@@ -238,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn two_good_answers_end_a_failure_and_not_a_refusal() {
-        let mut down = after(&[(Failed, 40), (Served, 1)]);
+    fn a_good_answer_ends_a_failure_and_not_a_refusal() {
+        let mut down = after(&[(Failed, 40)]);
         assert!(!down.is_free());
         down.record(Served, By::Room, "a");
         assert!(down.is_free());
@@ -280,13 +300,23 @@ mod tests {
     #[test]
     fn calls_of_the_share_use_the_same_capacity() {
         let mut room = after(&[(Refused, 1), (Served, 20)]);
-        let credits = room.credits;
-        room.record(Served, By::Share, "a");
-        assert!((room.credits - credits.min(MOST_CREDITS)).abs() < 0.3);
         (0..40).for_each(|_| room.record(Refused, By::Share, "a"));
         assert!(room.credits.abs() < f64::EPSILON, "and it owes nothing: {}", room.credits);
-        assert!(room.admit(5.0, "a", NOW), "one a second goes there in any case");
-        assert!(!room.admit(5.0, "a", NOW));
+        let later = NOW.plus(ONE_SECOND);
+        assert!(room.admit(5.0, "a", later), "one a second goes there in any case");
+        room.record(Refused, By::Share, "a");
+        assert!(!room.admit(5.0, "a", later.plus(ONE_SECOND / 2)), "it was asked just now");
+    }
+
+    #[test]
+    fn credits_that_were_left_are_no_store_for_later() {
+        let mut room = after(&[(Failed, 32)]);
+        let later = NOW.plus(Duration::from_secs(3_600));
+        assert!(room.admit(500.0, "a", NOW) && room.admit(500.0, "a", later), "of 500 that time earned");
+        room.record(Refused, By::Room, "a");
+        let even_later = later.plus(Duration::from_secs(86_000));
+        let admitted = (0..1_000).filter(|_| room.admit(500.0, "a", even_later)).count();
+        assert_eq!(admitted, 2, "it refuses calls: what time earned is gone");
     }
 
     #[test]
@@ -298,15 +328,27 @@ mod tests {
     }
 
     #[test]
-    fn what_one_accounts_calls_met_keeps_no_other_account_away() {
+    fn what_a_few_accounts_calls_met_keeps_no_other_account_away() {
         let mut room = after(&[(Served, 4), (Failed, 8)]);
         assert!(!room.is_free_for("a") && room.is_free_for("b"));
-        room.record(Failed, By::Room, "b");
-        assert!(!room.is_free_for("b") && !room.is_free_for("c"), "two accounts are enough");
-        room.record(Served, By::Room, "c");
-        room.record(Served, By::Room, "c");
-        assert!(room.is_free_for("a"));
-        (0..8).for_each(|_| room.record(Failed, By::Room, "b"));
-        assert!(!room.is_free_for("b") && room.is_free_for("a"), "what was before is over");
+        room.record(Failed, By::Share, "b");
+        room.record(Failed, By::Share, "c");
+        assert!(!room.is_free_for("b") && room.is_free_for("d"));
+        room.record(Failed, By::Share, "d");
+        assert!(!room.is_free_for("e"), "four accounts are enough");
+        room.record(Served, By::Room, "a");
+        assert!(room.is_free_for("e"), "a good answer shows that the provider is there");
+        room.record(Failed, By::Room, "a");
+        assert!(!room.is_free_for("a") && room.is_free_for("e"));
+    }
+
+    #[test]
+    fn a_provider_that_refuses_calls_is_not_free_for_whoever_has_not_met_that() {
+        let mut room = Room::default();
+        for account in ["a", "b", "c", "d"] {
+            room.record(Refused, By::Share, account);
+        }
+        room.record(Served, By::Share, "e");
+        assert!(!room.is_free_for("f"));
     }
 }

@@ -88,12 +88,13 @@ pub enum Entry {
 }
 
 impl Entry {
-    /// Returns the rule by which a call that enters so is let through.
-    pub const fn by(self) -> By {
+    /// Returns the rule by which a call that enters so is let through, at a provider that `has_room` for all its calls or
+    /// has to be asked for it.
+    pub const fn by(self, has_room: bool) -> By {
         match self {
             Self::Probe => By::Probe,
-            Self::Room => By::Room,
-            Self::Free | Self::Pause | Self::LastPause => By::Share,
+            Self::Room if !has_room => By::Room,
+            Self::Room | Self::Free | Self::Pause | Self::LastPause => By::Share,
         }
     }
 }

@@ -18,9 +18,9 @@
 --          were back, milliseconds
 --        4 the provider's room, a hash that outlives decisions; see room.rs:
 --            last                                the last answers, oldest first: g served, f failed, r refused
---            credits, admitted                   as admit.lua uses them
---            spoiler, several                    the account that got a bad answer since all calls might go there; 1 if
---                                                another one did too
+--            credits, admitted                   as admit.lua uses them; when a credit let a call through last
+--            spoilers                            the accounts that got bad answers and that no good answer cleared, each
+--                                                between two line feeds; 'many' for more than three
 --            by, at, by2, at2                    the account that was served last and when, and the last other one
 --            retry, retry1, retry2               until when the provider asks to be left alone, Unix milliseconds; the
 --                                                first two accounts that were told so; all gone once it serves a call
@@ -48,8 +48,9 @@
 -- DynamoDB is for reports, which nobody waits for; a call that begins does it only where none came for a second.
 local EVERY, SOONER, TRUTH_EVERY, TRUTH_SOONER = 1000, 800, 5000, 1000
 local KEPT_SECONDS, MOST_KNOWN, ACCOUNTS_SECONDS, LONGEST_RETRY = 300, 16, 60, 300000
-local REMEMBERED, RECOVERED, LATELY = 32, 2, 8
+local REMEMBERED, LATELY = 32, 8
 local EARNED, MOST_CREDITS = 1.2, 16
+local FEW, MANY = 3, 'many'
 local BREAKER_TTL, CALLS_TTL, LATENCY_TTL, ROOM_TTL = 3600, 60, 7 * 86400, 86400
 local SHORTEST, GROWTH, CLASSES, MEMORY, FEWEST = 50, 1.1, 96, 2000, 50
 
@@ -152,24 +153,20 @@ end
 
 -- What the provider had room for, whatever was decided meanwhile.
 local held = call('HMGET', room, 'last', 'credits', 'by', 'at', 'by2', 'at2', 'retry', 'retry1', 'retry2', 'other',
-  'asked', 'spoiler', 'several')
+  'asked', 'spoilers')
 local last, by, at, by2, at2 = held[1] or '', held[3], held[4], held[5], held[6]
 local retry, retry1, retry2, other, asked = number(held[7] or 0), held[8], held[9], held[10], number(held[11] or 0)
 if retry > 0 and retry <= now then
   call('HDEL', room, 'retry', 'retry1', 'retry2', 'other', 'asked')
   retry, retry1, retry2, other, asked = 0, nil, nil, nil, 0
 end
-local function good_in_a_row()
-  local bad = string.find(string.reverse(last), '[fr]')
-  return bad and bad - 1 or #last
-end
 local letter = ARGV[3] ~= '-1' and ARGV[16] or ''
 if letter ~= '' then
   last = string.sub(last .. letter, -REMEMBERED)
   local credits, fields = number(held[2] or 0), {'last', last}
-  -- One that room let through has cost a credit then.
+  -- One that a credit of room let through has cost it then.
   if ARGV[17] ~= 'room' then credits = math.max(0, credits - 1) end
-  if letter == 'g' then credits = math.max(credits, math.min(MOST_CREDITS, credits + EARNED)) end
+  if letter == 'g' then credits = math.min(MOST_CREDITS, credits + EARNED) end
   fields[3], fields[4] = 'credits', credits
   if letter == 'g' then
     if account ~= '' then
@@ -203,22 +200,23 @@ if letter ~= '' then
 end
 local lately = string.sub(last, -LATELY)
 local _, failed = string.gsub(lately, '[fr]', '')
-local is_free = not string.find(last, 'r', 1, true)
-  and (good_in_a_row() >= RECOVERED or failed * 2 <= #lately)
-local spoiler, several = held[12], held[13]
-if letter ~= '' and is_free and spoiler then
-  call('HDEL', room, 'spoiler', 'several')
-elseif (letter == 'f' or letter == 'r') and not is_free then
-  if not spoiler then
-    spoiler = account
-    call('HSET', room, 'spoiler', account)
-  elseif spoiler ~= account and not several then
-    several = '1'
-    call('HSET', room, 'several', several)
+local is_refusing = string.find(last, 'r', 1, true)
+local is_free = not is_refusing and (last == '' or string.sub(last, -1) == 'g' or failed * 2 <= #lately)
+local spoilers, spoiler = held[12] or '', '\n' .. account .. '\n'
+local _, feeds = string.gsub(spoilers, '\n', '')
+if letter ~= '' then
+  local before = spoilers
+  if is_free then
+    spoilers = ''
+  elseif letter ~= 'g' and spoilers ~= MANY and not string.find(spoilers, spoiler, 1, true) then
+    if spoilers == '' then spoilers = '\n' end
+    -- One feed stands before each account, and one at the end.
+    spoilers = feeds <= FEW and spoilers .. account .. '\n' or MANY
   end
+  if spoilers ~= before then call('HSET', room, 'spoilers', spoilers) end
 end
--- What one account's calls met says nothing of another's.
-is_free = is_free or spoiler and not several and spoiler ~= account
+-- The bad answers of a few accounts say nothing of another's calls.
+is_free = is_free or spoilers ~= '' and spoilers ~= MANY and not string.find(spoilers, spoiler, 1, true)
 -- Bad news of one account is no news of all, unless no other one called.
 local paused = retry > now and retry1 and (retry2 or not other) and retry or 0
 local is_told = account ~= '' and (account == retry1 or account == retry2)

@@ -35,6 +35,8 @@ pub struct Levee {
 struct Course {
     standings: Vec<Standing>,
     stops: VecDeque<Stop>,
+    /// Those that had no room.
+    full: VecDeque<Stop>,
     asked: Vec<usize>,
     /// The decision and the rule that let through the attempt that is out, or was last.
     generation: u64,
@@ -184,6 +186,7 @@ impl Router for Levee {
         let course = Course {
             standings,
             stops: stops.into(),
+            full: VecDeque::new(),
             asked: Vec::new(),
             generation: 0,
             by: By::Share,
@@ -196,16 +199,21 @@ impl Router for Levee {
     fn next(&mut self, at: f64, call: Call) -> Option<usize> {
         let mut course = self.courses.remove(&call.id)?;
         let mut next = None;
-        while let Some(stop) = course.stops.pop_front() {
+        loop {
+            // One that had no room may have some once the others have been asked.
+            let is_again = course.stops.is_empty();
+            let Some(stop) = course.stops.pop_front().or_else(|| course.full.pop_front()) else { break };
             let Stop { provider, entry } = stop;
-            if course.asked.contains(&provider)
-                || !self.may_enter(at, &call.account.to_string(), stop, &course.standings[provider])
-            {
+            if course.asked.contains(&provider) {
+                continue;
+            }
+            if !self.may_enter(at, &call.account.to_string(), stop, &course.standings[provider]) {
+                course.full.extend((entry == Entry::Room && !is_again).then_some(stop));
                 continue;
             }
             course.asked.push(provider);
             course.generation = course.standings[provider].state.generation;
-            course.by = entry.by();
+            course.by = entry.by(course.standings[provider].has_room);
             next = Some(provider);
             break;
         }

@@ -1,6 +1,6 @@
 //! Outlier detection with a panic threshold, as Envoy has them: five failures in a row eject a provider for 30 s times the
-//! ejections so far, which fall by one for each 30 s in which it is there; while less than half of the providers are left, all of them are asked.
-//! One view for the whole fleet, and all providers may be ejected.
+//! ejections so far, which fall by one for each 10 s in which it is there; while less than half of the providers are left, all
+//! of them are asked. One view for the whole fleet, and all providers may be ejected (`max_ejection_percent` is 100).
 
 use super::{Answer, Lists, Router};
 use crate::goodput::fleet::{Call, Settings};
@@ -8,6 +8,8 @@ use crate::goodput::fleet::{Call, Settings};
 const IN_A_ROW: u32 = 5;
 const EJECTED_FOR: f64 = 30.0;
 const LONGEST: f64 = 300.0;
+/// The interval at which ejections are forgotten one by one, seconds.
+const FORGETS_EVERY: f64 = 10.0;
 
 /// The router.
 #[derive(Debug)]
@@ -20,7 +22,9 @@ pub struct Panic {
 struct Provider {
     failures: u32,
     ejections: u32,
+    is_ejected: bool,
     until: f64,
+    forgets_at: f64,
 }
 
 impl Panic {
@@ -33,11 +37,15 @@ impl Panic {
 impl Router for Panic {
     fn begin(&mut self, at: f64, call: Call) {
         for provider in &mut self.providers {
-            if provider.ejections > 0 && at > provider.until + EJECTED_FOR {
-                (provider.ejections, provider.until) = (provider.ejections - 1, at);
+            if provider.is_ejected && provider.until <= at {
+                (provider.is_ejected, provider.failures, provider.forgets_at) = (false, 0, at + FORGETS_EVERY);
+            }
+            while !provider.is_ejected && provider.ejections > 0 && provider.forgets_at <= at {
+                provider.ejections -= 1;
+                provider.forgets_at += FORGETS_EVERY;
             }
         }
-        let is_there = |index: &usize| self.providers[*index].until <= at;
+        let is_there = |index: &usize| !self.providers[*index].is_ejected;
         let there: Vec<usize> = (0..self.providers.len()).filter(is_there).collect();
         if there.len() * 2 < self.providers.len() {
             self.lists.begin(call, 0..self.providers.len());
@@ -57,9 +65,9 @@ impl Router for Panic {
             return;
         }
         provider.failures += 1;
-        if provider.failures >= IN_A_ROW && provider.until <= at {
+        if provider.failures >= IN_A_ROW && !provider.is_ejected {
             provider.ejections += 1;
-            provider.failures = 0;
+            (provider.is_ejected, provider.failures) = (true, 0);
             provider.until = at + LONGEST.min(EJECTED_FOR * f64::from(provider.ejections));
         }
     }

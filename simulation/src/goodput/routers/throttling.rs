@@ -60,15 +60,17 @@ impl Router for Throttling {
             let index = self.lists.next(call)?;
             let provider = &mut self.providers[index];
             let is_rejected = self.rng.random::<f64>() < provider.rejects_with(at);
-            // What is rejected here counts as a request too.
-            provider.requests.push_back(at);
             if !is_rejected {
                 return Some(index);
             }
+            // It counts as a request too.
+            provider.requests.push_back(at);
         }
     }
 
     fn answered(&mut self, at: f64, _call: Call, provider: usize, answer: Answer) {
+        // Counted when it is known how it went: else a fleet that begins would look like an outage.
+        self.providers[provider].requests.push_back(at);
         if answer == Answer::Served {
             self.providers[provider].accepts.push_back(at);
         }

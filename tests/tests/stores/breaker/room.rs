@@ -17,17 +17,19 @@ enum Event {
     Answer(Answer, By, &'static str),
     Ask(&'static str),
     Wait(u64),
+    SetBack(u64),
     Decide,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let answer = prop_oneof![4 => Just(Answer::Served), 2 => Just(Answer::Failed), 1 => Just(Answer::Refused)];
     let by = prop_oneof![1 => Just(By::Share), 1 => Just(By::Probe), 3 => Just(By::Room)];
-    let accounts = prop_oneof![3 => Just("a"), 1 => Just("b")];
+    let accounts = prop_oneof![4 => Just("a"), 2 => Just("b"), 1 => Just("c"), 1 => Just("d"), 1 => Just("")];
     let event = prop_oneof![
         8 => (answer, by, accounts.clone()).prop_map(|(answer, by, account)| Event::Answer(answer, by, account)),
         8 => accounts.prop_map(Event::Ask),
         2 => prop_oneof![0u64..1_500, 1_000u64..15_000].prop_map(Event::Wait),
+        1 => (0u64..20_000).prop_map(Event::SetBack),
         1 => Just(Event::Decide),
     ];
     proptest::collection::vec(event, 1..120)
@@ -60,6 +62,7 @@ fn the_scripts_let_calls_through_as_the_rules_say() {
                         prop_assert_eq!(is_admitted, room.admit(rate, account, now), "{:?}", room);
                     }
                     Event::Wait(millis) => scripts.now += millis,
+                    Event::SetBack(millis) => scripts.now -= millis,
                     Event::Decide => {
                         generation += 1;
                         scripts.put(generation, "open", "another", true).await;
