@@ -95,7 +95,7 @@ pub(crate) fn sam_programs(workspace: &Workspace) -> PathBuf {
 /// speed.
 pub(crate) fn cargo_install(tools: &Path, tool: &CargoTool) -> Vec<String> {
     let profile =
-        ["LTO=off", "OPT_LEVEL=1", "CODEGEN_UNITS=16"].map(|setting| format!("CARGO_PROFILE_RELEASE_{setting}"));
+        ["LTO=off", "OPT_LEVEL=0", "CODEGEN_UNITS=16"].map(|setting| format!("CARGO_PROFILE_RELEASE_{setting}"));
     let root = tools.display().to_string();
     let install = ["cargo", "install", "--locked", "--root", &root, tool.name, "--version", tool.version];
     let words = install.iter().chain(tool.features).map(|word| (*word).to_owned());
