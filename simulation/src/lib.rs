@@ -13,6 +13,7 @@ pub mod designs;
 pub mod goodput;
 mod plan;
 pub mod provider;
+mod rate;
 mod store;
 pub mod world;
 

@@ -4,19 +4,17 @@
 //! else a state is believed for a second. Without the store environments keep what they knew, and each has its own
 //! [`Local`] breaker.
 
-use std::collections::VecDeque;
-
 use levee_core::breaker::{BreakerConfig, Local, Mode, State, floor};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::design::{Design, Result, Ticket, place};
+use crate::rate::Rate;
 use crate::store::{Moment, Report, Seen, Store};
 use crate::world::{Faults, Settings, account};
 
 const CACHED_FOR: f64 = 1.0;
-const RATE_OVER: f64 = 20.0;
 /// A call is late when so much of the calls in health were back.
 const LATE: f64 = 0.95;
 
@@ -26,7 +24,7 @@ pub struct Levee {
     rng: SmallRng,
     faults: Faults,
     store: Store,
-    arrivals: VecDeque<f64>,
+    rate: Rate,
     baseline: Baseline,
     environments: Vec<Environment>,
 }
@@ -48,7 +46,7 @@ impl Levee {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
             faults: settings.faults.clone(),
             store: Store::new(BreakerConfig::default()),
-            arrivals: VecDeque::new(),
+            rate: Rate::default(),
             baseline: Baseline::new(),
             environments: vec![environment; settings.environments],
         }
@@ -69,12 +67,8 @@ impl Levee {
         Timestamp::from_millis(((at + ahead).max(0.0) * 1000.0) as u64)
     }
 
-    fn rate(&self) -> f64 {
-        self.arrivals.len() as f64 / RATE_OVER
-    }
-
     fn moment(&mut self, at: f64, environment: usize) -> Moment {
-        Moment { at, now: self.clock(at, environment), rate: self.rate(), jitter: self.rng.random() }
+        Moment { at, now: self.clock(at, environment), rate: self.rate.a_second(), jitter: self.rng.random() }
     }
 
     fn report(&mut self, at: f64, environment: usize, ticket: Ticket, seen: Seen) {
@@ -103,10 +97,7 @@ impl Levee {
 
 impl Design for Levee {
     fn admit(&mut self, at: f64, environment: usize, id: u64) -> Option<Ticket> {
-        self.arrivals.push_back(at);
-        while self.arrivals.front().is_some_and(|then| *then < at - RATE_OVER) {
-            self.arrivals.pop_front();
-        }
+        self.rate.count(at);
         self.environments[environment].account = account(id);
         let is_gone = self.store_is_gone(at);
         if !is_gone {
@@ -118,7 +109,7 @@ impl Design for Levee {
         }
         let now = self.clock(at, environment);
         let Environment { state, local, .. } = self.environments[environment].clone();
-        let floor = f64::from(floor(self.rate(), self.store.config()).basis_points()) / 10_000.0;
+        let floor = f64::from(floor(self.rate.a_second(), self.store.config()).basis_points()) / 10_000.0;
         let share = f64::from(state.share.basis_points()) / 10_000.0;
         let passes = match state.mode {
             // Without the store nobody would ever find out: then the floor is let through once the pause is over.

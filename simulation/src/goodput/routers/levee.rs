@@ -12,11 +12,11 @@ use rand::{RngExt, SeedableRng};
 
 use super::{Answer, Router};
 use crate::goodput::fleet::{Call, Settings};
+use crate::rate::Rate;
 use crate::store::{Moment, Report, Seen, Store};
 
 const NAMES: [&str; 3] = ["first", "second", "third"];
 const WARM: Share = Share::of(100);
-const RATE_OVER: f64 = 20.0;
 
 /// The router.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Levee {
     stores: Vec<Store>,
     /// The breakers of each environment, one for each provider.
     locals: Vec<Vec<Local>>,
-    arrivals: VecDeque<f64>,
+    rate: Rate,
     courses: BTreeMap<u64, Course>,
 }
 
@@ -67,7 +67,7 @@ impl Levee {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
             stores: (0..settings.providers).map(|_| Store::new(config.clone())).collect(),
             locals: vec![vec![Local::new(); settings.providers]; settings.environments],
-            arrivals: VecDeque::new(),
+            rate: Rate::default(),
             courses: BTreeMap::new(),
         }
     }
@@ -82,16 +82,12 @@ impl Levee {
         self.stores.iter().map(Store::state)
     }
 
-    fn rate(&self) -> f64 {
-        self.arrivals.len() as f64 / RATE_OVER
-    }
-
     fn moment(&mut self, at: f64) -> Moment {
-        Moment { at, now: clock(at), rate: self.rate(), jitter: self.rng.random() }
+        Moment { at, now: clock(at), rate: self.rate.a_second(), jitter: self.rng.random() }
     }
 
     fn standings(&mut self, at: f64, call: Call) -> Vec<Standing> {
-        let rate = self.rate();
+        let rate = self.rate.a_second();
         let standing = |(provider, store): (usize, &Store)| Standing {
             state: store.state().clone(),
             rate,
@@ -110,7 +106,7 @@ impl Levee {
     }
 
     fn may_enter(&mut self, at: f64, account: &str, stop: Stop, standing: &Standing) -> bool {
-        let rate = self.rate();
+        let rate = self.rate.a_second();
         let store = &mut self.stores[stop.provider];
         match stop.entry {
             Entry::Free => true,
@@ -165,10 +161,7 @@ impl Levee {
 
 impl Router for Levee {
     fn begin(&mut self, at: f64, call: Call) {
-        self.arrivals.push_back(at);
-        while self.arrivals.front().is_some_and(|then| *then < at - RATE_OVER) {
-            self.arrivals.pop_front();
-        }
+        self.rate.count(at);
         for index in 0..self.stores.len() {
             let moment = self.moment(at);
             self.stores[index].evaluate(moment);
