@@ -25,7 +25,7 @@ pub mod routing;
 pub mod standing;
 pub mod state;
 mod step;
-mod suspicion;
+pub mod suspicion;
 
 pub use config::BreakerConfig;
 pub use evidence::{Evidence, Second};

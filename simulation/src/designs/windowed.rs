@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use levee_core::breaker::suspicion::bounds;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -18,8 +19,6 @@ const CACHED_FOR: f64 = 1.0;
 const BURST: f64 = 2.0;
 /// How long arrivals are counted, seconds.
 const RATE_OVER: f64 = 20.0;
-/// One-sided 95 %.
-const Z: f64 = 1.645;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
@@ -215,17 +214,4 @@ impl Design for Windowed {
     fn transitions(&self) -> u32 {
         self.transitions
     }
-}
-
-/// Wilson's bounds.
-fn bounds(bad: u32, all: u32) -> (f64, f64) {
-    if all == 0 {
-        return (0.0, 1.0);
-    }
-    let (bad, all) = (f64::from(bad), f64::from(all));
-    let ratio = bad / all;
-    let scale = 1.0 + Z * Z / all;
-    let middle = ratio + Z * Z / (2.0 * all);
-    let spread = Z * (ratio * (1.0 - ratio) / all + Z * Z / (4.0 * all * all)).sqrt();
-    (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
 }

@@ -57,8 +57,8 @@ impl Test {
     }
 }
 
-/// Between what bounds the ratio lies that `bad` of `all` are a sample of (Wilson's interval).
-pub(super) fn bounds(bad: u32, all: u32) -> (f64, f64) {
+/// Returns the bounds of the ratio that `bad` of `all` are a sample of (Wilson's interval, one-sided 95 %), each 0 to 1.
+pub fn bounds(bad: u32, all: u32) -> (f64, f64) {
     if all == 0 {
         return (0.0, 1.0);
     }
