@@ -13,7 +13,7 @@ pub const LEAST_OF_CAPACITY: f64 = 0.9;
 /// The most that it is to ask a limited provider, for each call that this can serve.
 pub const MOST_ASKED: f64 = 1.3;
 /// The least capacity for which [`MOST_ASKED`] says anything, calls a second: one call a second is asked in any case.
-const ASKED_FROM: f64 = 3.0;
+const ASKED_FROM: f64 = 1.0;
 /// The end of a run, seconds.
 pub(super) const LENGTH: f64 = 420.0;
 /// The beginning of what is measured, seconds: by then all fleets are warm.

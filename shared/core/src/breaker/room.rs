@@ -14,7 +14,7 @@
 //! | a credit is earned by | |
 //! | --- | --- |
 //! | a good answer | 1.2, up to 16 |
-//! | time without a call that a credit let through, while fewer than two are left | one a second; or a tenth of all calls, where that is more and no call was refused; up to ten seconds of it |
+//! | time without a call that a credit let through, while fewer than two are left (fewer than one, where a call was refused) | one a second; or a tenth of all calls, where that is more and no call was refused; up to ten seconds of it |
 //!
 //! So a provider that is down is asked once a second, or a tenth of all calls. One that was not asked for a while gets up to
 //! a second's calls at once: its answers are old, and the callers have nobody else to ask. Every other call costs a
@@ -22,7 +22,8 @@
 //! themselves, so that others are not kept away by what these met.
 //!
 //! A **refusal** is a provider's word that it is asked too much (429, 529). One among the last 32 answers is enough to
-//! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves.
+//! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves. Where that
+//! is less than a call a second, it is asked once a second.
 //!
 //! `mirror/standing.lua` and `mirror/admit.lua` are the same rules in Redis; a test drives both.
 
@@ -189,7 +190,9 @@ impl Room {
         if unasked >= LONGEST_UNASKED {
             self.credits = self.credits.min(ENOUGH);
         }
-        if self.credits < ENOUGH {
+        // Beside what served calls earn, a provider at its capacity has no use for a second credit.
+        let enough = if self.is_refusing() { 1.0 } else { ENOUGH };
+        if self.credits < enough {
             let is_due = self.admitted_at.is_none_or(|at| now < at);
             self.credits += if is_due { 1.0 } else { f64::from(earned(unasked, every)) };
         }

@@ -179,6 +179,14 @@ pub fn route(
     };
     stops.extend(others.into_iter().map(|provider| Stop { provider, entry: entry(provider) }));
 
+    // A share leaves calls to other providers. Where none of these can help, room decides about all calls.
+    for stop in &mut stops {
+        let is_alone = candidates.iter().enumerate().all(|(other, it)| other == stop.provider || !it.can_help());
+        if stop.entry == Entry::Free && is_alone && candidates[stop.provider].is_shedding() {
+            stop.entry = Entry::Room;
+        }
+    }
+
     // Last of all those that ask to be left alone: by accounts that they have not told so.
     for (provider, candidate) in candidates.iter().enumerate() {
         let may_ask = candidate.is_paused() && candidate.standing.pause.is_some_and(|pause| pause.may_ask);
@@ -213,6 +221,23 @@ impl Candidate<'_> {
         let Standing { state, now, .. } = self.standing;
         let is_spent = state.mode == Mode::Open && state.reason == Reason::Spent && *now < state.not_before;
         self.forced() == Some(Share::NONE) || (is_spent && self.forced().is_none())
+    }
+
+    /// Returns whether only its share lets calls through, and it lacks room for all of them.
+    fn is_shedding(&self) -> bool {
+        let Standing { state, has_room, .. } = self.standing;
+        matches!(state.mode, Mode::Shed | Mode::Ramp) && !has_room && self.forced().is_none()
+    }
+
+    /// Returns whether it can be expected to serve the calls that another provider's share leaves.
+    fn can_help(&self) -> bool {
+        let Standing { state, has_room, is_away, .. } = self.standing;
+        let serves = match state.mode {
+            Mode::Closed => true,
+            Mode::Shed | Mode::Ramp => *has_room,
+            Mode::Open | Mode::Probe => false,
+        };
+        serves && !is_away && !self.is_out()
     }
 
     /// Returns whether it may not be asked, even where nobody else is left.

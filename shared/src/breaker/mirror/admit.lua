@@ -23,11 +23,12 @@ else
   local lately = string.sub(last, -LATELY)
   local _, failed = string.gsub(lately, '[fr]', '')
   if not string.find(last, 'r', 1, true) and (last == '' or string.sub(last, -1) == 'g' or failed * 2 <= #lately) then return 1 end
-  if string.find(last, 'r', 1, true) then every = 1000 end
+  local enough = ENOUGH
+  if string.find(last, 'r', 1, true) then every, enough = 1000, 1 end
   local credits = number(held[2] or 0)
   local unasked = now - number(held[3] or now + 1)
   if unasked >= LONGEST_UNASKED then credits = math.min(credits, ENOUGH) end
-  if credits < ENOUGH then
+  if credits < enough then
     -- The first call is due, and one where the clock was set back.
     credits = credits + (unasked < 0 and 1 or math.floor(math.min(unasked, LONGEST_UNASKED) / every))
   end

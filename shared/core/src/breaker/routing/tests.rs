@@ -188,6 +188,23 @@ fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are()
 }
 
 #[test]
+fn room_decides_about_the_calls_of_a_share_where_no_other_provider_can_help() {
+    let ramp = || standing(Mode::Ramp, Share::ALL);
+    let roomy = |standing: Standing| Standing { has_room: true, ..standing };
+    for others in [vec![], vec![open()], vec![ramp()], vec![paused(closed(), false, false)], vec![forced(closed(), 0, 60)]]
+    {
+        let standings: Vec<Standing> = std::iter::once(ramp()).chain(others).collect();
+        assert_eq!(stops(&standings)[0], (0, Entry::Room), "{standings:?}");
+    }
+    for standings in
+        [vec![ramp(), closed()], vec![ramp(), roomy(ramp())], vec![roomy(ramp())], vec![forced(ramp(), 10_000, 60)]]
+    {
+        assert_eq!(stops(&standings)[0], (0, Entry::Free), "{standings:?}");
+    }
+    assert_eq!(stops(&[closed()])[0], (0, Entry::Free), "a closed provider gets every call");
+}
+
+#[test]
 fn what_an_admin_gives_up_or_what_is_spent_gets_nothing_even_where_nobody_else_is_left() {
     let spent = |secs: u64| {
         let not_before = NOW.plus(Duration::from_secs(secs));
