@@ -6,6 +6,7 @@ use levee::admins::AuditEntry;
 use levee::clock::Timestamp;
 use levee::config;
 use levee::limits::markers::Marked;
+use levee::text::is_invisible;
 
 use crate::effect::Effect;
 use crate::error::usage;
@@ -27,8 +28,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) async fn open(target: &TargetArgs, json: bool) -> anyhow::Result<Self> {
-        let user = config::from_environment(|reader| reader.optional("USER").or_else(|| reader.optional("LOGNAME")))?;
-        let actor = actor(&user.unwrap_or_default());
+        let actor = actor(&user()?);
         Ok(Self { target: target.open().await?, output: Output::new(json), actor })
     }
 
@@ -135,9 +135,16 @@ impl Context {
     }
 }
 
-/// Who runs this command, for the record of changes.
+/// Returns the name of the user who runs this command, for the record of changes. `USER` is not set everywhere, in
+/// containers for instance; the operating system knows the name all the same.
+fn user() -> anyhow::Result<String> {
+    let named = config::from_environment(|reader| reader.optional("USER").or_else(|| reader.optional("LOGNAME")))?;
+    Ok(named.unwrap_or_else(|| whoami::username().unwrap_or_default()))
+}
+
 fn actor(user: &str) -> String {
-    let user: String = user.chars().filter(|character| !character.is_control()).take(LONGEST_USER).collect();
+    let is_seen = |character: &char| !character.is_control() && !is_invisible(*character);
+    let user: String = user.chars().filter(is_seen).take(LONGEST_USER).collect();
     format!("cli:{}", if user.is_empty() { "unknown" } else { &user })
 }
 
@@ -149,7 +156,7 @@ mod tests {
     fn the_actor_is_the_user_in_one_short_line() {
         assert_eq!(actor("ada"), "cli:ada");
         assert_eq!(actor(""), "cli:unknown");
-        assert_eq!(actor("a\nb"), "cli:ab");
+        assert_eq!(actor("a\nb\u{202e}"), "cli:ab");
         assert_eq!(actor(&"x".repeat(100)).len(), 4 + LONGEST_USER);
     }
 }

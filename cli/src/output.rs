@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use levee::clock::Timestamp;
+use levee::text::mark_invisible;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -164,9 +165,9 @@ pub(crate) fn aside(sentence: &str) {
     eprintln!("{}", tame(sentence));
 }
 
-/// `text` in one line, with nothing in it that a terminal would obey, that turns text around, or that is not seen.
+/// Returns `text` in one line, with nothing in it that a terminal would obey or that hides.
 pub(crate) fn tame(text: &str) -> String {
-    text.chars().map(|it| if it.is_control() || is_unseen(it) { '\u{fffd}' } else { it }).collect()
+    mark_invisible(text, |_| false)
 }
 
 /// Several lines, each of them tame.
@@ -177,14 +178,6 @@ fn tame_lines(text: &str) -> String {
 /// CSV, with its line ends and nothing else that is not tame.
 fn tame_csv(text: &str) -> String {
     text.split("\r\n").map(tame).collect::<Vec<_>>().join("\r\n")
-}
-
-/// Characters that set the direction of text (UAX #9), that have no width, or that break lines without being control
-/// characters.
-fn is_unseen(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

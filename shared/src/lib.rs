@@ -22,3 +22,4 @@ pub mod stores;
 pub mod story;
 pub mod sync;
 pub mod telemetry;
+pub mod text;

@@ -1,5 +1,7 @@
 //! E-mail addresses, which are admins' ids, in the one form that is stored and looked up.
 
+use crate::text::is_invisible;
+
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=254;
 
 /// A text that is no e-mail address.
@@ -14,7 +16,7 @@ pub struct InvalidEmail;
 pub fn normalise(text: &str) -> Result<String, InvalidEmail> {
     let email = folded(text);
     let (name, host) = email.split_once('@').ok_or(InvalidEmail)?;
-    let odd = |character: char| character.is_whitespace() || character.is_control();
+    let odd = |character: char| character.is_whitespace() || character.is_control() || is_invisible(character);
     let well_formed = LENGTHS.contains(&email.chars().count())
         && !name.is_empty()
         && !host.is_empty()
@@ -51,6 +53,7 @@ mod tests {
     #[case::no_host("ada@")]
     #[case::a_space_within("ada lovelace@example.com")]
     #[case::a_control_character("ada\u{0}@example.com")]
+    #[case::an_invisible_character("ada\u{200b}@example.com")]
     fn what_is_no_address_is_refused(#[case] text: &str) {
         assert_eq!(normalise(text), Err(InvalidEmail));
     }

@@ -1,5 +1,7 @@
 //! Takes the teeth out of text that somebody else may have written, before it goes to mail boxes and chat rooms.
 
+use crate::text::is_invisible;
+
 /// `text` with nothing in it that a mail or chat program acts on:
 ///
 /// - no link: `http` becomes `hxxp`, the dots in hosts (and in whatever could be one) `[.]`, the colon of any other
@@ -52,7 +54,7 @@ fn plain(c: char) -> Option<char> {
         '\n' => '\n',
         '\u{2028}' | '\u{2029}' => ' ',
         c if c.is_control() => ' ',
-        c if is_unseen(c) => return None,
+        c if is_invisible(c) => return None,
         '[' | '<' => '(',
         ']' | '>' => ')',
         '`' => '\'',
@@ -64,16 +66,6 @@ fn plain(c: char) -> Option<char> {
         '\u{ff20}' | '\u{fe6b}' => '@',
         c => c,
     })
-}
-
-/// Characters that are not seen, or that change how others are seen: joiners, fillers, variation selectors, tags, and
-/// the marks of the bidirectional algorithm (UAX #9).
-fn is_unseen(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether a dot between these stands where one does in a host's name or address. The dot of a number does not.
@@ -165,7 +157,7 @@ mod tests {
         }
         prop_assert!(!text.contains(['@', '<', '>', '`', '*', '~', '|', '\\']), "{text:?}");
         prop_assert!(!text.contains("](") && !text.contains("]:"), "{text:?}");
-        prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control() && !is_unseen(c)), "{text:?}");
+        prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control() && !is_invisible(c)), "{text:?}");
         for word in text.split(|c: char| !c.is_alphanumeric() && c != '.') {
             let labels: Vec<&str> = word.split('.').filter(|label| !label.is_empty()).collect();
             let is_number = labels.len() == 2 && labels[0].ends_with(numeric) && labels[1].starts_with(numeric);

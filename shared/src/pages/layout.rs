@@ -9,6 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::http::Links;
+use crate::text::mark_invisible;
 
 /// The one style of all pages.
 const STYLE: &str = include_str!("style.css");
@@ -41,9 +42,10 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The page as an answer.
+    /// Returns the page as an answer, in which no character hides.
     pub fn into_response(self, status: StatusCode) -> Response<String> {
-        let mut response = Response::new(self.render().into_string());
+        let page = mark_invisible(&self.render().into_string(), |it| matches!(it, '\n' | '\t'));
+        let mut response = Response::new(page);
         *response.status_mut() = status;
         secure(response.headers_mut());
         response

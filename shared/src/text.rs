@@ -1,0 +1,51 @@
+//! Text that people wrote and other people read.
+
+/// The character that stands for one that cannot be shown.
+const REPLACEMENT: char = '\u{fffd}';
+
+/// Returns whether `character` is not seen, or changes how its neighbours are seen: joiners, fillers, variation selectors,
+/// tags, the marks of the bidirectional algorithm (UAX #9), and the line separators that are no control characters.
+///
+/// A name with such a character can look like another name.
+pub fn is_invisible(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns `text` with U+FFFD in the place of every control character and every [invisible](is_invisible) one, but for
+/// those that `keeps` is true for.
+pub fn mark_invisible(text: &str, keeps: impl Fn(char) -> bool) -> String {
+    let mark = |it: char| if (it.is_control() || is_invisible(it)) && !keeps(it) { REPLACEMENT } else { it };
+    text.chars().map(mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_are_not_seen_or_turn_text_around_are_marked() {
+        for hidden in [
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{9b}',
+            '\u{1b}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(mark_invisible(&format!("a{hidden}b\n"), |it| it == '\n'), "a\u{fffd}b\n", "{hidden:?}");
+        }
+        let seen = "Zoë & Söhne — 東京 \u{1f600} \u{5d0}\u{5d1}";
+        assert_eq!(mark_invisible(seen, |_| false), seen);
+    }
+}
