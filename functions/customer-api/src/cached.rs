@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use levee::clock::Timestamp;
+use levee::sync::lock;
 
 /// How old an answer may be.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
@@ -30,14 +31,12 @@ impl<T: Clone> Cached<T> {
             return Ok(fresh);
         }
         let value = read().await?;
-        if let Ok(mut last) = self.0.lock() {
-            *last = Some((value.clone(), now));
-        }
+        *lock(&self.0) = Some((value.clone(), now));
         Ok(value)
     }
 
     fn get(&self, now: Timestamp) -> Option<T> {
-        let last = self.0.lock().ok()?;
+        let last = lock(&self.0);
         last.as_ref().filter(|(_, at)| *at <= now && now < at.plus(FRESH)).map(|(value, _)| value.clone())
     }
 }

@@ -65,6 +65,7 @@ fn first_accounts(snapshot: &Snapshot) -> Markup {
 
 fn overall(snapshot: &Snapshot) -> Markup {
     let (class, word, sentence) = match snapshot.overall {
+        Health::Degraded if snapshot.no_ai_calls => ("bad", "Degraded.", "AI calls cannot be served."),
         Health::Up => ("good", "Up.", "Requests are authorized, and their limits checked."),
         Health::Degraded => ("warn", "Degraded.", "Requests are authorized, but not everything works."),
         Health::Down => {
@@ -74,6 +75,9 @@ fn overall(snapshot: &Snapshot) -> Markup {
     html! {
         div.notice.(class) role="status" {
             p { strong { (word) } " " (sentence) }
+            @if snapshot.no_ai_calls {
+                p { "Every AI provider is given up, or held open by an admin: calls are answered with 529 Overloaded." }
+            }
             @if snapshot.redis.state == RedisState::Down {
                 p { "Redis cannot be reached: requests pass without limits." }
             }

@@ -32,6 +32,11 @@ pub(crate) async fn read(
     Ok(all.map(|((name, state), seen)| BreakerReport::new(name, &state, seen, now)).collect())
 }
 
+/// Returns whether no provider takes AI calls, as far as their breakers tell: each is given up, or held there by an admin.
+pub(crate) fn none_takes_calls(providers: &[BreakerReport]) -> bool {
+    !providers.is_empty() && providers.iter().all(|provider| provider.share == Some(0.0))
+}
+
 /// Where all providers stand, in order of preference.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let breakers = read(call.state, &call.state.providers, call.now).await.map_err(Failed::breakers)?;

@@ -6,10 +6,12 @@ use std::time::Duration;
 use http::StatusCode;
 use levee::clock::Timestamp;
 use levee::stores::with_timeout;
+use levee::sync::lock;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
 use crate::answer::{Answer, json};
+use crate::breakers;
 use crate::call::Call;
 use crate::config::State;
 
@@ -22,9 +24,9 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 pub enum Health {
     /// Requests are authorized, and their limits checked.
     Up,
-    /// Requests are authorized, and something else does not work.
+    /// Requests are authorized, and something else does not work: Redis, or every AI provider.
     Degraded,
-    /// Who is calling cannot be known.
+    /// Requests cannot be authorized.
     Down,
 }
 
@@ -34,14 +36,12 @@ pub(crate) struct Remembered(Mutex<Option<(Health, Timestamp)>>);
 
 impl Remembered {
     fn get(&self, now: Timestamp) -> Option<Health> {
-        let last = *self.0.lock().ok()?;
+        let last = *lock(&self.0);
         last.filter(|(_, at)| *at <= now && now < at.plus(REMEMBERED)).map(|(health, _)| health)
     }
 
     fn set(&self, health: Health, now: Timestamp) {
-        if let Ok(mut last) = self.0.lock() {
-            *last = Some((health, now));
-        }
+        *lock(&self.0) = Some((health, now));
     }
 }
 
@@ -61,7 +61,10 @@ pub(crate) async fn answer(call: &Call<'_>) -> Answer {
 async fn find_out(call: &Call<'_>) -> Health {
     let ping =
         async |mut connection: MultiplexedConnection| redis::cmd("PING").query_async::<()>(&mut connection).await;
-    let (accounts, redis) = tokio::join!(accounts_are_readable(call.state), call.state.redis.run(ping));
+    let state = call.state;
+    let breakers = with_timeout(state.store_timeout, breakers::read(state, &state.providers, call.now));
+    let (accounts, redis, breakers) = tokio::join!(accounts_are_readable(state), state.redis.run(ping), breakers);
+    let serves = breakers.is_ok_and(|providers| !breakers::none_takes_calls(&providers));
     match (accounts, redis) {
         (Err(error), _) => {
             tracing::error!(
@@ -72,8 +75,8 @@ async fn find_out(call: &Call<'_>) -> Health {
             );
             Health::Down
         }
-        (Ok(()), Err(_)) => Health::Degraded,
-        (Ok(()), Ok(())) => Health::Up,
+        (Ok(()), Ok(())) if serves => Health::Up,
+        (Ok(()), _) => Health::Degraded,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use levee::clock::Timestamp;
 use levee::stores::logs::is_request_id;
 use levee::story::Story;
+use levee::sync::lock;
 use maud::{Markup, html};
 
 use crate::answer::Answer;
@@ -90,18 +91,17 @@ pub(crate) struct Stories(Mutex<VecDeque<(String, Story, Timestamp)>>);
 
 impl Stories {
     fn get(&self, id: &str, now: Timestamp) -> Option<Story> {
-        let stories = self.0.lock().ok()?;
+        let stories = lock(&self.0);
         let is_fresh = |at: Timestamp| at <= now && now < at.plus(REMEMBERED);
         stories.iter().rev().find(|(it, _, at)| it == id && is_fresh(*at)).map(|(_, story, _)| story.clone())
     }
 
     fn remember(&self, id: &str, story: Story, now: Timestamp) {
-        if let Ok(mut stories) = self.0.lock() {
-            stories.retain(|(it, ..)| it != id);
-            stories.push_back((id.to_owned(), story, now));
-            if stories.len() > MOST_REMEMBERED {
-                stories.pop_front();
-            }
+        let mut stories = lock(&self.0);
+        stories.retain(|(it, ..)| it != id);
+        stories.push_back((id.to_owned(), story, now));
+        if stories.len() > MOST_REMEMBERED {
+            stories.pop_front();
         }
     }
 }

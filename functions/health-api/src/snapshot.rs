@@ -18,6 +18,7 @@ use levee::alerts::Raised;
 use levee::breadcrumbs::{Breadcrumb, Filter, TableError};
 use levee::clock::Timestamp;
 use levee::stores::with_timeout;
+use levee::sync::lock;
 use serde::{Serialize, Serializer};
 
 use crate::answer::{self, Answer};
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub overall: Health,
     /// The parts that could not be read.
     pub failed_parts: Vec<&'static str>,
+    /// True if no AI provider takes calls.
+    pub no_ai_calls: bool,
     /// Whether there are more accounts than limits and tokens look at, which is the first 100 by id.
     pub more_accounts: bool,
     /// Redis.
@@ -119,9 +122,8 @@ impl Parts<'_> {
             error,
             "a part of the board is missing"
         );
-        if let Ok(mut failed) = self.failed.lock()
-            && !failed.contains(&name)
-        {
+        let mut failed = lock(&self.failed);
+        if !failed.contains(&name) {
             failed.push(name);
         }
     }
@@ -147,14 +149,15 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         parts.read("alerts", state.alerts.recent(ALERTS, call.now)),
         parts.read("breakers", breakers::read(state, &state.providers, call.now)),
     );
+    let no_ai_calls = breakers.as_deref().is_some_and(breakers::none_takes_calls);
     let providers = providers::judge(&state.providers, breakers, recent.as_deref(), call.now);
     let newest = |recent: Vec<Breadcrumb>| {
         recent.into_iter().take(ERRORS).map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect()
     };
     let errors = recent.map(newest);
-    let mut failed_parts = parts.failed.lock().map(|failed| failed.clone()).unwrap_or_default();
+    let mut failed_parts = lock(&parts.failed).clone();
     failed_parts.sort_unstable();
-    let is_degraded = redis.state == RedisState::Down || !failed_parts.is_empty();
+    let is_degraded = redis.state == RedisState::Down || no_ai_calls || !failed_parts.is_empty();
     let overall = match authorization {
         None => Health::Down,
         Some(()) if is_degraded => Health::Degraded,
@@ -162,7 +165,7 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     };
     let alerts = alerts.map(|alerts| alerts.into_iter().map(AlertReport::from).collect());
     let at = Moment(call.now);
-    Snapshot { at, overall, failed_parts, more_accounts, redis, providers, limits, tokens, errors, alerts }
+    Snapshot { at, overall, failed_parts, more_accounts, no_ai_calls, redis, providers, limits, tokens, errors, alerts }
 }
 
 /// The snapshot for programs.

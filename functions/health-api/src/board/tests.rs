@@ -14,6 +14,7 @@ fn snapshot() -> Snapshot {
         at: Moment(NOW),
         overall: Health::Up,
         failed_parts: Vec::new(),
+        no_ai_calls: false,
         more_accounts: false,
         redis: RedisReport {
             state: RedisState::Up,
@@ -135,6 +136,18 @@ fn what_is_down_or_unread_is_said_in_words() {
     assert!(shown.contains("Parts of this board cannot be read: alerts, tokens."), "{shown}");
     assert!(shown.contains("<dt>Since</dt><dd><time datetime=\"2026-11-22T01:15:18Z\">"), "{shown}");
     assert_eq!(shown.matches("This part cannot be read right now.").count(), 3);
+}
+
+#[test]
+fn a_platform_that_can_serve_no_ai_calls_is_shown_in_red() {
+    let shown = shown(&Snapshot { overall: Health::Degraded, no_ai_calls: true, ..snapshot() });
+    assert!(
+        shown.contains(
+            r#"<div class="notice bad" role="status"><p><strong>Degraded.</strong> AI calls cannot be served.</p>"#
+        ),
+        "{shown}"
+    );
+    assert!(shown.contains("529 Overloaded"), "{shown}");
 }
 
 #[test]

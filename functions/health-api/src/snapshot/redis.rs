@@ -1,10 +1,12 @@
 //! Redis: whether it answers, how fast, how full it is, and since when it is gone.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use levee::breadcrumbs::Filter;
 use levee::clock::Timestamp;
 use levee::stores::redis::Unavailable;
+use levee::sync::lock;
 use redis::InfoDict;
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
@@ -13,9 +15,11 @@ use tokio::time::Instant;
 use super::{Moment, Parts, breadcrumbs};
 use crate::config::State;
 
-/// The code under which every environment says once that it lost Redis.
+/// The code under which an environment reports once an outage that it lost Redis.
 const GONE: &str = "redis.gone";
-/// Two of them further apart than this belong to two outages: environments come and go, and each says so once.
+/// The code under which it reports that Redis answers again.
+const BACK: &str = "redis.back";
+/// Two losses further apart than this belong to two outages: environments come and go, and each reports once.
 const UNBROKEN: Duration = Duration::from_secs(30 * 60);
 
 /// Whether Redis answers.
@@ -90,12 +94,15 @@ pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
             uptime_seconds: info.get("uptime_in_seconds"),
         },
         Err(unavailable) => {
-            let filter = Filter { code: Some(GONE.to_owned()), ..Filter::default() };
-            let gone = parts.read("redis", breadcrumbs(parts.call, &filter, |_| false)).await;
-            let said = gone.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.first_at)).collect();
+            let of = |code: &str| Filter { code: Some(code.to_owned()), ..Filter::default() };
+            let (gone, back) = (of(GONE), of(BACK));
+            let read = async |filter| parts.read("redis", breadcrumbs(parts.call, filter, |_| false)).await;
+            let (gone, back) = tokio::join!(read(&gone), read(&back));
+            let lost = gone.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.first_at)).collect();
+            let back = back.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.last_at)).max();
             RedisReport {
                 state: RedisState::Down,
-                since: gone_since.map(|here| Moment(began(here, said))),
+                since: gone_since.map(|here| Moment(began(here, lost, back, parts.call.now))),
                 guard: if matches!(unavailable, Unavailable::GuardOpen) { Guard::Open } else { Guard::Closed },
                 latency_ms: None,
                 used_memory_bytes: None,
@@ -108,19 +115,22 @@ pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
 }
 
 /// Remembers since when this environment has not reached Redis.
-fn note(gone: &std::sync::Mutex<Option<Timestamp>>, is_gone: bool, now: Timestamp) -> Option<Timestamp> {
-    let mut gone = gone.lock().ok()?;
+fn note(gone: &Mutex<Option<Timestamp>>, is_gone: bool, now: Timestamp) -> Option<Timestamp> {
+    let mut gone = lock(gone);
     *gone = if is_gone { gone.or(Some(now)) } else { None };
     *gone
 }
 
-/// When the outage began that this environment met at `here`: the first of the newest unbroken run of environments that
-/// `said` so.
-fn began(here: Timestamp, mut said: Vec<Timestamp>) -> Timestamp {
-    said.sort_unstable();
-    said.into_iter()
+/// Returns the beginning of the outage that this environment met at `here` and that lasts at `now`: the first report of the
+/// newest unbroken run of environments that lost Redis. What was before an environment got Redis `back` is another outage.
+fn began(here: Timestamp, mut lost: Vec<Timestamp>, back: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let is_of_this_one = |at: &Timestamp| back.is_none_or(|back| *at > back);
+    lost.retain(is_of_this_one);
+    lost.sort_unstable();
+    let here = if is_of_this_one(&here) { here } else { now };
+    lost.into_iter()
         .rev()
-        .fold(here, |began, said| if said < began && said.plus(UNBROKEN) >= began { said } else { began })
+        .fold(here, |began, lost| if lost < began && lost.plus(UNBROKEN) >= began { lost } else { began })
 }
 
 #[cfg(test)]
@@ -133,16 +143,28 @@ mod tests {
 
     #[test]
     fn an_outage_began_when_the_first_environment_of_an_unbroken_run_met_it() {
-        assert_eq!(began(at(100), vec![]), at(100));
-        assert_eq!(began(at(100), vec![at(99), at(98), at(75)]), at(75));
-        assert_eq!(began(at(100), vec![at(95), at(10), at(70), at(40)]), at(10));
-        assert_eq!(began(at(100), vec![at(9), at(10), at(69)]), at(100), "an older outage is another one");
-        assert_eq!(began(at(100), vec![at(101), at(105)]), at(100), "later environments change nothing");
+        let began = |lost: &[u64]| began(at(100), lost.iter().map(|it| at(*it)).collect(), None, at(110));
+        assert_eq!(began(&[]), at(100));
+        assert_eq!(began(&[99, 98, 75]), at(75));
+        assert_eq!(began(&[95, 10, 70, 40]), at(10));
+        assert_eq!(began(&[9, 10, 69]), at(100), "an older outage is another one");
+        assert_eq!(began(&[101, 105]), at(100), "later environments change nothing");
+    }
+
+    #[test]
+    fn an_outage_that_ended_is_not_the_present_one() {
+        let began = |here, lost: &[u64], back| {
+            began(at(here), lost.iter().map(|it| at(*it)).collect(), Some(at(back)), at(110))
+        };
+        assert_eq!(began(100, &[80, 81, 98], 82), at(98));
+        assert_eq!(began(100, &[80, 81], 82), at(100));
+        assert_eq!(began(80, &[80, 81, 105], 90), at(105), "this environment was not asked in between");
+        assert_eq!(began(80, &[80, 81], 90), at(110));
     }
 
     #[test]
     fn an_environment_remembers_the_beginning_of_its_own_outage() {
-        let gone = std::sync::Mutex::new(None);
+        let gone = Mutex::new(None);
         assert_eq!(note(&gone, true, at(1)), Some(at(1)));
         assert_eq!(note(&gone, true, at(2)), Some(at(1)));
         assert_eq!(note(&gone, false, at(3)), None);
