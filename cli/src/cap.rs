@@ -44,7 +44,9 @@ Examples:
   levee cap set key:4f8KpQ2mZx7R --max-tokens 1024
   levee cap set key:4f8KpQ2mZx7R --models all --max-tokens none
   levee cap set acme --providers primary,backup
-  levee cap set acme --providers all")]
+  levee cap set acme --providers all
+  levee cap set acme --speed standard --service-tier standard_only --server-tools web_search
+  levee cap set acme --inference-geo us --unknown-fields allow")]
     Set {
         #[command(flatten)]
         one: One,

@@ -31,7 +31,7 @@ pub use platform::{Block, Blocked, Platform};
 pub use publication::publish;
 pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
 pub use table::{AccountsTable, TableError};
-pub use terms::{CapMode, CapOverride, Guards, Terms, TokenCap};
+pub use terms::{CapMode, CapOverride, Guards, Terms, TokenCap, UnknownFields};
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 use levee::accounts::terms::{LARGEST_CAP, LARGEST_MAX_TOKENS};
-use levee::accounts::{CapMode, Guards, form};
+use levee::accounts::{CapMode, Guards, UnknownFields, form};
 
 /// What is to be another.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,41 @@ pub(crate) struct Change {
     /// All AI providers that calls may go to, separated by commas, or all
     #[arg(long, value_name = "PROVIDERS|all", value_parser = providers)]
     pub(super) providers: Option<Setting<BTreeSet<String>>>,
+    /// All values of speed that may be asked for, separated by commas, or all; a call without one asks for standard
+    #[arg(long, value_name = "SPEEDS|all", value_parser = speeds)]
+    pub(super) speed: Option<Setting<BTreeSet<String>>>,
+    /// All values of service_tier that may be asked for, separated by commas, or all; a call without one asks for auto
+    #[arg(long, value_name = "TIERS|all", value_parser = service_tiers)]
+    pub(super) service_tier: Option<Setting<BTreeSet<String>>>,
+    /// All values of inference_geo that may be asked for, separated by commas, or all; a call without one passes
+    #[arg(long, value_name = "REGIONS|all", value_parser = inference_geos)]
+    pub(super) inference_geo: Option<Setting<BTreeSet<String>>>,
+    /// All server tools that may be used, separated by commas: advisor, code_execution, mcp, tool_search, web_fetch,
+    /// web_search; or none, or all
+    #[arg(long, value_name = "TOOLS|none|all", value_parser = server_tools)]
+    pub(super) server_tools: Option<Setting<BTreeSet<String>>>,
+    /// Whether a call with a field, tool type or beta that Levee does not understand is refused or let through, where a
+    /// guard limits what calls may ask for
+    #[arg(long, value_enum)]
+    pub(super) unknown_fields: Option<UnknownFieldsArg>,
+}
+
+/// The handling of what Levee does not understand in a call.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum UnknownFieldsArg {
+    /// It is refused: it might get around a guard
+    Refuse,
+    /// It passes
+    Allow,
+}
+
+impl From<UnknownFieldsArg> for UnknownFields {
+    fn from(unknown: UnknownFieldsArg) -> Self {
+        match unknown {
+            UnknownFieldsArg::Refuse => Self::Refuse,
+            UnknownFieldsArg::Allow => Self::Allow,
+        }
+    }
 }
 
 /// Something of one's own, or what holds without.
@@ -85,7 +120,26 @@ fn providers(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
     names(text, |providers| Guards { providers, ..Guards::default() })
 }
 
-/// Names with commas between that are allowed in `guards`, or `all`.
+fn speeds(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    names(text, |speeds| Guards { speeds, ..Guards::default() })
+}
+
+fn service_tiers(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    names(text, |service_tiers| Guards { service_tiers, ..Guards::default() })
+}
+
+fn inference_geos(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    names(text, |inference_geos| Guards { inference_geos, ..Guards::default() })
+}
+
+fn server_tools(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
+    if text == "none" {
+        return Ok(Setting::Own(BTreeSet::new()));
+    }
+    names(text, |server_tools| Guards { server_tools: Some(server_tools), ..Guards::default() })
+}
+
+/// Reads names with commas between that are allowed in `guards`, or `all`.
 fn names(text: &str, guards: fn(BTreeSet<String>) -> Guards) -> Result<Setting<BTreeSet<String>>, String> {
     if text == "all" {
         return Ok(Setting::Elsewhere);
@@ -117,6 +171,17 @@ mod tests {
         let too_many = (0..17).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
         for text in ["", "a,", "a b", "*a", too_many.as_str()] {
             assert!(models(text).is_err(), "{text}");
+        }
+        assert_eq!(speeds("standard"), Ok(Setting::Own(["standard".to_owned()].into())));
+        assert_eq!(service_tiers("all"), Ok(Setting::Elsewhere));
+        for text in ["", "Standard", "a b", too_many.as_str()] {
+            assert!(speeds(text).is_err() && service_tiers(text).is_err() && inference_geos(text).is_err(), "{text}");
+        }
+        assert_eq!(server_tools("none"), Ok(Setting::Own(BTreeSet::new())));
+        assert_eq!(server_tools("all"), Ok(Setting::Elsewhere));
+        assert!(server_tools("web_search, mcp").is_ok());
+        for text in ["", "bash", "web_search,none", "web_search_20260318"] {
+            assert!(server_tools(text).unwrap_err().contains("the server tools are advisor,"), "{text}");
         }
         let own = providers("primary, Backup-2,primary").unwrap().own().unwrap();
         assert_eq!(own.into_iter().collect::<Vec<_>>(), ["Backup-2", "primary"]);

@@ -7,13 +7,13 @@ use levee::accounts::{CapOverride, Guards};
 use serde_json::{Value, json};
 
 use super::args::{Change, Setting};
-use super::view::{CapView, max_tokens_text, names_text, own_tokens};
+use super::view::{CapView, GuardsView, own_tokens};
 use super::{Found, Holder};
 use crate::context::Context;
 use crate::error::usage;
 use crate::output::Changes;
 
-/// What is to hold.
+/// The cap and the guards that are to hold.
 struct Wanted {
     /// Of an account.
     cap: CapOverride,
@@ -21,23 +21,32 @@ struct Wanted {
 }
 
 impl Change {
-    /// What is to hold for what was found.
+    /// Returns what is to hold for what was found.
     fn applied_to(&self, found: &Found) -> Wanted {
         let (cap, guards) = (found.cap(), found.guards());
         let limit = self.tokens.as_ref().map_or(cap.limit, |tokens| tokens.own());
         let max_tokens = self.max_tokens.as_ref().map_or(guards.max_tokens, |max_tokens| max_tokens.own());
+        let server_tools = match &self.server_tools {
+            Some(tools) => tools.own(),
+            None => guards.server_tools.clone(),
+        };
         Wanted {
             cap: CapOverride { limit, mode: self.mode.map_or(cap.mode, Into::into) },
             guards: Guards {
                 models: names(self.models.as_ref(), &guards.models),
                 max_tokens,
                 providers: names(self.providers.as_ref(), &guards.providers),
+                speeds: names(self.speed.as_ref(), &guards.speeds),
+                service_tiers: names(self.service_tier.as_ref(), &guards.service_tiers),
+                inference_geos: names(self.inference_geo.as_ref(), &guards.inference_geos),
+                server_tools,
+                unknown_fields: self.unknown_fields.map_or(guards.unknown_fields, Into::into),
             },
         }
     }
 }
 
-/// The names that are set, or those of `before` where none are.
+/// Returns the names that are set, or those of `before` where none are.
 fn names(set: Option<&Setting<BTreeSet<String>>>, before: &BTreeSet<String>) -> BTreeSet<String> {
     set.map_or_else(|| before.clone(), |names| names.own().unwrap_or_default())
 }
@@ -71,10 +80,10 @@ pub(super) async fn delete(context: &Context, holder: &Holder) -> anyhow::Result
     }
     let effective = make(context, "cap.delete", holder, &found, &wanted).await?;
     let json = json!({ "place": place.to_string(), "deleted": true, "effective": effective });
-    context.output.say(&json, || format!("{place} may spend as others again"))
+    context.output.say(&json, || format!("caps and guards of {place} removed"))
 }
 
-/// Makes what is wanted so, the cap and the guards each for themselves, and tells when it takes effect.
+/// Writes the wanted cap and guards in one transaction, publishes them, and returns when they take effect.
 async fn make(
     context: &Context,
     action: &str,
@@ -82,48 +91,31 @@ async fn make(
     found: &Found,
     wanted: &Wanted,
 ) -> anyhow::Result<Value> {
-    let (accounts, called, place) = (&context.target.accounts, found.called(), holder.whose());
-    let conflict = |done: bool| match done {
-        true => Ok(()),
-        false => bail!("somebody else changed {place} at this moment; look at it with: levee cap show {place}"),
-    };
-    let changes = of_cap(found, wanted);
-    if let (Found::Account(account), false) = (found, changes.are_none()) {
-        let setting = async { conflict(accounts.set_account_cap(account, &wanted.cap).await?) };
-        context.change(action, &called, changes.sentence(), setting).await?;
-    }
-    let changes = of_guards(Changes::default(), found, wanted);
-    if !changes.are_none() {
-        let setting = async {
-            conflict(match found {
-                Found::Account(account) => accounts.set_account_guards(account, &wanted.guards).await?,
-                Found::Key(key) => accounts.set_key_guards(key, &wanted.guards).await?,
-            })
+    let (accounts, place) = (&context.target.accounts, holder.whose());
+    let setting = async {
+        let is_done = match found {
+            Found::Account(account) => accounts.set_account_terms(account, &wanted.cap, &wanted.guards).await?,
+            Found::Key(key) => accounts.set_key_guards(key, &wanted.guards).await?,
         };
-        context.change(action, &called, changes.sentence(), setting).await?;
-    }
+        if !is_done {
+            bail!("{place} was changed by another operator at this moment; look at it with: levee cap show {place}");
+        }
+        Ok(())
+    };
+    context.change(action, &found.called(), between(found, wanted).sentence(), setting).await?;
     let effective = context.publish(&[place.marked()]).await;
     effective.tell();
     Ok(json!(effective))
 }
 
 fn between(found: &Found, wanted: &Wanted) -> Changes {
-    of_guards(of_cap(found, wanted), found, wanted)
-}
-
-fn of_cap(found: &Found, wanted: &Wanted) -> Changes {
-    let (before, after) = (found.cap(), wanted.cap);
-    Changes::default().add("tokens", own_tokens(before.limit), own_tokens(after.limit)).add(
+    let (cap, guards) = (found.cap(), found.guards());
+    let Wanted { cap: new_cap, guards: new_guards } = wanted;
+    let changes = Changes::default().add("tokens", own_tokens(cap.limit), own_tokens(new_cap.limit)).add(
         "mode",
-        before.mode,
-        after.mode,
-    )
-}
-
-fn of_guards(changes: Changes, found: &Found, wanted: &Wanted) -> Changes {
-    let (before, after) = (found.guards(), &wanted.guards);
-    changes
-        .add("models", names_text(&before.models), names_text(&after.models))
-        .add("max tokens", max_tokens_text(before.max_tokens), max_tokens_text(after.max_tokens))
-        .add("providers", names_text(&before.providers), names_text(&after.providers))
+        cap.mode,
+        new_cap.mode,
+    );
+    let fields = GuardsView::new(guards).fields().into_iter().zip(GuardsView::new(new_guards).fields());
+    fields.fold(changes, |changes, ((field, before), (_, after))| changes.add(field, before, after))
 }

@@ -1,6 +1,8 @@
 //! Caps and guards, as they are shown.
 
-use levee::accounts::{Account, CapMode, CapOverride, Guards, KeyRecord, TokenCap};
+use std::collections::BTreeSet;
+
+use levee::accounts::{Account, CapMode, CapOverride, Guards, KeyRecord, TokenCap, UnknownFields};
 use levee::metering::CapConfig;
 use serde::Serialize;
 
@@ -20,28 +22,71 @@ pub(super) struct CapView {
     guards: GuardsView,
 }
 
-/// What one call may cost, and where it may go.
-#[derive(Debug, Clone, Serialize)]
-struct GuardsView {
+/// Guards for people and programs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(super) struct GuardsView {
     /// Empty: all.
     models: Vec<String>,
     max_tokens: Option<u64>,
     /// Empty: all.
     providers: Vec<String>,
+    /// Empty: all.
+    speed: Vec<String>,
+    /// Empty: all.
+    service_tier: Vec<String>,
+    /// Empty: all.
+    inference_geo: Vec<String>,
+    /// `None`: all.
+    server_tools: Option<Vec<String>>,
+    unknown_fields: UnknownFields,
 }
 
 impl GuardsView {
-    fn of(guards: &Guards) -> Self {
+    pub(super) fn new(guards: &Guards) -> Self {
+        let list = |names: &BTreeSet<String>| names.iter().cloned().collect();
         Self {
-            models: guards.models.iter().cloned().collect(),
+            models: list(&guards.models),
             max_tokens: guards.max_tokens,
-            providers: guards.providers.iter().cloned().collect(),
+            providers: list(&guards.providers),
+            speed: list(&guards.speeds),
+            service_tier: list(&guards.service_tiers),
+            inference_geo: list(&guards.inference_geos),
+            server_tools: guards.server_tools.as_ref().map(list),
+            unknown_fields: guards.unknown_fields,
         }
+    }
+
+    /// Returns the guards by name, as they are given.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let server_tools = match &self.server_tools {
+            Some(tools) if tools.is_empty() => "none".to_owned(),
+            tools => names_text(tools.iter().flatten()),
+        };
+        vec![
+            ("models", names_text(&self.models)),
+            ("max tokens", self.max_tokens.map_or_else(|| "none".to_owned(), |max_tokens| max_tokens.to_string())),
+            ("providers", names_text(&self.providers)),
+            ("speed", names_text(&self.speed)),
+            ("service tier", names_text(&self.service_tier)),
+            ("inference geo", names_text(&self.inference_geo)),
+            ("server tools", server_tools),
+            ("unknown fields", self.unknown_fields.to_string()),
+        ]
+    }
+
+    /// Returns the guards that were changed, in one text.
+    fn summary(&self) -> String {
+        let fields = self.fields().into_iter().zip(Self::default().fields());
+        let changed: Vec<_> = fields
+            .filter(|(own, default)| own != default)
+            .map(|((name, value), _)| format!("{name} {value}"))
+            .collect();
+        if changed.is_empty() { NOTHING.to_owned() } else { changed.join("; ") }
     }
 }
 
 impl CapView {
-    pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "MODELS", "MAX TOKENS", "PROVIDERS"];
+    pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "GUARDS"];
 
     /// What was changed about `whose` guards, and where that is an account its cap.
     pub(super) fn of(whose: &Whose, cap: Option<CapOverride>, guards: &Guards) -> Self {
@@ -49,7 +94,7 @@ impl CapView {
             place: whose.to_string(),
             tokens: cap.and_then(|cap| cap.limit),
             mode: cap.map(|cap| cap.mode),
-            guards: GuardsView::of(guards),
+            guards: GuardsView::new(guards),
         }
     }
 
@@ -61,21 +106,30 @@ impl CapView {
         Self::of(&Whose::Key(key.id.clone()), None, &key.guards)
     }
 
-    /// Whether anything was changed.
+    /// Returns whether anything was changed.
     pub(super) fn has_something(&self) -> bool {
-        let GuardsView { models, max_tokens, providers } = &self.guards;
         let has_cap = self.tokens.is_some() || self.mode == Some(CapMode::Block);
-        has_cap || !models.is_empty() || max_tokens.is_some() || !providers.is_empty()
+        has_cap || self.guards != GuardsView::default()
     }
 
     pub(super) fn row(&self) -> Vec<String> {
         let tokens = if self.mode.is_some() { own_tokens(self.tokens) } else { NOTHING.to_owned() };
         let mode = self.mode.map_or_else(|| NOTHING.to_owned(), |mode| mode.to_string());
-        let GuardsView { models, max_tokens, providers } = &self.guards;
-        let guards = [names_text(models), max_tokens_text(*max_tokens), names_text(providers)];
-        [self.place.clone(), tokens, mode].into_iter().chain(guards).collect()
+        vec![self.place.clone(), tokens, mode, self.guards.summary()]
     }
 }
+
+/// The names of an account's guards where a key is shown, in the order of [`GuardsView::fields`].
+const ACCOUNTS_GUARDS: [&str; 8] = [
+    "account's models",
+    "account's max tokens",
+    "account's providers",
+    "account's speed",
+    "account's service tier",
+    "account's inference geo",
+    "account's server tools",
+    "account's unknown fields",
+];
 
 /// What holds for one account or key, and what of it was changed there.
 #[derive(Debug, Serialize)]
@@ -94,7 +148,7 @@ impl CapDetail {
     }
 
     pub(super) fn of_key(key: &KeyRecord, account: &Account) -> Self {
-        Self { own: CapView::of_key(key), cap: None, account: Some(GuardsView::of(&account.guards)) }
+        Self { own: CapView::of_key(key), cap: None, account: Some(GuardsView::new(&account.guards)) }
     }
 
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
@@ -107,18 +161,10 @@ impl CapDetail {
             let whose = if self.own.tokens.is_none() { " (as all accounts)" } else { " (its own)" };
             fields.push(("cap", format!("{cap}{whose}")));
         }
-        let own = &self.own.guards;
-        fields.extend([
-            ("models", names_text(&own.models)),
-            ("max tokens", max_tokens_text(own.max_tokens)),
-            ("providers", names_text(&own.providers)),
-        ]);
+        fields.extend(self.own.guards.fields());
         if let Some(account) = &self.account {
-            fields.extend([
-                ("account's models", names_text(&account.models)),
-                ("account's max tokens", max_tokens_text(account.max_tokens)),
-                ("account's providers", names_text(&account.providers)),
-            ]);
+            fields
+                .extend(ACCOUNTS_GUARDS.iter().copied().zip(account.fields()).map(|(name, (_, value))| (name, value)));
         }
         fields
     }
@@ -133,13 +179,8 @@ pub(super) fn own_tokens(tokens: Option<u64>) -> String {
     }
 }
 
-/// The names of models or providers for people, as they are given.
-pub(super) fn names_text<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+/// Returns names for people, as they are given.
+fn names_text<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     if names.is_empty() { "all".to_owned() } else { names.join(",") }
-}
-
-/// A ceiling for people, as it is given.
-pub(super) fn max_tokens_text(max_tokens: Option<u64>) -> String {
-    max_tokens.map_or_else(|| "none".to_owned(), |max_tokens| max_tokens.to_string())
 }

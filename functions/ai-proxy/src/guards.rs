@@ -1,13 +1,15 @@
-//! What one call may ask for: a model that the account's and the key's guards both allow, and no more `max_tokens` than
-//! either. No I/O.
+//! Checks that a call asks for nothing that the guards of its account or its key do not allow. No I/O.
 
-use levee::accounts::{Guards, Terms};
+use std::collections::BTreeSet;
+
+use levee::accounts::{Guards, Terms, UnknownFields};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::model::LONGEST_ASKED;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::answer::Failed;
+use crate::demands::{Demand, Demands};
 use crate::report::told;
 
 /// What is read of a call's body. Everything else goes to the provider as it came. A field that is there twice, however
@@ -77,102 +79,199 @@ impl Asked {
         self.metadata.user_id.as_deref()
     }
 
-    /// Checks that the model is a name, and one that may be asked for.
-    pub fn check_model(&self, terms: &Terms) -> Result<(), Failed> {
+    /// Checks that the model is a name.
+    ///
+    /// # Errors
+    /// 400, where it is none.
+    pub fn check_model(&self) -> Result<(), Failed> {
         let model = &self.model;
         if model.is_empty() || model.len() > LONGEST_ASKED || model.chars().any(char::is_control) {
             let message = format!("model must be 1 to {LONGEST_ASKED} bytes of text without control characters.");
             return Err(Failed::by_caller(ErrorKind::InvalidRequest, message));
         }
-        for (whose, guards) in both(terms) {
-            if !guards.allow(model) {
-                let allowed = guards.models.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let which = match told(model) {
-                    told if told == model => format!("the model '{told}'"),
-                    _ => "this model".to_owned(),
-                };
-                let message = format!("This {whose} may not use {which}. It may use: {allowed}.");
-                return Err(Failed::by_caller(ErrorKind::Permission, message));
-            }
-        }
         Ok(())
-    }
-
-    /// Checks that no more tokens are asked for than may be.
-    pub fn check_max_tokens(&self, terms: &Terms) -> Result<(), Failed> {
-        let ceilings = both(terms).into_iter().filter_map(|(whose, guards)| Some((guards.max_tokens?, whose)));
-        let Some((ceiling, whose)) = ceilings.min() else { return Ok(()) };
-        let asked = match self.max_tokens {
-            MaxTokens::Whole(asked) if asked <= ceiling => return Ok(()),
-            MaxTokens::Whole(asked) => format!("is {asked}"),
-            MaxTokens::Other => "must be a whole number from 1 on".to_owned(),
-        };
-        let message = format!("max_tokens {asked}; this {whose} may ask for at most {ceiling}.");
-        Err(Failed::by_caller(ErrorKind::InvalidRequest, message))
     }
 }
 
-/// The guards that hold, and whose they are.
-fn both(terms: &Terms) -> [(&'static str, &Guards); 2] {
-    [("account", &terms.account), ("key", &terms.key)]
+/// Checks a call's demands against the guards of its account and key.
+///
+/// # Errors
+/// 403 for a model, a speed, a tier, a region or a server tool that is not allowed, and 400 for a ceiling of tokens that is
+/// too high and for what is not understood. The message names the place in the body and the holder of the guard.
+pub fn check(demands: &Demands, terms: &Terms) -> Result<(), Failed> {
+    let guarded = || terms.guards().into_iter().filter(|(_, guards)| guards.limit_bodies());
+    demands.iter().try_for_each(|(place, demand)| {
+        guarded().try_for_each(|(whose, guards)| Check { place, whose, guards }.check(demand))
+    })
+}
+
+/// One guard, and the place in a body that it is held against.
+struct Check<'a> {
+    place: &'a str,
+    whose: &'static str,
+    guards: &'a Guards,
+}
+
+impl Check<'_> {
+    fn check(&self, demand: &Demand) -> Result<(), Failed> {
+        let guards = self.guards;
+        match demand {
+            Demand::Model(model) => self.model(model),
+            Demand::AnyModel if guards.models.is_empty() => Ok(()),
+            Demand::AnyModel => {
+                let message = format!(
+                    "{} 'default' lets the AI provider choose the model. This {} may use: {}.",
+                    self.place,
+                    self.whose,
+                    listed(&guards.models)
+                );
+                Err(Failed::by_caller(ErrorKind::Permission, message))
+            }
+            Demand::MaxTokens(asked) => self.max_tokens(*asked),
+            Demand::Speed(asked) => self.value(asked, &guards.speeds),
+            Demand::ServiceTier(asked) => self.value(asked, &guards.service_tiers),
+            Demand::InferenceGeo(asked) => self.value(asked, &guards.inference_geos),
+            Demand::ServerTool(tool) => self.server_tool(tool),
+            Demand::Unknown(..) | Demand::Odd if guards.unknown_fields == UnknownFields::Allow => Ok(()),
+            Demand::Unknown(kind, name) => {
+                let place = if self.place.is_empty() { String::new() } else { format!(" in {}", self.place) };
+                Err(self.unknown(&format!("{kind} '{}'{place}", told(name))))
+            }
+            Demand::Odd => Err(self.unknown(&format!("value of {}", self.place))),
+        }
+    }
+
+    fn model(&self, model: &str) -> Result<(), Failed> {
+        if self.guards.allow(model) {
+            return Ok(());
+        }
+        let Self { place, whose, guards } = self;
+        let which = match told(model) {
+            told if told == model => format!("the model '{told}'"),
+            _ => "this model".to_owned(),
+        };
+        // Its own model is what a call is about; another one may be hard to find in a long body.
+        let place = if *place == "model" { String::new() } else { format!(" in {place}") };
+        let message = format!("This {whose} may not use {which}{place}. It may use: {}.", listed(&guards.models));
+        Err(Failed::by_caller(ErrorKind::Permission, message))
+    }
+
+    fn max_tokens(&self, asked: Option<u64>) -> Result<(), Failed> {
+        let Self { place, whose, guards } = self;
+        let Some(ceiling) = guards.max_tokens else { return Ok(()) };
+        let asked = match asked {
+            Some(asked) if asked <= ceiling => return Ok(()),
+            Some(asked) => format!("is {asked}"),
+            None => "must be a whole number from 1 on".to_owned(),
+        };
+        let message = format!("{place} {asked}; this {whose} may ask for at most {ceiling}.");
+        Err(Failed::by_caller(ErrorKind::InvalidRequest, message))
+    }
+
+    fn value(&self, asked: &str, allowed: &BTreeSet<String>) -> Result<(), Failed> {
+        if allowed.is_empty() || allowed.contains(asked) {
+            return Ok(());
+        }
+        let Self { place, whose, .. } = self;
+        let message = format!("{place} is '{}'; this {whose} may ask for: {}.", told(asked), listed(allowed));
+        Err(Failed::by_caller(ErrorKind::Permission, message))
+    }
+
+    fn server_tool(&self, tool: &str) -> Result<(), Failed> {
+        let Self { place, whose, guards } = self;
+        let Some(allowed) = guards.server_tools.as_ref().filter(|allowed| !allowed.contains(tool)) else {
+            return Ok(());
+        };
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { listed(allowed) };
+        let message = format!("This {whose} may not use the server tool {tool} in {place}. It may use: {allowed}.");
+        Err(Failed::by_caller(ErrorKind::Permission, message))
+    }
+
+    fn unknown(&self, which: &str) -> Failed {
+        let whose = self.whose;
+        let message = format!(
+            "The {which} is not understood here, so the limits of this {whose} cannot be checked. Leave it out, or ask the \
+             platform to allow unknown fields for this {whose}."
+        );
+        Failed::by_caller(ErrorKind::InvalidRequest, message)
+    }
+}
+
+fn listed(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
         Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
     }
 
-    fn asked(model: &str) -> Asked {
-        Asked { model: model.to_owned(), stream: None, max_tokens: MaxTokens::Other, metadata: Metadata::default() }
+    /// Returns the status and the message with which a message with this body is refused.
+    fn refused(terms: &Terms, body: &str) -> Option<(u16, String)> {
+        refused_with(terms, &HeaderMap::new(), body)
     }
 
-    fn model(terms: &Terms, model: &str) -> Result<(), (u16, String)> {
-        asked(model).check_model(terms).map_err(|failed| (failed.kind.status().as_u16(), failed.message))
+    fn refused_with(terms: &Terms, headers: &HeaderMap, body: &str) -> Option<(u16, String)> {
+        let demands = Demands::of_message(headers, body.as_bytes()).unwrap();
+        let failed = check(&demands, terms).err()?;
+        Some((failed.kind.status().as_u16(), failed.message))
     }
 
-    /// What becomes of `max_tokens` as it stands in a body.
-    fn max_tokens(terms: &Terms, written: &str) -> Result<(), String> {
-        let asked: Asked = serde_json::from_str(&format!(r#"{{"model":"m"{written}}}"#)).unwrap();
-        asked.check_max_tokens(terms).map_err(|failed| failed.message)
+    fn asking(model: &str) -> String {
+        format!(r#"{{"model":"{model}","max_tokens":5}}"#)
+    }
+
+    /// Returns the message with which `max_tokens`, as it stands in a body, is refused.
+    fn max_tokens(terms: &Terms, written: &str) -> Option<String> {
+        refused(terms, &format!(r#"{{"model":"m"{written}}}"#)).map(|(_, message)| message)
     }
 
     #[test]
     fn a_model_must_be_allowed_by_the_account_and_by_the_key() {
         let terms = Terms { account: guards(&["claude-haiku-*", "claude-opus-5-5"], None), ..Terms::default() };
-        assert_eq!(model(&terms, "claude-haiku-5-5"), Ok(()));
+        assert_eq!(refused(&terms, &asking("claude-haiku-5-5")), None);
         let message =
             "This account may not use the model 'claude-sonnet-5-5'. It may use: claude-haiku-*, claude-opus-5-5.";
-        assert_eq!(model(&terms, "claude-sonnet-5-5"), Err((403, message.to_owned())));
+        assert_eq!(refused(&terms, &asking("claude-sonnet-5-5")), Some((403, message.to_owned())));
         let terms = Terms { key: guards(&["claude-haiku-5-5"], None), ..terms };
-        assert_eq!(model(&terms, "claude-haiku-5-5"), Ok(()));
+        assert_eq!(refused(&terms, &asking("claude-haiku-5-5")), None);
         let message = "This key may not use the model 'claude-opus-5-5'. It may use: claude-haiku-5-5.";
-        assert_eq!(model(&terms, "claude-opus-5-5"), Err((403, message.to_owned())));
-        assert_eq!(model(&Terms::default(), "anything"), Ok(()));
+        assert_eq!(refused(&terms, &asking("claude-opus-5-5")), Some((403, message.to_owned())));
+        assert_eq!(refused(&Terms::default(), &asking("anything")), None);
     }
 
     #[test]
     fn a_name_that_looks_like_none_is_not_repeated() {
         let terms = Terms { key: guards(&["m"], None), ..Terms::default() };
         for name in ["<b>ada@example.com</b>", &"x".repeat(200)] {
-            assert_eq!(model(&terms, name), Err((403, "This key may not use this model. It may use: m.".to_owned())));
+            let message = "This key may not use this model. It may use: m.".to_owned();
+            assert_eq!(refused(&terms, &asking(name)), Some((403, message)));
         }
         for name in ["", "a\nb", "a\u{7f}", "\u{9b}", &"x".repeat(257)] {
-            assert_eq!(model(&Terms::default(), name).unwrap_err().0, 400, "{name:?}");
+            let asked = Asked {
+                model: name.to_owned(),
+                stream: None,
+                max_tokens: MaxTokens::Other,
+                metadata: Metadata::default(),
+            };
+            assert_eq!(asked.check_model().unwrap_err().kind, ErrorKind::InvalidRequest, "{name:?}");
         }
     }
 
     #[test]
     fn no_more_tokens_may_be_asked_for_than_the_smaller_ceiling() {
         let terms = Terms { account: guards(&[], Some(4_096)), ..Terms::default() };
-        assert_eq!(max_tokens(&terms, r#","max_tokens":4096"#), Ok(()));
+        assert_eq!(max_tokens(&terms, r#","max_tokens":4096"#), None);
         let message = "max_tokens is 9000; this account may ask for at most 4096.";
-        assert_eq!(max_tokens(&terms, r#","max_tokens":9000"#), Err(message.to_owned()));
+        assert_eq!(max_tokens(&terms, r#","max_tokens":9000"#).as_deref(), Some(message));
         let terms = Terms { key: guards(&[], Some(100)), ..terms };
         let message = "max_tokens is 4096; this key may ask for at most 100.";
-        assert_eq!(max_tokens(&terms, r#","max_tokens":4096"#), Err(message.to_owned()));
+        assert_eq!(max_tokens(&terms, r#","max_tokens":4096"#).as_deref(), Some(message));
     }
 
     #[test]
@@ -181,10 +280,127 @@ mod tests {
         let message = "max_tokens must be a whole number from 1 on; this key may ask for at most 100.";
         for written in ["1e9", "1e1", "50.0", "-1", "\"50\"", "null", "[50]", "{}", "true", "18446744073709551616"] {
             let written = format!(r#","max_tokens":{written}"#);
-            assert_eq!(max_tokens(&terms, &written), Err(message.to_owned()), "{written}");
-            assert_eq!(max_tokens(&Terms::default(), &written), Ok(()), "{written}");
+            assert_eq!(max_tokens(&terms, &written).as_deref(), Some(message), "{written}");
+            assert_eq!(max_tokens(&Terms::default(), &written), None, "{written}");
         }
-        assert_eq!(max_tokens(&terms, ""), Err(message.to_owned()));
+        assert_eq!(max_tokens(&terms, "").as_deref(), Some(message));
+    }
+
+    /// A guard of each kind, with a body that keeps to it and bodies that do not.
+    #[test]
+    fn a_guard_holds_wherever_a_body_names_what_it_limits() {
+        let values = |values: &[&str]| values.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        let haiku = guards(&["claude-haiku-*"], None);
+        let hundred = guards(&[], Some(100));
+        let standard = Guards { speeds: values(&["standard"]), ..Guards::default() };
+        let tier = Guards { service_tiers: values(&["standard_only"]), ..Guards::default() };
+        let geo = Guards { inference_geos: values(&["us"]), ..Guards::default() };
+        let search = Guards { server_tools: Some(values(&["web_search"])), ..Guards::default() };
+        let none = Guards { server_tools: Some(BTreeSet::new()), ..Guards::default() };
+        let advisor = r#"{"type":"advisor_20260301","name":"advisor","model":"claude-opus-5-5"}"#;
+        let inline = |tool: &str| {
+            format!(
+                r#""messages":[{{"role":"system","content":[{{"type":"tool_addition","tool":{{"type":"tool_definition","definition":{tool}}}}}]}}]"#
+            )
+        };
+        let haiku_fallback =
+            r#""fallbacks":[{"model":"claude-haiku-5-5","max_tokens":null,"thinking":{"type":"disabled"}}]"#;
+        let cases: Vec<(&Guards, String, Option<(u16, &str)>)> = vec![
+            (&haiku, String::new(), None),
+            (&haiku, haiku_fallback.to_owned(), None),
+            (&haiku, r#""fallbacks":null,"tools":null"#.to_owned(), None),
+            (
+                &haiku,
+                r#""fallbacks":[{"model":"claude-haiku-5-5"},{"model":"claude-opus-5-5"}]"#.to_owned(),
+                Some((403, "This key may not use the model 'claude-opus-5-5' in fallbacks[1].model. It may use: claude-haiku-*.")),
+            ),
+            (
+                &haiku,
+                r#""fallbacks":"default""#.to_owned(),
+                Some((403, "fallbacks 'default' lets the AI provider choose the model. This key may use: claude-haiku-*.")),
+            ),
+            (&haiku, format!(r#""tools":[{{"name":"t","input_schema":{{}}}},{advisor}]"#), Some((403, "in tools[1].model."))),
+            (&haiku, inline(advisor), Some((403, "in messages[0].content[0].tool.definition.model."))),
+            (&haiku, r#""fallbacks":[{"model":7}]"#.to_owned(), Some((400, "The value of fallbacks[0].model is"))),
+            (&haiku, r#""fallbacks":["claude-opus-5-5"]"#.to_owned(), Some((400, "The value of fallbacks[0] is"))),
+            (&haiku, r#""fallbacks":{"model":"m"}"#.to_owned(), Some((400, "The value of fallbacks is"))),
+            (&haiku, r#""fallbacks":[{"model":"claude-haiku-5-5","via":"x"}]"#.to_owned(), Some((400, "The field 'via' in fallbacks[0]"))),
+            (&haiku, r#""second_model":"claude-opus-5-5""#.to_owned(), Some((400, "The field 'second_model' is not understood here"))),
+            (&haiku, r#""thread":{"type":"create"}"#.to_owned(), Some((400, "The field 'thread'"))),
+            (&haiku, r#""tools":[{"type":"advisor_20270101","model":"claude-haiku-5-5"}]"#.to_owned(), Some((400, "The tool type 'advisor_20270101' in tools[0]"))),
+            (&haiku, r#""messages":[{"role":"user","content":[{"type":"delegate"}]}]"#.to_owned(), Some((400, "The content block 'delegate' in messages[0].content[0]"))),
+            (&hundred, r#""fallbacks":[{"model":"m","max_tokens":100}]"#.to_owned(), None),
+            (
+                &hundred,
+                r#""fallbacks":[{"model":"m","max_tokens":64000}]"#.to_owned(),
+                Some((400, "fallbacks[0].max_tokens is 64000; this key may ask for at most 100.")),
+            ),
+            (&hundred, format!(r#""tools":[{advisor}]"#), Some((400, "tools[0].max_tokens must be a whole number"))),
+            (
+                &hundred,
+                r#""tools":[{"type":"advisor_20260301","name":"advisor","model":"m","max_tokens":101}]"#.to_owned(),
+                Some((400, "tools[0].max_tokens is 101; this key may ask for at most 100.")),
+            ),
+            (&standard, r#""speed":"standard""#.to_owned(), None),
+            (&standard, String::new(), None),
+            (&standard, r#""speed":"fast""#.to_owned(), Some((403, "speed is 'fast'; this key may ask for: standard."))),
+            (&standard, r#""fallbacks":[{"model":"m","speed":"fast"}]"#.to_owned(), Some((403, "fallbacks[0].speed is 'fast'"))),
+            (&tier, r#""service_tier":"standard_only""#.to_owned(), None),
+            (&tier, String::new(), Some((403, "service_tier is 'auto'; this key may ask for: standard_only."))),
+            (&geo, String::new(), None),
+            (&geo, r#""inference_geo":"us""#.to_owned(), None),
+            (&geo, r#""inference_geo":"global""#.to_owned(), Some((403, "inference_geo is 'global'"))),
+            (&search, r#""tools":[{"type":"web_search_20260318","name":"web_search"},{"type":"bash_20250124","name":"bash"}]"#.to_owned(), None),
+            (
+                &search,
+                r#""tools":[{"type":"web_fetch_20260318","name":"web_fetch"}]"#.to_owned(),
+                Some((403, "This key may not use the server tool web_fetch in tools[0]. It may use: web_search.")),
+            ),
+            (&search, r#""mcp_servers":[{"type":"url","url":"https://x","name":"x"}]"#.to_owned(), Some((403, "the server tool mcp in mcp_servers."))),
+            (&none, r#""mcp_servers":[]"#.to_owned(), None),
+            (&none, r#""tools":[{"type":"code_execution_20260521","name":"code_execution"}]"#.to_owned(), Some((403, "It may use: none."))),
+        ];
+        for (guards, fields, expected) in cases {
+            let comma = if fields.is_empty() { "" } else { "," };
+            let body = format!(r#"{{"model":"claude-haiku-5-5","max_tokens":5{comma}{fields}}}"#);
+            let terms = Terms { key: guards.clone(), ..Terms::default() };
+            let refused = refused(&terms, &body);
+            match (&refused, expected) {
+                (None, None) => {}
+                (Some((status, message)), Some((expected, part))) => {
+                    assert!(*status == expected && message.contains(part), "{body}: {refused:?}");
+                }
+                _ => panic!("{body}: {refused:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_passes_where_the_platform_allows_it_and_where_no_guard_limits_bodies() {
+        let strict = guards(&["m"], None);
+        let lenient = Guards { unknown_fields: UnknownFields::Allow, ..strict.clone() };
+        let of = |account: &Guards, key: &Guards| Terms { account: account.clone(), key: key.clone(), cap: None };
+        let none = Guards::default();
+        let body = r#"{"model":"m","max_tokens":5,"new":1}"#;
+        let whose = |terms: Terms| refused(&terms, body).map(|(_, message)| message.contains("this account"));
+        assert_eq!(whose(of(&none, &none)), None);
+        assert_eq!(whose(of(&lenient, &none)), None);
+        assert_eq!(whose(of(&lenient, &lenient)), None);
+        assert_eq!(whose(of(&strict, &lenient)), Some(true));
+        assert_eq!(whose(of(&lenient, &strict)), Some(false));
+    }
+
+    #[test]
+    fn betas_are_understood_in_lists_and_in_several_lines() {
+        let terms = Terms { key: guards(&["m"], None), ..Terms::default() };
+        let mut headers = HeaderMap::new();
+        let body = r#"{"model":"m","max_tokens":5}"#;
+        headers.append("anthropic-beta", "claude-code-20250219, interleaved-thinking-2025-05-14,".parse().unwrap());
+        headers.append("anthropic-beta", "advisor-tool-2026-03-01".parse().unwrap());
+        assert_eq!(refused_with(&terms, &headers, body), None);
+        headers.append("anthropic-beta", "prompt-caching-2024-07-31,other-models-2027-01-01".parse().unwrap());
+        let message = refused_with(&terms, &headers, body).unwrap().1;
+        assert!(message.starts_with("The beta 'other-models-2027-01-01' is not understood here"), "{message}");
     }
 
     #[test]
@@ -210,7 +426,6 @@ mod tests {
         ] {
             assert_eq!(user(metadata), None, "{metadata}");
         }
-        assert_eq!(asked("m").user(), None);
     }
 
     #[test]

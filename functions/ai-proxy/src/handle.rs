@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use lambda_http::{Request, RequestExt, Response};
+use levee::accounts::Terms;
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::http::{Admission, Admitted, Refused, admit};
@@ -16,9 +17,11 @@ use tokio::time::Instant;
 use crate::answer::{Body, Failed};
 use crate::cap::Spending;
 use crate::config::State;
+use crate::demands::Demands;
 use crate::exchange::{self, Ask, Exchange, Waited};
-use crate::guards::Asked;
+use crate::guards::{self, Asked};
 use crate::in_flight::InFlight;
+use crate::models::{self, Page};
 use crate::patience::{Awaited, class};
 use crate::report::{Report, told};
 use crate::routes::{Operation, operation};
@@ -125,8 +128,8 @@ async fn serve(
             let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
             // Nothing is sent before it is known that the call may cost what it would.
-            asked.check_model(&caller.terms)?;
-            asked.check_max_tokens(&caller.terms)?;
+            asked.check_model()?;
+            check_guards(&caller.terms, || Demands::of_message(request.headers(), &body))?;
             let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
             let awaited = if is_streamed { Awaited::FirstContent } else { Awaited::Whole };
             let ask = Ask {
@@ -142,16 +145,27 @@ async fn serve(
         Some(Operation::CountTokens) => {
             let (asked, body) = read_body(request.body())?;
             report.asked(told(&asked.model), false);
-            asked.check_model(&caller.terms)?;
+            asked.check_model()?;
+            check_guards(&caller.terms, || Demands::of_count(request.headers(), &body))?;
             let segments = vec!["v1", "messages", "count_tokens"];
             let ask = Ask { model: asked.model, ..ask(Method::POST, segments, Some(body)) };
             exchange::serve(&exchange(ask, None)).await
         }
+        Some(Operation::Models) if caller.terms.limit_models() => {
+            let page = Page::parse(request.uri().query().unwrap_or_default())?;
+            let query = page.query_of_all();
+            let ask = Ask { query: Some(&query), ..ask(Method::GET, vec!["v1", "models"], None) };
+            let mut response = exchange::serve(&exchange(ask, None)).await?;
+            if let (StatusCode::OK, Body::Full(Some(list))) = (response.status(), response.body()) {
+                *response.body_mut() = Body::Full(Some(page.of(list, &caller.terms)?));
+            }
+            Ok(response)
+        }
         Some(Operation::Models) => exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models"], None), None)).await,
         Some(Operation::Model) => {
             let parameters = request.path_parameters();
-            let id = parameters.first("id").unwrap_or_default();
-            exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models", id], None), None)).await
+            let id = models::id(parameters.first("id").unwrap_or_default(), &caller.terms)?;
+            exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models", &id], None), None)).await
         }
         None => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
     }
@@ -159,13 +173,27 @@ async fn serve(
 
 /// Reads what the proxy needs of a body.
 fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
-    let asked = serde_json::from_slice(body).map_err(|error| {
-        // The parser's own message would repeat what it stumbled over, which may be a prompt.
-        let (line, column) = (error.line(), error.column());
-        let message = format!("The request body is not a valid call (line {line}, column {column}).");
-        Failed::by_caller(ErrorKind::InvalidRequest, message)
-    })?;
+    // serde takes an array for an object whose fields are not named.
+    if body.first() == Some(&b'[') {
+        return Err(Failed::by_caller(ErrorKind::InvalidRequest, "The request body is a list, and must be an object."));
+    }
+    let asked = serde_json::from_slice(body).map_err(|error| not_a_call(&error))?;
     Ok((asked, Bytes::copy_from_slice(body)))
+}
+
+fn not_a_call(error: &serde_json::Error) -> Failed {
+    // The parser's own message would repeat what it stumbled over, which may be a prompt.
+    let (line, column) = (error.line(), error.column());
+    let message = format!("The request body is not a valid call (line {line}, column {column}).");
+    Failed::by_caller(ErrorKind::InvalidRequest, message)
+}
+
+/// Checks a body against the guards of `terms`. It is read for that only where a guard limits bodies.
+fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json::Error>) -> Result<(), Failed> {
+    if !terms.guards().iter().any(|(_, guards)| guards.limit_bodies()) {
+        return Ok(());
+    }
+    guards::check(&read().map_err(|error| not_a_call(&error))?, terms)
 }
 
 /// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong

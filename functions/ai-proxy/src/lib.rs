@@ -5,7 +5,7 @@
 //! client's key never goes upstream and the provider's never comes back; a stream's body cannot fail, so that no error
 //! text of ours leaks into it; what a provider's stream breaks off with is a well-formed `event: error`.
 //!
-//! Start reading at [`handle()`]; [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to whatever provider
+//! Start reading at [`handle()`]; [`demands`], [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to whatever provider
 //! serves it, [`outcome`] what an answer says about a provider, [`watch`] what the breaker is told, and [`pump`] a stream on
 //! its way through.
 
@@ -14,12 +14,14 @@ mod alarm;
 mod answer;
 mod cap;
 pub mod config;
+mod demands;
 mod exchange;
 mod guards;
 mod handle;
 mod held;
 mod in_flight;
 mod meter;
+mod models;
 mod outcome;
 mod patience;
 pub mod providers;

@@ -3,10 +3,12 @@
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::terms::{
-    CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, MOST_MODELS, MOST_PROVIDERS,
+    CapOverride, Guards, LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_GUARDS, LONGEST_PROVIDER, LONGEST_VALUE, MOST_MODELS,
+    MOST_PROVIDERS, MOST_VALUES, SERVER_TOOLS,
 };
 use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
 use crate::metering::model::{LONGEST_LISTED, is_of_a_name};
+use crate::text::is_invisible;
 
 /// The longest id of an account or an integration.
 const LONGEST_ID: usize = 64;
@@ -43,8 +45,8 @@ pub fn id(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("an id has 1 to 64 lower-case letters, digits and hyphens"))
 }
 
-/// Checks a name for people and strips the blanks around it: 1 to 100 characters, none that moves the cursor or turns
-/// the direction of the text around.
+/// Checks a name for people and strips the blanks around it: 1 to 100 characters, no control characters and no [invisible
+/// ones](is_invisible).
 ///
 /// # Errors
 /// [`Invalid`] when it is of another form.
@@ -53,23 +55,23 @@ pub fn name(text: &str) -> Result<&str, Invalid> {
     if !(1..=LONGEST_NAME).contains(&text.chars().count()) {
         return Err(Invalid("a name has 1 to 100 characters"));
     }
-    if text.chars().any(|character| character.is_control() || turns_text_around(character)) {
-        return Err(Invalid("a name has no control characters"));
+    if text.chars().any(|character| character.is_control() || is_invisible(character)) {
+        return Err(Invalid("a name has no control characters and no invisible ones"));
     }
     Ok(text)
 }
 
-/// Checks why somebody is blocked, and strips the blanks around it: 1 to 200 characters, of those that names have.
+/// Checks the reason of a block, and strips the blanks around it: 1 to 200 characters, of those that names have.
 ///
 /// # Errors
 /// [`Invalid`] when it is of another form.
 pub fn reason(text: &str) -> Result<&str, Invalid> {
     let text = text.trim();
-    let is_of_one_line = |character: char| !character.is_control() && !turns_text_around(character);
-    if (1..=LONGEST_REASON).contains(&text.chars().count()) && text.chars().all(is_of_one_line) {
+    let is_seen = |character: char| !character.is_control() && !is_invisible(character);
+    if (1..=LONGEST_REASON).contains(&text.chars().count()) && text.chars().all(is_seen) {
         return Ok(text);
     }
-    Err(Invalid("a reason has 1 to 200 characters, none of them a control character"))
+    Err(Invalid("a reason has 1 to 200 characters, none of them a control character or invisible"))
 }
 
 /// Checks a change to a policy: it changes something, and its limit is 1 to [`LARGEST_LIMIT`].
@@ -100,8 +102,8 @@ pub fn cap(cap: &CapOverride) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks what calls may cost and where they may go: at most [`MOST_MODELS`] models, a ceiling of 1 to
-/// [`LARGEST_MAX_TOKENS`], and at most [`MOST_PROVIDERS`] providers.
+/// Checks guards: at most [`MOST_MODELS`] models, a ceiling of 1 to [`LARGEST_MAX_TOKENS`], at most [`MOST_PROVIDERS`]
+/// providers, at most [`MOST_VALUES`] values of a field, and known [`SERVER_TOOLS`].
 ///
 /// # Errors
 /// [`Invalid`] when it is of another form.
@@ -116,7 +118,38 @@ pub fn guards(guards: &Guards) -> Result<(), Invalid> {
     if guards.providers.len() > MOST_PROVIDERS {
         return Err(Invalid("at most 16 providers"));
     }
-    guards.providers.iter().try_for_each(|name| provider(name).map(drop))
+    guards.providers.iter().try_for_each(|name| provider(name).map(drop))?;
+    for values in [&guards.speeds, &guards.service_tiers, &guards.inference_geos] {
+        if values.len() > MOST_VALUES {
+            return Err(Invalid("at most 4 values of a field"));
+        }
+        values.iter().try_for_each(|text| value(text).map(drop))?;
+    }
+    let mut tools = guards.server_tools.iter().flatten();
+    if tools.any(|tool| !SERVER_TOOLS.contains(&tool.as_str())) {
+        return Err(Invalid(
+            "the server tools are advisor, code_execution, mcp, tool_search, web_fetch and web_search",
+        ));
+    }
+    if length(guards).is_none_or(|length| length > LONGEST_GUARDS) {
+        return Err(Invalid("the guards are too long in all: list fewer names, or name models by how they begin"));
+    }
+    Ok(())
+}
+
+/// Returns the bytes of `guards` as JSON within a JSON string.
+fn length(guards: &Guards) -> Option<usize> {
+    let json = serde_json::to_string(guards).ok()?;
+    Some(serde_json::to_string(&json).ok()?.len())
+}
+
+/// Checks a value of a field in a list: 1 to 20 lower-case letters, digits and `-._`.
+fn value(text: &str) -> Result<&str, Invalid> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
+    if (1..=LONGEST_VALUE).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text);
+    }
+    Err(Invalid("a value has 1 to 20 lower-case letters, digits and -._"))
 }
 
 /// Checks the name of a model in a list: 1 to [`LONGEST_LISTED`] bytes of [what models' names consist of](is_of_a_name),
@@ -174,12 +207,6 @@ pub(super) fn canonical(network: IpNet) -> IpNet {
     }
 }
 
-/// The Unicode characters that set the direction of text (UAX #9), and the two line breaks that are no control
-/// characters.
-fn turns_text_around(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -229,7 +256,9 @@ mod tests {
         let models = |count| Guards { models: names(count), ..Guards::default() };
         let providers = |count| Guards { providers: names(count), ..Guards::default() };
         let most = |max_tokens| Guards { max_tokens: Some(max_tokens), ..Guards::default() };
-        let most_names = [models(MOST_MODELS), providers(MOST_PROVIDERS)];
+        let tools = Guards { server_tools: Some(SERVER_TOOLS.map(str::to_owned).into()), ..Guards::default() };
+        let speeds = Guards { speeds: names(MOST_VALUES), ..Guards::default() };
+        let most_names = [models(MOST_MODELS), providers(MOST_PROVIDERS), tools, speeds];
         for allowed in [Guards::default(), most(1), most(LARGEST_MAX_TOKENS)].into_iter().chain(most_names) {
             assert_eq!(guards(&allowed), Ok(()));
         }
@@ -240,7 +269,11 @@ mod tests {
             most(LARGEST_MAX_TOKENS + 1),
             providers(MOST_PROVIDERS + 1),
             Guards { models: nameless.clone().into(), ..Guards::default() },
-            Guards { providers: nameless.into(), ..Guards::default() },
+            Guards { providers: nameless.clone().into(), ..Guards::default() },
+            Guards { speeds: nameless.into(), ..Guards::default() },
+            Guards { service_tiers: names(MOST_VALUES + 1), ..Guards::default() },
+            Guards { inference_geos: ["US".to_owned()].into(), ..Guards::default() },
+            Guards { server_tools: Some(["bash".to_owned()].into()), ..Guards::default() },
         ] {
             assert!(guards(&refused).is_err(), "{refused:?}");
         }

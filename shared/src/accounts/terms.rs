@@ -64,7 +64,38 @@ pub struct TokenCap {
     pub mode: CapMode,
 }
 
-/// What one call may cost, and where it may go.
+/// The server tools that guards tell apart: tools that the provider runs by itself, and bills.
+pub const SERVER_TOOLS: [&str; 6] = ["advisor", "code_execution", "mcp", "tool_search", "web_fetch", "web_search"];
+/// The most values of one field that one place may list.
+pub const MOST_VALUES: usize = 4;
+/// The longest that guards may be as JSON within a JSON string, bytes: an account's and a key's travel with each request
+/// in the authorizer's answer, of which API Gateway takes 8 KB.
+pub const LONGEST_GUARDS: usize = 2_600;
+/// The longest value of a field in a list, bytes.
+pub const LONGEST_VALUE: usize = 20;
+
+/// The handling of bodies that have fields, tool types or betas which the proxy does not understand, where guards limit
+/// bodies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFields {
+    /// They are refused: they might get around a guard.
+    #[default]
+    Refuse,
+    /// They pass.
+    Allow,
+}
+
+impl fmt::Display for UnknownFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refuse => "refuse",
+            Self::Allow => "allow",
+        })
+    }
+}
+
+/// Limits of what one call may ask for, and of where it may go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guards {
     /// The models that may be asked for; empty: all. A name that ends in `*` stands for all that begin so.
@@ -76,15 +107,42 @@ pub struct Guards {
     /// The providers that calls may go to, as `AI_PROVIDERS` names them; empty: all. At most [`MOST_PROVIDERS`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub providers: BTreeSet<String>,
+    /// The values of `speed` that may be asked for; empty: all. A body without the field asks for `standard`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub speeds: BTreeSet<String>,
+    /// The values of `service_tier` that may be asked for; empty: all. A body without the field asks for `auto`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub service_tiers: BTreeSet<String>,
+    /// The values of `inference_geo` that may be asked for; empty: all. A body without the field gets the default of the
+    /// platform's workspace at the provider, and passes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub inference_geos: BTreeSet<String>,
+    /// The [`SERVER_TOOLS`] that a call may use; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_tools: Option<BTreeSet<String>>,
+    /// The handling of what the proxy does not understand in a body, where one of the guards above limits bodies.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unknown_fields: UnknownFields,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Guards {
-    /// Whether everything is allowed.
+    /// Returns whether everything is allowed.
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `model` may be asked for.
+    /// Returns whether bodies are limited: whether a body has to be read to know if it may be sent.
+    pub fn limit_bodies(&self) -> bool {
+        let Self { models, max_tokens, speeds, service_tiers, inference_geos, server_tools, .. } = self;
+        let lists = [models, speeds, service_tiers, inference_geos];
+        max_tokens.is_some() || server_tools.is_some() || lists.iter().any(|list| !list.is_empty())
+    }
+
+    /// Returns whether `model` may be asked for.
     pub fn allow(&self, model: &str) -> bool {
         let matches = |pattern: &String| match pattern.strip_suffix('*') {
             Some(beginning) => model.starts_with(beginning),
@@ -93,7 +151,7 @@ impl Guards {
         self.models.is_empty() || self.models.iter().any(matches)
     }
 
-    /// Whether calls may go to the provider `name`.
+    /// Returns whether calls may go to the provider `name`.
     pub fn allow_provider(&self, name: &str) -> bool {
         self.providers.is_empty() || self.providers.contains(name)
     }
@@ -114,7 +172,22 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Whether calls may go to the provider `name`: the account's guards and the key's both have to allow it.
+    /// Returns the guards that hold, with the word for their holder.
+    pub fn guards(&self) -> [(&'static str, &Guards); 2] {
+        [("account", &self.account), ("key", &self.key)]
+    }
+
+    /// Returns whether a model guard holds.
+    pub fn limit_models(&self) -> bool {
+        self.guards().iter().any(|(_, guards)| !guards.models.is_empty())
+    }
+
+    /// Returns whether `model` may be asked for: the account's guards and the key's both have to allow it.
+    pub fn allow_model(&self, model: &str) -> bool {
+        self.guards().iter().all(|(_, guards)| guards.allow(model))
+    }
+
+    /// Returns whether calls may go to the provider `name`: the account's guards and the key's both have to allow it.
     pub fn allow_provider(&self, name: &str) -> bool {
         self.account.allow_provider(name) && self.key.allow_provider(name)
     }
@@ -168,6 +241,25 @@ mod tests {
         let guards = Guards { providers: ["primary".to_owned()].into(), ..Guards::default() };
         assert!(!guards.are_none());
         assert_eq!(serde_json::to_string(&guards).unwrap(), r#"{"providers":["primary"]}"#);
+    }
+
+    #[test]
+    fn guards_limit_bodies_unless_they_are_about_providers_alone() {
+        let one = || BTreeSet::from(["x".to_owned()]);
+        let none = Guards::default();
+        for guards in [
+            Guards { models: one(), ..none.clone() },
+            Guards { max_tokens: Some(5), ..none.clone() },
+            Guards { speeds: one(), ..none.clone() },
+            Guards { service_tiers: one(), ..none.clone() },
+            Guards { inference_geos: one(), ..none.clone() },
+            Guards { server_tools: Some(BTreeSet::new()), ..none.clone() },
+        ] {
+            assert!(guards.limit_bodies() && !guards.are_none(), "{guards:?}");
+            assert_eq!(serde_json::from_str::<Guards>(&serde_json::to_string(&guards).unwrap()).unwrap(), guards);
+        }
+        let guards = Guards { providers: one(), unknown_fields: UnknownFields::Allow, ..none };
+        assert!(!guards.limit_bodies() && !guards.are_none());
     }
 
     #[test]

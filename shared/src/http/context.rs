@@ -164,8 +164,10 @@ impl RefusalContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::terms::{LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, MOST_MODELS, MOST_PROVIDERS};
-    use crate::accounts::{CapMode, Guards, TokenCap, form};
+    use crate::accounts::terms::{
+        LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, LONGEST_VALUE, MOST_MODELS, MOST_PROVIDERS, MOST_VALUES,
+    };
+    use crate::accounts::{CapMode, Guards, TokenCap, UnknownFields, form};
     use crate::limits::{Asked, Decision, LimitsConfig, Overrides, Party, decide};
     use crate::metering::model::LONGEST_LISTED;
 
@@ -189,8 +191,17 @@ mod tests {
             models: names(MOST_MODELS, LONGEST_LISTED),
             max_tokens: Some(LARGEST_MAX_TOKENS),
             providers: names(MOST_PROVIDERS, LONGEST_PROVIDER),
+            speeds: names(1, LONGEST_VALUE),
+            unknown_fields: UnknownFields::Allow,
+            ..Guards::default()
         };
         assert_eq!(form::guards(&guards), Ok(()));
+        let too_long = Guards {
+            speeds: names(MOST_VALUES, LONGEST_VALUE),
+            inference_geos: names(MOST_VALUES, LONGEST_VALUE),
+            ..guards.clone()
+        };
+        assert!(form::guards(&too_long).is_err(), "guards are bounded in all");
         let cap = Some(TokenCap { limit: LARGEST_CAP, mode: CapMode::Block });
         let admitted = Admitted {
             account: "a".repeat(64),

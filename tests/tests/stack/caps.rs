@@ -53,7 +53,9 @@ async fn change(stack: &Stack, change: impl AsyncFnOnce(&AccountsTable, Account)
 
 async fn set_cap(stack: &Stack, limit: u64, mode: CapMode) {
     let cap = CapOverride { limit: Some(limit), mode };
-    let set = async |table: &AccountsTable, account: Account| table.set_account_cap(&account, &cap).await.unwrap();
+    let set = async |table: &AccountsTable, account: Account| {
+        table.set_account_terms(&account, &cap, &account.guards).await.unwrap()
+    };
     change(stack, set, Marked::Account(stack.account_id().to_owned())).await;
 }
 

@@ -1,6 +1,6 @@
 //! What one call may ask for, by its account and by its key.
 
-use levee::accounts::{Account, AccountsTable, Guards};
+use levee::accounts::{Account, AccountsTable, Guards, UnknownFields};
 use levee::limits::markers::Marked;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages};
@@ -12,8 +12,9 @@ fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
 }
 
 async fn guard_account(stack: &Stack, guards: Guards) {
-    let set =
-        async |table: &AccountsTable, account: Account| table.set_account_guards(&account, &guards).await.unwrap();
+    let set = async |table: &AccountsTable, account: Account| {
+        table.set_account_terms(&account, &account.cap, &guards).await.unwrap()
+    };
     change(stack, set, Marked::Account("acme".to_owned())).await;
 }
 
@@ -86,4 +87,89 @@ async fn a_model_or_a_number_of_tokens_that_may_not_be_asked_for_is_not_sent() {
     guard_key(&stack, Guards::default()).await;
     guard_account(&stack, Guards::default()).await;
     assert_eq!(stack.call("/v1/messages", &asking(opus, 9_000.into())).await.status, 200);
+}
+
+/// Sends `body` as it is, with these betas.
+async fn send(stack: &Stack, path: &str, body: &Value, betas: &str) -> Answer {
+    let request = stack.request(path).header("anthropic-beta", betas).body(body.to_string());
+    Answer::read(request.send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn nothing_in_a_body_gets_around_a_guard() {
+    let stack = builder().start().await;
+    guard_key(&stack, guards(&["claude-haiku-*"], Some(100))).await;
+    let advisor =
+        json!({ "type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5-5", "max_tokens": 50 });
+    let with = |field: &str, value: Value| {
+        let mut call = asking("claude-haiku-5-5", 50.into());
+        call[field] = value;
+        call
+    };
+    let inline = json!([{ "role": "user", "content": "Hi" }, { "role": "system", "content": [
+        { "type": "tool_addition", "tool": { "type": "tool_definition", "definition": advisor } },
+    ] }]);
+    for (body, betas, status, part) in [
+        (with("fallbacks", json!([{ "model": "claude-opus-5-5" }])), "", 403, "in fallbacks[0].model"),
+        (with("fallbacks", json!("default")), "", 403, "lets the AI provider choose the model"),
+        (with("fallbacks", json!([{ "model": "claude-haiku-5-5", "max_tokens": 64_000 }])), "", 400, "is 64000;"),
+        (with("tools", json!([advisor])), "advisor-tool-2026-03-01", 403, "in tools[0].model"),
+        (with("messages", inline), "inline-tools-2026-09-15", 403, "in messages[1].content[0].tool.definition.model"),
+        (with("delegate", json!({ "model": "claude-opus-5-5" })), "", 400, "The field 'delegate' is not understood"),
+        (asking("claude-haiku-5-5", 50.into()), "new-2027-01-01", 400, "The beta 'new-2027-01-01' is not understood"),
+    ] {
+        let answer = send(&stack, "/v1/messages", &body, betas).await;
+        let message = answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status, answer.header("x-should-retry")), (status, "false"), "{body}: {message}");
+        assert!(message.contains(part), "{body}: {message}");
+        if part != "is 64000;" {
+            assert_eq!(send(&stack, "/v1/messages/count_tokens", &body, betas).await.status, status, "{body}");
+        }
+    }
+    let provider = stack.provider("primary").await;
+    assert_eq!((&provider["requests"], &provider["count_tokens"]), (&0.into(), &0.into()), "nothing was sent");
+
+    let new = with("delegate", json!(1));
+    guard_key(&stack, Guards { unknown_fields: UnknownFields::Allow, ..guards(&["claude-haiku-*"], Some(100)) }).await;
+    assert_eq!(send(&stack, "/v1/messages", &new, "new-2027-01-01").await.status, 200);
+    let allowed = with("fallbacks", json!([{ "model": "claude-haiku-5-5", "max_tokens": 100 }]));
+    assert_eq!(send(&stack, "/v1/messages", &allowed, "server-side-fallback-2026-07-01").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_caller_finds_only_models_that_its_guards_allow() {
+    let stack = builder().start().await;
+    let all = stack.get("/v1/models").await.json()["data"].as_array().unwrap().len();
+    guard_account(&stack, guards(&["claude-haiku-*", "claude-sonnet-*"], None)).await;
+    guard_key(&stack, guards(&["claude-haiku-*"], None)).await;
+    let list = stack.get("/v1/models").await.json();
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert!(!ids.is_empty() && ids.len() < all && ids.iter().all(|id| id.starts_with("claude-haiku-")), "{ids:?}");
+    assert_eq!((&list["first_id"], &list["last_id"]), (&json!(ids.first()), &json!(ids.last())));
+    assert_eq!(list["has_more"], false);
+
+    assert_eq!(stack.get(&format!("/v1/models/{}", ids[0])).await.status, 200);
+    for hidden in ["claude-opus-5-5", "claude-sonnet-5-5"] {
+        let answer = stack.get(&format!("/v1/models/{hidden}")).await;
+        assert_eq!((answer.status, &answer.json()["error"]["type"]), (404, &json!("not_found_error")));
+    }
+    assert_eq!(stack.get("/v1/models?limit=0").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_models_id_leads_to_no_other_path_of_the_provider() {
+    let stack = builder().start().await;
+    for id in [
+        "%2e%2e",
+        "%2E%2E%2Ffiles",
+        "..%2F..%2Fv1%2Ffiles%2Ffile_abc%2Fcontent",
+        ".%09.",
+        "%252e%252e%252Ffiles",
+        "a%2F%2Fb",
+    ] {
+        let answer = stack.get(&format!("/v1/models/{id}")).await;
+        assert_eq!((answer.status, &answer.json()["error"]["type"]), (404, &json!("not_found_error")), "{id}");
+    }
+    let provider = stack.provider("primary").await;
+    assert_eq!((&provider["models"], &provider["refused"]), (&json!(0), &json!(0)), "nothing was sent");
 }

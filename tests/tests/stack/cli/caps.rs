@@ -12,7 +12,17 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
     assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "no caps or guards were changed here\n"));
     let shown = levee(&stack, "cap show newco").await.ok();
     let cap = "cap 7000000 tokens a month, then warn (as all accounts)";
-    assert_eq!(rows(&shown), ["place newco", cap, "models all", "max tokens none", "providers all"]);
+    let anything = [
+        "models all",
+        "max tokens none",
+        "providers all",
+        "speed all",
+        "service tier all",
+        "inference geo all",
+        "server tools all",
+        "unknown fields refuse",
+    ];
+    assert_eq!(rows(&shown), [&["place newco", cap][..], &anything].concat());
 
     let set = levee(&stack, "cap set newco --tokens 5000000 --mode block").await.ok();
     assert_eq!(set.line(), "newco: tokens 'default' -> '5000000', mode 'warn' -> 'block'");
@@ -23,15 +33,16 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
         set,
         json!({
             "place": of_key, "tokens": null, "mode": null, "models": [], "max_tokens": 1024,
-            "providers": [], "changed": changed, "effective": "at once",
+            "providers": [], "speed": [], "service_tier": [], "inference_geo": [], "server_tools": null,
+            "unknown_fields": "refuse", "changed": changed, "effective": "at once",
         })
     );
     levee(&stack, "cap set newco --models claude-haiku-*,claude-sonnet-5-5 --max-tokens 8192 --tokens 0").await.ok();
     // What is not given stays.
     let listed = levee(&stack, "cap list newco").await.ok();
-    let headers = "PLACE TOKENS MODE MODELS MAX TOKENS PROVIDERS";
-    let of_account = "newco none block claude-haiku-*,claude-sonnet-5-5 8192 all";
-    assert_eq!(rows(&listed), [headers, of_account, &format!("{of_key} - - all 1024 all")]);
+    let headers = "PLACE TOKENS MODE GUARDS";
+    let of_account = "newco none block models claude-haiku-*,claude-sonnet-5-5; max tokens 8192";
+    assert_eq!(rows(&listed), [headers, of_account, &format!("{of_key} - - max tokens 1024")]);
     assert_eq!(rows(&levee(&stack, "cap list").await.ok()), [headers, of_account]);
     let shown = levee(&stack, &format!("cap show {of_key} --json")).await.ok().json();
     assert_eq!((&shown["max_tokens"], &shown["account"]["max_tokens"]), (&json!(1024), &json!(8192)));
@@ -41,7 +52,7 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
     assert_eq!((&shown["tokens"], &shown["cap"]), (&json!(0), &Value::Null));
 
     levee(&stack, "cap set newco --models all --max-tokens none --tokens default").await.ok();
-    assert_eq!(rows(&levee(&stack, "cap list").await.ok()), [headers, "newco default block all none all"]);
+    assert_eq!(rows(&levee(&stack, "cap list").await.ok()), [headers, "newco default block -"]);
     let deleted = levee(&stack, "cap delete newco --json").await.ok().json();
     assert_eq!(deleted, json!({ "place": "newco", "deleted": true, "effective": "at once" }));
     levee(&stack, &format!("cap delete {of_key}")).await.ok();
@@ -59,10 +70,16 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
         [
             ("cap.set", "newco", "tokens 'default' -> '5000000', mode 'warn' -> 'block'"),
             ("cap.set", &key, "max tokens 'none' -> '1024'"),
-            ("cap.set", "newco", "tokens '5000000' -> 'none'"),
-            ("cap.set", "newco", &format!("models 'all' -> {models}, max tokens 'none' -> '8192'")),
-            ("cap.set", "newco", "tokens 'none' -> 'default'"),
-            ("cap.set", "newco", &format!("models {models} -> 'all', max tokens '8192' -> 'none'")),
+            (
+                "cap.set",
+                "newco",
+                &format!("tokens '5000000' -> 'none', models 'all' -> {models}, max tokens 'none' -> '8192'")
+            ),
+            (
+                "cap.set",
+                "newco",
+                &format!("tokens 'none' -> 'default', models {models} -> 'all', max tokens '8192' -> 'none'")
+            ),
             ("cap.delete", "newco", "mode 'block' -> 'warn'"),
             ("cap.delete", &key, "max tokens '1024' -> 'none'"),
         ]
@@ -84,13 +101,13 @@ async fn the_providers_that_calls_may_go_to_are_changed_listed_shown_and_taken_b
     levee(&stack, "cap set newco --max-tokens 8192").await.ok();
     let same = levee(&stack, "cap set newco --providers backup,primary").await.ok();
     assert_eq!(same.line(), "newco is so already; nothing was changed");
-    let headers = "PLACE TOKENS MODE MODELS MAX TOKENS PROVIDERS";
-    let of_account = "newco default warn all 8192 backup,primary";
+    let headers = "PLACE TOKENS MODE GUARDS";
+    let of_account = "newco default warn max tokens 8192; providers backup,primary";
     let listed = levee(&stack, "cap list newco").await.ok();
-    assert_eq!(rows(&listed), [headers, of_account, &format!("{of_key} - - all none backup")]);
+    assert_eq!(rows(&listed), [headers, of_account, &format!("{of_key} - - providers backup")]);
     let shown = rows(&levee(&stack, &format!("cap show {of_key}")).await.ok());
     let account = ["account's models all", "account's max tokens 8192", "account's providers backup,primary"];
-    assert_eq!((shown[3].as_str(), &shown[4..]), ("providers backup", &account.map(str::to_owned)[..]));
+    assert_eq!((shown[3].as_str(), &shown[9..12]), ("providers backup", &account.map(str::to_owned)[..]));
     let shown = levee(&stack, &format!("cap show {of_key} --json")).await.ok().json();
     let both = (&json!(["backup"]), &json!(["backup", "primary"]));
     assert_eq!((&shown["providers"], &shown["account"]["providers"]), both);
@@ -131,6 +148,9 @@ async fn what_is_set_holds_at_the_next_request() {
         (format!("cap delete {of_key}"), 200),
         ("cap set newco --mode block".to_owned(), 429),
         ("cap delete newco".to_owned(), 200),
+        ("cap set newco --service-tier standard_only".to_owned(), 403),
+        ("cap set newco --service-tier all --speed standard --server-tools none".to_owned(), 200),
+        ("cap delete newco".to_owned(), 200),
     ] {
         levee(&stack, &command).await.ok();
         assert_eq!(status(&stack, &key).await, expected, "after {command}");
@@ -155,6 +175,9 @@ async fn a_cap_that_makes_no_sense_or_is_nobodys_says_what_to_do() {
         ("cap set acme --providers a_b", 2, "a provider's name has 1 to 40 letters, digits and hyphens"),
         ("cap set acme --providers a,,b", 2, "a provider's name has 1 to 40"),
         ("cap set acme --providers 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", 2, "at most 16 providers"),
+        ("cap set acme --speed Fast", 2, "a value has 1 to 20 lower-case letters"),
+        ("cap set acme --server-tools bash", 2, "the server tools are advisor, code_execution, mcp"),
+        ("cap set acme --unknown-fields maybe", 2, "refuse, allow"),
         ("cap set acme/crm --tokens 5", 2, "an integration has neither a cap nor guards of its own; give ACCOUNT"),
         ("cap show platform", 2, "AI_TOKEN_CAP_DEFAULT"),
         ("cap set key:localPlainKy --tokens 5", 2, "a key has no cap of its own: --tokens and --mode are set for"),

@@ -14,7 +14,7 @@ async fn restrict(stack: &Stack, providers: &[&str]) {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     let account = table.account(stack.account_id()).await.unwrap().unwrap().account;
     let guards = Guards { providers: providers.iter().map(ToString::to_string).collect(), ..Guards::default() };
-    assert!(table.set_account_guards(&account, &guards).await.unwrap());
+    assert!(table.set_account_terms(&account, &account.cap, &guards).await.unwrap());
     let client = Some(redis::Client::open(stack.local("redis_url")).unwrap());
     let redis = Redis::new(RedisConfig { client, budget: Duration::from_secs(30) });
     let now = stack.now();

@@ -36,8 +36,8 @@ async fn caps_and_guards_are_read_as_they_were_written_and_leave_nothing_when_th
         ..guards(&["claude-haiku-*", "claude-sonnet-5-5"], Some(8_192))
     };
 
-    assert!(table.set_account_cap(&seen, &blocked).await.unwrap());
-    assert!(table.set_account_guards(&seen, &few).await.unwrap(), "the guards are still as they were seen");
+    assert!(table.set_account_terms(&seen, &blocked, &seen.guards).await.unwrap());
+    assert!(table.set_account_terms(&seen, &seen.cap, &few).await.unwrap(), "the guards are still as they were seen");
     assert!(table.set_key_guards(&key, &guards(&[], Some(1))).await.unwrap());
     let changed = account().await;
     assert_eq!((changed.cap, &changed.guards, changed.version), (blocked, &few, first + 2));
@@ -46,8 +46,8 @@ async fn caps_and_guards_are_read_as_they_were_written_and_leave_nothing_when_th
     assert_eq!((&of_key.guards, of_key.version), (&guards(&[], Some(1)), first + 1));
     assert_eq!(attributes(&emulator, "ACCOUNT#acme-2", "ACCOUNT").await, ["cap", "guards"]);
 
-    assert!(table.set_account_cap(&changed, &CapOverride::default()).await.unwrap());
-    assert!(table.set_account_guards(&changed, &Guards::default()).await.unwrap());
+    assert!(table.set_account_terms(&changed, &CapOverride::default(), &changed.guards).await.unwrap());
+    assert!(table.set_account_terms(&changed, &changed.cap, &Guards::default()).await.unwrap());
     assert!(table.set_key_guards(&of_key, &Guards::default()).await.unwrap());
     assert_eq!(account().await, Account { version: first + 4, ..seen });
     assert_eq!(table.key(&key.id).await.unwrap().unwrap(), KeyRecord { version: first + 2, ..key.clone() });
@@ -60,11 +60,14 @@ async fn of_several_who_change_one_cap_at_once_one_does_and_the_others_are_told(
     let emulator = Emulator::start().await;
     let (table, _) = with_key(&emulator, "acme-2").await;
     let seen = table.account("acme-2").await.unwrap().unwrap().account;
-    let changed = at_once(|number| {
-        let (table, seen) = (table.clone(), seen.clone());
-        async move { table.set_account_cap(&seen, &cap(number as u64 + 1, CapMode::Warn)).await.unwrap() }
-    })
-    .await;
+    let changed =
+        at_once(|number| {
+            let (table, seen) = (table.clone(), seen.clone());
+            async move {
+                table.set_account_terms(&seen, &cap(number as u64 + 1, CapMode::Warn), &seen.guards).await.unwrap()
+            }
+        })
+        .await;
     assert_eq!(changed.iter().filter(|done| **done).count(), 1, "{changed:?}");
     let account = table.account("acme-2").await.unwrap().unwrap().account;
     assert_eq!(account.version, seen.version + 1);
@@ -75,17 +78,19 @@ async fn of_several_who_change_one_cap_at_once_one_does_and_the_others_are_told(
 async fn no_cap_is_set_where_there_is_nobody_and_none_that_makes_no_sense() {
     let emulator = Emulator::start().await;
     let (table, _) = with_key(&emulator, "acme-2").await;
-    assert!(!table.set_account_cap(&account("nobody"), &cap(1, CapMode::Warn)).await.unwrap());
-    assert!(!table.set_account_guards(&account("nobody"), &guards(&["m"], None)).await.unwrap());
+    assert!(!table.set_account_terms(&account("nobody"), &cap(1, CapMode::Warn), &Guards::default()).await.unwrap());
+    assert!(
+        !table.set_account_terms(&account("nobody"), &CapOverride::default(), &guards(&["m"], None)).await.unwrap()
+    );
     assert!(!table.set_key_guards(&key("acme-2", "crm"), &guards(&["m"], None)).await.unwrap());
     assert!(table.account("nobody").await.unwrap().is_none(), "nothing comes into being by being changed");
 
     let seen = table.account("acme-2").await.unwrap().unwrap().account;
-    let refused = table.set_account_cap(&seen, &cap(LARGEST_CAP + 1, CapMode::Warn)).await;
+    let refused = table.set_account_terms(&seen, &cap(LARGEST_CAP + 1, CapMode::Warn), &seen.guards).await;
     assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
     let provider = Guards { providers: ["a b".to_owned()].into(), ..Guards::default() };
     for nonsense in [guards(&["a b"], None), provider] {
-        let refused = table.set_account_guards(&seen, &nonsense).await;
+        let refused = table.set_account_terms(&seen, &seen.cap, &nonsense).await;
         assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
     }
     assert_eq!(table.account("acme-2").await.unwrap().unwrap().account, seen);

@@ -1,0 +1,312 @@
+//! Reads everything that a call asks for and that guards may limit, wherever its body says so. No I/O.
+//!
+//! A body names models and ceilings of tokens in several places: at the top, in `fallbacks`, in tools, and in tools that
+//! are added in the middle of a conversation. A field, tool type, content block or beta that is not [`understood`] may name
+//! them in places that are not known here, so it is a demand of its own ([`Demand::Unknown`]).
+
+mod understood;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use http::HeaderMap;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use self::understood::{ADVISOR, MCP, TOOL_ADDITION};
+
+/// The header that names betas.
+const BETA_HEADER: &str = "anthropic-beta";
+
+/// One thing that a call asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Demand {
+    /// A model.
+    Model(String),
+    /// A model that the provider chooses.
+    AnyModel,
+    /// A ceiling of tokens; `None` where there has to be one and none that is a whole number is given.
+    MaxTokens(Option<u64>),
+    /// A speed.
+    Speed(String),
+    /// A service tier.
+    ServiceTier(String),
+    /// A region.
+    InferenceGeo(String),
+    /// A server tool.
+    ServerTool(&'static str),
+    /// Something that is not understood, by its name.
+    Unknown(Kind, String),
+    /// A value that is not as documented.
+    Odd,
+}
+
+/// A kind of thing that is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A field of the body.
+    Field,
+    /// The type of a tool.
+    Tool,
+    /// The type of a content block.
+    Block,
+    /// A beta.
+    Beta,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Field => "field",
+            Self::Tool => "tool type",
+            Self::Block => "content block",
+            Self::Beta => "beta",
+        })
+    }
+}
+
+/// All that a call asks for, each with its place in the call.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Demands(Vec<(String, Demand)>);
+
+impl Demands {
+    /// Reads the demands of a message.
+    ///
+    /// # Errors
+    /// When `body` is no JSON object, or one of its objects that is looked into has a field twice.
+    pub fn of_message(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut demands = Self::read(headers, body)?;
+        for (place, default) in [
+            ("max_tokens", Demand::MaxTokens(None)),
+            ("speed", Demand::Speed("standard".to_owned())),
+            ("service_tier", Demand::ServiceTier("auto".to_owned())),
+        ] {
+            if !demands.0.iter().any(|(there, _)| there == place) {
+                demands.0.push((place.to_owned(), default));
+            }
+        }
+        Ok(demands)
+    }
+
+    /// Reads the demands of a count of tokens. It uses none, so its ceilings do not matter.
+    ///
+    /// # Errors
+    /// As [`Demands::of_message`].
+    pub fn of_count(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut demands = Self::read(headers, body)?;
+        demands.0.retain(|(_, demand)| !matches!(demand, Demand::MaxTokens(_)));
+        Ok(demands)
+    }
+
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut demands = Self::default();
+        let body: Object<'_> = serde_json::from_slice(body)?;
+        demands.read_common("", &body);
+        for (name, value) in &body.0 {
+            match name.as_str() {
+                _ if is_null(value) => {}
+                "fallbacks" => demands.read_fallbacks(value)?,
+                "tools" => demands.read_tools(value)?,
+                "messages" => demands.read_messages(value)?,
+                "mcp_servers" if list(value).is_none_or(|servers| !servers.is_empty()) => {
+                    demands.add("mcp_servers".to_owned(), Demand::ServerTool(MCP));
+                }
+                known if understood::is_field(known) => {}
+                _ => demands.unknown(String::new(), Kind::Field, name),
+            }
+        }
+        demands.read_betas(headers);
+        Ok(demands)
+    }
+
+    /// Returns all of them, each with its place in the call.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Demand)> {
+        self.0.iter().map(|(place, demand)| (place.as_str(), demand))
+    }
+
+    fn add(&mut self, place: String, demand: Demand) {
+        self.0.push((place, demand));
+    }
+
+    fn unknown(&mut self, place: String, kind: Kind, name: &str) {
+        self.add(place, Demand::Unknown(kind, name.to_owned()));
+    }
+
+    /// Reads the fields that mean the same wherever they stand.
+    fn read_common(&mut self, place: &str, object: &Object<'_>) {
+        for (name, value) in &object.0 {
+            let place = join(place, name);
+            match name.as_str() {
+                // A null stands for a field that is left out.
+                _ if is_null(value) => {}
+                "max_tokens" => self.add(place, Demand::MaxTokens(value.get().parse().ok())),
+                "model" => self.text(place, value, Demand::Model),
+                "speed" => self.text(place, value, Demand::Speed),
+                "service_tier" => self.text(place, value, Demand::ServiceTier),
+                "inference_geo" => self.text(place, value, Demand::InferenceGeo),
+                _ => {}
+            }
+        }
+    }
+
+    fn text(&mut self, place: String, value: &RawValue, demand: fn(String) -> Demand) {
+        match serde_json::from_str(value.get()) {
+            Ok(text) => self.add(place, demand(text)),
+            Err(_) => self.add(place, Demand::Odd),
+        }
+    }
+
+    fn read_fallbacks(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        if serde_json::from_str::<String>(value.get()).is_ok_and(|text| text == "default") {
+            self.add("fallbacks".to_owned(), Demand::AnyModel);
+            return Ok(());
+        }
+        for (place, fallback) in self.objects("fallbacks", value)? {
+            self.read_common(&place, &fallback);
+            for name in fallback.0.keys().filter(|name| !understood::is_fallback_field(name)) {
+                self.unknown(place.clone(), Kind::Field, name);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_tools(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        for (place, tool) in self.objects("tools", value)? {
+            self.read_tool(&place, &tool)?;
+        }
+        Ok(())
+    }
+
+    fn read_tool(&mut self, place: &str, tool: &Object<'_>) -> Result<(), serde_json::Error> {
+        self.read_common(place, tool);
+        let kind = match tool.0.get("type") {
+            Some(kind) if !is_null(kind) => tool.text("type").unwrap_or_default(),
+            _ => "custom".to_owned(),
+        };
+        let Some(server_tool) = understood::server_tool(&kind) else {
+            self.unknown(place.to_owned(), Kind::Tool, &kind);
+            return Ok(());
+        };
+        if server_tool == Some(ADVISOR) {
+            // Without one, the advisor may answer as much as its model can.
+            if tool.0.get("max_tokens").is_none_or(|value| is_null(value)) {
+                self.add(join(place, "max_tokens"), Demand::MaxTokens(None));
+            }
+            for name in tool.0.keys().filter(|name| !understood::is_advisor_field(name)) {
+                self.unknown(place.to_owned(), Kind::Field, name);
+            }
+        }
+        if let Some(server_tool) = server_tool {
+            self.add(place.to_owned(), Demand::ServerTool(server_tool));
+        }
+        Ok(())
+    }
+
+    fn read_messages(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        for (place, message) in self.objects("messages", value)? {
+            let Some(content) = message.0.get("content").filter(|content| content.get().starts_with('[')) else {
+                continue;
+            };
+            for (place, block) in self.objects(&join(&place, "content"), content)? {
+                match block.text("type").unwrap_or_default().as_str() {
+                    TOOL_ADDITION => self.read_tool_addition(&place, &block)?,
+                    kind if understood::is_block(kind) => {}
+                    kind => self.unknown(place, Kind::Block, kind),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a tool that is added in the middle of a conversation: a reference to one that is declared, or a definition.
+    fn read_tool_addition(&mut self, place: &str, block: &Object<'_>) -> Result<(), serde_json::Error> {
+        let Some(tool) = block.0.get("tool") else { return Ok(()) };
+        let tool: Object<'_> = serde_json::from_str(tool.get())?;
+        if let Some(definition) = tool.0.get("definition") {
+            self.read_tool(&join(place, "tool.definition"), &serde_json::from_str(definition.get())?)?;
+        }
+        Ok(())
+    }
+
+    fn read_betas(&mut self, headers: &HeaderMap) {
+        for value in headers.get_all(BETA_HEADER) {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            for beta in text.split(',').map(str::trim).filter(|beta| !beta.is_empty() && !understood::is_beta(beta)) {
+                self.unknown(String::new(), Kind::Beta, beta);
+            }
+        }
+    }
+
+    /// Returns the objects of the list at `place`. What is no list of objects is not understood.
+    fn objects<'a>(
+        &mut self,
+        place: &str,
+        value: &'a RawValue,
+    ) -> Result<Vec<(String, Object<'a>)>, serde_json::Error> {
+        let Some(items) = list(value) else {
+            self.add(place.to_owned(), Demand::Odd);
+            return Ok(Vec::new());
+        };
+        let mut objects = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let place = format!("{place}[{index}]");
+            if item.get().starts_with('{') {
+                objects.push((place, serde_json::from_str(item.get())?));
+            } else {
+                self.add(place, Demand::Odd);
+            }
+        }
+        Ok(objects)
+    }
+}
+
+fn join(place: &str, name: &str) -> String {
+    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+}
+
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A JSON object that has no field twice, however it is spelled: a second one could be the one that the provider reads.
+struct Object<'a>(BTreeMap<String, &'a RawValue>);
+
+impl Object<'_> {
+    fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+                    if fields.insert(name, value).is_some() {
+                        return Err(A::Error::custom("duplicate field"));
+                    }
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+#[cfg(test)]
+mod tests;
