@@ -11,6 +11,7 @@ pub mod links;
 mod problem;
 pub mod routes;
 mod run;
+pub mod status;
 
 pub use admit::{Admission, Refused, admit, admit_anyone, request_id};
 pub use context::{Admitted, AuthorizerContext, RefusalContext};

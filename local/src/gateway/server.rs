@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -20,7 +21,7 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use super::Gateway;
+use super::{Gateway, Reply};
 
 /// How long a client may take to send its head.
 const HEAD: Duration = Duration::from_secs(30);
@@ -103,7 +104,7 @@ impl Server {
 async fn serve(gateway: Arc<Gateway>, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr) {
     let service = service_fn(|request| {
         let gateway = gateway.clone();
-        async move { Ok::<_, Infallible>(gateway.answer(request, peer).await) }
+        async move { Ok::<_, Infallible>(with_reason(gateway.answer(request, peer).await)) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -112,4 +113,12 @@ async fn serve(gateway: Arc<Gateway>, socket: impl AsyncRead + AsyncWrite + Unpi
     if let Err(error) = connection.await {
         tracing::debug!("a client's connection ended: {error}");
     }
+}
+
+/// Gives a status line its reason where the server knows none.
+fn with_reason(mut reply: Reply) -> Reply {
+    if reply.status().as_u16() == 529 {
+        reply.extensions_mut().insert(ReasonPhrase::from_static(b"Overloaded"));
+    }
+    reply
 }

@@ -12,6 +12,7 @@ use axum::serve::Listener;
 use http::Request;
 use http::header::CONTENT_LENGTH;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
@@ -60,8 +61,11 @@ async fn serve(socket: TcpStream, routes: Router) {
 }
 
 fn final_response(response: Result<Response<Body>, Infallible>) -> Result<Response<Body>, Interim> {
-    let response = response.unwrap_or_else(|never| match never {});
+    let mut response = response.unwrap_or_else(|never| match never {});
     let status = response.status();
+    if status.as_u16() == 529 {
+        response.extensions_mut().insert(ReasonPhrase::from_static(b"Overloaded"));
+    }
     if !status.is_informational() {
         return Ok(response);
     }

@@ -4,6 +4,7 @@
 //! with its base path, on one machine with neither; a CDN in front hides all three, and `BASE_URL` says what is true.
 
 use http::Uri;
+use percent_encoding::percent_decode_str;
 
 /// What a request says about the address that it was sent to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,14 +79,16 @@ impl Links {
 fn prefix(asked: Asked<'_>) -> Option<&str> {
     let path = asked.path.trim_end_matches('/');
     let resource = match asked.resource.split_once("/{proxy+}") {
-        // The greedy part may hold slashes, and may have been decoded: its text is surer than its number of segments.
+        // The greedy part may hold slashes, and the gateway may have decoded it: its text is surer than its number of
+        // segments.
         Some((fixed, "")) => {
             let greedy = asked.greedy.unwrap_or_default().trim_matches('/');
-            let whole = path.strip_suffix(greedy).and_then(|path| path.trim_end_matches('/').strip_suffix(fixed));
-            if whole.is_some() {
-                return whole;
-            }
-            fixed.matches('/').count() + 1 + greedy.matches('/').count()
+            let is_greedy = |text: &str| {
+                let text = text.trim_matches('/');
+                text == greedy || percent_decode_str(text).decode_utf8().is_ok_and(|decoded| decoded == greedy)
+            };
+            let mut places = path.rmatch_indices(fixed).map(|(at, _)| at);
+            return places.find(|at| is_greedy(&path[at + fixed.len()..])).map(|at| &path[..at]);
         }
         _ => asked.resource.matches('/').count(),
     };
@@ -136,7 +139,10 @@ mod tests {
     #[case("/admin/admin/errors/", "errors", "/admin")]
     #[case("/prod/admin/api/accounts/acme/suspend", "api/accounts/acme/suspend", "/prod")]
     #[case::still_encoded("/prod/admin/x%20y", "x y", "/prod")]
-    #[case::encoded_slash("/prod/admin/x%2Fy", "x/y", "")]
+    #[case::encoded_slash("/prod/admin/x%2Fy", "x/y", "/prod")]
+    #[case::twice_encoded("/prod/admin/x%252Fy", "x%2Fy", "/prod")]
+    #[case::the_fixed_part_again("/prod/admin/admin/x%2Fy", "admin/x/y", "/prod")]
+    #[case::nothing_after_it("/prod/admin", "", "/prod")]
     #[case::no_path("", "errors", "")]
     #[case::another_host("//evil.example/admin/x", "x", "")]
     #[case::markup("/<b>/admin/x", "x", "")]

@@ -4,6 +4,8 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use super::status::reason;
+
 /// An error that its caller is told of. All of it is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -39,9 +41,9 @@ impl Problem {
         Self { retry_after: Some(secs), ..self }
     }
 
-    /// What is wrong, in a word or two.
+    /// Returns the reason phrase of the status.
     pub fn title(&self) -> &'static str {
-        self.status.canonical_reason().unwrap_or("Error")
+        reason(self.status)
     }
 
     /// The answer to the request `request_id`.
