@@ -18,6 +18,7 @@ use crate::cap::Spending;
 use crate::config::State;
 use crate::exchange::{self, Ask, Exchange, Waited};
 use crate::guards::Asked;
+use crate::headers::protect;
 use crate::in_flight::InFlight;
 use crate::patience::{Awaited, class};
 use crate::report::{Report, told};
@@ -57,6 +58,8 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
         in_flight.give_back().await;
     }
     report.status(response.status());
+    let is_stream = response.body().is_stream();
+    protect(response.headers_mut(), is_stream);
     response.headers_mut().extend(headers);
     response
 }
