@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
 /// The pieces to send, each after its pause.
-type Pieces = Vec<(Duration, String)>;
+type Pieces = Vec<(Duration, Vec<u8>)>;
 
 /// One running provider.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl Scripted {
     pub async fn start(pieces: Vec<(Duration, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let pieces = pieces.into_iter().map(|(pause, piece)| (pause, piece.into_bytes())).collect();
         let lines = Arc::new(Mutex::new(Lines { answers: [pieces].into(), bodies: Vec::new() }));
         let shared = lines.clone();
         tokio::spawn(async move {
@@ -46,8 +47,13 @@ impl Scripted {
 
     /// Makes it answer from now on: these in turn, each in one piece, then the last one again and again.
     pub fn says(&self, answers: &[&str]) {
-        let whole = |answer: &&str| vec![(Duration::ZERO, (*answer).to_owned())];
+        let whole = |answer: &&str| vec![(Duration::ZERO, answer.as_bytes().to_vec())];
         self.lines.lock().expect("a lock").answers = answers.iter().map(whole).collect();
+    }
+
+    /// Makes it answer `answer`, which need be no text, from now on.
+    pub fn says_bytes(&self, answer: Vec<u8>) {
+        self.lines.lock().expect("a lock").answers = [vec![(Duration::ZERO, answer)]].into();
     }
 
     /// The bodies of the requests that have come.
@@ -95,7 +101,7 @@ async fn serve(mut connection: TcpStream, lines: Arc<Mutex<Lines>>) {
     let pieces = lines.lock().expect("a lock").answer(body);
     for (pause, piece) in pieces {
         tokio::time::sleep(pause).await;
-        if connection.write_all(piece.as_bytes()).await.is_err() {
+        if connection.write_all(&piece).await.is_err() {
             return;
         }
     }

@@ -1,4 +1,5 @@
-//! Tells somebody that a provider refuses the platform's credentials: that mends itself as little as it hurts others.
+//! Alerts operators to troubles with the platform's own account at a provider. None of them ends by itself, and failover hides
+//! them from callers.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,33 +10,43 @@ use levee::stores::with_timeout;
 use levee::sync::lock;
 use tokio::task::JoinHandle;
 
-/// How long the same is not told again.
+/// The time in which an alert is not raised again.
 const COOL_DOWN: Duration = Duration::from_secs(3600);
-/// How long one environment leaves it at what it told.
+/// The time in which one environment does not try to raise the same alert again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Tells of providers.
+/// A trouble with the platform's account at a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The provider refuses the platform's credentials.
+    Credentials,
+    /// The platform's prepaid credit is used up.
+    Credit,
+}
+
+/// Raises alerts about providers.
 pub struct Alarm {
     alerts: Alerts,
     clock: Clock,
     timeout: Duration,
-    /// When this environment told of which provider last.
-    told: Mutex<Vec<(String, Timestamp)>>,
+    /// The alerts that this environment raised lately.
+    raised: Mutex<Vec<(String, Trouble, Timestamp)>>,
 }
 
 impl Alarm {
-    /// Tells through `alerts`, for no longer than `timeout` at a time.
+    /// An alarm that writes through `alerts`, for no longer than `timeout` at a time.
     pub fn new(alerts: Alerts, clock: Clock, timeout: Duration) -> Self {
-        Self { alerts, clock, timeout, told: Mutex::default() }
+        Self { alerts, clock, timeout, raised: Mutex::default() }
     }
 
-    /// Tells that `provider` refuses the platform's credentials, beside whatever else is done; `None` where that is no news.
-    pub fn refused(&self, provider: &str) -> Option<JoinHandle<()>> {
+    /// Raises an alert about `trouble` with `provider`, beside whatever else is done. Returns `None` where this environment
+    /// did so a moment ago.
+    pub fn raise(&self, provider: &str, trouble: Trouble) -> Option<JoinHandle<()>> {
         let now = self.clock.now();
-        if !self.is_news(provider, now) {
+        if !self.is_news(provider, trouble, now) {
             return None;
         }
-        let alert = alert(provider);
+        let alert = alert(provider, trouble);
         let (alerts, timeout, provider) = (self.alerts.clone(), self.timeout, provider.to_owned());
         Some(tokio::spawn(async move {
             if let Err(error) = with_timeout(timeout, alerts.raise(&alert, now)).await {
@@ -43,31 +54,42 @@ impl Alarm {
                     code = "alert.untold",
                     provider,
                     error,
-                    "nobody could be told that a provider refuses the platform's credentials"
+                    "an alert about the platform's account at a provider could not be raised"
                 );
             }
         }))
     }
 
-    fn is_news(&self, provider: &str, now: Timestamp) -> bool {
-        let mut told = lock(&self.told);
-        let is_known = told.iter().any(|(name, at)| name == provider && at.until(now) < QUIET);
+    fn is_news(&self, provider: &str, trouble: Trouble, now: Timestamp) -> bool {
+        let mut raised = lock(&self.raised);
+        // One entry a provider and trouble at most, and providers are few.
+        raised.retain(|(.., at)| at.until(now) < QUIET);
+        let is_known = raised.iter().any(|(name, what, _)| name == provider && *what == trouble);
         if !is_known {
-            told.retain(|(name, _)| name != provider);
-            told.push((provider.to_owned(), now));
+            raised.push((provider.to_owned(), trouble, now));
         }
         !is_known
     }
 }
 
-fn alert(provider: &str) -> Alert {
-    Alert {
-        key: format!("provider.refused/{provider}"),
-        title: format!("The AI provider {provider} refuses the platform's credentials"),
-        detail: format!(
-            "{provider} answered 401, 402 or 403. Its calls go to the next provider, as long as there is one. Look at its key \
-             in AI_PROVIDERS or in Secrets Manager, and at its billing."
+fn alert(provider: &str, trouble: Trouble) -> Alert {
+    let (code, title, detail) = match trouble {
+        Trouble::Credentials => (
+            "provider.refused",
+            format!("The AI provider {provider} refuses the platform's credentials"),
+            format!(
+                "{provider} answered 401, 402 or 403. Its calls go to the next provider, as long as there is one. Look at its \
+                 key in AI_PROVIDERS or in Secrets Manager, and at its billing."
+            ),
         ),
-        cool_down: COOL_DOWN,
-    }
+        Trouble::Credit => (
+            "provider.unpaid",
+            format!("The platform's prepaid credit with the AI provider {provider} is used up"),
+            format!(
+                "{provider} says that its credit balance is too low. Its calls go to the next provider, as long as there is \
+                 one; it is tried again every 10 minutes. Add credit to the platform's account there."
+            ),
+        ),
+    };
+    Alert { key: format!("{code}/{provider}"), title, detail, cool_down: COOL_DOWN }
 }

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod failover;
+mod failure;
 mod stream;
 mod whole;
 

@@ -20,6 +20,7 @@ use crate::config::State;
 use crate::demands::Demands;
 use crate::exchange::{self, Ask, Exchange, Waited};
 use crate::guards::{self, Asked};
+use crate::headers::protect;
 use crate::in_flight::InFlight;
 use crate::models::{self, Page};
 use crate::patience::{Awaited, class};
@@ -60,6 +61,8 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
         in_flight.give_back().await;
     }
     report.status(response.status());
+    let is_stream = response.body().is_stream();
+    protect(response.headers_mut(), is_stream);
     response.headers_mut().extend(headers);
     response
 }

@@ -1,14 +1,14 @@
-//! What a provider's answer says about the provider. No I/O.
+//! The judgement about a provider that follows from its answer. No I/O.
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, StatusCode};
 use levee::breaker::{Answer, Second, Seen};
 use levee::clock::Timestamp;
 use levee::metering::{Month, StreamError};
-use serde::Deserialize;
+
+use crate::api_error::ApiError;
 
 /// Why a provider did not serve a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +29,16 @@ pub enum Fault {
     Throttled,
     /// The platform's budget there is spent.
     Spent,
+    /// The platform's prepaid credit there is used up.
+    Unpaid,
     /// It refuses the platform's credentials, or wants to be paid.
     Refused,
-    /// Something before it turned the call away, in words that are not its API's: what is wrong with the call, or with the
-    /// provider, is not known.
+    /// Something before it turned the call away, in words that are not its API's. The cause may be the call or the provider.
     TurnedAway,
 }
 
 impl Fault {
-    /// How headers and logs name it.
+    /// Returns its name in headers and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -47,21 +48,21 @@ impl Fault {
             Self::Slow => "slow",
             Self::Cut => "cut",
             Self::Throttled => "throttled",
-            Self::Spent => "spent",
+            Self::Spent | Self::Unpaid => "spent",
             Self::Refused => "refused",
         }
     }
 
-    /// Whether the same provider may serve the same call a moment later.
+    /// Returns whether the same provider may serve the same call a moment later.
     pub const fn is_passing(self) -> bool {
         matches!(self, Self::Unreachable | Self::Error | Self::Overloaded | Self::Cut)
     }
 
-    /// What the breaker counts it as; `None` where it says nothing about how well the provider works.
+    /// Returns the evidence for the breaker; `None` where the fault says nothing about how well the provider works.
     pub fn seen(self) -> Option<Seen> {
         let (counts, answer) = match self {
             Self::Throttled => (Second { throttled: 1, ..Second::default() }, Some(Answer::Refused)),
-            Self::Spent => (Second::default(), None),
+            Self::Spent | Self::Unpaid => (Second::default(), None),
             Self::Refused | Self::TurnedAway => return None,
             Self::Overloaded => (Second { bad: 1, ..Second::default() }, Some(Answer::Refused)),
             _ => (Second { bad: 1, ..Second::default() }, Some(Answer::Failed)),
@@ -91,76 +92,41 @@ impl From<Fault> for Verdict {
 }
 
 impl Verdict {
-    /// What the breaker counts it as.
+    /// Returns the evidence for the breaker, with the date until which the provider is to be left alone.
     pub fn seen(self) -> Option<Seen> {
         let seen = self.fault.seen()?;
         Some(match self.fault {
-            Fault::Spent => Seen { spent_until: self.until, ..seen },
+            Fault::Spent | Fault::Unpaid => Seen { spent_until: self.until, ..seen },
             _ => Seen { retry_after: self.until, ..seen },
         })
     }
 }
 
-/// What a spent budget without a sensible date says in the first hours of a month may be about the month before.
+/// The first hours of a month, in which a spent budget without a sensible date may be that of the month before.
 const MONTHS_FIRST_HOURS: Duration = Duration::from_secs(6 * 3600);
-/// When to ask again where a budget should not be spent any more.
+/// The pause of a provider whose budget should be there again, or may be at any moment.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-#[derive(Deserialize)]
-struct Envelope {
-    error: Inner,
-}
-
-#[derive(Deserialize)]
-struct Inner {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    details: Option<Details>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    #[serde(default)]
-    error_code: Option<String>,
-}
-
-/// Whether `body` is an error as Anthropic's API words it.
-pub fn is_error(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Kind<'a> {
-        r#type: &'a str,
+/// Judges an answer that is no success. Returns `None` where the caller has to mend something.
+pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Verdict> {
+    let error = ApiError::parse(body);
+    if let Some(verdict) = error.as_ref().and_then(|error| of_account(status, error, now)) {
+        return Some(verdict);
     }
-    serde_json::from_slice(body).is_ok_and(|envelope: Kind<'_>| envelope.r#type == "error")
-}
-
-/// What an answer that is no success says; `None` where the caller has to mend something.
-pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &Bytes, now: Timestamp) -> Option<Verdict> {
-    let until = retry_after(headers, now);
     let fault = match status.as_u16() {
-        401..=403 if is_error(body) => Fault::Refused,
+        401..=403 if error.is_some() => Fault::Refused,
+        429 => Fault::Throttled,
         529 => Fault::Overloaded,
-        408 | 500.. => Fault::Error,
-        400 | 429 => {
-            if let Some(until) = spent_until(status, body, now) {
-                return Some(Verdict { fault: Fault::Spent, until: Some(until) });
-            }
-            match status {
-                StatusCode::TOO_MANY_REQUESTS => Fault::Throttled,
-                _ if is_error(body) => return None,
-                _ => Fault::TurnedAway,
-            }
-        }
-        // No redirect is followed.
-        ..400 => Fault::Error,
-        _ if is_error(body) => return None,
+        // No redirect is followed, and a status of no class means nothing.
+        408 | 500.. | ..=399 => Fault::Error,
+        _ if error.is_some() => return None,
         // What cannot be understood is nothing that a caller could mend, and may still be about what the caller sent.
         _ => Fault::TurnedAway,
     };
-    Some(Verdict { fault, until })
+    Some(Verdict { fault, until: retry_after(headers, now) })
 }
 
-/// What an `error` event before any content says; `None` where the caller has to mend something.
+/// Judges an `error` event before any content. Returns `None` where the caller has to mend something.
 pub fn of_stream_error(error: StreamError) -> Option<Fault> {
     match error {
         StreamError::Overloaded => Some(Fault::Overloaded),
@@ -170,7 +136,7 @@ pub fn of_stream_error(error: StreamError) -> Option<Fault> {
     }
 }
 
-/// The longest time for which a provider's word about when to be asked again is taken.
+/// The longest pause that a provider may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 86_400);
 
 /// Returns when `retry-after-ms`, or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), asks to be tried again.
@@ -189,17 +155,48 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     Some(Timestamp::from_secs(date.as_secs()).min(now.plus(LONGEST_RETRY_AFTER)))
 }
 
-/// Until when the platform's budget is spent, where that is what the answer is about: a cap on spending answers 429 with
-/// `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400 with "You have reached your
-/// specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it is the
-/// month's end. One that has come, by our clock, is lifted at any moment, and so is a limit of the month that has just ended.
-fn spent_until(status: StatusCode, body: &Bytes, now: Timestamp) -> Option<Timestamp> {
-    let Inner { message, details } = serde_json::from_slice::<Envelope>(body).ok()?.error;
-    let is_code = details.and_then(|details| details.error_code).as_deref() == Some("enforced_spend_limit_reached");
-    let told =
-        message.split_once("regain access on ").and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
+/// Judges an error about the platform's account: its budget or its credit. Returns `None` for every other error.
+fn of_account(status: StatusCode, error: &ApiError, now: Timestamp) -> Option<Verdict> {
+    let verdict = |fault, until| Some(Verdict { fault, until: Some(until) });
+    match status.as_u16() {
+        400 | 402 | 403 | 429 if is_unpaid(&error.message) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
+        400 | 429 => spent_until(status, error, now).and_then(|until| verdict(Fault::Spent, until)),
+        _ => None,
+    }
+}
+
+/// Returns whether `message` is the sentence that answers a call of an account without credit: "Your credit balance is too low
+/// to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."
+///
+/// A 400 may repeat a part of what a caller wrote, and no caller's words may keep everybody away from a provider. So nothing
+/// may stand before the sentence, and behind it a single one about the billing page.
+fn is_unpaid(message: &str) -> bool {
+    let rest = message.strip_prefix("Your credit balance is too low to access the ");
+    let Some((product, advice)) = rest.and_then(|rest| rest.split_once(" API.")) else { return false };
+    let is_plain = |text: &str| {
+        text.len() <= LONGEST_ADVICE
+            && text.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b'&' | b','))
+    };
+    let advice_rest = advice.strip_prefix(" Please go to Plans & Billing").and_then(|rest| rest.strip_suffix('.'));
+    matches!(product, "Anthropic" | "Claude") && (advice.is_empty() || advice_rest.is_some_and(is_plain))
+}
+
+/// The longest part of the sentence about the billing page that may be worded anew, in bytes.
+const LONGEST_ADVICE: usize = 80;
+
+/// Returns the moment until which the platform's budget is spent, where that is what the answer is about: a cap on spending
+/// answers 429 with `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400 with "You have
+/// reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it
+/// is the month's end. One that has come, by our clock, is lifted at any moment, and so is a limit of the month that has just
+/// ended.
+fn spent_until(status: StatusCode, error: &ApiError, now: Timestamp) -> Option<Timestamp> {
+    let is_code = error.code.as_deref() == Some("enforced_spend_limit_reached");
+    let told = error
+        .message
+        .split_once("regain access on ")
+        .and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
     let date = told.and_then(|(_, (date, _))| Timestamp::of_date(date));
-    // A 400 may repeat a part of what a caller wrote, and no caller's words may keep everybody away from a provider.
+    // As above: the whole sentence, or none.
     let is_whole = told.is_some_and(|(before, (_, after))| {
         before.starts_with("You have reached") && after.trim_end_matches('.') == " at 00:00 UTC"
     });

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::about::{About, TooLarge, with_cause};
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
+use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, of_stream_error};
 use crate::patience::Awaited;
@@ -38,12 +39,14 @@ pub struct Pump {
     pub meter: Option<Meter>,
     /// Tells the breaker how it goes on.
     pub watch: Option<Watch>,
-    /// The longest time between two signs of life.
+    /// The longest time between two events.
     pub gap: Duration,
     /// The longest time without content, whatever signs of life there are.
     pub ping: Duration,
     /// The moment at which content came last, or the stream began.
     pub content_at: Instant,
+    /// The moment from which the next event is waited for; `None` while none is. Comments do not move it.
+    pub silent_since: Option<Instant>,
     /// True once the breaker knows how the stream began.
     pub has_content: bool,
     /// When the stream must have ended.
@@ -83,20 +86,12 @@ impl Pump {
                 return Some(whole);
             }
             match self.receive().await {
-                Received::Chunk(chunk) if self.framer.held() + chunk.len() <= LARGEST_EVENT => {
-                    let (pings, bytes) = (self.reader.pings(), self.reader.progress().content_bytes);
-                    self.reader.feed(&chunk);
-                    self.framer.push(&chunk);
-                    let progress = self.reader.progress();
-                    if self.reader.pings() == pings || progress.content_bytes > bytes {
-                        self.content_at = Instant::now();
-                    }
-                    if progress.has_content && !self.has_content {
-                        self.first_content();
-                    }
+                // Behind the last event nothing belongs to the answer.
+                Received::Chunk(_) if self.reader.progress().ended => {
+                    self.is_over = true;
+                    self.settle().await;
                 }
-                // After the last event, the client misses nothing.
-                Received::Chunk(_) if self.settled_at.is_some() => self.is_over = true,
+                Received::Chunk(chunk) if self.framer.held() + chunk.len() <= LARGEST_EVENT => self.take(&chunk),
                 Received::Chunk(_) => {
                     self.about.error("provider.nonsense", &TooLarge(LARGEST_EVENT), "a provider's event is too large");
                     return self.break_off(ErrorKind::BadGateway, "The AI provider's answer is too large.").await;
@@ -116,9 +111,27 @@ impl Pump {
         None
     }
 
+    /// Takes the next chunk, and notes what it is a sign of.
+    fn take(&mut self, chunk: &[u8]) {
+        let (events, pings) = (self.reader.events(), self.reader.pings());
+        intake::take(&mut self.reader, &mut self.framer, chunk);
+        let events = self.reader.events() - events;
+        if events > 0 {
+            self.silent_since = None;
+        }
+        if events > u64::from(self.reader.pings() - pings) {
+            self.content_at = Instant::now();
+        }
+        if self.reader.progress().has_content && !self.has_content {
+            self.first_content();
+        }
+    }
+
     async fn receive(&mut self) -> Received {
         let ended = self.reader.progress().ended;
-        let gap = self.settled_at.map_or_else(|| Instant::now() + self.gap, |settled_at| settled_at + LINGER);
+        // From the first wait on, not from the last event: a client that reads slowly is no fault of the provider's.
+        let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
+        let gap = self.settled_at.map_or(silent_since + self.gap, |settled_at| settled_at + LINGER);
         let content_by = self.content_at + self.ping;
         match timeout_at(gap.min(content_by).min(self.deadline), self.answer.chunk()).await {
             Ok(Ok(Some(chunk))) => Received::Chunk(chunk),

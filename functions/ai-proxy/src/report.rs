@@ -17,6 +17,7 @@ use metrique::timers::Timer;
 use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
+use crate::headroom::Headroom;
 use crate::routes::Operation;
 
 /// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in
@@ -105,6 +106,8 @@ pub struct AiCall {
     provider_took: Option<Duration>,
     #[metrics(name = "LedgerDuration", unit = Millisecond)]
     ledger_took: Option<Duration>,
+    #[metrics(flatten)]
+    headroom: Headroom,
     #[metrics(name = "Duration", unit = Millisecond)]
     took: Timer,
 }
@@ -149,6 +152,7 @@ impl Report {
             first_content: None,
             provider_took: None,
             ledger_took: None,
+            headroom: Headroom::default(),
             took: Timer::start_now(),
         };
         Self(Arc::new(Mutex::new(call.append_on_drop(ServiceMetrics::sink_or_discard()))))
@@ -173,6 +177,7 @@ impl Report {
         self.note(|call| {
             provider.clone_into(&mut call.provider);
             call.share = Some(share.basis_points().into());
+            call.headroom = Headroom::default();
             call.attempts += 1;
         });
     }
@@ -197,6 +202,11 @@ impl Report {
     /// The provider's answer was complete, or broke off, so long after the call was sent.
     pub fn provider_took(&self, took: Duration) {
         self.note(|call| call.provider_took = Some(took));
+    }
+
+    /// Records what the provider leaves of the platform's limits.
+    pub fn headroom(&self, headroom: Headroom) {
+        self.note(|call| call.headroom = headroom);
     }
 
     /// The provider answered with `status`, which the caller gets.

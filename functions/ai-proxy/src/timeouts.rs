@@ -13,14 +13,14 @@ use levee::config::Reader;
 pub struct Timeouts {
     /// `AI_CONNECT_TIMEOUT_MS`: opening a connection. Default 2,000, 50 to 30,000.
     pub connect: Duration,
-    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from a streamed call's beginning until a provider has sent anything of its stream,
+    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from a streamed call's beginning until a provider has sent an event of its stream,
     /// whatever providers it is sent to. Default 120,000, 50 to 285,000.
     pub first_token: Duration,
     /// `AI_FAILOVER_AFTER_MS`: how much of that one provider gets while another one may serve the call; more where first
     /// content usually takes nearly as long. A call that uses no tokens gets as much. Default 20,000, 50 to 285,000.
     pub failover: Duration,
-    /// `AI_STREAM_GAP_TIMEOUT_MS`: between two signs of life of a stream that has begun; a ping is one. Default 60,000, 50
-    /// to 285,000.
+    /// `AI_STREAM_GAP_TIMEOUT_MS`: between two events of a stream that has begun; a ping is one, a comment is none. Default
+    /// 60,000, 50 to 285,000.
     pub stream_gap: Duration,
     /// `AI_PING_TIMEOUT_MS`: how long a stream may only ping, before its first content or after it. Default 300,000, 50 to
     /// 840,000.

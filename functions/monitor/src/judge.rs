@@ -136,6 +136,7 @@ mod tests {
 
     #[rstest]
     #[case("redis.gone", "redis.gone")]
+    #[case("redis.refused", "redis.refused")]
     #[case("limits.odd_reply", "limits.odd_reply")]
     #[case("limits.clock_skew", "limits.clock_skew/ai-proxy")]
     #[case("statistics.unfolded", "statistics.unfolded")]
@@ -150,6 +151,7 @@ mod tests {
     #[case("usage.unsettled", "usage.unsettled")]
     #[case("usage.odd_record", "usage.odd_record")]
     #[case("provider.refused", "provider.refused/primary")]
+    #[case("provider.unpaid", "provider.unpaid/primary")]
     #[case("panic", "panic/ai-proxy")]
     #[case("start.failed", "start.failed/ai-proxy")]
     #[case("deadline.near", "deadline.near/ai-proxy")]

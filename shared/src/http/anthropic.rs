@@ -54,8 +54,13 @@ impl ErrorKind {
     }
 }
 
-/// The body of an error answer.
+/// Writes the body of an error answer.
 pub fn envelope(kind: ErrorKind, message: &str, request_id: &str) -> String {
+    named_envelope(kind.name(), message, request_id)
+}
+
+/// Writes the body of an error answer of the kind that Anthropic calls `kind`.
+pub fn named_envelope(kind: &str, message: &str, request_id: &str) -> String {
     #[derive(Serialize)]
     struct Envelope<'a> {
         r#type: &'static str,
@@ -64,10 +69,10 @@ pub fn envelope(kind: ErrorKind, message: &str, request_id: &str) -> String {
     }
     #[derive(Serialize)]
     struct Inner<'a> {
-        r#type: &'static str,
+        r#type: &'a str,
         message: &'a str,
     }
-    let envelope = Envelope { r#type: "error", error: Inner { r#type: kind.name(), message }, request_id };
+    let envelope = Envelope { r#type: "error", error: Inner { r#type: kind, message }, request_id };
     serde_json::to_string(&envelope).unwrap_or_default()
 }
 

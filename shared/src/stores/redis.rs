@@ -2,8 +2,12 @@
 //! rather than trusted.
 //!
 //! The client's own connection manager keeps a connection after a time-out, and a connection that a frozen environment
-//! lost silently then fails every later call. Here any failure drops the connection, the next use opens a new one, and
-//! a connection that has been idle for long is asked for a PING before it is believed.
+//! lost silently then fails every later call. Here a lost connection, a time-out and a reply that says that the server
+//! cannot serve drop the connection, the next use opens a new one, and a connection that has been idle for long is asked
+//! for a PING before it is believed. Only lost connections and time-outs open the guard: an error reply is an answer.
+
+mod failure;
+mod guard;
 
 use std::future::Future;
 use std::sync::Mutex;
@@ -14,6 +18,8 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use tokio::time::Instant;
 
+use self::failure::Failure;
+use self::guard::Guard;
 use crate::config::Reader;
 use crate::sync::lock;
 
@@ -21,12 +27,8 @@ use crate::sync::lock;
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(10);
 /// How long that PING may take before a new connection is opened instead.
 const PING_TIMEOUT: Duration = Duration::from_millis(20);
-/// How long the guard stays shut after a first failure; doubled by each failed probe.
-const FIRST_PROBE_AFTER: Duration = Duration::from_secs(2);
 /// How long connecting may take while a function starts.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest pause between probes.
-const LAST_PROBE_AFTER: Duration = Duration::from_secs(30);
 
 /// How to reach Redis and how long a decision may wait for it.
 #[derive(Clone)]
@@ -66,6 +68,16 @@ pub enum Unavailable {
     Failed(#[from] RedisError),
 }
 
+impl Unavailable {
+    /// The state of Redis that this shows.
+    fn failure(&self) -> Failure {
+        match self {
+            Self::GuardOpen | Self::TimedOut(_) => Failure::Lost,
+            Self::Failed(error) => error.into(),
+        }
+    }
+}
+
 /// A handle to Redis, shared by all uses within one environment.
 pub struct Redis {
     client: Option<Client>,
@@ -93,35 +105,47 @@ impl Redis {
 
     /// Runs one operation on a connection, all within the budget.
     ///
-    /// A connection that turns out to have been closed meanwhile (Redis restarted, an idle time-out) is replaced once,
-    /// so the operation may run twice where the connection broke after Redis had begun.
+    /// A connection that was closed meanwhile (Redis restarted, an idle time-out), or whose server can serve nothing any
+    /// more, is replaced once, so the operation may run twice where the connection broke after Redis had begun.
     ///
     /// # Errors
-    /// [`Unavailable`] at once while the guard is open, after at most the budget otherwise. Any error opens the guard.
+    /// [`Unavailable`] at once while the guard is open, after at most the budget otherwise. A lost connection or a time-out
+    /// opens the guard. An error reply does not: this use fails, and the next one is tried.
     pub async fn run<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
         let Some(turn) = lock(&self.guard).admit(Instant::now()) else { return Err(Unavailable::GuardOpen) };
-        match self.attempt(self.budget, operation).await {
-            Ok(value) => {
+        let outcome = self.attempt(self.budget, operation).await;
+        let failure = outcome.as_ref().err().map(|unavailable| (unavailable, unavailable.failure()));
+        if let Some((error, Failure::Unfit | Failure::Refused)) = failure {
+            tracing::error!(
+                code = "redis.refused",
+                connection = "redis",
+                %error,
+                "Redis refused a command; what depends on it passes unchecked"
+            );
+        }
+        match failure {
+            None | Some((_, Failure::Refused)) => {
                 if lock(&self.guard).close() {
                     tracing::info!(code = "redis.back", "Redis answers again; limits are enforced");
                 }
-                Ok(value)
             }
-            Err(unavailable) => {
+            // It answers, and serves nothing: a guard that is open stays so until the next probe.
+            Some((_, Failure::Unfit)) => {}
+            Some((error, Failure::Lost)) => {
                 if lock(&self.guard).open(turn, Instant::now()) {
                     tracing::warn!(
                         code = "redis.gone",
                         connection = "redis",
-                        error = %unavailable,
+                        %error,
                         "Redis is unavailable; requests pass"
                     );
                 }
-                Err(unavailable)
             }
         }
+        outcome
     }
 
     /// Connects ahead of the first use and runs `operation`, within a time that suits a cold start. Failing changes
@@ -144,24 +168,31 @@ impl Redis {
         F: Future<Output = Result<T, RedisError>>,
     {
         let held = lock(&self.connection).clone();
-        let result = tokio::time::timeout(budget, async {
-            if let Some(connection) = still_good(held).await {
-                match operation(connection.clone()).await {
-                    Err(error) if error.is_connection_dropped() => {}
-                    result => return Ok((result?, connection)),
-                }
+        let outcome = tokio::time::timeout(budget, async {
+            let held = still_good(held).await;
+            let is_held = held.is_some();
+            let mut connection = match held {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let mut result = operation(connection.clone()).await;
+            // Only a connection that was good before is replaced: a new one has just shown how things stand.
+            if is_held && result.as_ref().is_err_and(asks_for_another_connection) {
+                connection = self.connect().await?;
+                result = operation(connection.clone()).await;
             }
-            let connection = self.connect().await?;
-            Ok((operation(connection.clone()).await?, connection))
+            Ok((result, connection))
         })
-        .await
-        .unwrap_or(Err(Unavailable::TimedOut(budget)));
-        // Whatever failed leaves no connection behind that is not known to be good.
-        let (value, idle) = match result {
-            Ok((value, connection)) => (Ok(value), Some(Idle { connection, since: Instant::now() })),
-            Err(unavailable) => (Err(unavailable), None),
+        .await;
+        let (value, connection) = match outcome {
+            Ok(Ok((result, connection))) => (result.map_err(Unavailable::from), Some(connection)),
+            Ok(Err(error)) => (Err(Unavailable::Failed(error)), None),
+            Err(_) => (Err(Unavailable::TimedOut(budget)), None),
         };
-        *lock(&self.connection) = idle;
+        // No connection is left behind that is not known to be good.
+        let is_good = value.as_ref().err().is_none_or(|unavailable| unavailable.failure() == Failure::Refused);
+        *lock(&self.connection) =
+            connection.filter(|_| is_good).map(|connection| Idle { connection, since: Instant::now() });
         value
     }
 
@@ -175,7 +206,12 @@ impl Redis {
     }
 }
 
-/// A connection that was used lately, or that answers a PING.
+/// Returns whether an operation that ended in `error` may succeed on a new connection.
+fn asks_for_another_connection(error: &RedisError) -> bool {
+    error.is_connection_dropped() || Failure::from(error) == Failure::Unfit
+}
+
+/// Returns the connection that was held, if it was used lately or answers a PING.
 async fn still_good(held: Option<Idle>) -> Option<MultiplexedConnection> {
     let Idle { mut connection, since } = held?;
     if since.elapsed() < IDLE_BEFORE_PING {
@@ -186,84 +222,15 @@ async fn still_good(held: Option<Idle>) -> Option<MultiplexedConnection> {
     matches!(answer, Ok(Ok(()))).then_some(connection)
 }
 
-/// Decides who may try Redis: everyone while it answers, one probe now and then while it does not.
-#[derive(Debug, Default)]
-struct Guard {
-    /// When the next probe may go, and how long to wait after it. `None` while Redis answers.
-    open: Option<(Instant, Duration)>,
-}
-
-/// In what capacity a use may try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// The guard was closed.
-    Regular,
-    /// The guard was open; this use finds out whether it may close.
-    Probe,
-}
-
-impl Guard {
-    /// Whether this use may try. While open, one use is let through each time the pause has passed.
-    fn admit(&mut self, now: Instant) -> Option<Turn> {
-        match &mut self.open {
-            None => Some(Turn::Regular),
-            Some((probe_at, _)) if now < *probe_at => None,
-            Some((probe_at, pause)) => {
-                *probe_at = now + *pause;
-                Some(Turn::Probe)
-            }
-        }
-    }
-
-    /// Opens after a failure, or waits longer after a failed probe. True when it was closed before. Uses that had begun
-    /// before it opened change nothing when they fail too.
-    fn open(&mut self, turn: Turn, now: Instant) -> bool {
-        let pause = match (self.open, turn) {
-            (None, _) => FIRST_PROBE_AFTER,
-            (Some(_), Turn::Regular) => return false,
-            (Some((_, pause)), Turn::Probe) => (pause * 2).min(LAST_PROBE_AFTER),
-        };
-        self.open.replace((now + pause, pause)).is_none()
-    }
-
-    /// Closes after a success. True when it was open before.
-    fn close(&mut self) -> bool {
-        self.open.take().is_some()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rstest::rstest;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
-
-    #[test]
-    fn an_open_guard_lets_one_probe_through_per_pause_and_backs_off_to_thirty_seconds() {
-        let start = Instant::now();
-        let mut guard = Guard::default();
-        assert_eq!(guard.admit(start), Some(Turn::Regular));
-        assert!(guard.open(Turn::Regular, start));
-
-        let mut now = start;
-        for pause in [2, 4, 8, 16, 30, 30] {
-            let pause = Duration::from_secs(pause);
-            assert_eq!(guard.admit(now + pause - Duration::from_millis(1)), None, "no probe before {pause:?}");
-            now += pause;
-            assert_eq!(guard.admit(now), Some(Turn::Probe), "one probe after {pause:?}");
-            assert_eq!(guard.admit(now), None, "and only one");
-            assert!(!guard.open(Turn::Probe, now), "it was open already");
-        }
-        assert!(guard.close());
-        assert_eq!(guard.admit(now), Some(Turn::Regular));
-    }
-
-    #[test]
-    fn failures_of_uses_that_began_together_lengthen_no_pause() {
-        let start = Instant::now();
-        let mut guard = Guard::default();
-        assert!(guard.open(Turn::Regular, start));
-        assert!(!guard.open(Turn::Regular, start));
-        assert_eq!(guard.admit(start + FIRST_PROBE_AFTER), Some(Turn::Probe));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_redis_that_says_nothing_costs_one_use_the_budget_and_the_next_ones_nothing() {
@@ -293,5 +260,61 @@ mod tests {
         };
         assert!(matches!(redis.run(ping).await, Err(Unavailable::Failed(_))));
         assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
+    }
+
+    /// A peer that answers every request with `reply`, and the number of connections that it has accepted.
+    async fn peer(reply: &'static str) -> (Redis, Arc<AtomicUsize>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counter = accepted.clone();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut request = [0; 4096];
+                    while let Ok(length @ 1..) = connection.read(&mut request).await {
+                        // Connecting sends commands too; each is one array.
+                        let commands = request[..length].iter().filter(|byte| **byte == b'*').count();
+                        if connection.write_all(reply.repeat(commands).as_bytes()).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(5) }), accepted)
+    }
+
+    #[rstest]
+    #[case::wrong_type("-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", 1)]
+    #[case::out_of_memory("-OOM command not allowed when used memory > 'maxmemory'.\r\n", 1)]
+    #[case::a_script_that_runs("-BUSY Redis is busy running a script.\r\n", 1)]
+    #[case::no_permission("-NOPERM User default has no permissions to run the 'get' command\r\n", 1)]
+    #[case::any_error("-ERR unknown command\r\n", 1)]
+    #[case::an_unknown_code("-NOREPLICAS Not enough good replicas to write.\r\n", 1)]
+    #[case::read_only("-READONLY You can't write against a read only replica.\r\n", 3)]
+    #[case::loading("-LOADING Redis is loading the dataset in memory\r\n", 3)]
+    #[case::no_password("-NOAUTH Authentication required.\r\n", 3)]
+    #[case::primary_gone("-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.\r\n", 3)]
+    #[tokio::test]
+    async fn an_error_reply_leaves_the_guard_closed_and_costs_the_connection_only_where_that_cannot_serve(
+        #[case] reply: &'static str,
+        #[case] connections: usize,
+    ) {
+        let (redis, accepted) = peer(reply).await;
+        for _ in 0..3 {
+            let get = async |mut connection| redis::cmd("GET").arg("key").query_async::<()>(&mut connection).await;
+            assert!(matches!(redis.run(get).await, Err(Unavailable::Failed(_))), "{reply}");
+        }
+        assert_eq!(accepted.load(Ordering::SeqCst), connections, "{reply}");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_speak_the_protocol_opens_the_guard() {
+        let (redis, _) = peer("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        let get = async |mut connection| redis::cmd("GET").arg("key").query_async::<()>(&mut connection).await;
+        assert!(matches!(redis.run(get).await, Err(Unavailable::Failed(_))));
+        assert!(matches!(redis.run(get).await, Err(Unavailable::GuardOpen)));
     }
 }

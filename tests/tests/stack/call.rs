@@ -13,8 +13,73 @@ async fn a_json_call_arrives_byte_for_byte_as_the_provider_sent_it() {
 
     assert_eq!(through.status, 200, "{through:?}");
     assert_eq!(through.body, direct.body);
-    for name in ["content-type", "request-id", "anthropic-ratelimit-requests-limit"] {
+    for name in ["content-type", "request-id"] {
         assert_eq!(through.header(name), direct.header(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_platforms_own_limits_at_a_provider_stay_inside() {
+    let stack = Stack::builder().without_limits().start().await;
+    let mut streamed = messages("Hello");
+    streamed["stream"] = true.into();
+    let mut answers = vec![stack.call("/v1/messages", &messages("Hello")).await];
+    answers.push(stack.call("/v1/messages", &streamed).await);
+    answers.push(stack.call("/v1/messages/count_tokens", &messages("Hello")).await);
+    answers.push(stack.get("/v1/models").await);
+    let event = stack.wide_event("ai-proxy", answers[0].header("x-levee-request-id")).await;
+    assert_eq!((&event["ProviderRequestsLeft"], &event["ProviderHeadroom"]), (&json!(3_999), &json!(99)), "{event}");
+    assert!(event["ProviderInputTokensLeft"].is_u64() && event["ProviderOutputTokensLeft"].is_u64(), "{event}");
+    for name in ["primary", "backup"] {
+        stack.script(name, json!({ "status": 429 })).await;
+    }
+    answers.push(stack.call("/v1/messages", &messages("Hello")).await);
+    let event = stack.wide_event("ai-proxy", answers[4].header("x-levee-request-id")).await;
+    assert_eq!((answers[4].status, &event["ProviderHeadroom"]), (429, &json!(0)), "{event}");
+    for answer in answers {
+        assert!(!format!("{answer:?}").contains("anthropic-ratelimit"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_kept_out_of_caches_and_streams_out_of_buffers() {
+    let stack = Stack::builder().only_primary().start().await;
+    let mut streamed = messages("Hello");
+    streamed["stream"] = true.into();
+    let answer = stack.call("/v1/messages", &streamed).await;
+    let protection = |answer: &tests::Answer| {
+        ["x-content-type-options", "cache-control", "x-accel-buffering"].map(|name| answer.header(name).to_owned())
+    };
+    assert_eq!(protection(&answer), ["nosniff", "no-cache", "no"], "{answer:?}");
+    let mut others = vec![stack.call("/v1/messages", &messages("Hello")).await];
+    others.push(stack.call("/v1/messages/count_tokens", &messages("Hello")).await);
+    others.push(stack.get("/v1/models").await);
+    others.push(stack.call("/v1/messages", &json!({ "model": 7 })).await);
+    stack.script("primary", json!({ "status": 500 })).await;
+    others.push(stack.call("/v1/messages", &streamed).await);
+    stack.script("primary", json!({ "status": 401 })).await;
+    others.push(stack.call("/v1/messages", &messages("Hello")).await);
+    assert_eq!(others.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 200, 200, 400, 500, 502]);
+    for answer in others {
+        assert_eq!(protection(&answer), ["nosniff", "no-store", ""], "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_a_provider_that_are_not_well_formed_do_not_pass() {
+    let stack = Stack::builder().only_primary().start().await;
+    let body = json!({ "type": "message", "content": [], "usage": { "input_tokens": 1, "output_tokens": 1 } });
+    let headers = json!({
+        "content-type": "application/json; x=<script>",
+        "request-id": "<script>alert(1)</script>",
+        "retry-after": "soon",
+        "x-should-retry": "perhaps",
+    });
+    stack.script("primary", json!({ "answer": { "headers": headers, "body": body } })).await;
+    let answer = stack.call("/v1/messages", &messages("Hello")).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{answer:?}");
+    for name in ["request-id", "retry-after", "x-should-retry"] {
+        assert_eq!(answer.header(name), "", "{name}: {answer:?}");
     }
 }
 
@@ -99,6 +164,7 @@ async fn neither_side_ever_sees_the_others_key() {
     assert!(!serde_json::to_string(sent).unwrap().contains(stack.api_key()));
     assert_eq!(sent["x-api-key"], Stack::provider_key("primary"));
     assert_eq!(sent["anthropic-beta"], "one,two, three", "each line of a header goes upstream");
+    assert_eq!(sent["accept-encoding"], "identity", "an answer is read here");
     for name in ["authorization", "cookie", "x-levee-proxy-secret", "x-forwarded-for"] {
         assert!(!sent.contains_key(name), "{name} went upstream");
     }

@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod account;
 mod after;
 mod before;
+mod bounds;
 mod breaker;
 mod caller;
+mod compressed;
+mod edge;
 mod exhausted;
 mod guards;
 mod nonsense;

@@ -53,6 +53,48 @@ async fn providers_named_in_the_environment_take_the_stand_ins_place_and_get_the
     let sent = provider.bodies().remove(0);
     assert!(sent.contains(r#""model":"another-name""#) && !sent.contains("claude"), "{sent}");
     assert!(sent.contains(r#""a":{"y":"\u00e9","x":12345678901234567890123}"#) && sent.contains("1.0e2"), "{sent}");
+    let places = ["\"z\"", "\"model\"", "\"stream\"", "\"a\""].map(|key| sent.find(key).unwrap());
+    assert!(places.is_sorted(), "the keys are in another order: {sent}");
+}
+
+#[tokio::test]
+async fn a_call_whose_keys_have_escapes_is_served_under_another_model_name_as_any_other() {
+    let usage = json!({ "input_tokens": 3, "output_tokens": 1 });
+    let message = json!({ "type": "message", "content": [], "usage": usage }).to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+    let provider = Scripted::start(vec![(NOW, format!("{head}{message}"))]).await;
+    let stack = stack_of(&provider, r#","models":{"claude-sonnet-5-5":"another-name"}"#).await;
+    for (body, sent) in [
+        (r#"{"max\u005ftokens":16,"model":"claude-sonnet-5-5"}"#, r#"{"max\u005ftokens":16,"model":"another-name"}"#),
+        (r#"{"mod\u0065l":"claude-sonnet-5-5","b":1,"a":2}"#, r#"{"mod\u0065l":"another-name","b":1,"a":2}"#),
+    ] {
+        let answer = Answer::read(stack.request("/v1/messages").body(body).send().await.unwrap()).await;
+        assert_eq!((answer.status, answer.header("x-levee-attempts")), (200, "1"), "{answer:?}");
+        assert_eq!(provider.bodies().last().unwrap(), sent);
+    }
+    assert!(!stack.output().contains("usage.lost_track"));
+}
+
+#[tokio::test]
+async fn comments_alone_keep_no_stream_alive() {
+    let comment = || (Duration::from_millis(200), ": still here\n\n".to_owned());
+    let mut pieces = vec![(NOW, format!("{STREAM_HEAD}{}", start()))];
+    pieces.extend((0..30).map(|_| comment()));
+    let provider = Scripted::start(pieces).await;
+    let stack = stack_of(&provider, "").await;
+    let began = tokio::time::Instant::now();
+    let answer = stack.call("/v1/messages", &streamed()).await;
+    let text = answer.text();
+    assert!(text.starts_with(&start()) && text.contains("timeout_error"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+
+    // Before the first event they are no beginning either.
+    let mut pieces = vec![(NOW, STREAM_HEAD.to_owned())];
+    pieces.extend((0..30).map(|_| comment()));
+    let provider = Scripted::start(pieces).await;
+    let stack = stack_of(&provider, "").await;
+    let answer = stack.call("/v1/messages", &streamed()).await;
+    assert_eq!((answer.status, answer.json()["error"]["type"].as_str()), (504, Some("timeout_error")), "{answer:?}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use levee::limits::{Algorithm, Ask, Charge, Class, Decision, Mode, Policy, Scope
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 /// A policy per account about AI calls, whose other traits are given.
-fn policy(name: &str, algorithm: Algorithm, mode: Mode, window: Window, limit: u64) -> Policy {
+pub fn policy(name: &str, algorithm: Algorithm, mode: Mode, window: Window, limit: u64) -> Policy {
     Policy {
         name: name.to_owned(),
         scope: Scope::Account,
@@ -30,12 +30,12 @@ fn policy(name: &str, algorithm: Algorithm, mode: Mode, window: Window, limit: u
     }
 }
 
-fn charge(policy: &Policy, subject: &str, weight: u64) -> Charge {
+pub fn charge(policy: &Policy, subject: &str, weight: u64) -> Charge {
     Charge { policy: Arc::new(policy.clone()), subject: Subject(subject.to_owned()), weight }
 }
 
 /// A call charged by windows first, then to calls in flight, as the configuration has them.
-fn ask(charges: impl IntoIterator<Item = Charge>, group: &str, id: &str) -> Ask {
+pub fn ask(charges: impl IntoIterator<Item = Charge>, group: &str, id: &str) -> Ask {
     let mut charges: Vec<Charge> = charges.into_iter().collect();
     charges.sort_by_key(|charge| charge.policy.algorithm == Algorithm::Concurrency);
     Ask { charges, known: Vec::new(), group: group.to_owned(), id: id.to_owned() }

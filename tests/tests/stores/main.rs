@@ -8,4 +8,5 @@ mod breaker;
 mod emulator;
 mod ledger;
 mod limiter;
+mod redis_errors;
 mod redis_server;

@@ -12,18 +12,25 @@ use tokio::time::Instant;
 
 use super::{CONNECTION_LOST, Exchange};
 use crate::about::{About, TooLarge, with_cause};
+use crate::alarm::Trouble;
 use crate::answer::{Body, Failed};
 use crate::cap;
+use crate::headers;
+use crate::headroom::Headroom;
 use crate::held::{Hold, hold};
 use crate::meter::Meter;
-use crate::outcome::{Fault, Verdict, is_error, of_failure};
+use crate::outcome::{Fault, Verdict};
 use crate::patience::Patience;
-use crate::providers::{Provider, response_headers};
+use crate::providers::Provider;
 use crate::timeouts::TimedOut;
 use crate::watch::{Blame, Watch};
 
 /// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
+/// The largest answer that is no success.
+const LARGEST_ERROR: usize = 1024 * 1024;
+/// The sentence for a client whose provider answered nothing of its API.
+pub(super) const NOT_UNDERSTOOD: &str = "The AI provider's answer cannot be understood.";
 
 /// One attempt at one provider.
 pub(super) struct Attempt<'a> {
@@ -40,7 +47,7 @@ pub(super) struct Attempt<'a> {
     pub(super) release_at: Instant,
     /// Who else may serve the call.
     others: Others,
-    /// That the provider refuses the platform's credentials, on its way to somebody.
+    /// An alert about the platform's account at the provider, while it is being raised.
     telling: Option<JoinHandle<()>>,
 }
 
@@ -100,6 +107,26 @@ pub(super) struct Answered {
     pub(super) body: Bytes,
 }
 
+/// A request that is ready to be sent.
+pub(super) struct Prepared {
+    pub(super) request: RequestBuilder,
+    /// Keeps the last byte of the body back, where there is one.
+    pub(super) hold: Option<Hold>,
+}
+
+/// Prepares the request of an attempt at `provider`, before anything is recorded about it.
+pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared {
+    let ask = &exchange.ask;
+    let request = provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
+    match &ask.body {
+        None => Prepared { request, hold: None },
+        Some(body) => {
+            let (body, hold) = hold(provider.body(&ask.model, body));
+            Prepared { request: request.body(body), hold: Some(hold) }
+        }
+    }
+}
+
 impl<'a> Attempt<'a> {
     /// Begins the attempt `number` of a call, at the provider of `stop`, which was let through under `decision`.
     pub(super) fn begin(
@@ -132,21 +159,6 @@ impl<'a> Attempt<'a> {
             provider: provider.name.clone(),
         };
         Self { exchange, provider, about, watch, number, until, release_at, others, telling: None }
-    }
-
-    /// The request, whose body waits for its end until the hold is dropped.
-    pub(super) fn request(&self) -> Result<(RequestBuilder, Option<Hold>), Missed> {
-        let ask = &self.exchange.ask;
-        let request = self.provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
-        let Some(body) = &ask.body else { return Ok((request, None)) };
-        let Ok(body) = self.provider.body(&ask.model, body) else {
-            // It was read as such before, so this is never seen.
-            self.about.error("provider.unsendable", &"it is no JSON object", "a call could not be written anew");
-            let failed = Failed::upstream(ErrorKind::BadGateway, "The call could not be sent to the AI provider.");
-            return Err(Missed { fault: Fault::Refused, may_retry: false, blame: None, answer: Box::new(Err(failed)) });
-        };
-        let (body, hold) = hold(body);
-        Ok((request.body(body), Some(hold)))
     }
 
     /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
@@ -210,10 +222,19 @@ impl<'a> Attempt<'a> {
 
     /// Sends `call` and waits for the head of its answer.
     pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
-        call.send().await.map_err(|error| {
+        let answer = call.send().await.map_err(|error| {
             let was_sent = !error.is_connect();
             Unanswered { fault: Fault::Unreachable, failed: self.unreachable(error), was_sent }
-        })
+        })?;
+        self.exchange.report.headroom(Headroom::read(answer.headers()));
+        match headers::check(answer.headers()) {
+            Ok(()) => Ok(answer),
+            Err(odd) => {
+                self.about.error("provider.nonsense", &odd, "the head of a provider's answer cannot be passed on");
+                let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
+                Err(Unanswered { fault: Fault::Error, failed, was_sent: answer.status().is_success() })
+            }
+        }
     }
 
     /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
@@ -236,8 +257,15 @@ impl<'a> Attempt<'a> {
     /// An answer that says it is a success and is none.
     pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
         self.about.error("provider.nonsense", &status, message);
-        let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood.");
+        let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
         Unanswered { fault: Fault::Error, failed, was_sent: true }
+    }
+
+    /// Records an answer of more than `most` bytes where it may have no more.
+    pub(super) fn too_large(&self, most: usize, was_sent: bool) -> Unanswered {
+        self.about.error("provider.nonsense", &TooLarge(most), "a provider's answer is too large");
+        let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
+        Unanswered { fault: Fault::Error, failed, was_sent }
     }
 
     /// An answer that did not come in time.
@@ -254,43 +282,27 @@ impl<'a> Attempt<'a> {
     pub(super) async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Answered, Unanswered> {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let was_sent = status.is_success();
+        let most = if was_sent { LARGEST_ANSWER } else { LARGEST_ERROR };
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.cut(error, was_sent))? {
-            if body.len() + chunk.len() > LARGEST_ANSWER {
-                self.about.error("provider.nonsense", &TooLarge(LARGEST_ANSWER), "a provider's answer is too large");
-                let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
-                return Err(Unanswered { fault: Fault::Error, failed, was_sent });
+            if body.len() + chunk.len() > most {
+                return Err(self.too_large(most, was_sent));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answered { status, headers, body: body.freeze() })
     }
 
-    /// A provider's answer that is no success: the caller's to mend, or another provider's turn.
-    pub(super) fn failure(&mut self, answered: Answered, state: Option<TokenState>) -> Result<Response<Body>, Missed> {
-        let Answered { status, headers, body } = answered;
-        let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
-        let answer = match verdict {
-            Some(Verdict { fault: Fault::Spent, .. }) => Err(self.spent(status)),
-            _ => self.as_the_client_gets_it(status, self.headers(&headers, state), body),
-        };
-        match (verdict, answer) {
-            (None, Ok(response)) => {
-                if let Some(watch) = &self.watch {
-                    watch.said_nothing();
-                }
-                Ok(response)
-            }
-            // What cannot be understood has a verdict.
-            (verdict, answer) => Err(self.missed(verdict.unwrap_or(Fault::Error.into()), answer)),
-        }
-    }
-
-    /// Records a failed attempt: whether it may be tried again, and what the breaker is to be told of it.
+    /// Records a failed attempt with the breaker and the operators, and decides whether it may be tried again.
     pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
         let verdict = verdict.into();
-        if verdict.fault == Fault::Refused {
-            self.telling = self.exchange.state.alarm.refused(&self.provider.name);
+        let trouble = match verdict.fault {
+            Fault::Refused => Some(Trouble::Credentials),
+            Fault::Unpaid => Some(Trouble::Credit),
+            _ => None,
+        };
+        if let Some(trouble) = trouble {
+            self.telling = self.exchange.state.alarm.raise(&self.provider.name, trouble);
         }
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
         let may_retry = verdict.fault.is_passing() && verdict.until.is_none() && !is_open;
@@ -315,48 +327,9 @@ impl<'a> Attempt<'a> {
         tokio::join!(told, reported);
     }
 
-    /// What the client is told where the platform's budget is spent: the provider's words are about a bill that is none of
-    /// the client's business.
-    fn spent(&self, status: StatusCode) -> Failed {
-        self.about.error("provider.limited", &status, "the platform's budget at a provider is spent");
-        Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
-    }
-
-    /// A provider's answer that is no success, as the client gets it: the provider's own errors as they are, anything
-    /// else in Anthropic's envelope.
-    fn as_the_client_gets_it(
-        &self,
-        status: StatusCode,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Body>, Failed> {
-        if !is_error(&body) {
-            self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
-            return Err(Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer cannot be understood."));
-        }
-        match status {
-            // These are about the platform's key or bill, not about the client's: passed on, they would send the client
-            // looking for a mistake in a key that is fine.
-            StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-                self.about.error("provider.refused", &status, "a provider refuses the platform's credentials");
-                let message = "The AI provider refuses the platform's credentials.".to_owned();
-                Err(Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) })
-            }
-            _ => {
-                if status.is_server_error() {
-                    self.about.error("provider.failed", &status, "a provider failed");
-                } else if status == StatusCode::TOO_MANY_REQUESTS {
-                    self.about.error("provider.limited", &status, "a provider limits the platform");
-                }
-                self.exchange.report.answered(status);
-                Ok(respond(status, headers, Body::Full(Some(body))))
-            }
-        }
-    }
-
-    /// The headers of an answer that the provider gave.
+    /// Returns the headers of an answer that the provider gave.
     pub(super) fn headers(&self, upstream: &HeaderMap, state: Option<TokenState>) -> HeaderMap {
-        let mut headers = response_headers(upstream);
+        let mut headers = headers::for_client(upstream);
         if let Ok(name) = HeaderValue::from_str(&self.provider.name) {
             headers.insert("x-levee-provider", name);
         }

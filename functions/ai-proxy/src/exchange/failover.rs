@@ -13,7 +13,7 @@ use levee::sync::lock;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::{Attempt, Missed, Others};
+use super::attempt::{Attempt, Missed, Others, prepare};
 use super::{Exchange, stream, whole};
 use crate::answer::{Body, Failed};
 use crate::outcome::Fault;
@@ -238,10 +238,11 @@ impl Course<'_> {
             None => Patience::without_tokens(state.timeouts.failover),
         };
         let share = share_of(standing, state.routing.is_enforced);
+        let call = prepare(self.exchange, &state.providers[provider]);
         let attempt = Attempt::begin(self.exchange, *stop, self.attempts, standing, share, patience, others);
         let answer = match ask.awaited {
-            Awaited::FirstContent => stream::stream(attempt).await,
-            Awaited::Whole => whole::whole(attempt).await,
+            Awaited::FirstContent => stream::stream(attempt, call).await,
+            Awaited::Whole => whole::whole(attempt, call).await,
         };
         match answer {
             // What one provider does not know, another one knew.

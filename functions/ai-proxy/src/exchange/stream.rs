@@ -3,22 +3,24 @@
 use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Unanswered, respond, void};
+use super::attempt::{Answered, Attempt, Missed, Prepared, Unanswered, respond, void};
 use crate::answer::{Body, Failed};
+use crate::headers::EVENT_STREAM;
+use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, of_stream_error};
 use crate::patience::Awaited;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
 
-/// The most that is held back of a stream before its first content.
+/// The largest beginning of a stream, before its first content. One that is larger is no stream of the API.
 const LARGEST_OVERTURE: usize = 1024 * 1024;
 
 /// The time after `message_start` in which a ping only opens the stream, and is no sign of the provider's work.
@@ -39,7 +41,7 @@ enum Beginning {
 struct Overture {
     reader: StreamReader,
     framer: Framer,
-    /// The moment at which anything came first.
+    /// The moment at which an event came first. Comments are none.
     began_at: Option<Instant>,
     pings: u32,
     last_ping: Option<Instant>,
@@ -48,11 +50,12 @@ struct Overture {
 impl Overture {
     /// Takes the next chunk.
     fn feed(&mut self, chunk: &[u8]) {
-        let (before, now) = (self.reader.pings(), Instant::now());
-        let began_at = *self.began_at.get_or_insert(now);
-        self.reader.feed(chunk);
-        self.framer.push(chunk);
-        let is_opening = before == 0 && now < began_at + OPENING;
+        let (events, before, now) = (self.reader.events(), self.reader.pings(), Instant::now());
+        intake::take(&mut self.reader, &mut self.framer, chunk);
+        if self.reader.events() > events {
+            self.began_at.get_or_insert(now);
+        }
+        let is_opening = before == 0 && self.began_at.is_some_and(|began_at| now < began_at + OPENING);
         let pings = (self.reader.pings() - before).saturating_sub(is_opening.into());
         if pings > 0 {
             self.pings += pings;
@@ -67,11 +70,11 @@ impl Overture {
 }
 
 /// Makes an attempt whose answer is passed on from its first content on.
-pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, Missed> {
+pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
     let exchange = attempt.exchange;
     let mut meter = attempt.meter(exchange.deadline);
     let mut overture = Overture::default();
-    let (call, hold) = attempt.request()?;
+    let Prepared { request: call, hold } = call;
     let beginning = async {
         let beginning = begin(&attempt, call, &mut overture).await;
         let progress = overture.reader.progress();
@@ -120,7 +123,9 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
     if progress.has_content {
         exchange.report.first_content(waited);
     }
-    let headers = attempt.headers(&headers, state);
+    let mut headers = attempt.headers(&headers, state);
+    // One that is not well formed did not pass.
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(EVENT_STREAM));
     let Attempt { about, watch, .. } = attempt;
     let pump = Pump {
         answer,
@@ -131,6 +136,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>) -> Result<Response<Body>, M
         gap: exchange.state.timeouts.stream_gap,
         ping: exchange.state.timeouts.ping,
         content_at: Instant::now(),
+        silent_since: None,
         has_content: progress.has_content || progress.ended,
         deadline: exchange.deadline,
         sent: released_at,
@@ -173,8 +179,11 @@ async fn begin(
     let release_at = attempt.release_at;
     loop {
         let progress = overture.reader.progress();
-        if progress.has_content || progress.ended || overture.framer.held() >= LARGEST_OVERTURE {
+        if progress.has_content || progress.ended {
             break;
+        }
+        if overture.framer.held() > LARGEST_OVERTURE {
+            return Err(attempt.too_large(LARGEST_OVERTURE, true));
         }
         // A provider that pings is alive; and a stream that has begun is kept where nobody else can take the call. From here
         // on the client sees what becomes of it.
@@ -237,5 +246,5 @@ async fn ended_by_error(
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
 }

@@ -1,20 +1,22 @@
 //! An attempt whose answer is passed on when it is whole.
 
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use lambda_http::Response;
 use levee::metering::{Figures, Reading};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, respond, void};
+use super::attempt::{Answered, Attempt, Missed, Prepared, respond, void};
 use crate::answer::Body;
 use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
 /// Makes an attempt whose answer is passed on when it is whole.
-pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Missed> {
+pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
     let exchange = attempt.exchange;
     let meter = attempt.meter(attempt.until);
-    let (call, hold) = attempt.request()?;
+    let Prepared { request: call, hold } = call;
     let answer = async {
         let answer = async {
             let answer = attempt.read_whole(attempt.send(call).await?).await?;
@@ -62,7 +64,10 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
         tokio::join!(metered, exchange.in_flight.give_back(), attempt.finish());
     }
     exchange.report.answered(status);
-    Ok(respond(status, attempt.headers(&headers, state), Body::Full(Some(body))))
+    let mut headers = attempt.headers(&headers, state);
+    // One that is not well formed did not pass.
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    Ok(respond(status, headers, Body::Full(Some(body))))
 }
 
 /// Whether an answer that says it is a success is one: an object that is no error. What is no message is passed on as it is.

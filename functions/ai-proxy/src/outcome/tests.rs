@@ -15,8 +15,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn of(status: u16, sent: &[(&'static str, &str)], body: &str) -> Option<Verdict> {
-    let body = Bytes::copy_from_slice(body.as_bytes());
-    of_failure(StatusCode::from_u16(status).unwrap(), &headers(sent), &body, NOW)
+    of_failure(StatusCode::from_u16(status).unwrap(), &headers(sent), body.as_bytes(), NOW)
 }
 
 fn error(message: &str, code: Option<&str>) -> String {
@@ -32,8 +31,10 @@ fn until(date: &str) -> Option<Verdict> {
 fn a_status_says_whose_fault_it_is_whatever_the_body() {
     for body in ["", "<html>an edge</html>", "{", "[]", "null", r#"{"error":7}"#, r#"{"type":"error"}"#] {
         for (status, fault) in [
+            (101, Some(Fault::Error)),
             (200, Some(Fault::Error)),
             (302, Some(Fault::Error)),
+            (307, Some(Fault::Error)),
             (408, Some(Fault::Error)),
             (429, Some(Fault::Throttled)),
             (500, Some(Fault::Error)),
@@ -41,6 +42,8 @@ fn a_status_says_whose_fault_it_is_whatever_the_body() {
             (504, Some(Fault::Error)),
             (529, Some(Fault::Overloaded)),
             (599, Some(Fault::Error)),
+            (600, Some(Fault::Error)),
+            (999, Some(Fault::Error)),
         ] {
             assert_eq!(of(status, &[], body).map(|verdict| verdict.fault), fault, "{status} {body}");
         }
@@ -63,6 +66,9 @@ fn what_is_wrong_with_a_call_or_with_credentials_is_known_where_the_api_itself_s
     ] {
         let fault = |body: &str| of(status, &[], body).map(|verdict| verdict.fault);
         assert_eq!(fault(&error("No", None)), by_the_api, "{status}");
+        // The edge leaves the outer type away.
+        let short = r#"{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#;
+        assert_eq!(fault(short), by_the_api, "{status}");
         for body in ["", html, "[]", r#"{"type":"message"}"#, r#"{"error":{"message":"No"}}"#] {
             assert_eq!(fault(body), Some(Fault::TurnedAway), "{status} {body}");
         }
@@ -134,16 +140,16 @@ fn a_budget_that_should_not_be_spent_any_more_is_asked_for_again_soon(
     #[case] secs: u64,
 ) {
     let now = Timestamp::of_date(day).unwrap().plus(Duration::from_secs(secs));
-    let body = error(message, Some("enforced_spend_limit_reached")).into();
-    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), &body, now);
+    let body = error(message, Some("enforced_spend_limit_reached"));
+    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes(), now);
     assert_eq!(verdict, Some(Verdict { fault: Fault::Spent, until: Some(now.plus(Duration::from_secs(600))) }));
 }
 
 #[test]
 fn after_a_months_first_hours_a_budget_without_a_date_is_spent_until_its_end() {
     let now = Timestamp::of_date("2026-12-01").unwrap().plus(Duration::from_secs(6 * 3600));
-    let body = error("The limit is reached.", Some("enforced_spend_limit_reached")).into();
-    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), &body, now);
+    let body = error("The limit is reached.", Some("enforced_spend_limit_reached"));
+    let verdict = of_failure(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes(), now);
     assert_eq!(verdict.unwrap().until, Timestamp::of_date("2027-01-01"));
 }
 
@@ -156,6 +162,40 @@ fn what_a_caller_wrote_and_a_400_repeats_spends_nothing(#[case] message: String)
     assert_eq!(of(400, &[], &error(&message, None)), None);
 }
 
+const NO_CREDIT: &str = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
+                         purchase credits.";
+
+#[rstest]
+#[case::today(NO_CREDIT)]
+#[case::short("Your credit balance is too low to access the Anthropic API.")]
+#[case::another_advice("Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.")]
+#[case::another_name(
+    "Your credit balance is too low to access the Claude API. Please go to Plans & Billing to add credits."
+)]
+fn credit_that_is_used_up_is_the_platforms_matter_and_asked_for_again_soon(#[case] message: &str) {
+    let unpaid = Some(Verdict { fault: Fault::Unpaid, until: Some(NOW.plus(Duration::from_secs(600))) });
+    for status in [400, 402, 403, 429] {
+        assert_eq!(of(status, &[], &error(message, None)), unpaid, "{status}");
+        assert_eq!(of(status, &[("retry-after", "3")], &error(message, None)), unpaid, "{status}");
+    }
+}
+
+#[rstest]
+#[case::a_field(format!("{NO_CREDIT}: Extra inputs are not permitted"))]
+#[case::a_short_field("Your credit balance is too low to access the Anthropic API.: Extra inputs are not permitted".to_owned())]
+#[case::a_value(format!("messages.0.role: Input should be 'user', not '{NO_CREDIT}'"))]
+#[case::the_end(format!("tool_choice.name: {NO_CREDIT}"))]
+#[case::more_behind_it(format!("{NO_CREDIT} x API."))]
+#[case::another_product(NO_CREDIT.replace("Anthropic", "x"))]
+#[case::another_sentence("Your credit balance is too low to access the Anthropic API. Use 'x' instead.".to_owned())]
+#[case::a_long_sentence(NO_CREDIT.replace("purchase", &"x".repeat(100)))]
+#[case::a_part("Your credit balance is too low".to_owned())]
+fn words_of_a_caller_that_a_400_repeats_use_up_no_credit(#[case] message: String) {
+    assert_eq!(of(400, &[], &error(&message, None)), None);
+    // A 402 about one call pauses nobody either.
+    assert_eq!(of(402, &[], &error(&message, None)), Some(Fault::Refused.into()));
+}
+
 #[test]
 fn breakers_count_the_providers_faults_and_nothing_else() {
     let count = |fault: Fault| fault.seen().map(|seen| (seen.counts.bad, seen.counts.throttled, seen.counts.good));
@@ -164,22 +204,29 @@ fn breakers_count_the_providers_faults_and_nothing_else() {
     }
     assert_eq!(count(Fault::Throttled), Some((0, 1, 0)));
     assert_eq!(count(Fault::Spent), Some((0, 0, 0)));
+    assert_eq!(count(Fault::Unpaid), Some((0, 0, 0)));
     assert_eq!(count(Fault::Refused), None);
     assert_eq!(count(Fault::TurnedAway), None);
 }
 
 #[test]
 fn only_what_may_pass_within_a_moment_is_tried_again() {
-    let passing = [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Cut];
-    let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Refused, Fault::TurnedAway];
-    assert!(passing.into_iter().all(Fault::is_passing) && !lasting.into_iter().any(Fault::is_passing));
+    for fault in [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Cut] {
+        assert!(fault.is_passing(), "{fault:?}");
+    }
+    let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Unpaid, Fault::Refused];
+    for fault in lasting.into_iter().chain([Fault::TurnedAway]) {
+        assert!(!fault.is_passing(), "{fault:?}");
+    }
 }
 
 #[test]
 fn a_date_is_one_of_a_budget_where_that_is_spent_and_one_of_a_pause_elsewhere() {
     let at = Some(NOW.plus(Duration::from_secs(9)));
-    let spent = Verdict { fault: Fault::Spent, until: at }.seen().unwrap();
-    assert_eq!((spent.spent_until, spent.retry_after), (at, None));
+    for fault in [Fault::Spent, Fault::Unpaid] {
+        let spent = Verdict { fault, until: at }.seen().unwrap();
+        assert_eq!((spent.spent_until, spent.retry_after), (at, None));
+    }
     for fault in [Fault::Throttled, Fault::Overloaded, Fault::Error] {
         let seen = Verdict { fault, until: at }.seen().unwrap();
         assert_eq!((seen.spent_until, seen.retry_after), (None, at));

@@ -20,13 +20,21 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 18] = [
+pub(super) const RULES: [Rule; 20] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
         title: "Limits are not enforced: Redis cannot be reached",
         advice: "Requests pass unchecked until Redis answers. Each environment tries again by itself, every 2 to 30 s. \
                  Look at the ElastiCache group and at the functions' security groups.",
+    },
+    Rule {
+        code: "redis.refused",
+        by: By::Nothing,
+        title: "Some limits are not enforced: Redis refuses commands",
+        advice: "Requests whose command was refused pass unchecked. The log lines with this code say why: a full memory, a \
+                 replica in the primary's place, a password or permission that is missing, a key of another type. Look at \
+                 the ElastiCache group.",
     },
     Rule {
         code: "limits.odd_reply",
@@ -125,6 +133,13 @@ pub(super) const RULES: [Rule; 18] = [
         title: "An AI provider refuses the platform's credentials",
         advice: "Every call to this provider fails until its credentials are replaced: look at the secret that AI_PROVIDERS \
                  names, and at the account with the provider.",
+    },
+    Rule {
+        code: "provider.unpaid",
+        by: By::Connection,
+        title: "The platform's prepaid credit with an AI provider is used up",
+        advice: "Its calls go to the next provider, as long as there is one; it is tried again every 10 minutes. Add credit to \
+                 the platform's account there.",
     },
     Rule {
         code: "panic",

@@ -26,7 +26,7 @@ fn wrongs(is_streamed: bool) -> Vec<Wrong> {
         wrong(status(529), "overloaded", "provider.failed", State::Void),
         wrong(status(429), "throttled", "provider.limited", State::Void),
         refused(401),
-        refused(402),
+        wrong(status(402), "spent", "provider.unpaid", State::Void),
         refused(403),
         wrong(json!({ "hang": "headers" }), "timeout", "provider.timeout", State::Closed),
         wrong(json!({ "hang": "first_token" }), "timeout", "provider.timeout", State::Closed),

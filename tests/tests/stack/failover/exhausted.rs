@@ -18,7 +18,8 @@ async fn where_both_fail_the_client_gets_the_backups_error_unless_that_is_about_
         (status(429), status(401), 429, "rate_limit_error", "primary", "provider_limited"),
         (status(529), status(403), 529, "overloaded_error", "primary", "provider_error"),
         (status(401), status(500), 500, "api_error", "backup", "provider_error"),
-        (status(401), status(402), 502, "api_error", "", "provider_error"),
+        (status(401), status(403), 502, "api_error", "", "provider_error"),
+        (status(401), status(402), 529, "overloaded_error", "", "provider_error"),
         // What the backup does not know, the primary might have known.
         (status(503), status(404), 503, "api_error", "primary", "provider_error"),
         (status(500), hanging, 504, "timeout_error", "", "timeout"),

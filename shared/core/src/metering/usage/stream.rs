@@ -14,6 +14,7 @@ pub struct StreamReader {
     splitter: Splitter,
     progress: Progress,
     pings: u32,
+    events: u64,
 }
 
 /// What has been seen of a stream.
@@ -74,8 +75,16 @@ impl StreamError {
 impl StreamReader {
     /// Takes the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let Self { splitter, progress, pings } = self;
-        splitter.feed(chunk, |event| *pings = pings.saturating_add(progress.advance(&event)));
+        let Self { splitter, progress, pings, events } = self;
+        splitter.feed(chunk, |event| {
+            *events += 1;
+            *pings = pings.saturating_add(progress.advance(&event));
+        });
+    }
+
+    /// Returns how many events have come, pings among them. Comments are none.
+    pub fn events(&self) -> u64 {
+        self.events
     }
 
     /// Returns how many `ping` events have come: signs of life while the provider is at work.

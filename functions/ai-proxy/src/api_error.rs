@@ -1,0 +1,121 @@
+//! Error bodies of providers: which of them are errors of the API, and how they read in its full envelope. No I/O.
+
+use http::StatusCode;
+use levee::http::anthropic::named_envelope;
+use serde_json::Value;
+
+/// An error of Anthropic's API (<https://docs.anthropic.com/en/api/errors>).
+///
+/// The API itself writes `{"type":"error","error":{"type":…,"message":…},"request_id":…}`. What stands before it, the edge that
+/// measures requests for one, leaves the outer `type` away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The kind, `error.type`; empty where the body has none.
+    pub kind: String,
+    /// The sentence, `error.message`; empty where the body has none.
+    pub message: String,
+    /// The code, `error.details.error_code`.
+    pub code: Option<String>,
+    /// The provider's id of the request.
+    pub request_id: Option<String>,
+    /// True where the body has the full envelope, and can be passed on as it is.
+    pub is_full: bool,
+}
+
+impl ApiError {
+    /// Reads `body`; `None` where it is no error of the API.
+    pub fn parse(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let error = &body["error"];
+        let is_full = body["type"] == "error";
+        let (kind, message) = (text(&error["type"]), text(&error["message"]));
+        if !is_full && (kind.is_none() || message.is_none()) {
+            return None;
+        }
+        Some(Self {
+            kind: kind.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+            code: text(&error["details"]["error_code"]),
+            request_id: text(&body["request_id"]),
+            is_full,
+        })
+    }
+
+    /// Returns the error in the full envelope, about the request that `request_id` names unless the body named one.
+    pub fn envelope(&self, request_id: &str) -> String {
+        named_envelope(&self.kind, &self.message, self.request_id.as_deref().unwrap_or(request_id))
+    }
+}
+
+/// Returns the API's name for an error of the status `status`.
+pub fn kind_of(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        404 => "not_found_error",
+        408 => "timeout_error",
+        409 => "conflict_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        400..500 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EDGE: &[u8] = br#"{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#;
+
+    #[test]
+    fn an_error_is_one_with_and_without_its_outer_type() {
+        let full = ApiError::parse(
+            br#"{"type":"error","error":{"type":"api_error","message":"No","details":{"error_code":"c"}},"request_id":"req_1"}"#,
+        );
+        let expected = ApiError {
+            kind: "api_error".to_owned(),
+            message: "No".to_owned(),
+            code: Some("c".to_owned()),
+            request_id: Some("req_1".to_owned()),
+            is_full: true,
+        };
+        assert_eq!(full, Some(expected));
+        let short = ApiError::parse(EDGE).unwrap();
+        assert!(!short.is_full && short.kind == "request_too_large");
+        for bare in [&br#"{"type":"error"}"#[..], br#"{"type":"error","error":7}"#] {
+            assert!(ApiError::parse(bare).unwrap().is_full);
+        }
+    }
+
+    #[test]
+    fn what_else_a_provider_or_an_edge_answers_is_no_error_of_the_api() {
+        for body in [
+            "",
+            "<html>an edge</html>",
+            "[]",
+            "null",
+            "7",
+            r#"{"type":"message"}"#,
+            r#"{"error":"No"}"#,
+            r#"{"error":{"message":"No"}}"#,
+            r#"{"error":{"type":"t"}}"#,
+            r#"{"error":{"type":7,"message":"No"}}"#,
+            r#"{"message":"No"}"#,
+        ] {
+            assert_eq!(ApiError::parse(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_without_its_outer_type_reads_in_the_full_envelope_with_the_same_sentence() {
+        assert_eq!(
+            ApiError::parse(EDGE).unwrap().envelope("r-1"),
+            r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"},"request_id":"r-1"}"#
+        );
+        let named = ApiError::parse(br#"{"error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#).unwrap();
+        assert_eq!(
+            named.envelope("r-1"),
+            r#"{"type":"error","error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! The bytes of a provider's stream on their way into its reader and its framer. No I/O.
+
+use levee::metering::StreamReader;
+use levee::metering::sse::Framer;
+
+/// Feeds `chunk` to `reader` and `framer`, up to the end of the stream's last event. What a provider sends behind that is
+/// dropped: it belongs to no answer.
+pub fn take(reader: &mut StreamReader, framer: &mut Framer, chunk: &[u8]) {
+    if reader.progress().ended {
+        return;
+    }
+    let mut end = 0;
+    // An event ends with a line, so the last one is found line by line.
+    for line in chunk.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
+        reader.feed(line);
+        end += line.len();
+        if reader.progress().ended {
+            // The line feed of a CR LF pair belongs to the line.
+            if line.ends_with(b"\r") && chunk.get(end) == Some(&b'\n') {
+                end += 1;
+            }
+            break;
+        }
+    }
+    framer.push(&chunk[..end]);
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    const START: &str = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n";
+    const STOP: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    const ERROR: &str = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\"}}\n\n";
+
+    fn taken(stream: &str, size: usize) -> String {
+        let (mut reader, mut framer) = (StreamReader::default(), Framer::default());
+        let mut taken = Vec::new();
+        for chunk in stream.as_bytes().chunks(size) {
+            take(&mut reader, &mut framer, chunk);
+            taken.extend(framer.whole_events().unwrap_or_default());
+        }
+        taken.extend(framer.rest().unwrap_or_default());
+        String::from_utf8(taken).unwrap()
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::another_event("event: ping\ndata: {\"type\":\"ping\"}\n\n")]
+    #[case::half_an_event("data: {\"ty")]
+    #[case::a_comment(": bye\n\n")]
+    #[case::empty_lines("\n\n\n")]
+    #[case::a_second_answer(START)]
+    #[case::a_second_end(STOP)]
+    #[case::no_text("\u{0}\u{1}")]
+    fn what_follows_the_last_event_is_dropped(#[case] more: &str) {
+        for end in [STOP, ERROR] {
+            for ends in ["\n", "\r\n", "\r"] {
+                let stream = [START, end].concat().replace('\n', ends);
+                let all = [&stream, more].concat();
+                // A line feed behind a carriage return belongs to its line. One that comes in a chunk of its own is not waited
+                // for.
+                for size in [1, 2, 3, all.len()] {
+                    let taken = taken(&all, size);
+                    assert_eq!(taken.trim_end_matches('\n'), stream.trim_end_matches('\n'), "{more:?} after {end:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_without_an_end_is_taken_as_it_is() {
+        let stream = [": hello\n\n", START, "data: {\"ty"].concat();
+        for size in 1..stream.len() {
+            assert_eq!(taken(&stream, size), stream);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The meaning of an error for the connection and for the guard. No I/O.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// The state of Redis that an error shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// No connection, a connection that was lost, or a peer that does not speak the protocol.
+    Lost,
+    /// Redis answers, but serves nothing on this connection: it is loading, it has become a replica, it wants a password, or
+    /// its primary is gone. Another connection may reach a server that serves.
+    Unfit,
+    /// Redis refused this one command. The connection is good, and other commands may succeed.
+    Refused,
+}
+
+impl From<&RedisError> for Failure {
+    fn from(error: &RedisError) -> Self {
+        match error.kind() {
+            // A reply that is no Redis reply cannot be skipped, so nothing behind it can be read either.
+            ErrorKind::Io | ErrorKind::Parse | ErrorKind::InvalidClientConfig => Self::Lost,
+            ErrorKind::AuthenticationFailed
+            | ErrorKind::Server(
+                ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown,
+            ) => Self::Unfit,
+            _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Self::Unfit,
+            _ => Self::Refused,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn of(error: impl Into<RedisError>) -> Failure {
+        Failure::from(&error.into())
+    }
+
+    #[test]
+    fn only_a_connection_that_is_lost_or_cannot_be_understood_counts_as_lost() {
+        for kind in [
+            io::ErrorKind::ConnectionRefused,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::NotFound,
+            io::ErrorKind::Other,
+        ] {
+            assert_eq!(of(io::Error::from(kind)), Failure::Lost, "{kind:?}");
+        }
+        for kind in [ErrorKind::Io, ErrorKind::Parse, ErrorKind::InvalidClientConfig] {
+            assert_eq!(of((kind, "x")), Failure::Lost, "{kind:?}");
+        }
+        for kind in [
+            ErrorKind::UnexpectedReturnType,
+            ErrorKind::Client,
+            ErrorKind::Extension,
+            ErrorKind::Server(ServerErrorKind::ResponseError),
+            ErrorKind::Server(ServerErrorKind::ExecAbort),
+            ErrorKind::Server(ServerErrorKind::NoScript),
+            ErrorKind::Server(ServerErrorKind::TryAgain),
+            ErrorKind::Server(ServerErrorKind::CrossSlot),
+            ErrorKind::Server(ServerErrorKind::NoPerm),
+        ] {
+            assert_eq!(of((kind, "x")), Failure::Refused, "{kind:?}");
+        }
+        assert_eq!(of((ErrorKind::AuthenticationFailed, "x")), Failure::Unfit);
+    }
+}

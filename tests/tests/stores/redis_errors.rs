@@ -1,0 +1,89 @@
+//! Error replies of Redis: they are answers, so limits go on being checked for every call that Redis can decide.
+
+use levee::clock::Timestamp;
+use levee::limits::{Algorithm, Charge, Decision, Limiter, Mode, Window};
+use rstest::rstest;
+
+use crate::limiter::{ask, charge, policy};
+use crate::redis_server::{Server, is_tally};
+
+const NOON: Timestamp = Timestamp::from_secs(1_801_310_430);
+
+/// A limit of 100 calls a minute for `subject`.
+fn limit(subject: &str) -> Charge {
+    charge(&policy("minute", Algorithm::Fixed, Mode::Enforce, Window::MINUTE, 100), subject, 1)
+}
+
+async fn check(limiter: &Limiter, subject: &str) -> Decision {
+    limiter.check(ask([limit(subject)], subject, "call"), NOON).await
+}
+
+fn is_checked(decision: &Decision) -> bool {
+    match decision {
+        Decision::Allowed(_) => true,
+        Decision::Unchecked => false,
+        Decision::Refused(_) | Decision::Stale(_) => panic!("{decision:?}"),
+    }
+}
+
+async fn orders(server: &Server, orders: &[&[&str]]) {
+    for words in orders {
+        server.command::<()>(words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_counter_of_another_type_leaves_its_own_calls_unchecked_and_no_others() {
+    let server = Server::start().await;
+    server.set_clock(NOON);
+    let limiter = server.limiter();
+    assert!(is_checked(&check(&limiter, "broken").await));
+    let keys = server.snapshot().await.into_keys();
+    let [counter] = &keys.filter(|key| !is_tally(key)).collect::<Vec<_>>()[..] else { panic!("one counter") };
+    orders(&server, &[&["DEL", counter], &["RPUSH", counter, "x"]]).await;
+    for _ in 0..3 {
+        assert!(!is_checked(&check(&limiter, "broken").await));
+        assert!(is_checked(&check(&limiter, "sound").await));
+    }
+    orders(&server, &[&["DEL", counter]]).await;
+    assert!(is_checked(&check(&limiter, "broken").await));
+}
+
+const NOT_SIGNED_IN: &[&[&str]] =
+    &[&["CONFIG", "SET", "requirepass", "secret"], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]];
+const STALE_REPLICA: &[&[&str]] =
+    &[&["CONFIG", "SET", "replica-serve-stale-data", "no"], &["REPLICAOF", "127.0.0.1", "1"]];
+
+#[rstest]
+#[case::out_of_memory(&[&["CONFIG", "SET", "maxmemory", "1"]], &[&["CONFIG", "SET", "maxmemory", "0"]])]
+#[case::read_only(&[&["REPLICAOF", "127.0.0.1", "1"]], &[&["REPLICAOF", "NO", "ONE"]])]
+#[case::primary_gone(STALE_REPLICA, &[&["REPLICAOF", "NO", "ONE"]])]
+#[case::no_password(NOT_SIGNED_IN, &[&["CONFIG", "SET", "requirepass", ""]])]
+#[tokio::test]
+async fn calls_pass_unchecked_while_redis_refuses_and_are_checked_with_the_next_call_after_that(
+    #[case] begin: &[&[&str]],
+    #[case] end: &[&[&str]],
+) {
+    let server = Server::start().await;
+    server.set_clock(NOON);
+    let limiter = server.limiter();
+    assert!(is_checked(&check(&limiter, "acme").await));
+    orders(&server, begin).await;
+    for _ in 0..5 {
+        assert!(!is_checked(&check(&limiter, "acme").await));
+    }
+    orders(&server, end).await;
+    assert!(is_checked(&check(&limiter, "acme").await), "an error reply opened the guard");
+}
+
+#[tokio::test]
+async fn a_server_that_is_gone_opens_the_guard() {
+    let mut server = Server::start().await;
+    server.set_clock(NOON);
+    let limiter = server.limiter();
+    assert!(is_checked(&check(&limiter, "acme").await));
+    server.stop();
+    assert!(!is_checked(&check(&limiter, "acme").await));
+    server.start_again().await;
+    assert!(!is_checked(&check(&limiter, "acme").await), "the guard is open");
+}
