@@ -1,9 +1,10 @@
 //! What the local stack passes to the functions in place of AWS resources: for each variable that the template fills
 //! from a resource or a secret, its value on this machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
+use url::Url;
 
 use crate::template::{ACCOUNT, REGION};
 
@@ -49,6 +50,12 @@ pub fn log_group(function: &str) -> String {
     format!("/levee/{function}")
 }
 
+/// Returns the hosts of the stand-in providers, with commas between.
+fn http_hosts(inputs: &Inputs) -> String {
+    let hosts = inputs.providers.iter().filter_map(|(_, url, _)| Url::parse(url).ok()?.host_str().map(str::to_owned));
+    hosts.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+}
+
 /// The variables by name. Only those that the template declares for a function reach it.
 pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
     let providers: Vec<_> = inputs
@@ -64,6 +71,7 @@ pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
         ("KEY_PEPPERS", inputs.key_peppers.clone()),
         ("PROXY_SECRET", inputs.proxy_secret.clone()),
         ("AI_PROVIDERS", json!(providers).to_string()),
+        ("AI_HTTP_HOSTS", http_hosts(inputs)),
         // On one machine no call goes to the backup unless something is wrong.
         ("AI_WARM_PERCENT", "0".to_owned()),
         ("AWS_ENDPOINT_URL_SNS", inputs.sns_url.clone()),

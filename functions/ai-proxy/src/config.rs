@@ -31,7 +31,8 @@ pub struct Config {
     pub alerts_table: String,
     /// Which tokens count against caps.
     pub counts: Counts,
-    /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`].
+    /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`]. `AI_HTTP_HOSTS`, hosts with commas
+    /// between, may be asked in plain http, as the local stack's stand-ins are; default none.
     pub providers: Vec<ProviderConfig>,
     /// `BREAKERS_TABLE`: the table of breakers.
     pub breakers_table: String,
@@ -79,13 +80,15 @@ impl Config {
     /// Reads the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
+        let http_hosts = reader.optional("AI_HTTP_HOSTS").unwrap_or_default();
+        let http_hosts: Vec<String> = http_hosts.split(',').map(|host| host.trim().to_owned()).collect();
         Self {
             common: Common::read(reader),
             redis: RedisConfig::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
             counts: Counts::read(reader),
-            providers: reader.parsed("AI_PROVIDERS", parse_providers).unwrap_or_default(),
+            providers: reader.parsed("AI_PROVIDERS", |text| parse_providers(text, &http_hosts)).unwrap_or_default(),
             breakers_table: reader.required("BREAKERS_TABLE"),
             routing: Routing::read(reader),
             timeouts: Timeouts::read(reader),

@@ -13,7 +13,7 @@ use levee::stores::secrets::SecretRef;
 use levee::sync::lock;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use crate::config::StartError;
 use crate::rename::rename_model;
@@ -55,9 +55,11 @@ const REQUEST_HEADERS: [&str; 3] = ["anthropic-version", "anthropic-beta", "cont
 /// Reads `AI_PROVIDERS`: a JSON array in order of preference, each
 /// `{"name", "kind": "anthropic", "base_url"?, "api_key" or "api_key_secret", "models"?: {"asked": "sent"}}`.
 ///
+/// `http_hosts` are the hosts besides this machine's own that plain http may lead to.
+///
 /// # Errors
 /// A sentence about what is wrong; it repeats no key.
-pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
+pub fn parse_providers(text: &str, http_hosts: &[String]) -> Result<Vec<ProviderConfig>, String> {
     let providers: Vec<ProviderConfig> = serde_json::from_str(text).map_err(|error| {
         // The parser's own message would repeat what it stumbled over, which may be a key.
         let (line, column) = (error.line(), error.column());
@@ -88,11 +90,38 @@ pub fn parse_providers(text: &str) -> Result<Vec<ProviderConfig>, String> {
         if provider.api_key.is_some() == provider.api_key_secret.is_some() {
             return Err(format!("must give '{name}' either an api_key or an api_key_secret"));
         }
-        if provider.base_url.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https")) {
-            return Err(format!("must give '{name}' an http or https base_url"));
+        if let Some(url) = &provider.base_url {
+            check_base_url(url, http_hosts).map_err(|mistake| format!("must give '{name}' a base_url {mistake}"))?;
         }
     }
     Ok(providers)
+}
+
+/// Checks the address of a provider.
+fn check_base_url(url: &Url, http_hosts: &[String]) -> Result<(), &'static str> {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => {}
+        ("http", Some(host)) if is_loopback(&host) || http_hosts.contains(&host.to_string()) => {}
+        ("http", Some(_)) => {
+            return Err("with https: the platform's key would be readable on the way (AI_HTTP_HOSTS names exceptions)");
+        }
+        _ => return Err("with https"),
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return Err("of a host and a path alone");
+    }
+    if url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err("that ends before /v1, which is added to it");
+    }
+    Ok(())
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
 }
 
 /// A provider that can be called.
@@ -198,10 +227,42 @@ mod tests {
             (r#"[{"name":"a","kind":"anthropic"}]"#, "either an api_key or an api_key_secret"),
             (r#"[{"name":"a","kind":"other","api_key":"sk-x"}]"#, "line 1, column 27"),
             (r#""sk-x""#, "is not a list of providers"),
-            (r#"[{"name":"a","kind":"anthropic","api_key":"sk-x","base_url":"ftp://x"}]"#, "an http or https base_url"),
         ] {
-            let error = parse_providers(text).unwrap_err();
+            let error = parse_providers(text, &[]).unwrap_err();
             assert!(error.contains(expected) && !error.contains("sk-x"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_base_url_is_https_and_ends_before_v1() {
+        let mistake = |base_url: &str| {
+            let text = format!(r#"[{{"name":"a","kind":"anthropic","api_key":"sk-x","base_url":"{base_url}"}}]"#);
+            parse_providers(&text, &["172.17.0.1".to_owned(), "host.docker.internal".to_owned()]).err()
+        };
+        for good in [
+            "https://api.anthropic.com",
+            "https://gateway.example/anthropic/",
+            "https://gateway.example/v1/anthropic",
+            "http://127.0.0.1:4010",
+            "http://localhost:4010",
+            "http://[::1]:4010",
+            "http://172.17.0.1:4010",
+            "http://host.docker.internal:4010",
+        ] {
+            assert_eq!(mistake(good), None, "{good}");
+        }
+        for (bad, expected) in [
+            ("ftp://x", "with https"),
+            ("http://api.anthropic.com", "would be readable on the way"),
+            ("http://172.17.0.2:4010", "would be readable on the way"),
+            ("http://localhost.example", "would be readable on the way"),
+            ("https://api.anthropic.com/v1", "that ends before /v1"),
+            ("https://gateway.example/anthropic/v1/", "that ends before /v1"),
+            ("https://user@api.anthropic.com", "of a host and a path alone"),
+            ("https://api.anthropic.com?x=1", "of a host and a path alone"),
+        ] {
+            let mistake = mistake(bad).unwrap_or_else(|| panic!("{bad} was taken"));
+            assert!(mistake.contains(expected), "{bad}: {mistake}");
         }
     }
 }

@@ -182,6 +182,16 @@ impl Report {
         });
     }
 
+    /// Records that the answer for the caller is the one of `provider`.
+    pub fn provider(&self, provider: &str) {
+        self.note(|call| {
+            if call.provider != provider {
+                provider.clone_into(&mut call.provider);
+                call.share = None;
+            }
+        });
+    }
+
     /// The provider that is preferred does not serve the call; `reason` is the first cause. That another one is kept warm is no
     /// trouble.
     pub fn fallback(&self, reason: &'static str) {

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::breaker::{Entry, Mode, Share, Standing, Stop};
 use levee::http::anthropic::ErrorKind;
+use levee::http::status::Named;
 use levee::metering::{Call, Figures, TokenState};
 use reqwest::RequestBuilder;
 use tokio::task::JoinHandle;
@@ -256,7 +257,7 @@ impl<'a> Attempt<'a> {
 
     /// An answer that says it is a success and is none.
     pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
-        self.about.error("provider.nonsense", &status, message);
+        self.about.error("provider.nonsense", &Named(status), message);
         let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
         Unanswered { fault: Fault::Error, failed, was_sent: true }
     }

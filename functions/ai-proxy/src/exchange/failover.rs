@@ -34,8 +34,8 @@ struct Course<'a> {
     fallback: Option<&'static str>,
     /// Why the one that is preferred may not serve the call: the first cause.
     cause: Option<&'static str>,
-    /// What the client gets if nobody serves the call.
-    missed: Option<Missed>,
+    /// The failed attempt whose answer the client gets if no provider serves the call, with its provider.
+    missed: Option<(usize, Missed)>,
     /// Who may be tried a second time.
     may_retry: Vec<Stop>,
     /// The providers that have been asked.
@@ -122,10 +122,12 @@ impl Course<'_> {
             }
         }
         match self.missed.take() {
-            Some(missed) => {
-                // It need not be what was answered last.
+            Some((provider, missed)) => {
+                let Exchange { report, state, .. } = self.exchange;
+                // It need not be what was answered last, and by the provider that was asked last.
+                report.provider(&state.providers[provider].name);
                 if let Ok(response) = missed.answer.as_ref() {
-                    self.exchange.report.answered(response.status());
+                    report.answered(response.status());
                 }
                 *missed.answer
             }
@@ -263,7 +265,7 @@ impl Course<'_> {
                 }
                 // That the call is turned away, or the platform's credentials are, says less than what went wrong before.
                 if !matches!(missed.fault, Fault::Refused | Fault::TurnedAway) || self.missed.is_none() {
-                    self.missed = Some(missed);
+                    self.missed = Some((provider, missed));
                 }
                 None
             }

@@ -5,6 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::http::anthropic::{ErrorKind, named_envelope};
+use levee::http::status::Named;
 use levee::metering::TokenState;
 
 use super::attempt::{Answered, Attempt, Missed, NOT_UNDERSTOOD, respond};
@@ -47,14 +48,14 @@ impl Attempt<'_> {
     /// Returns the error for a client where the platform's budget or credit is used up: the provider's words are about a bill
     /// that is not the client's.
     fn without_budget(&self, code: &'static str, status: StatusCode, message: &'static str) -> Failed {
-        self.about.error(code, &status, message);
+        self.about.error(code, &Named(status), message);
         Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
     }
 
     /// Returns the error for a client where the platform's credentials are refused: the provider's own would send the client
     /// looking for a mistake in a key that is fine.
     fn without_credentials(&self, status: StatusCode) -> Failed {
-        self.about.error("provider.refused", &status, "a provider refuses the platform's credentials");
+        self.about.error("provider.refused", &Named(status), "a provider refuses the platform's credentials");
         let message = "The AI provider refuses the platform's credentials.";
         Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) }
     }
@@ -71,9 +72,9 @@ impl Attempt<'_> {
             return Err(self.not_understood(status));
         }
         if status.is_server_error() {
-            self.about.error("provider.failed", &status, "a provider failed");
+            self.about.error("provider.failed", &Named(status), "a provider failed");
         } else if status == StatusCode::TOO_MANY_REQUESTS {
-            self.about.error("provider.limited", &status, "a provider limits the platform");
+            self.about.error("provider.limited", &Named(status), "a provider limits the platform");
         }
         self.exchange.report.answered(status);
         if error.is_full {
@@ -107,7 +108,7 @@ impl Attempt<'_> {
     }
 
     fn not_understood(&self, status: StatusCode) -> Failed {
-        self.about.error("provider.nonsense", &status, "a provider's answer is no error of its API");
+        self.about.error("provider.nonsense", &Named(status), "a provider's answer is no error of its API");
         Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD)
     }
 

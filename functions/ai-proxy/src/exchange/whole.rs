@@ -3,6 +3,7 @@
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use lambda_http::Response;
+use levee::http::status::Named;
 use levee::metering::{Figures, Reading};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
@@ -56,7 +57,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     if let Some(mut meter) = meter {
         let reading = Reading::of_message(&body);
         if reading.is_none() {
-            attempt.about.error("metering.no_usage", &status, "an answer reported no usage");
+            attempt.about.error("metering.no_usage", &Named(status), "an answer reported no usage");
         }
         let Reading { figures, absurd } = reading.unwrap_or_default();
         attempt.about.absurd(absurd);
