@@ -19,6 +19,10 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    pub(super) fn status_line(&self) -> &str {
+        self.head.lines().next().unwrap()
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.into_iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)

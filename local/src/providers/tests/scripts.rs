@@ -27,6 +27,7 @@ async fn status_fails_every_call_of_every_endpoint() {
         for answer in [stage.message(json!({ "stream": true })).await, stage.get("/v1/models").await] {
             assert_eq!((answer.status, &answer.json()["error"]["type"]), (status, &json!(kind)));
             assert_eq!(answer.header("retry-after"), Some("7"));
+            assert!(status != 529 || answer.status_line().ends_with(" 529 Overloaded"), "{}", answer.status_line());
             assert_eq!(answer.header("content-type"), Some("application/json"));
         }
     }

@@ -40,6 +40,9 @@ async fn where_both_fail_the_client_gets_the_backups_error_unless_that_is_about_
             assert!(!answer.header("x-levee-fallback-reason").is_empty(), "{scripts:?}");
             let event = stack.wide_event("ai-proxy", id(&answer)).await;
             assert_eq!((&event["outcome"], &event["attempts"]), (&json!(outcome), &json!(2)), "{scripts:?}: {event}");
+            if !whose.is_empty() {
+                assert_eq!(event["Provider"], whose, "{scripts:?}: {event}");
+            }
             assert_eq!(records(&stack, &answer).await.len(), 2, "{scripts:?}");
         }
     }

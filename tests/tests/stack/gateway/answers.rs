@@ -2,8 +2,9 @@
 
 use serde_json::json;
 use tests::{Answer, Stack};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{answered, get, headers_of, stack};
+use super::{answered, connect, get, headers_of, stack};
 
 /// handle-errors-in-lambda-integration.html: a function's error and a malformed answer are 502.
 #[tokio::test]
@@ -86,4 +87,16 @@ async fn https_is_served_with_the_certificate_of_the_state_folder() {
     assert!(stack.local("url").starts_with("https://localhost:"), "{}", stack.local("url"));
     let event = get(&stack, "/echo", &[]).await.json();
     assert_eq!(event["headers"]["X-Forwarded-Proto"], "https");
+}
+
+#[tokio::test]
+async fn the_status_line_of_529_has_a_reason() {
+    let stack = stack().await;
+    let mut socket = connect(&stack).await;
+    let probe = json!({ "statusCode": 529 });
+    let request = format!("GET /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-probe: answer:{probe}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.lines().next(), Some("HTTP/1.1 529 Overloaded"));
 }
