@@ -116,6 +116,7 @@ async fn serve(
         began,
         deadline: deadline(request),
         waited: Waited::default(),
+        is_counted: false.into(),
         token_state: OnceCell::new(),
     };
 

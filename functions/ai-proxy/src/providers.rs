@@ -162,6 +162,11 @@ impl Provider {
         request
     }
 
+    /// Returns the name by which this provider knows the model that a caller asks for as `model`.
+    pub fn sent_model<'a>(&'a self, model: &'a str) -> &'a str {
+        self.models.get(model).map_or(model, String::as_str)
+    }
+
     /// The call `body`, which asks for `model`, as this provider is to get it: under the name by which it knows the model.
     ///
     /// # Errors

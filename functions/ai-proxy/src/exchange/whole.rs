@@ -1,7 +1,7 @@
 //! An attempt whose answer is passed on when it is whole.
 
 use lambda_http::Response;
-use levee::metering::{Figures, Reading};
+use levee::metering::Reading;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,7 +38,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
     exchange.waited.add(waited);
     let answered = match answer {
         Ok(answer) => answer,
-        Err(none) => return Err(attempt.unanswered(meter, none, Figures::default()).await),
+        Err(none) => return Err(attempt.unanswered(meter, none, Reading::default()).await),
     };
     exchange.report.provider_took(waited);
 
@@ -56,9 +56,10 @@ pub(super) async fn whole(mut attempt: Attempt<'_>) -> Result<Response<Body>, Mi
         if reading.is_none() {
             attempt.about.error("metering.no_usage", &status, "an answer reported no usage");
         }
-        let Reading { figures, absurd } = reading.unwrap_or_default();
-        attempt.about.absurd(absurd);
-        let metered = meter.close(figures, reading.is_none() || figures.is_absurd);
+        let is_estimated = reading.as_ref().is_none_or(|reading| reading.figures.is_absurd);
+        let reading = reading.unwrap_or_else(|| Reading::of_unmetered(&body));
+        attempt.about.absurd(reading.absurd);
+        let metered = meter.close(reading, is_estimated);
         tokio::join!(metered, exchange.in_flight.give_back(), attempt.finish());
     }
     exchange.report.answered(status);

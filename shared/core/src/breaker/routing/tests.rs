@@ -191,7 +191,8 @@ fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are()
 fn room_decides_about_the_calls_of_a_share_where_no_other_provider_can_help() {
     let ramp = || standing(Mode::Ramp, Share::ALL);
     let roomy = |standing: Standing| Standing { has_room: true, ..standing };
-    for others in [vec![], vec![open()], vec![ramp()], vec![paused(closed(), false, false)], vec![forced(closed(), 0, 60)]]
+    for others in
+        [vec![], vec![open()], vec![ramp()], vec![paused(closed(), false, false)], vec![forced(closed(), 0, 60)]]
     {
         let standings: Vec<Standing> = std::iter::once(ramp()).chain(others).collect();
         assert_eq!(stops(&standings)[0], (0, Entry::Room), "{standings:?}");
