@@ -19,7 +19,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         month: MonthArg,
     },
-    /// Show what an account has used in a month: by day, integration and model
+    /// Show what an account has used in a month: by day, integration, provider and model
     #[command(after_help = "\
 Examples:
   levee usage show acme
@@ -31,7 +31,7 @@ Examples:
         account: String,
         #[command(flatten)]
         month: MonthArg,
-        /// Print CSV, one line for each day, integration and model
+        /// Print CSV, one line for each day, integration, model and way in which it was served
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },

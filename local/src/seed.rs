@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
 use levee::clock::{Clock, Timestamp};
-use levee::metering::{Call, Figures, Ledger, Record, Usage};
+use levee::metering::{Call, Figures, Ledger, Part, Reading, Record, Service, Usage};
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 
@@ -179,9 +179,13 @@ async fn seed_usage(ledger: &Ledger, now: Timestamp) -> anyhow::Result<()> {
                     model: EXAMPLE_MODEL.to_owned(),
                     started_at,
                     deadline: started_at + 60,
+                    further: false,
                 };
                 let usage = Usage { input: tokens * 4, output: tokens, cache_read: tokens * 2, ..Usage::default() };
-                ledger.write(&Record::closed(call, Figures { usage, ..Figures::default() }, false)).await?;
+                let service = Service { model: EXAMPLE_MODEL.to_owned(), ..Service::default() };
+                let (figures, parts) = (Figures { usage, ..Figures::default() }, vec![Part { service, usage }]);
+                let reading = Reading { figures, parts, ..Reading::default() };
+                ledger.write(&Record::closed(call, figures, false).with_reading(&reading, false)).await?;
             }
         }
     }

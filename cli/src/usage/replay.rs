@@ -27,10 +27,10 @@ const MOST_TOLD: usize = 20;
 /// Write the usage that could not be written when it happened, from the log lines that hold it
 ///
 /// While DynamoDB refuses, AI calls are served nonetheless, and each call's usage is logged under the code usage.unwritten
-/// or usage.unopened. This finds those lines and writes what is in them. It may be repeated, and overlap with another
-/// replay: the ledger counts each call once. Calls that began more than 60 days ago are refused, because it cannot be
-/// known whether they were counted. On AWS this searches the functions' log groups, which costs what CloudWatch Logs
-/// Insights costs; on the local stack its log files.
+/// or usage.unopened; that of a call that was cut off, under usage.lost_track. This finds those lines and writes what is in
+/// them. It may be repeated, and overlap with another replay: the ledger counts each call once. Calls that began more than
+/// 60 days ago are refused, because it cannot be known whether they were counted. On AWS this searches the functions' log
+/// groups, which costs what CloudWatch Logs Insights costs; on the local stack its log files.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -181,7 +181,7 @@ async fn write(context: &Context, records: &[Record], outcome: &mut Outcome) -> 
 
 async fn write_one(ledger: &Ledger, record: &Record) -> Result<Written, LedgerError> {
     match record.state {
-        State::Open => ledger.open(&record.call).await,
+        State::Open => ledger.open(record).await,
         State::Abandoned | State::Closed | State::Void => ledger.write(record).await,
     }
 }

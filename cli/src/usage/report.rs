@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use anyhow::bail;
 use levee::accounts::TokenCap;
-use levee::metering::report::{CapUse, Used, csv};
+use levee::metering::report::{CapUse, ServedUse, Used, csv};
 use levee::metering::{Line, Month, UsageReport};
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ struct AccountUse {
 }
 
 /// The columns of [`figures`].
-const FIGURES: [&str; 7] = ["CALLS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COUNTED", "COST USD"];
+const FIGURES: [&str; 8] = ["CALLS", "ATTEMPTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COUNTED", "COST USD"];
 
 impl AccountUse {
     fn row(&self) -> Vec<String> {
@@ -90,6 +90,7 @@ fn text(report: &UsageReport) -> String {
         ("account", report.account.clone()),
         ("month", report.month.to_string()),
         ("calls", used.calls.to_string()),
+        ("attempts", used.attempts.to_string()),
         ("estimated", used.estimated_calls.to_string()),
         ("open", report.totals.open_calls.to_string()),
         ("counted", used.counted.to_string()),
@@ -110,15 +111,19 @@ fn text(report: &UsageReport) -> String {
     };
     text += &part("DAY", report.by_day.iter().map(|it| (&it.date, &it.used)).collect());
     text += &part("INTEGRATION", report.by_integration.iter().map(|it| (&it.integration, &it.used)).collect());
+    let name = |it: &ServedUse| format!("{} {}", it.provider.as_deref().unwrap_or(NOTHING), it.model);
+    let served: Vec<(String, &Used)> = report.by_served.iter().map(|it| (name(it), &it.used)).collect();
+    text += &part("SERVED BY", served.iter().map(|(name, used)| (name, *used)).collect());
     text + &part("MODEL", report.by_model.iter().map(|it| (&it.model, &it.used)).collect())
 }
 
-fn figures(used: &Used) -> [String; 7] {
+fn figures(used: &Used) -> [String; 8] {
     let cost = used.cost_usd.map_or_else(|| NOTHING.to_owned(), |cost| cost.to_string());
     let cache_write = used.cache_write_5m.saturating_add(used.cache_write_1h);
-    let [calls, input, output, cache_read, cache_write, counted] =
-        [used.calls, used.input, used.output, used.cache_read, cache_write, used.counted].map(|it| it.to_string());
-    [calls, input, output, cache_read, cache_write, counted, cost]
+    let [calls, attempts, input, output, cache_read, cache_write, counted] =
+        [used.calls, used.attempts, used.input, used.output, used.cache_read, cache_write, used.counted]
+            .map(|it| it.to_string());
+    [calls, attempts, input, output, cache_read, cache_write, counted, cost]
 }
 
 fn cap_text(cap: Option<&CapUse>) -> String {

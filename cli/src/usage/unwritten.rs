@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use levee::metering::unwritten::{UNOPENED, UNWRITTEN, read};
+use levee::metering::unwritten::{LOST_TRACK, UNOPENED, UNWRITTEN, read};
 use levee::metering::{Record, call};
 
 use crate::context::Context;
@@ -29,9 +29,9 @@ pub(super) struct Unwritten {
 impl Unwritten {
     /// What the stack has logged: on AWS within the last `since`.
     pub(super) async fn logged(context: &Context, since: Duration) -> anyhow::Result<Self> {
-        // A line that names both codes is one nonetheless.
+        // A line that names several of the codes is one nonetheless.
         let mut lines = BTreeSet::new();
-        for code in [UNOPENED, UNWRITTEN] {
+        for code in [UNOPENED, UNWRITTEN, LOST_TRACK] {
             match &context.target.logs {
                 LogPlace::Local(folder) => lines.extend(why::lines_with(code, folder)?),
                 LogPlace::Aws(logs) => {

@@ -11,7 +11,7 @@ mod whole;
 
 pub use failover::serve;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ pub struct Exchange<'a> {
     pub deadline: Instant,
     /// How long providers were waited for.
     pub waited: Waited,
+    /// True once an attempt that may have used tokens is in the ledger, so that the call is counted.
+    pub is_counted: AtomicBool,
     /// How far the account has come within its token cap, once that is known.
     pub token_state: OnceCell<Option<TokenState>>,
 }

@@ -122,6 +122,7 @@ async fn serve(
         began,
         deadline: deadline(request),
         waited: Waited::default(),
+        is_counted: false.into(),
         token_state: OnceCell::new(),
     };
 

@@ -193,6 +193,11 @@ impl Provider {
         request
     }
 
+    /// Returns the name by which this provider knows the model that a caller asks for as `model`.
+    pub fn sent_model<'a>(&'a self, model: &'a str) -> &'a str {
+        self.models.get(model).map_or(model, String::as_str)
+    }
+
     /// Returns the call `body`, which asks for `model`, under the name by which this provider knows the model.
     pub fn body(&self, model: &str, body: &Bytes) -> Bytes {
         match self.models.get(model) {

@@ -186,12 +186,12 @@ impl Pump {
             self.has_content = true;
         }
         self.about.absurd(progress.absurd);
-        let (figures, is_estimated) = self.reader.result();
+        let (reading, is_estimated) = self.reader.reading();
         let meter = self.meter.take();
         let metered = async {
             match meter {
                 Some(mut meter) if progress.is_refused() => meter.void().await,
-                Some(mut meter) => meter.close(figures, is_estimated).await,
+                Some(mut meter) => meter.close(reading, is_estimated).await,
                 None => {}
             }
         };
@@ -233,5 +233,14 @@ impl Pump {
         self.broke_off(if kind == ErrorKind::Timeout { Fault::Timeout } else { Fault::Cut });
         self.settle().await;
         Some(stream_event(kind, message, &self.about.request_id).into())
+    }
+}
+
+impl Drop for Pump {
+    /// Leaves what is known of a stream that is dropped before its end to its meter, which logs it.
+    fn drop(&mut self) {
+        if let Some(meter) = &mut self.meter {
+            meter.learn(self.reader.reading().0);
+        }
     }
 }

@@ -1,4 +1,6 @@
-//! Reads what providers answer: [`sse`] splits a stream into its events, [`usage`] finds the tokens that a call used.
+//! Reads what providers answer: [`sse`] splits a stream into its events, [`usage`] finds the tokens that a call used;
+//! [`model`] says of what models' names consist.
 
+pub mod model;
 pub mod sse;
 pub mod usage;

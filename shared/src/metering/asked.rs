@@ -147,7 +147,7 @@ impl Format {
 mod tests {
     use super::*;
     use crate::accounts::IntegrationKind;
-    use crate::metering::{Counts, Line, Prices, Tally};
+    use crate::metering::{Counts, Line, Prices, Service, Tally};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
@@ -192,6 +192,8 @@ mod tests {
             integration: "crm".to_owned(),
             kind: IntegrationKind::Customer,
             model: format!("{number:0>100}"),
+            provider: "primary".to_owned(),
+            service: Service::default(),
             tally: Tally { calls: 1, input: 1, ..Tally::default() },
         };
         let lines: Vec<_> = (0..lines).map(line).collect();

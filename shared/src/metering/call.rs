@@ -6,9 +6,12 @@
 //! all, it takes the abandoned record's place. Every record counts in the sums by the difference that it makes
 //! ([`step`]), so that whatever is repeated or comes late is counted once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::usage::{Figures, Tier};
+use super::tally::Tally;
+use super::usage::{Figures, Part, Reading, Service, Tier};
 use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
 
@@ -35,10 +38,13 @@ pub struct Call {
     pub started_at: u64,
     /// When the attempt must have ended, Unix seconds.
     pub deadline: u64,
+    /// True where an earlier attempt of the same call counts already, so that this one is no further call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub further: bool,
 }
 
 impl Call {
-    /// When it began.
+    /// Returns when it began.
     pub fn started_at(&self) -> Timestamp {
         Timestamp::from_secs(self.started_at)
     }
@@ -69,230 +75,106 @@ pub struct Record {
     /// What it used, as far as that is known.
     #[serde(flatten)]
     pub figures: Figures,
-    /// Whether the provider's final figures are missing, so that `figures` is what was known when it broke off.
+    /// True where the provider's final figures are missing, so that `figures` is what was known when it broke off.
     pub estimated: bool,
+    /// What it used of each model, the one that served first. Empty in a record that an earlier version wrote, and where
+    /// nothing is known but the figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// What writing a record changes in the sums of its account's month.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// The change to the month as a whole.
+    pub total: Tally,
+    /// The change to each of the lines of its day, integration and model that it changes, by the way in which providers
+    /// served. `None` is the line of records without parts.
+    pub lines: Vec<(Option<Service>, Tally)>,
 }
 
 impl Record {
-    /// An attempt that begins.
+    /// Returns the record of an attempt that begins.
     pub fn open(call: Call) -> Self {
-        Self { call, state: State::Open, figures: Figures::default(), estimated: false }
+        Self { call, state: State::Open, figures: Figures::default(), estimated: false, parts: Vec::new() }
     }
 
-    /// An attempt that is over; `estimated` where `figures` are not the provider's final ones.
+    /// Returns the record of an attempt that is over; `estimated` where `figures` are not the provider's final ones.
     pub fn closed(call: Call, figures: Figures, estimated: bool) -> Self {
-        Self { call, state: State::Closed, figures, estimated }
+        Self { state: State::Closed, figures, estimated, ..Self::open(call) }
     }
 
-    /// An attempt that is over and used nothing.
+    /// Returns the record of an attempt that is over and used nothing.
     pub fn void(call: Call) -> Self {
-        Self { call, state: State::Void, figures: Figures::default(), estimated: false }
+        Self { state: State::Void, ..Self::open(call) }
     }
 
-    /// The open record of an attempt that never came to its end, given up on.
+    /// Returns the record with what is known of its usage, as an estimate unless that is the provider's final word.
+    #[must_use]
+    pub fn with_reading(self, reading: &Reading, estimated: bool) -> Self {
+        Self { figures: reading.figures, parts: reading.parts.clone(), estimated, ..self }
+    }
+
+    /// Returns the record of the same attempt, given up on because it never came to its end.
     #[must_use]
     pub fn abandoned(self) -> Self {
         Self { state: State::Abandoned, estimated: true, ..self }
     }
 
-    /// What it adds to the sums.
+    /// Returns what it adds to the sums as a whole.
     pub fn tally(&self) -> Tally {
-        match self.state {
-            State::Open | State::Void => Tally::default(),
-            State::Abandoned | State::Closed => {
-                let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
-                let usage = self.figures.usage;
-                Tally {
-                    calls: 1,
-                    estimated_calls: self.estimated.into(),
-                    other_tier_calls: (self.figures.tier != Tier::Standard).into(),
-                    input: figure(usage.input),
-                    output: figure(usage.output),
-                    cache_read: figure(usage.cache_read),
-                    cache_write_5m: figure(usage.cache_write_5m),
-                    cache_write_1h: figure(usage.cache_write_1h),
-                    web_searches: figure(usage.web_searches),
-                    web_fetches: figure(usage.web_fetches),
-                }
-            }
+        self.shares().iter().fold(Tally::default(), |sum, (_, tally)| sum.plus(tally))
+    }
+
+    /// Returns what it adds to each line of its day. The attempt itself counts with the first of its parts.
+    fn shares(&self) -> Vec<(Option<Service>, Tally)> {
+        if matches!(self.state, State::Open | State::Void) {
+            return Vec::new();
         }
+        let is_first = !self.call.further;
+        let attempt = Tally {
+            calls: is_first.into(),
+            further_attempts: (!is_first).into(),
+            // A call moves on only from an attempt that is estimated, so that it is counted as such already.
+            estimated_calls: (is_first && self.estimated).into(),
+            other_tier_calls: (self.figures.tier != Tier::Standard).into(),
+            ..Tally::default()
+        };
+        let mut shares: Vec<_> = match &self.parts[..] {
+            [] => vec![(None, Tally::from_usage(&self.figures.usage))],
+            parts => parts.iter().map(|it| (Some(it.service.clone()), Tally::from_usage(&it.usage))).collect(),
+        };
+        if let Some((_, first)) = shares.first_mut() {
+            *first = first.plus(&attempt);
+        }
+        shares
     }
 }
 
-/// What writing `new` over `old` (`None` where there is no record yet) adds to the sums; `None` where `old` stays,
-/// because it is as final as `new`.
-pub fn step(old: Option<&Record>, new: &Record) -> Option<Tally> {
+/// Returns what writing `new` over `old` (`None` where there is no record yet) changes in the sums; `None` where `old`
+/// stays, because it is as final as `new`.
+pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
     let rank = |state: State| match state {
         State::Open => 0,
         State::Abandoned => 1,
         State::Closed | State::Void => 2,
     };
-    match old {
-        None => Some(new.tally()),
-        Some(old) if rank(old.state) < rank(new.state) => Some(new.tally().less(&old.tally())),
-        Some(_) => None,
+    if old.is_some_and(|old| rank(old.state) >= rank(new.state)) {
+        return None;
     }
-}
-
-/// Sums over calls, or a change to them. A sum that is read is never negative; a part of one may be.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Tally {
-    /// Attempts that used tokens.
-    pub calls: i64,
-    /// Of them, those whose figures are estimated.
-    pub estimated_calls: i64,
-    /// Of them, those that were served at another service tier than the standard one.
-    pub other_tier_calls: i64,
-    /// Input tokens that were neither read from nor written to the cache.
-    pub input: i64,
-    /// Output tokens.
-    pub output: i64,
-    /// Input tokens read from the cache.
-    pub cache_read: i64,
-    /// Input tokens written to the cache for 5 minutes.
-    pub cache_write_5m: i64,
-    /// Input tokens written to the cache for an hour.
-    pub cache_write_1h: i64,
-    /// Searches that the provider made in the web.
-    pub web_searches: i64,
-    /// Pages that the provider fetched from the web.
-    pub web_fetches: i64,
-}
-
-impl Tally {
-    /// The names of the sums, as they are stored.
-    pub const NAMES: [&str; 10] = [
-        "calls",
-        "estimated_calls",
-        "other_tier_calls",
-        "input",
-        "output",
-        "cache_read",
-        "cache_write_5m",
-        "cache_write_1h",
-        "web_searches",
-        "web_fetches",
-    ];
-
-    /// The sums in the order of [`Tally::NAMES`].
-    pub fn values(&self) -> [i64; 10] {
-        [
-            self.calls,
-            self.estimated_calls,
-            self.other_tier_calls,
-            self.input,
-            self.output,
-            self.cache_read,
-            self.cache_write_5m,
-            self.cache_write_1h,
-            self.web_searches,
-            self.web_fetches,
-        ]
+    let mut lines: BTreeMap<Option<Service>, Tally> = BTreeMap::new();
+    for (line, tally) in new.shares() {
+        let sum = lines.entry(line).or_default();
+        *sum = sum.plus(&tally);
     }
-
-    /// Both together.
-    #[must_use]
-    pub fn plus(&self, other: &Self) -> Self {
-        self.with(other, i64::saturating_add)
+    for (line, tally) in old.map(Record::shares).unwrap_or_default() {
+        let sum = lines.entry(line).or_default();
+        *sum = sum.less(&tally);
     }
-
-    /// What is left of this one without `other`.
-    #[must_use]
-    pub fn less(&self, other: &Self) -> Self {
-        self.with(other, i64::saturating_sub)
-    }
-
-    fn with(&self, other: &Self, each: impl Fn(i64, i64) -> i64) -> Self {
-        Self {
-            calls: each(self.calls, other.calls),
-            estimated_calls: each(self.estimated_calls, other.estimated_calls),
-            other_tier_calls: each(self.other_tier_calls, other.other_tier_calls),
-            input: each(self.input, other.input),
-            output: each(self.output, other.output),
-            cache_read: each(self.cache_read, other.cache_read),
-            cache_write_5m: each(self.cache_write_5m, other.cache_write_5m),
-            cache_write_1h: each(self.cache_write_1h, other.cache_write_1h),
-            web_searches: each(self.web_searches, other.web_searches),
-            web_fetches: each(self.web_fetches, other.web_fetches),
-        }
-    }
-
-    /// Whether it changes nothing.
-    pub fn is_zero(&self) -> bool {
-        *self == Self::default()
-    }
+    lines.retain(|_, change| !change.is_zero());
+    let total = lines.values().fold(Tally::default(), |sum, change| sum.plus(change));
+    Some(Change { total, lines: lines.into_iter().collect() })
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::metering::usage::Usage;
-
-    pub(crate) fn call() -> Call {
-        Call {
-            id: "1".to_owned(),
-            attempt: 1,
-            request_id: "r".to_owned(),
-            account: "acme".to_owned(),
-            integration: "crm".to_owned(),
-            kind: IntegrationKind::Customer,
-            provider: "primary".to_owned(),
-            model: "m".to_owned(),
-            started_at: 1_700_000_000,
-            deadline: 1_700_000_300,
-        }
-    }
-
-    pub(crate) fn used(input: u64, output: u64) -> Figures {
-        Figures { usage: Usage { input, output, ..Usage::default() }, ..Figures::default() }
-    }
-
-    /// The records that an attempt may have, by how final they are.
-    fn records() -> [Record; 4] {
-        let open = Record::open(call());
-        let noted = Record { figures: used(10, 1), ..open.clone() };
-        [open, noted.abandoned(), Record::closed(call(), used(10, 20), false), Record::void(call())]
-    }
-
-    #[test]
-    fn whatever_order_records_come_in_the_sums_are_those_of_the_record_that_stays() {
-        for first in 0..4 {
-            for second in 0..4 {
-                for third in 0..4 {
-                    let (mut kept, mut sums) = (None::<Record>, Tally::default());
-                    for record in [first, second, third].map(|which| records()[which].clone()) {
-                        if let Some(change) = step(kept.as_ref(), &record) {
-                            sums = sums.plus(&change);
-                            kept = Some(record);
-                        }
-                    }
-                    assert_eq!(Some(sums), kept.map(|kept| kept.tally()), "{first} {second} {third}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_late_end_takes_the_place_of_an_abandoned_record_and_of_nothing_that_is_final() {
-        let [open, abandoned, closed, void] = records();
-        let late = step(Some(&abandoned), &closed).unwrap();
-        assert_eq!((late.calls, late.estimated_calls, late.input, late.output), (0, -1, 0, 19));
-        assert_eq!(step(Some(&abandoned), &void).unwrap().calls, -1);
-        for (old, new) in
-            [(&closed, &closed), (&closed, &abandoned), (&closed, &void), (&void, &closed), (&abandoned, &open)]
-        {
-            assert_eq!(step(Some(old), new), None, "{old:?} {new:?}");
-        }
-    }
-
-    #[test]
-    fn a_record_is_read_as_it_was_written() {
-        for record in records() {
-            let text = serde_json::to_string(&record).unwrap();
-            assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
-        }
-        let names = serde_json::to_value(Tally::default()).unwrap();
-        assert!(Tally::NAMES.iter().all(|name| names[name] == 0) && names.as_object().unwrap().len() == 10);
-    }
-}
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::accounts::Account;
 use crate::accounts::terms::{LARGEST_CAP, TokenCap};
 use crate::config::Reader;
-use crate::metering::call::Tally;
+use crate::metering::tally::Tally;
 
 /// The shares of a cap, in percent, of which somebody is told, once a month and account each.
 pub const TOLD_PERCENTS: [u64; 3] = [80, 100, 150];
@@ -133,6 +133,7 @@ mod tests {
 
     const TALLY: Tally = Tally {
         calls: 1,
+        further_attempts: 0,
         estimated_calls: 0,
         other_tier_calls: 0,
         input: 1,

@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | `CALL#<account>#<call id>` | `<attempt>` | a [`Record`]; expires after 90 days |
 //! | `MONTH#<account>#<2026-11>` | `TOTAL#<shard>` | a part of the sums of the month (UTC) |
-//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<shard>` | a part of the sums of one day, integration and model |
+//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<provider>#<served>#<tier>#<speed>#<geo>#<prompt>#<shard>` | a part of the sums of one day, integration, model that was asked for, provider, and way in which it served |
+//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<shard>` | a part of the sums of one day, integration and model, of records without parts: those of earlier versions |
 //!
 //! An open record also has the attributes `open` (`OPEN#<shard>`) and `due` (its deadline, Unix seconds), which are the
 //! keys of the index `open`: whatever is over is not in it.
@@ -25,8 +26,7 @@ use aws_sdk_dynamodb::Client;
 
 pub use self::open::OpenCalls;
 use self::write::Failure;
-use super::call::{Call, Record};
-use super::usage::Figures;
+use super::call::Record;
 use crate::stores::dynamodb::pause;
 
 /// How many parts the sums and the index of open records have, so that no item is written by everybody.
@@ -67,21 +67,21 @@ impl Ledger {
         Self { client, table: table.into(), timeout, shard: rand::random_range(0..SHARDS) }
     }
 
-    /// Writes the open record of an attempt that is about to be made.
+    /// Writes the open record of an attempt that is about to be made, with what is expected of its usage.
     ///
     /// # Errors
     /// When DynamoDB refuses, cannot be reached, or does not answer in time.
-    pub async fn open(&self, call: &Call) -> Result<Written, LedgerError> {
-        self.in_time(self.put_open(call)).await
+    pub async fn open(&self, record: &Record) -> Result<Written, LedgerError> {
+        self.in_time(self.put_open(record)).await
     }
 
-    /// Adds what is known so far to an open record, for the case that its attempt never comes to its end. A record that
-    /// is open no more stays as it is.
+    /// Adds what `record` says of the usage to the open record of the same attempt, for the case that the attempt never comes
+    /// to its end. A record that is open no more stays as it is.
     ///
     /// # Errors
     /// When DynamoDB refuses, cannot be reached, or does not answer in time.
-    pub async fn note(&self, call: &Call, figures: &Figures) -> Result<(), LedgerError> {
-        self.in_time(self.update_open(call, figures)).await
+    pub async fn note(&self, record: &Record) -> Result<(), LedgerError> {
+        self.in_time(self.update_open(record)).await
     }
 
     /// Writes a record, unless one is there that is as final: the end of an attempt, one that is given up on, or one that
@@ -185,7 +185,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let ledger = Ledger::new(stub.client.clone(), "usage", TIMEOUT);
         assert!(ledger.write(&Record::void(call())).await.is_err());
-        assert!(ledger.open(&call()).await.is_err());
+        assert!(ledger.open(&Record::open(call())).await.is_err());
         assert!(began.elapsed() <= TIMEOUT * 2, "{:?}", began.elapsed());
     }
 

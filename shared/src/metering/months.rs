@@ -10,9 +10,10 @@ use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::call::Tally;
 use super::ledger::sums::{DAY, TOTAL, month_key};
 use super::month::Month;
+use super::tally::Tally;
+use super::usage::Service;
 use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::describe;
@@ -24,7 +25,7 @@ const AHEAD: usize = 8;
 /// Less of a month than this says nothing about the rest of it.
 const SHORTEST_SAMPLE: Duration = Duration::from_secs(24 * 3600);
 
-/// What one integration used of one model on one day (UTC).
+/// What one integration used on one day (UTC), of one model that was asked for and one way in which it was served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Line {
     /// The day of the month, from 1.
@@ -35,6 +36,12 @@ pub struct Line {
     pub kind: IntegrationKind,
     /// The model that was asked for.
     pub model: String,
+    /// The provider; empty where an earlier version wrote the sums, which kept neither it nor how the call was served.
+    #[serde(default)]
+    pub provider: String,
+    /// The way in which the provider served.
+    #[serde(flatten)]
+    pub service: Service,
     /// The sums.
     #[serde(flatten)]
     pub tally: Tally,
@@ -84,17 +91,18 @@ impl Months {
         at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
     }
 
-    /// What `account` used in `month`, by day, integration and model, in this order. Everything that was closed before
-    /// is in it.
+    /// Returns what `account` used in `month`, by day, integration, model, provider and way in which that served, in this
+    /// order. Everything that was closed before is in it.
     ///
     /// # Errors
     /// When the table cannot be read, or holds something else.
     pub async fn read(&self, account: &str, month: Month) -> Result<Vec<Line>, MonthsError> {
-        let mut lines: BTreeMap<(u8, String, String), Line> = BTreeMap::new();
+        let mut lines = BTreeMap::new();
         for part in self.parts::<Line>(account, month, DAY).await? {
-            let key = (part.day, part.integration.clone(), part.model.clone());
+            let Line { day, integration, model, provider, service, .. } = part.clone();
+            let key = (day, integration, model, provider, service);
             match lines.get_mut(&key) {
-                Some(line) => line.tally = line.tally.plus(&part.tally),
+                Some(Line { tally, .. }) => *tally = tally.plus(&part.tally),
                 None => drop(lines.insert(key, part)),
             }
         }
@@ -102,7 +110,7 @@ impl Months {
         Ok(lines.into_values().filter(|line| !line.tally.is_zero()).collect())
     }
 
-    /// What each of `accounts` used in `month`, by day, integration and model.
+    /// Returns what each of `accounts` used in `month`, as [`Months::read`] does.
     ///
     /// # Errors
     /// When the table cannot be read, or holds something else.

@@ -2,16 +2,21 @@
 //!
 //! All figures come from the same lines, so that the parts of a report agree with each other.
 
+mod csv;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::call::Tally;
+pub use self::csv::csv;
+
 use super::cap::{Counts, percent};
 use super::month::Month;
 use super::months::{Line, projected};
 use super::prices::{Prices, Usd};
+use super::tally::Tally;
+use super::usage::Service;
 use crate::accounts::IntegrationKind;
 use crate::accounts::terms::{CapMode, TokenCap};
 use crate::clock::Timestamp;
@@ -29,11 +34,13 @@ pub struct UsageReport {
     pub cap: Option<CapUse>,
     /// By the model that was asked for, what counts most first.
     pub by_model: Vec<ModelUse>,
+    /// By the provider and the model that served, what counts most first.
+    pub by_served: Vec<ServedUse>,
     /// By integration, what counts most first.
     pub by_integration: Vec<IntegrationUse>,
     /// By day (UTC), the first first; days on which nothing was used are left out.
     pub by_day: Vec<DayUse>,
-    /// By day, integration and model.
+    /// By day, integration, model that was asked for, and the way in which it was served.
     #[serde(skip)]
     pub lines: Vec<LineUse>,
 }
@@ -41,8 +48,10 @@ pub struct UsageReport {
 /// What was used together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Used {
-    /// Attempts of AI calls that used tokens.
+    /// AI calls that used tokens. A call counts with the first of its attempts that did.
     pub calls: u64,
+    /// Attempts of AI calls that used tokens, or may have: more than the calls where some moved on to another provider.
+    pub attempts: u64,
     /// Input tokens that were neither read from nor written to the cache.
     pub input: u64,
     /// Output tokens.
@@ -105,6 +114,18 @@ pub struct ModelUse {
     pub used: Used,
 }
 
+/// What was used of one model at one provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServedUse {
+    /// The provider; `None` where an earlier version wrote the sums, which did not keep it.
+    pub provider: Option<String>,
+    /// The model that the answers name; the one that was asked for where that is not known.
+    pub model: String,
+    /// What was used.
+    #[serde(flatten)]
+    pub used: Used,
+}
+
 /// What one integration used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IntegrationUse {
@@ -127,7 +148,7 @@ pub struct DayUse {
     pub used: Used,
 }
 
-/// What one integration used of one model on one day.
+/// What one integration used on one day, of one model that was asked for and one way in which it was served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineUse {
     /// The day, such as `2026-11-22`.
@@ -138,6 +159,10 @@ pub struct LineUse {
     pub kind: IntegrationKind,
     /// The model that was asked for.
     pub model: String,
+    /// The provider; empty where an earlier version wrote the sums.
+    pub provider: String,
+    /// The way in which the provider served.
+    pub service: Service,
     /// What was used.
     pub used: Used,
 }
@@ -163,6 +188,7 @@ impl Sum {
         let figure = |figure: i64| u64::try_from(figure).unwrap_or(0);
         Used {
             calls: figure(self.tally.calls),
+            attempts: figure(self.tally.attempts()),
             input: figure(self.tally.input),
             output: figure(self.tally.output),
             cache_read: figure(self.tally.cache_read),
@@ -178,8 +204,8 @@ impl Sum {
 }
 
 impl UsageReport {
-    /// The report of what `lines` say that `account` used in `month`. `cap` is the one that it has at `now`; `open_calls`
-    /// are its calls that are not over.
+    /// Returns the report of what `lines` say that `account` used in `month`. `cap` is the one that it has at `now`;
+    /// `open_calls` are its calls that are not over.
     #[expect(clippy::too_many_arguments, reason = "each is a fact of its own")]
     pub fn new(
         account: impl Into<String>,
@@ -192,13 +218,16 @@ impl UsageReport {
         now: Timestamp,
     ) -> Self {
         let begin = || Sum::begin(prices);
-        let (mut total, mut by_model, mut by_integration, mut by_day) =
-            (begin(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (mut total, mut by_model, mut by_served, mut by_integration, mut by_day) =
+            (begin(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut of_lines = Vec::with_capacity(lines.len());
-        for Line { day, integration, kind, model, tally } in lines {
-            let cost = prices.cost(model, tally);
+        for line in lines {
+            let Line { day, integration, kind, model, provider, service, tally } = line;
+            let cost = prices.cost(line);
             total.add(tally, cost);
             by_model.entry(model).or_insert_with(begin).add(tally, cost);
+            let served = if service.model.is_empty() { model } else { &service.model };
+            by_served.entry((provider, served)).or_insert_with(begin).add(tally, cost);
             by_integration.entry(integration).or_insert_with(|| (*kind, begin())).1.add(tally, cost);
             by_day.entry(*day).or_insert_with(begin).add(tally, cost);
             of_lines.push(LineUse {
@@ -206,6 +235,8 @@ impl UsageReport {
                 integration: integration.clone(),
                 kind: *kind,
                 model: model.clone(),
+                provider: provider.clone(),
+                service: service.clone(),
                 used: Sum { tally: *tally, cost }.used(counts),
             });
         }
@@ -213,6 +244,14 @@ impl UsageReport {
         let used = |sum: &Sum| sum.used(counts);
         let mut by_model: Vec<_> =
             by_model.iter().map(|(model, sum)| ModelUse { model: (*model).clone(), used: used(sum) }).collect();
+        let mut by_served: Vec<_> = by_served
+            .iter()
+            .map(|((provider, model), sum)| ServedUse {
+                provider: (!provider.is_empty()).then(|| (*provider).clone()),
+                model: (*model).clone(),
+                used: used(sum),
+            })
+            .collect();
         let mut by_integration: Vec<_> = by_integration
             .iter()
             .map(|(id, (kind, sum))| IntegrationUse { integration: (*id).clone(), kind: *kind, used: used(sum) })
@@ -221,6 +260,7 @@ impl UsageReport {
             by_day.iter().map(|(day, sum)| DayUse { date: format!("{month}-{day:02}"), used: used(sum) }).collect();
         // What counts the same stays in the order of its name.
         by_model.sort_by_key(|it| Reverse(it.used.counted));
+        by_served.sort_by_key(|it| Reverse(it.used.counted));
         by_integration.sort_by_key(|it| Reverse(it.used.counted));
 
         let totals = Totals { used: used(&total), open_calls };
@@ -231,66 +271,9 @@ impl UsageReport {
             percent: percent(counted, limit),
             projected: projected(counted, month, now),
         });
-        Self { account: account.into(), month, totals, cap, by_model, by_integration, by_day, lines: of_lines }
+        let account = account.into();
+        Self { account, month, totals, cap, by_model, by_served, by_integration, by_day, lines: of_lines }
     }
-}
-
-/// The columns of [`csv()`].
-const COLUMNS: [&str; 16] = [
-    "account",
-    "date",
-    "integration",
-    "kind",
-    "model",
-    "calls",
-    "estimated_calls",
-    "input",
-    "output",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "web_searches",
-    "web_fetches",
-    "counted",
-    "cost_usd",
-];
-
-/// `reports` as CSV (RFC 4180): a header, and one line per account, day, integration and model. A cost that is not known
-/// is an empty cell.
-pub fn csv<'a>(reports: impl IntoIterator<Item = &'a UsageReport>) -> String {
-    // Memory takes whatever is written.
-    write(reports).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-}
-
-fn write<'a>(reports: impl IntoIterator<Item = &'a UsageReport>) -> Result<Vec<u8>, csv::Error> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    writer.write_record(COLUMNS)?;
-    for report in reports {
-        for LineUse { date, integration, kind, model, used } in &report.lines {
-            let texts = [&report.account, date, integration, &kind.to_string(), model].map(|text| inert(text));
-            let figures = [
-                used.calls,
-                used.estimated_calls,
-                used.input,
-                used.output,
-                used.cache_read,
-                used.cache_write_5m,
-                used.cache_write_1h,
-                used.web_searches,
-                used.web_fetches,
-                used.counted,
-            ];
-            let cost = used.cost_usd.map(|cost| cost.to_string()).unwrap_or_default();
-            writer.write_record(texts.into_iter().chain(figures.map(|it| it.to_string())).chain([cost]))?;
-        }
-    }
-    writer.into_inner().map_err(|error| error.into_error().into())
-}
-
-/// `text` as a cell that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn inert(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
-    if is_formula { format!("'{text}") } else { text.to_owned() }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Records that DynamoDB refused: one log line each, from which [`replay`](Record) brings them back.
+//! Records that could not be written, because DynamoDB refused or the call was cut off: one log line each, from which [`replay`](Record) brings them back.
 //!
 //! A line holds the whole record. Written again by whoever reads it, through [`Ledger::write`](super::Ledger::write) or
 //! [`Ledger::open`](super::Ledger::open), it counts once, however often and however late that happens: for as long as
@@ -22,11 +22,16 @@ pub const UNOPENED: &str = "usage.unopened";
 /// The code of the line about an attempt that is over.
 pub const UNWRITTEN: &str = "usage.unwritten";
 
+/// The code of the line about an attempt that was cut off before it was known what it used. The line holds what was known, as
+/// the monitor would settle it.
+pub const LOST_TRACK: &str = "usage.lost_track";
+
 /// Logs that `record` could not be written, because of `error`.
 pub fn log(record: &Record, error: &impl Display) {
     let (code, what) = match record.state {
         State::Open => (UNOPENED, "the beginning of an AI call was not written"),
-        State::Abandoned | State::Closed | State::Void => (UNWRITTEN, "an AI call's usage was not written"),
+        State::Abandoned => (LOST_TRACK, "a call was cut off before its usage was known"),
+        State::Closed | State::Void => (UNWRITTEN, "an AI call's usage was not written"),
     };
     let call = &record.call;
     tracing::error!(
@@ -40,12 +45,12 @@ pub fn log(record: &Record, error: &impl Display) {
     );
 }
 
-/// A line about a record that could not be written, from which it cannot be told whole.
+/// The error of a line about a record that could not be written, from which it cannot be read whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the line is not whole")]
 pub struct NotWhole;
 
-/// The record in a log line; `None` where the line is about something else.
+/// Returns the record in a log line; `None` where the line is about something else.
 ///
 /// # Errors
 /// [`NotWhole`] where there must have been one, as of a line that was cut off.
@@ -55,22 +60,26 @@ pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
         code: Option<String>,
         record: Option<String>,
     }
-    if ![UNOPENED, UNWRITTEN].iter().any(|code| line.contains(code)) {
+    if ![UNOPENED, UNWRITTEN, LOST_TRACK].iter().any(|code| line.contains(code)) {
         return Ok(None);
     }
     // A line that was passed on by others may have something before the JSON.
     let json = line.find('{').map_or("", |start| &line[start..]);
     let Line { code, record } = serde_json::from_str(json).map_err(|_| NotWhole)?;
+    // Earlier versions logged nothing but that a call was cut off.
+    if code.as_deref() == Some(LOST_TRACK) && record.is_none() {
+        return Ok(None);
+    }
     let fits: fn(State) -> bool = match code.as_deref() {
         Some(UNOPENED) => |state| state == State::Open,
-        Some(UNWRITTEN) => |state| state != State::Open,
+        Some(UNWRITTEN | LOST_TRACK) => |state| state != State::Open,
         _ => return Ok(None),
     };
     let record: Record = record.and_then(|record| serde_json::from_str(&record).ok()).ok_or(NotWhole)?;
     if fits(record.state) { Ok(Some(record)) } else { Err(NotWhole) }
 }
 
-/// Whether `record` may be brought back at `now`.
+/// Returns true where `record` may be brought back at `now`.
 pub fn may_be_replayed(record: &Record, now: Timestamp) -> bool {
     record.call.started_at().until(now) <= MAY_BE_REPLAYED
 }
@@ -146,6 +155,7 @@ mod tests {
             ("nothing", String::new()),
             ("another line", r#"{"level":"ERROR","code":"provider.cut"}"#.to_owned()),
             ("another code", text.replace("\"code\":\"usage.unwritten\"", "\"code\":\"usage.other\"")),
+            ("a call without its usage", r#"{"code":"usage.lost_track"}"#.to_owned()),
             ("a mention", r#"{"code":"alert.raised","error":"usage.unwritten","record":"{}"}"#.to_owned()),
         ] {
             assert_eq!(read(&line), Ok(None), "{other}");
@@ -159,6 +169,7 @@ mod tests {
             ("with no text", r#"{"code":"usage.unwritten","record":{}}"#.to_owned()),
             ("no JSON", "usage.unwritten".to_owned()),
             ("of another state", text.replace("\\\"state\\\":\\\"closed\\\"", "\\\"state\\\":\\\"open\\\"")),
+            ("of an open record", text.replace("usage.unwritten", "usage.lost_track").replace("closed", "open")),
             ("of another code", text.replace("\"code\":\"usage.unwritten\"", "\"code\":\"usage.unopened\"")),
             ("negative", text.replace("\\\"input\\\":7", "\\\"input\\\":-7")),
         ] {

@@ -1,12 +1,15 @@
 //! One attempt at one provider.
 
+use std::sync::atomic::Ordering;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::breaker::{Entry, Mode, Share, Standing, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::http::status::Named;
-use levee::metering::{Call, Figures, TokenState};
+use levee::metering::usage::prompt_above;
+use levee::metering::{Call, Part, Reading, Service, TokenState, Usage, estimate_prompt};
 use reqwest::RequestBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -177,8 +180,15 @@ impl<'a> Attempt<'a> {
             model: exchange.ask.told_model.clone(),
             started_at: exchange.started_at.as_secs(),
             deadline: exchange.started_at.plus(deadline.saturating_duration_since(exchange.began)).as_secs(),
+            further: exchange.is_counted.load(Ordering::Relaxed),
         };
-        Some(Meter::new(&exchange.state.ledger, &exchange.report, spending, call))
+        let prompt = exchange.ask.body.as_deref().map_or(0, estimate_prompt);
+        let model = self.provider.sent_model(&exchange.ask.model).to_owned();
+        let expected = Part {
+            service: Service { model, prompt_above: prompt_above(prompt), ..Service::default() },
+            usage: Usage { input: prompt, ..Usage::default() },
+        };
+        Some(Meter::new(&exchange.state.ledger, &exchange.report, spending, call, expected))
     }
 
     /// Opens the attempt's record, where it has one, and lets the request go; when that was.
@@ -338,14 +348,18 @@ impl<'a> Attempt<'a> {
         headers
     }
 
-    /// Ends the record of an attempt that got no answer, of which `figures` are known.
-    pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, figures: Figures) -> Missed {
+    /// Ends the record of an attempt that got no answer, of which `known` is known.
+    pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, known: Reading) -> Missed {
         let Unanswered { fault, failed, was_sent } = none;
         let missed = self.missed(fault, Err(failed));
+        let exchange = self.exchange;
         let written = async {
             match meter {
-                // What it used is known as far as the provider has said; that it was sent is known.
-                Some(mut meter) if was_sent => meter.close(figures, true).await,
+                // The provider may have read the prompt, and bill it, whatever became of the answer.
+                Some(mut meter) if was_sent => {
+                    exchange.is_counted.store(true, Ordering::Relaxed);
+                    meter.close(known, true).await;
+                }
                 meter => void(meter).await,
             }
         };

@@ -99,7 +99,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
         }
         Err(none) => {
             attempt.about.absurd(reader.progress().absurd);
-            return Err(attempt.unanswered(meter, none, reader.estimate()).await);
+            return Err(attempt.unanswered(meter, none, reader.reading().0).await);
         }
     };
     let progress = reader.progress();
@@ -108,8 +108,8 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     {
         return Err(ended_by_error(&mut attempt, meter, &reader, error, fault).await);
     }
-    if let (Some(meter), Some(figures), false) = (&mut meter, progress.figures, progress.ended) {
-        meter.note(figures);
+    if let (Some(meter), true, false) = (&mut meter, progress.figures.is_some(), progress.ended) {
+        meter.note(reader.reading().0);
     }
 
     exchange.report.answered(status);
@@ -242,7 +242,7 @@ async fn ended_by_error(
         return missed;
     }
     let none = Unanswered { fault, failed: Failed::upstream(kind, message), was_sent: true };
-    attempt.unanswered(meter, none, reader.estimate()).await
+    attempt.unanswered(meter, none, reader.reading().0).await
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

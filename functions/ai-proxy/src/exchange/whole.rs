@@ -4,7 +4,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use lambda_http::Response;
 use levee::http::status::Named;
-use levee::metering::{Figures, Reading};
+use levee::metering::Reading;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
@@ -41,7 +41,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     exchange.waited.add(waited);
     let answered = match answer {
         Ok(answer) => answer,
-        Err(none) => return Err(attempt.unanswered(meter, none, Figures::default()).await),
+        Err(none) => return Err(attempt.unanswered(meter, none, Reading::default()).await),
     };
     exchange.report.provider_took(waited);
 
@@ -59,9 +59,10 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
         if reading.is_none() {
             attempt.about.error("metering.no_usage", &Named(status), "an answer reported no usage");
         }
-        let Reading { figures, absurd } = reading.unwrap_or_default();
-        attempt.about.absurd(absurd);
-        let metered = meter.close(figures, reading.is_none() || figures.is_absurd);
+        let is_estimated = reading.as_ref().is_none_or(|reading| reading.figures.is_absurd);
+        let reading = reading.unwrap_or_else(|| Reading::of_unmetered(&body));
+        attempt.about.absurd(reading.absurd);
+        let metered = meter.close(reading, is_estimated);
         tokio::join!(metered, exchange.in_flight.give_back(), attempt.finish());
     }
     exchange.report.answered(status);

@@ -5,8 +5,10 @@ use aws_sdk_dynamodb::types::{AttributeValue, Update};
 
 use super::Ledger;
 use super::write::text;
-use crate::metering::call::{Call, Tally};
+use crate::metering::call::Call;
 use crate::metering::month::Month;
+use crate::metering::tally::Tally;
+use crate::metering::usage::Service;
 
 /// How the sort keys of a month's sums begin.
 pub(in crate::metering) const TOTAL: &str = "TOTAL#";
@@ -24,16 +26,38 @@ impl Ledger {
         self.add(month_key(&call.account, month), format!("{TOTAL}{shard}"), &[], change)
     }
 
-    pub(super) fn add_to_day(&self, call: &Call, change: &Tally, shard: u8) -> Result<Update, BuildError> {
+    /// Adds `change` to the line of the call's day, integration and model that `service` has; without one, to that of
+    /// records without parts.
+    pub(super) fn add_to_day(
+        &self,
+        call: &Call,
+        service: Option<&Service>,
+        change: &Tally,
+        shard: u8,
+    ) -> Result<Update, BuildError> {
         let (month, day) = Month::of(call.started_at());
-        let Call { account, integration, model, kind, .. } = call;
-        let told = [
-            ("day", AttributeValue::N(day.to_string())),
+        let Call { account, integration, model, kind, provider, .. } = call;
+        let number = |number: String| AttributeValue::N(number);
+        let mut told = vec![
+            ("day", number(day.to_string())),
             ("integration", text(integration)),
             ("kind", text(&kind.to_string())),
             ("model", text(model)),
         ];
-        self.add(month_key(account, month), format!("{DAY}{day:02}#{integration}#{model}#{shard}"), &told, change)
+        let mut sort = format!("{DAY}{day:02}#{integration}#{model}#");
+        if let Some(Service { model: served, tier, speed, geo, prompt_above }) = service {
+            let tier = tier.name();
+            sort += &format!("{provider}#{served}#{tier}#{speed}#{geo}#{prompt_above}#");
+            told.extend([
+                ("provider", text(provider)),
+                ("served", text(served)),
+                ("tier", text(tier)),
+                ("speed", text(speed)),
+                ("geo", text(geo)),
+                ("prompt_above", number(prompt_above.to_string())),
+            ]);
+        }
+        self.add(month_key(account, month), format!("{sort}{shard}"), &told, change)
     }
 
     /// Adds `change` to a part of the sums, which says of itself what is `told`.

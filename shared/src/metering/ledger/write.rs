@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
 };
+use serde::Serialize;
 
 use super::{Ledger, LedgerError, SHARDS, Written};
 use crate::metering::call::{Call, Record, State, step};
-use crate::metering::usage::Figures;
+use crate::metering::usage::{Figures, Part};
 use crate::stores::dynamodb::{describe, passes};
 
 /// How long records are kept, from when their calls began: as long, a repeated write counts nothing twice.
@@ -39,12 +40,12 @@ impl From<BuildError> for Failure {
 }
 
 impl Ledger {
-    pub(super) async fn put_open(&self, call: &Call) -> Result<Written, LedgerError> {
+    pub(super) async fn put_open(&self, record: &Record) -> Result<Written, LedgerError> {
         let result = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item(&Record::open(call.clone())).map_err(LedgerError)?))
+            .set_item(Some(item(record).map_err(LedgerError)?))
             .condition_expression("attribute_not_exists(#pk)")
             .expression_attribute_names("#pk", "pk")
             .send()
@@ -58,8 +59,17 @@ impl Ledger {
         }
     }
 
-    pub(super) async fn update_open(&self, call: &Call, figures: &Figures) -> Result<(), LedgerError> {
-        let figures: Item = serde_dynamo::to_item(figures).map_err(|error| LedgerError(error.to_string()))?;
+    pub(super) async fn update_open(&self, record: &Record) -> Result<(), LedgerError> {
+        #[derive(Serialize)]
+        struct Known<'a> {
+            #[serde(flatten)]
+            figures: &'a Figures,
+            estimated: bool,
+            parts: &'a [Part],
+        }
+        let Record { call, figures, estimated, parts, .. } = record;
+        let known = Known { figures, estimated: *estimated, parts };
+        let known: Item = serde_dynamo::to_item(known).map_err(|error| LedgerError(error.to_string()))?;
         let mut update = self
             .client
             .update_item()
@@ -69,7 +79,7 @@ impl Ledger {
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":open", text("open"));
         let mut set = Vec::new();
-        for (name, value) in figures {
+        for (name, value) in known {
             set.push(format!("#{name} = :{name}"));
             update = update.expression_attribute_names(format!("#{name}"), &name);
             update = update.expression_attribute_values(format!(":{name}"), value);
@@ -88,12 +98,13 @@ impl Ledger {
     pub(super) async fn transact(&self, record: &Record, expected: Option<&Record>, shard: u8) -> Result<(), Failure> {
         let mut items = vec![TransactWriteItem::builder().put(self.put(record, expected)?).build()];
         let change = step(expected, record).unwrap_or_default();
-        if !change.is_zero() {
-            for add in
-                [self.add_to_day(&record.call, &change, shard)?, self.add_to_month(&record.call, &change, shard)?]
-            {
-                items.push(TransactWriteItem::builder().update(add).build());
-            }
+        for (service, tally) in &change.lines {
+            let add = self.add_to_day(&record.call, service.as_ref(), tally, shard)?;
+            items.push(TransactWriteItem::builder().update(add).build());
+        }
+        if !change.total.is_zero() {
+            let add = self.add_to_month(&record.call, &change.total, shard)?;
+            items.push(TransactWriteItem::builder().update(add).build());
         }
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = result else { return Ok(()) };

@@ -2,67 +2,105 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ONE, Price};
+use super::{Long, Price};
+use crate::metering::model::is_of_a_name;
+use crate::metering::usage::{PROMPT_STEPS, Tier};
 
 /// A price has at most so many decimals. Per million tokens, the last one is a picodollar per token.
 const DECIMALS: usize = 6;
 /// The largest price, USD.
 const LARGEST_PRICE: u64 = 1_000_000;
 
-/// The table as it is written. A model that is there twice is a mistake, not the last of both.
-pub(super) struct Table(pub(super) BTreeMap<String, Entry>);
+/// A multiplier has at most so many decimals.
+const MULTIPLIER_DECIMALS: usize = 2;
+/// The largest multiplier.
+const LARGEST_MULTIPLIER: u64 = 1_000;
+/// The longest name of a speed or a region, bytes.
+const LONGEST_LABEL: usize = 32;
+/// The tiers that may have a multiplier.
+const TIERS: [Tier; 3] = [Tier::Standard, Tier::Priority, Tier::Batch];
 
-impl<'de> Deserialize<'de> for Table {
+/// An object, as it is written. A name that is there twice is a mistake, not the last of both.
+pub(super) struct Unique<T>(pub(super) BTreeMap<String, T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
+        struct Members<T>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Table;
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Unique<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of models")
+                f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
-                let mut entries = BTreeMap::new();
-                while let Some((model, entry)) = map.next_entry::<String, Entry>()? {
-                    if entries.contains_key(&model) {
-                        return Err(de::Error::custom(format_args!("'{model}' is there twice")));
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unique<T>, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, member)) = map.next_entry::<String, T>()? {
+                    if members.contains_key(&name) {
+                        return Err(de::Error::custom(format_args!("'{name}' is there twice")));
                     }
-                    entries.insert(model, entry);
+                    members.insert(name, member);
                 }
-                Ok(Table(entries))
+                Ok(Unique(members))
             }
         }
 
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Members(PhantomData))
     }
 }
 
-/// A model's prices as they are written. The texts are kept, as a float would not be what was written.
+impl<T> Default for Unique<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// A number as it is written: a float would not be what was written.
+type Written = Box<RawValue>;
+
+/// A model's prices and multipliers as they are written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
-    input: Option<Box<RawValue>>,
-    output: Option<Box<RawValue>>,
-    cache_read: Option<Box<RawValue>>,
-    cache_write_5m: Option<Box<RawValue>>,
-    cache_write_1h: Option<Box<RawValue>>,
-    web_search: Option<Box<RawValue>>,
+    input: Option<Written>,
+    output: Option<Written>,
+    cache_read: Option<Written>,
+    cache_write_5m: Option<Written>,
+    cache_write_1h: Option<Written>,
+    web_search: Option<Written>,
+    #[serde(default)]
+    tier: Unique<Written>,
+    #[serde(default)]
+    speed: Unique<Written>,
+    #[serde(default)]
+    geo: Unique<Written>,
+    long: Option<WrittenLong>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLong {
+    above: u64,
+    input: Written,
+    output: Written,
 }
 
 impl Entry {
-    /// The prices that it says, or what is wrong with them.
+    /// Returns the prices that it says.
+    ///
+    /// # Errors
+    /// A description of the first mistake.
     pub(super) fn price(&self) -> Result<Price, String> {
-        let amount = |name: &str, written: &Option<Box<RawValue>>| {
+        let amount = |name: &str, written: &Option<Written>| {
             let parse = |written: &RawValue| {
-                let text = serde_json::from_str(written.get()).unwrap_or_else(|_| written.get().to_owned());
-                amount(&text).ok_or_else(|| {
+                decimal(&text(written), DECIMALS, LARGEST_PRICE).ok_or_else(|| {
                     format!(
                         "the price '{name}' {}: not an amount up to {LARGEST_PRICE} with at most {DECIMALS} decimals",
                         written.get()
@@ -71,6 +109,15 @@ impl Entry {
             };
             written.as_deref().map(parse).transpose()
         };
+        let is_label = |name: &str| !name.is_empty() && name.len() <= LONGEST_LABEL && is_of_a_name(name);
+        if let Some(tier) = self.tier.0.keys().find(|name| !TIERS.iter().any(|tier| tier.name() == name.as_str())) {
+            return Err(format!("the tier '{tier}': not standard, priority or batch"));
+        }
+        for (kind, names) in [("speed", &self.speed), ("geo", &self.geo)] {
+            if let Some(name) = names.0.keys().find(|name| !is_label(name)) {
+                return Err(format!("the {kind} '{name}': not a name of 1 to {LONGEST_LABEL} bytes"));
+            }
+        }
         Ok(Price {
             input: amount("input", &self.input)?,
             output: amount("output", &self.output)?,
@@ -78,24 +125,61 @@ impl Entry {
             cache_write_5m: amount("cache_write_5m", &self.cache_write_5m)?,
             cache_write_1h: amount("cache_write_1h", &self.cache_write_1h)?,
             web_search: amount("web_search", &self.web_search)?,
+            tier: multipliers("tier", &self.tier)?,
+            speed: multipliers("speed", &self.speed)?,
+            geo: multipliers("geo", &self.geo)?,
+            long: self.long.as_ref().map(WrittenLong::read).transpose()?,
         })
     }
 }
 
-/// `text` in millionths: digits, and after a point at most six more.
-fn amount(text: &str) -> Option<u64> {
-    let (whole, decimals) = match text.split_once('.') {
+impl WrittenLong {
+    fn read(&self) -> Result<Long, String> {
+        if !PROMPT_STEPS.contains(&self.above) {
+            let steps = PROMPT_STEPS.map(|step| step.to_string()).join(", ");
+            return Err(format!("a threshold for long prompts whose 'above' is {}: it may be {steps}", self.above));
+        }
+        let input = multiplier("long", "input", &self.input)?;
+        Ok(Long { above: self.above, input, output: multiplier("long", "output", &self.output)? })
+    }
+}
+
+fn multipliers(kind: &str, names: &Unique<Written>) -> Result<BTreeMap<String, u64>, String> {
+    let read = |(name, written): (&String, &Written)| Ok((name.clone(), multiplier(kind, name, written)?));
+    names.0.iter().map(read).collect()
+}
+
+/// Returns a multiplier in hundredths.
+fn multiplier(kind: &str, name: &str, written: &RawValue) -> Result<u64, String> {
+    decimal(&text(written), MULTIPLIER_DECIMALS, LARGEST_MULTIPLIER).ok_or_else(|| {
+        format!(
+            "the {kind} '{name}' {}: not a multiplier up to {LARGEST_MULTIPLIER} with at most {MULTIPLIER_DECIMALS} decimals",
+            written.get()
+        )
+    })
+}
+
+/// Returns the text of a number that is written as a number or as a text.
+fn text(written: &RawValue) -> String {
+    serde_json::from_str(written.get()).unwrap_or_else(|_| written.get().to_owned())
+}
+
+/// Reads digits, and after a point at most `decimals` more, in units of the last decimal; `None` where `text` is something
+/// else or more than `largest`.
+fn decimal(text: &str, decimals: usize, largest: u64) -> Option<u64> {
+    let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return None,
         Some(parts) => parts,
         None => (text, ""),
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(decimals) || decimals.len() > DECIMALS {
+    if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > decimals {
         return None;
     }
-    let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= LARGEST_PRICE)?;
-    let amount = whole * ONE + format!("{decimals:0<DECIMALS$}").parse::<u64>().ok()?;
-    (amount <= LARGEST_PRICE * ONE).then_some(amount)
+    let one = 10_u64.pow(u32::try_from(decimals).ok()?);
+    let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= largest)?;
+    let number = whole * one + format!("{fraction:0<decimals$}").parse::<u64>().ok()?;
+    (number <= largest * one).then_some(number)
 }
 
 #[cfg(test)]
@@ -121,7 +205,7 @@ mod tests {
             ("3 USD", None),
             ("", None),
         ] {
-            assert_eq!(amount(text), expected, "{text}");
+            assert_eq!(decimal(text, DECIMALS, LARGEST_PRICE), expected, "{text}");
         }
     }
 }

@@ -31,6 +31,11 @@ fn usage(input: u64, output: u64) -> Usage {
     Usage { input, output, ..Usage::default() }
 }
 
+/// A message with a compaction before it and an advisor beside it.
+fn iterations() -> Usage {
+    Usage { cache_read: 20, ..usage(151_723, 4_152) }
+}
+
 fn streams() -> Vec<(&'static str, Progress)> {
     let plain = || figures(usage(25, 15));
     let cached = Usage { cache_read: 1800, cache_write_5m: 456, cache_write_1h: 2048, ..usage(12, 40) };
@@ -68,6 +73,7 @@ fn streams() -> Vec<(&'static str, Progress)> {
             Progress { has_final_usage: false, ended: false, ..ended(31, figures(usage(25, 1))) },
         ),
         ("data_on_several_lines.sse", ended(31, plain())),
+        ("iterations.sse", ended(16, figures(iterations()))),
         ("no_event_names.sse", ended(31, plain())),
         ("no_final_usage.sse", Progress { has_final_usage: false, ..ended(31, figures(usage(25, 1))) }),
         ("nulls.sse", ended(31, plain())),
@@ -101,6 +107,7 @@ fn messages() -> Vec<(&'static str, Option<Figures>)> {
         ("cache_lifetimes.json", Some(Figures { usage: cached, tier: Tier::Priority, is_absurd: false })),
         ("count_tokens.json", None),
         ("error.json", None),
+        ("iterations.json", figures(iterations())),
         ("nulls.json", figures(usage(3, 4))),
         ("server_tools.json", figures(Usage { web_searches: 3, web_fetches: 2, ..usage(10_682, 510) })),
         ("text.json", figures(usage(25, 15))),
@@ -173,8 +180,8 @@ fn a_json_answer_reports_what_is_in_it_and_half_of_it_nothing() {
     for (name, expected) in messages() {
         let body = read(name);
         let reading = Reading::of_message(&body);
-        assert_eq!(reading.map(|reading| reading.figures), expected, "{name}");
-        assert!(reading.is_none_or(|it| it.absurd.is_some() == it.figures.is_absurd), "{name}: {reading:?}");
+        assert_eq!(reading.as_ref().map(|reading| reading.figures), expected, "{name}");
+        assert!(reading.as_ref().is_none_or(|it| it.absurd.is_some() == it.figures.is_absurd), "{name}: {reading:?}");
         let end = body.trim_ascii_end().len();
         for at in 0..end {
             assert_eq!(Reading::of_message(&body[..at]), None, "{name} cut at {at}");

@@ -6,25 +6,16 @@ use super::{Figures, Tier, Usage};
 /// A figure beyond this is no token count.
 const LARGEST_COUNT: f64 = 1e9;
 
-/// Figures, with what is told of how they were read.
+/// The counts of a `usage` object, or of several that replace each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reading {
-    /// What was reported.
-    pub figures: Figures,
-    /// The first field that was refused ([`Figures::is_absurd`]): its name, and never what stood there.
-    pub absurd: Option<&'static str>,
+pub(super) struct Counted {
+    /// The figures as they are reported.
+    pub(super) figures: Figures,
+    /// The first field that was refused ([`Figures::is_absurd`]): its name, and never its value.
+    pub(super) absurd: Option<&'static str>,
 }
 
-impl Reading {
-    /// What a whole JSON answer reports; `None` where it reports nothing.
-    pub fn of_message(body: &[u8]) -> Option<Self> {
-        let body = String::from_utf8_lossy(body);
-        let usage = Object::parse(&body)?.field("usage")?;
-        let mut reading = Self::default();
-        reading.replace_with(usage);
-        Some(reading)
-    }
-
+impl Counted {
     /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. True where it says how many
     /// tokens were put out.
     pub(super) fn replace_with(&mut self, usage: &str) -> bool {
@@ -90,7 +81,8 @@ impl Reading {
         })
     }
 
-    fn refuse(&mut self, field: &'static str) {
+    /// Marks the figures as absurd because of `field`.
+    pub(super) fn refuse(&mut self, field: &'static str) {
         self.figures.is_absurd = true;
         self.absurd.get_or_insert(field);
     }
@@ -107,8 +99,8 @@ mod tests {
         reading(reports).figures
     }
 
-    fn reading(reports: &[&str]) -> Reading {
-        let mut reading = Reading::default();
+    fn reading(reports: &[&str]) -> Counted {
+        let mut reading = Counted::default();
         for report in reports {
             reading.replace_with(report);
         }

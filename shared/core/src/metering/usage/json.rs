@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An object. It holds nothing but its JSON, however many fields that has: each look at a field reads it anew.
@@ -46,6 +46,40 @@ impl<'a> Object<'a> {
             Some(json) if json.starts_with('"') => self.text(name).map_or(json.len() - 2, |text| text.len()),
             _ => 0,
         }
+    }
+}
+
+/// Returns the JSON of the first `most` elements of an array, and whether there are more; `None` where `json` is no array.
+pub(super) fn elements(json: &str, most: usize) -> Option<(Vec<&str>, bool)> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let (elements, has_more) = deserializer.deserialize_seq(Elements(most)).ok()?;
+    deserializer.end().ok()?;
+    Some((elements.into_iter().map(RawValue::get).collect(), has_more))
+}
+
+/// Keeps so many elements of an array, and passes over the rest.
+struct Elements(usize);
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = (Vec<&'de RawValue>, bool);
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() < self.0 {
+            match array.next_element()? {
+                Some(element) => elements.push(element),
+                None => return Ok((elements, false)),
+            }
+        }
+        let mut has_more = false;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            has_more = true;
+        }
+        Ok((elements, has_more))
     }
 }
 
@@ -132,6 +166,17 @@ mod tests {
     fn what_is_no_object_has_no_fields() {
         for json in ["", "[]", "7", "null", "{", "{}x", r#"{"a":}"#] {
             assert!(Object::parse(json).is_none(), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_read_up_to_a_bound() {
+        let two = Some((vec!["1", r#"{"a":[2]}"#], false));
+        assert_eq!(elements(r#"[1, {"a":[2]} ]"#, 2), two);
+        assert_eq!(elements(r#"[1, {"a":[2]}, 3, 4]"#, 2), two.map(|(elements, _)| (elements, true)));
+        assert_eq!(elements("[]", 2), Some((vec![], false)));
+        for json in ["", "{}", "7", "[", "[1,]", "[]x", "[1,2,3"] {
+            assert_eq!(elements(json, 2), None, "{json}");
         }
     }
 

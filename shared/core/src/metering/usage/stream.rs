@@ -1,20 +1,25 @@
 //! Reads usage and progress out of a stream of events.
 
 use super::json::Object;
-use super::{Figures, Reading};
+use super::reported::Reported;
+use super::{BYTES_PER_TOKEN, Figures, Reading};
 use crate::metering::sse::{Event, Splitter};
-
-/// About so many bytes of English text are one token.
-const BYTES_PER_TOKEN: u64 = 4;
 
 /// Reads usage and progress out of a stream of server-sent events as it passes by. It takes in what comes in time
 /// proportional to its length, and holds one event of [`LARGEST_EVENT`](crate::metering::sse::LARGEST_EVENT) at most.
 #[derive(Debug, Clone, Default)]
 pub struct StreamReader {
     splitter: Splitter,
-    progress: Progress,
+    seen: Seen,
     pings: u32,
     events: u64,
+}
+
+/// What the events so far have said.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    progress: Progress,
+    reported: Reported,
 }
 
 /// What has been seen of a stream.
@@ -75,10 +80,10 @@ impl StreamError {
 impl StreamReader {
     /// Takes the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
-        let Self { splitter, progress, pings, events } = self;
+        let Self { splitter, seen, pings, events } = self;
         splitter.feed(chunk, |event| {
             *events += 1;
-            *pings = pings.saturating_add(progress.advance(&event));
+            *pings = pings.saturating_add(seen.advance(&event));
         });
     }
 
@@ -94,14 +99,22 @@ impl StreamReader {
 
     /// What has been seen so far.
     pub fn progress(&self) -> Progress {
-        self.progress
+        self.seen.progress
+    }
+
+    /// Returns the figures of [`StreamReader::result`] with what each model used of them, and whether they are an estimate.
+    pub fn reading(&self) -> (Reading, bool) {
+        let (figures, is_estimated) = self.result();
+        let mut reading = self.seen.reported.reading();
+        reading.raise_output(figures.usage.output);
+        (reading, is_estimated)
     }
 
     /// What the call used, and whether that is an estimate: where the final figures are missing or absurd. Figures are
     /// final at `message_stop` and not before: another `message_delta` may follow the first, and what a provider that
     /// breaks off with an `error` in its place counts in the end is not known.
     pub fn result(&self) -> (Figures, bool) {
-        let Progress { figures, has_final_usage, ended, error, .. } = self.progress;
+        let Progress { figures, has_final_usage, ended, error, .. } = self.seen.progress;
         match figures {
             Some(figures) if has_final_usage && ended && error.is_none() => (figures, figures.is_absurd),
             _ => (self.estimate(), true),
@@ -111,8 +124,9 @@ impl StreamReader {
     /// What the call used as far as can be said while the final figures are missing: what was reported at its beginning,
     /// and as many output tokens as the content that has come since stands for.
     pub fn estimate(&self) -> Figures {
-        let mut figures = self.progress.figures.unwrap_or_default();
-        figures.usage.output = figures.usage.output.max(self.progress.content_bytes.div_ceil(BYTES_PER_TOKEN));
+        let progress = &self.seen.progress;
+        let mut figures = progress.figures.unwrap_or_default();
+        figures.usage.output = figures.usage.output.max(progress.content_bytes.div_ceil(BYTES_PER_TOKEN));
         figures
     }
 }
@@ -122,51 +136,63 @@ impl Progress {
     pub fn is_refused(&self) -> bool {
         self.error.is_some() && self.figures.is_none() && !self.has_content
     }
+}
 
+impl Seen {
     /// Takes the next event, and returns how many pings it is: one or none.
     fn advance(&mut self, event: &Event) -> u32 {
-        if self.ended {
+        let progress = &mut self.progress;
+        if progress.ended {
             return 0;
         }
         let data = Object::parse(&event.data).unwrap_or_default();
         match kind(event, &data).as_str() {
             "message_start" => {
-                self.figures.get_or_insert_default();
-                if let Some(usage) = data.object("message").field("usage")
-                    && !self.has_final_usage
-                {
-                    self.replace_with(usage);
+                progress.figures.get_or_insert_default();
+                let message = data.object("message");
+                if !progress.has_final_usage {
+                    self.reported.served_by(message.text("model"));
+                    if let Some(usage) = message.field("usage") {
+                        self.replace_with(usage);
+                    }
                 }
             }
             "ping" => return 1,
-            "content_block_start" => self.has_content = true,
+            "content_block_start" => {
+                progress.has_content = true;
+                // A stream that another model takes over in its middle says so here; `message_start` named the first one.
+                let block = data.object("content_block");
+                if block.text("type").as_deref() == Some("fallback") {
+                    self.reported.served_by(block.object("to").text("model"));
+                }
+            }
             "content_block_delta" => {
-                self.has_content = true;
+                progress.has_content = true;
                 let delta = data.object("delta");
                 // A signature is no output token, and a citation is the caller's own text.
                 let length = ["text", "thinking", "partial_json"].map(|field| delta.text_length(field) as u64);
-                self.content_bytes += length.iter().sum::<u64>();
+                progress.content_bytes += length.iter().sum::<u64>();
             }
             "message_delta" => {
                 if let Some(usage) = data.field("usage") {
-                    self.has_final_usage |= self.replace_with(usage);
+                    self.progress.has_final_usage |= self.replace_with(usage);
                 }
             }
-            "message_stop" => self.ended = true,
+            "message_stop" => progress.ended = true,
             "error" => {
-                self.ended = true;
-                self.error = Some(StreamError::of(&data));
+                progress.ended = true;
+                progress.error = Some(StreamError::of(&data));
             }
             _ => {}
         }
         0
     }
 
-    /// Takes over what a `usage` object says. True where it says how many tokens were put out.
+    /// Takes over what a `usage` object says. Returns true where it says how many tokens were put out.
     fn replace_with(&mut self, usage: &str) -> bool {
-        let mut reading = Reading { figures: self.figures.unwrap_or_default(), absurd: self.absurd };
-        let has_output = reading.replace_with(usage);
-        (self.figures, self.absurd) = (Some(reading.figures), reading.absurd);
+        let has_output = self.reported.replace_with(usage);
+        self.progress.figures = Some(self.reported.reading().figures);
+        self.progress.absurd = self.reported.absurd();
         has_output
     }
 }
@@ -309,6 +335,22 @@ mod tests {
             assert_eq!((progress.ended, progress.error), (true, Some(expected)), "{kind}");
         }
         assert_eq!(read("event: error\ndata: nonsense\n\n").progress().error, Some(StreamError::Other));
+    }
+
+    #[test]
+    fn a_stream_is_served_by_the_model_that_it_names_last() {
+        let start = START.replace("\"usage\"", "\"model\":\"claude-fable-5-2\",\"usage\"");
+        let fallback = r#"data: {"type":"content_block_start","content_block":{"type":"fallback",
+            "from":{"model":"claude-fable-5-2"},"to":{"model":"claude-opus-5-5"}}}"#;
+        let fallback = fallback.replace("\n            ", "") + "\n\n";
+        for (stream, expected) in [
+            ([start.as_str(), STOP].concat(), "claude-fable-5-2"),
+            ([start.as_str(), &fallback, &text("twelve bytes")].concat(), "claude-opus-5-5"),
+        ] {
+            let (reading, _) = read(&stream).reading();
+            assert_eq!(reading.parts[0].service.model, expected);
+            assert_eq!(reading.parts[0].usage, reading.figures.usage);
+        }
     }
 
     #[test]
