@@ -94,7 +94,8 @@ async fn the_status_line_of_529_has_a_reason() {
     let stack = stack().await;
     let mut socket = connect(&stack).await;
     let probe = json!({ "statusCode": 529 });
-    let request = format!("GET /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-probe: answer:{probe}\r\n\r\n");
+    let request =
+        format!("GET /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-probe: answer:{probe}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
