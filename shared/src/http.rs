@@ -16,7 +16,7 @@ pub mod status;
 pub use admit::{Admission, Refused, admit, admit_anyone, request_id};
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
 pub use links::Links;
-pub use problem::Problem;
+pub use problem::{Problem, SHOULD_RETRY_HEADER};
 pub use routes::Route;
 pub use run::{run_buffered, run_streaming};
 

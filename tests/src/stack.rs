@@ -76,6 +76,7 @@ impl Builder {
             "LIMIT_KEY_PER_MINUTE",
             "LIMIT_INTEGRATION_PER_MINUTE",
             "LIMIT_ACCOUNT_AI_PER_MINUTE",
+            "LIMIT_COUNT_TOKENS_PER_MINUTE",
             "LIMIT_ACCOUNT_PER_MINUTE",
             "LIMIT_ACCOUNT_IN_FLIGHT",
             "LIMIT_GLOBAL_PER_MINUTE",

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use local::template::{Methods, Route, Template};
+use local::template::{HeaderSource, Methods, ResponseType, Route, Template};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -103,6 +103,27 @@ fn sources(folder: &Path) -> String {
 
 fn rules() -> std::path::PathBuf {
     root().join("functions/monitor/src/judge")
+}
+
+#[test]
+fn every_gateway_response_that_another_try_cannot_help_says_so() {
+    let stays_so = HeaderSource::Static("false".to_owned());
+    let responses = template().api.responses;
+    for (kind, response) in &responses {
+        let said = response.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, source)| source);
+        let expected = match kind {
+            // The authorizer knows how long the wait is.
+            ResponseType::AccessDenied => Some(HeaderSource::Context("authorizer.shouldRetry".to_owned())),
+            ResponseType::Throttled => None,
+            kind if is_server_error(*kind, response.status) => None,
+            _ => Some(stays_so.clone()),
+        };
+        assert_eq!(said, expected.as_ref(), "{}", kind.name());
+    }
+}
+
+fn is_server_error(kind: ResponseType, status: Option<u16>) -> bool {
+    kind == ResponseType::Default5xx || status.or(kind.status()).is_some_and(|status| status >= 500)
 }
 
 #[test]

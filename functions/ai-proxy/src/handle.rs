@@ -43,6 +43,7 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
             in_flight.hold(&state.clock);
             serve(state, &caller, &request_id, &request, &report, &in_flight).await
         }
+        Err(Refused::BadRequest(reason)) => Err(Failed::by_caller(ErrorKind::InvalidRequest, reason)),
         // The gateway itself refuses what is over a limit here.
         Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
             Err(Failed::by_caller(ErrorKind::Permission, reason))

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 
+use levee::accounts::ApiKey;
 use levee::http::Links;
-use levee::http::address::{Origin, PROXY_SECRET_HEADER};
+use levee::http::address::PROXY_SECRET_HEADER;
 use levee::http::links::Asked;
 use serde::Deserialize;
+
+use crate::headers::{Ambiguous, Headers};
 
 /// The event.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,8 +19,8 @@ pub struct Event {
     pub method_arn: String,
     /// The route as the template declares it, such as `/v1/models/{id}`.
     pub resource: String,
-    /// Headers, their names as the client wrote them. `None` when there are none.
-    headers: Option<HashMap<String, String>>,
+    #[serde(flatten)]
+    headers: Headers,
     /// The values of the route's parameters. `None` when it has none.
     #[serde(default)]
     path_parameters: Option<HashMap<String, String>>,
@@ -56,35 +59,59 @@ impl Event {
         &self.request_context.extended_request_id
     }
 
-    /// The value of the header `name`, in whatever case the client wrote it.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let headers = self.headers.as_ref()?;
-        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    /// Returns the peer of the gateway's TCP connection, as the gateway writes it.
+    pub fn source_ip(&self) -> &str {
+        &self.request_context.identity.source_ip
     }
 
-    /// The API key that the client presents: `x-api-key`, or else `Authorization: Bearer`.
-    pub fn api_key(&self) -> Option<&str> {
-        self.header("x-api-key").filter(|key| !key.is_empty()).or_else(|| {
-            let (scheme, key) = self.header("authorization")?.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-        })
-    }
-
-    /// What the request says about where it came from.
-    pub fn origin(&self) -> Origin<'_> {
-        Origin {
-            source_ip: &self.request_context.identity.source_ip,
-            forwarded_for: self.header("x-forwarded-for"),
-            shown_secret: self.header(PROXY_SECRET_HEADER),
+    /// Returns the API key that the client presents in `x-api-key` or `Authorization: Bearer`. Where the two differ, it is
+    /// the one that has the form of a Levee key: tools fill the other with a placeholder or another service's key.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] where either header has several values, or each holds a Levee key and they differ.
+    pub fn api_key(&self) -> Result<Option<&str>, Ambiguous> {
+        let own = self.headers.one("x-api-key")?;
+        let bearer = self.headers.one("authorization")?.and_then(bearer);
+        let is_key = |text: &str| ApiKey::parse(text).is_ok();
+        match (own, bearer) {
+            (Some(own), Some(bearer)) if own != bearer && is_key(bearer) => {
+                if is_key(own) {
+                    Err(Ambiguous::Keys)
+                } else {
+                    Ok(Some(bearer))
+                }
+            }
+            (own, bearer) => Ok(own.or(bearer)),
         }
     }
 
-    /// The API's own address as this request sees it, without a slash at its end.
+    /// Returns the values of the header in which the platform's own proxy shows its secret.
+    pub fn shown_secrets(&self) -> Vec<&str> {
+        self.headers.all(PROXY_SECRET_HEADER)
+    }
+
+    /// Checks that the platform's own proxy shows one secret.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] where its header has several values.
+    pub fn check_shown_secret(&self) -> Result<(), Ambiguous> {
+        self.headers.one(PROXY_SECRET_HEADER).map(drop)
+    }
+
+    /// Returns the lines of `X-Forwarded-For`.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] where their order is not known.
+    pub fn forwarded_for(&self) -> Result<Vec<&str>, Ambiguous> {
+        self.headers.lines("x-forwarded-for")
+    }
+
+    /// Returns the API's own address as this request sees it, without a slash at its end.
     pub fn base_url(&self) -> String {
         let RequestContext { domain_name, path, .. } = &self.request_context;
         let asked = Asked {
-            host: self.header("host"),
-            scheme: self.header("x-forwarded-proto"),
+            host: self.headers.all("host").first().copied(),
+            scheme: self.headers.all("x-forwarded-proto").first().copied(),
             domain_name,
             path,
             resource: &self.resource,
@@ -94,15 +121,26 @@ impl Event {
     }
 }
 
+/// Returns the token of an `Authorization` header of the scheme Bearer.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn event(resource: &str, path: &str) -> Event {
-        serde_json::from_value(serde_json::json!({
+    const KEY: &str = "lv_live_4f8KpQ2mZx7R_0123456789abcdefghijABCDEFGHIJ3N2i9z";
+
+    fn event(resource: &str, path: &str, headers: Value) -> Event {
+        serde_json::from_value(json!({
             "methodArn": "arn",
             "resource": resource,
-            "headers": { "Host": "api.example", "X-Forwarded-Proto": "https", "AUTHORIZATION": "bearer  lv_x" },
+            "headers": headers,
             "requestContext": { "extendedRequestId": "1", "path": path, "identity": { "sourceIp": "203.0.113.9" } },
         }))
         .unwrap()
@@ -110,11 +148,49 @@ mod tests {
 
     #[test]
     fn the_base_url_is_made_of_the_events_own_facts() {
-        assert_eq!(event("/v1/models/{id}", "/prod/v1/models/m").base_url(), "https://api.example/prod");
+        let headers = json!({ "Host": "api.example", "X-Forwarded-Proto": "https" });
+        let event = event("/v1/models/{id}", "/prod/v1/models/m", headers);
+        assert_eq!(event.base_url(), "https://api.example/prod");
     }
 
-    #[test]
-    fn header_names_and_the_bearer_scheme_are_read_in_any_case() {
-        assert_eq!(event("/v1/messages", "/").api_key(), Some("lv_x"));
+    /// The key among headers in which KEY and OTHER stand for two Levee keys.
+    fn key(headers: Value) -> Result<Option<String>, Ambiguous> {
+        let other = ApiKey::from_parts("live", "4f8KpQ2mZx7R", "JIHGFEDCBAjihgfedcba9876543210").unwrap();
+        let text = headers.to_string().replace("KEY", KEY).replace("OTHER", other.reveal());
+        let event = event("/v1/messages", "/", serde_json::from_str(&text).unwrap());
+        event.api_key().map(|key| key.map(|key| key.replace(KEY, "KEY")))
+    }
+
+    #[rstest]
+    #[case::none(json!({}), None)]
+    #[case::its_own_header(json!({ "X-Api-Key": "KEY" }), Some("KEY"))]
+    #[case::bearer_in_any_case(json!({ "AUTHORIZATION": "bearer  KEY" }), Some("KEY"))]
+    #[case::both_alike(json!({ "x-api-key": "KEY", "Authorization": "Bearer KEY" }), Some("KEY"))]
+    #[case::a_placeholder_beside_it(json!({ "x-api-key": "anything", "authorization": "Bearer KEY" }), Some("KEY"))]
+    #[case::another_bearer_beside_it(json!({ "x-api-key": "KEY", "authorization": "Bearer anything" }), Some("KEY"))]
+    #[case::another_scheme_beside_it(json!({ "x-api-key": "KEY", "authorization": "Basic OTHER" }), Some("KEY"))]
+    #[case::an_empty_one_beside_it(json!({ "x-api-key": " ", "authorization": "Bearer KEY" }), Some("KEY"))]
+    #[case::an_empty_bearer(json!({ "x-api-key": "KEY", "authorization": "Bearer " }), Some("KEY"))]
+    #[case::neither_is_a_key(json!({ "x-api-key": "a", "authorization": "Bearer b" }), Some("a"))]
+    #[case::two_spellings_alike(json!({ "x-api-key": "KEY", "X-Api-Key": "KEY" }), Some("KEY"))]
+    fn the_key_is_the_one_that_has_the_form_of_a_levee_key(#[case] headers: Value, #[case] expected: Option<&str>) {
+        assert_eq!(key(headers), Ok(expected.map(str::to_owned)));
+    }
+
+    #[rstest]
+    #[case::two_keys(json!({ "x-api-key": "KEY", "authorization": "Bearer OTHER" }), Ambiguous::Keys)]
+    #[case::two_spellings(json!({ "x-api-key": "KEY", "X-Api-Key": "anything" }), Ambiguous::Header("x-api-key"))]
+    #[case::two_spellings_beside_a_key(
+        json!({ "x-api-key": "a", "X-Api-Key": "b", "authorization": "Bearer KEY" }),
+        Ambiguous::Header("x-api-key")
+    )]
+    #[case::two_authorizations(
+        json!({ "Authorization": "Bearer KEY", "authorization": "Basic a" }),
+        Ambiguous::Header("authorization")
+    )]
+    fn a_request_with_two_keys_is_ambiguous(#[case] headers: Value, #[case] expected: Ambiguous) {
+        let said = key(headers).unwrap_err();
+        assert_eq!(said, expected);
+        assert!(!said.to_string().contains("lv_"), "{said}");
     }
 }

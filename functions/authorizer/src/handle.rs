@@ -1,12 +1,10 @@
 //! One request's authorization, from top to bottom.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
-use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status, Terms};
+use levee::accounts::{self, Caller, Platform, Terms};
 use levee::clock::Timestamp;
-use levee::http::address::{client_address, counted_together};
 use levee::http::context::Verdict;
 use levee::http::{Admitted, AuthorizerContext, RefusalContext, Route};
 use levee::limits::headers::LimitHeaders;
@@ -15,11 +13,13 @@ use levee::limits::tally::group;
 use levee::limits::{Algorithm, Ask, Asked, Charge, Charged, Class, Decision, Party, Refusal};
 use serde::Serialize;
 
-use self::Passage::{Forbidden, Limited, Passes};
+use self::Passage::{BadRequest, Forbidden, Limited, Passes};
 use crate::config::State;
 use crate::event::Event;
-use crate::report::{self, Report};
+use crate::headers::Ambiguous;
+use crate::report;
 use crate::response::{Effect, Response};
+use crate::standing::{Client, Standing, find_out};
 
 /// An answer with either context.
 #[derive(Debug, Serialize)]
@@ -65,7 +65,12 @@ const ROUNDS: usize = 3;
 pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Failure> {
     let route = Route::of(&event.resource).ok_or_else(|| Failure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
-    let client = Client::of(state, &event);
+    let client = Client::new(state, &event);
+    if client.address.is_none() {
+        report.unknown_address();
+        let id = event.request_id();
+        tracing::warn!(code = "client_address.unknown", request.id = id, "the address of a client cannot be read");
+    }
     // What markers said while this request was decided.
     let mut told = Vec::new();
     for round in 1..=ROUNDS {
@@ -115,82 +120,6 @@ fn newer(known: Version, marker: Option<(u64, bool)>) -> Option<Version> {
     (version > known.version).then_some(Version { version, is_stopped, ..known })
 }
 
-/// The client, as far as it is counted.
-struct Client {
-    address: Option<IpAddr>,
-    /// What stands for the address where it is counted.
-    pseudonym: Option<String>,
-}
-
-impl Client {
-    fn of(state: &State, event: &Event) -> Self {
-        let address = client_address(event.origin(), state.proxy_secret.as_deref());
-        let pseudonym = |address| state.peppers.held().pseudonym(&counted_together(address).to_string());
-        Self { address, pseudonym: address.map(pseudonym) }
-    }
-}
-
-/// Who is calling.
-pub(crate) enum Standing {
-    /// Somebody who needs no key.
-    Anyone,
-    /// A key that may do this.
-    Caller(Caller),
-    /// Nobody: there is no valid key, for a reason that the records say.
-    Nobody(&'static str, Vec<Version>),
-    /// Somebody who may not do this, and why.
-    Forbidden(Option<Caller>, String),
-}
-
-async fn find_out(
-    state: &State,
-    event: &Event,
-    route: Route,
-    client: &Client,
-    platform: &Platform,
-    now: Timestamp,
-    report: &mut Report,
-) -> Result<Standing, Failure> {
-    // Turn away blocked networks.
-    if client.address.is_some_and(|address| platform.block_of_address(address, now).is_some()) {
-        return Ok(Standing::Forbidden(None, "Calls from your network are blocked.".to_owned()));
-    }
-
-    // Authenticate, where that matters.
-    let Some(scope) = route.scope() else { return Ok(Standing::Anyone) };
-    let Some(key) = event.api_key() else { return Ok(Standing::Nobody("no key", Vec::new())) };
-    let caller = match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await
-    {
-        Ok(caller) => caller,
-        Err(AuthenticationError::Refused { reason, known }) => return Ok(Standing::Nobody(reason, known)),
-        Err(AuthenticationError::Unreachable(error)) => {
-            report.failed(&error.to_string());
-            let id = event.request_id();
-            tracing::error!(code = "accounts.unreachable", request.id = id, %error, "an unknown key cannot be looked up");
-            return Err(error.into());
-        }
-    };
-
-    // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
-    Ok(match forbidden(&caller, scope, platform, now) {
-        Some(reason) => Standing::Forbidden(Some(caller), reason),
-        None => Standing::Caller(caller),
-    })
-}
-
-fn forbidden(caller: &Caller, scope: Scope, platform: &Platform, now: Timestamp) -> Option<String> {
-    if caller.owner.account.status != Status::Active {
-        return Some("This account is suspended.".to_owned());
-    }
-    if platform.block_of_account(&caller.owner.account.id, now).is_some() {
-        return Some("This account is blocked.".to_owned());
-    }
-    if caller.owner.integration.status != Status::Active {
-        return Some("This integration is suspended.".to_owned());
-    }
-    (!caller.key.scopes.contains(&scope)).then(|| format!("This key lacks the scope '{scope}'."))
-}
-
 /// What the limiter is asked: what the request is charged to, and the records that its standing follows from.
 fn ask(
     state: &State,
@@ -209,6 +138,7 @@ fn ask(
             known.extend(seen.iter().cloned());
             (Class::FailedAuth, None)
         }
+        Standing::Ambiguous(_) => (Class::FailedAuth, None),
         // What is turned away costs a function call nonetheless, so that too much of it is refused at the gateway.
         Standing::Forbidden(caller, _) => {
             known.extend(caller.iter().flat_map(Caller::known));
@@ -228,7 +158,7 @@ fn ask(
         of_key: &key.limits,
     });
     let is_exempt = caller.is_some_and(|caller| caller.key.address_exempt);
-    let address = client.pseudonym.as_deref().filter(|_| !is_exempt);
+    let address = (!is_exempt).then_some(client.pseudonym.as_str());
     let asked = Asked { class, resource: &event.resource, address, party, platform: &platform.limits };
     let charges = state.limits.charges(&asked, now);
     let group = group(party, class, &charges);
@@ -251,17 +181,21 @@ fn answer(
     Held { leases, charged }: Held,
     now: Timestamp,
 ) -> Result<Response<Context>, Failure> {
+    let is_refused = matches!(decision, Decision::Refused(_));
+    let limits = || match &decision {
+        Decision::Allowed(readings) => LimitHeaders::of(readings, now),
+        _ => LimitHeaders::degraded(),
+    };
     let caller = match standing {
-        Standing::Forbidden(caller, reason) if !matches!(decision, Decision::Refused(_)) => {
-            let limits = match &decision {
-                Decision::Allowed(readings) => LimitHeaders::of(readings, now),
-                _ => LimitHeaders::degraded(),
-            };
-            return Ok(passed(state, event, caller.as_ref(), Forbidden(reason, limits)));
+        Standing::Forbidden(caller, reason) if !is_refused => {
+            return Ok(passed(state, event, caller.as_ref(), Forbidden(reason, limits())));
+        }
+        Standing::Ambiguous(ambiguous) if !is_refused => {
+            return Ok(passed(state, event, None, BadRequest(ambiguous, limits())));
         }
         Standing::Forbidden(caller, _) => caller,
-        Standing::Nobody(..) if !matches!(decision, Decision::Refused(_)) => return Err(Failure::Unauthorized),
-        Standing::Nobody(..) | Standing::Anyone => None,
+        Standing::Nobody(..) if !is_refused => return Err(Failure::Unauthorized),
+        Standing::Nobody(..) | Standing::Ambiguous(_) | Standing::Anyone => None,
         Standing::Caller(caller) => Some(caller),
     };
     Ok(match decision {
@@ -288,6 +222,7 @@ enum Passage {
     /// With the places in flight that it holds, and what it was charged.
     Passes(LimitHeaders, Option<String>, Option<String>),
     Forbidden(String, LimitHeaders),
+    BadRequest(Ambiguous, LimitHeaders),
     Limited(Refusal, Timestamp),
 }
 
@@ -322,6 +257,10 @@ fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passag
         }
         Forbidden(reason, limits) => {
             AuthorizerContext { verdict: Verdict::Forbidden, reason: Some(reason), limits, ..plain }
+        }
+        BadRequest(ambiguous, limits) => {
+            let reason = Some(ambiguous.to_string());
+            AuthorizerContext { verdict: Verdict::BadRequest, reason, limits, ..plain }
         }
         Limited(refusal, now) => {
             let secs = now.secs_until(refusal.binding.resets_at);

@@ -8,8 +8,10 @@
 pub mod config;
 pub mod event;
 mod handle;
+pub mod headers;
 mod report;
 pub mod response;
+mod standing;
 
 pub use config::{Config, State};
 pub use event::Event;

@@ -12,7 +12,7 @@ use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
 use crate::event::Event;
-use crate::handle::Standing;
+use crate::standing::Standing;
 
 /// One authorization. It is written when it is dropped.
 #[metrics(emf::dimension_sets = [["RouteClass"], []])]
@@ -29,7 +29,7 @@ pub struct Report {
     integration: Option<String>,
     #[metrics(name = "key.id")]
     key: Option<String>,
-    /// `allowed`, `unchecked`, `limited`, `unauthorized`, `forbidden` or `failed`.
+    /// `allowed`, `unchecked`, `limited`, `unauthorized`, `forbidden`, `bad_request` or `failed`.
     verdict: &'static str,
     /// Why not, in words for operators.
     reason: Option<String>,
@@ -53,6 +53,8 @@ pub struct Report {
     stale: u64,
     #[metrics(name = "Unauthorized", unit = Count)]
     unauthorized: bool,
+    #[metrics(name = "UnknownAddress", unit = Count)]
+    unknown_address: bool,
     #[metrics(name = "FailOpen", unit = Count)]
     fail_open: bool,
     #[metrics(name = "AuthorizationFailed", unit = Count)]
@@ -83,6 +85,7 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
         shadowed: false,
         stale: 0,
         unauthorized: false,
+        unknown_address: false,
         fail_open: false,
         failed: true,
         limits_took: None,
@@ -92,13 +95,19 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
 }
 
 impl Report {
-    /// It is known who is calling, as far as it can be.
+    /// Records that the client's address cannot be read.
+    pub fn unknown_address(&mut self) {
+        self.unknown_address = true;
+    }
+
+    /// Records who is calling, as far as that is known.
     pub(crate) fn stands(&mut self, standing: &Standing) {
         self.unauthorized = matches!(standing, Standing::Nobody(..));
         (self.verdict, self.reason) = ("failed", None);
         match standing {
             Standing::Anyone => {}
             Standing::Nobody(reason, _) => self.end("unauthorized", Some(reason)),
+            Standing::Ambiguous(ambiguous) => self.end("bad_request", Some(&ambiguous.to_string())),
             Standing::Caller(caller) => self.caller(caller),
             Standing::Forbidden(caller, reason) => {
                 if let Some(caller) = caller {
@@ -130,7 +139,7 @@ impl Report {
     /// The limits were checked, in `took`. Whoever may not call at all stays so.
     pub fn decided(&mut self, decision: &Decision, took: Duration) {
         self.limits_took = Some(self.limits_took.unwrap_or_default() + took);
-        let may_call = !matches!(self.verdict, "unauthorized" | "forbidden");
+        let may_call = !matches!(self.verdict, "unauthorized" | "forbidden" | "bad_request");
         let readings = match decision {
             Decision::Unchecked | Decision::Stale(_) => {
                 self.fail_open = true;

@@ -15,6 +15,7 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut report = report::begin(&request_id);
     let answer = match verdict {
         Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
+        Err(Refused::BadRequest(sentence)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)),
         Err(Refused::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
         // The gateway itself refuses what is over a limit here.
         Err(Refused::Limited(sentence, secs)) => {

@@ -21,6 +21,7 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
     // Sign-ins are limited per address, by the authorizer.
     if access == Access::SigningIn {
         admit_anyone(call.request).verdict.map_err(|refused| match refused {
+            Refused::BadRequest(sentence) => Failed::Invalid(sentence),
             Refused::Forbidden(sentence) => Failed::Forbidden(sentence),
             Refused::Limited(sentence, secs) => Failed::Limited(sentence, secs),
         })?;

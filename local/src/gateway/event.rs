@@ -72,12 +72,12 @@ fn request(exchange: &Exchange) -> Map<String, Value> {
     event
 }
 
-/// The request's headers with those that API Gateway adds. It appends the caller's address to `X-Forwarded-For`.
+/// Returns the request's headers with those that API Gateway adds. It appends the caller's address to the lines of
+/// `X-Forwarded-For`, which become one.
 fn headers(exchange: &Exchange) -> impl Iterator<Item = (String, String)> {
-    let forwarded = match exchange.header("x-forwarded-for") {
-        Some(before) => format!("{before}, {}", exchange.peer),
-        None => exchange.peer.to_string(),
-    };
+    let before = exchange.headers.get_all("x-forwarded-for").iter();
+    let before = before.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
+    let forwarded = before.chain([exchange.peer.to_string()]).collect::<Vec<_>>().join(", ");
     let added = [
         ("X-Amzn-Trace-Id".to_owned(), exchange.trace_id.clone()),
         ("X-Forwarded-For".to_owned(), forwarded),

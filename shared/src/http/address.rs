@@ -1,41 +1,75 @@
-//! The client's address, as far as it can be trusted, and what of it is counted.
+//! The client's address, as far as it can be trusted, and the part of it that is counted.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use subtle::ConstantTimeEq;
 
 /// The header by which the platform's own proxy shows that it may name the client's address.
 pub const PROXY_SECRET_HEADER: &str = "x-levee-proxy-secret";
 
-/// What a request says about where it came from.
+/// The parts of a request that say where it came from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
     /// The gateway's `identity.sourceIp`: the peer of its TCP connection.
     pub source_ip: &'a str,
-    /// `X-Forwarded-For`, to which the gateway has appended the peer.
-    pub forwarded_for: Option<&'a str>,
-    /// The value of [`PROXY_SECRET_HEADER`].
-    pub shown_secret: Option<&'a str>,
+    /// The lines of `X-Forwarded-For` in their order; the gateway has appended the peer to the last. `None` where the
+    /// order of the lines is not known.
+    pub forwarded_for: Option<&'a [&'a str]>,
+    /// The values of [`PROXY_SECRET_HEADER`].
+    pub shown_secrets: &'a [&'a str],
 }
 
-/// The client's address: the gateway's peer, or where that peer shows the platform's proxy secret, the address that it
-/// appended to `X-Forwarded-For`. Anything further left in that header is the client's own claim and is not read.
-/// `None` when the gateway names no valid address.
-pub fn client_address(origin: Origin<'_>, proxy_secret: Option<&str>) -> Option<IpAddr> {
-    let peer: IpAddr = origin.source_ip.parse().ok()?;
-    let trusted = match (origin.shown_secret, proxy_secret) {
-        (Some(shown), Some(secret)) => bool::from(shown.as_bytes().ct_eq(secret.as_bytes())),
-        _ => false,
-    };
-    if !trusted {
-        return Some(peer);
+impl Origin<'_> {
+    /// Returns true where the peer shows the platform's proxy secret, and so may name the client's address.
+    pub fn is_trusted(&self, proxy_secret: Option<&str>) -> bool {
+        let Some(secret) = proxy_secret else { return false };
+        let is_right = |shown: &&str| bool::from(shown.as_bytes().ct_eq(secret.as_bytes()));
+        self.shown_secrets.iter().filter(|shown| is_right(shown)).count() > 0
     }
-    let mut claims = origin.forwarded_for.unwrap_or_default().rsplit(',').map(str::trim).peekable();
-    claims.next_if(|last| last.parse() == Ok(peer));
-    claims.next().and_then(|claim| claim.parse().ok()).or(Some(peer))
+
+    /// Returns the client's address: the gateway's peer, or, where that peer shows the platform's proxy secret, the
+    /// address that it appended to `X-Forwarded-For`. Entries further left are the client's own claim and are not read.
+    /// `None` where the address is not known: the trusted proxy named none that can be read, or the gateway named none.
+    pub fn client_address(&self, proxy_secret: Option<&str>) -> Option<IpAddr> {
+        let peer: IpAddr = self.source_ip.parse().ok()?;
+        if !self.is_trusted(proxy_secret) {
+            return Some(peer);
+        }
+        let mut claims = self.forwarded_for?.iter().rev().flat_map(|line| line.rsplit(',')).peekable();
+        claims.next_if(|last| forwarded_address(last) == Some(peer));
+        claims.next().and_then(forwarded_address)
+    }
 }
 
-/// The part of an address that is counted together: an IPv4 address, or an IPv6 /64, the smallest network that a
+/// Reads one entry of `X-Forwarded-For` as proxies write it: an address, alone or in quotes, with or without a port, IPv6
+/// with or without brackets and a zone.
+fn forwarded_address(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry).trim();
+    if let Some(bracketed) = entry.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return ipv6(address).filter(|_| is_port);
+    }
+    // Without brackets an IPv6 address has no port, and only an IPv4 address has a single colon.
+    match entry.split_once(':') {
+        Some((address, port)) if is_port(port) => address.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+        Some(_) => ipv6(entry),
+        None => entry.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// Reads an IPv6 address; its zone, which is of no use to others than its sender, is left out.
+fn ipv6(text: &str) -> Option<IpAddr> {
+    let address = text.split_once('%').map_or(text, |(address, _)| address);
+    address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Returns the part of an address that is counted together: an IPv4 address, or an IPv6 /64, the smallest network that a
 /// client is given and may pick addresses from at will.
 pub fn counted_together(address: IpAddr) -> IpAddr {
     match address {
@@ -49,31 +83,107 @@ pub fn counted_together(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
 
+    const PEER: &str = "203.0.113.9";
+
+    /// The address of a client whose peer shows `secrets` and forwards `lines`.
+    fn address(secrets: &[&str], lines: &[&str]) -> Option<IpAddr> {
+        let origin = Origin { source_ip: PEER, forwarded_for: Some(lines), shown_secrets: secrets };
+        origin.client_address(Some("secret"))
+    }
+
     #[rstest]
-    #[case::no_secret_shown("203.0.113.9", None, "198.51.100.1, 203.0.113.9", "203.0.113.9")]
-    #[case::wrong_secret("203.0.113.9", Some("guess"), "198.51.100.1, 203.0.113.9", "203.0.113.9")]
-    #[case::trusted_proxy("203.0.113.9", Some("secret"), "198.51.100.1, 203.0.113.9", "198.51.100.1")]
-    #[case::forged_left_part("203.0.113.9", Some("secret"), "10.0.0.1, 198.51.100.1, 203.0.113.9", "198.51.100.1")]
-    #[case::nothing_forwarded("203.0.113.9", Some("secret"), "203.0.113.9", "203.0.113.9")]
-    #[case::nonsense_forwarded("203.0.113.9", Some("secret"), "unknown, 203.0.113.9", "203.0.113.9")]
+    #[case::no_secret_shown(&[], "198.51.100.1, 203.0.113.9", "203.0.113.9")]
+    #[case::wrong_secret(&["guess"], "198.51.100.1, 203.0.113.9", "203.0.113.9")]
+    #[case::wrong_secret_and_nonsense(&["guess"], "nonsense", "203.0.113.9")]
+    #[case::trusted_proxy(&["secret"], "198.51.100.1, 203.0.113.9", "198.51.100.1")]
+    #[case::a_second_value_beside_the_right_one(&["guess", "secret"], "198.51.100.1, 203.0.113.9", "198.51.100.1")]
+    #[case::forged_left_part(&["secret"], "10.0.0.1, 198.51.100.1, 203.0.113.9", "198.51.100.1")]
+    #[case::nonsense_further_left(&["secret"], "nonsense, 198.51.100.1, 203.0.113.9", "198.51.100.1")]
     fn the_address_is_the_peers_unless_a_trusted_proxy_names_another(
-        #[case] source_ip: &str,
-        #[case] shown_secret: Option<&str>,
+        #[case] secrets: &[&str],
         #[case] forwarded_for: &str,
         #[case] expected: IpAddr,
     ) {
-        let origin = Origin { source_ip, forwarded_for: Some(forwarded_for), shown_secret };
-        assert_eq!(client_address(origin, Some("secret")), Some(expected));
+        assert_eq!(address(secrets, &[forwarded_for]), Some(expected));
+    }
+
+    #[rstest]
+    #[case::with_a_port("198.51.100.7:4711", "198.51.100.7")]
+    #[case::in_quotes("\"198.51.100.7\"", "198.51.100.7")]
+    #[case::in_quotes_with_a_port("\"198.51.100.7:4711\"", "198.51.100.7")]
+    #[case::ipv6("2001:db8::1", "2001:db8::1")]
+    #[case::ipv6_in_brackets("[2001:db8::1]", "2001:db8::1")]
+    #[case::ipv6_with_a_port("[2001:db8::1]:443", "2001:db8::1")]
+    #[case::ipv6_in_quotes("\"[2001:db8::1]:443\"", "2001:db8::1")]
+    #[case::ipv6_that_ends_in_digits("2001:db8::1:443", "2001:db8::1:443")]
+    #[case::ipv6_with_a_zone("[fe80::1%eth0]:443", "fe80::1")]
+    #[case::mapped("::ffff:198.51.100.7", "::ffff:198.51.100.7")]
+    #[case::blanks_around("  198.51.100.7  ", "198.51.100.7")]
+    fn an_entry_is_read_in_every_form_that_proxies_write(#[case] entry: &str, #[case] expected: IpAddr) {
+        assert_eq!(address(&["secret"], &[&format!("10.0.0.1, {entry}, {PEER}")]), Some(expected));
+        assert_eq!(address(&["secret"], &["10.0.0.1", entry, PEER]), Some(expected), "in lines of their own");
+        let with_a_port = format!("{entry}, {PEER}:443");
+        assert_eq!(address(&["secret"], &[&with_a_port]), Some(expected), "the peer with a port");
+    }
+
+    #[rstest]
+    #[case::nothing(&[])]
+    #[case::the_peer_alone(&[PEER])]
+    #[case::no_address(&["unknown, 203.0.113.9"])]
+    #[case::an_obfuscated_name(&["_hidden, 203.0.113.9"])]
+    #[case::an_empty_entry(&["198.51.100.1,, 203.0.113.9"])]
+    #[case::no_closing_bracket(&["[2001:db8::1, 203.0.113.9"])]
+    #[case::text_behind_the_bracket(&["[2001:db8::1]x, 203.0.113.9"])]
+    #[case::an_ipv4_address_in_brackets(&["[198.51.100.7], 203.0.113.9"])]
+    #[case::a_port_that_is_none(&["198.51.100.7:port, 203.0.113.9"])]
+    #[case::one_quote(&["\"198.51.100.7, 203.0.113.9"])]
+    #[case::another_address_further_left(&["198.51.100.1, nonsense, 203.0.113.9"])]
+    fn an_address_that_a_trusted_proxy_does_not_name_readably_is_unknown_and_never_the_proxys(#[case] lines: &[&str]) {
+        assert_eq!(address(&["secret"], lines), None);
+    }
+
+    #[test]
+    fn an_address_among_lines_of_unknown_order_is_unknown_unless_it_is_the_peers() {
+        let origin = Origin { source_ip: PEER, forwarded_for: None, shown_secrets: &["secret"] };
+        assert_eq!(origin.client_address(Some("secret")), None);
+        assert_eq!(origin.client_address(None), Some(PEER.parse().unwrap()));
     }
 
     #[test]
     fn without_a_configured_secret_no_proxy_is_trusted() {
-        let origin = Origin { source_ip: "203.0.113.9", forwarded_for: Some("198.51.100.1"), shown_secret: Some("") };
-        assert_eq!(client_address(origin, None), Some([203, 0, 113, 9].into()));
+        let origin = Origin { source_ip: PEER, forwarded_for: Some(&["198.51.100.1"]), shown_secrets: &[""] };
+        assert_eq!(origin.client_address(None), Some([203, 0, 113, 9].into()));
+    }
+
+    #[test]
+    fn a_peer_that_is_no_address_is_unknown() {
+        let origin = Origin { source_ip: "test-invoke-source-ip", forwarded_for: Some(&[]), shown_secrets: &[] };
+        assert_eq!(origin.client_address(Some("secret")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_entry_makes_the_reader_panic(entry in ".{0,60}") {
+            let _ = forwarded_address(&entry);
+        }
+
+        #[test]
+        fn every_address_is_read_with_and_without_a_port(bits: u128, port: u16) {
+            let (v6, v4) = (Ipv6Addr::from_bits(bits), Ipv4Addr::from_bits((bits >> 96) as u32));
+            for (written, expected) in [
+                (v6.to_string(), IpAddr::V6(v6)),
+                (format!("[{v6}]:{port}"), IpAddr::V6(v6)),
+                (v4.to_string(), IpAddr::V4(v4)),
+                (format!("{v4}:{port}"), IpAddr::V4(v4)),
+            ] {
+                prop_assert_eq!(forwarded_address(&written), Some(expected), "{}", written);
+            }
+        }
     }
 
     #[rstest]

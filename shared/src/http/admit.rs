@@ -25,6 +25,8 @@ pub struct Admission<Caller> {
 /// A request that may not be served, with the public sentence that says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    /// The request says two different things about its caller: 400.
+    BadRequest(String),
     /// The caller may not do this: 403.
     Forbidden(String),
     /// A limit is used up: 429, to be tried again after so many seconds.
@@ -74,6 +76,7 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
     let reason = |otherwise: &str| context.reason.clone().unwrap_or_else(|| otherwise.to_owned());
     let verdict = match context.verdict {
         Verdict::Allow => Ok(context.caller),
+        Verdict::BadRequest => Err(Refused::BadRequest(reason("The request says two different things."))),
         Verdict::Forbidden => Err(Refused::Forbidden(reason("This key may not be used here."))),
         Verdict::Limited => {
             let retry_after = context.retry_after.as_deref().and_then(|secs| secs.parse().ok()).unwrap_or(60);
@@ -124,6 +127,12 @@ mod tests {
         assert_eq!(admission.headers["x-ratelimit-limit"], "300");
         assert_eq!(admission.headers["x-levee-request-id"], "r-1");
         assert_eq!(admission.leases, ["{levee}:lease:in-flight:acme", "{levee}:lease:global-in-flight:all"]);
+    }
+
+    #[test]
+    fn a_request_that_is_ambiguous_is_refused_for_its_reason_and_has_no_caller() {
+        let context = r#"{"principalId":"anyone","requestId":"r-1","verdict":"bad_request","reason":"Send it once."}"#;
+        assert_eq!(admit(&request(context)).verdict, Err(Refused::BadRequest("Send it once.".to_owned())));
     }
 
     #[test]

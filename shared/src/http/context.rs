@@ -6,13 +6,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::problem::LONGEST_SDK_WAIT_SECS;
 use super::routes::Route;
 use crate::accounts::{IntegrationKind, Terms};
 use crate::clock::Timestamp;
 use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
-
-/// The longest wait in seconds that Anthropic's SDKs sit out by themselves when told `Retry-After`.
-const LONGEST_SDK_WAIT_SECS: u64 = 60;
 
 /// What travels with a request that the gateway lets through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,10 +44,12 @@ pub struct AuthorizerContext {
 
 /// What the function behind the authorizer is to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Serve it.
     Allow,
+    /// Answer 400: the request says two different things about its caller.
+    BadRequest,
     /// Answer 403: the key is known, but may not do this.
     Forbidden,
     /// Answer 429, as a page: a limit is used up on a route whose answers are HTML.

@@ -6,6 +6,13 @@ use serde::Serialize;
 
 use super::status::reason;
 
+/// The longest wait in seconds that Anthropic's SDKs sit out by themselves when told `Retry-After`.
+pub const LONGEST_SDK_WAIT_SECS: u64 = 60;
+
+/// Tells official SDKs, and tools built on them, whether another try may help. Without it some try a 401 again for
+/// minutes.
+pub const SHOULD_RETRY_HEADER: &str = "x-should-retry";
+
 /// An error that its caller is told of. All of it is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -41,12 +48,20 @@ impl Problem {
         Self { retry_after: Some(secs), ..self }
     }
 
+    /// Returns true where the same request cannot succeed soon: it is the caller's mistake, or the wait is long.
+    pub fn is_final(&self) -> bool {
+        match self.retry_after {
+            Some(secs) => secs > LONGEST_SDK_WAIT_SECS,
+            None => self.status.is_client_error(),
+        }
+    }
+
     /// Returns the reason phrase of the status.
     pub fn title(&self) -> &'static str {
         reason(self.status)
     }
 
-    /// The answer to the request `request_id`.
+    /// Returns the answer to the request `request_id`.
     pub fn to_response(&self, request_id: &str) -> Response<String> {
         let (status, title) = (self.status.as_u16(), self.title());
         let body = Body { r#type: "about:blank", title, status, detail: &self.detail, code: self.code, request_id };
@@ -58,6 +73,9 @@ impl Problem {
         if let Some(secs) = self.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
+        if self.is_final() {
+            headers.insert(SHOULD_RETRY_HEADER, HeaderValue::from_static("false"));
+        }
         response
     }
 }
@@ -65,6 +83,19 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_problem_that_another_try_cannot_help_says_so() {
+        let said = |problem: Problem| problem.to_response("r-1").headers().get(SHOULD_RETRY_HEADER).cloned();
+        let of_status = |status: u16| Problem::new(StatusCode::from_u16(status).unwrap(), "code", "Detail.");
+        for status in [400, 401, 403, 404, 405, 413, 415, 429] {
+            assert_eq!(said(of_status(status)).unwrap(), "false", "{status}");
+        }
+        assert_eq!(said(of_status(429).retry_after(61)).unwrap(), "false");
+        for problem in [of_status(429).retry_after(60), of_status(503).retry_after(5), of_status(500)] {
+            assert_eq!(said(problem.clone()), None, "{problem:?}");
+        }
+    }
 
     #[test]
     fn a_problem_says_what_is_wrong_to_programs_and_to_people() {

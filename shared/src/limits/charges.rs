@@ -121,13 +121,14 @@ impl LimitsConfig {
     }
 }
 
-/// Who is charged under `policy`; `own` is where the policy has a limit of its own.
+/// Returns the subject that is charged under `policy`; `own` is the narrowest place that has a limit of its own.
 fn subject(policy: &Policy, own: Option<Level>, asked: &Asked<'_>) -> Option<Subject> {
     let party = asked.party;
     let id = match policy.scope {
-        Scope::ClientAddress => match (own, party) {
-            (Some(level), Some(party)) => format!("{}@{}", asked.address?, party.id(level)),
-            _ => asked.address?.to_owned(),
+        // Many accounts may be behind one address, and none may use up what is another's.
+        Scope::ClientAddress => match party {
+            Some(party) => format!("{}@{}", asked.address?, party.id(own.unwrap_or(Level::Account))),
+            None => asked.address?.to_owned(),
         },
         Scope::Key => party?.key.to_owned(),
         Scope::Integration => party?.id(Level::Integration),
@@ -172,7 +173,7 @@ mod tests {
         assert_eq!(
             ai_call(&LimitsConfig::default(), &Default::default()),
             [
-                "ai-address a1b2 30*1",
+                "ai-address a1b2@acme 30*1",
                 "integration acme/crm 300*1",
                 "account acme 600*1",
                 "global-share acme 1200*1",
@@ -195,13 +196,13 @@ mod tests {
         ];
         assert_eq!(
             ai_call(&config, &changes),
-            ["ai-address a1b2 30*1", "key k1 300*1", "integration acme/crm 200*1", "account acme 10*1"],
+            ["ai-address a1b2@acme 30*1", "key k1 300*1", "integration acme/crm 200*1", "account acme 10*1"],
             "an integration has no say about its account, nor a key about its integration"
         );
     }
 
     #[test]
-    fn a_limit_of_ones_own_per_address_has_a_count_of_its_own_and_an_exemption_none() {
+    fn an_address_has_a_count_for_each_account_and_the_place_of_an_override_and_an_exemption_has_none() {
         let config = LimitsConfig::default();
         let of_account =
             |change| [Overrides::new(), overrides([("ai-address", change)]), Overrides::new(), Overrides::new()];
@@ -209,21 +210,50 @@ mod tests {
         let exempt = Override { exempt: true, ..Override::default() };
         assert_eq!(ai_call(&config, &of_account(exempt.clone()))[0], "integration acme/crm 300*1");
         let over = Override { until: Some(NOW.as_secs()), ..exempt };
-        assert_eq!(ai_call(&config, &of_account(over))[0], "ai-address a1b2 30*1");
+        assert_eq!(ai_call(&config, &of_account(over))[0], "ai-address a1b2@acme 30*1");
     }
 
     #[test]
-    fn what_is_only_warned_of_somewhere_is_counted_apart_and_stays_exempt_where_it_was() {
+    fn a_mode_of_its_own_changes_no_count_and_leaves_exempt_what_was() {
         let config = LimitsConfig::default();
         let warn = Override { mode: Some(Mode::Warn), ..Override::default() };
         let of_account = |change| overrides([("ai-address", change)]);
         let mut changes = [Overrides::new(), of_account(warn.clone()), Overrides::new(), Overrides::new()];
-        assert_eq!(ai_call(&config, &changes)[0], "ai-address a1b2@acme 30*1", "or it would use up everybody's count");
+        assert_eq!(ai_call(&config, &changes)[0], "ai-address a1b2@acme 30*1");
         changes[1] = of_account(Override { exempt: true, ..Override::default() });
         changes[3] = of_account(warn);
         assert_eq!(ai_call(&config, &changes)[0], "integration acme/crm 300*1");
         changes[3] = of_account(limit(5));
         assert_eq!(ai_call(&config, &changes)[0], "ai-address a1b2@k1 5*1");
+    }
+
+    #[test]
+    fn a_call_without_a_message_counts_for_no_address_and_is_not_in_flight() {
+        let none = Overrides::new();
+        let (of_account, of_integration, of_key) = (&none, &none, &none);
+        let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
+        let charged = |resource| {
+            let (class, address) = (Class::Ai, Some("a1b2"));
+            told(&LimitsConfig::default(), &Asked { class, resource, address, party: Some(party), platform: &none })
+        };
+        let common = ["account acme 600*1", "global-share acme 1200*1", "global all 6000*1"];
+        let counted = ["integration acme/crm 300*1", "count-tokens acme 120*1"];
+        assert_eq!(charged("/v1/messages/count_tokens"), [&counted[..], &common].concat());
+        for resource in ["/v1/models", "/v1/models/{id}"] {
+            assert_eq!(charged(resource), [&counted[..1], &common].concat(), "{resource}");
+        }
+    }
+
+    #[test]
+    fn failed_attempts_and_sign_ins_are_counted_for_the_address_alone() {
+        let platform = Overrides::new();
+        for (class, resource, expected) in [
+            (Class::FailedAuth, "/v1/messages", "failed-auth-address a1b2 20*1"),
+            (Class::Login, "/login", "login-address a1b2 10*1"),
+        ] {
+            let asked = Asked { class, resource, address: Some("a1b2"), party: None, platform: &platform };
+            assert_eq!(told(&LimitsConfig::default(), &asked), [expected]);
+        }
     }
 
     #[test]

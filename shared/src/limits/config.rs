@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::policy::{Algorithm, Class, Mode, Policy, Scope, is_policy_name};
+use super::policy::{Algorithm, Class, Mode, OTHER_ROUTES, Policy, Scope, is_policy_name};
 use super::window::Window;
 use crate::config::Reader;
 use crate::http::Route;
@@ -62,7 +62,12 @@ struct BuiltIn {
     window: Window,
     algorithm: Algorithm,
     classes: &'static [Class],
+    weights: &'static [(&'static str, u64)],
 }
+
+/// The AI routes that ask for no message: quick, and free of charge at the provider. A client may send many at once.
+const WITHOUT_A_MESSAGE: &[(&str, u64)] = &[(COUNT_TOKENS, 0), ("/v1/models", 0), ("/v1/models/{id}", 0)];
+const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
 const fn built_in(variable: &'static str, default: u64, name: &'static str, scope: Scope, class: Class) -> BuiltIn {
     let classes: &[Class] = match class {
@@ -71,7 +76,12 @@ const fn built_in(variable: &'static str, default: u64, name: &'static str, scop
         Class::FailedAuth => &[Class::FailedAuth],
         Class::Own => &[Class::Own],
     };
-    BuiltIn { variable, default, name, scope, window: Window::MINUTE, algorithm: Algorithm::Fixed, classes }
+    let (window, algorithm) = (Window::MINUTE, Algorithm::Fixed);
+    BuiltIn { variable, default, name, scope, window, algorithm, classes, weights: &[] }
+}
+
+const fn weighted(built_in: BuiltIn, weights: &'static [(&'static str, u64)]) -> BuiltIn {
+    BuiltIn { weights, ..built_in }
 }
 
 const fn per_day(built_in: BuiltIn) -> BuiltIn {
@@ -79,17 +89,21 @@ const fn per_day(built_in: BuiltIn) -> BuiltIn {
 }
 
 const fn in_flight(built_in: BuiltIn) -> BuiltIn {
-    BuiltIn { algorithm: Algorithm::Concurrency, ..built_in }
+    BuiltIn { algorithm: Algorithm::Concurrency, weights: WITHOUT_A_MESSAGE, ..built_in }
 }
 
 /// In the order of their scopes, narrowest first.
-const BUILT_IN: [BuiltIn; 11] = [
-    built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, Class::Ai),
+const BUILT_IN: [BuiltIn; 12] = [
+    weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, Class::Ai), WITHOUT_A_MESSAGE),
     built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, Class::Login),
     built_in("LIMIT_FAILED_AUTH_PER_ADDRESS", 20, "failed-auth-address", Scope::ClientAddress, Class::FailedAuth),
     built_in("LIMIT_KEY_PER_MINUTE", 0, "key", Scope::Key, Class::Ai),
     built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", Scope::Integration, Class::Ai),
     built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", Scope::AccountClass, Class::Ai),
+    weighted(
+        built_in("LIMIT_COUNT_TOKENS_PER_MINUTE", 120, "count-tokens", Scope::Account, Class::Ai),
+        &[(OTHER_ROUTES, 0), (COUNT_TOKENS, 1)],
+    ),
     built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", Scope::Account, Class::Ai),
     per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", Scope::Account, Class::Ai)),
     in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", Scope::Account, Class::Ai)),
@@ -107,7 +121,7 @@ impl BuiltIn {
             algorithm: self.algorithm,
             mode: Mode::Enforce,
             classes: self.classes.to_vec(),
-            weights: BTreeMap::new(),
+            weights: self.weights.iter().map(|(resource, weight)| ((*resource).to_owned(), *weight)).collect(),
         }
     }
 }
@@ -178,7 +192,13 @@ impl Entry {
             algorithm,
             mode: mode.or(there.map(|it| it.mode)).unwrap_or_default(),
             classes: classes.or(there.map(|it| it.classes.clone())).unwrap_or_else(|| vec![Class::Ai]),
-            weights: weights.or(there.map(|it| it.weights.clone())).unwrap_or_default(),
+            // The routes that the entry does not name keep their weights.
+            weights: there
+                .map(|it| it.weights.clone())
+                .into_iter()
+                .flatten()
+                .chain(weights.into_iter().flatten())
+                .collect(),
             name: name.clone(),
         };
         if policy.limit > LARGEST_LIMIT {
@@ -190,7 +210,8 @@ impl Entry {
         if policy.weights.values().any(|weight| *weight > LARGEST_WEIGHT) {
             return Err(wrong(&format!("has a weight of more than {LARGEST_WEIGHT}")));
         }
-        if let Some(resource) = policy.weights.keys().find(|resource| Route::of(resource).is_none()) {
+        let is_route = |resource: &&String| *resource == OTHER_ROUTES || Route::of(resource).is_some();
+        if let Some(resource) = policy.weights.keys().find(|resource| !is_route(resource)) {
             return Err(wrong(&format!("has a weight for '{resource}', which is no route that limits are checked on")));
         }
         if policy.limit > 0 && policy.weights.values().any(|weight| *weight > policy.limit) {
@@ -308,8 +329,9 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!(config, LimitsConfig::default());
         let on: Vec<_> = config.policies.iter().filter(|it| it.limit > 0).map(|it| it.name.as_str()).collect();
-        let windows = ["ai-address", "login-address", "failed-auth-address", "integration", "account", "global"];
-        assert_eq!(on, [&windows[..], &["in-flight", "global-in-flight"]].concat());
+        let by_address = ["ai-address", "login-address", "failed-auth-address"];
+        let windows = ["integration", "count-tokens", "account", "global"];
+        assert_eq!(on, [&by_address[..], &windows, &["in-flight", "global-in-flight"]].concat());
     }
 
     #[test]
@@ -322,7 +344,29 @@ mod tests {
         let account = policy("account");
         assert_eq!((account.limit, account.algorithm, account.mode), (70, Algorithm::Sliding, Mode::Warn));
         assert_eq!((account.weight("/v1/models"), account.weight("/v1/messages")), (0, 1));
+        assert_eq!(
+            (policy("account").weight("/v1/messages/count_tokens"), policy("ai-address").weight("/v1/models")),
+            (1, 0)
+        );
         assert_eq!((policy("account-month").window, policy("account-month").mode), (Window::Month, Mode::Enforce));
+    }
+
+    #[test]
+    fn an_entry_changes_the_weights_of_the_routes_that_it_names_and_of_no_other() {
+        let entries = r#"[
+            {"name":"in-flight","weights":{"/v1/models":1,"*":1}},
+            {"name":"messages","scope":"key","limit":9,"window":"minute","weights":{"*":0,"/v1/messages":2}}]"#;
+        let config = read(&[("LIMIT_POLICIES", entries)]).unwrap();
+        let weights = |name: &str| {
+            let policy = config.policies.iter().find(|it| it.name == name).unwrap();
+            ["/v1/messages", COUNT_TOKENS, "/v1/models", "/v1/models/{id}"].map(|resource| policy.weight(resource))
+        };
+        assert_eq!(weights("in-flight"), [1, 0, 1, 0]);
+        assert_eq!(weights("global-in-flight"), [1, 0, 0, 0]);
+        assert_eq!(weights("ai-address"), [1, 0, 0, 0]);
+        assert_eq!(weights("count-tokens"), [0, 1, 0, 0]);
+        assert_eq!(weights("account"), [1, 1, 1, 1]);
+        assert_eq!(weights("messages"), [2, 0, 0, 0]);
     }
 
     #[rstest]
@@ -356,9 +400,9 @@ mod tests {
     fn more_policies_than_one_decision_looks_at_are_refused() {
         let entry = |n: usize| format!(r#"{{"name":"more-{n}","scope":"account","limit":1,"window":"hour"}}"#);
         let entries = |n: usize| format!("[{}]", (0..n).map(entry).collect::<Vec<_>>().join(","));
-        // Nine of the defaults are about AI calls, and two of them have shares.
-        assert!(read(&[("LIMIT_POLICIES", &entries(5))]).is_ok());
-        let told = read(&[("LIMIT_POLICIES", &entries(6))]).unwrap_err();
+        // Ten of the defaults are about AI calls, and two of them have shares.
+        assert!(read(&[("LIMIT_POLICIES", &entries(4))]).is_ok());
+        let told = read(&[("LIMIT_POLICIES", &entries(5))]).unwrap_err();
         assert!(told.contains("makes 17 policies for the class 'ai'"), "{told}");
     }
 

@@ -51,8 +51,8 @@ pub enum Level {
 }
 
 impl Level {
-    /// Whether a policy of `scope` can be overridden here: a count that others share cannot have a limit of one's own.
-    /// What is counted per client address then gets a count of its own.
+    /// Returns true where a policy of `scope` can be overridden here: a count that others share cannot have a limit of
+    /// one's own. Per client address, an override of an integration or a key has a count of its own.
     pub fn may_override(self, scope: Scope) -> bool {
         match self {
             Self::Platform => scope != Scope::Share,

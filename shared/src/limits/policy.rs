@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// One client address: an IPv4 address or an IPv6 /64.
+    /// One client address: an IPv4 address or an IPv6 /64. With a valid key, the account's calls from that address.
     ClientAddress,
     /// One API key.
     Key,
@@ -99,6 +99,9 @@ impl Class {
     }
 }
 
+/// The name under which a policy has the weight of the routes that it does not name.
+pub const OTHER_ROUTES: &str = "*";
+
 /// One limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -116,8 +119,8 @@ pub struct Policy {
     pub mode: Mode,
     /// What it is about.
     pub classes: Vec<Class>,
-    /// How much a call counts, by the route's resource such as `/v1/messages`; 1 where the route is not named, and a
-    /// call of weight 0 is not counted.
+    /// Weights of calls by the route's resource, such as `/v1/messages`. A route that is not named has that of
+    /// [`OTHER_ROUTES`], or else 1. A call of weight 0 is not counted.
     pub weights: BTreeMap<String, u64>,
 }
 
@@ -132,9 +135,9 @@ impl Policy {
         matches!(self.scope, Scope::Key | Scope::Integration | Scope::Account | Scope::AccountClass)
     }
 
-    /// How much a call of `resource` counts.
+    /// Returns the weight of a call of `resource`.
     pub fn weight(&self, resource: &str) -> u64 {
-        self.weights.get(resource).copied().unwrap_or(1)
+        self.weights.get(resource).or_else(|| self.weights.get(OTHER_ROUTES)).copied().unwrap_or(1)
     }
 }
 

@@ -45,6 +45,7 @@ impl Accounts {
             .env("LIMIT_POLICIES", &json!(policies).to_string())
             .env("LIMIT_AI_PER_ADDRESS", "0")
             .env("LIMIT_INTEGRATION_PER_MINUTE", "0")
+            .env("LIMIT_COUNT_TOKENS_PER_MINUTE", "0")
             .env("LIMIT_ACCOUNT_PER_MINUTE", &OWN.to_string())
             .env("LIMIT_ACCOUNT_IN_FLIGHT", &IN_FLIGHT.to_string())
             .env("LIMIT_GLOBAL_PER_MINUTE", &POOL.to_string())

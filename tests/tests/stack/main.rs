@@ -9,6 +9,7 @@ mod board;
 mod breadcrumbs;
 mod browser;
 mod call;
+mod callers;
 mod caps;
 mod changes;
 mod cli;

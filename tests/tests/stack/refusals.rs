@@ -21,6 +21,9 @@ fn assert_refused(answer: &Answer, status: u16, code: &str, error: &str) {
     assert_eq!(body["request_id"], answer.header("x-levee-request-id"));
     assert_eq!(body["request_id"], answer.header("request-id"), "where the SDKs look for it");
     assert_eq!(body["type"], "error", "the SDKs know an error by its type");
+    if status != 429 {
+        assert_eq!(answer.header("x-should-retry"), "false", "{answer:?}");
+    }
     assert!(body["title"].is_string() && body["detail"] == body["error"]["message"], "{body}");
 }
 

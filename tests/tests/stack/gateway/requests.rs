@@ -117,6 +117,10 @@ async fn the_callers_address_is_appended_to_the_forwarding_header() {
     assert_eq!(headers["X-Forwarded-Proto"], "http");
     assert!(headers["X-Amzn-Trace-Id"].as_str().unwrap().starts_with("Root=1-"));
     assert_eq!((&headers["x-forwarded-for"], &headers["connection"]), (&Value::Null, &Value::Null));
+
+    let lines = [("x-forwarded-for", "203.0.113.7"), ("x-forwarded-for", "198.51.100.1")];
+    let event = get(&stack, "/echo", &lines).await.json();
+    assert_eq!(event["headers"]["X-Forwarded-For"], "203.0.113.7, 198.51.100.1, 127.0.0.1");
 }
 
 /// xray-services-apigateway.html of the X-Ray guide: a tracing header is added to "incoming HTTP requests that don't already

@@ -1,0 +1,122 @@
+//! The caller of one request, and whether it may make the request at all. Limits come afterwards.
+
+use std::net::IpAddr;
+
+use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status};
+use levee::clock::Timestamp;
+use levee::http::Route;
+use levee::http::address::{Origin, counted_together};
+use levee::limits::markers::Version;
+
+use crate::config::State;
+use crate::event::Event;
+use crate::handle::Failure;
+use crate::headers::Ambiguous;
+use crate::report::Report;
+
+/// The subject under which clients are counted whose address is not known: all of them together.
+const UNKNOWN: &str = "unknown";
+
+/// The client, as far as it is counted.
+pub(crate) struct Client {
+    /// `None` where it is not known.
+    pub address: Option<IpAddr>,
+    /// The pseudonym under which the address is counted.
+    pub pseudonym: String,
+    /// The reason why the request's origin cannot be told, where it says two different things.
+    ambiguous: Option<Ambiguous>,
+}
+
+impl Client {
+    /// Reads the client's address from `event`.
+    pub fn new(state: &State, event: &Event) -> Self {
+        let secret = state.proxy_secret.as_deref();
+        let shown = event.shown_secrets();
+        let lines = event.forwarded_for();
+        let forwarded_for = lines.as_deref().ok();
+        let origin = Origin { source_ip: event.source_ip(), forwarded_for, shown_secrets: &shown };
+        let address = origin.client_address(secret);
+        // The lines of a client that no proxy vouches for are not read.
+        let unordered = lines.as_ref().err().filter(|_| origin.is_trusted(secret)).cloned();
+        let ambiguous = event.check_shown_secret().err().or(unordered);
+        let subject = address.map_or_else(|| UNKNOWN.to_owned(), |address| counted_together(address).to_string());
+        Self { address, pseudonym: state.peppers.held().pseudonym(&subject), ambiguous }
+    }
+}
+
+/// The caller of a request, or the reason why there is none.
+pub(crate) enum Standing {
+    /// A caller that needs no key.
+    Anyone,
+    /// A key that may do this.
+    Caller(Caller),
+    /// No valid key, for a reason that follows from these records.
+    Nobody(&'static str, Vec<Version>),
+    /// A caller that may not do this, and the public reason.
+    Forbidden(Option<Caller>, String),
+    /// A request that says two different things about its caller.
+    Ambiguous(Ambiguous),
+}
+
+/// Finds out who is calling, and whether that caller may use `route`.
+///
+/// # Errors
+/// [`Failure::Unknown`] where the records of an unknown key cannot be read.
+pub(crate) async fn find_out(
+    state: &State,
+    event: &Event,
+    route: Route,
+    client: &Client,
+    platform: &Platform,
+    now: Timestamp,
+    report: &mut Report,
+) -> Result<Standing, Failure> {
+    // Turn away blocked networks.
+    if client.address.is_some_and(|address| platform.block_of_address(address, now).is_some()) {
+        return Ok(Standing::Forbidden(None, "Calls from your network are blocked.".to_owned()));
+    }
+
+    // Turn away requests whose origin or key is stated twice: either reading could be the wrong one.
+    if let Some(ambiguous) = &client.ambiguous {
+        return Ok(Standing::Ambiguous(ambiguous.clone()));
+    }
+    let Some(scope) = route.scope() else { return Ok(Standing::Anyone) };
+    let key = match event.api_key() {
+        Ok(Some(key)) => key,
+        Ok(None) => return Ok(Standing::Nobody("no key", Vec::new())),
+        Err(ambiguous) => return Ok(Standing::Ambiguous(ambiguous)),
+    };
+
+    // Authenticate.
+    let caller = match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await
+    {
+        Ok(caller) => caller,
+        Err(AuthenticationError::Refused { reason, known }) => return Ok(Standing::Nobody(reason, known)),
+        Err(AuthenticationError::Unreachable(error)) => {
+            report.failed(&error.to_string());
+            let id = event.request_id();
+            tracing::error!(code = "accounts.unreachable", request.id = id, %error, "an unknown key cannot be looked up");
+            return Err(error.into());
+        }
+    };
+
+    // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
+    Ok(match forbidden(&caller, scope, platform, now) {
+        Some(reason) => Standing::Forbidden(Some(caller), reason),
+        None => Standing::Caller(caller),
+    })
+}
+
+/// Returns the public reason why `caller` may not use a route that needs `scope`.
+fn forbidden(caller: &Caller, scope: Scope, platform: &Platform, now: Timestamp) -> Option<String> {
+    if caller.owner.account.status != Status::Active {
+        return Some("This account is suspended.".to_owned());
+    }
+    if platform.block_of_account(&caller.owner.account.id, now).is_some() {
+        return Some("This account is blocked.".to_owned());
+    }
+    if caller.owner.integration.status != Status::Active {
+        return Some("This integration is suspended.".to_owned());
+    }
+    (!caller.key.scopes.contains(&scope)).then(|| format!("This key lacks the scope '{scope}'."))
+}
