@@ -13,7 +13,7 @@ pub mod routes;
 mod run;
 pub mod status;
 
-pub use admit::{Admission, Refused, admit, admit_anyone, request_id};
+pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id};
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
 pub use links::Links;
 pub use problem::{Problem, SHOULD_RETRY_HEADER};

@@ -77,6 +77,7 @@ impl Builder {
             "LIMIT_INTEGRATION_PER_MINUTE",
             "LIMIT_ACCOUNT_AI_PER_MINUTE",
             "LIMIT_COUNT_TOKENS_PER_MINUTE",
+            "LIMIT_ACCOUNT_SELF_PER_MINUTE",
             "LIMIT_ACCOUNT_PER_MINUTE",
             "LIMIT_ACCOUNT_IN_FLIGHT",
             "LIMIT_GLOBAL_PER_MINUTE",

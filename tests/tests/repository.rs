@@ -179,3 +179,47 @@ fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_ro
         assert!(known || route.authorizer.is_none(), "the authorizer has no rule for {}", route.path);
     }
 }
+
+/// The routes of `template.yaml` that have a throttle of their own, as method and path.
+fn throttled() -> BTreeSet<(String, String)> {
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let settings = template.split_once("      MethodSettings:\n").unwrap().1;
+    let settings = settings.split_once("      EndpointConfiguration:").unwrap().0;
+    settings
+        .split("- ResourcePath: ")
+        .skip(1)
+        .map(|setting| {
+            let field = |name: &str| {
+                let line = setting.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+                line.split_once(": ").unwrap().1.trim().to_owned()
+            };
+            let rate: u32 = field("ThrottlingRateLimit").parse().unwrap();
+            assert!(rate > 0 && field("ThrottlingBurstLimit").parse::<u32>().unwrap() >= rate, "{setting}");
+            // The path's own slashes are written as ~1; the first one is the setting's.
+            let path = setting.lines().next().unwrap().trim().replacen('/', "", 1).replace("~1", "/");
+            (field("HttpMethod"), path)
+        })
+        .collect()
+}
+
+#[test]
+fn every_route_without_an_authorizer_has_a_throttle() {
+    let template = template();
+    let open: BTreeSet<_> = template
+        .routes
+        .iter()
+        .filter(|route| route.authorizer.is_none())
+        .map(|route| {
+            let method = match &route.methods {
+                Methods::Any => "ANY".to_owned(),
+                Methods::One(method) => method.clone(),
+            };
+            (method, route.path.clone())
+        })
+        .collect();
+    assert!(open.contains(&("GET".to_owned(), "/health".to_owned())), "{open:?}");
+    let throttled = throttled();
+    assert!(open.is_subset(&throttled), "without a throttle: {:?}", open.difference(&throttled));
+    let all: BTreeSet<_> = template.routes.iter().map(|route| route.path.clone()).collect();
+    assert!(throttled.iter().all(|(_, path)| all.contains(path)), "{throttled:?}");
+}

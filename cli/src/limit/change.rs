@@ -1,7 +1,7 @@
 //! Setting and taking back changes to policies.
 
 use anyhow::bail;
-use levee::limits::{Class, Level, Override, Scope, built_in_policies};
+use levee::limits::{Level, Override, Scope, built_in_policies};
 use serde_json::json;
 
 use super::{Change, Found, One};
@@ -68,8 +68,8 @@ fn check(whose: &Whose, policy: &str) -> anyhow::Result<()> {
         aside(&format!("note: {policy} is not one of the built-in policies; it must be in LIMIT_POLICIES"));
         return Ok(());
     };
-    // Who signs in or has no valid key is known by the address alone.
-    if !classes.contains(&Class::Ai) && *whose != Whose::Platform {
+    // Sign-ins and requests without a valid key are known by their address alone.
+    if !classes.iter().any(|class| class.has_key()) && *whose != Whose::Platform {
         return Err(usage(format!(
             "the limit '{policy}' is about requests of nobody in particular: it can be set for the platform, not for \
              {whose}"

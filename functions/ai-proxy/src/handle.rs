@@ -9,7 +9,7 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::accounts::Terms;
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admission, Admitted, Refused, admit};
+use levee::http::{Admission, Admitted, Refused, UNREADABLE, admit};
 use levee::limits::Charged;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -43,6 +43,7 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
             in_flight.hold(&state.clock);
             serve(state, &caller, &request_id, &request, &report, &in_flight).await
         }
+        Err(Refused::Unreadable) => Err(Failed::upstream(ErrorKind::Unavailable, UNREADABLE)),
         Err(Refused::BadRequest(reason)) => Err(Failed::by_caller(ErrorKind::InvalidRequest, reason)),
         // The gateway itself refuses what is over a limit here.
         Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
@@ -75,7 +76,8 @@ fn is_unserved(status: StatusCode) -> bool {
 
 /// Returns true for an error of ours that is the platform's fault.
 fn is_platforms(failed: &Failed) -> bool {
-    matches!(failed.kind, ErrorKind::BadGateway | ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::ProviderLimit)
+    use ErrorKind::{BadGateway, Overloaded, ProviderLimit, Timeout, Unavailable};
+    matches!(failed.kind, BadGateway | Overloaded | ProviderLimit | Timeout | Unavailable)
 }
 
 /// Gives back what a call was charged that the platform failed, and says so.

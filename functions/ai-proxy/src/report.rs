@@ -63,8 +63,8 @@ pub struct AiCall {
     share: Option<u64>,
     #[metrics(flags(NoMetric))]
     streamed: bool,
-    /// `ok`, `caller_error`, `forbidden`, `over_cap`, `provider_limited`, `provider_error`, `timeout`, or
-    /// `unfinished` where the environment was stopped first.
+    /// `ok`, `caller_error`, `forbidden`, `over_cap`, `provider_limited`, `provider_error`, `unavailable`,
+    /// `timeout`, or `unfinished` where the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
     status: u64,
@@ -241,6 +241,7 @@ impl Report {
                 ErrorKind::RateLimit => "over_cap",
                 ErrorKind::ProviderLimit => "provider_limited",
                 ErrorKind::BadGateway | ErrorKind::Overloaded => "provider_error",
+                ErrorKind::Unavailable => "unavailable",
                 ErrorKind::Timeout => "timeout",
             };
             call.provider_errors = matches!(kind, ErrorKind::BadGateway | ErrorKind::Overloaded | ErrorKind::Timeout);

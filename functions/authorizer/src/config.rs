@@ -4,6 +4,7 @@ use levee::accounts::pepper_source::PepperError;
 use levee::accounts::{AccountsTable, Directory, PepperSource};
 use levee::config::Reader;
 use levee::function::Common;
+use levee::http::Links;
 use levee::limits::{Limiter, LimitsConfig};
 use levee::metering::CapConfig;
 use levee::stores::dynamodb;
@@ -45,7 +46,7 @@ impl Config {
             key_environment: reader.optional("KEY_ENVIRONMENT").unwrap_or_else(|| "live".to_owned()),
             peppers: SecretRef::new(reader.required("KEY_PEPPERS")),
             proxy_secret: reader.optional("PROXY_SECRET").map(SecretRef::new),
-            base_url: reader.optional("BASE_URL").map(|url| url.trim_end_matches('/').to_owned()),
+            base_url: reader.parsed("BASE_URL", Links::configured).map(|links| links.base_url()),
         }
     }
 }

@@ -32,9 +32,12 @@ pub struct Event {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// The gateway's own id for the request. Its other id, `requestId`, is whatever the client sends in
-    /// `x-amzn-RequestId`.
+    /// The gateway's own id for the request.
+    #[serde(default)]
     extended_request_id: String,
+    /// The gateway's other id, which is whatever the client sends in `x-amzn-RequestId`.
+    #[serde(default)]
+    request_id: String,
     /// The host that the client called.
     #[serde(default)]
     pub domain_name: String,
@@ -54,9 +57,10 @@ pub struct Identity {
 }
 
 impl Event {
-    /// The id by which the request is named everywhere.
+    /// Returns the id by which the request is named everywhere: the gateway's own, or the other one where there is none.
     pub fn request_id(&self) -> &str {
-        &self.request_context.extended_request_id
+        let RequestContext { extended_request_id, request_id, .. } = &self.request_context;
+        if extended_request_id.is_empty() { request_id } else { extended_request_id }
     }
 
     /// Returns the peer of the gateway's TCP connection, as the gateway writes it.
@@ -151,6 +155,19 @@ mod tests {
         let headers = json!({ "Host": "api.example", "X-Forwarded-Proto": "https" });
         let event = event("/v1/models/{id}", "/prod/v1/models/m", headers);
         assert_eq!(event.base_url(), "https://api.example/prod");
+    }
+
+    #[test]
+    fn a_request_is_named_by_the_gateways_own_id_or_else_by_the_other_one() {
+        for (context, id) in [
+            (json!({ "extendedRequestId": "own=", "requestId": "other" }), "own="),
+            (json!({ "requestId": "other" }), "other"),
+        ] {
+            let mut context = context;
+            context["identity"] = json!({ "sourceIp": "203.0.113.9" });
+            let event = json!({ "methodArn": "arn", "resource": "/login", "headers": {}, "requestContext": context });
+            assert_eq!(serde_json::from_value::<Event>(event).unwrap().request_id(), id);
+        }
     }
 
     /// The key among headers in which KEY and OTHER stand for two Levee keys.

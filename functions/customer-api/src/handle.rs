@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use lambda_http::Request;
-use levee::http::{Admission, Admitted, Problem, Refused, admit};
+use levee::http::{Admission, Admitted, Problem, Refused, UNREADABLE, admit};
 
 use crate::config::State;
 use crate::report::{self, Report};
@@ -15,6 +15,9 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut report = report::begin(&request_id);
     let answer = match verdict {
         Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
+        Err(Refused::Unreadable) => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNREADABLE).retry_after(1))
+        }
         Err(Refused::BadRequest(sentence)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)),
         Err(Refused::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
         // The gateway itself refuses what is over a limit here.

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method};
 use lambda_http::Request;
 use levee::admins::SessionToken;
-use levee::http::{Refused, admit_anyone};
+use levee::http::{Refused, UNREADABLE, admit_anyone};
 use subtle::ConstantTimeEq;
 
 use crate::call::{Call, Form, SignedIn, is_form};
@@ -21,6 +21,7 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
     // Sign-ins are limited per address, by the authorizer.
     if access == Access::SigningIn {
         admit_anyone(call.request).verdict.map_err(|refused| match refused {
+            Refused::Unreadable => Failed::Unavailable("context.unreadable", UNREADABLE.to_owned()),
             Refused::BadRequest(sentence) => Failed::Invalid(sentence),
             Refused::Forbidden(sentence) => Failed::Forbidden(sentence),
             Refused::Limited(sentence, secs) => Failed::Limited(sentence, secs),

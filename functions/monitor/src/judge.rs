@@ -152,6 +152,7 @@ mod tests {
     #[case("usage.odd_record", "usage.odd_record")]
     #[case("provider.refused", "provider.refused/primary")]
     #[case("provider.unpaid", "provider.unpaid/primary")]
+    #[case("context.unreadable", "context.unreadable/ai-proxy")]
     #[case("panic", "panic/ai-proxy")]
     #[case("start.failed", "start.failed/ai-proxy")]
     #[case("deadline.near", "deadline.near/ai-proxy")]
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 18);
+        assert_eq!(RULES.len(), 21);
     }
 
     #[test]

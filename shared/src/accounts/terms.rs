@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The most models that one place may list.
 pub const MOST_MODELS: usize = 16;
@@ -44,7 +45,7 @@ pub struct CapOverride {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// What becomes of calls beyond it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub mode: CapMode,
 }
 
@@ -61,6 +62,7 @@ pub struct TokenCap {
     /// Tokens a month (UTC); at least 1.
     pub limit: u64,
     /// What becomes of calls beyond it.
+    #[serde(default, deserialize_with = "or_default")]
     pub mode: CapMode,
 }
 
@@ -121,8 +123,18 @@ pub struct Guards {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_tools: Option<BTreeSet<String>>,
     /// The handling of what the proxy does not understand in a body, where one of the guards above limits bodies.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", deserialize_with = "or_default")]
     pub unknown_fields: UnknownFields,
+}
+
+/// Reads a value, or the default in the place of one that is not known here: a newer version may have added it.
+pub(crate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: DeserializeOwned + Default,
+    D: Deserializer<'de>,
+{
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

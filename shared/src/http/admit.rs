@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
+use serde_json::{Map, Value};
 
 use super::context::{Admitted, AuthorizerContext, Verdict};
 use crate::limits::{Charged, leases};
@@ -25,6 +26,8 @@ pub struct Admission<Caller> {
 /// A request that may not be served, with the public sentence that says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    /// The authorizer's word cannot be read, and [`UNREADABLE`] says so: 503. It may be of a newer version than this function.
+    Unreadable,
     /// The request says two different things about its caller: 400.
     BadRequest(String),
     /// The caller may not do this: 403.
@@ -32,6 +35,9 @@ pub enum Refused {
     /// A limit is used up: 429, to be tried again after so many seconds.
     Limited(String, u64),
 }
+
+/// The public sentence about a request whose authorizer context cannot be read.
+pub const UNREADABLE: &str = "The platform cannot serve the request at the moment. Try again.";
 
 /// Reads the verdict that the authorizer left with `request`, on a route that needs a key. A request without one did
 /// not pass the authorizer and is forbidden.
@@ -63,11 +69,20 @@ pub fn request_id(request: &Request) -> String {
 
 fn read(request: &Request) -> Admission<Option<Admitted>> {
     let mut headers = HeaderMap::new();
-    let Some(context) = authorizer_context(request) else {
-        let request_id = request_id(request);
-        insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-        let (leases, charged) = (Vec::new(), Charged::default());
-        return Admission { verdict: Err(unauthorized()), request_id, headers, leases, charged };
+    let context = match authorizer_context(request) {
+        Ok(Some(context)) => context,
+        without => {
+            let request_id = request_id(request);
+            let verdict = Err(match without {
+                Err(error) => {
+                    tracing::error!(code = "context.unreadable", request.id = request_id, %error, "an authorizer context cannot be read");
+                    Refused::Unreadable
+                }
+                Ok(_) => unauthorized(),
+            });
+            insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
+            return Admission { verdict, request_id, headers, leases: Vec::new(), charged: Charged::default() };
+        }
     };
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
     for (name, value) in context.limits.pairs() {
@@ -92,10 +107,10 @@ fn unauthorized() -> Refused {
     Refused::Forbidden("This request did not pass the authorizer.".to_owned())
 }
 
-fn authorizer_context(request: &Request) -> Option<AuthorizerContext> {
-    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
-    let fields = context.authorizer.fields.clone().into_iter().collect();
-    serde_json::from_value(serde_json::Value::Object(fields)).ok()
+fn authorizer_context(request: &Request) -> Result<Option<AuthorizerContext>, serde_json::Error> {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return Ok(None) };
+    let fields: Map<String, Value> = context.authorizer.fields.clone().into_iter().collect();
+    if fields.is_empty() { Ok(None) } else { AuthorizerContext::parse(fields).map(Some) }
 }
 
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -107,6 +122,7 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::{IntegrationKind, UnknownFields};
 
     fn request(authorizer: &str) -> Request {
         let event = format!(
@@ -136,9 +152,34 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_a_clear_yes_is_forbidden() {
-        for context in ["{}", &CONTEXT.replace("VERDICT", "forbidden"), &CONTEXT.replace("VERDICT", "perhaps")] {
-            assert!(admit(&request(context)).verdict.is_err(), "{context}");
+    fn a_request_without_a_verdict_or_with_a_no_is_forbidden() {
+        for context in ["{}", &CONTEXT.replace("VERDICT", "forbidden")] {
+            assert!(matches!(admit(&request(context)).verdict, Err(Refused::Forbidden(_))), "{context}");
         }
+    }
+
+    #[test]
+    fn a_context_that_cannot_be_read_is_the_platforms_fault() {
+        let allow = CONTEXT.replace("VERDICT", "allow");
+        for context in [
+            CONTEXT.replace("VERDICT", "perhaps"),
+            allow.replace(r#""requestId":"r-1","#, ""),
+            allow.replace(r#""integration":"crm","#, ""),
+            allow.replace(r#""xLimit":"300""#, r#""terms":"{\"cap\":7}""#),
+            allow.replace(r#""xLimit":"300""#, r#""terms":"no JSON""#),
+        ] {
+            assert_eq!(admit(&request(&context)).verdict, Err(Refused::Unreadable), "{context}");
+            assert_eq!(admit_anyone(&request(&context)).verdict, Err(Refused::Unreadable), "{context}");
+        }
+    }
+
+    #[test]
+    fn values_that_a_newer_authorizer_added_are_tolerated() {
+        let terms = r#"{\"cap\":{\"limit\":5,\"mode\":\"throttle\"},\"key\":{\"unknown_fields\":\"log\",\"new\":1}}"#;
+        let newer = format!(r#""terms":"{terms}","integrationKind":"partner","somethingNew":"1""#);
+        let context = CONTEXT.replace("VERDICT", "allow").replace(r#""xLimit":"300""#, &newer);
+        let caller = admit(&request(&context)).verdict.unwrap();
+        assert_eq!((caller.kind, caller.terms.cap.unwrap().limit), (IntegrationKind::Customer, 5));
+        assert_eq!(caller.terms.key.unknown_fields, UnknownFields::Refuse);
     }
 }

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     ProviderLimit,
     /// 502: the provider cannot be reached or answers nonsense.
     BadGateway,
+    /// 503: the platform itself does not work at the moment.
+    Unavailable,
     /// 504: the provider did not answer in time.
     Timeout,
     /// 529: the provider has too much to do, or no provider is of any use at the moment.
@@ -34,6 +36,7 @@ impl ErrorKind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::RateLimit | Self::ProviderLimit => StatusCode::TOO_MANY_REQUESTS,
             Self::BadGateway => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             // Anthropic's own; it is a number that any status may be.
             Self::Overloaded => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
@@ -47,7 +50,7 @@ impl ErrorKind {
             Self::Permission => "permission_error",
             Self::NotFound => "not_found_error",
             Self::RateLimit | Self::ProviderLimit => "rate_limit_error",
-            Self::BadGateway => "api_error",
+            Self::BadGateway | Self::Unavailable => "api_error",
             Self::Timeout => "timeout_error",
             Self::Overloaded => "overloaded_error",
         }

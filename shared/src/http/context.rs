@@ -5,9 +5,11 @@
 //! (`context.authorizer.retryAfter`) and by [`super::admit()`].
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::problem::LONGEST_SDK_WAIT_SECS;
 use super::routes::Route;
+use crate::accounts::terms::or_default;
 use crate::accounts::{IntegrationKind, Terms};
 use crate::clock::Timestamp;
 use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
@@ -42,6 +44,20 @@ pub struct AuthorizerContext {
     pub limits: LimitHeaders,
 }
 
+impl AuthorizerContext {
+    /// Reads the context from its `fields`.
+    ///
+    /// # Errors
+    /// When a field is missing or not of its form. A caller that is there and cannot be read is an error, and not a request
+    /// without a caller.
+    pub fn parse(fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        let has_caller = fields.contains_key("account");
+        let fields = Value::Object(fields);
+        let caller = if has_caller { Some(serde_json::from_value(fields.clone())?) } else { None };
+        Ok(Self { caller, ..serde_json::from_value(fields)? })
+    }
+}
+
 /// What the function behind the authorizer is to do with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -65,7 +81,7 @@ pub struct Admitted {
     pub integration: String,
     /// What kind of integration it is.
     // Absent from an authorizer of an earlier deployment.
-    #[serde(rename = "integrationKind", default)]
+    #[serde(rename = "integrationKind", default, deserialize_with = "or_default")]
     pub kind: IntegrationKind,
     /// The key's public id.
     pub key: String,

@@ -69,13 +69,17 @@ struct BuiltIn {
 const WITHOUT_A_MESSAGE: &[(&str, u64)] = &[(COUNT_TOKENS, 0), ("/v1/models", 0), ("/v1/models/{id}", 0)];
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
-const fn built_in(variable: &'static str, default: u64, name: &'static str, scope: Scope, class: Class) -> BuiltIn {
-    let classes: &[Class] = match class {
-        Class::Ai => &[Class::Ai],
-        Class::Login => &[Class::Login],
-        Class::FailedAuth => &[Class::FailedAuth],
-        Class::Own => &[Class::Own],
-    };
+const AI: &[Class] = &[Class::Ai];
+/// Calls that cost an account's quotas.
+const CALLS: &[Class] = &[Class::Ai, Class::Api];
+
+const fn built_in(
+    variable: &'static str,
+    default: u64,
+    name: &'static str,
+    scope: Scope,
+    classes: &'static [Class],
+) -> BuiltIn {
     let (window, algorithm) = (Window::MINUTE, Algorithm::Fixed);
     BuiltIn { variable, default, name, scope, window, algorithm, classes, weights: &[] }
 }
@@ -93,22 +97,23 @@ const fn in_flight(built_in: BuiltIn) -> BuiltIn {
 }
 
 /// In the order of their scopes, narrowest first.
-const BUILT_IN: [BuiltIn; 12] = [
-    weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, Class::Ai), WITHOUT_A_MESSAGE),
-    built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, Class::Login),
-    built_in("LIMIT_FAILED_AUTH_PER_ADDRESS", 20, "failed-auth-address", Scope::ClientAddress, Class::FailedAuth),
-    built_in("LIMIT_KEY_PER_MINUTE", 0, "key", Scope::Key, Class::Ai),
-    built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", Scope::Integration, Class::Ai),
-    built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", Scope::AccountClass, Class::Ai),
+const BUILT_IN: [BuiltIn; 13] = [
+    weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, AI), WITHOUT_A_MESSAGE),
+    built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, &[Class::Login]),
+    built_in("LIMIT_FAILED_AUTH_PER_ADDRESS", 20, "failed-auth-address", Scope::ClientAddress, &[Class::FailedAuth]),
+    built_in("LIMIT_KEY_PER_MINUTE", 0, "key", Scope::Key, CALLS),
+    built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", Scope::Integration, CALLS),
+    built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", Scope::AccountClass, AI),
     weighted(
-        built_in("LIMIT_COUNT_TOKENS_PER_MINUTE", 120, "count-tokens", Scope::Account, Class::Ai),
+        built_in("LIMIT_COUNT_TOKENS_PER_MINUTE", 120, "count-tokens", Scope::Account, AI),
         &[(OTHER_ROUTES, 0), (COUNT_TOKENS, 1)],
     ),
-    built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", Scope::Account, Class::Ai),
-    per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", Scope::Account, Class::Ai)),
-    in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", Scope::Account, Class::Ai)),
-    built_in("LIMIT_GLOBAL_PER_MINUTE", 6_000, "global", Scope::Global, Class::Ai),
-    in_flight(built_in("LIMIT_GLOBAL_IN_FLIGHT", 400, "global-in-flight", Scope::Global, Class::Ai)),
+    built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", Scope::Account, CALLS),
+    built_in("LIMIT_ACCOUNT_SELF_PER_MINUTE", 60, "account-self", Scope::Account, &[Class::Own]),
+    per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", Scope::Account, CALLS)),
+    in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", Scope::Account, AI)),
+    built_in("LIMIT_GLOBAL_PER_MINUTE", 6_000, "global", Scope::Global, CALLS),
+    in_flight(built_in("LIMIT_GLOBAL_IN_FLIGHT", 400, "global-in-flight", Scope::Global, AI)),
 ];
 
 impl BuiltIn {
@@ -220,9 +225,8 @@ impl Entry {
         if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
             return Err(wrong("counts calls in flight, which only AI calls are"));
         }
-        let is_by_key = |class: &Class| matches!(class, Class::Ai | Class::Own);
-        if policy.scope != Scope::ClientAddress && !policy.classes.iter().all(is_by_key) {
-            return Err(wrong("is about callers, who are known by their keys alone: of the classes 'ai' and 'self'"));
+        if policy.scope != Scope::ClientAddress && !policy.classes.iter().all(|class| class.has_key()) {
+            return Err(wrong("is about callers, which their keys tell: of the classes 'ai', 'api' and 'self'"));
         }
         Ok(policy)
     }
@@ -240,7 +244,7 @@ fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, St
     }
     // Those counted by windows first, narrowest scope first: the order of headers.
     policies.sort_by_key(|policy| (policy.algorithm == Algorithm::Concurrency, policy.scope));
-    for class in [Class::Ai, Class::Login, Class::FailedAuth, Class::Own] {
+    for class in Class::ALL {
         let of_class = policies.iter().filter(|policy| policy.classes.contains(&class));
         let count: usize = of_class.map(|policy| if policy.scope == Scope::Global { 2 } else { 1 }).sum();
         if count > MOST_POLICIES {
@@ -330,7 +334,7 @@ mod tests {
         assert_eq!(config, LimitsConfig::default());
         let on: Vec<_> = config.policies.iter().filter(|it| it.limit > 0).map(|it| it.name.as_str()).collect();
         let by_address = ["ai-address", "login-address", "failed-auth-address"];
-        let windows = ["integration", "count-tokens", "account", "global"];
+        let windows = ["integration", "count-tokens", "account", "account-self", "global"];
         assert_eq!(on, [&by_address[..], &windows, &["in-flight", "global-in-flight"]].concat());
     }
 

@@ -78,20 +78,31 @@ pub enum Mode {
 pub enum Class {
     /// AI calls.
     Ai,
+    /// Other calls that cost an account's quotas, such as those to catalogs.
+    Api,
     /// Sign-ins.
     Login,
     /// Requests whose API key is not valid, on any route.
     FailedAuth,
-    /// What an account reads about itself: no policy counts it unless it names this class.
+    /// Calls by which an account reads or changes its own things; they cost no other quota.
     #[serde(rename = "self")]
     Own,
 }
 
 impl Class {
-    /// Its name in logs, metrics and configuration.
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Ai, Self::Api, Self::Login, Self::FailedAuth, Self::Own];
+
+    /// Returns whether its requests have a valid key.
+    pub fn has_key(self) -> bool {
+        matches!(self, Self::Ai | Self::Api | Self::Own)
+    }
+
+    /// Returns its name in logs, metrics and configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ai => "ai",
+            Self::Api => "api",
             Self::Login => "login",
             Self::FailedAuth => "failed-auth",
             Self::Own => "self",

@@ -140,7 +140,7 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
         let default = DefaultLimit { limit, window_seconds: window_seconds(&policy, now), scope, algorithm, mode };
         (policy.name.clone(), default)
     };
-    [Class::Ai, Class::Login, Class::FailedAuth, Class::Own].into_iter().flat_map(charges_of).map(shown).collect()
+    Class::ALL.into_iter().flat_map(charges_of).map(shown).collect()
 }
 
 fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp) -> LimitsReport {
@@ -253,7 +253,7 @@ mod tests {
         let warn = Override { limit: Some(70), mode: Some(Mode::Warn), ..Override::default() };
         let defaults = defaults(&off, &[("account".to_owned(), warn)].into(), NOW);
         let names: Vec<_> = defaults.keys().map(String::as_str).collect();
-        assert_eq!(names, ["account", "ai-address", "failed-auth-address", "in-flight", "integration"]);
+        assert_eq!(names, ["account", "account-self", "ai-address", "failed-auth-address", "in-flight", "integration"]);
         let account = &defaults["account"];
         assert_eq!((account.limit, account.algorithm, account.mode), (70, Algorithm::Sliding, Mode::Warn));
         assert_eq!((defaults["in-flight"].window_seconds, account.window_seconds), (None, Some(60)));

@@ -20,7 +20,7 @@ enum By {
     Connection,
 }
 
-pub(super) const RULES: [Rule; 20] = [
+pub(super) const RULES: [Rule; 21] = [
     Rule {
         code: "redis.gone",
         by: By::Nothing,
@@ -140,6 +140,13 @@ pub(super) const RULES: [Rule; 20] = [
         title: "The platform's prepaid credit with an AI provider is used up",
         advice: "Its calls go to the next provider, as long as there is one; it is tried again every 10 minutes. Add credit to \
                  the platform's account there.",
+    },
+    Rule {
+        code: "context.unreadable",
+        by: By::Function,
+        title: "A function cannot read what the authorizer says of requests",
+        advice: "Their callers get 503. The authorizer and the function may be of different versions: deploy both from one \
+                 template.",
     },
     Rule {
         code: "panic",
