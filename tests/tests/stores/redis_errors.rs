@@ -26,7 +26,7 @@ fn is_checked(decision: &Decision) -> bool {
     }
 }
 
-async fn orders(server: &Server, orders: &[&[&str]]) {
+async fn order(server: &Server, orders: &[&[&str]]) {
     for words in orders {
         server.command::<()>(words).await;
     }
@@ -40,19 +40,21 @@ async fn a_counter_of_another_type_leaves_its_own_calls_unchecked_and_no_others(
     assert!(is_checked(&check(&limiter, "broken").await));
     let keys = server.snapshot().await.into_keys();
     let [counter] = &keys.filter(|key| !is_tally(key)).collect::<Vec<_>>()[..] else { panic!("one counter") };
-    orders(&server, &[&["DEL", counter], &["RPUSH", counter, "x"]]).await;
+    order(&server, &[&["DEL", counter], &["RPUSH", counter, "x"]]).await;
     for _ in 0..3 {
         assert!(!is_checked(&check(&limiter, "broken").await));
         assert!(is_checked(&check(&limiter, "sound").await));
     }
-    orders(&server, &[&["DEL", counter]]).await;
+    order(&server, &[&["DEL", counter]]).await;
     assert!(is_checked(&check(&limiter, "broken").await));
 }
 
-const NOT_SIGNED_IN: &[&[&str]] =
+/// Commands for the server itself.
+type Orders = &'static [&'static [&'static str]];
+
+const NOT_SIGNED_IN: Orders =
     &[&["CONFIG", "SET", "requirepass", "secret"], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]];
-const STALE_REPLICA: &[&[&str]] =
-    &[&["CONFIG", "SET", "replica-serve-stale-data", "no"], &["REPLICAOF", "127.0.0.1", "1"]];
+const STALE_REPLICA: Orders = &[&["CONFIG", "SET", "replica-serve-stale-data", "no"], &["REPLICAOF", "127.0.0.1", "1"]];
 
 #[rstest]
 #[case::out_of_memory(&[&["CONFIG", "SET", "maxmemory", "1"]], &[&["CONFIG", "SET", "maxmemory", "0"]])]
@@ -61,18 +63,18 @@ const STALE_REPLICA: &[&[&str]] =
 #[case::no_password(NOT_SIGNED_IN, &[&["CONFIG", "SET", "requirepass", ""]])]
 #[tokio::test]
 async fn calls_pass_unchecked_while_redis_refuses_and_are_checked_with_the_next_call_after_that(
-    #[case] begin: &[&[&str]],
-    #[case] end: &[&[&str]],
+    #[case] begin: Orders,
+    #[case] end: Orders,
 ) {
     let server = Server::start().await;
     server.set_clock(NOON);
     let limiter = server.limiter();
     assert!(is_checked(&check(&limiter, "acme").await));
-    orders(&server, begin).await;
+    order(&server, begin).await;
     for _ in 0..5 {
         assert!(!is_checked(&check(&limiter, "acme").await));
     }
-    orders(&server, end).await;
+    order(&server, end).await;
     assert!(is_checked(&check(&limiter, "acme").await), "an error reply opened the guard");
 }
 
