@@ -28,6 +28,7 @@ pub fn messages(text: &str) -> Value {
 #[expect(missing_docs, reason = "named as in the table")]
 pub struct Month {
     pub calls: u64,
+    pub further_attempts: u64,
     pub estimated_calls: u64,
     pub input: u64,
     pub output: u64,
@@ -244,6 +245,7 @@ impl Stack {
         };
         Month {
             calls: sum("calls"),
+            further_attempts: sum("further_attempts"),
             estimated_calls: sum("estimated_calls"),
             input: sum("input"),
             output: sum("output"),

@@ -56,6 +56,12 @@ pub struct Spending {
 }
 
 impl Spending {
+    /// Returns what a call of an account without a cap has to do with it.
+    #[cfg(test)]
+    pub fn without_cap(report: &Report) -> Self {
+        Self { report: report.clone(), capped: None, admitted: None }
+    }
+
     /// Lets a call of `account` through that began at `started_at`, or refuses it.
     pub async fn admit(
         caps: &Arc<Caps>,

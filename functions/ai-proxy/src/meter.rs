@@ -159,30 +159,4 @@ impl Drop for Meter {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_note_that_ends_soon_is_not_broken_off() {
-        let (done, is_done) = oneshot::channel();
-        let note = tokio::spawn(async move {
-            tokio::task::yield_now().await;
-            done.send(()).unwrap();
-        });
-        finish(note, Duration::from_secs(60)).await;
-        is_done.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_note_that_does_not_end_is_broken_off() {
-        let (done, is_done) = oneshot::channel::<()>();
-        let note = tokio::spawn(async move {
-            std::future::pending::<()>().await;
-            drop(done);
-        });
-        finish(note, Duration::from_millis(1)).await;
-        is_done.await.unwrap_err();
-    }
-}
+mod tests;

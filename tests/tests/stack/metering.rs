@@ -1,5 +1,10 @@
 //! Tokens: what the provider says it served is what the ledger says was used.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod estimates;
+mod served;
+
 use serde_json::json;
 use tests::{Stack, messages};
 

@@ -10,7 +10,7 @@ mod sums;
 use std::collections::BTreeSet;
 
 use levee::accounts::IntegrationKind;
-use levee::metering::{Call, Figures, Tier, Usage};
+use levee::metering::{Call, Figures, Part, Reading, Record, Service, Tier, Usage};
 
 /// 2026-11-30T23:59:59Z, the last second of a day and a month.
 const LAST_SECOND: u64 = 1_796_083_199;
@@ -29,6 +29,7 @@ fn call(account: &str, id: &str, started_at: u64) -> Call {
         model: "m".to_owned(),
         started_at,
         deadline: started_at + 300,
+        further: false,
     }
 }
 
@@ -45,6 +46,25 @@ fn figures(count: u64) -> Figures {
     };
     let tier = if count.is_multiple_of(2) { Tier::Standard } else { Tier::Batch };
     Figures { usage, tier, ..Figures::default() }
+}
+
+/// `record` with its figures as two models used them, where `count` is no multiple of three; else as an earlier version
+/// wrote it.
+fn by_model(record: Record, count: u64) -> Record {
+    if count.is_multiple_of(3) {
+        return record;
+    }
+    let whole = record.figures.usage;
+    let advisor = Usage { input: whole.input / 2, output: whole.output / 2, ..Usage::default() };
+    let part = |model: String, usage| Part { service: Service { model, ..Service::default() }, usage };
+    let parts = vec![part(format!("m-{}", count % 2), whole.less(&advisor)), part("advisor".to_owned(), advisor)];
+    let (reading, is_estimated) = (Reading { figures: record.figures, parts, ..Reading::default() }, record.estimated);
+    record.with_reading(&reading, is_estimated)
+}
+
+/// The open record of `call`, of which the figures of `count` are known.
+fn noted(call: &Call, count: u64) -> Record {
+    by_model(Record { figures: figures(count), ..Record::open(call.clone()) }, count)
 }
 
 fn ids<'a>(calls: impl IntoIterator<Item = &'a Call>) -> BTreeSet<String> {

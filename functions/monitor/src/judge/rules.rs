@@ -112,7 +112,9 @@ pub(super) const RULES: [Rule; 21] = [
         by: By::Nothing,
         title: "AI calls were cut off before their usage was known",
         advice: "Once they are overdue the monitor counts what was known of them, as estimates: the provider's own report \
-                 has the rest. Look for killed environments and for calls that outlast the function.",
+                 has the rest. Where their beginning was not written either, what was known is in the field 'record' of the \
+                 line with this code: bring it back with: levee usage replay. Look for killed environments and for calls \
+                 that outlast the function.",
     },
     Rule {
         code: "usage.unsettled",

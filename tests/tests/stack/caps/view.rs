@@ -31,6 +31,7 @@ async fn close(stack: &Stack, id: u64, tokens: u64) {
         model: "m".to_owned(),
         started_at,
         deadline: started_at + 60,
+        further: false,
     };
     let usage = Usage { input: tokens, cache_read: 7, ..Usage::default() };
     let record = Record::closed(call, Figures { usage, ..Figures::default() }, false);

@@ -1,6 +1,6 @@
 //! Calls that never come to their end, and calls that only seem so.
 
-use levee::metering::{Record, State};
+use levee::metering::{Record, State, estimate_prompt};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
@@ -53,7 +53,7 @@ async fn a_call_whose_environment_was_killed_is_settled_once_with_what_was_known
 }
 
 #[tokio::test]
-async fn a_call_that_is_killed_before_its_provider_has_said_anything_counts_as_a_call_of_unknown_size() {
+async fn a_call_that_is_killed_before_its_provider_has_said_anything_counts_an_estimate_of_its_prompt() {
     let stack = builder().start().await;
     let account = stack.account_id();
     let before = stack.month(account).await;
@@ -68,7 +68,9 @@ async fn a_call_that_is_killed_before_its_provider_has_said_anything_counts_as_a
     assert_eq!(settled(&stack).await, 1);
     let after = stack.month(account).await;
     assert_eq!((after.calls - before.calls, after.estimated_calls - before.estimated_calls), (1, 1));
-    assert_eq!((after.input, after.output), (before.input, before.output));
+    let prompt = estimate_prompt(messages("Hello").to_string().as_bytes());
+    assert_eq!((after.input - before.input, after.output), (prompt, before.output));
+    assert_eq!((open.figures.usage.input, open.estimated), (prompt, true), "it is in the open record already");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levee::metering::{Figures, State};
+use levee::metering::{Figures, State, estimate_prompt};
 use serde_json::json;
 use tests::{STREAM_HEAD, Scripted, messages};
 
@@ -136,7 +136,8 @@ async fn an_absurd_figure_is_logged_once_an_answer_with_whose_it_is_and_makes_an
         assert_eq!(answer.status, 200, "{answer:?}");
         let id = answer.header("x-levee-request-id");
         let record = find(&stack, id).await.unwrap();
-        assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, 0));
+        let prompt = estimate_prompt(call.to_string().as_bytes());
+        assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, prompt));
         let mut said = lines(&stack, "ai-proxy", "metering.absurd");
         said.retain(|line| line["request.id"] == id);
         let said: Vec<_> = said.iter().map(|it| [&it["account.id"], &it["provider"], &it["field"]]).collect();

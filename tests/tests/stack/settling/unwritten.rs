@@ -122,7 +122,7 @@ async fn with_conflicts_and_lost_answers_every_call_is_counted_once() {
     // What was written and of which no answer came is in the log too.
     for line in stack.log("ai-proxy") {
         match unwritten::read(&line).unwrap() {
-            Some(record) if record.state == State::Open => drop(stack.ledger().open(&record.call).await.unwrap()),
+            Some(record) if record.state == State::Open => drop(stack.ledger().open(&record).await.unwrap()),
             Some(record) => drop(stack.ledger().write(&record).await.unwrap()),
             None => {}
         }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee::clock::Timestamp;
+use levee::metering::call::step;
 use levee::metering::months::total;
-use levee::metering::{Ledger, Month, Months, Record, State, Tally};
+use levee::metering::{Ledger, Month, Months, Record, Service, State, Tally};
 use local::dynamodb::Faults;
 
 use crate::emulator::{Emulator, TIMEOUT};
@@ -14,8 +15,8 @@ use crate::emulator::{Emulator, TIMEOUT};
 /// How long a record is kept.
 const KEPT_SECS: u64 = 90 * 24 * 3600;
 
-/// Sums by account, month, day, integration and model.
-pub type Sums = BTreeMap<(String, String, u8, String, String), Tally>;
+/// Sums by account, month, day, integration, model and way of serving, which records of earlier versions do not have.
+pub type Sums = BTreeMap<(String, String, u8, String, String, Option<Service>), Tally>;
 
 pub struct Bench {
     emulator: Emulator,
@@ -83,7 +84,8 @@ impl Bench {
             let lines = self.months().read(&account, month).await.unwrap();
             assert_eq!(self.months().total(&account, month).await.unwrap(), total(&lines), "{account} {month}");
             for line in lines {
-                let key = (account.clone(), month.to_string(), line.day, line.integration, line.model);
+                let service = (!line.provider.is_empty()).then_some(line.service);
+                let key = (account.clone(), month.to_string(), line.day, line.integration, line.model, service);
                 assert!(line.tally.values().iter().all(|figure| *figure >= 0), "{key:?}: {:?}", line.tally);
                 assert_eq!(sums.insert(key, line.tally), None, "lines of one kind are merged");
             }
@@ -104,9 +106,12 @@ pub fn expected(records: &BTreeMap<String, Record>) -> Sums {
     for record in records.values() {
         let call = &record.call;
         let (month, day) = Month::of(call.started_at());
-        let key = (call.account.clone(), month.to_string(), day, call.integration.clone(), call.model.clone());
-        let sum = sums.entry(key).or_default();
-        *sum = sum.plus(&record.tally());
+        for (service, tally) in step(None, record).unwrap().lines {
+            let (account, integration, model) = (&call.account, &call.integration, &call.model);
+            let key = (account.clone(), month.to_string(), day, integration.clone(), model.clone(), service);
+            let sum = sums.entry(key).or_default();
+            *sum = sum.plus(&tally);
+        }
     }
     sums.retain(|_, sum| !sum.is_zero());
     sums

@@ -17,7 +17,7 @@ async fn what_is_overdue_comes_in_pages_until_all_of_it_is_settled_and_what_is_n
     let due = LAST_SECOND + 300;
     // 40 are due before the last of these seconds, 10 at it or after.
     for number in 0..50 {
-        ledger.open(&call("acme", &format!("{number:02}"), LAST_SECOND - 40 + number)).await.unwrap();
+        ledger.open(&Record::open(call("acme", &format!("{number:02}"), LAST_SECOND - 40 + number))).await.unwrap();
     }
     let before = Timestamp::from_secs(due);
     let (mut settled, mut runs) = (BTreeSet::new(), 0);
@@ -43,7 +43,7 @@ async fn within_a_part_the_oldest_are_overdue_first() {
     let bench = Bench::start().await;
     let ledger = bench.ledger();
     for number in 0..40 {
-        ledger.open(&call("acme", &number.to_string(), LAST_SECOND - number)).await.unwrap();
+        ledger.open(&Record::open(call("acme", &number.to_string(), LAST_SECOND - number))).await.unwrap();
     }
     let all = ledger.overdue(Timestamp::from_secs(LAST_SECOND + 301), 100).await.unwrap();
     assert_eq!(all.len(), 40);
@@ -72,10 +72,10 @@ async fn open_calls_are_counted_by_account_and_by_the_month_in_which_they_began(
     let bench = Bench::start().await;
     let ledger = bench.ledger();
     for number in 0..30 {
-        ledger.open(&call("acme", &format!("a{number}"), LAST_SECOND)).await.unwrap();
+        ledger.open(&Record::open(call("acme", &format!("a{number}"), LAST_SECOND))).await.unwrap();
     }
-    ledger.open(&call("acme", "december", LAST_SECOND + 1)).await.unwrap();
-    ledger.open(&call("acme-2", "other", LAST_SECOND)).await.unwrap();
+    ledger.open(&Record::open(call("acme", "december", LAST_SECOND + 1))).await.unwrap();
+    ledger.open(&Record::open(call("acme-2", "other", LAST_SECOND))).await.unwrap();
     for number in 0..10 {
         let call = call("acme", &format!("a{number}"), LAST_SECOND);
         ledger.write(&Record::closed(call, figures(1), false)).await.unwrap();

@@ -47,7 +47,7 @@ async fn of_eight_environments_that_close_calls_of_one_account_at_once_nothing_i
             for number in 0..CALLS {
                 let call = call("acme", &format!("{environment}-{number}"), LAST_SECOND);
                 // A beginning that is not written costs nothing but the log line about it.
-                let _maybe_unopened = ledger.open(&call).await;
+                let _maybe_unopened = ledger.open(&Record::open(call.clone())).await;
                 write(&ledger, &Record::closed(call, figures(1), false)).await;
             }
         });
@@ -90,7 +90,7 @@ async fn of_two_monitors_and_a_late_end_at_once_the_end_stays() {
         let abandoned = Record { figures: figures(9), ..Record::open(call.clone()) }.abandoned();
         let closed = Record::closed(call.clone(), figures(2), false);
         let (one, other, proxy) = (bench.ledger(), bench.ledger(), bench.ledger());
-        let _maybe_unopened = proxy.open(&call).await;
+        let _maybe_unopened = proxy.open(&Record::open(call.clone())).await;
         tokio::join!(write(&one, &abandoned), write(&other, &abandoned), write(&proxy, &closed));
         assert_eq!(bench.records().await[&call.id], closed, "round {round}");
     }

@@ -11,7 +11,7 @@ use tests::property;
 use tokio::runtime::Runtime;
 
 use super::bench::{Bench, expected};
-use super::{LAST_SECOND, call, figures};
+use super::{LAST_SECOND, by_model, call, figures, noted};
 
 const LEDGERS: usize = 3;
 const CALLS: usize = 6;
@@ -118,11 +118,11 @@ type Done = (Vec<(Record, Result<Written, LedgerError>)>, Option<(String, Figure
 async fn apply(ledger: &Ledger, op: Op, calls: &[Call]) -> Done {
     let record = match op {
         Op::Open(number) => {
-            let result = ledger.open(&calls[number]).await;
+            let result = ledger.open(&Record::open(calls[number].clone())).await;
             return (vec![(Record::open(calls[number].clone()), result)], None);
         }
         Op::Note(number, count) => {
-            ledger.note(&calls[number], &figures(count)).await.unwrap();
+            ledger.note(&noted(&calls[number], count)).await.unwrap();
             return (Vec::new(), Some((calls[number].id.clone(), figures(count))));
         }
         Op::Settle => {
@@ -134,11 +134,11 @@ async fn apply(ledger: &Ledger, op: Op, calls: &[Call]) -> Done {
             }
             return (done, None);
         }
-        Op::Close(number, count, is_estimated) => Record::closed(calls[number].clone(), figures(count), is_estimated),
-        Op::Void(number) => Record::void(calls[number].clone()),
-        Op::Abandon(number, count) => {
-            Record { figures: figures(count), ..Record::open(calls[number].clone()) }.abandoned()
+        Op::Close(number, count, is_estimated) => {
+            by_model(Record::closed(calls[number].clone(), figures(count), is_estimated), count)
         }
+        Op::Void(number) => Record::void(calls[number].clone()),
+        Op::Abandon(number, count) => noted(&calls[number], count).abandoned(),
     };
     let result = ledger.write(&record).await;
     (vec![(record, result)], None)
@@ -165,7 +165,7 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
     bench.mend().await;
     for record in [history.unwritten.clone(), history.unwritten.clone()].concat() {
         let result = match record.state {
-            State::Open => bench.ledger().open(&record.call).await,
+            State::Open => bench.ledger().open(&record).await,
             _ => bench.ledger().write(&record).await,
         };
         prop_assert!(result.is_ok(), "{:?}", result);
