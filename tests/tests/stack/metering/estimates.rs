@@ -67,7 +67,7 @@ async fn what_is_estimated_of_a_call_that_nobody_served_counts_against_a_cap_tha
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     let account = table.account(stack.account_id()).await.unwrap().unwrap().account;
     let cap = CapOverride { limit: Some(10_000), mode: CapMode::Block };
-    assert!(table.set_account_cap(&account, &cap).await.unwrap());
+    assert!(table.set_account_terms(&account, &cap, &account.guards).await.unwrap());
     publish(&table, &stack.redis(), &[Marked::Account(account.id)], stack.now()).await.unwrap();
 
     stack.script("primary", json!({ "hang": "headers" })).await;
