@@ -107,6 +107,9 @@ pub async fn authenticate(
             held.verify(&key, held.current(), "")
         }
     };
+    if record.is_some() && !matches {
+        directory.refute(key.id(), now).await;
+    }
     let version = record.as_ref().map_or(0, |record| record.version);
     let known = vec![Version { of: Marked::Key(key.id().to_owned()), version, is_stopped: false }];
     let Some(key) = record.filter(|_| matches) else { return refused("unknown", known) };
@@ -182,6 +185,28 @@ mod tests {
         let (key, other) = (ApiKey::generate("live").unwrap(), ApiKey::generate("live").unwrap());
         let record = record(&peppers().hash(&other), "active", "");
         assert_eq!(authenticate_with(&key, record, OWNER).await, ("the key is not valid: unknown".to_owned(), 1));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_secret_costs_as_many_reads_as_an_id_that_does_not_exist() {
+        let (key, other) = (ApiKey::generate("live").unwrap(), ApiKey::generate("live").unwrap());
+        let wrong = ApiKey::from_parts("live", key.id(), "JIHGFEDCBAjihgfedcba9876543210").unwrap();
+        let of_key = record(&peppers().hash(&key), "active", "");
+        let answers = vec![(200, of_key), (200, OWNER), (200, of_key), (200, "{}"), (200, of_key), (200, "{}")].leak();
+        let stub = Stub::start(answers).await;
+        let directory = Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT);
+        let source = source().await;
+        let at = |secs| NOW.plus(std::time::Duration::from_secs(secs));
+        assert!(authenticate(&directory, &source, "live", key.reveal(), NOW).await.is_ok());
+        let mut reads = Vec::new();
+        for secs in [1, 2, 12] {
+            for text in [wrong.reveal(), other.reveal()] {
+                let before = stub.answered();
+                assert!(authenticate(&directory, &source, "live", text, at(secs)).await.is_err());
+                reads.push(stub.answered() - before);
+            }
+        }
+        assert_eq!(reads, [1, 1, 0, 0, 1, 1], "a wrong secret and an unknown id, in turn");
     }
 
     #[tokio::test]

@@ -44,6 +44,8 @@ pub struct Directory {
     owners: Remembered<Arc<Owner>>,
     // Apart from the known, so that a flood of made-up ids cannot push out the keys that an outage would need.
     unknown: Remembered<()>,
+    /// Keys that were tried with a wrong secret.
+    refuted: Remembered<()>,
     everyone: Everyone,
     needs: Needs,
     failed_at: Mutex<Option<Timestamp>>,
@@ -58,6 +60,7 @@ impl Directory {
             keys: Remembered::new(),
             owners: Remembered::new(),
             unknown: Remembered::new(),
+            refuted: Remembered::new(),
             everyone: Everyone::default(),
             needs: Needs::new(),
             failed_at: Mutex::new(None),
@@ -82,6 +85,19 @@ impl Directory {
             }
             Err(_) if lacking().iter().any(|version| version.is_stopped) => Ok(None),
             key => key,
+        }
+    }
+
+    /// Notes that the key `id` was tried with a wrong secret at `now`, and reads it from the table unless that was done for
+    /// this request or for such an attempt within [`UNKNOWN_FOR`]. So a wrong secret costs as many reads as an id that does
+    /// not exist, and the time that it takes does not tell which ids exist.
+    pub async fn refute(&self, id: &str, now: Timestamp) {
+        if self.refuted.get(id, now, UNKNOWN_FOR).is_some() {
+            return;
+        }
+        self.refuted.put(id, (), now);
+        if !self.keys.was_read_at(id, now) {
+            let _ = tokio::time::timeout(self.timeout, self.table.key(id)).await; // only its time matters
         }
     }
 

@@ -29,6 +29,11 @@ impl<T: Clone> Remembered<T> {
         is_within(*read_at, at_most, now).then(|| value.clone())
     }
 
+    /// Returns whether the value was read at `moment`.
+    pub(super) fn was_read_at(&self, id: &str, moment: Timestamp) -> bool {
+        lock(&self.0).peek(id).is_some_and(|(_, read_at)| *read_at == moment)
+    }
+
     pub(super) fn put(&self, id: &str, value: T, now: Timestamp) {
         lock(&self.0).put(id.to_owned(), (value, now));
     }
