@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
+use crate::body;
 use crate::cap::Spending;
 use crate::config::State;
 use crate::exchange::{self, Ask, Exchange, Waited};
@@ -122,7 +123,7 @@ async fn serve(
 
     match operation(request) {
         Some(Operation::Message) => {
-            let (asked, body) = read_body(request.body())?;
+            let (asked, body) = read_body(request)?;
             let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
             // Nothing is sent before it is known that the call may cost what it would.
@@ -141,7 +142,7 @@ async fn serve(
             exchange::serve(&exchange(ask, Some(spending))).await
         }
         Some(Operation::CountTokens) => {
-            let (asked, body) = read_body(request.body())?;
+            let (asked, body) = read_body(request)?;
             report.asked(told(&asked.model), false);
             asked.check_model(&caller.terms)?;
             let segments = vec!["v1", "messages", "count_tokens"];
@@ -158,15 +159,11 @@ async fn serve(
     }
 }
 
-/// Reads what the proxy needs of a body.
-fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
-    let asked = serde_json::from_slice(body).map_err(|error| {
-        // The parser's own message would repeat what it stumbled over, which may be a prompt.
-        let (line, column) = (error.line(), error.column());
-        let message = format!("The request body is not a valid call (line {line}, column {column}).");
-        Failed::by_caller(ErrorKind::InvalidRequest, message)
-    })?;
-    Ok((asked, Bytes::copy_from_slice(body)))
+/// Reads what the proxy needs of a request's body.
+fn read_body(request: &Request) -> Result<(Asked, Bytes), Failed> {
+    let asked = body::check_encoding(request.headers()).and_then(|()| body::read(request.body()));
+    let asked = asked.map_err(|wrong| Failed::by_caller(ErrorKind::InvalidRequest, wrong.to_string()))?;
+    Ok((asked, Bytes::copy_from_slice(request.body())))
 }
 
 /// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong

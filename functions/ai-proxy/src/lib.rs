@@ -12,6 +12,7 @@
 mod about;
 mod alarm;
 mod answer;
+mod body;
 mod cap;
 pub mod config;
 mod exchange;
