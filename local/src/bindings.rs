@@ -12,6 +12,9 @@ use crate::template::{ACCOUNT, REGION};
 /// not one for this stack, whose credentials, topic and logs only its own parts know.
 pub(crate) const ONLY_OURS: [&str; 2] = ["AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_SNS"];
 
+/// The secret under which client addresses are counted on this machine.
+const ADDRESS_KEY: &str = "the-local-stack-counts-addresses-so";
+
 /// Where the parts of the running stack are.
 #[derive(Debug, Clone)]
 pub struct Inputs {
@@ -69,6 +72,7 @@ pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
         ("REDIS_URL", inputs.redis_url.clone()),
         ("KEY_ENVIRONMENT", "local".to_owned()),
         ("KEY_PEPPERS", inputs.key_peppers.clone()),
+        ("ADDRESS_KEY", ADDRESS_KEY.to_owned()),
         ("PROXY_SECRET", inputs.proxy_secret.clone()),
         ("AI_PROVIDERS", json!(providers).to_string()),
         ("AI_HTTP_HOSTS", http_hosts(inputs)),

@@ -9,6 +9,7 @@ pub mod anthropic;
 pub mod context;
 pub mod links;
 mod problem;
+mod pseudonym;
 pub mod routes;
 mod run;
 pub mod status;
@@ -17,6 +18,7 @@ pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id}
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
 pub use links::Links;
 pub use problem::{Problem, SHOULD_RETRY_HEADER};
+pub use pseudonym::{AddressKey, InvalidAddressKey};
 pub use routes::Route;
 pub use run::{run_buffered, run_streaming};
 

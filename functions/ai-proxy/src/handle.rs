@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
+use crate::body;
 use crate::cap::Spending;
 use crate::config::State;
 use crate::demands::Demands;
@@ -131,7 +132,7 @@ async fn serve(
 
     match operation(request) {
         Some(Operation::Message) => {
-            let (asked, body) = read_body(request.body())?;
+            let (asked, body) = read_body(request)?;
             let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
             // Nothing is sent before it is known that the call may cost what it would.
@@ -150,7 +151,7 @@ async fn serve(
             exchange::serve(&exchange(ask, Some(spending))).await
         }
         Some(Operation::CountTokens) => {
-            let (asked, body) = read_body(request.body())?;
+            let (asked, body) = read_body(request)?;
             report.asked(told(&asked.model), false);
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_count(request.headers(), &body))?;
@@ -178,21 +179,11 @@ async fn serve(
     }
 }
 
-/// Reads what the proxy needs of a body.
-fn read_body(body: &lambda_http::Body) -> Result<(Asked, Bytes), Failed> {
-    // serde takes an array for an object whose fields are not named.
-    if body.first() == Some(&b'[') {
-        return Err(Failed::by_caller(ErrorKind::InvalidRequest, "The request body is a list, and must be an object."));
-    }
-    let asked = serde_json::from_slice(body).map_err(|error| not_a_call(&error))?;
-    Ok((asked, Bytes::copy_from_slice(body)))
-}
-
-fn not_a_call(error: &serde_json::Error) -> Failed {
-    // The parser's own message would repeat what it stumbled over, which may be a prompt.
-    let (line, column) = (error.line(), error.column());
-    let message = format!("The request body is not a valid call (line {line}, column {column}).");
-    Failed::by_caller(ErrorKind::InvalidRequest, message)
+/// Reads what the proxy needs of a request's body.
+fn read_body(request: &Request) -> Result<(Asked, Bytes), Failed> {
+    let asked = body::check_encoding(request.headers()).and_then(|()| body::read(request.body()));
+    let asked = asked.map_err(|wrong| Failed::by_caller(ErrorKind::InvalidRequest, wrong.to_string()))?;
+    Ok((asked, Bytes::copy_from_slice(request.body())))
 }
 
 /// Checks a body against the guards of `terms`. It is read for that only where a guard limits bodies.
@@ -200,7 +191,12 @@ fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json
     if !terms.guards().iter().any(|(_, guards)| guards.limit_bodies()) {
         return Ok(());
     }
-    guards::check(&read().map_err(|error| not_a_call(&error))?, terms)
+    // It is JSON, as it has been read before.
+    let demands = read().map_err(|_| {
+        let message = "An object in the request body has a field twice, or another value is in its place.";
+        Failed::by_caller(ErrorKind::InvalidRequest, message)
+    })?;
+    guards::check(&demands, terms)
 }
 
 /// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong

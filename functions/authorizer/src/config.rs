@@ -4,7 +4,7 @@ use levee::accounts::pepper_source::PepperError;
 use levee::accounts::{AccountsTable, Directory, PepperSource};
 use levee::config::Reader;
 use levee::function::Common;
-use levee::http::Links;
+use levee::http::{AddressKey, InvalidAddressKey};
 use levee::limits::{Limiter, LimitsConfig};
 use levee::metering::CapConfig;
 use levee::stores::dynamodb;
@@ -27,11 +27,11 @@ pub struct Config {
     pub key_environment: String,
     /// `KEY_PEPPERS`: the peppers as JSON, or the ARN of the secret that holds them.
     pub peppers: SecretRef,
+    /// `ADDRESS_KEY`: the secret under which client addresses are counted, or the ARN of the secret that holds it.
+    pub address_key: SecretRef,
     /// `PROXY_SECRET`: what the platform's own proxy shows, or the ARN of the secret that holds it. Default: no proxy
     /// is trusted.
     pub proxy_secret: Option<SecretRef>,
-    /// `BASE_URL`: the API's public address. Default: taken from each request.
-    pub base_url: Option<String>,
 }
 
 impl Config {
@@ -45,8 +45,8 @@ impl Config {
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             key_environment: reader.optional("KEY_ENVIRONMENT").unwrap_or_else(|| "live".to_owned()),
             peppers: SecretRef::new(reader.required("KEY_PEPPERS")),
+            address_key: SecretRef::new(reader.required("ADDRESS_KEY")),
             proxy_secret: reader.optional("PROXY_SECRET").map(SecretRef::new),
-            base_url: reader.parsed("BASE_URL", Links::configured).map(|links| links.base_url()),
         }
     }
 }
@@ -59,8 +59,8 @@ pub struct State {
     pub(crate) cap: CapConfig,
     pub(crate) peppers: PepperSource,
     pub(crate) key_environment: String,
+    pub(crate) address_key: AddressKey,
     pub(crate) proxy_secret: Option<String>,
-    pub(crate) base_url: Option<String>,
 }
 
 /// Why the authorizer could not start.
@@ -72,6 +72,9 @@ pub enum StartError {
     /// The peppers cannot be read.
     #[error(transparent)]
     Peppers(#[from] PepperError),
+    /// The key of client addresses cannot be used.
+    #[error(transparent)]
+    AddressKey(#[from] InvalidAddressKey),
 }
 
 impl State {
@@ -94,17 +97,18 @@ impl State {
             }
         };
         let peppers = PepperSource::read(config.peppers, aws.clone(), limiter.now());
-        let (peppers, proxy_secret, (), ()) =
-            tokio::join!(peppers, proxy_secret, directory.warm_up(limiter.now()), limiter.warm_up());
+        let address_key = config.address_key.resolve(aws);
+        let (peppers, proxy_secret, address_key, (), ()) =
+            tokio::join!(peppers, proxy_secret, address_key, directory.warm_up(limiter.now()), limiter.warm_up());
         Ok(Self {
             directory,
             limiter,
             peppers: peppers?,
             proxy_secret: proxy_secret?,
+            address_key: AddressKey::new(&address_key?)?,
             limits: config.limits,
             cap: config.cap,
             key_environment: config.key_environment,
-            base_url: config.base_url,
         })
     }
 }

@@ -1,12 +1,8 @@
 //! The REQUEST authorizer's event, as far as it is read
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
 
-use std::collections::HashMap;
-
 use levee::accounts::ApiKey;
-use levee::http::Links;
 use levee::http::address::PROXY_SECRET_HEADER;
-use levee::http::links::Asked;
 use serde::Deserialize;
 
 use crate::headers::{Ambiguous, Headers};
@@ -21,9 +17,6 @@ pub struct Event {
     pub resource: String,
     #[serde(flatten)]
     headers: Headers,
-    /// The values of the route's parameters. `None` when it has none.
-    #[serde(default)]
-    path_parameters: Option<HashMap<String, String>>,
     /// The gateway's own facts.
     pub request_context: RequestContext,
 }
@@ -38,12 +31,6 @@ pub struct RequestContext {
     /// The gateway's other id, which is whatever the client sends in `x-amzn-RequestId`.
     #[serde(default)]
     request_id: String,
-    /// The host that the client called.
-    #[serde(default)]
-    pub domain_name: String,
-    /// The path that the client called, a stage prefix included.
-    #[serde(default)]
-    pub path: String,
     /// The client.
     pub identity: Identity,
 }
@@ -109,20 +96,6 @@ impl Event {
     pub fn forwarded_for(&self) -> Result<Vec<&str>, Ambiguous> {
         self.headers.lines("x-forwarded-for")
     }
-
-    /// Returns the API's own address as this request sees it, without a slash at its end.
-    pub fn base_url(&self) -> String {
-        let RequestContext { domain_name, path, .. } = &self.request_context;
-        let asked = Asked {
-            host: self.headers.all("host").first().copied(),
-            scheme: self.headers.all("x-forwarded-proto").first().copied(),
-            domain_name,
-            path,
-            resource: &self.resource,
-            greedy: self.path_parameters.as_ref().and_then(|parameters| parameters.get("proxy")).map(String::as_str),
-        };
-        Links::of(asked).base_url()
-    }
 }
 
 /// Returns the token of an `Authorization` header of the scheme Bearer.
@@ -140,21 +113,14 @@ mod tests {
 
     const KEY: &str = "lv_live_4f8KpQ2mZx7R_0123456789abcdefghijABCDEFGHIJ3N2i9z";
 
-    fn event(resource: &str, path: &str, headers: Value) -> Event {
+    fn event(headers: Value) -> Event {
         serde_json::from_value(json!({
             "methodArn": "arn",
-            "resource": resource,
+            "resource": "/v1/messages",
             "headers": headers,
-            "requestContext": { "extendedRequestId": "1", "path": path, "identity": { "sourceIp": "203.0.113.9" } },
+            "requestContext": { "extendedRequestId": "1", "identity": { "sourceIp": "203.0.113.9" } },
         }))
         .unwrap()
-    }
-
-    #[test]
-    fn the_base_url_is_made_of_the_events_own_facts() {
-        let headers = json!({ "Host": "api.example", "X-Forwarded-Proto": "https" });
-        let event = event("/v1/models/{id}", "/prod/v1/models/m", headers);
-        assert_eq!(event.base_url(), "https://api.example/prod");
     }
 
     #[test]
@@ -174,7 +140,7 @@ mod tests {
     fn key(headers: Value) -> Result<Option<String>, Ambiguous> {
         let other = ApiKey::from_parts("live", "4f8KpQ2mZx7R", "JIHGFEDCBAjihgfedcba9876543210").unwrap();
         let text = headers.to_string().replace("KEY", KEY).replace("OTHER", other.reveal());
-        let event = event("/v1/messages", "/", serde_json::from_str(&text).unwrap());
+        let event = event(serde_json::from_str(&text).unwrap());
         event.api_key().map(|key| key.map(|key| key.replace(KEY, "KEY")))
     }
 

@@ -210,8 +210,7 @@ fn answer(
         // A page is not refused by the gateway, which would answer a person with JSON.
         Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
         Decision::Refused(refusal) => {
-            let base_url = state.base_url.clone().unwrap_or_else(|| event.base_url());
-            let context = RefusalContext::new(&refusal, route, &base_url, now);
+            let context = RefusalContext::new(&refusal, route, now);
             respond(Effect::Deny, event, caller.as_ref(), Context::Refused(context))
         }
     })

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status};
 use levee::clock::Timestamp;
 use levee::http::Route;
-use levee::http::address::{Origin, counted_together};
+use levee::http::address::Origin;
 use levee::limits::markers::Version;
 
 use crate::config::State;
@@ -13,9 +13,6 @@ use crate::event::Event;
 use crate::handle::Failure;
 use crate::headers::Ambiguous;
 use crate::report::Report;
-
-/// The subject under which clients are counted whose address is not known: all of them together.
-const UNKNOWN: &str = "unknown";
 
 /// The client, as far as it is counted.
 pub(crate) struct Client {
@@ -39,8 +36,7 @@ impl Client {
         // The lines of a client that no proxy vouches for are not read.
         let unordered = lines.as_ref().err().filter(|_| origin.is_trusted(secret)).cloned();
         let ambiguous = event.check_shown_secret().err().or(unordered);
-        let subject = address.map_or_else(|| UNKNOWN.to_owned(), |address| counted_together(address).to_string());
-        Self { address, pseudonym: state.peppers.held().pseudonym(&subject), ambiguous }
+        Self { address, pseudonym: state.address_key.pseudonym(address), ambiguous }
     }
 }
 

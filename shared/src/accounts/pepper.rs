@@ -64,13 +64,6 @@ impl Peppers {
         (Choice::from(u8::from(self.has(version))) & matches).into()
     }
 
-    /// A stable pseudonym for something that may not be stored in the clear, such as a client address.
-    pub fn pseudonym(&self, text: &str) -> String {
-        let mut hash = hash_under(self.pepper(self.current), text);
-        hash.truncate(24);
-        hash
-    }
-
     /// The pepper of that version; the current one stands in for one that is not there.
     fn pepper(&self, version: u32) -> &[u8] {
         let found = self.by_version.get(&version).or_else(|| self.by_version.get(&self.current));
@@ -78,8 +71,8 @@ impl Peppers {
     }
 }
 
-/// HMAC-SHA256(pepper, text), in hexadecimal.
-pub(super) fn hash_under(pepper: &[u8], text: &str) -> String {
+/// Returns HMAC-SHA256(pepper, text), in hexadecimal.
+pub(crate) fn hash_under(pepper: &[u8], text: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper) else { return String::new() };
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()

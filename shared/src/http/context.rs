@@ -129,7 +129,7 @@ pub struct RefusalContext {
     pub window_seconds: String,
     /// When to come back, RFC 3339.
     pub resets_at: String,
-    /// Where to ask for more, empty where there is nothing to ask for.
+    /// The address at which to ask for more. Empty: there is no such route.
     pub increase_url: String,
     /// Seconds to wait, never shorter than the reset.
     pub retry_after: String,
@@ -141,8 +141,8 @@ pub struct RefusalContext {
 }
 
 impl RefusalContext {
-    /// The context of a refusal on `route`. `base_url` is the API's own address, without a trailing slash.
-    pub fn new(refusal: &Refusal, route: Route, base_url: &str, now: Timestamp) -> Self {
+    /// Returns the context of a refusal on `route`.
+    pub fn new(refusal: &Refusal, route: Route, now: Timestamp) -> Self {
         let policy = &refusal.binding.policy;
         let retry_after = now.secs_until(refusal.binding.resets_at);
         let is_in_flight = policy.algorithm == Algorithm::Concurrency;
@@ -169,7 +169,7 @@ impl RefusalContext {
             limit: unless_secret(policy.limit),
             window_seconds: if is_in_flight { "null".to_owned() } else { unless_secret(window_secs) },
             resets_at: refusal.binding.resets_at.to_rfc3339(),
-            increase_url: if policy.is_raisable() { format!("{base_url}/v1/quota/requests") } else { String::new() },
+            increase_url: String::new(),
             retry_after: retry_after.to_string(),
             should_retry: (retry_after <= LONGEST_SDK_WAIT_SECS).to_string(),
             limits: LimitHeaders::of_refusal(refusal, now),
@@ -234,8 +234,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_policy_and_when_to_come_back() {
-        let context =
-            RefusalContext::new(&refusal([3, 10, 600, 12, 12, 1, 1, 1]), Route::Ai, "https://api.example", NOW);
+        let context = RefusalContext::new(&refusal([3, 10, 600, 12, 12, 1, 1, 1]), Route::Ai, NOW);
         insta::assert_json_snapshot!(context, @r#"
         {
           "problemType": "error",
@@ -246,7 +245,7 @@ mod tests {
           "limit": "600",
           "windowSeconds": "60",
           "resetsAt": "2023-11-14T22:14:00Z",
-          "increaseUrl": "https://api.example/v1/quota/requests",
+          "increaseUrl": "",
           "retryAfter": "10",
           "shouldRetry": "true",
           "rateLimitPolicy": "\"ai-address\";q=30;w=60, \"integration\";q=300;w=60, \"account\";q=600;w=60, \"in-flight\";q=20;qu=\"concurrent-requests\"",
@@ -260,25 +259,23 @@ mod tests {
 
     #[test]
     fn a_refusal_by_the_global_pool_names_no_limit_and_no_usage() {
-        let context =
-            RefusalContext::new(&refusal([3, 10, 11, 12, 6_000, 1, 1, 1]), Route::Ai, "https://api.example", NOW);
+        let context = RefusalContext::new(&refusal([3, 10, 11, 12, 6_000, 1, 1, 1]), Route::Ai, NOW);
         let json = serde_json::to_string(&context).unwrap();
         assert!(!json.contains("6000") && !json.contains("global"), "{json}");
         assert_eq!((context.limit.as_str(), context.scope.as_str()), ("null", "platform"));
-        assert_eq!(context.increase_url, "");
     }
 
     #[test]
     fn a_refusal_by_the_share_of_the_pool_says_no_more_than_one_by_the_pool() {
-        let share = RefusalContext::new(&refusal([3, 10, 11, 1_200, 1_200, 1, 1, 1]), Route::Ai, "", NOW);
-        let pool = RefusalContext::new(&refusal([3, 10, 11, 1_200, 6_000, 1, 1, 1]), Route::Ai, "", NOW);
+        let share = RefusalContext::new(&refusal([3, 10, 11, 1_200, 1_200, 1, 1, 1]), Route::Ai, NOW);
+        let pool = RefusalContext::new(&refusal([3, 10, 11, 1_200, 6_000, 1, 1, 1]), Route::Ai, NOW);
         assert_eq!(share, pool);
         assert_eq!((share.policy.as_str(), share.code.as_str()), ("platform", "platform_capacity"));
     }
 
     #[test]
     fn a_refusal_by_calls_in_flight_has_no_window_and_may_be_tried_again_soon() {
-        let context = RefusalContext::new(&refusal([3, 10, 11, 12, 13, 20, 20, 20]), Route::Ai, "", NOW);
+        let context = RefusalContext::new(&refusal([3, 10, 11, 12, 13, 20, 20, 20]), Route::Ai, NOW);
         assert_eq!((context.policy.as_str(), context.window_seconds.as_str()), ("in-flight", "null"));
         assert_eq!((context.limit.as_str(), context.retry_after.as_str()), ("20", "1"));
         assert_eq!(context.detail, "The account limit of 20 calls at the same time is reached.");
@@ -288,7 +285,7 @@ mod tests {
     fn a_wait_of_more_than_a_minute_is_not_for_an_sdk_to_sit_out() {
         let mut refusal = refusal([3, 10, 600, 12, 12, 1, 1, 1]);
         refusal.binding.resets_at = Timestamp::from_millis(NOW.as_millis() + 60_001);
-        let context = RefusalContext::new(&refusal, Route::Ai, "", NOW);
+        let context = RefusalContext::new(&refusal, Route::Ai, NOW);
         assert_eq!((context.retry_after.as_str(), context.should_retry.as_str()), ("61", "false"));
     }
 }

@@ -141,11 +141,6 @@ impl Policy {
         !matches!(self.scope, Scope::Global | Scope::Share) && self.mode != Mode::Shadow
     }
 
-    /// Whether a customer may ask for more of it.
-    pub fn is_raisable(&self) -> bool {
-        matches!(self.scope, Scope::Key | Scope::Integration | Scope::Account | Scope::AccountClass)
-    }
-
     /// Returns the weight of a call of `resource`.
     pub fn weight(&self, resource: &str) -> u64 {
         self.weights.get(resource).or_else(|| self.weights.get(OTHER_ROUTES)).copied().unwrap_or(1)

@@ -1,0 +1,82 @@
+//! Pseudonyms of client addresses: an address is counted, and never written down.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::address::counted_together;
+use crate::accounts::pepper::hash_under;
+
+const SHORTEST: usize = 32;
+/// The subject of clients whose address is not known: all of them together.
+const UNKNOWN: &str = "unknown";
+
+/// The secret under which client addresses are counted.
+///
+/// It is a secret of its own and not a pepper of API keys. A new pepper reaches one environment after the other, and an
+/// address that has two pseudonyms meanwhile may make twice the calls.
+#[derive(Clone)]
+pub struct AddressKey(Vec<u8>);
+
+/// An `ADDRESS_KEY` that is too short. It does not repeat the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("ADDRESS_KEY must be a secret of at least {SHORTEST} characters")]
+pub struct InvalidAddressKey;
+
+impl AddressKey {
+    /// Reads the key from the text of its secret.
+    ///
+    /// # Errors
+    /// [`InvalidAddressKey`].
+    pub fn new(secret: &str) -> Result<Self, InvalidAddressKey> {
+        if secret.len() < SHORTEST { Err(InvalidAddressKey) } else { Ok(Self(secret.as_bytes().to_vec())) }
+    }
+
+    /// Returns the subject under which a client of `address` is counted; `None` is an address that is not known.
+    pub fn pseudonym(&self, address: Option<IpAddr>) -> String {
+        let subject = address.map_or_else(|| UNKNOWN.to_owned(), |address| counted_together(address).to_string());
+        let mut hash = hash_under(&self.0, &subject);
+        hash.truncate(24);
+        hash
+    }
+}
+
+impl fmt::Debug for AddressKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AddressKey")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "a secret of thirty-two characters";
+
+    fn pseudonym(address: &str) -> String {
+        AddressKey::new(KEY).unwrap().pseudonym(Some(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_pseudonym_is_the_same_in_every_environment_and_shows_no_address() {
+        // Written down, because environments of two deployments must agree on it.
+        assert_eq!(pseudonym("203.0.113.9"), "7059ef5cd6b350337d81289b");
+        assert_eq!(pseudonym("::ffff:203.0.113.9"), pseudonym("203.0.113.9"));
+        assert_eq!(pseudonym("2001:db8:1:2::3"), pseudonym("2001:db8:1:2::4"));
+        assert_ne!(pseudonym("203.0.113.9"), pseudonym("203.0.113.10"));
+        let another = AddressKey::new("another secret of thirty-two chars").unwrap();
+        assert_ne!(another.pseudonym(Some("203.0.113.9".parse().unwrap())), pseudonym("203.0.113.9"));
+    }
+
+    #[test]
+    fn clients_of_unknown_address_are_counted_together() {
+        let unknown = AddressKey::new(KEY).unwrap().pseudonym(None);
+        assert_ne!(unknown, pseudonym("203.0.113.9"));
+        assert_eq!(unknown.len(), 24);
+    }
+
+    #[test]
+    fn a_short_key_is_refused_and_none_is_printed() {
+        assert_eq!(AddressKey::new("short").unwrap_err(), InvalidAddressKey);
+        assert_eq!(format!("{:?}", AddressKey::new(KEY).unwrap()), "AddressKey");
+    }
+}
