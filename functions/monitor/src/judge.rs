@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn every_rule_has_a_case_above() {
-        assert_eq!(RULES.len(), 18);
+        assert_eq!(RULES.len(), 20);
     }
 
     #[test]
