@@ -52,20 +52,20 @@ async fn a_counter_of_another_type_leaves_its_own_calls_unchecked_and_no_others(
 /// Commands for the server itself.
 type Orders = &'static [&'static [&'static str]];
 
-const NOT_SIGNED_IN: Orders =
-    &[&["CONFIG", "SET", "requirepass", "secret"], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]];
-const ANY_PASSWORD: Orders = &[&["CONFIG", "SET", "requirepass", ""]];
 const FULL: Orders = &[&["CONFIG", "SET", "maxmemory", "1"]];
 const ROOMY: Orders = &[&["CONFIG", "SET", "maxmemory", "0"]];
 const REPLICA: Orders = &[&["REPLICAOF", "127.0.0.1", "1"]];
-const PRIMARY: Orders = &[&["REPLICAOF", "NO", "ONE"]];
 const STALE_REPLICA: Orders = &[&["CONFIG", "SET", "replica-serve-stale-data", "no"], &["REPLICAOF", "127.0.0.1", "1"]];
+const PRIMARY: Orders = &[&["REPLICAOF", "NO", "ONE"]];
+const SIGNED_OUT: Orders =
+    &[&["CONFIG", "SET", "requirepass", "secret"], &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]];
+const OPEN: Orders = &[&["CONFIG", "SET", "requirepass", ""]];
 
 #[rstest]
 #[case::out_of_memory(FULL, ROOMY)]
 #[case::read_only(REPLICA, PRIMARY)]
 #[case::primary_gone(STALE_REPLICA, PRIMARY)]
-#[case::no_password(NOT_SIGNED_IN, ANY_PASSWORD)]
+#[case::no_password(SIGNED_OUT, OPEN)]
 #[tokio::test]
 async fn calls_pass_unchecked_while_redis_refuses_and_are_checked_with_the_next_call_after_that(
     #[case] begin: Orders,
