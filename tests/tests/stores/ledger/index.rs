@@ -62,7 +62,7 @@ async fn a_record_that_cannot_be_read_keeps_no_other_from_being_settled() {
         odd.item("due", AttributeValue::N("1".to_owned())).send().await.unwrap();
     }
     let call = call("acme", "1", LAST_SECOND);
-    bench.ledger().open(&call).await.unwrap();
+    bench.ledger().open(&Record::open(call.clone())).await.unwrap();
     let overdue = bench.ledger().overdue(Timestamp::from_secs(call.deadline + 1), 1).await.unwrap();
     assert_eq!(ids(overdue.iter().map(|record| &record.call)), ["1".to_owned()].into());
 }

@@ -68,7 +68,7 @@ async fn of_eight_that_end_one_call_at_once_one_does() {
     bench.inject(0.3, 0.0, 8).await;
     for round in 0..8 {
         let call = call("acme", &round.to_string(), LAST_SECOND);
-        bench.ledger().open(&call).await.unwrap();
+        bench.ledger().open(&Record::open(call.clone())).await.unwrap();
         let mut racing = JoinSet::new();
         for number in 0..LEDGERS {
             let (ledger, call) = (bench.ledger(), call.clone());
