@@ -153,16 +153,19 @@ fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     });
     let own = customer_api::routes::ROUTES.iter();
     let own = own.map(|(method, path, _)| ("customer-api", (*method).to_owned(), *path, true));
-    ai.chain(own).chain(health).collect()
+    let not_offered = health_api::not_offered::RESOURCES.iter();
+    let not_offered = not_offered.map(|path| ("health-api", "ANY".to_owned(), *path, false));
+    ai.chain(own).chain(health).chain(not_offered).collect()
 }
 
 #[test]
 fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_route() {
     let template = template();
     let served = served();
+    // What the catch-all route takes is served by nothing else.
     let covers = |resource: &str, path: &str| match resource.strip_suffix("{proxy+}") {
-        Some(prefix) => path.starts_with(prefix),
-        None => resource == path,
+        Some(prefix) if prefix != "/" => path.starts_with(prefix),
+        _ => resource == path,
     };
     let leads_to = |route: &Route, (function, method, path, authorized): &(&str, String, &str, bool)| {
         template.functions[&route.function].name == *function

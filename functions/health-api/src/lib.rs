@@ -22,6 +22,7 @@ mod handle;
 mod health;
 mod layout;
 mod login;
+pub mod not_offered;
 mod report;
 mod requests;
 pub mod routes;
