@@ -155,7 +155,19 @@ fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     let own = own.map(|(method, path, _)| ("customer-api", (*method).to_owned(), *path, true));
     let not_offered = health_api::not_offered::RESOURCES.iter();
     let not_offered = not_offered.map(|path| ("health-api", "ANY".to_owned(), *path, false));
-    ai.chain(own).chain(health).chain(not_offered).collect()
+    let preflight = health_api::preflight::ROUTES.iter();
+    let preflight = preflight.map(|(path, _)| ("health-api", "OPTIONS".to_owned(), *path, false));
+    ai.chain(own).chain(health).chain(preflight).chain(not_offered).collect()
+}
+
+#[test]
+fn browsers_may_ask_about_every_route_that_needs_a_key_and_no_other() {
+    let by_key = |(function, method, path, _): (&str, String, &'static str, bool)| {
+        matches!(function, "ai-proxy" | "customer-api").then_some((path, method))
+    };
+    let by_key: BTreeSet<_> = served().into_iter().filter_map(by_key).collect();
+    let asked = health_api::preflight::ROUTES.iter().map(|(path, method)| (*path, (*method).to_owned()));
+    assert_eq!(asked.collect::<BTreeSet<_>>(), by_key);
 }
 
 #[test]

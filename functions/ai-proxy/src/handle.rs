@@ -60,6 +60,7 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     }
     report.status(response.status());
     response.headers_mut().extend(headers);
+    state.allowed_origin.sign(response.headers_mut());
     response
 }
 

@@ -11,7 +11,7 @@ use crate::config::State;
 use crate::failed::Failed;
 use crate::routes::{Found, Operation, Route, answers_json};
 use crate::{
-    accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, not_offered, report,
+    accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, not_offered, preflight, report,
     requests, snapshot, usage,
 };
 
@@ -21,11 +21,18 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut report = report::begin(&id);
     let (path, links) = path_and_links(&request);
     let links = state.base_url.clone().unwrap_or(links);
-    if not_offered::is_asked(&request) {
-        let problem = not_offered::problem(&path, &links);
-        let mut answer = not_offered::answer(&problem, &id);
+    // What is not the board's own: a browser's question about a route of the API, and paths that no other route takes.
+    let asked = preflight::asked(&request);
+    if asked.is_some() || not_offered::is_asked(&request) {
+        let answer = match asked {
+            Some((_, method)) => preflight::answer(&state.allowed_origin, method),
+            None => Err(not_offered::problem(&path, &links)),
+        };
+        let problem = answer.as_ref().err().cloned();
+        let mut answer = answer.unwrap_or_else(|problem| not_offered::answer(&problem, &id));
+        state.allowed_origin.sign(answer.headers_mut());
         sign(answer.headers_mut(), &links, &id);
-        report.answered(answer.status(), Some(&problem));
+        report.answered(answer.status(), problem.as_ref());
         return answer;
     }
     let mut limits = HeaderMap::new();

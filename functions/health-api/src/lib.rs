@@ -23,6 +23,7 @@ mod health;
 mod layout;
 mod login;
 pub mod not_offered;
+pub mod preflight;
 mod report;
 mod requests;
 pub mod routes;
