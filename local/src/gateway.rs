@@ -93,9 +93,9 @@ impl Gateway {
         let body = read(body).await?;
 
         // Which route? A path outside of the stage, or a method that the resource lacks, is an unknown one.
-        let path = exchange.path.clone().ok_or(Refusal::of(ResponseType::MissingAuthenticationToken))?;
+        let path = exchange.path.clone().ok_or_else(|| Refusal::unknown_route(exchange))?;
         let Some(resource) = self.routes.resource(&path) else {
-            return Err(Refusal::of(ResponseType::MissingAuthenticationToken));
+            return Err(Refusal::unknown_route(exchange));
         };
         exchange.matched(resource.path, resource.parameters);
         let Some(route) = resource.methods.route(&exchange.method) else {

@@ -7,6 +7,7 @@ pub mod address;
 mod admit;
 pub mod anthropic;
 pub mod context;
+mod cors;
 pub mod links;
 mod problem;
 mod pseudonym;
@@ -16,6 +17,7 @@ pub mod status;
 
 pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id};
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
+pub use cors::AllowedOrigin;
 pub use links::Links;
 pub use problem::{Problem, SHOULD_RETRY_HEADER};
 pub use pseudonym::{AddressKey, InvalidAddressKey};

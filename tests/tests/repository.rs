@@ -153,16 +153,31 @@ fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     });
     let own = customer_api::routes::ROUTES.iter();
     let own = own.map(|(method, path, _)| ("customer-api", (*method).to_owned(), *path, true));
-    ai.chain(own).chain(health).collect()
+    let not_offered = health_api::not_offered::RESOURCES.iter();
+    let not_offered = not_offered.map(|path| ("health-api", "ANY".to_owned(), *path, false));
+    let preflight = health_api::preflight::ROUTES.iter();
+    let preflight = preflight.map(|(path, _)| ("health-api", "OPTIONS".to_owned(), *path, false));
+    ai.chain(own).chain(health).chain(preflight).chain(not_offered).collect()
+}
+
+#[test]
+fn browsers_may_ask_about_every_route_that_needs_a_key_and_no_other() {
+    let by_key = |(function, method, path, _): (&str, String, &'static str, bool)| {
+        matches!(function, "ai-proxy" | "customer-api").then_some((path, method))
+    };
+    let by_key: BTreeSet<_> = served().into_iter().filter_map(by_key).collect();
+    let asked = health_api::preflight::ROUTES.iter().map(|(path, method)| (*path, (*method).to_owned()));
+    assert_eq!(asked.collect::<BTreeSet<_>>(), by_key);
 }
 
 #[test]
 fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_route() {
     let template = template();
     let served = served();
+    // What the catch-all route takes is served by nothing else.
     let covers = |resource: &str, path: &str| match resource.strip_suffix("{proxy+}") {
-        Some(prefix) => path.starts_with(prefix),
-        None => resource == path,
+        Some(prefix) if prefix != "/" => path.starts_with(prefix),
+        _ => resource == path,
     };
     let leads_to = |route: &Route, (function, method, path, authorized): &(&str, String, &str, bool)| {
         template.functions[&route.function].name == *function
@@ -197,7 +212,7 @@ fn throttled() -> BTreeSet<(String, String)> {
             assert!(rate > 0 && field("ThrottlingBurstLimit").parse::<u32>().unwrap() >= rate, "{setting}");
             // The path's own slashes are written as ~1; the first one is the setting's.
             let path = setting.lines().next().unwrap().trim().replacen('/', "", 1).replace("~1", "/");
-            (field("HttpMethod"), path)
+            (field("HttpMethod"), if path.is_empty() { "/".to_owned() } else { path })
         })
         .collect()
 }

@@ -8,6 +8,7 @@ use levee::breaker::{Breakers, BreakersTable, Share};
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
+use levee::http::AllowedOrigin;
 use levee::limits::leases;
 use levee::metering::{Counts, Ledger, Months, Told, View};
 use levee::stores::dynamodb;
@@ -40,6 +41,8 @@ pub struct Config {
     pub routing: Routing,
     /// How long to wait for a provider.
     pub timeouts: Timeouts,
+    /// The origin whose pages may call.
+    pub allowed_origin: AllowedOrigin,
 }
 
 /// Which providers calls go to.
@@ -92,6 +95,7 @@ impl Config {
             breakers_table: reader.required("BREAKERS_TABLE"),
             routing: Routing::read(reader),
             timeouts: Timeouts::read(reader),
+            allowed_origin: AllowedOrigin::read(reader),
         }
     }
 }
@@ -107,6 +111,7 @@ pub struct State {
     pub(crate) routing: Routing,
     pub(crate) alarm: Alarm,
     pub(crate) timeouts: Timeouts,
+    pub(crate) allowed_origin: AllowedOrigin,
 }
 
 /// Why the proxy could not start.
@@ -165,6 +170,7 @@ impl State {
             routing: config.routing,
             alarm,
             timeouts: config.timeouts,
+            allowed_origin: config.allowed_origin,
         })
     }
 }

@@ -67,6 +67,7 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     let is_stream = response.body().is_stream();
     protect(response.headers_mut(), is_stream);
     response.headers_mut().extend(headers);
+    state.allowed_origin.sign(response.headers_mut());
     response
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
+use levee::http::AllowedOrigin;
 use levee::metering::{Counts, Ledger, Months, OpenCalls, Prices};
 use levee::stores::dynamodb;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub counts: Counts,
     /// What models cost.
     pub prices: Prices,
+    /// The origin whose pages may call.
+    pub allowed_origin: AllowedOrigin,
 }
 
 impl Config {
@@ -32,6 +35,7 @@ impl Config {
             usage_table: reader.required("USAGE_TABLE"),
             counts: Counts::read(reader),
             prices: Prices::read(reader),
+            allowed_origin: AllowedOrigin::read(reader),
         }
     }
 }
@@ -45,6 +49,7 @@ pub struct State {
     pub(crate) open: Cached<Arc<OpenCalls>>,
     pub(crate) counts: Counts,
     pub(crate) prices: Prices,
+    pub(crate) allowed_origin: AllowedOrigin,
     /// How long the reads of one request may take.
     pub(crate) store_timeout: Duration,
 }
@@ -64,6 +69,7 @@ impl State {
             open: Cached::default(),
             counts: config.counts,
             prices: config.prices,
+            allowed_origin: config.allowed_origin,
             store_timeout: dynamodb.timeout,
         })
     }

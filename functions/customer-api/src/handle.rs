@@ -28,6 +28,7 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let problem = answer.as_ref().err().cloned();
     let mut answer = answer.unwrap_or_else(|problem| problem.to_response(&request_id));
     answer.headers_mut().extend(headers);
+    state.allowed_origin.sign(answer.headers_mut());
     report.answered(answer.status(), problem);
     answer
 }

@@ -11,7 +11,7 @@ use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
 use levee::config::Reader;
 use levee::function::Common;
-use levee::http::Links;
+use levee::http::{AllowedOrigin, Links};
 use levee::limits::LimitsConfig;
 use levee::metering::{CapConfig, Counts, Ledger, Months, Prices};
 use levee::stores::dynamodb;
@@ -53,6 +53,8 @@ pub struct Config {
     pub providers: Vec<String>,
     /// `BASE_URL`: the API's public address. Default: taken from each request.
     pub base_url: Option<Links>,
+    /// The origin whose pages may call.
+    pub allowed_origin: AllowedOrigin,
 }
 
 impl Config {
@@ -74,6 +76,7 @@ impl Config {
             prices: Prices::read(reader),
             providers: reader.parsed("AI_PROVIDERS", names).unwrap_or_default(),
             base_url: reader.parsed("BASE_URL", Links::configured),
+            allowed_origin: AllowedOrigin::read(reader),
         }
     }
 }
@@ -106,6 +109,7 @@ pub struct State {
     pub(crate) limits: LimitsConfig,
     pub(crate) providers: Vec<String>,
     pub(crate) base_url: Option<Links>,
+    pub(crate) allowed_origin: AllowedOrigin,
     pub(crate) router: Router,
     /// How long one read of DynamoDB may take.
     pub(crate) store_timeout: Duration,
@@ -150,6 +154,7 @@ impl State {
             limits: config.limits,
             providers: config.providers,
             base_url: config.base_url,
+            allowed_origin: config.allowed_origin,
             router: Router::new()?,
             store_timeout: dynamodb.timeout,
             health: Remembered::default(),

@@ -11,7 +11,8 @@ use crate::config::State;
 use crate::failed::Failed;
 use crate::routes::{Found, Operation, Route, answers_json};
 use crate::{
-    accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, report, requests, snapshot, usage,
+    accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, not_offered, preflight, report,
+    requests, snapshot, usage,
 };
 
 /// Serves one request. There is no error: whatever goes wrong is an answer.
@@ -20,6 +21,20 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut report = report::begin(&id);
     let (path, links) = path_and_links(&request);
     let links = state.base_url.clone().unwrap_or(links);
+    // What is not the board's own: a browser's question about a route of the API, and paths that no other route takes.
+    let asked = preflight::asked(&request);
+    if asked.is_some() || not_offered::is_asked(&request) {
+        let answer = match asked {
+            Some((_, method)) => preflight::answer(&state.allowed_origin, method),
+            None => Err(not_offered::problem(&path, &links)),
+        };
+        let problem = answer.as_ref().err().cloned();
+        let mut answer = answer.unwrap_or_else(|problem| not_offered::answer(&problem, &id));
+        state.allowed_origin.sign(answer.headers_mut());
+        sign(answer.headers_mut(), &links, &id);
+        report.answered(answer.status(), problem.as_ref());
+        return answer;
+    }
     let mut limits = HeaderMap::new();
     let answer = match state.router.find(request.method(), &path) {
         Found::Route(route, named) => {
@@ -36,16 +51,16 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     let mut answer = answer.unwrap_or_else(|failed| refuse(&failed, &path, &links, &id));
     let headers = answer.headers_mut();
     headers.extend(limits);
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID_HEADER, id);
-    }
-    secure(headers, &links);
+    sign(headers, &links, &id);
     report.answered(answer.status(), problem.as_ref());
     answer
 }
 
 /// Gives every answer, of whatever kind, the headers that it must have.
-fn secure(headers: &mut HeaderMap, links: &Links) {
+fn sign(headers: &mut HeaderMap, links: &Links, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID_HEADER, id);
+    }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
     // For a year (RFC 6797). It means nothing where the answer itself goes over plain HTTP.

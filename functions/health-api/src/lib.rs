@@ -22,6 +22,8 @@ mod handle;
 mod health;
 mod layout;
 mod login;
+pub mod not_offered;
+pub mod preflight;
 mod report;
 mod requests;
 pub mod routes;

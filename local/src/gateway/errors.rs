@@ -1,6 +1,8 @@
 //! What the gateway says on its own: "Gateway responses for REST APIs"
 //! (api-gateway-gatewayResponse-definition.html) and "Gateway response types" (supported-gateway-response-types.html).
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
 
@@ -13,7 +15,7 @@ pub(super) struct Refusal {
     /// `None` for answers that AWS gives no type of their own.
     kind: Option<ResponseType>,
     status: StatusCode,
-    message: Option<&'static str>,
+    message: Option<Cow<'static, str>>,
 }
 
 impl Refusal {
@@ -28,13 +30,26 @@ impl Refusal {
             // API Gateway says {"message":null} for an authorizer's failure.
             _ => None,
         };
+        let message = message.map(Cow::Borrowed);
         let status = kind.status().and_then(|status| StatusCode::from_u16(status).ok());
         Self { kind: Some(kind), status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message }
     }
 
+    /// The refusal of a route that does not exist. API Gateway takes such a request for a signed one: an `Authorization`
+    /// header that is no signature is its complaint then, and is repeated in the message.
+    pub(super) fn unknown_route(exchange: &Exchange) -> Self {
+        let Some(header) = exchange.header(header::AUTHORIZATION) else {
+            return Self::of(ResponseType::MissingAuthenticationToken);
+        };
+        let last = header.rsplit(' ').next().unwrap_or_default();
+        let message =
+            format!("'{last}' not a valid key=value pair (missing equal-sign) in Authorization header: '{header}'.");
+        Self { message: Some(message.into()), ..Self::of(ResponseType::InvalidSignature) }
+    }
+
     /// A refusal that only the defaults of its class shape.
     pub(super) fn of_status(status: StatusCode, message: &'static str) -> Self {
-        Self { kind: None, status, message: Some(message) }
+        Self { kind: None, status, message: Some(message.into()) }
     }
 
     /// `500`, when the service itself cannot go on.
@@ -50,7 +65,7 @@ impl Refusal {
 
     /// The same with another message.
     pub(super) fn saying(self, message: &'static str) -> Self {
-        Self { message: Some(message), ..self }
+        Self { message: Some(message.into()), ..self }
     }
 
     /// AWS's name of the type, as `$context.error.responseType`.
@@ -67,6 +82,7 @@ impl Refusal {
     fn exception(&self) -> Option<&'static str> {
         Some(match self.kind {
             Some(ResponseType::AccessDenied) => "AccessDeniedException",
+            Some(ResponseType::InvalidSignature) => "IncompleteSignatureException",
             Some(ResponseType::Unauthorized) => "UnauthorizedException",
             Some(ResponseType::MissingAuthenticationToken) => "MissingAuthenticationTokenException",
             Some(ResponseType::AuthorizerConfigurationError | ResponseType::AuthorizerFailure) => {
@@ -155,7 +171,7 @@ fn context(name: &str, exchange: &Exchange, refusal: &Refusal) -> Option<String>
         "apiId" => API_ID.to_owned(),
         "domainName" => exchange.domain_name().to_owned(),
         "domainPrefix" => exchange.domain_name().split('.').next()?.to_owned(),
-        "error.message" => refusal.message?.to_owned(),
+        "error.message" => refusal.message.as_deref()?.to_owned(),
         "error.messageString" => serde_json::json!(refusal.message).to_string(),
         "error.responseType" => refusal.name().to_owned(),
         "extendedRequestId" => exchange.extended_request_id.clone(),

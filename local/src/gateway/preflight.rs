@@ -4,13 +4,13 @@
 use http::{HeaderName, HeaderValue, Method, Response, header};
 
 use super::{Gateway, Reply, errors::Refusal, exchange::Exchange, full, routes::ResourceMethods};
-use crate::template::ResponseType;
 
 impl Gateway {
     /// Answers a preflight request, or refuses a method that the resource does not have.
     pub(super) async fn preflight(&self, exchange: &mut Exchange, methods: &ResourceMethods) -> Result<Reply, Refusal> {
-        let cors = self.api.cors.as_ref().filter(|_| exchange.method == Method::OPTIONS);
-        let cors = cors.ok_or(Refusal::of(ResponseType::MissingAuthenticationToken))?;
+        let is_preflight = exchange.method == Method::OPTIONS && !methods.is_empty();
+        let cors = self.api.cors.as_ref().filter(|_| is_preflight);
+        let cors = cors.ok_or_else(|| Refusal::unknown_route(exchange))?;
         if let Some(authorizer) = self.api.default_authorizer.as_ref().filter(|_| self.api.authorize_preflight) {
             exchange.authorizer = Some(self.authorize(exchange, authorizer).await?);
         }

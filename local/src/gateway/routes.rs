@@ -2,7 +2,8 @@
 //!
 //! "API Gateway selects … the most specific": a literal part comes before `{name}`, which comes before `{name+}`
 //! (api-gateway-method-settings-method-request.html, "Set up a method resource", and api-gateway-set-up-simple-proxy.html). The
-//! methods of the resource that was found decide: a method of its own before ANY, and no other resource is tried.
+//! methods of the resource that was found decide: a method of its own before ANY, and no other resource is tried. `/v1` is a
+//! resource too where there is `/v1/messages`, and has no methods.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,9 @@ struct Node {
     literal: BTreeMap<String, Node>,
     variable: Option<(String, Box<Node>)>,
     greedy: Option<(String, Box<Node>)>,
-    resource: Option<(String, ResourceMethods)>,
+    /// The path of the resource, as `/v1/models/{id}`.
+    path: String,
+    methods: ResourceMethods,
 }
 
 /// The methods of one resource.
@@ -45,6 +48,11 @@ impl ResourceMethods {
         self.named.get(method.as_str()).or(self.any.as_ref())
     }
 
+    /// Returns true for a resource that is there for those below it alone.
+    pub(super) fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.any.is_none()
+    }
+
     /// The methods by name, for a preflight answer.
     pub(super) fn names(&self) -> Vec<&str> {
         match self.any {
@@ -56,10 +64,12 @@ impl ResourceMethods {
 
 impl Routes {
     pub(super) fn new(routes: &[Route]) -> Self {
-        let mut root = Node::default();
+        let mut root = Node { path: "/".to_owned(), ..Node::default() };
         for route in routes {
             let mut node = &mut root;
+            let mut path = String::new();
             for part in parts(&route.path) {
+                path.extend(["/", part]);
                 let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
                 node = match name.map(|name| (name, name.strip_suffix('+'))) {
                     None => node.literal.entry(part.to_owned()).or_default(),
@@ -68,11 +78,11 @@ impl Routes {
                         &mut node.greedy.get_or_insert_with(|| (name.to_owned(), Box::default())).1
                     }
                 };
+                node.path.clone_from(&path);
             }
-            let (_, methods) = node.resource.get_or_insert_with(|| (route.path.clone(), ResourceMethods::default()));
             match &route.methods {
-                Methods::Any => methods.any = Some(route.clone()),
-                Methods::One(method) => drop(methods.named.insert(method.clone(), route.clone())),
+                Methods::Any => node.methods.any = Some(route.clone()),
+                Methods::One(method) => drop(node.methods.named.insert(method.clone(), route.clone())),
             }
         }
         Self { root }
@@ -90,7 +100,7 @@ impl Routes {
 impl Node {
     fn find(&self, parts: &[&str], parameters: &mut Vec<(String, String)>) -> Option<(&str, &ResourceMethods)> {
         let Some((first, rest)) = parts.split_first() else {
-            return self.resource.as_ref().map(|(path, methods)| (path.as_str(), methods));
+            return Some((&self.path, &self.methods));
         };
         if let Some(found) = self.literal.get(*first).and_then(|node| node.find(rest, parameters)) {
             return Some(found);
@@ -153,8 +163,19 @@ mod tests {
     #[test]
     fn a_greedy_part_takes_at_least_one_part() {
         let routes = routes(&[("ANY", "/portal/{proxy+}")]);
-        assert!(routes.resource("/portal").is_none());
-        assert!(routes.resource("/portal/x").is_some());
+        assert!(routes.resource("/portal").unwrap().methods.is_empty());
+        assert!(!routes.resource("/portal/x").unwrap().methods.is_empty());
+    }
+
+    #[test]
+    fn a_resource_that_others_are_below_takes_its_path_from_a_greedy_part() {
+        let routes = routes(&[("ANY", "/{proxy+}"), ("POST", "/v1/messages"), ("GET", "/a/{id}/b")]);
+        for path in ["/", "/v1", "/v1/", "/a", "/a/x"] {
+            assert!(routes.resource(path).unwrap().methods.is_empty(), "{path}");
+        }
+        for path in ["/v1/other", "/v1/messages/other", "/a/x/c"] {
+            assert_eq!(routes.resource(path).unwrap().path, "/{proxy+}", "{path}");
+        }
     }
 
     #[test]

@@ -129,8 +129,10 @@ fn response(node: &Node, scope: &Scope<'_>) -> Result<GatewayResponse, Mistake> 
     if let Some(parameters) = node.get("ResponseParameters") {
         parameters.only("ResponseParameters", &["Headers"], &[])?;
         for entry in parameters.get("Headers").map_or(&[][..], Node::entries) {
-            let source = header_source(&scope.text(&entry.value)?, entry.value.line)?;
-            response.headers.push((entry.key.clone(), source));
+            // A header that comes to `AWS::NoValue` is left out.
+            if let Some(text) = scope.optional_text(&entry.value)? {
+                response.headers.push((entry.key.clone(), header_source(&text, entry.value.line)?));
+            }
         }
     }
     for entry in node.get("ResponseTemplates").map_or(&[][..], Node::entries) {

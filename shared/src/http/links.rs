@@ -78,6 +78,9 @@ impl Links {
 /// What stands before the route's own segments in the path. `None` where the path is not of the route's form.
 fn prefix(asked: Asked<'_>) -> Option<&str> {
     let path = asked.path.trim_end_matches('/');
+    if asked.resource == "/" {
+        return Some(path);
+    }
     let resource = match asked.resource.split_once("/{proxy+}") {
         // The greedy part may hold slashes, and the gateway may have decoded it: its text is surer than its number of
         // segments.
@@ -129,6 +132,9 @@ mod tests {
     #[case("/v1/models/{id}", "", "https://api.example")]
     #[case("/v1/messages", "/prod/v1/messages/", "https://api.example/prod")]
     #[case("/admin", "/prod/admin", "https://api.example/prod")]
+    #[case("/", "/prod/", "https://api.example/prod")]
+    #[case("/", "/prod", "https://api.example/prod")]
+    #[case("/", "/", "https://api.example")]
     fn the_address_keeps_what_stands_before_the_route(#[case] resource: &str, #[case] path: &str, #[case] url: &str) {
         assert_eq!(Links::of(asked(resource, path)).base_url(), url);
     }
@@ -149,6 +155,15 @@ mod tests {
     fn a_greedy_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] prefix: &str) {
         let links = Links::of(Asked { greedy: Some(greedy), ..asked("/admin/{proxy+}", path) });
         assert_eq!(links.to("/login"), format!("{prefix}/login"));
+    }
+
+    #[rstest]
+    #[case("/v1/v1/messages", "v1/v1/messages", "https://api.example")]
+    #[case("/prod/v1/v1/messages", "v1/v1/messages", "https://api.example/prod")]
+    #[case("/prod//v1/messages", "/v1/messages", "https://api.example/prod")]
+    fn the_catch_all_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] url: &str) {
+        let links = Links::of(Asked { greedy: Some(greedy), ..asked("/{proxy+}", path) });
+        assert_eq!(links.base_url(), url);
     }
 
     #[rstest]

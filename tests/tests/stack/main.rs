@@ -13,6 +13,7 @@ mod callers;
 mod caps;
 mod changes;
 mod cli;
+mod cors;
 mod events;
 mod failover;
 mod fairness;

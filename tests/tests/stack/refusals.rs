@@ -64,7 +64,7 @@ async fn a_caller_over_a_limit_gets_429_with_everything_needed_to_come_back(#[ca
         (&body["policy"], &body["scope"], &body["limit"], &body["window_seconds"], &body["violated-policies"]),
         (&json!("account"), &json!("account"), &json!(2), &json!(60), &json!(["account"]))
     );
-    assert_eq!(body["request_increase_url"], stack.url("/v1/quota/requests"));
+    assert_eq!(body["request_increase_url"], "", "there is no route for it");
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(
         answer.header("ratelimit-policy"),
@@ -96,10 +96,88 @@ async fn a_caller_over_a_limit_gets_429_with_everything_needed_to_come_back(#[ca
 #[tokio::test]
 async fn a_route_that_does_not_exist_gets_404(#[case] stage: Option<&str>) {
     let stack = stack(stage).await;
-    let answer = stack.get("/v1/nothing").await;
+    for path in ["/v1/nothing", "/v1/messages", "/v1", "/", "/favicon.ico"] {
+        let answer = stack.get(path).await;
+        assert_refused(&answer, 404, "not_found", "not_found_error");
+    }
+}
+
+#[rstest]
+#[case::at_the_root(None)]
+#[case::under_a_stage(Some("prod"))]
+#[tokio::test]
+async fn a_path_that_is_not_offered_gets_404_in_words_that_help_and_asks_no_authorizer(#[case] stage: Option<&str>) {
+    let stack = stack(stage).await;
+    let base = stack.local("url").to_owned();
+    for (path, expected) in [
+        ("/v1/v1/messages", format!("The base URL ends before /v1: {base}")),
+        ("/messages", format!("Where a client does not add /v1, its base URL is {base}/v1")),
+        ("//v1/messages", format!("the base URL has no slash at its end: {base}")),
+        ("/v1/messages/batches", "Message batches are not offered.".to_owned()),
+        ("/v1/files", "Files are not offered.".to_owned()),
+        ("/v1/chat/completions", "OpenAI's API is not offered".to_owned()),
+        ("/chat/completions", "OpenAI's API is not offered".to_owned()),
+    ] {
+        let answer = stack.call(path, &messages("Hello")).await;
+        assert_refused(&answer, 404, "not_found", "not_found_error");
+        assert!(answer.json()["detail"].as_str().unwrap().contains(&expected), "{path}: {answer:?}");
+    }
+    assert_eq!(stack.invocations("authorizer").await.iter().sum::<u64>(), 0);
+}
+
+#[tokio::test]
+async fn no_path_of_another_route_is_reached_through_the_one_for_paths_that_are_not_offered() {
+    let stack = Stack::builder().start().await;
+    for path in ["/%6Cogin", "/%61dmin", "/health%2F", "//login", "//admin/accounts", "/login%2f"] {
+        for method in [reqwest::Method::GET, reqwest::Method::POST] {
+            let request = stack.client().request(method, stack.url(path));
+            let answer = Answer::read(request.send().await.unwrap()).await;
+            assert_refused(&answer, 404, "not_found", "not_found_error");
+        }
+    }
+}
+
+#[rstest]
+#[case::of_no_route("/v1", "GET")]
+#[case::with_another_method("/v1/messages", "GET")]
+#[case::of_another_route("/v1/messages", "PUT")]
+#[case::not_offered("/v1/nothing", "POST")]
+#[tokio::test]
+async fn a_key_in_a_request_that_no_route_takes_is_not_in_the_answer(#[case] path: &str, #[case] method: &str) {
+    let stack = Stack::builder().start().await;
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let request = stack.client().request(method, stack.url(path)).bearer_auth(stack.api_key());
+    let answer = Answer::read(request.send().await.unwrap()).await;
     assert_refused(&answer, 404, "not_found", "not_found_error");
-    let answer = stack.get("/v1/messages").await;
-    assert_refused(&answer, 404, "not_found", "not_found_error");
+    assert!(!answer.text().contains("lv_"), "{answer:?}");
+}
+
+#[rstest]
+#[case::empty(b"", "The request body is empty.")]
+#[case::a_byte_order_mark(b"\xef\xbb\xbf{}", "byte order mark")]
+#[case::no_json(b"{\n  'model': 'm'}", "The request body is not JSON (line 2, column 3).")]
+#[case::an_array(b"[]", "must be a JSON object")]
+#[case::a_field_twice(b"{\"model\":\"m\",\"model\":\"n\"}", "The field 'model' is there twice")]
+#[tokio::test]
+async fn a_body_that_is_no_call_gets_400_that_says_what_is_wrong(#[case] body: &'static [u8], #[case] expected: &str) {
+    let stack = Stack::builder().start().await;
+    for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+        let answer = Answer::read(stack.request(path).body(body).send().await.unwrap()).await;
+        let error = &answer.json()["error"];
+        assert_eq!((answer.status, &error["type"]), (400, &json!("invalid_request_error")), "{answer:?}");
+        assert!(error["message"].as_str().unwrap().contains(expected), "{answer:?}");
+        assert_eq!(answer.header("x-should-retry"), "false");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_gets_400_that_says_so() {
+    let stack = Stack::builder().start().await;
+    let request = stack.request("/v1/messages").header("content-encoding", "gzip").body(b"\x1f\x8b\x08\0".to_vec());
+    let answer = Answer::read(request.send().await.unwrap()).await;
+    let error = &answer.json()["error"];
+    assert_eq!((answer.status, &error["type"]), (400, &json!("invalid_request_error")), "{answer:?}");
+    assert!(error["message"].as_str().unwrap().contains("content-encoding"), "{answer:?}");
 }
 
 #[rstest]
@@ -112,6 +190,7 @@ async fn a_request_that_is_too_large_gets_413(#[case] stage: Option<&str>, #[cas
     let stack = stack(stage).await;
     let answer = stack.call("/v1/messages", &messages(&"x".repeat(size))).await;
     assert_refused(&answer, 413, "request_too_large", "request_too_large");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("quotes, backslashes and line breaks count twice"));
 }
 
 #[tokio::test]

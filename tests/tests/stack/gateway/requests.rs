@@ -79,6 +79,22 @@ async fn an_unknown_route_or_method_is_a_missing_authentication_token() {
     }
 }
 
+/// supported-gateway-response-types.html, INVALID_SIGNATURE: without an authorizer in the way, an `Authorization` header is read
+/// as a signature, and API Gateway's message repeats it.
+#[tokio::test]
+async fn an_unknown_route_with_an_authorization_header_is_an_invalid_signature() {
+    let stack = stack().await;
+    for (method, path) in [(Method::GET, "/nothing"), (Method::POST, "/echo/own"), (Method::GET, "/closed")] {
+        let answer = send(&stack, method.clone(), path, &[("authorization", "Bearer abc")]).await;
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert_eq!(answer.header("x-amzn-errortype"), "IncompleteSignatureException");
+        assert!(
+            answer.json()["message"].as_str().unwrap().ends_with("in Authorization header: 'Bearer abc'."),
+            "{answer:?}"
+        );
+    }
+}
+
 /// api-gateway-set-up-simple-proxy.html: ANY is every method, HEAD among them, whose answer has no body.
 #[tokio::test]
 async fn any_answers_every_method() {
