@@ -19,7 +19,7 @@ pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id}
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
 pub use cors::AllowedOrigin;
 pub use links::Links;
-pub use problem::{Problem, SHOULD_RETRY_HEADER};
+pub use problem::{LONGEST_SDK_WAIT_SECS, Problem, SHOULD_RETRY_HEADER};
 pub use pseudonym::{AddressKey, InvalidAddressKey};
 pub use routes::Route;
 pub use run::{run_buffered, run_streaming};

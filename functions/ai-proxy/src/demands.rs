@@ -14,7 +14,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use self::understood::{ADVISOR, MCP, TOOL_ADDITION};
+use self::understood::{ADVISOR, COMPACTION_FIELDS, MCP, OUTPUT_FIELDS, TOOL_ADDITION};
 
 /// The header that names betas.
 const BETA_HEADER: &str = "anthropic-beta";
@@ -49,6 +49,10 @@ pub enum Kind {
     Field,
     /// The type of a tool.
     Tool,
+    /// The kind of reference to a tool that is added.
+    Reference,
+    /// The type of an edit of the context.
+    Edit,
     /// The type of a content block.
     Block,
     /// A beta.
@@ -60,6 +64,8 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Field => "field",
             Self::Tool => "tool type",
+            Self::Reference => "reference to a tool",
+            Self::Edit => "context edit",
             Self::Block => "content block",
             Self::Beta => "beta",
         })
@@ -109,6 +115,8 @@ impl Demands {
                 "fallbacks" => demands.read_fallbacks(value)?,
                 "tools" => demands.read_tools(value)?,
                 "messages" => demands.read_messages(value)?,
+                "context_management" => demands.read_context_management(value)?,
+                "compaction" | "output_config" => demands.read_known("", name, value)?,
                 "mcp_servers" if list(value).is_none_or(|servers| !servers.is_empty()) => {
                     demands.add("mcp_servers".to_owned(), Demand::ServerTool(MCP));
                 }
@@ -164,8 +172,9 @@ impl Demands {
         }
         for (place, fallback) in self.objects("fallbacks", value)? {
             self.read_common(&place, &fallback);
-            for name in fallback.0.keys().filter(|name| !understood::is_fallback_field(name)) {
-                self.unknown(place.clone(), Kind::Field, name);
+            self.only(&place, &fallback, understood::FALLBACK_FIELDS);
+            if let Some(output_config) = fallback.0.get("output_config") {
+                self.read_known(&place, "output_config", output_config)?;
             }
         }
         Ok(())
@@ -193,9 +202,10 @@ impl Demands {
             if tool.0.get("max_tokens").is_none_or(|value| is_null(value)) {
                 self.add(join(place, "max_tokens"), Demand::MaxTokens(None));
             }
-            for name in tool.0.keys().filter(|name| !understood::is_advisor_field(name)) {
-                self.unknown(place.to_owned(), Kind::Field, name);
-            }
+            self.only(place, tool, understood::ADVISOR_FIELDS);
+        }
+        if kind == "custom" {
+            self.only(place, tool, understood::CUSTOM_TOOL_FIELDS);
         }
         if let Some(server_tool) = server_tool {
             self.add(place.to_owned(), Demand::ServerTool(server_tool));
@@ -205,26 +215,86 @@ impl Demands {
 
     fn read_messages(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
         for (place, message) in self.objects("messages", value)? {
+            self.only(&place, &message, understood::MESSAGE_FIELDS);
+            if let Some(output_config) = message.0.get("output_config") {
+                self.read_known(&place, "output_config", output_config)?;
+            }
             let Some(content) = message.0.get("content").filter(|content| content.get().starts_with('[')) else {
                 continue;
             };
             for (place, block) in self.objects(&join(&place, "content"), content)? {
-                match block.text("type").unwrap_or_default().as_str() {
-                    TOOL_ADDITION => self.read_tool_addition(&place, &block)?,
-                    kind if understood::is_block(kind) => {}
-                    kind => self.unknown(place, Kind::Block, kind),
-                }
+                self.read_block(&place, &block)?;
             }
         }
         Ok(())
     }
 
+    fn read_block(&mut self, place: &str, block: &Object<'_>) -> Result<(), serde_json::Error> {
+        let kind = block.text("type").unwrap_or_default();
+        if !understood::is_block(&kind) {
+            self.unknown(place.to_owned(), Kind::Block, &kind);
+        }
+        if kind == TOOL_ADDITION {
+            self.read_tool_addition(place, block)?;
+        }
+        // What is left of a conversation that was compacted keeps the changes of its tools.
+        if let Some(changes) = block.0.get("tool_changes").filter(|changes| !is_null(changes)) {
+            for (place, change) in self.objects(&join(place, "tool_changes"), changes)? {
+                self.read_block(&place, &change)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read_context_management(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        if !value.get().starts_with('{') {
+            self.add("context_management".to_owned(), Demand::Odd);
+            return Ok(());
+        }
+        let config: Object<'_> = serde_json::from_str(value.get())?;
+        self.only("context_management", &config, &["edits"]);
+        let Some(edits) = config.0.get("edits").filter(|edits| !is_null(edits)) else { return Ok(()) };
+        for (place, edit) in self.objects("context_management.edits", edits)? {
+            let kind = edit.text("type").unwrap_or_default();
+            if !understood::EDITS.contains(&kind.as_str()) {
+                self.unknown(place, Kind::Edit, &kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads an object, `null` or not, whose fields are known and name nothing that guards limit.
+    fn read_known(&mut self, place: &str, name: &str, value: &RawValue) -> Result<(), serde_json::Error> {
+        let place = join(place, name);
+        match value.get().as_bytes().first() {
+            Some(b'{') => {
+                let known = if name == "compaction" { COMPACTION_FIELDS } else { OUTPUT_FIELDS };
+                self.only(&place, &serde_json::from_str(value.get())?, known);
+            }
+            _ if is_null(value) => {}
+            _ => self.add(place, Demand::Odd),
+        }
+        Ok(())
+    }
+
+    /// Notes the fields of `object` that are not `known`.
+    fn only(&mut self, place: &str, object: &Object<'_>, known: &[&str]) {
+        for name in object.0.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.unknown(place.to_owned(), Kind::Field, name);
+        }
+    }
+
     /// Reads a tool that is added in the middle of a conversation: a reference to one that is declared, or a definition.
     fn read_tool_addition(&mut self, place: &str, block: &Object<'_>) -> Result<(), serde_json::Error> {
         let Some(tool) = block.0.get("tool") else { return Ok(()) };
+        let place = join(place, "tool");
         let tool: Object<'_> = serde_json::from_str(tool.get())?;
+        let kind = tool.text("type").unwrap_or_default();
+        if !understood::REFERENCES.contains(&kind.as_str()) {
+            self.unknown(place.clone(), Kind::Reference, &kind);
+        }
         if let Some(definition) = tool.0.get("definition") {
-            self.read_tool(&join(place, "tool.definition"), &serde_json::from_str(definition.get())?)?;
+            self.read_tool(&join(&place, "definition"), &serde_json::from_str(definition.get())?)?;
         }
         Ok(())
     }

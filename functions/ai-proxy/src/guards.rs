@@ -303,6 +303,11 @@ mod tests {
                 r#""messages":[{{"role":"system","content":[{{"type":"tool_addition","tool":{{"type":"tool_definition","definition":{tool}}}}}]}}]"#
             )
         };
+        let compacted = |tool: &str| {
+            format!(
+                r#""messages":[{{"role":"assistant","content":[{{"type":"compaction","content":"x","tool_changes":[{{"type":"tool_addition","tool":{{"type":"tool_definition","definition":{tool}}}}}]}}]}}]"#
+            )
+        };
         let haiku_fallback =
             r#""fallbacks":[{"model":"claude-haiku-5-5","max_tokens":null,"thinking":{"type":"disabled"}}]"#;
         let cases: Vec<(&Guards, String, Option<(u16, &str)>)> = vec![
@@ -329,6 +334,31 @@ mod tests {
             (&haiku, r#""thread":{"type":"create"}"#.to_owned(), Some((400, "The field 'thread'"))),
             (&haiku, r#""tools":[{"type":"advisor_20270101","model":"claude-haiku-5-5"}]"#.to_owned(), Some((400, "The tool type 'advisor_20270101' in tools[0]"))),
             (&haiku, r#""messages":[{"role":"user","content":[{"type":"delegate"}]}]"#.to_owned(), Some((400, "The content block 'delegate' in messages[0].content[0]"))),
+            (&haiku, compacted(advisor), Some((403, "in messages[0].content[0].tool_changes[0].tool.definition.model."))),
+            (&haiku, compacted(r#"{"name":"t","input_schema":{}}"#), None),
+            (&none, compacted(advisor), Some((403, "the server tool advisor in messages[0].content[0].tool_changes[0].tool"))),
+            (
+                &haiku,
+                r#""messages":[{"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_v2","spec":{}}}]}]"#.to_owned(),
+                Some((400, "The reference to a tool 'tool_v2' in messages[0].content[0].tool")),
+            ),
+            (
+                &haiku,
+                r#""messages":[{"role":"system","content":[{"type":"tool_addition","tool":{"name":"advisor","model":"claude-opus-5-5"}}]}]"#.to_owned(),
+                Some((400, "The reference to a tool")),
+            ),
+            (&haiku, r#""messages":[{"role":"system","content":"x","model":"claude-opus-5-5"}]"#.to_owned(), Some((400, "The field 'model' in messages[0]"))),
+            (&haiku, r#""messages":[{"role":"user","content":"x","fallbacks":"default"}]"#.to_owned(), Some((400, "The field 'fallbacks' in messages[0]"))),
+            (&haiku, r#""context_management":{"edits":[{"type":"compact_20260112"}]}"#.to_owned(), None),
+            (
+                &haiku,
+                r#""context_management":{"edits":[{"type":"compact_20270112","model":"m"}]}"#.to_owned(),
+                Some((400, "The context edit 'compact_20270112' in context_management.edits[0]")),
+            ),
+            (&haiku, r#""context_management":{"via":1}"#.to_owned(), Some((400, "The field 'via' in context_management"))),
+            (&haiku, r#""compaction":{"type":"summarize","model":"m"}"#.to_owned(), Some((400, "The field 'model' in compaction"))),
+            (&haiku, r#""output_config":{"effort":"low","judge":"m"}"#.to_owned(), Some((400, "The field 'judge' in output_config"))),
+            (&haiku, r#""tools":[{"name":"t","input_schema":{},"runs_on":"m"}]"#.to_owned(), Some((400, "The field 'runs_on' in tools[0]"))),
             (&hundred, r#""fallbacks":[{"model":"m","max_tokens":100}]"#.to_owned(), None),
             (
                 &hundred,

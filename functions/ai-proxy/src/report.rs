@@ -255,7 +255,7 @@ impl Report {
             call.outcome = match error {
                 StreamError::RateLimit => "provider_limited",
                 StreamError::InvalidRequest => "caller_error",
-                StreamError::Overloaded | StreamError::Other => "provider_error",
+                StreamError::Overloaded | StreamError::Credentials | StreamError::Other => "provider_error",
             };
             call.provider_errors = call.outcome == "provider_error";
             call.error = Some(format!("The AI provider ended the stream with {}.", error.name()));

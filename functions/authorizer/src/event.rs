@@ -26,11 +26,9 @@ pub struct Event {
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
     /// The gateway's own id for the request.
-    #[serde(default)]
-    extended_request_id: String,
+    extended_request_id: Option<String>,
     /// The gateway's other id, which is whatever the client sends in `x-amzn-RequestId`.
-    #[serde(default)]
-    request_id: String,
+    request_id: Option<String>,
     /// The client.
     pub identity: Identity,
 }
@@ -47,7 +45,8 @@ impl Event {
     /// Returns the id by which the request is named everywhere: the gateway's own, or the other one where there is none.
     pub fn request_id(&self) -> &str {
         let RequestContext { extended_request_id, request_id, .. } = &self.request_context;
-        if extended_request_id.is_empty() { request_id } else { extended_request_id }
+        let own = extended_request_id.as_deref().filter(|id| !id.is_empty());
+        own.or(request_id.as_deref()).unwrap_or_default()
     }
 
     /// Returns the peer of the gateway's TCP connection, as the gateway writes it.
@@ -128,6 +127,9 @@ mod tests {
         for (context, id) in [
             (json!({ "extendedRequestId": "own=", "requestId": "other" }), "own="),
             (json!({ "requestId": "other" }), "other"),
+            (json!({ "extendedRequestId": null, "requestId": "other" }), "other"),
+            (json!({ "extendedRequestId": "", "requestId": "other" }), "other"),
+            (json!({}), ""),
         ] {
             let mut context = context;
             context["identity"] = json!({ "sourceIp": "203.0.113.9" });

@@ -80,8 +80,13 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
                 }
                 Ok(_) => unauthorized(),
             });
+            // What the call holds and was charged can be given back nonetheless.
+            let word = |name: &str| raw_word(request, name);
+            let request_id = word("requestId").unwrap_or(request_id);
+            let leases = word("inFlight").as_deref().map(leases::parse).unwrap_or_default();
+            let charged = word("charged").as_deref().map(Charged::parse).unwrap_or_default();
             insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-            return Admission { verdict, request_id, headers, leases: Vec::new(), charged: Charged::default() };
+            return Admission { verdict, request_id, headers, leases, charged };
         }
     };
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
@@ -111,6 +116,12 @@ fn authorizer_context(request: &Request) -> Result<Option<AuthorizerContext>, se
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return Ok(None) };
     let fields: Map<String, Value> = context.authorizer.fields.clone().into_iter().collect();
     if fields.is_empty() { Ok(None) } else { AuthorizerContext::parse(fields).map(Some) }
+}
+
+/// Returns a field of the authorizer context as it is.
+fn raw_word(request: &Request, name: &str) -> Option<String> {
+    let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
+    context.authorizer.fields.get(name)?.as_str().map(str::to_owned)
 }
 
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -168,7 +179,9 @@ mod tests {
             allow.replace(r#""xLimit":"300""#, r#""terms":"{\"cap\":7}""#),
             allow.replace(r#""xLimit":"300""#, r#""terms":"no JSON""#),
         ] {
-            assert_eq!(admit(&request(&context)).verdict, Err(Refused::Unreadable), "{context}");
+            let admission = admit(&request(&context));
+            assert_eq!(admission.verdict, Err(Refused::Unreadable), "{context}");
+            assert_eq!(admission.leases.len(), 2, "what the call holds is given back: {context}");
             assert_eq!(admit_anyone(&request(&context)).verdict, Err(Refused::Unreadable), "{context}");
         }
     }

@@ -86,12 +86,14 @@ fn prefix(asked: Asked<'_>) -> Option<&str> {
         // segments.
         Some((fixed, "")) => {
             let greedy = asked.greedy.unwrap_or_default().trim_matches('/');
-            let is_greedy = |text: &str| {
-                let text = text.trim_matches('/');
-                text == greedy || percent_decode_str(text).decode_utf8().is_ok_and(|decoded| decoded == greedy)
+            let is_greedy = |rest: &str| {
+                let text = rest.trim_matches('/');
+                let is_it = || text == greedy || percent_decode_str(text).decode_utf8().is_ok_and(|it| it == greedy);
+                (rest.is_empty() || rest.starts_with('/')) && is_it()
             };
             let mut places = path.rmatch_indices(fixed).map(|(at, _)| at);
-            return places.find(|at| is_greedy(&path[at + fixed.len()..])).map(|at| &path[..at]);
+            let place = places.find(|at| is_greedy(&path[at + fixed.len()..]));
+            return place.map(|at| path[..at].trim_end_matches('/'));
         }
         _ => asked.resource.matches('/').count(),
     };

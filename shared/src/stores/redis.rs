@@ -129,7 +129,12 @@ impl Redis {
         match failure {
             None | Some((_, Failure::Refused)) => {
                 if lock(&self.guard).close() {
-                    tracing::info!(code = "redis.back", "Redis answers again; limits are enforced");
+                    // A warning, so that it is kept as a breadcrumb: the board tells outages apart by it.
+                    tracing::warn!(
+                        code = "redis.back",
+                        connection = "redis",
+                        "Redis answers again; limits are enforced"
+                    );
                 }
             }
             // It answers, and serves nothing: a guard that is open stays so until the next probe.

@@ -181,7 +181,10 @@ async fn token_counts_take_no_place_in_flight_and_are_bounded_by_a_policy_of_the
     stack.skip_to_fresh_window().await;
     let key = stack.plain_api_key();
     let count = async || stack.call_with_key(key, "/v1/messages/count_tokens", &messages("Hello")).await;
-    let models = async || send(stack.client().get(stack.url("/v1/models")), &[("x-api-key", key)]).await;
+    let models = async || {
+        let headers = [("x-api-key", key), ("anthropic-version", "2023-06-01")];
+        send(stack.client().get(stack.url("/v1/models")), &headers).await
+    };
 
     let answers = futures_util::future::join_all((0..18).map(|_| count())).await;
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");

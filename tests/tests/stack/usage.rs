@@ -189,7 +189,7 @@ async fn a_report_is_a_table_too_and_what_makes_no_sense_is_refused_with_a_reaso
     assert_eq!(table.header("content-type"), "text/csv; charset=utf-8; header=present");
     assert_eq!(table.header("content-disposition"), format!("attachment; filename=\"usage-{month}.csv\""));
     let expected = format!(
-        "acme,{},crm,customer,{HAIKU},1,0,{},{},{},{},{},0,0,{},{}\r\n",
+        "acme,{},crm,customer,{HAIKU},1,0,{},{},{},{},{},0,0,{},{},1,primary,{HAIKU}-20261013,standard,,,0\r\n",
         report["by_day"][0]["date"].as_str().unwrap(),
         totals["input"],
         totals["output"],

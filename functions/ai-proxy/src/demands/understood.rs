@@ -39,10 +39,10 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Fields of an entry of `fallbacks`.
-const FALLBACK_FIELDS: &[&str] = &["max_tokens", "model", "output_config", "speed", "thinking"];
+pub const FALLBACK_FIELDS: &[&str] = &["max_tokens", "model", "output_config", "speed", "thinking"];
 
 /// Fields of the advisor tool.
-const ADVISOR_FIELDS: &[&str] = &[
+pub const ADVISOR_FIELDS: &[&str] = &[
     "allowed_callers",
     "cache_control",
     "caching",
@@ -54,6 +54,35 @@ const ADVISOR_FIELDS: &[&str] = &[
     "strict",
     "type",
 ];
+
+/// Fields of a tool that the caller defines and runs.
+pub const CUSTOM_TOOL_FIELDS: &[&str] = &[
+    "allowed_callers",
+    "cache_control",
+    "defer_loading",
+    "description",
+    "eager_input_streaming",
+    "input_examples",
+    "input_schema",
+    "name",
+    "strict",
+    "type",
+];
+
+/// Fields of a message.
+pub const MESSAGE_FIELDS: &[&str] = &["clear_at", "content", "output_config", "role"];
+
+/// Fields of `output_config`, at the top, in a fallback and in a message.
+pub const OUTPUT_FIELDS: &[&str] = &["effort", "format", "task_budget"];
+
+/// Fields of `compaction`.
+pub const COMPACTION_FIELDS: &[&str] = &["instructions", "type"];
+
+/// Types of edits of the context (`context_management.edits`).
+pub const EDITS: &[&str] = &["clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112"];
+
+/// Kinds of references to a tool that is added in the middle of a conversation.
+pub const REFERENCES: &[&str] = &["mcp_tool_reference", "mcp_toolset_reference", "tool_definition", "tool_reference"];
 
 /// Tool types, with the server tool that each one is; `None` for a tool that the caller runs.
 const TOOLS: &[(&str, Option<&str>)] = &[
@@ -186,16 +215,6 @@ const BETAS: &[&str] = &[
 /// Returns whether guards understand the top-level field `name`.
 pub fn is_field(name: &str) -> bool {
     FIELDS.contains(&name)
-}
-
-/// Returns whether guards understand the field `name` of an entry of `fallbacks`.
-pub fn is_fallback_field(name: &str) -> bool {
-    FALLBACK_FIELDS.contains(&name)
-}
-
-/// Returns whether guards understand the field `name` of the advisor tool.
-pub fn is_advisor_field(name: &str) -> bool {
-    ADVISOR_FIELDS.contains(&name)
 }
 
 /// Returns the server tool that a tool of this type is, `Some(None)` for a tool that the caller runs, and `None` for a type

@@ -1,5 +1,7 @@
 //! An answer that is no success: another provider's turn, or what the client gets.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -22,12 +24,12 @@ impl Attempt<'_> {
         let headers = self.headers(&headers, state);
         let answer = match verdict.map(|verdict| verdict.fault) {
             Some(Fault::Spent) => {
-                Err(self.without_budget("provider.limited", status, "the platform's budget is spent"))
+                Err(self.without_budget("provider.limited", &Named(status), "the platform's budget is spent"))
             }
             Some(Fault::Unpaid) => {
-                Err(self.without_budget("provider.unpaid", status, "the platform's credit is used up"))
+                Err(self.without_budget("provider.unpaid", &Named(status), "the platform's credit is used up"))
             }
-            Some(Fault::Refused) => Err(self.without_credentials(status)),
+            Some(Fault::Refused) => Err(self.without_credentials(&Named(status))),
             _ => match ApiError::parse(&body) {
                 Some(error) => self.as_an_error(status, headers, body, &error),
                 None => self.as_no_error(status, headers),
@@ -47,15 +49,15 @@ impl Attempt<'_> {
 
     /// Returns the error for a client where the platform's budget or credit is used up: the provider's words are about a bill
     /// that is not the client's.
-    fn without_budget(&self, code: &'static str, status: StatusCode, message: &'static str) -> Failed {
-        self.about.error(code, &Named(status), message);
+    pub(super) fn without_budget(&self, code: &'static str, cause: &dyn Display, message: &'static str) -> Failed {
+        self.about.error(code, cause, message);
         Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
     }
 
     /// Returns the error for a client where the platform's credentials are refused: the provider's own would send the client
     /// looking for a mistake in a key that is fine.
-    fn without_credentials(&self, status: StatusCode) -> Failed {
-        self.about.error("provider.refused", &Named(status), "a provider refuses the platform's credentials");
+    pub(super) fn without_credentials(&self, cause: &dyn Display) -> Failed {
+        self.about.error("provider.refused", cause, "a provider refuses the platform's credentials");
         let message = "The AI provider refuses the platform's credentials.";
         Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) }
     }

@@ -15,7 +15,7 @@ use crate::answer::{Body, Failed};
 use crate::headers::EVENT_STREAM;
 use crate::intake;
 use crate::meter::Meter;
-use crate::outcome::{Fault, of_stream_error};
+use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::patience::Awaited;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
@@ -104,9 +104,11 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     };
     let progress = reader.progress();
     if !progress.has_content
-        && let Some((error, fault)) = progress.error.and_then(|error| Some((error, of_stream_error(error)?)))
+        && let Some(error) = progress.error
+        && let Some(fault) = of_stream_error(error, reader.error_sentence())
     {
-        return Err(ended_by_error(&mut attempt, meter, &reader, error, fault).await);
+        let verdict = Verdict::without_date(fault, exchange.state.clock.now());
+        return Err(ended_by_error(&mut attempt, meter, &reader, error, verdict).await);
     }
     if let (Some(meter), true, false) = (&mut meter, progress.figures.is_some(), progress.ended) {
         meter.note(reader.reading().0);
@@ -226,22 +228,29 @@ async fn ended_by_error(
     meter: Option<Meter>,
     reader: &StreamReader,
     error: StreamError,
-    fault: Fault,
+    verdict: Verdict,
 ) -> Missed {
-    attempt.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+    let fault = verdict.fault;
     attempt.about.absurd(reader.progress().absurd);
-    let kind = match fault {
-        Fault::Overloaded => ErrorKind::Overloaded,
-        Fault::Throttled => ErrorKind::ProviderLimit,
-        _ => ErrorKind::BadGateway,
+    let failed = if fault == Fault::Unpaid {
+        attempt.without_budget("provider.unpaid", &error.name(), "the platform's credit is used up")
+    } else if fault == Fault::Refused {
+        attempt.without_credentials(&error.name())
+    } else {
+        attempt.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+        let kind = match fault {
+            Fault::Overloaded => ErrorKind::Overloaded,
+            Fault::Throttled => ErrorKind::ProviderLimit,
+            _ => ErrorKind::BadGateway,
+        };
+        Failed::upstream(kind, format!("The AI provider ended the stream with {}.", error.name()))
     };
-    let message = format!("The AI provider ended the stream with {}.", error.name());
     if reader.progress().is_refused() {
-        let missed = attempt.missed(fault, Err(Failed::upstream(kind, message)));
+        let missed = attempt.missed(verdict, Err(failed));
         tokio::join!(void(meter), attempt.finish());
         return missed;
     }
-    let none = Unanswered { fault, failed: Failed::upstream(kind, message), was_sent: true };
+    let none = Unanswered { fault, failed, was_sent: true };
     attempt.unanswered(meter, none, reader.reading().0).await
 }
 

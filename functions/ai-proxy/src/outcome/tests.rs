@@ -235,9 +235,13 @@ fn a_date_is_one_of_a_budget_where_that_is_spent_and_one_of_a_pause_elsewhere() 
 
 #[test]
 fn an_error_event_says_whose_fault_it_is() {
-    let of = of_stream_error;
+    let of = |error| of_stream_error(error, "m");
     assert_eq!(of(StreamError::Overloaded), Some(Fault::Overloaded));
     assert_eq!(of(StreamError::RateLimit), Some(Fault::Throttled));
+    assert_eq!(of(StreamError::Credentials), Some(Fault::Refused));
     assert_eq!(of(StreamError::Other), Some(Fault::Error));
     assert_eq!(of(StreamError::InvalidRequest), None);
+    assert_eq!(of_stream_error(StreamError::InvalidRequest, NO_CREDIT), Some(Fault::Unpaid));
+    assert_eq!(Verdict::without_date(Fault::Unpaid, NOW).until, Some(NOW.plus(ASK_AGAIN)));
+    assert_eq!(Verdict::without_date(Fault::Overloaded, NOW).until, None);
 }

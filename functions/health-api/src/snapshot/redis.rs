@@ -98,7 +98,9 @@ pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
             let (gone, back) = (of(GONE), of(BACK));
             let read = async |filter| parts.read("redis", breadcrumbs(parts.call, filter, |_| false)).await;
             let (gone, back) = tokio::join!(read(&gone), read(&back));
-            let lost = gone.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.first_at)).collect();
+            // A row stands for all losses within its minute, of which the first may belong to an outage before.
+            let gone = gone.unwrap_or_default();
+            let lost = gone.iter().flat_map(|it| [it.first_at, it.last_at]).map(Timestamp::from_millis).collect();
             let back = back.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.last_at)).max();
             RedisReport {
                 state: RedisState::Down,

@@ -230,26 +230,27 @@ async fn usage_is_listed_by_account_and_shown_by_day_integration_and_model() {
     assert_eq!(
         *of_newco,
         json!({
-            "account": "newco", "month": month, "calls": 2, "input": 200, "output": 120, "cache_read": 0,
+            "account": "newco", "month": month, "calls": 2, "attempts": 2, "input": 200, "output": 120, "cache_read": 0,
             "cache_write_5m": 0, "cache_write_1h": 0, "counted": 320, "estimated_calls": 0, "cost_usd": "0.0024",
             "cap": of_newco["cap"],
         })
     );
     assert_eq!((&of_newco["cap"]["limit"], &of_newco["cap"]["percent"]), (&json!(400), &json!(80)));
     let table = rows(&levee(&stack, "usage list").await.ok());
-    assert_eq!(table[0], "ACCOUNT CALLS INPUT OUTPUT CACHE READ CACHE WRITE COUNTED COST USD CAP");
-    assert!(table.contains(&"newco 2 200 120 0 0 320 0.0024 80% of 400 (warn)".to_owned()), "{table:?}");
+    assert_eq!(table[0], "ACCOUNT CALLS ATTEMPTS INPUT OUTPUT CACHE READ CACHE WRITE COUNTED COST USD CAP");
+    assert!(table.contains(&"newco 2 2 200 120 0 0 320 0.0024 80% of 400 (warn)".to_owned()), "{table:?}");
 
     let shown = levee(&stack, &format!("usage show newco --month {month}")).await.ok();
-    for row in ["calls 2", "counted 320", "cap 80% of 400 (warn)", "crm 2 200 120 0 0 320 0.0024"] {
+    for row in ["calls 2", "attempts 2", "counted 320", "cap 80% of 400 (warn)", "crm 2 2 200 120 0 0 320 0.0024"] {
         assert!(rows(&shown).contains(&row.to_owned()), "{row}: {shown:?}");
     }
-    assert!(rows(&shown).contains(&"claude-sonnet-5-5 2 200 120 0 0 320 0.0024".to_owned()), "{shown:?}");
+    assert!(rows(&shown).contains(&"claude-sonnet-5-5 2 2 200 120 0 0 320 0.0024".to_owned()), "{shown:?}");
     let csv = levee(&stack, &format!("usage show newco --month {month} --csv")).await.ok();
     let lines: Vec<&str> = csv.stdout.split("\r\n").collect();
     assert!(lines[0].starts_with("account,date,integration,kind,model,calls"), "{csv:?}");
     assert!(lines[1].starts_with(&format!("newco,{month}-")), "{csv:?}");
-    assert!(lines[1].ends_with(",crm,customer,claude-sonnet-5-5,2,0,200,120,0,0,0,0,0,320,0.0024"), "{csv:?}");
+    let line = ",crm,customer,claude-sonnet-5-5,2,0,200,120,0,0,0,0,0,320,0.0024,2,primary,claude-sonnet-5-5,standard,";
+    assert!(lines[1].contains(line), "{csv:?}");
 
     // The usage of an account that was deleted stays.
     for command in ["key revoke {} --yes", "integration delete newco/crm --yes", "account delete newco --yes"] {

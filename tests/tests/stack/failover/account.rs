@@ -39,6 +39,26 @@ async fn used_up_credit_is_the_backups_turn_and_pauses_the_primary_and_operators
     assert!(subjects[0].contains("primary"), "{subjects:?}");
 }
 
+/// A stream of status 200 that opens with the error.
+fn no_credit_in_a_stream() -> String {
+    let (head, body) =
+        no_credit().split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.to_owned())).unwrap();
+    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
+    answer("200 OK", "text/event-stream", &format!("event: error\ndata: {body}\n\n"))
+}
+
+#[tokio::test]
+async fn used_up_credit_that_a_stream_tells_of_is_the_backups_turn_too() {
+    let (primary, backup) = (puppet().await, puppet().await);
+    primary.says(&[&no_credit_in_a_stream()]);
+    backup.says(&[&message("backup", true)]);
+    let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
+    let answer = call(&stack, true).await;
+    assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", "spent")), "{answer:?}");
+    let decided = decision(&stack, "primary").await;
+    assert_eq!((decided.mode, decided.reason), (Mode::Open, Reason::Spent), "{decided:?}");
+}
+
 #[tokio::test]
 async fn used_up_credit_without_another_provider_is_told_in_neutral_words() {
     let only = puppet().await;

@@ -15,11 +15,16 @@ pub struct StreamReader {
     events: u64,
 }
 
+/// The longest sentence of an error that is kept, bytes.
+const LONGEST_SENTENCE: usize = 300;
+
 /// What the events so far have said.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     progress: Progress,
     reported: Reported,
+    /// The sentence of an `error` event, at most [`LONGEST_SENTENCE`] bytes; empty where there is none.
+    sentence: String,
 }
 
 /// What has been seen of a stream.
@@ -52,6 +57,8 @@ pub enum StreamError {
     RateLimit,
     /// `invalid_request_error`, `not_found_error` and `request_too_large`: the caller's own mistake.
     InvalidRequest,
+    /// `authentication_error`, `permission_error` and `billing_error`: about the platform's key.
+    Credentials,
     /// `api_error`, and all others.
     Other,
 }
@@ -62,6 +69,7 @@ impl StreamError {
             Some("overloaded_error") => Self::Overloaded,
             Some("rate_limit_error") => Self::RateLimit,
             Some("invalid_request_error" | "not_found_error" | "request_too_large") => Self::InvalidRequest,
+            Some("authentication_error" | "permission_error" | "billing_error") => Self::Credentials,
             _ => Self::Other,
         }
     }
@@ -72,6 +80,7 @@ impl StreamError {
             Self::Overloaded => "overloaded_error",
             Self::RateLimit => "rate_limit_error",
             Self::InvalidRequest => "invalid_request_error",
+            Self::Credentials => "authentication_error",
             Self::Other => "api_error",
         }
     }
@@ -90,6 +99,11 @@ impl StreamReader {
     /// Returns how many events have come, pings among them. Comments are none.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Returns the sentence of the provider's `error` event; empty where there was none, or a longer one.
+    pub fn error_sentence(&self) -> &str {
+        &self.seen.sentence
     }
 
     /// Returns how many `ping` events have come: signs of life while the provider is at work.
@@ -182,6 +196,8 @@ impl Seen {
             "error" => {
                 progress.ended = true;
                 progress.error = Some(StreamError::of(&data));
+                let sentence = data.object("error").text("message");
+                self.sentence = sentence.filter(|text| text.len() <= LONGEST_SENTENCE).unwrap_or_default();
             }
             _ => {}
         }
@@ -328,6 +344,7 @@ mod tests {
             ("overloaded_error", StreamError::Overloaded),
             ("rate_limit_error", StreamError::RateLimit),
             ("invalid_request_error", StreamError::InvalidRequest),
+            ("permission_error", StreamError::Credentials),
             ("a_new_error", StreamError::Other),
         ] {
             let data = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"m"}}}}"#);
