@@ -51,7 +51,7 @@ Examples:
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        change: Change,
+        change: Box<Change>,
     },
     /// Take back all that was changed about what an account or a key may spend, at once
     #[command(after_help = "Examples:\n  levee cap delete acme\n  levee cap delete key:4f8KpQ2mZx7R")]

@@ -286,6 +286,9 @@ mod tests {
         assert_eq!(max_tokens(&terms, "").as_deref(), Some(message));
     }
 
+    /// A guard, fields of a body, and the status and a part of the message with which it is refused.
+    type Case<'a> = (&'a Guards, String, Option<(u16, &'a str)>);
+
     /// A guard of each kind, with a body that keeps to it and bodies that do not.
     #[test]
     fn a_guard_holds_wherever_a_body_names_what_it_limits() {
@@ -310,7 +313,7 @@ mod tests {
         };
         let haiku_fallback =
             r#""fallbacks":[{"model":"claude-haiku-5-5","max_tokens":null,"thinking":{"type":"disabled"}}]"#;
-        let cases: Vec<(&Guards, String, Option<(u16, &str)>)> = vec![
+        let cases: Vec<Case<'_>> = vec![
             (&haiku, String::new(), None),
             (&haiku, haiku_fallback.to_owned(), None),
             (&haiku, r#""fallbacks":null,"tools":null"#.to_owned(), None),

@@ -26,9 +26,9 @@ use crate::standing::{Client, Standing, find_out};
 #[serde(untagged)]
 pub enum Context {
     /// The request goes on to its function.
-    Passed(AuthorizerContext),
+    Passed(Box<AuthorizerContext>),
     /// The gateway refuses it.
-    Refused(RefusalContext),
+    Refused(Box<RefusalContext>),
 }
 
 /// An authorization that did not come about.
@@ -211,7 +211,7 @@ fn answer(
         Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
         Decision::Refused(refusal) => {
             let context = RefusalContext::new(&refusal, route, now);
-            respond(Effect::Deny, event, caller.as_ref(), Context::Refused(context))
+            respond(Effect::Deny, event, caller.as_ref(), Context::Refused(Box::new(context)))
         }
     })
 }
@@ -272,7 +272,7 @@ fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passag
             }
         }
     };
-    respond(Effect::Allow, event, caller, Context::Passed(context))
+    respond(Effect::Allow, event, caller, Context::Passed(Box::new(context)))
 }
 
 fn respond(effect: Effect, event: &Event, caller: Option<&Caller>, context: Context) -> Response<Context> {

@@ -115,7 +115,8 @@ fn unauthorized() -> Refused {
 fn authorizer_context(request: &Request) -> Result<Option<AuthorizerContext>, serde_json::Error> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return Ok(None) };
     let fields: Map<String, Value> = context.authorizer.fields.clone().into_iter().collect();
-    if fields.is_empty() { Ok(None) } else { AuthorizerContext::parse(fields).map(Some) }
+    // Whatever else the gateway has there, without a verdict it is not the authorizer's word.
+    if fields.contains_key("verdict") { AuthorizerContext::parse(fields).map(Some) } else { Ok(None) }
 }
 
 /// Returns a field of the authorizer context as it is.

@@ -249,7 +249,7 @@ async fn usage_is_listed_by_account_and_shown_by_day_integration_and_model() {
     let lines: Vec<&str> = csv.stdout.split("\r\n").collect();
     assert!(lines[0].starts_with("account,date,integration,kind,model,calls"), "{csv:?}");
     assert!(lines[1].starts_with(&format!("newco,{month}-")), "{csv:?}");
-    let line = ",crm,customer,claude-sonnet-5-5,2,0,200,120,0,0,0,0,0,320,0.0024,2,primary,claude-sonnet-5-5,standard,";
+    let line = ",crm,customer,claude-sonnet-5-5,2,0,200,120,0,0,0,0,0,320,0.0024,2,primary,claude-sonnet-5-5-20260915,standard,";
     assert!(lines[1].contains(line), "{csv:?}");
 
     // The usage of an account that was deleted stays.
