@@ -144,10 +144,10 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     all.iter().map(line).collect()
 }
 
-/// Labels and values, one pair a line.
-pub(crate) fn fields(pairs: &[(&str, String)]) -> String {
-    let width = pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
-    pairs.iter().map(|(label, value)| format!("{label:width$}  {}\n", tame(value))).collect()
+/// Returns labels and values, one pair a line.
+pub(crate) fn fields<L: AsRef<str>>(pairs: &[(L, String)]) -> String {
+    let width = pairs.iter().map(|(label, _)| label.as_ref().chars().count()).max().unwrap_or(0);
+    pairs.iter().map(|(label, value)| format!("{:width$}  {}\n", label.as_ref(), tame(value))).collect()
 }
 
 /// A moment in Unix seconds, in RFC 3339.

@@ -21,6 +21,7 @@ mod schedule;
 pub mod seed;
 pub mod stack;
 mod state_files;
+mod status_line;
 pub mod template;
 mod variables;
 

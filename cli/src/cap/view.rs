@@ -119,18 +119,6 @@ impl CapView {
     }
 }
 
-/// The names of an account's guards where a key is shown, in the order of [`GuardsView::fields`].
-const ACCOUNTS_GUARDS: [&str; 8] = [
-    "account's models",
-    "account's max tokens",
-    "account's providers",
-    "account's speed",
-    "account's service tier",
-    "account's inference geo",
-    "account's server tools",
-    "account's unknown fields",
-];
-
 /// What holds for one account or key, and what of it was changed there.
 #[derive(Debug, Serialize)]
 pub(super) struct CapDetail {
@@ -151,20 +139,19 @@ impl CapDetail {
         Self { own: CapView::of_key(key), cap: None, account: Some(GuardsView::new(&account.guards)) }
     }
 
-    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        let mut fields = vec![("place", self.own.place.clone())];
+    pub(super) fn fields(&self) -> Vec<(String, String)> {
+        let mut fields = vec![("place".to_owned(), self.own.place.clone())];
         if self.own.mode.is_some() {
             let cap = match self.cap {
                 Some(TokenCap { limit, mode }) => format!("{limit} tokens a month, then {mode}"),
                 None => "none".to_owned(),
             };
             let whose = if self.own.tokens.is_none() { " (as all accounts)" } else { " (its own)" };
-            fields.push(("cap", format!("{cap}{whose}")));
+            fields.push(("cap".to_owned(), format!("{cap}{whose}")));
         }
-        fields.extend(self.own.guards.fields());
+        fields.extend(self.own.guards.fields().into_iter().map(|(name, value)| (name.to_owned(), value)));
         if let Some(account) = &self.account {
-            fields
-                .extend(ACCOUNTS_GUARDS.iter().copied().zip(account.fields()).map(|(name, (_, value))| (name, value)));
+            fields.extend(account.fields().into_iter().map(|(name, value)| (format!("account's {name}"), value)));
         }
         fields
     }

@@ -96,7 +96,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::guards::Asked;
+    use crate::asked::Asked;
 
     fn told(body: &[u8]) -> Result<String, Wrong> {
         read::<Asked>(body).map(|asked| asked.model)

@@ -116,7 +116,8 @@ impl Demands {
                 "tools" => demands.read_tools(value)?,
                 "messages" => demands.read_messages(value)?,
                 "context_management" => demands.read_context_management(value)?,
-                "compaction" | "output_config" => demands.read_known("", name, value)?,
+                "compaction" => demands.read_known("", name, value, COMPACTION_FIELDS)?,
+                "output_config" => demands.read_known("", name, value, OUTPUT_FIELDS)?,
                 "mcp_servers" if list(value).is_none_or(|servers| !servers.is_empty()) => {
                     demands.add("mcp_servers".to_owned(), Demand::ServerTool(MCP));
                 }
@@ -174,7 +175,7 @@ impl Demands {
             self.read_common(&place, &fallback);
             self.only(&place, &fallback, understood::FALLBACK_FIELDS);
             if let Some(output_config) = fallback.0.get("output_config") {
-                self.read_known(&place, "output_config", output_config)?;
+                self.read_known(&place, "output_config", output_config, OUTPUT_FIELDS)?;
             }
         }
         Ok(())
@@ -217,7 +218,7 @@ impl Demands {
         for (place, message) in self.objects("messages", value)? {
             self.only(&place, &message, understood::MESSAGE_FIELDS);
             if let Some(output_config) = message.0.get("output_config") {
-                self.read_known(&place, "output_config", output_config)?;
+                self.read_known(&place, "output_config", output_config, OUTPUT_FIELDS)?;
             }
             let Some(content) = message.0.get("content").filter(|content| content.get().starts_with('[')) else {
                 continue;
@@ -264,15 +265,18 @@ impl Demands {
     }
 
     /// Reads an object, `null` or not, whose fields are known and name nothing that guards limit.
-    fn read_known(&mut self, place: &str, name: &str, value: &RawValue) -> Result<(), serde_json::Error> {
+    fn read_known(
+        &mut self,
+        place: &str,
+        name: &str,
+        value: &RawValue,
+        known: &[&str],
+    ) -> Result<(), serde_json::Error> {
         let place = join(place, name);
-        match value.get().as_bytes().first() {
-            Some(b'{') => {
-                let known = if name == "compaction" { COMPACTION_FIELDS } else { OUTPUT_FIELDS };
-                self.only(&place, &serde_json::from_str(value.get())?, known);
-            }
-            _ if is_null(value) => {}
-            _ => self.add(place, Demand::Odd),
+        if value.get().starts_with('{') {
+            self.only(&place, &serde_json::from_str(value.get())?, known);
+        } else if !is_null(value) {
+            self.add(place, Demand::Odd);
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ pub struct Ask<'a> {
     pub headers: &'a HeaderMap,
     /// The body, as the client sent it.
     pub body: Option<Bytes>,
+    /// The estimated tokens of the prompt; 0 for a call that uses none.
+    pub prompt_tokens: u64,
     /// The model, as the client wrote it; empty where there is none.
     pub model: String,
     /// The model, as it may be told.

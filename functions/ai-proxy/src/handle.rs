@@ -11,16 +11,18 @@ use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::http::{Admission, Admitted, LONGEST_SDK_WAIT_SECS, Refused, SHOULD_RETRY_HEADER, UNREADABLE, admit};
 use levee::limits::Charged;
+use levee::metering::estimate_prompt;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::answer::{Body, Failed};
+use crate::asked::Asked;
 use crate::body;
 use crate::cap::Spending;
 use crate::config::State;
 use crate::demands::Demands;
 use crate::exchange::{self, Ask, Exchange, Waited};
-use crate::guards::{self, Asked};
+use crate::guards;
 use crate::headers::protect;
 use crate::in_flight::InFlight;
 use crate::models::{self, Page};
@@ -122,6 +124,7 @@ async fn serve(
         query: request.uri().query(),
         headers: request.headers(),
         body,
+        prompt_tokens: 0,
         model: String::new(),
         told_model: String::new(),
         awaited: Awaited::Whole,
@@ -159,6 +162,7 @@ async fn serve(
             let ask = Ask {
                 class: class(awaited, &model, body.len(), asked.max_tokens()),
                 session: session(&caller.account, request.headers(), &asked, id),
+                prompt_tokens: estimate_prompt(&body),
                 model: asked.model,
                 told_model: model,
                 awaited,

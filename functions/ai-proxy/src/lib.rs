@@ -13,6 +13,7 @@ mod about;
 mod alarm;
 mod answer;
 mod api_error;
+mod asked;
 mod body;
 mod cap;
 pub mod config;

@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::Context;
-use hyper::ext::ReasonPhrase;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -21,7 +20,8 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-use super::{Gateway, Reply};
+use super::Gateway;
+use crate::status_line::with_reason;
 
 /// How long a client may take to send its head.
 const HEAD: Duration = Duration::from_secs(30);
@@ -113,12 +113,4 @@ async fn serve(gateway: Arc<Gateway>, socket: impl AsyncRead + AsyncWrite + Unpi
     if let Err(error) = connection.await {
         tracing::debug!("a client's connection ended: {error}");
     }
-}
-
-/// Gives a status line its reason where the server knows none.
-fn with_reason(mut reply: Reply) -> Reply {
-    if reply.status().as_u16() == 529 {
-        reply.extensions_mut().insert(ReasonPhrase::from_static(b"Overloaded"));
-    }
-    reply
 }

@@ -12,13 +12,14 @@ use axum::serve::Listener;
 use http::Request;
 use http::header::CONTENT_LENGTH;
 use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+
+use crate::status_line::with_reason;
 
 /// The head of a response with a 1xx status. hyper sends none as a final response, so it is written here.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +62,10 @@ async fn serve(socket: TcpStream, routes: Router) {
 }
 
 fn final_response(response: Result<Response<Body>, Infallible>) -> Result<Response<Body>, Interim> {
-    let mut response = response.unwrap_or_else(|never| match never {});
+    let response = response.unwrap_or_else(|never| match never {});
     let status = response.status();
-    if status.as_u16() == 529 {
-        response.extensions_mut().insert(ReasonPhrase::from_static(b"Overloaded"));
-    }
     if !status.is_informational() {
-        return Ok(response);
+        return Ok(with_reason(response));
     }
     let reason = status.canonical_reason().unwrap_or("<none>");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();

@@ -9,7 +9,7 @@ use levee::breaker::{Entry, Mode, Share, Standing, Stop};
 use levee::http::anthropic::ErrorKind;
 use levee::http::status::Named;
 use levee::metering::usage::prompt_above;
-use levee::metering::{Call, Part, Reading, Service, TokenState, Usage, estimate_prompt};
+use levee::metering::{Call, Part, Reading, Service, TokenState, Usage};
 use reqwest::RequestBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -182,7 +182,7 @@ impl<'a> Attempt<'a> {
             deadline: exchange.started_at.plus(deadline.saturating_duration_since(exchange.began)).as_secs(),
             further: exchange.is_counted.load(Ordering::Relaxed),
         };
-        let prompt = exchange.ask.body.as_deref().map_or(0, estimate_prompt);
+        let prompt = exchange.ask.prompt_tokens;
         let model = self.provider.sent_model(&exchange.ask.model).to_owned();
         let expected = Part {
             service: Service { model, prompt_above: prompt_above(prompt), ..Service::default() },

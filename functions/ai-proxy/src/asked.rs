@@ -1,0 +1,147 @@
+//! The fields of a call's body that the proxy reads whatever the caller's guards are. No I/O.
+
+use levee::http::anthropic::ErrorKind;
+use levee::metering::model::LONGEST_ASKED;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::answer::Failed;
+
+/// What is read of a call's body. Everything else goes to the provider as it came. A field that is there twice, however
+/// it is spelled, is refused, so that what is looked at here is what the provider sees.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    /// The model.
+    pub model: String,
+    /// Whether the answer is to be streamed.
+    pub stream: Option<bool>,
+    #[serde(default)]
+    max_tokens: MaxTokens,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+/// What is read of `metadata`, whatever was written there.
+#[derive(Debug, Default)]
+struct Metadata {
+    user_id: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            user_id: Option<String>,
+        }
+        let written = <&RawValue>::deserialize(deserializer)?;
+        let user_id = serde_json::from_str(written.get()).ok().and_then(|written: Written| written.user_id);
+        Ok(Self { user_id })
+    }
+}
+
+/// Whatever was written there. What is no whole number is the provider's to judge, unless there is a ceiling.
+#[derive(Debug, Default)]
+enum MaxTokens {
+    Whole(u64),
+    #[default]
+    Other,
+}
+
+impl<'de> Deserialize<'de> for MaxTokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Whatever it is, it is not built up in memory.
+        let written = <&RawValue>::deserialize(deserializer)?;
+        Ok(written.get().parse().map_or(Self::Other, Self::Whole))
+    }
+}
+
+impl Asked {
+    /// Whether the answer is to be streamed.
+    pub fn is_streamed(&self) -> bool {
+        self.stream == Some(true)
+    }
+
+    /// How many tokens the answer may have, where that is said.
+    pub fn max_tokens(&self) -> Option<u64> {
+        match self.max_tokens {
+            MaxTokens::Whole(asked) => Some(asked),
+            MaxTokens::Other => None,
+        }
+    }
+
+    /// Whom the caller makes the call for: one user's calls belong together.
+    pub fn user(&self) -> Option<&str> {
+        self.metadata.user_id.as_deref()
+    }
+
+    /// Checks that the model is a name.
+    ///
+    /// # Errors
+    /// 400, where it is none.
+    pub fn check_model(&self) -> Result<(), Failed> {
+        let model = &self.model;
+        if model.is_empty() || model.len() > LONGEST_ASKED || model.chars().any(char::is_control) {
+            let message = format!("model must be 1 to {LONGEST_ASKED} bytes of text without control characters.");
+            return Err(Failed::by_caller(ErrorKind::InvalidRequest, message));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_a_text_and_whatever_else_is_in_metadata_is_the_providers_to_judge() {
+        let user = |metadata: &str| {
+            let body = format!(r#"{{"model":"m","metadata":{metadata}}}"#);
+            serde_json::from_str::<Asked>(&body).unwrap().user().map(str::to_owned)
+        };
+        assert_eq!(user(r#"{"user_id":"u-1","more":[1]}"#).as_deref(), Some("u-1"));
+        assert_eq!(user(r#"{"user\u005fid":"\u00e9"}"#).as_deref(), Some("\u{e9}"));
+        for metadata in [
+            "null",
+            "{}",
+            "[]",
+            "7",
+            "\"text\"",
+            "true",
+            r#"{"user_id":null}"#,
+            r#"{"user_id":7}"#,
+            r#"{"user_id":["u"]}"#,
+            r#"{"user_id":"a","user_id":"b"}"#,
+            r#"{"other":{"user_id":"u"}}"#,
+        ] {
+            assert_eq!(user(metadata), None, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_there_twice_is_refused_however_it_is_spelled() {
+        for body in [
+            r#"{"model":"allowed","model":"forbidden"}"#,
+            r#"{"model":"allowed","\u006dodel":"forbidden"}"#,
+            r#"{"mode\u006C":"allowed","model":"forbidden"}"#,
+            r#"{"model":"m","max_tokens":1,"max_tokens":9000}"#,
+            r#"{"model":"m","max_tokens":1,"max\u005ftokens":9000}"#,
+            r#"{"model":"m","max_tokens":null,"max_tokens":9000}"#,
+            r#"{"model":"m","stream":false,"stream":true}"#,
+        ] {
+            assert!(serde_json::from_str::<Asked>(body).unwrap_err().to_string().contains("duplicate field"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_model_is_a_short_text_without_control_characters() {
+        for name in ["", "a\nb", "a\u{7f}", "\u{9b}", &"x".repeat(257)] {
+            let asked = Asked {
+                model: name.to_owned(),
+                stream: None,
+                max_tokens: MaxTokens::Other,
+                metadata: Metadata::default(),
+            };
+            assert_eq!(asked.check_model().unwrap_err().kind, ErrorKind::InvalidRequest, "{name:?}");
+        }
+    }
+}
