@@ -164,16 +164,18 @@ async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
 async fn set_status(context: &Context, id: &str, status: Status, action: &str) -> anyhow::Result<()> {
     let account = context.account(id).await?.account;
     let changes = Changes::default().add("status", account.status, status);
+    let marked = [Marked::Account(id.to_owned())];
     let mut effective = None;
-    if !changes.are_none() {
+    if changes.are_none() {
+        context.publish_again(&marked).await;
+    } else {
         let setting = async {
             if context.target.accounts.set_account_status(id, status).await? {
                 return Ok(());
             }
             bail!("somebody else deleted account {id} at this moment")
         };
-        context.change(action, id, changes.sentence(), setting).await?;
-        effective = Some(context.publish(&[Marked::Account(id.to_owned())]).await);
+        effective = Some(context.change_and_publish(action, id, changes.sentence(), &marked, setting).await?.1);
     }
     changes.tell(&context.output, "account", id, effective)
 }
@@ -190,8 +192,8 @@ async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Resul
             }
         }
     };
-    context.change("account.delete", id, format!("name '{}'", account.name), deleting).await?;
-    let effective = context.publish(&[Marked::Account(id.to_owned())]).await;
+    let (marked, detail) = ([Marked::Account(id.to_owned())], format!("name '{}'", account.name));
+    let ((), effective) = context.change_and_publish("account.delete", id, detail, &marked, deleting).await?;
     effective.tell();
     let json = json!({ "id": id, "deleted": true, "effective": effective });
     context.output.say(&json, || format!("account {id} is deleted"))

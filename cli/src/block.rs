@@ -133,8 +133,9 @@ async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent
     let view = BlockView::of(&block, now);
     let end = view.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
     let adding = async { Ok(context.target.accounts.add_block(&block, now).await.map(drop)?) };
-    context.change("block.add", &view.who, format!("{end}, reason '{reason}'"), adding).await?;
-    let effective = context.publish(&[Marked::Platform]).await;
+    let detail = format!("{end}, reason '{reason}'");
+    let ((), effective) =
+        context.change_and_publish("block.add", &view.who, detail, &[Marked::Platform], adding).await?;
     effective.tell();
     let mut json = serde_json::to_value(&view)?;
     json["effective"] = json!(effective);
@@ -152,8 +153,9 @@ async fn delete(context: &Context, who: &Blocked) -> anyhow::Result<()> {
         }
         bail!("somebody else deleted this block at this moment")
     };
-    context.change("block.delete", &who.to_string(), format!("reason '{}'", block.reason), deleting).await?;
-    let effective = context.publish(&[Marked::Platform]).await;
+    let (who_text, detail) = (who.to_string(), format!("reason '{}'", block.reason));
+    let ((), effective) =
+        context.change_and_publish("block.delete", &who_text, detail, &[Marked::Platform], deleting).await?;
     effective.tell();
     let json = json!({ "who": who.to_string(), "deleted": true, "effective": effective });
     context.output.say(&json, || format!("{who} is not blocked any more"))

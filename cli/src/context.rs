@@ -1,7 +1,7 @@
 //! What every command works with: where it works, how it prints, and who runs it.
 
 use anyhow::Context as _;
-use levee::accounts::{AccountDetail, Integration, KeyRecord};
+use levee::accounts::{AccountDetail, Integration, KeyRecord, TableError};
 use levee::admins::AuditEntry;
 use levee::clock::Timestamp;
 use levee::config;
@@ -56,14 +56,46 @@ impl Context {
         };
         let recorded = self.target.admins.audit(&record(detail)).await;
         recorded.context("nothing was changed, as it could not be written to the record of changes")?;
-        let result = change.await;
-        if let Err(error) = &result {
-            let missed = self.target.admins.audit(&record(format!("not done: {error:#}"))).await;
-            if let Err(missed) = missed {
-                aside(&format!("warning: the record of changes has this as done: {missed}"));
+        let error = match change.await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        let is_open = matches!(error.downcast_ref(), Some(TableError::Unanswered(_)));
+        let end = if is_open { "not known whether it was done" } else { "not done" };
+        let missed = self.target.admins.audit(&record(format!("{end}: {error:#}"))).await;
+        if let Err(missed) = missed {
+            aside(&format!("warning: the record of changes has this as done: {missed}"));
+        }
+        Err(if is_open {
+            error.context(format!("it is not known whether {target} was changed; look at it"))
+        } else {
+            error
+        })
+    }
+
+    /// Makes a change as [`Context::change`] does and makes it take effect at once; returns when it does. One that failed may have
+    /// been made all the same, by a write whose answer was lost, so that what holds now is published then too.
+    pub(crate) async fn change_and_publish<T>(
+        &self,
+        action: &str,
+        target: &str,
+        detail: String,
+        changed: &[Marked],
+        change: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<(T, Effect)> {
+        match self.change(action, target, detail, change).await {
+            Ok(made) => Ok((made, self.publish(changed).await)),
+            Err(error) => {
+                self.publish_again(changed).await;
+                Err(error)
             }
         }
-        result
+    }
+
+    /// Publishes what holds, where nothing is to be changed: a change before this one may not have come so far.
+    pub(crate) async fn publish_again(&self, changed: &[Marked]) {
+        // Where that fails, it takes effect by itself a little later.
+        let _published = self.target.publish(changed, self.now()).await;
     }
 
     /// Makes a change that was made take effect at once. Where that fails it takes effect by itself a little later, which

@@ -161,8 +161,11 @@ async fn set(context: &Context, place: &Place, name: &str) -> anyhow::Result<()>
 async fn set_status(context: &Context, place: &Place, status: Status, action: &str) -> anyhow::Result<()> {
     let integration = context.integration(place).await?;
     let changes = Changes::default().add("status", integration.status, status);
+    let marked = [place.marked()];
     let mut effective = None;
-    if !changes.are_none() {
+    if changes.are_none() {
+        context.publish_again(&marked).await;
+    } else {
         let setting = async {
             let accounts = &context.target.accounts;
             if accounts.set_integration_status(&place.account, &place.integration, status).await? {
@@ -170,8 +173,8 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
             }
             bail!("somebody else deleted integration {place} at this moment")
         };
-        context.change(action, &place.to_string(), changes.sentence(), setting).await?;
-        effective = Some(context.publish(&[place.marked()]).await);
+        let (id, detail) = (place.to_string(), changes.sentence());
+        effective = Some(context.change_and_publish(action, &id, detail, &marked, setting).await?.1);
     }
     changes.tell(&context.output, "integration", &place.to_string(), effective)
 }
@@ -189,10 +192,8 @@ async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::
             }
         }
     };
-    let detail = format!("name '{}'", integration.name);
-    context.change("integration.delete", &place.to_string(), detail, deleting).await?;
-    let effective = context.publish(&[place.marked()]).await;
-    let id = place.to_string();
+    let (id, marked, detail) = (place.to_string(), [place.marked()], format!("name '{}'", integration.name));
+    let ((), effective) = context.change_and_publish("integration.delete", &id, detail, &marked, deleting).await?;
     effective.tell();
     let json = json!({ "id": id, "deleted": true, "effective": effective });
     context.output.say(&json, || format!("integration {id} is deleted"))

@@ -17,6 +17,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", default_value = "template.yaml")]
     pub template: PathBuf,
 
+    /// The value of one of the template's parameters, in place of its default; may be given more than once.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+
     /// Where the functions' binaries are.
     #[arg(long, value_name = "FOLDER", default_value = "target/debug")]
     pub bin_dir: PathBuf,
@@ -61,6 +65,11 @@ pub struct Options {
     /// The redis-server or valkey-server to run; searched on PATH by default. REDIS_URL names a running one instead.
     #[arg(long, value_name = "PATH")]
     pub redis_server: Option<PathBuf>,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// "Stage names can only contain alphanumeric characters, hyphens, and underscores. Maximum length is 128 characters":

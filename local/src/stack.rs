@@ -83,7 +83,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("cannot make the folder {}", options.state_dir.display()))?;
     let state = options.state_dir.canonicalize()?;
-    let template = Template::load(&options.template)?;
+    let template = Template::load_with(&options.template, &options.parameters.iter().cloned().collect())?;
     check(&template, options)?;
     progress.done("template", format!("{} functions, {} routes", template.functions.len(), template.routes.len()));
 
@@ -223,6 +223,9 @@ fn check(template: &Template, options: &Options) -> anyhow::Result<()> {
     let names: Vec<&str> = template.functions.values().map(|function| function.name.as_str()).collect();
     if let Some(name) = options.environments.0.keys().find(|name| !names.contains(&name.as_str())) {
         bail!("--environments names {name}, but the template's functions are {}", names.join(", "));
+    }
+    if variables::own("ALLOWED_ORIGIN").is_some() {
+        bail!("ALLOWED_ORIGIN is the template's parameter AllowedOrigin: start with --parameter AllowedOrigin=…");
     }
     for function in template.functions.values() {
         let file = program(&options.bin_dir, &function.binary);

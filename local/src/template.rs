@@ -68,22 +68,33 @@ pub struct Template {
 }
 
 impl Template {
-    /// Reads the template at `path`.
+    /// Reads the template at `path`, with its parameters at their defaults.
     ///
     /// # Errors
     /// When the file cannot be read, or with `file:line: message` when it holds something that is not emulated.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| anyhow::anyhow!("cannot read the template {}: {error}", path.display()))?;
-        Self::read(&text).map_err(|mistake| anyhow::anyhow!("{}:{mistake}", path.display()))
+        Self::load_with(path, &BTreeMap::new())
     }
 
-    /// Reads a template's text.
+    /// Reads the template at `path`, with these values for its parameters.
     ///
     /// # Errors
-    /// The first thing in it that is not emulated.
-    pub fn read(text: &str) -> Result<Self, Mistake> {
-        let root = node::parse(text)?;
+    /// As [`Template::load`], and when the template has no parameter of a name that is given.
+    pub fn load_with(path: &Path, parameters: &BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| anyhow::anyhow!("cannot read the template {}: {error}", path.display()))?;
+        Self::read(&text, parameters).map_err(|mistake| anyhow::anyhow!("{}:{mistake}", path.display()))
+    }
+
+    /// Reads a template's text, with these values for its parameters.
+    ///
+    /// # Errors
+    /// The first thing in it that is not emulated, or a parameter that it does not have.
+    pub fn read(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, Mistake> {
+        let mut root = node::parse(text)?;
+        for (name, value) in parameters {
+            set_parameter(&mut root, name, value)?;
+        }
         let globals = root.get("Globals").and_then(|globals| globals.get("Function")).cloned();
         if let Some(api) = root.get("Globals").and_then(|globals| globals.get("Api")) {
             api.only("Globals.Api (put it on the API itself)", &[], api::IGNORED)?;
@@ -142,6 +153,17 @@ impl Template {
         }
         Ok(variables)
     }
+}
+
+/// Makes `value` the default of the parameter `name`, which must be there.
+fn set_parameter(root: &mut Node, name: &str, value: &str) -> Result<(), Mistake> {
+    let parameter = root.get_mut("Parameters").and_then(|parameters| parameters.get_mut(name));
+    let Some(parameter) = parameter else {
+        return Err(Mistake::new(1, format!("the template has no parameter {name}")));
+    };
+    let default = Node::scalar(parameter.line, value);
+    parameter.set("Default", default);
+    Ok(())
 }
 
 /// A resource that exists under the template's conditions.

@@ -1,7 +1,7 @@
 //! The library that every Levee function stands on: one module per defence, plus what they all share.
 //!
 //! Start reading at the defence you came for: [`accounts`] says who is calling, [`limits`] whether they may call now,
-//! [`metering`] what their AI calls cost. [`breadcrumbs`], [`alerts`] and [`story`] tell operators what went wrong,
+//! [`metering`] what their AI calls cost; [`headroom`] what the AI providers leave the platform. [`breadcrumbs`], [`alerts`] and [`story`] tell operators what went wrong,
 //! [`admins`] says who these are. [`http`] is the seam between the authorizer and the functions behind it.
 //! [`function`] is what every function does around its handler, [`telemetry`] what it says of itself. [`stores`] holds
 //! the only code that opens connections; [`clock`] the only code that asks what time it is.
@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod clock;
 pub mod config;
 pub mod function;
+pub mod headroom;
 pub mod http;
 pub mod limits;
 pub mod metering;

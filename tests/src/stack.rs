@@ -40,6 +40,11 @@ impl Builder {
         self
     }
 
+    /// Gives a parameter of the template this value.
+    pub fn parameter(self, name: &str, value: &str) -> Self {
+        self.argument("--parameter").argument(&format!("{name}={value}"))
+    }
+
     /// Seeds the demo's accounts and their month of usage too, which takes about a second.
     pub fn with_demo(mut self) -> Self {
         self.with_demo = true;

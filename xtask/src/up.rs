@@ -22,6 +22,9 @@ pub(crate) struct Up {
     /// Seed only the fixed keys and their account: no demo accounts, no usage
     #[arg(long)]
     no_demo: bool,
+    /// The value of one of the template's parameters, in place of its default; may be given more than once
+    #[arg(long = "parameter", value_name = "NAME=VALUE")]
+    parameters: Vec<String>,
     /// Serve every route under /NAME, as an API Gateway stage does
     #[arg(long, value_name = "NAME")]
     stage: Option<String>,
@@ -70,6 +73,7 @@ impl Up {
             format!("--bin-dir={}", workspace.bin_dir().display()),
             format!("--state-dir={}", workspace.target.join("levee").display()),
         ];
+        flags.extend(self.parameters.iter().map(|parameter| format!("--parameter={parameter}")));
         flags.extend(self.stage.iter().map(|stage| format!("--stage={stage}")));
         flags.extend(self.environments.iter().map(|environments| format!("--environments={environments}")));
         flags.extend(self.providers.iter().map(|providers| format!("--providers={providers}")));
@@ -114,6 +118,8 @@ mod tests {
     fn flags_are_handed_on() {
         let given = [
             "--port=9000",
+            "--parameter=AllowedOrigin=https://app.example.com",
+            "--parameter=AddressProxyHops=1",
             "--stage=prod",
             "--environments=authorizer=2,ai-proxy=3",
             "--providers=primary",

@@ -62,7 +62,9 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> 
     let place = holder.whose();
     let mut json = serde_json::to_value(CapView::of(&place, found.is_account().then_some(wanted.cap), &wanted.guards))?;
     json["changed"] = changes.to_json();
-    if !changes.are_none() {
+    if changes.are_none() {
+        context.publish_again(&[holder.whose().marked()]).await;
+    } else {
         json["effective"] = make(context, "cap.set", holder, &found, &wanted).await?;
     }
     context.output.say(&json, || match changes.are_none() {
@@ -102,8 +104,9 @@ async fn make(
         }
         Ok(())
     };
-    context.change(action, &found.called(), between(found, wanted).sentence(), setting).await?;
-    let effective = context.publish(&[place.marked()]).await;
+    let detail = between(found, wanted).sentence();
+    let ((), effective) =
+        context.change_and_publish(action, &found.called(), detail, &[place.marked()], setting).await?;
     effective.tell();
     Ok(json!(effective))
 }

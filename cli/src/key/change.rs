@@ -25,16 +25,19 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
         address_exempt: changed.address_exempt,
     };
     let changes = between(&key, &change.applied_to(&key));
+    let marked = [Marked::Key(key.id.clone())];
     let mut effective = None;
-    if !changes.are_none() {
+    if changes.are_none() {
+        context.publish_again(&marked).await;
+    } else {
         let setting = async {
             if context.target.accounts.set_key(&key, &change).await? {
                 return Ok(());
             }
             bail!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", key.id)
         };
-        context.change("key.set", &called(&key), changes.sentence(), setting).await?;
-        effective = Some(context.publish(&[Marked::Key(key.id.clone())]).await);
+        let detail = changes.sentence();
+        effective = Some(context.change_and_publish("key.set", &called(&key), detail, &marked, setting).await?.1);
     }
     changes.tell(&context.output, "key", &key.id, effective)
 }
@@ -43,8 +46,11 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
     // Whoever found a leaked key has the whole of it, and nothing is lost by showing it.
     let key = context.key_of(place::key_id_or_key(id)).await?;
     let changes = Changes::default().add("status", key.status, Status::Revoked);
+    let marked = [Marked::Key(key.id.clone())];
     let mut effective = None;
-    if !changes.are_none() {
+    if changes.are_none() {
+        context.publish_again(&marked).await;
+    } else {
         consent
             .ask(&format!("Revoke key {} ('{}' of {}/{}) for good?", key.id, key.name, key.account, key.integration))?;
         let revoking = async {
@@ -53,8 +59,8 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
             }
             bail!("somebody else deleted key {} at this moment", key.id)
         };
-        context.change("key.revoke", &called(&key), format!("name '{}'", key.name), revoking).await?;
-        effective = Some(context.publish(&[Marked::Key(key.id.clone())]).await);
+        let detail = format!("name '{}'", key.name);
+        effective = Some(context.change_and_publish("key.revoke", &called(&key), detail, &marked, revoking).await?.1);
     }
     changes.tell(&context.output, "key", &key.id, effective)
 }
@@ -69,8 +75,8 @@ pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> an
             Deletion::InUse => bail!("key {0} still works; revoke it first: levee key revoke {0}", key.id),
         }
     };
-    context.change("key.delete", &called(&key), format!("name '{}'", key.name), deleting).await?;
-    let effective = context.publish(&[Marked::Key(key.id.clone())]).await;
+    let (marked, detail) = ([Marked::Key(key.id.clone())], format!("name '{}'", key.name));
+    let ((), effective) = context.change_and_publish("key.delete", &called(&key), detail, &marked, deleting).await?;
     effective.tell();
     let json = json!({ "id": key.id, "deleted": true, "effective": effective });
     context.output.say(&json, || format!("key {} is deleted", key.id))

@@ -36,8 +36,8 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
             Creation::ParentMissing => bail!("somebody else deleted integration {place} at this moment"),
         }
     };
-    context.change("key.create", &called(&record), properties(&record), creating).await?;
-    let effective = context.publish(&[Marked::Key(record.id.clone())]).await;
+    let (marked, detail) = ([Marked::Key(record.id.clone())], properties(&record));
+    let ((), effective) = context.change_and_publish("key.create", &called(&record), detail, &marked, creating).await?;
     show(context, &key, &record, Value::Null, effective, now)?;
     aside(&format!("Key {} of {place} is accepted {effective}. {ONCE}", key.id()));
     Ok(())
@@ -62,9 +62,9 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
         })
     };
     let detail = format!("replaced by {} ({})", new.id, properties(&new));
-    let end = context.change("key.rotate", &called(&old), detail, rotating).await?;
+    let marked = [Marked::Key(new.id.clone()), Marked::Key(old.id.clone())];
+    let (end, effective) = context.change_and_publish("key.rotate", &called(&old), detail, &marked, rotating).await?;
     let end = moment(Some(end)).unwrap_or_default();
-    let effective = context.publish(&[Marked::Key(new.id.clone()), Marked::Key(old.id.clone())]).await;
     show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), effective, now)?;
     aside(&format!("Key {} is accepted {effective}; {} works until {end}. {ONCE}", new.id, old.id));
     Ok(())

@@ -20,10 +20,13 @@ pub(super) async fn set(context: &Context, one: &One, change: &Change) -> anyhow
     let changes = between(found.changes.get(policy), Some(&change));
     let mut json = serde_json::to_value(LimitView::of(whose, policy, &change, now))?;
     json["changed"] = changes.to_json();
-    if !changes.are_none() {
+    let marked = [whose.marked()];
+    if changes.are_none() {
+        context.publish_again(&marked).await;
+    } else {
         let detail = format!("{policy}: {}", changes.sentence());
-        context.change("limit.set", &found.called, detail, write(context, one, Some(&change))).await?;
-        let effective = context.publish(&[whose.marked()]).await;
+        let writing = write(context, one, Some(&change));
+        let ((), effective) = context.change_and_publish("limit.set", &found.called, detail, &marked, writing).await?;
         effective.tell();
         json["effective"] = json!(effective);
     }
@@ -38,8 +41,9 @@ pub(super) async fn delete(context: &Context, one: &One) -> anyhow::Result<()> {
     let found = Found::read(context, whose).await?;
     let changes = between(Some(found.change(one)?), None);
     let detail = format!("{policy}: {}", changes.sentence());
-    context.change("limit.delete", &found.called, detail, write(context, one, None)).await?;
-    let effective = context.publish(&[whose.marked()]).await;
+    let writing = write(context, one, None);
+    let ((), effective) =
+        context.change_and_publish("limit.delete", &found.called, detail, &[whose.marked()], writing).await?;
     effective.tell();
     let json = json!({ "place": whose.to_string(), "policy": policy, "deleted": true, "effective": effective });
     context.output.say(&json, || format!("limit {policy} of {whose} is as elsewhere again"))

@@ -10,9 +10,9 @@ use serde_json::Value;
 /// measures requests for one, leaves the outer `type` away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    /// The kind, `error.type`; empty where the body has none.
+    /// The kind, `error.type`.
     pub kind: String,
-    /// The sentence, `error.message`; empty where the body has none.
+    /// The sentence, `error.message`.
     pub message: String,
     /// The code, `error.details.error_code`.
     pub code: Option<String>,
@@ -28,17 +28,12 @@ impl ApiError {
         let body: Value = serde_json::from_slice(body).ok()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let error = &body["error"];
-        let is_full = body["type"] == "error";
-        let (kind, message) = (text(&error["type"]), text(&error["message"]));
-        if !is_full && (kind.is_none() || message.is_none()) {
-            return None;
-        }
         Some(Self {
-            kind: kind.unwrap_or_default(),
-            message: message.unwrap_or_default(),
+            kind: text(&error["type"])?,
+            message: text(&error["message"])?,
             code: text(&error["details"]["error_code"]),
             request_id: text(&body["request_id"]),
-            is_full,
+            is_full: body["type"] == "error",
         })
     }
 
@@ -82,9 +77,6 @@ mod tests {
         assert_eq!(full, Some(expected));
         let short = ApiError::parse(EDGE).unwrap();
         assert!(!short.is_full && short.kind == "request_too_large");
-        for bare in [&br#"{"type":"error"}"#[..], br#"{"type":"error","error":7}"#] {
-            assert!(ApiError::parse(bare).unwrap().is_full);
-        }
     }
 
     #[test]
@@ -96,6 +88,9 @@ mod tests {
             "null",
             "7",
             r#"{"type":"message"}"#,
+            r#"{"type":"error"}"#,
+            r#"{"type":"error","error":7}"#,
+            r#"{"type":"error","error":{"type":"api_error"}}"#,
             r#"{"error":"No"}"#,
             r#"{"error":{"message":"No"}}"#,
             r#"{"error":{"type":"t"}}"#,

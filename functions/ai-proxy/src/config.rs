@@ -8,6 +8,7 @@ use levee::breaker::{Breakers, BreakersTable, Share};
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
+use levee::headroom::Headrooms;
 use levee::http::AllowedOrigin;
 use levee::limits::leases;
 use levee::metering::{Counts, Ledger, Months, Told, View};
@@ -106,6 +107,7 @@ pub struct State {
     pub(crate) ledger: Ledger,
     pub(crate) caps: Arc<Caps>,
     pub(crate) redis: Arc<Redis>,
+    pub(crate) headrooms: Arc<Headrooms>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) routing: Routing,
@@ -164,6 +166,7 @@ impl State {
             clock,
             ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
             caps: Arc::new(caps),
+            headrooms: Arc::new(Headrooms::new(redis.clone())),
             redis,
             providers,
             breakers: Arc::new(breakers),

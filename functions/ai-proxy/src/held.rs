@@ -4,6 +4,8 @@
 //! record is being written; and no attempt is served, and billed, that is not known of.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,18 +16,31 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub struct Hold(#[expect(dead_code, reason = "it is its end that counts")] oneshot::Sender<()>);
 
-/// `body` without its end, until the [`Hold`] is dropped.
-pub fn hold(body: Bytes) -> (reqwest::Body, Hold) {
+/// Knows whether the connection has taken all of a body.
+#[derive(Debug, Clone, Default)]
+pub struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    /// Returns true once the provider may have all of the body.
+    pub fn is_whole(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Returns `body` without its end, until the [`Hold`] is dropped.
+pub fn hold(body: Bytes) -> (reqwest::Body, Hold, Taken) {
     let (hold, held) = oneshot::channel();
     let mut begin = body;
     let end = begin.split_off(begin.len().saturating_sub(1));
-    (reqwest::Body::wrap(Held { begin, end, held }), Hold(hold))
+    let taken = Taken::default();
+    (reqwest::Body::wrap(Held { begin, end, held, taken: taken.clone() }), Hold(hold), taken)
 }
 
 struct Held {
     begin: Bytes,
     end: Bytes,
     held: oneshot::Receiver<()>,
+    taken: Taken,
 }
 
 impl Body for Held {
@@ -38,6 +53,7 @@ impl Body for Held {
             std::mem::take(&mut this.begin)
         } else if !this.end.is_empty() {
             let _released = ready!(Pin::new(&mut this.held).poll(context));
+            this.taken.0.store(true, Ordering::Relaxed);
             std::mem::take(&mut this.end)
         } else {
             return Poll::Ready(None);
@@ -89,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn all_but_the_last_byte_is_sent_at_once_and_the_last_one_when_it_may() {
         let (url, mut received) = server(r#"{"a":1}"#).await;
-        let (body, hold) = hold(Bytes::from_static(br#"{"a":1}"#));
+        let (body, hold, taken) = hold(Bytes::from_static(br#"{"a":1}"#));
         let request = tokio::spawn(client().post(url).body(body).send());
         let mut text = String::new();
         while !text.ends_with(r#"{"a":1"#) {
@@ -97,15 +113,17 @@ mod tests {
         }
         assert!(text.to_lowercase().contains("content-length: 7"), "{text}");
         assert!(received.try_recv().is_err());
+        assert!(!taken.is_whole());
         drop(hold);
         assert_eq!(request.await.unwrap().unwrap().status(), 200);
+        assert!(taken.is_whole());
     }
 
     #[tokio::test]
     async fn a_body_of_a_byte_or_none_is_held_too() {
         for whole in ["", "1"] {
             let (url, _received) = server(whole).await;
-            let (body, hold) = hold(Bytes::from_static(whole.as_bytes()));
+            let (body, hold, _) = hold(Bytes::from_static(whole.as_bytes()));
             drop(hold);
             assert_eq!(client().post(url).body(body).send().await.unwrap().status(), 200, "{whole}");
         }

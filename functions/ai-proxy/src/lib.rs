@@ -22,7 +22,6 @@ mod exchange;
 mod guards;
 mod handle;
 mod headers;
-mod headroom;
 mod held;
 mod in_flight;
 mod intake;

@@ -6,15 +6,17 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, StatusCode};
 use levee::breaker::{Answer, Second, Seen};
 use levee::clock::Timestamp;
-use levee::metering::{Month, StreamError};
+use levee::metering::{Month, StreamError, StreamReader};
 
 use crate::api_error::ApiError;
 
 /// Why a provider did not serve a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It could not be reached, or the connection was lost before anything could be passed on.
+    /// It could not be reached.
     Unreachable,
+    /// The connection was lost while the call went out, or before its answer began.
+    Lost,
     /// It answered with an error of its own, or with nonsense.
     Error,
     /// It said that it is overloaded.
@@ -41,7 +43,7 @@ impl Fault {
     /// Returns its name in headers and logs.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Unreachable => "unreachable",
+            Self::Unreachable | Self::Lost => "unreachable",
             Self::Error | Self::TurnedAway => "error",
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
@@ -55,7 +57,7 @@ impl Fault {
 
     /// Returns whether the same provider may serve the same call a moment later.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Unreachable | Self::Error | Self::Overloaded | Self::Cut)
+        matches!(self, Self::Unreachable | Self::Lost | Self::Error | Self::Overloaded | Self::Cut)
     }
 
     /// Returns the evidence for the breaker; `None` where the fault says nothing about how well the provider works.
@@ -72,7 +74,7 @@ impl Fault {
 
     /// Returns whether the call itself may be what went wrong: a second provider that fails in the same way says so.
     pub const fn may_be_the_calls_own(self) -> bool {
-        matches!(self, Self::Error | Self::Cut | Self::Timeout)
+        matches!(self, Self::Lost | Self::Error | Self::Cut | Self::Timeout)
     }
 }
 
@@ -92,11 +94,6 @@ impl From<Fault> for Verdict {
 }
 
 impl Verdict {
-    /// Returns the verdict of a fault that the provider gave no date for.
-    pub fn without_date(fault: Fault, now: Timestamp) -> Self {
-        Self { fault, until: (fault == Fault::Unpaid).then(|| now.plus(ASK_AGAIN)) }
-    }
-
     /// Returns the evidence for the breaker, with the date until which the provider is to be left alone.
     pub fn seen(self) -> Option<Seen> {
         let seen = self.fault.seen()?;
@@ -115,7 +112,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Judges an answer that is no success. Returns `None` where the caller has to mend something.
 pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Verdict> {
     let error = ApiError::parse(body);
-    if let Some(verdict) = error.as_ref().and_then(|error| of_account(status, error, now)) {
+    if let Some(ApiError { message, code, .. }) = &error
+        && let Some(verdict) = of_account(status.as_u16(), message, code.as_deref().unwrap_or_default(), now)
+    {
         return Some(verdict);
     }
     let fault = match status.as_u16() {
@@ -131,16 +130,16 @@ pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Tim
     Some(Verdict { fault, until: retry_after(headers, now) })
 }
 
-/// Judges an `error` event with this sentence. Returns `None` where the caller has to mend something.
-pub fn of_stream_error(error: StreamError, sentence: &str) -> Option<Fault> {
-    match error {
-        _ if is_unpaid(sentence) => Some(Fault::Unpaid),
-        StreamError::Overloaded => Some(Fault::Overloaded),
-        StreamError::RateLimit => Some(Fault::Throttled),
-        StreamError::Credentials => Some(Fault::Refused),
-        StreamError::Other => Some(Fault::Error),
-        StreamError::InvalidRequest => None,
-    }
+/// Judges the `error` event that ended the stream of `reader`. Returns `None` where the caller has to mend something.
+pub fn of_stream_error(error: StreamError, reader: &StreamReader, now: Timestamp) -> Option<Verdict> {
+    let (status, fault) = match error {
+        StreamError::Overloaded => (529, Some(Fault::Overloaded)),
+        StreamError::RateLimit => (429, Some(Fault::Throttled)),
+        StreamError::Credentials => (403, Some(Fault::Refused)),
+        StreamError::Other => (500, Some(Fault::Error)),
+        StreamError::InvalidRequest => (400, None),
+    };
+    of_account(status, reader.error_sentence(), reader.error_code(), now).or(fault.map(Verdict::from))
 }
 
 /// The longest pause that a provider may ask for.
@@ -163,11 +162,11 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// Judges an error about the platform's account: its budget or its credit. Returns `None` for every other error.
-fn of_account(status: StatusCode, error: &ApiError, now: Timestamp) -> Option<Verdict> {
+fn of_account(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Verdict> {
     let verdict = |fault, until| Some(Verdict { fault, until: Some(until) });
-    match status.as_u16() {
-        400 | 402 | 403 | 429 if is_unpaid(&error.message) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
-        400 | 429 => spent_until(status, error, now).and_then(|until| verdict(Fault::Spent, until)),
+    match status {
+        400 | 402 | 403 | 429 if is_unpaid(message) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
+        400 | 429 => spent_until(status, message, code, now).and_then(|until| verdict(Fault::Spent, until)),
         _ => None,
     }
 }
@@ -196,18 +195,16 @@ const LONGEST_ADVICE: usize = 80;
 /// reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it
 /// is the month's end. One that has come, by our clock, is lifted at any moment, and so is a limit of the month that has just
 /// ended.
-fn spent_until(status: StatusCode, error: &ApiError, now: Timestamp) -> Option<Timestamp> {
-    let is_code = error.code.as_deref() == Some("enforced_spend_limit_reached");
-    let told = error
-        .message
-        .split_once("regain access on ")
-        .and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
+fn spent_until(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Timestamp> {
+    let is_code = code == "enforced_spend_limit_reached";
+    let told =
+        message.split_once("regain access on ").and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
     let date = told.and_then(|(_, (date, _))| Timestamp::of_date(date));
     // As above: the whole sentence, or none.
     let is_whole = told.is_some_and(|(before, (_, after))| {
         before.starts_with("You have reached") && after.trim_end_matches('.') == " at 00:00 UTC"
     });
-    let is_told = date.is_some() && (is_whole || status == StatusCode::TOO_MANY_REQUESTS);
+    let is_told = date.is_some() && (is_whole || status == 429);
     if !is_code && !is_told {
         return None;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
+use levee::clock::Clock;
 use levee::http::anthropic::{ErrorKind, stream_event};
 use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
@@ -16,7 +17,7 @@ use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::intake;
 use crate::meter::Meter;
-use crate::outcome::{Fault, of_stream_error};
+use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::patience::Awaited;
 use crate::report::Report;
 use crate::timeouts::TimedOut;
@@ -51,6 +52,8 @@ pub struct Pump {
     pub has_content: bool,
     /// When the stream must have ended.
     pub deadline: Instant,
+    /// The clock of the breaker's dates.
+    pub clock: Clock,
     /// When the call was sent.
     pub sent: Instant,
     /// What log lines about the call name.
@@ -172,8 +175,8 @@ impl Pump {
         let progress = self.reader.progress();
         if let Some(error) = progress.error {
             self.report.stream_error(error);
-            if let Some(fault) = of_stream_error(error, self.reader.error_sentence()) {
-                self.broke_off(fault);
+            if let Some(verdict) = of_stream_error(error, &self.reader, self.clock.now()) {
+                self.broke_off(verdict);
                 self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             }
         }
@@ -216,10 +219,10 @@ impl Pump {
     }
 
     /// Counts the stream as bad, even where its beginning was good.
-    fn broke_off(&mut self, fault: Fault) {
+    fn broke_off(&mut self, verdict: Verdict) {
         match &self.watch {
             Some(watch) if self.has_content => watch.broke_off(),
-            Some(watch) => watch.ended_without_content(fault.into()),
+            Some(watch) => watch.ended_without_content(verdict),
             None => {}
         }
         self.has_content = true;
@@ -230,7 +233,8 @@ impl Pump {
     async fn break_off(&mut self, kind: ErrorKind, message: &str) -> Option<Bytes> {
         self.is_over = true;
         self.report.failed(kind, message);
-        self.broke_off(if kind == ErrorKind::Timeout { Fault::Timeout } else { Fault::Cut });
+        let fault = if kind == ErrorKind::Timeout { Fault::Timeout } else { Fault::Cut };
+        self.broke_off(fault.into());
         self.settle().await;
         Some(stream_event(kind, message, &self.about.request_id).into())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use levee::breadcrumbs::mask;
 use levee::breaker::{Detour, Share};
+use levee::headroom::Headroom;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::model::{LONGEST_TOLD, is_of_a_name};
@@ -17,7 +18,6 @@ use metrique::timers::Timer;
 use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
-use crate::headroom::Headroom;
 use crate::routes::Operation;
 
 /// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in

@@ -230,6 +230,11 @@ impl Watch {
         self.shared.tell(Seen { counts, answer: Some(Answer::Failed), ..Seen::default() });
     }
 
+    /// Runs `work` beside whatever else is done; [`Watch::finish`] waits for it.
+    pub fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.shared.reports).spawn(work);
+    }
+
     /// Waits until everything is reported.
     pub async fn finish(&self) {
         let mut reports = std::mem::take(&mut *lock(&self.shared.reports));

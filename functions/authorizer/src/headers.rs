@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The two maps of headers. Either is `None` where the request has no headers.
+/// The two maps of headers. Either is `None` where the request has no headers. A value that is `null` counts as none.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Headers {
-    headers: Option<BTreeMap<String, String>>,
-    multi_value_headers: Option<BTreeMap<String, Vec<String>>>,
+    headers: Option<BTreeMap<String, Option<String>>>,
+    multi_value_headers: Option<BTreeMap<String, Option<Vec<Option<String>>>>>,
 }
 
 /// A request that says two different things about its caller. The sentence is public and repeats no value.
@@ -31,10 +31,10 @@ impl Headers {
     /// Returns the values of the header `name` under each spelling, in the order in which they were sent.
     fn spellings(&self, name: &str) -> impl Iterator<Item = Vec<&str>> {
         let all = self.multi_value_headers.iter().flatten();
-        let of_lines = all.map(|(key, values)| (key, values.iter().map(String::as_str).collect::<Vec<_>>()));
+        let of_lines = all.map(|(key, values)| (key, values.iter().flatten().flatten().map(String::as_str).collect()));
         let is_listed = |key: &String| self.multi_value_headers.as_ref().is_some_and(|all| all.contains_key(key));
         let single = self.headers.iter().flatten().filter(move |(key, _)| !is_listed(key));
-        let of_lines = of_lines.chain(single.map(|(key, value)| (key, vec![value.as_str()])));
+        let of_lines = of_lines.chain(single.map(|(key, value)| (key, value.iter().map(String::as_str).collect())));
         of_lines.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, values)| values)
     }
 
@@ -82,6 +82,9 @@ mod tests {
 
     #[test]
     fn a_header_is_found_in_any_spelling_and_in_either_map() {
+        let of_null = headers(json!({ "x-k": null, "x-l": "a" }), json!({ "x-m": null, "x-n": [null, "b"] }));
+        let read = ["x-k", "x-l", "x-m", "x-n"].map(|name| of_null.one(name).unwrap());
+        assert_eq!(read, [None, Some("a"), None, Some("b")]);
         let of_one = headers(json!({ "X-API-Key": "a" }), json!(null));
         let of_all = headers(json!(null), json!({ "x-Api-key": ["a"] }));
         for headers in [of_one, of_all, headers(json!({ "X-Key": "b", "x-api-key": "a" }), json!({ "X-Key": ["b"] }))] {

@@ -1,6 +1,6 @@
 //! What the board is configured with, and what it holds between calls.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levee::accounts::AccountsTable;
@@ -11,6 +11,7 @@ use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
 use levee::config::Reader;
 use levee::function::Common;
+use levee::headroom::Headrooms;
 use levee::http::{AllowedOrigin, Links};
 use levee::limits::LimitsConfig;
 use levee::metering::{CapConfig, Counts, Ledger, Months, Prices};
@@ -105,7 +106,8 @@ pub struct State {
     pub(crate) prices: Prices,
     pub(crate) ledger: Ledger,
     pub(crate) logs: Logs,
-    pub(crate) redis: Redis,
+    pub(crate) redis: Arc<Redis>,
+    pub(crate) headrooms: Headrooms,
     pub(crate) limits: LimitsConfig,
     pub(crate) providers: Vec<String>,
     pub(crate) base_url: Option<Links>,
@@ -137,6 +139,7 @@ impl State {
     pub async fn new(config: Config) -> Result<Self, StartError> {
         let Common { clock, dynamodb, .. } = &config.common;
         let client = dynamodb::client(dynamodb);
+        let redis = Arc::new(Redis::new(config.redis));
         Ok(Self {
             clock: clock.clone(),
             accounts: AccountsTable::new(client.clone(), config.accounts_table),
@@ -150,7 +153,8 @@ impl State {
             counts: config.counts,
             prices: config.prices,
             logs: Logs::new(&config.logs),
-            redis: Redis::new(config.redis),
+            headrooms: Headrooms::new(redis.clone()),
+            redis,
             limits: config.limits,
             providers: config.providers,
             base_url: config.base_url,

@@ -134,6 +134,9 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     let state = call.state;
     let parts = &Parts { call, failed: std::sync::Mutex::default() };
     let looked = redis::look(state).await;
+    let is_redis_up = looked.is_ok();
+    let headrooms =
+        async { if is_redis_up { parts.read("headroom", state.headrooms.read(&state.providers)).await } else { None } };
     let per_account = async {
         let accounts = parts.read("accounts", state.accounts.accounts(None, ACCOUNTS)).await;
         let more = accounts.as_ref().is_some_and(|(_, next)| next.is_some());
@@ -141,16 +144,17 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         let (limits, tokens) = tokio::join!(limits::read(parts, accounts), tokens::read(parts, accounts));
         (more, limits, tokens)
     };
-    let (authorization, redis, (more_accounts, limits, tokens), recent, alerts, breakers) = tokio::join!(
+    let (authorization, redis, (more_accounts, limits, tokens), recent, alerts, breakers, headrooms) = tokio::join!(
         parts.read("authorization", health::accounts_are_readable(state)),
         redis::report(parts, looked),
         per_account,
         parts.read("errors", recent(call)),
         parts.read("alerts", state.alerts.recent(ALERTS, call.now)),
         parts.read("breakers", breakers::read(state, &state.providers, call.now)),
+        headrooms,
     );
     let no_ai_calls = breakers.as_deref().is_some_and(breakers::none_takes_calls);
-    let providers = providers::judge(&state.providers, breakers, recent.as_deref(), call.now);
+    let providers = providers::judge(&state.providers, breakers, recent.as_deref(), headrooms.as_deref(), call.now);
     let newest = |recent: Vec<Breadcrumb>| {
         recent.into_iter().take(ERRORS).map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect()
     };

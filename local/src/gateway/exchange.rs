@@ -43,11 +43,19 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Takes in a request's head.
+    ///
+    /// # Errors
+    /// The status for a head that never becomes an event: one that is too large, or names no host or two (RFC 9112, section
+    /// 3.2).
     pub(super) fn begin(head: &Parts, peer: IpAddr, front: &Front) -> Result<Self, StatusCode> {
         let line = head.method.as_str().len() + head.uri.to_string().len() + " HTTP/1.1 ".len();
         if line + head.headers.values().map(HeaderValue::len).sum::<usize>() > LARGEST_HEAD {
             // "HTTP header is larger than 10240 bytes", as API Gateway answers.
             return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+        let mut hosts = head.headers.get_all(header::HOST).iter();
+        if !hosts.next().is_none_or(is_host) || hosts.next().is_some() {
+            return Err(StatusCode::BAD_REQUEST);
         }
         let full_path = head.uri.path().to_owned();
         let path = match &front.stage {
@@ -126,6 +134,13 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Returns whether a `Host` header is a host with or without a port.
+fn is_host(value: &HeaderValue) -> bool {
+    let is_plain = |host: &&str| !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\']);
+    let host = value.to_str().ok().filter(is_plain);
+    host.is_some_and(|host| url::Url::parse(&format!("http://{host}/")).is_ok())
 }
 
 /// Percent-decoding: "REST APIs decode URL-encoded request parameters before passing them to backend integrations"

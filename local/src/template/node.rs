@@ -41,6 +41,19 @@ impl Node {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
+    /// The value under `key`, to be changed.
+    pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        let Kind::Map(entries) = &mut self.kind else { return None };
+        entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
+    }
+
+    /// Puts `value` under `key` of a mapping, in place of what is there.
+    pub(crate) fn set(&mut self, key: &str, value: Node) {
+        let Kind::Map(entries) = &mut self.kind else { return };
+        entries.retain(|entry| entry.key != key);
+        entries.push(Entry { key: key.to_owned(), line: value.line, value });
+    }
+
     /// The entries of a mapping; none for anything else.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.kind {

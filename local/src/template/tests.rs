@@ -43,9 +43,13 @@ Resources:
       TimeToLiveSpecification: {AttributeName: expires, Enabled: true}
 ";
 
+fn read(text: &str) -> Result<Template, Mistake> {
+    Template::read(text, &BTreeMap::new())
+}
+
 #[test]
 fn a_template_becomes_functions_routes_schedules_and_tables() {
-    let template = Template::read(TEMPLATE).unwrap();
+    let template = read(TEMPLATE).unwrap();
     let hello = &template.functions["Hello"];
     assert_eq!((hello.name.as_str(), hello.binary.as_str(), hello.timeout), ("hello", "hello", Duration::from_secs(3)));
     let route = &template.routes[0];
@@ -114,14 +118,14 @@ fn a_template_becomes_functions_routes_schedules_and_tables() {
 fn a_mistake_names_its_line(#[case] from: &str, #[case] to: &str, #[case] message: &str) {
     let broken = TEMPLATE.replacen(from, to, 1);
     assert_ne!(broken, TEMPLATE);
-    let mistake = Template::read(&broken).unwrap_err().to_string();
+    let mistake = read(&broken).unwrap_err().to_string();
     assert!(mistake.starts_with(message), "{mistake}");
 }
 
 #[test]
 fn a_variable_without_a_value_here_is_an_error_unless_another_takes_its_place() {
     let declared = "CodeUri: functions/hello/\n      Environment: {Variables: {CACHE: !GetAtt Redis.Address}}";
-    let template = Template::read(&TEMPLATE.replace("CodeUri: functions/hello/", declared)).unwrap();
+    let template = read(&TEMPLATE.replace("CodeUri: functions/hello/", declared)).unwrap();
     let hello = &template.functions["Hello"];
     let mistake = template.variables(hello, |_| None).unwrap_err();
     assert_eq!(mistake.to_string(), "21: CACHE: Redis.Address has no value on this machine");
@@ -132,7 +136,7 @@ fn a_variable_without_a_value_here_is_an_error_unless_another_takes_its_place() 
 #[test]
 fn conditions_leave_out_resources() {
     let text = TEMPLATE.replace("  Rows:\n", "  Rows:\n    Condition: No\n") + "Conditions:\n  No: !Equals [a, b]\n";
-    assert!(Template::read(&text).unwrap().tables.is_empty());
+    assert!(read(&text).unwrap().tables.is_empty());
 }
 
 /// The product's own template, and the one of the whole-stack tests.

@@ -155,7 +155,7 @@ impl Directory {
             }
         }
         let noted = self.needs.noted(of);
-        let timed_out = || TableError::DynamoDb(format!("no answer within {:?}", self.timeout));
+        let timed_out = || TableError::Unanswered(format!("no answer within {:?}", self.timeout));
         let result = tokio::time::timeout(self.timeout, read).await.unwrap_or_else(|_| Err(timed_out()));
         match result {
             Ok(found) => {
@@ -172,7 +172,7 @@ impl Directory {
             }
             Err(error) => {
                 // One malformed item says nothing about the table; without an answer, spare the others the wait.
-                if matches!(error, TableError::DynamoDb(_)) {
+                if matches!(error, TableError::DynamoDb(_) | TableError::Unanswered(_)) {
                     *lock(&self.failed_at) = Some(now);
                 }
                 match cache.get(id, now, KEPT_WHEN_DOWN) {

@@ -51,9 +51,12 @@ pub struct AccountsTable {
 /// Why the accounts table could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// DynamoDB refused, could not be reached, or did not answer in time.
+    /// DynamoDB refused.
     #[error("DynamoDB: {0}")]
     DynamoDb(String),
+    /// DynamoDB could not be reached, or did not answer in time: what was to be written may have been.
+    #[error("DynamoDB: {0}")]
+    Unanswered(String),
     /// An item there is not of the form it must have.
     #[error("item {key}: {cause}")]
     Item {
@@ -73,7 +76,8 @@ impl TableError {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        Self::DynamoDb(describe(error))
+        let is_answered = matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_));
+        if is_answered { Self::DynamoDb(describe(error)) } else { Self::Unanswered(describe(error)) }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use reqwest::Method;
 use rstest::rstest;
-use tests::{Answer, Stack, messages, workspace};
+use tests::{Answer, Stack, messages};
 
 const ROUTES: [(&str, &str); 5] = [
     ("/v1/messages", "POST"),
@@ -14,15 +14,10 @@ const ROUTES: [(&str, &str); 5] = [
     ("/v1/usage", "GET"),
 ];
 
-/// A stack of the product's template in which `origin` is allowed.
+/// Starts a stack in which `origin` is allowed.
 async fn stack(origin: &str) -> Stack {
-    let template = std::fs::read_to_string(workspace().join("template.yaml")).unwrap();
-    let parameter = "  AllowedOrigin:\n    Type: String\n    Default: \"\"\n";
-    assert!(template.contains(parameter));
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("template.yaml");
-    std::fs::write(&file, template.replace(parameter, &parameter.replace("\"\"", &format!("\"{origin}\"")))).unwrap();
-    Stack::builder().template(&file).env("LIMIT_FAILED_AUTH_PER_ADDRESS", "2").start().await
+    let builder = Stack::builder().parameter("AllowedOrigin", origin);
+    builder.env("LIMIT_FAILED_AUTH_PER_ADDRESS", "2").start().await
 }
 
 async fn ask(stack: &Stack, path: &str, method: &str) -> Answer {
@@ -72,6 +67,14 @@ async fn pages_of_an_allowed_origin_may_call_every_route_of_the_api_and_read_eve
         assert_eq!(ask(&stack, path, "GET").await.header("access-control-allow-headers"), "", "{path}");
     }
     assert_eq!(stack.get("/health").await.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn an_origin_that_is_given_to_the_functions_alone_is_refused_with_the_way_to_give_it() {
+    let output = Stack::builder().env("ALLOWED_ORIGIN", "*").try_start().await.unwrap_err();
+    assert!(output.contains("start with --parameter AllowedOrigin=…"), "{output}");
+    let output = Stack::builder().parameter("NoSuch", "1").try_start().await.unwrap_err();
+    assert!(output.contains("the template has no parameter NoSuch"), "{output}");
 }
 
 #[tokio::test]

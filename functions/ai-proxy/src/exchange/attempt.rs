@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
 use levee::breaker::{Entry, Mode, Share, Standing, Stop};
+use levee::headroom::Headroom;
 use levee::http::anthropic::ErrorKind;
 use levee::http::status::Named;
 use levee::metering::usage::prompt_above;
@@ -20,8 +21,7 @@ use crate::alarm::Trouble;
 use crate::answer::{Body, Failed};
 use crate::cap;
 use crate::headers;
-use crate::headroom::Headroom;
-use crate::held::{Hold, hold};
+use crate::held::{Hold, Taken, hold};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict};
 use crate::patience::Patience;
@@ -51,6 +51,8 @@ pub(super) struct Attempt<'a> {
     pub(super) release_at: Instant,
     /// Who else may serve the call.
     others: Others,
+    /// Knows whether the provider may have all of the call.
+    pub(super) taken: Taken,
     /// An alert about the platform's account at the provider, while it is being raised.
     telling: Option<JoinHandle<()>>,
 }
@@ -100,7 +102,7 @@ pub(super) struct Missed {
 pub(super) struct Unanswered {
     pub(super) fault: Fault,
     pub(super) failed: Failed,
-    /// The provider may have got the call, and served it as far as it knows.
+    /// The provider may have served the call as far as it knows, if it has got all of it.
     pub(super) was_sent: bool,
 }
 
@@ -116,6 +118,8 @@ pub(super) struct Prepared {
     pub(super) request: RequestBuilder,
     /// Keeps the last byte of the body back, where there is one.
     pub(super) hold: Option<Hold>,
+    /// Knows whether that byte was sent.
+    pub(super) taken: Taken,
 }
 
 /// Prepares the request of an attempt at `provider`, before anything is recorded about it.
@@ -123,10 +127,10 @@ pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared 
     let ask = &exchange.ask;
     let request = provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
     match &ask.body {
-        None => Prepared { request, hold: None },
+        None => Prepared { request, hold: None, taken: Taken::default() },
         Some(body) => {
-            let (body, hold) = hold(provider.body(&ask.model, body));
-            Prepared { request: request.body(body), hold: Some(hold) }
+            let (body, hold, taken) = hold(provider.body(&ask.model, body));
+            Prepared { request: request.body(body), hold: Some(hold), taken }
         }
     }
 }
@@ -162,7 +166,18 @@ impl<'a> Attempt<'a> {
             account: caller.account.clone(),
             provider: provider.name.clone(),
         };
-        Self { exchange, provider, about, watch, number, until, release_at, others, telling: None }
+        Self {
+            exchange,
+            provider,
+            about,
+            watch,
+            number,
+            until,
+            release_at,
+            others,
+            taken: Taken::default(),
+            telling: None,
+        }
     }
 
     /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
@@ -234,10 +249,11 @@ impl<'a> Attempt<'a> {
     /// Sends `call` and waits for the head of its answer.
     pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
         let answer = call.send().await.map_err(|error| {
-            let was_sent = !error.is_connect();
-            Unanswered { fault: Fault::Unreachable, failed: self.unreachable(error), was_sent }
+            // A connection that is lost while the call goes out may be lost because of the call: one that is too large, say.
+            let fault = if error.is_connect() { Fault::Unreachable } else { Fault::Lost };
+            Unanswered { fault, failed: self.unreachable(error), was_sent: true }
         })?;
-        self.exchange.report.headroom(Headroom::read(answer.headers()));
+        self.note_headroom(Headroom::read(answer.headers()));
         match headers::check(answer.headers()) {
             Ok(()) => Ok(answer),
             Err(odd) => {
@@ -245,6 +261,15 @@ impl<'a> Attempt<'a> {
                 let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
                 Err(Unanswered { fault: Fault::Error, failed, was_sent: answer.status().is_success() })
             }
+        }
+    }
+
+    /// Records what the provider leaves of the platform's rate limits, beside whatever else is done.
+    fn note_headroom(&self, headroom: Headroom) {
+        self.exchange.report.headroom(headroom);
+        if let Some(watch) = &self.watch {
+            let (headrooms, provider) = (self.exchange.state.headrooms.clone(), self.provider.name.clone());
+            watch.beside(async move { headrooms.keep(&provider, headroom).await });
         }
     }
 
@@ -352,11 +377,11 @@ impl<'a> Attempt<'a> {
     pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, known: Reading) -> Missed {
         let Unanswered { fault, failed, was_sent } = none;
         let missed = self.missed(fault, Err(failed));
-        let exchange = self.exchange;
+        let (exchange, may_be_served) = (self.exchange, was_sent && self.taken.is_whole());
         let written = async {
             match meter {
                 // The provider may have read the prompt, and bill it, whatever became of the answer.
-                Some(mut meter) if was_sent => {
+                Some(mut meter) if may_be_served => {
                     exchange.is_counted.store(true, Ordering::Relaxed);
                     meter.close(known, true).await;
                 }

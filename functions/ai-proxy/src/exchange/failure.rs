@@ -22,18 +22,11 @@ impl Attempt<'_> {
         let Answered { status, headers, body } = answered;
         let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
         let headers = self.headers(&headers, state);
-        let answer = match verdict.map(|verdict| verdict.fault) {
-            Some(Fault::Spent) => {
-                Err(self.without_budget("provider.limited", &Named(status), "the platform's budget is spent"))
-            }
-            Some(Fault::Unpaid) => {
-                Err(self.without_budget("provider.unpaid", &Named(status), "the platform's credit is used up"))
-            }
-            Some(Fault::Refused) => Err(self.without_credentials(&Named(status))),
-            _ => match ApiError::parse(&body) {
-                Some(error) => self.as_an_error(status, headers, body, &error),
-                None => self.as_no_error(status, headers),
-            },
+        let about_the_platform = verdict.and_then(|verdict| self.about_the_platform(verdict.fault, &Named(status)));
+        let answer = match (about_the_platform, ApiError::parse(&body)) {
+            (Some(failed), _) => Err(failed),
+            (None, Some(error)) => self.as_an_error(status, headers, body, &error),
+            (None, None) => self.as_no_error(status, headers),
         };
         match (verdict, answer) {
             (None, Ok(response)) => {
@@ -47,22 +40,34 @@ impl Attempt<'_> {
         }
     }
 
+    /// Returns the error for a client where `fault` is about the platform's account at the provider, and records it; `None` for
+    /// every other fault.
+    pub(super) fn about_the_platform(&self, fault: Fault, cause: &dyn Display) -> Option<Failed> {
+        match fault {
+            Fault::Spent => Some(self.without_budget("provider.limited", cause, "the platform's budget is spent")),
+            Fault::Unpaid => Some(self.without_budget("provider.unpaid", cause, "the platform's credit is used up")),
+            Fault::Refused => Some(self.without_credentials(cause)),
+            _ => None,
+        }
+    }
+
     /// Returns the error for a client where the platform's budget or credit is used up: the provider's words are about a bill
     /// that is not the client's.
-    pub(super) fn without_budget(&self, code: &'static str, cause: &dyn Display, message: &'static str) -> Failed {
+    fn without_budget(&self, code: &'static str, cause: &dyn Display, message: &'static str) -> Failed {
         self.about.error(code, cause, message);
         Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
     }
 
     /// Returns the error for a client where the platform's credentials are refused: the provider's own would send the client
     /// looking for a mistake in a key that is fine.
-    pub(super) fn without_credentials(&self, cause: &dyn Display) -> Failed {
+    fn without_credentials(&self, cause: &dyn Display) -> Failed {
         self.about.error("provider.refused", cause, "a provider refuses the platform's credentials");
         let message = "The AI provider refuses the platform's credentials.";
         Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) }
     }
 
-    /// Returns an error of the API as the client gets it: byte for byte, or in the full envelope where it came without.
+    /// Returns an error of the API as the client gets it: byte for byte, or in the full envelope where it came without. It is
+    /// JSON, whatever its head says.
     fn as_an_error(
         &self,
         status: StatusCode,
@@ -79,12 +84,9 @@ impl Attempt<'_> {
             self.about.error("provider.limited", &Named(status), "a provider limits the platform");
         }
         self.exchange.report.answered(status);
-        if error.is_full {
-            return Ok(respond(status, headers, Body::Full(Some(body))));
-        }
-        let envelope = error.envelope(self.request_id(&headers));
+        let body = if error.is_full { body } else { error.envelope(self.request_id(&headers)).into() };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(respond(status, headers, Body::Full(Some(envelope.into()))))
+        Ok(respond(status, headers, Body::Full(Some(body))))
     }
 
     /// Returns the answer for a client where the provider's is no error of the API: a page of an edge, or nothing at all.

@@ -74,7 +74,8 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     let exchange = attempt.exchange;
     let mut meter = attempt.meter(exchange.deadline);
     let mut overture = Overture::default();
-    let Prepared { request: call, hold } = call;
+    let Prepared { request: call, hold, taken } = call;
+    attempt.taken = taken;
     let beginning = async {
         let beginning = begin(&attempt, call, &mut overture).await;
         let progress = overture.reader.progress();
@@ -105,9 +106,8 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     let progress = reader.progress();
     if !progress.has_content
         && let Some(error) = progress.error
-        && let Some(fault) = of_stream_error(error, reader.error_sentence())
+        && let Some(verdict) = of_stream_error(error, &reader, exchange.state.clock.now())
     {
-        let verdict = Verdict::without_date(fault, exchange.state.clock.now());
         return Err(ended_by_error(&mut attempt, meter, &reader, error, verdict).await);
     }
     if let (Some(meter), true, false) = (&mut meter, progress.figures.is_some(), progress.ended) {
@@ -141,6 +141,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
         silent_since: None,
         has_content: progress.has_content || progress.ended,
         deadline: exchange.deadline,
+        clock: exchange.state.clock.clone(),
         sent: released_at,
         about,
         report: exchange.report.clone(),
@@ -232,11 +233,7 @@ async fn ended_by_error(
 ) -> Missed {
     let fault = verdict.fault;
     attempt.about.absurd(reader.progress().absurd);
-    let failed = if fault == Fault::Unpaid {
-        attempt.without_budget("provider.unpaid", &error.name(), "the platform's credit is used up")
-    } else if fault == Fault::Refused {
-        attempt.without_credentials(&error.name())
-    } else {
+    let failed = attempt.about_the_platform(fault, &error.name()).unwrap_or_else(|| {
         attempt.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
         let kind = match fault {
             Fault::Overloaded => ErrorKind::Overloaded,
@@ -244,7 +241,7 @@ async fn ended_by_error(
             _ => ErrorKind::BadGateway,
         };
         Failed::upstream(kind, format!("The AI provider ended the stream with {}.", error.name()))
-    };
+    });
     if reader.progress().is_refused() {
         let missed = attempt.missed(verdict, Err(failed));
         tokio::join!(void(meter), attempt.finish());
@@ -254,6 +251,8 @@ async fn ended_by_error(
     attempt.unanswered(meter, none, reader.reading().0).await
 }
 
+/// Returns whether the answer is a stream of events by its media type, which is read in any case (RFC 9110, section 8.3.1).
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(EVENT_STREAM.as_bytes()))
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(EVENT_STREAM))
 }

@@ -8,8 +8,9 @@ use levee::metering::Reading;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Prepared, respond, void};
+use super::attempt::{Answered, Attempt, Missed, Prepared, Unanswered, respond, void};
 use crate::answer::Body;
+use crate::api_error::ApiError;
 use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
@@ -17,14 +18,17 @@ use crate::timeouts::TimedOut;
 pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
     let exchange = attempt.exchange;
     let meter = attempt.meter(attempt.until);
-    let Prepared { request: call, hold } = call;
+    let Prepared { request: call, hold, taken } = call;
+    attempt.taken = taken;
     let answer = async {
         let answer = async {
             let answer = attempt.read_whole(attempt.send(call).await?).await?;
-            if is_understood(&answer, meter.is_some()) {
+            if meter.is_none() || !answer.status.is_success() || is_message(&answer.body) {
                 return Ok(answer);
             }
-            Err(attempt.nonsense(answer.status, "a provider's answer is no message"))
+            let none = attempt.nonsense(answer.status, "a provider's answer is no message");
+            // An error of the API says that nothing was used, whatever its status.
+            Err(Unanswered { was_sent: ApiError::parse(&answer.body).is_none(), ..none })
         };
         let in_time =
             async { timeout_at(attempt.until, answer).await.map_err(|_| attempt.late(TimedOut::WholeCall)).flatten() };
@@ -59,7 +63,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
         if reading.is_none() {
             attempt.about.error("metering.no_usage", &Named(status), "an answer reported no usage");
         }
-        let is_estimated = reading.as_ref().is_none_or(|reading| reading.figures.is_absurd);
+        let is_estimated = reading.as_ref().is_none_or(|reading| !reading.is_whole || reading.figures.is_absurd);
         let reading = reading.unwrap_or_else(|| Reading::of_unmetered(&body));
         attempt.about.absurd(reading.absurd);
         let metered = meter.close(reading, is_estimated);
@@ -72,12 +76,39 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     Ok(respond(status, headers, Body::Full(Some(body))))
 }
 
-/// Whether an answer that says it is a success is one: an object that is no error. What is no message is passed on as it is.
-fn is_understood(answer: &Answered, is_message: bool) -> bool {
+/// Returns whether the body of a success is a message: an object whose `type` says so.
+fn is_message(body: &[u8]) -> bool {
     #[derive(Deserialize)]
-    struct Kind {
-        r#type: Option<String>,
+    struct Typed {
+        r#type: String,
     }
-    let is_no_error = |kind: Kind| kind.r#type.as_deref() != Some("error");
-    !is_message || !answer.status.is_success() || serde_json::from_slice(&answer.body).is_ok_and(is_no_error)
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    is_object && serde_json::from_slice(body).is_ok_and(|typed: Typed| typed.r#type == "message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_an_object_that_says_so() {
+        assert!(is_message(br#" {"id":"msg_1","type":"message","content":[]}"#));
+        for body in [
+            "",
+            "{}",
+            "[]",
+            "[null]",
+            r#"["message"]"#,
+            "null",
+            "7",
+            r#"{"type":null}"#,
+            r#"{"type":"error","error":{"type":"api_error","message":"No"}}"#,
+            r#"{"error":{"type":"api_error","message":"No"}}"#,
+            r#"{"type":"message""#,
+            r#"{"id":"chatcmpl-1","object":"chat.completion","choices":[]}"#,
+            "<html>",
+        ] {
+            assert!(!is_message(body.as_bytes()), "{body}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 use http::{HeaderName, HeaderValue};
 use rstest::rstest;
+use serde_json::json;
 
 use super::*;
 
@@ -199,7 +200,9 @@ fn words_of_a_caller_that_a_400_repeats_use_up_no_credit(#[case] message: String
 #[test]
 fn breakers_count_the_providers_faults_and_nothing_else() {
     let count = |fault: Fault| fault.seen().map(|seen| (seen.counts.bad, seen.counts.throttled, seen.counts.good));
-    for fault in [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Timeout, Fault::Slow, Fault::Cut] {
+    let own =
+        [Fault::Unreachable, Fault::Lost, Fault::Error, Fault::Overloaded, Fault::Timeout, Fault::Slow, Fault::Cut];
+    for fault in own {
         assert_eq!(count(fault), Some((1, 0, 0)), "{fault:?}");
     }
     assert_eq!(count(Fault::Throttled), Some((0, 1, 0)));
@@ -211,7 +214,7 @@ fn breakers_count_the_providers_faults_and_nothing_else() {
 
 #[test]
 fn only_what_may_pass_within_a_moment_is_tried_again() {
-    for fault in [Fault::Unreachable, Fault::Error, Fault::Overloaded, Fault::Cut] {
+    for fault in [Fault::Unreachable, Fault::Lost, Fault::Error, Fault::Overloaded, Fault::Cut] {
         assert!(fault.is_passing(), "{fault:?}");
     }
     let lasting = [Fault::Timeout, Fault::Slow, Fault::Throttled, Fault::Spent, Fault::Unpaid, Fault::Refused];
@@ -235,13 +238,30 @@ fn a_date_is_one_of_a_budget_where_that_is_spent_and_one_of_a_pause_elsewhere() 
 
 #[test]
 fn an_error_event_says_whose_fault_it_is() {
-    let of = |error| of_stream_error(error, "m");
-    assert_eq!(of(StreamError::Overloaded), Some(Fault::Overloaded));
-    assert_eq!(of(StreamError::RateLimit), Some(Fault::Throttled));
-    assert_eq!(of(StreamError::Credentials), Some(Fault::Refused));
-    assert_eq!(of(StreamError::Other), Some(Fault::Error));
-    assert_eq!(of(StreamError::InvalidRequest), None);
-    assert_eq!(of_stream_error(StreamError::InvalidRequest, NO_CREDIT), Some(Fault::Unpaid));
-    assert_eq!(Verdict::without_date(Fault::Unpaid, NOW).until, Some(NOW.plus(ASK_AGAIN)));
-    assert_eq!(Verdict::without_date(Fault::Overloaded, NOW).until, None);
+    let of = |kind: &str, message: &str, code: Option<&str>| {
+        let error = json!({ "type": kind, "message": message, "details": { "error_code": code } });
+        let event = json!({ "type": "error", "error": error });
+        let mut reader = StreamReader::default();
+        reader.feed(format!("event: error\ndata: {event}\n\n").as_bytes());
+        of_stream_error(reader.progress().error.unwrap(), &reader, NOW)
+    };
+    for (kind, expected) in [
+        ("overloaded_error", Some(Fault::Overloaded)),
+        ("rate_limit_error", Some(Fault::Throttled)),
+        ("permission_error", Some(Fault::Refused)),
+        ("api_error", Some(Fault::Error)),
+        ("invalid_request_error", None),
+    ] {
+        assert_eq!(of(kind, "m", None), expected.map(Verdict::from), "{kind}");
+    }
+    let until = |fault, at| Some(Verdict { fault, until: Some(at) });
+    let soon = NOW.plus(ASK_AGAIN);
+    assert_eq!(of("invalid_request_error", NO_CREDIT, None), until(Fault::Unpaid, soon));
+    assert_eq!(of("billing_error", NO_CREDIT, None), until(Fault::Unpaid, soon));
+    let (spent, month_ends) = (format!("{SENTENCE} 2026-12-01 at 00:00 UTC."), Month::of(NOW).0.ends_at());
+    let told = Timestamp::of_date("2026-12-01").unwrap();
+    assert_eq!(of("invalid_request_error", &spent, None), until(Fault::Spent, told));
+    let code = Some("enforced_spend_limit_reached");
+    assert_eq!(of("rate_limit_error", "The limit is reached.", code), until(Fault::Spent, month_ends));
+    assert_eq!(of("api_error", "The limit is reached.", code), Some(Fault::Error.into()));
 }

@@ -1,5 +1,6 @@
 //! Where AI providers stand.
 
+use levee::headroom::Headroom;
 use levee::http::Links;
 use levee::pages::{show, table};
 use maud::{Markup, html};
@@ -7,8 +8,19 @@ use maud::{Markup, html};
 use crate::breakers::{self, BreakerReport};
 use crate::snapshot::ProviderReport;
 
-const COLUMNS: [&str; 8] =
-    ["Provider", "Mode", "Share", "Failed", "Late", "First content", "In the last hour", "Last error"];
+const COLUMNS: [&str; 9] = [
+    "Provider",
+    "Mode",
+    "Share",
+    "Failed",
+    "Late",
+    "First content",
+    "Left of our limits",
+    "In the last hour",
+    "Last error",
+];
+/// From how many percent of the platform's rate limits on the rest is shown as scarce.
+const SCARCE: u64 = 10;
 
 pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "not known".to_owned(), |it| show::percent(it * 100.0));
@@ -25,12 +37,34 @@ pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
                 td { (ratio(breaker.failure_ratio)) }
                 td { (ratio(breaker.slow_ratio)) }
                 td { @if let Some(ms) = breaker.ttft_ms { (show::grouped(ms)) " ms" } @else { "not known" } }
+                td { (left(provider.headroom)) }
                 td { (errors) }
                 td { @if let Some(at) = provider.last_error_at { (show::time(at.0)) } @else { "none" } }
             }
         })
         .collect();
     table("In order of preference", &COLUMNS, &rows, "No providers.")
+}
+
+/// Returns what a provider leaves of the platform's rate limits: the scarcest one in percent, and what is left of each.
+fn left(headroom: Option<Headroom>) -> Markup {
+    let Some(Headroom { requests_left, input_tokens_left, output_tokens_left, least_percent }) = headroom else {
+        return html! { "not known" };
+    };
+    let parts = [
+        requests_left.map(|left| show::count(left, "call")),
+        input_tokens_left.map(|left| show::count(left, "input token")),
+        output_tokens_left.map(|left| show::count(left, "output token")),
+    ];
+    let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    html! {
+        @match least_percent {
+            Some(percent) if percent < SCARCE => { strong class="warn" { (percent) " %" } " " },
+            Some(percent) => { (percent) " % " },
+            None => {},
+        }
+        @if !parts.is_empty() { "(" (parts) ")" }
+    }
 }
 
 /// Where a provider stands, why, since when, and who holds it.

@@ -1,4 +1,5 @@
 use levee::clock::Timestamp;
+use levee::headroom::Headroom;
 use levee::limits::{Algorithm, Mode};
 
 use super::*;
@@ -107,13 +108,37 @@ fn a_provider_shows_its_share_as_a_bar_and_who_holds_it() {
         by: Some("<ada>".to_owned()),
         ..BreakerReport::unread("primary")
     };
-    let report = |breaker| ProviderReport { breaker, errors_last_hour: Some(1), last_error_at: None };
+    let report = |breaker| ProviderReport { breaker, errors_last_hour: Some(1), last_error_at: None, headroom: None };
     let providers = vec![report(held), report(BreakerReport::unread("backup"))];
     let shown = shown(&Snapshot { providers, ..snapshot() });
     for part in [
         "<a href=\"/admin/breakers/primary\">primary</a></th><td><strong class=\"warn\">ramp</strong> (forced), held until ",
         " by &lt;ada&gt;</td><td><meter min=\"0\" max=\"100\" value=\"25\" aria-label=\"Share of primary\"></meter> 25.0 %</td><td>50.0 %</td>",
         "backup</a></th><td>not known</td><td>not known</td>",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+}
+
+#[test]
+fn what_a_provider_leaves_of_the_platforms_limits_is_shown_and_marked_where_it_is_scarce() {
+    let of = |percent| Headroom {
+        requests_left: Some(3_999),
+        input_tokens_left: Some(150_000),
+        least_percent: Some(percent),
+        ..Headroom::default()
+    };
+    let report = |name, headroom| ProviderReport {
+        breaker: BreakerReport::unread(name),
+        errors_last_hour: None,
+        last_error_at: None,
+        headroom,
+    };
+    let providers = vec![report("primary", Some(of(7))), report("backup", Some(of(10))), report("third", None)];
+    let shown = shown(&Snapshot { providers, ..snapshot() });
+    for part in [
+        "<td><strong class=\"warn\">7 %</strong> (3,999 calls, 150,000 input tokens)</td>",
+        "<td>10 % (3,999 calls, 150,000 input tokens)</td>",
     ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use levee::breadcrumbs::{Breadcrumb, Severity};
 use levee::clock::Timestamp;
+use levee::headroom::Headroom;
 use serde::Serialize;
 
 use super::Moment;
@@ -22,17 +23,25 @@ pub struct ProviderReport {
     pub errors_last_hour: Option<u64>,
     /// When the last of them happened.
     pub last_error_at: Option<Moment>,
+    /// What it leaves of the platform's rate limits; `None` where no answer of the last two minutes said so.
+    pub headroom: Option<Headroom>,
 }
 
-/// The providers of these `names`, given where they stand and the newest breadcrumbs.
+/// Returns the providers of these `names`, given where they stand, the newest breadcrumbs, and what each of them leaves of the
+/// platform's rate limits.
 pub(super) fn judge(
     names: &[String],
     breakers: Option<Vec<BreakerReport>>,
     recent: Option<&[Breadcrumb]>,
+    headrooms: Option<&[Option<Headroom>]>,
     now: Timestamp,
 ) -> Vec<ProviderReport> {
     let is_error = |it: &Breadcrumb| it.severity == Severity::Error;
     let is_recent = |it: &Breadcrumb| Timestamp::from_millis(it.last_at).plus(HOUR) >= now;
+    let headroom_of = |name: &str| {
+        let at = names.iter().position(|it| it == name)?;
+        *headrooms?.get(at)?
+    };
     let report = |breaker: BreakerReport| {
         let is_own =
             |it: &&Breadcrumb| it.connection.as_deref() == Some(breaker.name.as_str()) && is_error(it) && is_recent(it);
@@ -40,6 +49,7 @@ pub(super) fn judge(
         ProviderReport {
             errors_last_hour: recent.map(|_| own().map(|error| error.count).sum()),
             last_error_at: own().map(|error| Moment(Timestamp::from_millis(error.last_at))).max(),
+            headroom: headroom_of(&breaker.name),
             breaker,
         }
     };
@@ -75,10 +85,12 @@ mod tests {
         let recent = [error(None, 1, 1), error(Some("primary"), 2, 3), error(Some("primary"), 3_600, 1)];
         let warning = Breadcrumb { severity: Severity::Warning, ..error(Some("backup"), 1, 1) };
         let recent = [&recent[..], &[warning, error(Some("primary"), 3_601, 9)]].concat();
-        let reports = judge(&names, None, Some(&recent), NOW);
+        let headroom = Headroom { requests_left: Some(7), ..Headroom::default() };
+        let reports = judge(&names, None, Some(&recent), Some(&[None, Some(headroom)]), NOW);
+        assert_eq!((reports[0].headroom, reports[1].headroom), (None, Some(headroom)));
         assert_eq!((reports[0].breaker.name.as_str(), reports[0].breaker.mode), ("primary", None));
         assert_eq!((reports[0].errors_last_hour, reports[1].errors_last_hour), (Some(4), Some(0)));
         assert_eq!(reports[0].last_error_at, Some(Moment(Timestamp::from_secs(NOW.as_secs() - 2))));
-        assert_eq!(judge(&names, None, None, NOW)[0].errors_last_hour, None);
+        assert_eq!(judge(&names, None, None, None, NOW)[0].errors_last_hour, None);
     }
 }

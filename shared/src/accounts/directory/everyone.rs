@@ -56,7 +56,7 @@ impl Directory {
     /// Reads what holds for everyone, within `timeout`.
     pub(super) async fn read_platform(&self, timeout: Duration, now: Timestamp) -> Result<Arc<Platform>, TableError> {
         let noted = self.needs.noted(&PLATFORM);
-        let timed_out = || TableError::DynamoDb(format!("no answer within {timeout:?}"));
+        let timed_out = || TableError::Unanswered(format!("no answer within {timeout:?}"));
         let read = tokio::time::timeout(timeout, self.table.platform()).await;
         let platform = Arc::new(read.unwrap_or_else(|_| Err(timed_out()))?);
         self.needs.answer(&PLATFORM, &noted);

@@ -72,7 +72,7 @@ fn a_record_is_read_as_it_was_written() {
         assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record, "{text}");
     }
     let part = |model: &str| Part { service: service(model), usage: used(1, 2).usage };
-    let reading = Reading { figures: used(2, 4), absurd: None, parts: vec![part("m-1"), part("m-2")] };
+    let reading = Reading { figures: used(2, 4), parts: vec![part("m-1"), part("m-2")], ..Reading::default() };
     let record = Record::closed(Call { further: true, ..call() }, Figures::default(), false);
     let record = record.with_reading(&reading, true);
     let text = serde_json::to_string(&record).unwrap();
@@ -87,7 +87,7 @@ fn a_record_of_an_earlier_version_is_read_and_counts_on_its_old_line() {
         "tier":"standard","estimated":true}"#;
     let old: Record = serde_json::from_str(text).unwrap();
     let part = Part { service: service("m-1"), usage: used(12, 30).usage };
-    let reading = Reading { figures: used(12, 30), absurd: None, parts: vec![part] };
+    let reading = Reading { figures: used(12, 30), parts: vec![part], ..Reading::default() };
     let new = Record::closed(call(), Figures::default(), false).with_reading(&reading, false);
     let change = step(Some(&old), &new).unwrap();
     assert_eq!((change.total.calls, change.total.input, change.total.output), (0, 2, 29));
@@ -109,7 +109,7 @@ fn a_call_counts_once_however_many_of_its_attempts_used_tokens() {
 #[test]
 fn each_part_counts_on_its_own_line_and_the_call_with_the_first() {
     let parts = ["m-1", "m-2", "m-1"].map(|model| Part { service: service(model), usage: used(5, 1).usage });
-    let reading = Reading { figures: used(15, 3), absurd: None, parts: parts.into() };
+    let reading = Reading { figures: used(15, 3), parts: parts.into(), ..Reading::default() };
     let record = Record::closed(call(), Figures::default(), false).with_reading(&reading, false);
     let change = step(None, &record).unwrap();
     let lines: Vec<_> = change.lines.iter().map(|(line, it)| (line.clone(), it.calls, it.input)).collect();

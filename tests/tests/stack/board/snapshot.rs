@@ -70,6 +70,8 @@ async fn the_snapshot_shows_limits_tokens_providers_and_errors() {
     let shown: Vec<_> = providers.iter().map(|it| (&it["name"], &it["mode"], &it["errors_last_hour"])).collect();
     assert_eq!(shown[1], (&json!("backup"), &json!("closed"), &json!(0)));
     assert!(shown[0].0 == "primary" && shown[0].2.as_u64().unwrap() >= 1, "{shown:?}");
+    let headroom = &providers[0]["headroom"];
+    assert!(headroom["requests_left"].is_u64() && headroom["least_percent"].is_u64(), "{headroom}");
     let error = &snapshot["errors"][0];
     assert_eq!((&error["function"], &error["connection"]), (&json!("ai-proxy"), &json!("primary")), "{error}");
     assert_eq!(error["request_id"], cut.header("x-levee-request-id"));

@@ -1,16 +1,21 @@
 //! The platform's own account at a provider: its trouble is no caller's.
 
 use levee::breaker::{Mode, Reason};
+use rstest::rstest;
 use serde_json::json;
+use tests::event;
 
 use super::breaker::subjects;
-use super::provider::{JSON, alone, answer, both, message, puppet};
+use super::provider::{JSON, STREAM, alone, answer, both, message, puppet};
 use super::{builder, call, codes, course, decision, error};
 
+const NO_CREDIT: &str = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
+                         purchase credits.";
+const SPENT: &str =
+    "You have reached your specified API usage limits. You will regain access on 2099-01-01 at 00:00 UTC.";
+
 fn no_credit() -> String {
-    let sentence = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
-                    purchase credits.";
-    let body = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": sentence } });
+    let body = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": NO_CREDIT } });
     answer("400 Bad Request", JSON, &body.to_string())
 }
 
@@ -39,18 +44,23 @@ async fn used_up_credit_is_the_backups_turn_and_pauses_the_primary_and_operators
     assert!(subjects[0].contains("primary"), "{subjects:?}");
 }
 
-/// A stream of status 200 that opens with the error.
-fn no_credit_in_a_stream() -> String {
-    let (head, body) =
-        no_credit().split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.to_owned())).unwrap();
-    assert!(head.starts_with("HTTP/1.1 400"), "{head}");
-    answer("200 OK", "text/event-stream", &format!("event: error\ndata: {body}\n\n"))
+/// Returns a stream of status 200 that opens with an error of this message and this code.
+fn error_in_a_stream(message: &str, code: Option<&str>) -> String {
+    let error = json!({ "type": "invalid_request_error", "message": message, "details": { "error_code": code } });
+    answer("200 OK", STREAM, &event("error", &json!({ "type": "error", "error": error })))
 }
 
+#[rstest]
+#[case::credit(NO_CREDIT, None)]
+#[case::the_customers_own_limit(SPENT, None)]
+#[case::the_platforms_limit("The limit is reached.", Some("enforced_spend_limit_reached"))]
 #[tokio::test]
-async fn used_up_credit_that_a_stream_tells_of_is_the_backups_turn_too() {
+async fn a_budget_that_a_stream_tells_is_used_up_is_the_backups_turn_too(
+    #[case] message_of_error: &str,
+    #[case] code: Option<&str>,
+) {
     let (primary, backup) = (puppet().await, puppet().await);
-    primary.says(&[&no_credit_in_a_stream()]);
+    primary.says(&[&error_in_a_stream(message_of_error, code)]);
     backup.says(&[&message("backup", true)]);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
     let answer = call(&stack, true).await;

@@ -40,6 +40,19 @@ async fn an_error_without_its_outer_type_reaches_the_caller_at_once_in_the_full_
 }
 
 #[tokio::test]
+async fn an_error_of_the_api_is_told_as_json_whatever_its_head_says() {
+    let only = puppet().await;
+    let stack = undecided().env("AI_PROVIDERS", &alone(&only)).start().await;
+    let error = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": SENTENCE } });
+    for kind in ["text/html", "application/octet-stream", "<odd>"] {
+        only.says(&[&answer("400 Bad Request", kind, &error.to_string())]);
+        let answer = call(&stack, false).await;
+        assert_eq!((answer.status, answer.header("content-type")), (400, "application/json"), "{kind}");
+        assert_eq!(answer.json(), error, "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn a_server_error_without_its_outer_type_keeps_its_status_and_its_sentence() {
     let only = puppet().await;
     only.says(&[&answer("529 Overloaded", JSON, &short("overloaded_error"))]);
@@ -66,7 +79,8 @@ async fn a_call_that_an_edge_turns_away_without_an_error_of_the_api_is_told_once
 ) {
     let only = puppet().await;
     let stack = undecided().env("AI_PROVIDERS", &alone(&only)).start().await;
-    for (place, body) in ["<html>an edge</html>", "", "[]"].iter().enumerate() {
+    let bodies = ["<html>an edge</html>", "", "[]", r#"{"type":"error"}"#, r#"{"type":"error","error":{"type":"t"}}"#];
+    for (place, body) in bodies.iter().enumerate() {
         only.says(&[&answer(line, "text/html", body)]);
         let answer = call(&stack, place == 1).await;
         assert_eq!((answer.status, answer.header("x-levee-attempts")), (status, "1"), "{body}: {answer:?}");
@@ -75,5 +89,5 @@ async fn a_call_that_an_edge_turns_away_without_an_error_of_the_api_is_told_once
         assert_eq!((&told["type"], &told["error"]["type"]), (&json!("error"), &json!(kind)), "{body}: {answer:?}");
         assert!(!answer.text().contains("html"), "{answer:?}");
     }
-    assert_eq!(only.bodies().len(), 3);
+    assert_eq!(only.bodies().len(), bodies.len());
 }

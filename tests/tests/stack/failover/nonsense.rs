@@ -3,9 +3,13 @@
 use levee::metering::State;
 use serde_json::json;
 use tests::event;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
-use super::provider::{JSON, STREAM, after_nobody, answer, both, error_event, message, message_body, puppet};
-use super::{call, codes, course, records, undecided};
+use super::provider::{
+    JSON, STREAM, after_nobody, alone, answer, both, error_event, message, message_body, providers, puppet,
+};
+use super::{call, codes, course, hello, records, undecided};
 
 /// What the primary says, why that is no answer, and how the record of the attempt ends.
 fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State)> {
@@ -21,11 +25,26 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
         ("HTTP/1.1 200".to_owned(), "unreachable", "provider.unreachable", State::Closed),
         ("SSH-2.0-garbage\r\n\r\n".to_owned(), "unreachable", "provider.unreachable", State::Closed),
         (answer("200 OK", "text/html", "<html>"), "error", "provider.nonsense", State::Closed),
-        (answer("200 OK", JSON, &envelope), "error", "provider.nonsense", State::Closed),
         (answer("200 OK", JSON, ""), "error", "provider.nonsense", State::Closed),
     ];
-    if !is_streamed {
-        all.push((answer("200 OK", JSON, "[]"), "error", "provider.nonsense", State::Closed));
+    let mistyped = |kind: &str| {
+        (answer("200 OK", kind, &message_body("primary", is_streamed)), "error", "provider.nonsense", State::Closed)
+    };
+    if is_streamed {
+        // Nothing of it is read.
+        all.push((answer("200 OK", JSON, &envelope), "error", "provider.nonsense", State::Closed));
+        all.extend(["text/event-streamish", "text/event", "application/json"].map(mistyped));
+    } else {
+        // An error of the API says that nothing was used.
+        let short = json!({ "error": { "type": "api_error", "message": "No" } }).to_string();
+        for error in [&envelope, &short] {
+            all.push((answer("200 OK", JSON, error), "error", "provider.nonsense", State::Void));
+        }
+        for body in
+            ["[]", "[null]", "null", "{}", r#"{"type":"error"}"#, r#"{"object":"chat.completion","choices":[]}"#]
+        {
+            all.push((answer("200 OK", JSON, body), "error", "provider.nonsense", State::Closed));
+        }
         all.push((cut.to_owned(), "cut", "provider.cut", State::Closed));
         return all;
     }
@@ -69,6 +88,48 @@ async fn a_stream_that_is_none_is_the_backups_turn() {
 #[tokio::test]
 async fn an_answer_that_is_none_is_the_backups_turn() {
     the_backup_takes_over(false).await;
+}
+
+#[tokio::test]
+async fn a_stream_is_known_by_its_media_type_however_that_is_written() {
+    let only = puppet().await;
+    let stack = undecided().env("AI_PROVIDERS", &alone(&only)).start().await;
+    for kind in ["Text/Event-Stream", "text/event-stream;charset=utf-8", "text/event-stream ; charset=utf-8"] {
+        only.says(&[&answer("200 OK", kind, &message_body("only", true))]);
+        let answer = call(&stack, true).await;
+        assert_eq!((answer.status, answer.text()), (200, message_body("only", true).as_str()), "{kind}");
+    }
+}
+
+/// A provider that turns each call away after its head, and closes the connection on the rest of it. So little fits into its
+/// buffers that most of a long call is not sent by then.
+async fn hasty() -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(16).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut head = [0; 512];
+            connection.read_exact(&mut head).await.unwrap();
+            let refusal = "HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            connection.write_all(refusal.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_provider_that_closes_the_connection_on_half_a_call_is_charged_nothing_for() {
+    let stack = undecided().env("AI_PROVIDERS", &providers(&[&hasty().await, &hasty().await])).start().await;
+    let mut long = hello(false);
+    long["messages"][0]["content"] = "x".repeat(5_000_000).into();
+    let answer = stack.call("/v1/messages", &long).await;
+    assert!(matches!(answer.status, 413 | 502), "{answer:?}");
+    let records = records(&stack, &answer).await;
+    assert!(!records.is_empty() && records.iter().all(|(_, state, _)| *state == State::Void), "{records:?}");
+    assert_eq!(stack.month(stack.account_id()).await.input, 0);
 }
 
 #[tokio::test]

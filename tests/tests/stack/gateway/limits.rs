@@ -27,6 +27,19 @@ async fn a_head_over_10240_bytes_is_431() {
     assert_eq!(get(&stack, "/echo", &[("x-long", &"x".repeat(9_900))]).await.status, 200);
 }
 
+/// RFC 9112, section 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message … that
+/// contains more than one Host header field line or a Host header field with an invalid field value."
+#[tokio::test]
+async fn a_host_that_is_none_is_400() {
+    let stack = stack().await;
+    for host in ["<x>", "a b", "a/b", "user@host", "a?b", "host:port", "[::1"] {
+        assert_eq!(get(&stack, "/echo", &[("host", host)]).await.status, 400, "{host}");
+    }
+    for host in ["levee.example", "levee.example:8080", "[::1]:8080", "127.0.0.1"] {
+        assert_eq!(get(&stack, "/echo", &[("host", host)]).await.status, 200, "{host}");
+    }
+}
+
 /// supported-gateway-response-types.html, INTEGRATION_TIMEOUT, after the route's TimeoutInMillis; the function may go on.
 #[tokio::test]
 async fn an_answer_after_the_routes_time_is_a_504() {

@@ -6,7 +6,7 @@ use levee::accounts::{AccountsTable, CapMode, CapOverride, publish};
 use levee::limits::markers::Marked;
 use levee::metering::{State, estimate_prompt};
 use serde_json::{Value, json};
-use tests::{Builder, Scripted, Stack, messages};
+use tests::{Builder, Scripted, Stack, event, messages};
 
 fn builder() -> Builder {
     Stack::builder().only_primary().env("AI_CALL_TIMEOUT_MS", "1000").env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000")
@@ -59,6 +59,41 @@ async fn a_success_that_is_no_message_and_a_connection_that_is_lost_count_the_pr
         let stack = builder().env("AI_PROVIDERS", &provider.as_only_provider("")).env("AI_RETRY_BUDGET_PERCENT", "0");
         assert_estimated(&stack.start().await, false, &said).await;
     }
+}
+
+#[tokio::test]
+async fn a_message_that_reports_no_input_counts_the_prompt_as_an_estimate() {
+    let provider = Scripted::start(Vec::new()).await;
+    let stack = builder().env("AI_PROVIDERS", &provider.as_only_provider("")).start().await;
+    for (is_streamed, usage) in [
+        (false, json!({})),
+        (false, json!({ "output_tokens": 9 })),
+        (false, json!({ "input_tokens": -1, "output_tokens": 9 })),
+        (true, json!({ "output_tokens": 9 })),
+    ] {
+        let message = json!({ "type": "message", "content": [], "usage": usage });
+        let said = if is_streamed {
+            let start = json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message" } });
+            let delta = json!({ "type": "message_delta", "usage": usage });
+            let events = [start, delta, json!({ "type": "message_stop" })];
+            answer("text/event-stream", &events.map(|it| event(it["type"].as_str().unwrap(), &it)).concat())
+        } else {
+            answer("application/json", &message.to_string())
+        };
+        provider.says(&[&said]);
+        let (call, before) = (long(is_streamed), stack.month(stack.account_id()).await);
+        let got = stack.call("/v1/messages", &call).await;
+        assert_eq!(got.status, 200, "{usage}: {got:?}");
+        let after = stack.wait_for_month(stack.account_id(), before.calls + 1).await;
+        let prompt = estimate_prompt(call.to_string().as_bytes());
+        let grown = (after.estimated_calls - before.estimated_calls, after.input - before.input);
+        assert_eq!(grown, (1, prompt), "{usage} {is_streamed}");
+    }
+}
+
+fn answer(kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
 #[tokio::test]

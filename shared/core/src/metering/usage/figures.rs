@@ -13,25 +13,31 @@ pub(super) struct Counted {
     pub(super) figures: Figures,
     /// The first field that was refused ([`Figures::is_absurd`]): its name, and never its value.
     pub(super) absurd: Option<&'static str>,
+    /// True where a figure of the input was reported.
+    pub(super) has_input: bool,
+    /// True where the figure of the output was reported.
+    pub(super) has_output: bool,
 }
 
 impl Counted {
-    /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. True where it says how many
-    /// tokens were put out.
+    /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. Returns true where it says how
+    /// many tokens were put out.
     pub(super) fn replace_with(&mut self, usage: &str) -> bool {
         let Some(reported) = Object::parse(usage) else {
             self.refuse("usage");
             return false;
         };
-        self.replace(|usage| &mut usage.input, &reported, "input_tokens");
-        self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
+        let has_input = self.replace(|usage| &mut usage.input, &reported, "input_tokens");
+        let has_cache_read = self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
 
         let split = self.object(&reported, "cache_creation");
         self.replace(|usage| &mut usage.cache_write_5m, &split, "ephemeral_5m_input_tokens");
         self.replace(|usage| &mut usage.cache_write_1h, &split, "ephemeral_1h_input_tokens");
         // The total is the last word, also where the split came earlier. What is not known to be for an hour is for the
         // default lifetime of 5 minutes.
-        if let Some(total) = self.count(&reported, "cache_creation_input_tokens") {
+        let cache_writes = self.count(&reported, "cache_creation_input_tokens");
+        self.has_input |= has_input || has_cache_read || cache_writes.is_some();
+        if let Some(total) = cache_writes {
             let usage = &mut self.figures.usage;
             usage.cache_write_1h = usage.cache_write_1h.min(total);
             usage.cache_write_5m = total - usage.cache_write_1h;
@@ -49,10 +55,12 @@ impl Counted {
                 _ => Tier::Other,
             };
         }
-        self.replace(|usage| &mut usage.output, &reported, "output_tokens")
+        let has_output = self.replace(|usage| &mut usage.output, &reported, "output_tokens");
+        self.has_output |= has_output;
+        has_output
     }
 
-    /// Takes over a count. False where there is none.
+    /// Takes over a count. Returns false where there is none.
     fn replace(&mut self, figure: fn(&mut Usage) -> &mut u64, reported: &Object<'_>, field: &'static str) -> bool {
         let count = self.count(reported, field);
         if let Some(count) = count {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::BYTES_PER_TOKEN;
@@ -13,7 +13,8 @@ const TOKENS_AN_IMAGE: u64 = 1_600;
 const DOCUMENT_BYTES_PER_TOKEN: u64 = 32;
 
 /// Estimates the input tokens of a call whose body is `body`: four bytes a token. Images and documents in base64 stand for
-/// far fewer tokens than their bytes, so that they are estimated by themselves.
+/// far fewer tokens than their bytes, so that they are estimated by themselves. They are so only where the API has them, in
+/// the content of messages: the same words in a tool's schema or input are text.
 pub fn estimate_prompt(body: &[u8]) -> u64 {
     let mut files = Files::default();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
@@ -55,7 +56,10 @@ impl<'de> Visitor<'de> for &mut Files {
                 Name::Type => is_base64 = fields.next_value::<&RawValue>()?.get() == "\"base64\"",
                 Name::MediaType => is_image = fields.next_value::<&RawValue>()?.get().starts_with("\"image/"),
                 Name::Data => bytes = fields.next_value::<&RawValue>()?.get().len() as u64,
-                Name::Other => fields.next_value_seed(&mut *self)?,
+                Name::Messages | Name::Content | Name::Source => fields.next_value_seed(&mut *self)?,
+                Name::Other => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
             }
         }
         if is_base64 {
@@ -95,13 +99,17 @@ impl<'de> Visitor<'de> for &mut Files {
     }
 }
 
-/// The fields of a source. The data of a text source is counted as text, because its type is another.
+/// The fields of a source, and those that lead to one. The data of a text source is counted as text, because its type is
+/// another.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Name {
     Type,
     MediaType,
     Data,
+    Messages,
+    Content,
+    Source,
     #[serde(other)]
     Other,
 }
@@ -126,7 +134,8 @@ mod tests {
     fn an_image_is_a_fixed_number_of_tokens_and_a_document_is_counted_by_its_size() {
         let file = |media_type: &str, data: &str| {
             let source = json!({ "type": "base64", "media_type": media_type, "data": data });
-            json!({ "content": [{ "type": "tool_result", "content": [{ "type": "image", "source": source }] }] })
+            let result = json!({ "type": "tool_result", "content": [{ "type": "image", "source": source }] });
+            json!({ "messages": [{ "role": "user", "content": [result] }] })
         };
         let empty = estimate_prompt(file("image/png", "").to_string().as_bytes());
         let image = estimate_prompt(file("image/png", &"A".repeat(4_000_000)).to_string().as_bytes());
@@ -144,5 +153,20 @@ mod tests {
         assert_eq!(estimate_prompt(odd.as_bytes()), odd.len().div_ceil(4) as u64);
         let deep = "[".repeat(100_000) + &"]".repeat(100_000);
         assert_eq!(estimate_prompt(deep.as_bytes()), 50_000);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_file_is_text() {
+        let source = json!({ "type": "base64", "media_type": "image/png", "data": "A".repeat(40_000) });
+        for body in [
+            json!({ "tools": [{ "name": "t", "input_schema": source }] }),
+            json!({ "tools": [{ "name": "t", "input_examples": [{ "source": source }] }] }),
+            json!({ "messages": [{ "content": [{ "type": "tool_use", "input": { "content": source } }] }] }),
+            json!({ "metadata": { "source": source } }),
+            json!({ "system": [{ "type": "text", "text": "x", "source_of": source }] }),
+        ] {
+            let body = body.to_string();
+            assert_eq!(estimate_prompt(body.as_bytes()), body.len().div_ceil(4) as u64, "{body:.60}");
+        }
     }
 }

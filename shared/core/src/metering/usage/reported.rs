@@ -11,7 +11,8 @@
 //!
 //! A type that is not known is read as `message`. An attempt that declined before any output is reported, and not billed
 //! by default, so that it is left out. Where the passes of the model that served come to more than the `usage` object says,
-//! they count; where they come to less, the object does.
+//! they count; where they come to less, the object does. The last pass is the one that served, also where it writes the
+//! model's name in another way than the answer.
 
 use super::figures::Counted;
 use super::json::{Object, elements};
@@ -31,6 +32,8 @@ pub struct Reading {
     pub absurd: Option<&'static str>,
     /// What was used of each model, the one that served first. Their sum is that of `figures`.
     pub parts: Vec<Part>,
+    /// True where both input and output were reported, so that no side of the figures is missing.
+    pub is_whole: bool,
 }
 
 /// What an answer reports, in one `usage` object or in several that replace each other.
@@ -61,14 +64,19 @@ enum Kind {
 }
 
 impl Reading {
-    /// Reads a whole JSON answer; `None` where it reports no usage.
+    /// Reads a whole JSON answer; `None` where it reports no usage. An output that is not reported is estimated from the
+    /// answer's length.
     pub fn of_message(body: &[u8]) -> Option<Self> {
-        let body = String::from_utf8_lossy(body);
-        let message = Object::parse(&body)?;
+        let text = String::from_utf8_lossy(body);
+        let message = Object::parse(&text)?;
         let mut reported = Reported::default();
-        reported.replace_with(message.field("usage")?);
+        let has_output = reported.replace_with(message.field("usage")?);
         reported.served_by(message.text("model"));
-        Some(reported.reading())
+        let mut reading = reported.reading();
+        if !has_output {
+            reading.raise_output(tokens_of(body));
+        }
+        Some(reading)
     }
 
     /// Estimates the output of a JSON answer that reports no usage, from its length.
@@ -77,7 +85,7 @@ impl Reading {
         let mut reported = Reported::default();
         reported.served_by(Object::parse(&text).and_then(|message| message.text("model")));
         let mut reading = reported.reading();
-        reading.raise_output((body.len() as u64).div_ceil(BYTES_PER_TOKEN));
+        reading.raise_output(tokens_of(body));
         reading
     }
 
@@ -91,7 +99,29 @@ impl Reading {
     }
 }
 
+/// Estimates the tokens of an answer from its length.
+fn tokens_of(body: &[u8]) -> u64 {
+    (body.len() as u64).div_ceil(BYTES_PER_TOKEN)
+}
+
+impl Iteration {
+    /// Returns whether the entry is a sampling pass of a message itself, and no call beside it.
+    fn is_pass(&self) -> bool {
+        matches!(self.kind, Kind::Message | Kind::Fallback)
+    }
+
+    /// Returns whether the entry may be of `model`: it names it, or none.
+    fn may_be_of(&self, model: &str) -> bool {
+        self.model.is_empty() || is_same_model(&self.model, model)
+    }
+}
+
 impl Reported {
+    /// Returns whether a figure of the input was reported.
+    pub(super) fn has_input(&self) -> bool {
+        self.counted.has_input
+    }
+
     /// Returns the first field that was refused.
     pub(super) fn absurd(&self) -> Option<&'static str> {
         self.counted.absurd
@@ -150,18 +180,21 @@ impl Reported {
 
     /// Returns all that is reported, each iteration counted once.
     pub(super) fn reading(&self) -> Reading {
-        let Counted { figures, absurd } = self.counted;
-        let fallback = self.iterations.iter().rfind(|it| it.kind == Kind::Fallback && !it.model.is_empty());
+        let Counted { figures, absurd, has_input, has_output } = self.counted;
+        let passes = || self.iterations.iter().filter(|it| it.is_pass());
+        let fallback = passes().rfind(|it| it.kind == Kind::Fallback && !it.model.is_empty());
         let serving = fallback.map_or(&self.model, |it| &it.model);
-        let is_serving = |it: &&Iteration| {
-            let is_pass = matches!(it.kind, Kind::Message | Kind::Fallback);
-            is_pass && (it.model.is_empty() || is_same_model(&it.model, serving))
+        // Where no pass has the name of the model that served, the last one is by that model under another name.
+        let also_named = match passes().next_back() {
+            Some(last) if !passes().any(|it| it.may_be_of(serving)) => &last.model,
+            _ => serving,
         };
+        let serving = if serving.is_empty() { also_named } else { serving };
+        let is_of_serving = |it: &Iteration| it.may_be_of(serving) || it.may_be_of(also_named);
 
         // What the `usage` object says beyond the passes of the model that served is of the same model.
-        let passes = self.iterations.iter().filter(is_serving);
         let (mut inside, mut prompt) = (Usage::default(), figures.usage.prompt());
-        for pass in passes {
+        for pass in passes().filter(|it| is_of_serving(it)) {
             inside = inside.plus(&pass.usage);
             prompt = pass.usage.prompt();
         }
@@ -170,19 +203,19 @@ impl Reported {
 
         for iteration in &self.iterations {
             let Iteration { kind, model, usage } = iteration;
-            let is_declined = *kind == Kind::Message && !is_serving(&iteration);
+            let is_declined = *kind == Kind::Message && !is_of_serving(iteration);
             if is_declined && usage.output == 0 {
                 continue;
             }
             // One name for one model, whether or not an entry has the date of a snapshot.
-            let model = if model.is_empty() || is_same_model(model, serving) { serving } else { model };
+            let model = if is_of_serving(iteration) { serving } else { model };
             let service = self.service(model, usage.prompt());
             // An advisor is a call of its own: what is said of the speed is said of the answer.
             let speed = if *kind == Kind::Advisor { String::new() } else { service.speed };
             add(&mut parts, Service { speed, ..service }, usage);
         }
         let usage = parts.iter().fold(Usage::default(), |sum, part| sum.plus(&part.usage));
-        Reading { figures: Figures { usage, ..figures }, absurd, parts }
+        Reading { figures: Figures { usage, ..figures }, absurd, parts, is_whole: has_input && has_output }
     }
 
     fn service(&self, model: &str, prompt: u64) -> Service {

@@ -25,6 +25,8 @@ struct Seen {
     reported: Reported,
     /// The sentence of an `error` event, at most [`LONGEST_SENTENCE`] bytes; empty where there is none.
     sentence: String,
+    /// The code of an `error` event (`error.details.error_code`), as long as its sentence at most; empty where there is none.
+    code: String,
 }
 
 /// What has been seen of a stream.
@@ -106,6 +108,11 @@ impl StreamReader {
         &self.seen.sentence
     }
 
+    /// Returns the code of the provider's `error` event (`error.details.error_code`); empty where there was none.
+    pub fn error_code(&self) -> &str {
+        &self.seen.code
+    }
+
     /// Returns how many `ping` events have come: signs of life while the provider is at work.
     pub fn pings(&self) -> u32 {
         self.pings
@@ -124,13 +131,15 @@ impl StreamReader {
         (reading, is_estimated)
     }
 
-    /// What the call used, and whether that is an estimate: where the final figures are missing or absurd. Figures are
-    /// final at `message_stop` and not before: another `message_delta` may follow the first, and what a provider that
+    /// Returns what the call used, and whether that is an estimate: where the final figures, or all figures of the input,
+    /// are missing or absurd. Figures are final at `message_stop` and not before: another `message_delta` may follow the first, and what a provider that
     /// breaks off with an `error` in its place counts in the end is not known.
     pub fn result(&self) -> (Figures, bool) {
         let Progress { figures, has_final_usage, ended, error, .. } = self.seen.progress;
         match figures {
-            Some(figures) if has_final_usage && ended && error.is_none() => (figures, figures.is_absurd),
+            Some(figures) if has_final_usage && ended && error.is_none() => {
+                (figures, figures.is_absurd || !self.seen.reported.has_input())
+            }
             _ => (self.estimate(), true),
         }
     }
@@ -196,8 +205,10 @@ impl Seen {
             "error" => {
                 progress.ended = true;
                 progress.error = Some(StreamError::of(&data));
-                let sentence = data.object("error").text("message");
-                self.sentence = sentence.filter(|text| text.len() <= LONGEST_SENTENCE).unwrap_or_default();
+                let error = data.object("error");
+                let bounded = |text: Option<String>| text.filter(|it| it.len() <= LONGEST_SENTENCE).unwrap_or_default();
+                self.sentence = bounded(error.text("message"));
+                self.code = bounded(error.object("details").text("error_code"));
             }
             _ => {}
         }

@@ -53,6 +53,18 @@ fn usage(input: u64, output: u64, iterations: &[Value]) -> Value {
     &[entry("message", Some("claude-sonnet-5-5-20260915"), 900, 40)],
     &[(ASKED, 900, 40)]
 )]
+#[case::one_pass_with_another_spelling(
+    &[entry("message", Some("anthropic.claude-sonnet-5-5-v1:0"), 900, 40)],
+    &[(ASKED, 900, 40)]
+)]
+#[case::passes_and_a_compaction_with_another_spelling(
+    &[
+        entry("compaction", Some("eu.claude-sonnet-5-5"), 1_000, 50),
+        entry("message", Some("eu.claude-sonnet-5-5"), 400, 15),
+        entry("message", Some("eu.claude-sonnet-5-5"), 500, 25),
+    ],
+    &[(ASKED, 1_900, 90)]
+)]
 #[case::passes_of_a_tool_loop(
     &[entry("message", None, 400, 15), entry("message", None, 500, 25)],
     &[(ASKED, 900, 40)]
@@ -152,6 +164,37 @@ fn iterations_of_a_later_report_take_the_place_of_earlier_ones() {
     }
     let usage = reported.reading().figures.usage;
     assert_eq!((usage.input, usage.output), (1_150, 41));
+}
+
+#[test]
+fn an_answer_without_a_model_was_served_by_that_of_its_last_pass() {
+    let usage = usage(900, 40, &[entry("message", Some("m-1"), 900, 40)]);
+    let message = json!({ "type": "message", "usage": usage }).to_string();
+    let reading = Reading::of_message(message.as_bytes()).unwrap();
+    assert_eq!(by_model(&reading), [("m-1", 900, 40)]);
+}
+
+#[rstest]
+#[case::nothing(json!({}), false)]
+#[case::output_alone(json!({ "output_tokens": 7 }), false)]
+#[case::input_alone(json!({ "input_tokens": 7 }), false)]
+#[case::an_input_that_is_none(json!({ "input_tokens": -7, "output_tokens": 7 }), false)]
+#[case::both(json!({ "input_tokens": 0, "output_tokens": 0 }), true)]
+#[case::only_cached_input(json!({ "cache_read_input_tokens": 7, "output_tokens": 7 }), true)]
+fn figures_are_whole_where_input_and_output_are_reported(#[case] usage: Value, #[case] expected: bool) {
+    let message = json!({ "type": "message", "model": ASKED, "content": [], "usage": usage }).to_string();
+    let reading = Reading::of_message(message.as_bytes()).unwrap();
+    assert_eq!(reading.is_whole, expected);
+    if usage.get("output_tokens").is_none() {
+        assert_eq!(reading.figures.usage.output, tokens_of(message.as_bytes()));
+    }
+    let start = json!({ "type": "message_start", "message": { "model": ASKED } });
+    let delta = json!({ "type": "message_delta", "usage": usage });
+    let mut reader = StreamReader::default();
+    for event in [start, delta, json!({ "type": "message_stop" })] {
+        reader.feed(format!("data: {event}\n\n").as_bytes());
+    }
+    assert_eq!(reader.reading().1, !expected);
 }
 
 #[test]
