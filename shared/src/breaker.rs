@@ -1,10 +1,13 @@
 //! The breaker at work, shared by all environments.
 //!
-//! The decisions themselves are pure and live in `levee_core::breaker`, which is found here too: [`step()`] is the next
-//! decision about a provider, [`route`] the order of providers for one call, [`Room`] a limit on how much a provider is
-//! asked where nobody else is left. [`Breakers`] joins them with the stores: what environments see goes to Redis
-//! ([`mirror`]), what is decided to DynamoDB ([`table`]), and [`protocol`] brings the two together. Admins overrule it by
-//! [`word`], and are shown [`mod@peek`]. The rules, their constants and their reasons are in docs/BREAKER.md.
+//! The decisions themselves are pure and live in `levee_core::breaker`, which is re-exported here: [`step()`] returns
+//! the next decision about a provider, [`route`] orders the providers for one call, and [`Room`] limits the calls to
+//! a provider that no other one can take. [`Breakers`] connects them with the stores: results go to Redis
+//! ([`mirror`]), decisions to DynamoDB ([`table`]), and [`protocol`] reconciles the two. Admins override decisions
+//! with [`word`], and [`mod@peek`] shows them recent results. The rules, their constants and their reasons are in
+//! docs/BREAKER.md.
+//!
+//! Start reading at [`Breakers`].
 
 mod breakers;
 pub mod mirror;

@@ -1,4 +1,4 @@
-//! The designs that are compared.
+//! The designs to compare.
 
 mod consecutive;
 mod levee;
@@ -13,7 +13,7 @@ pub use self::windowed::Windowed;
 use crate::design::Design;
 use crate::world::Settings;
 
-/// Which design.
+/// Design, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// [`Consecutive`].
@@ -27,10 +27,10 @@ pub enum Which {
 }
 
 impl Which {
-    /// All of them.
+    /// All designs.
     pub const ALL: [Self; 4] = [Self::Consecutive, Self::OnOff, Self::Windowed, Self::Levee];
 
-    /// Its name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Consecutive => "consecutive",
@@ -40,7 +40,7 @@ impl Which {
         }
     }
 
-    /// The design, for a fleet as in `settings`.
+    /// Creates the design for a fleet as in `settings`.
     pub fn build(self, settings: &Settings) -> Box<dyn Design> {
         match self {
             Self::Consecutive => Box::new(Consecutive::new(settings)),

@@ -1,12 +1,12 @@
-//! A provider that fails in one of many ways, callers who come at random, and environments that serve one call at a
-//! time, as Lambda's do: event by event, in virtual time, from a seed.
+//! Simulates a provider that fails in one of many ways, callers with random arrivals, and environments that serve one
+//! call at a time, as Lambda's do. It runs event by event, in virtual time, from a seed.
 //!
-//! It drives the breaker as it is ([`levee_core::breaker::step`]) beside three other [`designs`], and says how many calls each
-//! of them let a sick provider spoil. Start reading at [`world::run`].
+//! It drives the real breaker ([`levee_core::breaker::step`]) beside three other [`designs`], and counts the calls
+//! that a sick provider spoils with each of them. Start reading at [`world::run`].
 //!
-//! There the backup is always well, and a call has one latency; that it is *slow* is known when it has run for
-//! [`provider::SLOW`] seconds, to those designs that look. [`goodput`] is the other half: several providers that fail
-//! together, and how many calls are served all the same.
+//! In that world the backup is always well, and each call has a single latency. Designs that look for slow calls
+//! learn that a call is slow after [`provider::SLOW`] seconds. [`goodput`] is the second simulation: several
+//! providers fail together, and the calls that are still served are counted.
 
 pub mod design;
 pub mod designs;

@@ -1,4 +1,4 @@
-//! `simulation [--seeds N] [--first SEED] [--json FILE] [--check]`: the tables of `cargo xtask bench breaker`.
+//! `simulation [--seeds N] [--first SEED] [--json FILE] [--check]`: prints the tables of `cargo xtask bench breaker`.
 #![allow(clippy::print_stdout, reason = "tables are what it is for")]
 
 mod tables;
@@ -11,16 +11,16 @@ use tables::{goodput, spoiled};
 
 #[derive(Parser)]
 struct Options {
-    /// How many runs of each kind
+    /// Number of runs of each kind
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
-    /// The seed of the first run; the constants were chosen on 0 to 15
+    /// Seed of the first run; the constants were chosen on 0 to 15
     #[arg(long, default_value_t = 100)]
     first: u64,
-    /// Write what was found to this file, too
+    /// Also write the results to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Fail where a target is missed
+    /// Exit with a failure if a target is missed
     #[arg(long)]
     check: bool,
 }
@@ -28,10 +28,12 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let seeds = options.first..options.first + options.seeds;
+    // Run both simulations and print their tables.
     let spoiled = spoiled::rows(seeds.clone());
     spoiled::print(&spoiled, options.seeds);
     let goodput = goodput::rows(seeds);
     goodput::print(&goodput, options.seeds);
+    // Write all figures as JSON if a file is given.
     if let Some(file) = &options.json {
         let all = serde_json::json!({ "spoiled": spoiled::json(&spoiled), "goodput": goodput::json(&goodput) });
         if let Err(error) = std::fs::write(file, format!("{all:#}\n")) {

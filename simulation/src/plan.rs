@@ -1,4 +1,4 @@
-//! The events that are still to come.
+//! The queue of events to come.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -10,7 +10,7 @@ pub(crate) struct Plan<T> {
     number: u64,
 }
 
-/// One of them. The earliest is the greatest, and of two at once the one that was planned first.
+/// Planned event. The earliest is the greatest; of two at the same time it is the one planned first.
 #[derive(Debug)]
 struct Event<T> {
     at: f64,
@@ -23,13 +23,13 @@ impl<T> Plan<T> {
         Self { events: BinaryHeap::new(), number: 0 }
     }
 
-    /// Adds what happens at `at`, in seconds since the beginning.
+    /// Adds an event at `at`, in seconds since the beginning.
     pub(crate) fn add(&mut self, at: f64, happening: T) {
         self.number += 1;
         self.events.push(Event { at, number: self.number, happening });
     }
 
-    /// Takes out the next event, with its time.
+    /// Removes and returns the next event with its time.
     pub(crate) fn next(&mut self) -> Option<(f64, T)> {
         self.events.pop().map(|event| (event.at, event.happening))
     }

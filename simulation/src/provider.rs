@@ -1,31 +1,31 @@
-//! The provider, and how it is sick.
+//! The provider and its faults.
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, LogNormal};
 
-/// From so many seconds on a call is too slow to be good.
+/// Duration above which a call is too slow to be good, in seconds.
 pub const SLOW: f64 = 8.0;
-/// After so many seconds a call is given up.
+/// Time-out of a call, in seconds.
 pub const TIMEOUT: f64 = 30.0;
-/// When the provider falls ill, seconds.
+/// Start of the fault, in seconds.
 pub const FALLS_ILL: f64 = 300.0;
 
-/// The median of a call's latency, seconds.
+/// Median latency of a call, in seconds.
 const MEDIAN: f64 = 2.0;
-/// The spread of its logarithm.
+/// Standard deviation of the latency's logarithm.
 const SPREAD: f64 = 0.5;
-/// How many calls fail in health.
+/// Ratio of calls that fail in health.
 const ERRORS: f64 = 0.01;
-/// How long a failure takes, seconds.
+/// Latency of a failure, in seconds.
 const FAILS_IN: f64 = 0.3;
-/// How long a provider that is over its capacity takes to say so, seconds.
+/// Latency of a refusal by a provider over its capacity, in seconds.
 const OVERLOADED_IN: f64 = 0.5;
 
-/// What becomes of the provider.
+/// Fault of the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// Nothing.
+    /// No fault.
     Healthy,
     /// All calls fail for 3 s.
     Blip,
@@ -39,12 +39,12 @@ pub enum Scenario {
     Slow,
     /// All calls fail for 20 s, and none for the next 20 s, for 300 s.
     Flapping,
-    /// All calls fail for 120 s; then the capacity comes back from 10 % to 100 % within 180 s.
+    /// All calls fail for 120 s; then the capacity grows from 10 % to 100 % within 180 s.
     LimitedRecovery,
 }
 
 impl Scenario {
-    /// All of them.
+    /// All scenarios.
     pub const ALL: [Self; 8] = [
         Self::Healthy,
         Self::Blip,
@@ -56,7 +56,7 @@ impl Scenario {
         Self::LimitedRecovery,
     ];
 
-    /// Its name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -70,7 +70,7 @@ impl Scenario {
         }
     }
 
-    /// When the provider is well again, seconds.
+    /// Returns the end of the fault, in seconds.
     pub fn is_well_from(self) -> f64 {
         match self {
             Self::Healthy => FALLS_ILL,
@@ -80,15 +80,17 @@ impl Scenario {
         }
     }
 
-    /// What becomes of a call that is made at `at`, while the provider gets `load` of the `rate` calls a second that
-    /// there are: its latency in seconds, and whether it fails.
+    /// Returns the latency in seconds of a call at `at`, and true if it fails. `load` is the provider's present rate
+    /// of calls, of `rate` calls a second in all.
     pub(crate) fn call(self, at: f64, load: f64, rate: f64, rng: &mut SmallRng) -> (f64, bool) {
+        // Latency and failures in health.
         let spread: f64 = LogNormal::new(0.0, SPREAD).map_or(1.0, |spread| spread.sample(rng));
         let latency = MEDIAN * spread;
         let well = (latency, rng.random::<f64>() < ERRORS);
         if !(FALLS_ILL..self.is_well_from()).contains(&at) {
             return well;
         }
+        // Deviations from that during the fault.
         let since = at - FALLS_ILL;
         match self {
             Self::Healthy => well,
@@ -99,6 +101,7 @@ impl Scenario {
             Self::Flapping if (since / 20.0).rem_euclid(2.0) < 1.0 => (FAILS_IN, true),
             Self::LimitedRecovery if since < 120.0 => (FAILS_IN, true),
             Self::LimitedRecovery => {
+                // Refuse about as many calls as exceed the capacity, and a few more.
                 let capacity = rate * (0.1 + 0.9 * (since - 120.0) / 180.0);
                 let beyond = (load - capacity) / load.max(1e-9);
                 let is_refused = load > capacity * 1.1 && rng.random::<f64>() < beyond + 0.2;

@@ -1,16 +1,16 @@
-//! The calls a second to whatever provider, as breakers know it.
+//! The rate of calls to all providers together, as breakers measure it.
 
 use std::collections::VecDeque;
 
-/// The time over which calls are counted, seconds.
+/// Time over which calls are counted, in seconds.
 const OVER: f64 = 20.0;
 
-/// The calls that came lately.
+/// Arrival times of recent calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rate(VecDeque<f64>);
 
 impl Rate {
-    /// Counts a call that comes at `at`.
+    /// Counts a call that arrives at `at`.
     pub(crate) fn count(&mut self, at: f64) {
         self.0.push_back(at);
         while self.0.front().is_some_and(|then| *then < at - OVER) {
@@ -18,7 +18,7 @@ impl Rate {
         }
     }
 
-    /// Returns the calls a second as of the last one that was counted.
+    /// Returns the calls a second at the time of the last counted one.
     pub(crate) fn a_second(&self) -> f64 {
         self.0.len() as f64 / OVER
     }

@@ -1,23 +1,25 @@
-//! One provider's breaker as environments share it: a stand-in for the scripts in Redis, `shared/src/breaker/mirror/*.lua`.
+//! One provider's breaker as environments share it: a stand-in for the Redis scripts
+//! `shared/src/breaker/mirror/*.lua`.
 
 use std::collections::BTreeMap;
 
 use levee_core::breaker::{BreakerConfig, Evidence, Room, Second, State, step};
 use levee_core::clock::Timestamp;
 
-/// Seconds between evaluations, and less of them after bad news.
+/// Interval between evaluations, in seconds.
 const EVALUATED_EVERY: f64 = 1.0;
+/// Reduction of that interval after bad results, in seconds.
 const SOONER: f64 = 0.8;
-/// Probes that may be out at the same time.
+/// Probes that may be in flight at the same time.
 const PROBES: u32 = 2;
-/// One more may be out for each so many seconds since the first, as one may be lost.
+/// Time since the first probe that allows one more, in seconds, because a probe may be lost.
 const PROBE_LOST_AFTER: f64 = 15.0;
-/// The greatest age of evidence, seconds.
+/// Maximum age of evidence, in seconds.
 const KEPT_FOR: u64 = 300;
-/// The greatest age of an account's result that weighs beside another account's bad one, seconds.
+/// Maximum age of an account's result that counts beside another account's bad one, in seconds.
 const ACCOUNTS_FOR: u64 = 60;
 
-/// A result, or a part of one.
+/// Result of a call, or a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     Good,
@@ -32,38 +34,39 @@ impl Seen {
     }
 }
 
-/// A report of one call, or of a part of it.
+/// Report of one call, or of a part of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {
     pub(crate) environment: usize,
     pub(crate) account: u32,
-    /// The decision that let the call through.
+    /// Generation of the decision that let the call through.
     pub(crate) generation: u64,
     pub(crate) is_probe: bool,
     pub(crate) seen: Seen,
 }
 
-/// The moment of an evaluation, as whoever makes it knows it.
+/// Time and other inputs of an evaluation, as the evaluator knows them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     /// Seconds since the beginning.
     pub(crate) at: f64,
-    /// The time by the evaluator's clock.
+    /// Time by the evaluator's clock.
     pub(crate) now: Timestamp,
-    /// Calls a second to whatever provider.
+    /// Calls a second to all providers together.
     pub(crate) rate: f64,
-    /// A random figure of 0 to 1.
+    /// Random number from 0 to 1.
     pub(crate) jitter: f64,
 }
 
-/// The breaker of a provider.
+/// Breaker of one provider.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     config: BreakerConfig,
     state: State,
     seconds: Vec<Second>,
-    /// The environments that saw results, and bad ones, and when last.
+    /// Time of the last result in each environment.
     seen: BTreeMap<usize, f64>,
+    /// Time of the last bad or late result in each environment.
     in_trouble: BTreeMap<usize, f64>,
     accounts: LastTwo,
     troubled_accounts: LastTwo,
@@ -72,16 +75,18 @@ pub(crate) struct Store {
     next_evaluation: f64,
     probes: u32,
     probes_back: u32,
-    /// The moment at which the first probe went out.
+    /// Time of the first probe.
     probing_since: Option<f64>,
     transitions: u32,
-    /// The room for calls that nobody else can take; it outlives decisions.
+    /// Recent capacity, for calls that no other provider can take. It outlives decisions.
     pub(crate) room: Room,
+    /// Last account that was served, and the time.
     served: Option<(u32, f64)>,
+    /// Last other account that was served, and the time.
     served_other: Option<(u32, f64)>,
 }
 
-/// The account that was seen last, and the last other one, each with the second of its last result.
+/// Last account with a result, and the last other one, each with the second of its last result.
 #[derive(Debug, Clone, Copy, Default)]
 struct LastTwo {
     one: Option<(u32, u64)>,
@@ -136,7 +141,7 @@ impl Store {
         self.transitions
     }
 
-    /// Evaluates the evidence, unless somebody did so within the last second.
+    /// Evaluates the evidence, unless that was done within the last second.
     pub(crate) fn evaluate(&mut self, moment: Moment) {
         self.evaluate_if_due(moment, 0.0);
     }
@@ -173,7 +178,7 @@ impl Store {
         }
     }
 
-    /// Forgets all evidence, as a new generation does.
+    /// Discards all evidence, as for a new generation.
     pub(crate) fn forget(&mut self) {
         self.seconds.clear();
         self.seen.clear();
@@ -183,12 +188,14 @@ impl Store {
         (self.probes, self.probes_back, self.probing_since) = (0, 0, None);
     }
 
-    /// Takes in a report, and evaluates the evidence if that is due.
+    /// Records a report, and evaluates the evidence if that is due.
     pub(crate) fn report(&mut self, report: Report, moment: Moment) {
+        // Results of another generation are not counted.
         let Report { environment, account, generation, is_probe, seen } = report;
         if generation != self.state.generation {
             return;
         }
+        // Record the environment and the account, and if they are in trouble.
         let second = moment.at as u64;
         self.seen.insert(environment, moment.at);
         self.accounts.saw(account, second);
@@ -201,7 +208,9 @@ impl Store {
             self.in_trouble.insert(environment, moment.at);
             self.bad_since.get_or_insert(second);
         }
+        // A probe with a result frees its slot.
         self.probes_back += u32::from(is_probe && matches!(seen, Seen::Good | Seen::Bad));
+        // Count the result in its second.
         if self.seconds.last().is_none_or(|last| last.at != second) {
             self.seconds.push(Second { at: second, ..Second::default() });
         }
@@ -216,7 +225,7 @@ impl Store {
         self.evaluate_if_due(moment, if seen.is_trouble() { SOONER } else { 0.0 });
     }
 
-    /// Returns whether one more probe may go out.
+    /// Takes a probe slot and returns true, if one is free.
     pub(crate) fn take_probe(&mut self, at: f64) -> bool {
         let since = *self.probing_since.get_or_insert(at);
         let lost = ((at - since) / PROBE_LOST_AFTER) as u32;
@@ -233,7 +242,7 @@ impl Store {
         self.served = Some((account, at));
     }
 
-    /// Returns when it served another account than `account` last.
+    /// Returns the last time at which an account other than `account` was served.
     pub(crate) fn served_another(&self, account: u32) -> Option<f64> {
         let is_another = |served: &(u32, f64)| served.0 != account;
         self.served.filter(is_another).or(self.served_other).map(|(_, at)| at)

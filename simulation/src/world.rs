@@ -1,4 +1,4 @@
-//! The world: callers, environments and the passing of time.
+//! The simulated world: callers, environments and time.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,62 +11,62 @@ use crate::design::{Design, Result, Ticket};
 use crate::plan::Plan;
 use crate::provider::{FALLS_ILL, SLOW, Scenario, TIMEOUT};
 
-/// How long a run is, seconds.
+/// Duration of a run, in seconds.
 pub const LENGTH: f64 = 1_500.0;
-/// The accounts that call.
+/// Number of accounts that call.
 const ACCOUNTS: u64 = 10;
-/// How long the backup takes, seconds.
+/// Latency of the backup, in seconds.
 const BACKUP: f64 = 2.0;
 
-/// A run.
+/// Settings of a run.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// What becomes of the provider.
+    /// Fault of the provider.
     pub scenario: Scenario,
     /// Calls a second.
     pub rate: f64,
-    /// Environments; a call that finds none free is dropped.
+    /// Number of environments. A call that finds none free is dropped.
     pub environments: usize,
-    /// What chance follows from.
+    /// Seed of all random numbers.
     pub seed: u64,
-    /// What else is wrong.
+    /// Further faults.
     pub faults: Faults,
 }
 
-/// What else is wrong.
+/// Faults of anything but the provider.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
-    /// So many environments whose calls all fail, whatever the provider does.
+    /// Number of environments whose calls all fail, whatever the provider does.
     pub poisoned: usize,
-    /// When the store that environments share is gone, with all that it held, seconds.
+    /// Seconds in which the store that environments share is gone, with all its content.
     pub store_is_gone: Option<Range<f64>>,
-    /// How far clocks are off, seconds: half of the environments that much ahead, half behind.
+    /// Clock skew in seconds: half of the environments are ahead by it, the other half behind.
     pub skew: f64,
 }
 
-/// What a run came to.
+/// Results of a run.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// Calls that were served.
     pub calls: u64,
     /// Calls that the provider got.
     pub attempts: u64,
-    /// Of these, those that failed or were slow.
+    /// Calls among them that failed or were slow.
     pub bad: u64,
-    /// How often the share changed.
+    /// Changes of the share.
     pub transitions: u32,
-    /// How long it took until the share was below a tenth, seconds after the provider fell ill.
+    /// Time until the share was below a tenth, in seconds since the fault began.
     pub reduced_after: Option<f64>,
-    /// How long it took until the share was whole again, seconds after the provider was well.
+    /// Time until the share was whole again, in seconds since the fault ended.
     pub whole_after: Option<f64>,
-    /// The share at the beginning of each second.
+    /// Share at the beginning of each second.
     pub shares: Vec<f64>,
-    /// Calls that the provider got while its share was nothing, second by second.
+    /// Calls that the provider got while its share was zero, by second.
     pub probes: Vec<u32>,
 }
 
 impl Outcome {
-    /// How much of the calls the backup got.
+    /// Returns the ratio of calls that the backup got.
     pub fn on_backup(&self) -> f64 {
         1.0 - self.attempts as f64 / self.calls.max(1) as f64
     }
@@ -81,23 +81,24 @@ enum Happening {
     BackupIsDone { environment: usize },
 }
 
-/// Returns the account that the call `id` is of.
+/// Returns the account of the call `id`.
 pub(crate) fn account(id: u64) -> u32 {
     // Mixed, so that accounts do not take turns; below [`ACCOUNTS`], so it fits.
     ((id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % ACCOUNTS) as u32
 }
 
-/// Lets `design` live through `settings`.
+/// Runs `design` through `settings`, and returns the results.
 pub fn run(design: &mut dyn Design, settings: &Settings) -> Outcome {
     let Settings { scenario, rate, environments, seed, faults } = settings;
     let mut rng = SmallRng::seed_from_u64(*seed);
-    // Without a rate nobody calls.
+    // Without a valid rate there are no calls.
     let Ok(gaps) = Exp::new(*rate) else { return Outcome::default() };
     let mut plan = Plan::new();
     let mut free: VecDeque<usize> = (0..*environments).collect();
     let mut lately: VecDeque<f64> = VecDeque::new();
     let mut outcome = Outcome::default();
     let mut id = 0;
+    // Play events in the order of time; each arrival plans the next one.
     plan.add(gaps.sample(&mut rng), Happening::Comes);
     while let Some((at, happening)) = plan.next() {
         if at > LENGTH {
@@ -108,17 +109,20 @@ pub fn run(design: &mut dyn Design, settings: &Settings) -> Outcome {
             Happening::Comes => {
                 plan.add(at + gaps.sample(&mut rng), Happening::Comes);
                 id += 1;
+                // Drop the call if no environment is free, and send it to the backup if the design refuses it.
                 let Some(environment) = free.pop_front() else { continue };
                 outcome.calls += 1;
                 let Some(ticket) = design.admit(at, environment, id) else {
                     plan.add(at + BACKUP, Happening::BackupIsDone { environment });
                     continue;
                 };
+                // The provider's load is the number of its calls within the last second.
                 outcome.attempted(design.share());
                 while lately.front().is_some_and(|then| *then < at - 1.0) {
                     lately.pop_front();
                 }
                 lately.push_back(at);
+                // Decide the call's fate, and plan the moments at which the design hears of it.
                 let (latency, fails) = scenario.call(at, lately.len() as f64, *rate, &mut rng);
                 let latency = latency.min(TIMEOUT);
                 let is_error = fails || environment < faults.poisoned;
@@ -146,7 +150,7 @@ pub fn run(design: &mut dyn Design, settings: &Settings) -> Outcome {
 }
 
 impl Outcome {
-    /// Takes down the share, once a second.
+    /// Records the share once a second.
     fn look(&mut self, design: &dyn Design, at: f64, scenario: Scenario) {
         while (self.shares.len() as f64) <= at {
             let (second, share) = (self.shares.len() as f64, design.share());

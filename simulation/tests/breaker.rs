@@ -1,11 +1,11 @@
-//! How the breaker does in a simulated world.
+//! Tests the breaker in the simulated world.
 
 use rstest::rstest;
 use simulation::designs::Which;
 use simulation::provider::FALLS_ILL;
 use simulation::{Faults, Outcome, Scenario, Settings, run};
 
-/// Rates with fleets that suit them: calls a second, environments.
+/// Calls a second, and a number of environments that is large enough for them.
 const BUSY: (f64, usize) = (50.0, 200);
 const NORMAL: (f64, usize) = (5.0, 40);
 const QUIET: (f64, usize) = (0.5, 10);
@@ -18,7 +18,7 @@ fn live(which: Which, settings: &Settings) -> Outcome {
     run(which.build(settings).as_mut(), settings)
 }
 
-/// The means of bad calls, and of bad calls with the design that it set out from.
+/// Returns the mean number of bad calls with Levee, and with the design that it started from.
 fn bad(scenario: Scenario, fleet: (f64, usize), seeds: std::ops::Range<u64>) -> (f64, f64) {
     let mean = |which| {
         let bad = seeds.clone().map(|seed| live(which, &settings(scenario, fleet, seed)).bad);
@@ -43,7 +43,7 @@ fn it_spoils_no_more_calls_than_what_it_set_out_from(
 ) {
     for (fleet, seeds) in [(NORMAL, 1_000..1_008), (QUIET, 1_000..1_008), (BUSY, 1_000..1_004)] {
         let (ours, theirs) = bad(scenario, fleet, seeds);
-        // A false alarm in health spoils less than nothing; what is compared there is chance alone.
+        // In health all designs should be equal up to chance, so allow a margin.
         assert!(ours <= theirs * 1.01, "{scenario:?} at {} a second: {ours} and {theirs}", fleet.0);
     }
 }
@@ -110,7 +110,7 @@ fn without_the_store_environments_help_themselves_and_nothing_is_stuck_afterward
             let faults = Faults { store_is_gone: Some(gone.clone()), ..Faults::default() };
             let outcome = live(Which::Levee, &Settings { faults, ..settings(Scenario::Outage, NORMAL, seed) });
             assert!(outcome.shares.last() == Some(&1.0), "seed {seed}, gone {gone:?}");
-            // All calls of the outage would be 600, beside the 100 that are bad in health.
+            // All calls of the outage would be 600, in addition to the 100 that are bad in health.
             assert!(outcome.bad < 400, "seed {seed}, gone {gone:?}: {}", outcome.bad);
         }
     }

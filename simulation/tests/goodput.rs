@@ -1,10 +1,10 @@
-//! A call that a provider would have served is served, whatever was decided before.
+//! Tests that a call is served if some provider would have served it, whatever was decided before.
 
 use rstest::rstest;
 use simulation::goodput::routers::Which;
 use simulation::goodput::{Goodput, Scene, Settings, run};
 
-/// Calls a second, environments, seeds: quiet stacks have few calls in a run.
+/// Calls a second, environments, seeds. Quiet stacks get more seeds because a run has few calls.
 const FLEETS: [(f64, usize, u64); 3] = [(50.0, 200, 2), (5.0, 40, 8), (0.5, 10, 32)];
 
 fn live(which: Which, settings: Settings) -> Goodput {
@@ -32,7 +32,7 @@ fn what_a_provider_would_serve_is_served(
     }
 }
 
-/// The figures tell routers apart: those that refuse calls are seen to.
+/// Checks that the figures tell routers apart: those that refuse calls miss the targets.
 #[test]
 fn shares_alone_and_throttling_alone_are_found_out() {
     let settings = Settings { scene: Scene::AllOut, providers: 1, rate: 5.0, environments: 40, seed: 1_000 };

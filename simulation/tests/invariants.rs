@@ -1,4 +1,4 @@
-//! What holds of the breaker at every moment, whatever happens.
+//! Invariants of the breaker that hold at every moment.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn settings(scenario: Scenario, seed: u64, faults: Faults) -> Settings {
     Settings { scenario, rate: 5.0, environments: 40, seed, faults }
 }
 
-/// Looks at each decision that is made.
+/// Design that checks each decision as it is made.
 struct Watched {
     levee: Levee,
     before: State,
@@ -34,7 +34,7 @@ impl Watched {
     }
 }
 
-/// Asserts that the health of a decision says what led to it.
+/// Asserts that the health in a decision matches the evidence that led to it.
 fn is_judged(before: &State, after: &State) {
     use Reason::{Clean, Erring, Failing, Slowing, Spent, Stalling, StillFailing, Throttled};
     match after.reason {
@@ -98,6 +98,7 @@ fn generations_rise_one_by_one_and_health_says_what_led_there() {
 
 #[test]
 fn results_of_an_earlier_generation_change_nothing() {
+    // Results of the first generation open the circuit.
     let mut levee = Levee::new(&settings(Scenario::Healthy, 1, Faults::default()));
     let bad = Result { is_error: true, is_slow: false, latency: 0.3 };
     let old = Ticket(levee.state().generation);
@@ -105,11 +106,13 @@ fn results_of_an_earlier_generation_change_nothing() {
         levee.done(10.0 + call as f64 * 0.2, call, old, bad);
     }
     assert_eq!((levee.state().mode, levee.state().generation), (Mode::Open, 1));
+    // The same ones change nothing while it is open.
     let opened = levee.state().clone();
     for call in 0..200 {
         levee.done(12.0 + call as f64 * 0.01, call % 40, old, bad);
     }
     assert_eq!(*levee.state(), opened);
+    // Results of two earlier generations, bad or good, change nothing while it is half-open.
     while levee.state().mode != Mode::Probe {
         levee.admit(opened.not_before.as_millis() as f64 / 1000.0 + 1.0, 0, 1);
     }
@@ -125,7 +128,7 @@ fn moment(ahead: i64) -> Timestamp {
     Timestamp::from_secs(NOW.as_secs().saturating_add_signed(ahead))
 }
 
-/// Whatever may be found in a store: also what no decision would come to.
+/// Generates any state that a store may hold, including those that no decision leads to.
 fn any_state() -> impl Strategy<Value = State> {
     let mode = prop_oneof![Just(Mode::Closed), Just(Mode::Shed), Just(Mode::Open), Just(Mode::Probe), Just(Mode::Ramp)];
     let share = || prop_oneof![Just(0), Just(10_000), 0..=10_000u16].prop_map(Share::of);
@@ -173,12 +176,12 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
 }
 
 proptest! {
-    /// Whatever a crash, an admin or an earlier version leaves behind.
+    /// Covers every state that a crash, an admin or an earlier version may leave behind.
     #[test]
     fn no_state_is_stuck(before in any_state(), rate in 0.05..500.0f64, jitter in 0.0..1.0f64) {
         let (mut state, mut now) = (before, NOW);
         for _ in 0..40 {
-            // What is to be waited for is over at some time.
+            // Skip all waiting times.
             let until = state.forced.as_ref().map_or(NOW, |forced| forced.until);
             now = now.plus(Duration::from_secs(60)).max(until).max(state.not_before);
             let good = Second { at: now.as_secs(), good: 12, on_time: 12, ..Second::default() };
@@ -192,7 +195,7 @@ proptest! {
     #[test]
     fn health_says_what_led_to_a_decision(before in any_state(), evidence in any_evidence(), jitter in 0.0..1.0f64) {
         let before = State { forced: None, ..before };
-        // What no decision comes to cannot be judged by the share that it had.
+        // The share of a state that no decision leads to cannot be judged.
         let is_sound = match before.mode {
             Mode::Closed => before.share == Share::ALL,
             Mode::Open | Mode::Probe => before.share == Share::NONE,

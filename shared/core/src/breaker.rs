@@ -1,20 +1,20 @@
-//! The breaker's pure core: how much of the traffic a provider gets, and where a call goes.
+//! The breaker's pure core: the share of traffic that a provider gets, and the providers that a call is sent to.
 //!
-//! When a provider errors or slows, its share of the traffic falls by itself, others take over, and the share comes back
-//! by steps. That is one function, [`step()`]: from what is decided ([`State`]) and what was seen since then ([`Evidence`])
-//! to the next decision, or none.
+//! If a provider errors or slows down, its share of the traffic falls automatically and other providers take over.
+//! The share comes back in steps. One function decides this: [`step()`] takes the present decision ([`State`]) and
+//! the evidence since then ([`Evidence`]), and returns the next decision, or none.
 //!
 //! | mode | share | |
 //! | --- | --- | --- |
-//! | closed | all | as it should be |
-//! | shed | a part | less than before, because too much was bad |
-//! | open | none | until some moment |
-//! | probe | single calls | to find out whether it is well again |
-//! | ramp | a part | more than before, because everything was well |
+//! | closed | all | the normal mode |
+//! | shed | a part | less than before, because too many results were bad |
+//! | open | none | until a deadline |
+//! | probe | single calls | half-open: tests if the provider has recovered |
+//! | ramp | a part | more than before, because results were good |
 //!
-//! Start reading at [`step()`]; [`suspicion`] weighs evidence, [`protocol`] brings together what two stores hold,
-//! [`routing`] orders the providers for one call, and [`room`] limits how much a provider is asked while no other one can
-//! take its calls. The rules, their constants and their reasons are in docs/BREAKER.md.
+//! Start reading at [`step()`]. [`suspicion`] weighs evidence, [`protocol`] reconciles the two stores, [`routing`]
+//! orders the providers for one call, and [`room`] limits the calls to a provider while no other one can take them.
+//! The rules, their constants and their reasons are in docs/BREAKER.md.
 
 pub mod config;
 pub mod evidence;

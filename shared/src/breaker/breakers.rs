@@ -1,19 +1,21 @@
-//! Breakers at work: one for each provider, shared by all environments.
+//! One breaker for each provider, shared by all environments.
 //!
-//! A call that begins asks where its providers stand ([`Breakers::look`]), and reports what becomes of it
-//! ([`Breakers::report`]); each is one round trip to Redis, and tells the present decision. Once a second somebody who asks or
-//! reports gets what was seen since that decision, and evaluates it. A new decision is written to DynamoDB, then put into
-//! Redis; who was second adopts what the first one decided. While nothing changes, nothing is written to DynamoDB.
-//! Every 4 s somebody who reports, or else after 5 s somebody who asks, compares what Redis has with what DynamoDB has: what
-//! an admin says is written to DynamoDB alone.
+//! A call that begins reads the status of its providers ([`Breakers::look`]) and reports its outcome
+//! ([`Breakers::report`]). Each is one round trip to Redis and returns the present decision. Once a second one of
+//! these calls gets the evidence since that decision and evaluates it. A new decision is written to DynamoDB, then
+//! put into Redis. An environment that comes second adopts the first one's decision. While nothing changes, nothing
+//! is written to DynamoDB.
 //!
-//! [`Breakers::admit`] says whether a provider has [`Room`] for a call that nobody else can take.
+//! Overrides by admins are written to DynamoDB alone. So every 4 s one environment that reports, or else after 5 s
+//! one that begins a call, compares the decision in Redis with the one in DynamoDB.
 //!
-//! | gone | then |
+//! [`Breakers::admit`] decides if a provider has [`Room`] for a call that no other provider can take.
+//!
+//! | unavailable | effect |
 //! | --- | --- |
-//! | Redis | decisions are read from DynamoDB, at most every 2 s; nobody makes new ones; each environment has its [`Local`] breaker |
+//! | Redis | decisions are read from DynamoDB, every 2 s at most; none are made; [`Local`] breakers apply |
 //! | DynamoDB | decisions are made and shared in Redis, and written when DynamoDB is back |
-//! | both | the decision known last holds for 60 s; then all calls pass, but for the [`Local`] breaker |
+//! | both | the last known decision holds for 60 s; then all calls pass, except for the [`Local`] breaker |
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,16 +38,16 @@ use crate::stores::redis::Redis;
 use crate::stores::with_timeout;
 use crate::sync::lock;
 
-/// How long a decision that was read from DynamoDB is gone by while Redis is away.
+/// Interval between reads of a decision from DynamoDB while Redis is away.
 const READ_EVERY: Duration = Duration::from_secs(2);
-/// The interval at which a provider that asks to be left alone is asked all the same.
+/// Interval between calls to a provider in spite of a pause that it asked for.
 const ASKED_EVERY: Duration = Duration::from_secs(300);
-/// The interval at which accounts that it has not told so ask it, where nobody else is left.
+/// The same for accounts that the provider has not announced the pause to, if no other provider is left.
 const ASKED_BY_OTHERS_EVERY: Duration = Duration::from_secs(5);
-/// How long a decision is gone by that nobody can confirm.
+/// Time for which a decision holds while neither store can confirm it.
 const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
-/// The breakers of all providers, as one environment has them.
+/// Breakers of all providers, as seen by one environment.
 pub struct Breakers {
     mirror: Mirror,
     table: BreakersTable,
@@ -57,23 +59,23 @@ pub struct Breakers {
     providers: Vec<Own>,
 }
 
-/// What one environment has of a provider.
+/// State of one provider within this environment.
 struct Own {
     name: String,
     local: Mutex<Local>,
-    /// The results that this environment alone has seen, for use while Redis is away.
+    /// Answers that this environment got, for use while Redis is away.
     room: Mutex<Room>,
     known: Mutex<Known>,
 }
 
-/// What an environment knew last.
+/// Last decision that this environment has read.
 #[derive(Debug, Clone)]
 struct Known {
     state: State,
     rate: f64,
-    /// When somebody confirmed it.
+    /// Time at which a store last confirmed it.
     at: Timestamp,
-    /// When DynamoDB may be read again.
+    /// Earliest time of the next read from DynamoDB.
     read_again: Timestamp,
 }
 
@@ -85,7 +87,7 @@ impl Known {
 }
 
 impl Breakers {
-    /// The breakers of `providers` for an environment of `function`. A call to DynamoDB takes no longer than `timeout`.
+    /// Creates the breakers of `providers` for an environment of `function`. `timeout` bounds each call to DynamoDB.
     pub fn new(
         redis: Arc<Redis>,
         table: BreakersTable,
@@ -108,16 +110,16 @@ impl Breakers {
         }
     }
 
-    /// The constants.
+    /// Returns the breaker's constants.
     pub fn config(&self) -> &BreakerConfig {
         &self.config
     }
 
-    /// Returns where each provider stands, in their order, for a call of `class` of `account` that begins; `counts` where
-    /// its outcome will be reported.
+    /// Returns the status of each provider, in their order, for a call of `class` of `account` that begins. `counts`
+    /// is true if its outcome will be reported.
     pub async fn look(&self, class: &str, account: &str, counts: bool) -> Vec<Standing> {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
-        // At once, so that several that DynamoDB is to be asked about take no longer than one.
+        // All at the same time, so that reads from DynamoDB for several providers take no longer than one.
         match self.mirror.look(&names, class, account, counts).await {
             Ok(all) => {
                 join_all(self.providers.iter().zip(all).map(|(own, shared)| self.follow(own, shared, account))).await
@@ -126,64 +128,70 @@ impl Breakers {
         }
     }
 
-    /// Whether a probe may go to the provider `index`, whose decision is of `generation`.
+    /// Returns true if a probe may go to the provider `index`, whose decision is of `generation`.
     pub async fn may_probe(&self, index: usize, generation: u64) -> bool {
         self.mirror.probe(&self.providers[index].name, generation).await.unwrap_or(false)
     }
 
-    /// Returns whether the provider `index` has room for a call of `account` that nobody else can take, where there are
-    /// `rate` calls a second.
+    /// Returns true if the provider `index` has room for a call of `account` that no other provider can take, at
+    /// `rate` calls a second in all.
     pub async fn admit(&self, index: usize, account: &str, rate: f64) -> bool {
         let own = &self.providers[index];
         match self.mirror.admit(&own.name, Admission::Room(rate)).await {
             Ok(is_admitted) => is_admitted,
-            // Each environment for itself: what others see is not known.
+            // Without Redis the answers to other environments are not known: use those to this one.
             Err(_) => lock(&own.room).admit(rate, account, self.clock.now()),
         }
     }
 
-    /// Returns whether a call may go to the provider `index` although it asks to be left alone; where nobody else is left,
-    /// sooner than else.
+    /// Returns true if a call may go to the provider `index` in spite of a pause that it asked for. The interval is
+    /// shorter if no other provider is left (`is_last`).
     pub async fn admit_in_pause(&self, index: usize, is_last: bool) -> bool {
         let every = if is_last { ASKED_BY_OTHERS_EVERY } else { ASKED_EVERY };
         self.mirror.admit(&self.providers[index].name, Admission::Pause(every)).await.unwrap_or(true)
     }
 
-    /// Whether a call may be tried again at a provider that it has been to, of which `percent` may, in the whole fleet.
+    /// Returns true if a call may be retried at a provider that it was already sent to. At most `percent` of all
+    /// calls in the fleet may be.
     pub async fn may_retry(&self, percent: u64) -> bool {
         percent > 0 && self.mirror.retry(percent).await.unwrap_or(false)
     }
 
-    /// Takes down that this environment got an answer of the provider `index`, or none. True where it keeps away from now
-    /// on: its connections had better be made anew.
+    /// Records with the environment's own breaker if a call to the provider `index` succeeded. Returns true if that
+    /// starts a pause; the caller should then discard its connections.
     pub fn record(&self, index: usize, is_good: bool) -> bool {
         lock(&self.providers[index].local).record(is_good, self.clock.now())
     }
 
-    /// Reports what was seen of a call of `class` of `account` to the provider `index` that was let through under
-    /// `generation`, and returns where it stands now.
+    /// Reports results of a call of `class` of `account` to the provider `index` that was let through under
+    /// `generation`. Returns the provider's status after that.
     pub async fn report(&self, index: usize, class: &str, account: &str, generation: u64, seen: &Seen) -> Standing {
         let own = &self.providers[index];
+        // Keep the answer here too, for use while Redis is away.
         if let Some(answer) = seen.answer {
             lock(&own.room).record(answer, seen.by, account);
         }
         let report = Report { generation, account, environment: &self.environment, seen };
         match self.mirror.report(&own.name, class, report).await {
             Ok(shared) => self.follow(own, shared, account).await,
-            // What was seen without Redis is seen by nobody else.
+            // Without Redis the report is lost: no other environment gets it.
             Err(_) => self.unshared(own, account),
         }
     }
 
-    /// Does what Redis asks for, and says where the provider stands then.
+    /// Compares and evaluates if Redis asks for it, and returns the provider's status after that.
     async fn follow(&self, own: &Own, shared: Shared, account: &str) -> Standing {
+        // If Redis has lost the decision, use the last known one.
         let mut state = match &shared.state {
             Some(state) => state.clone(),
             None => self.believed(own).state,
         };
+        // Reconcile with DynamoDB if it is this call's turn.
         if shared.asks_truth {
             state = self.compare(own, &shared, state).await;
         }
+        // Evaluate the evidence if it is this call's turn. It belongs to the decision in Redis, so it is void if that
+        // was replaced.
         if let Some(evidence) = shared.evidence.as_ref().filter(|_| shared.state.as_ref() == Some(&state)) {
             state = self.evaluate(own, state, evidence, shared.now).await;
         }
@@ -212,9 +220,10 @@ impl Breakers {
         }
     }
 
-    /// Where a provider stands while Redis is away.
+    /// Returns a provider's status while Redis is away.
     async fn alone(&self, own: &Own, account: &str) -> Standing {
         let now = self.clock.now();
+        // Claim the next read before waiting for it, so that it happens once.
         let is_due = {
             let mut known = lock(&own.known);
             let is_due = known.read_again <= now;
@@ -231,7 +240,7 @@ impl Breakers {
                 }
                 Err(error) => {
                     self.unreadable(own, &error);
-                    // So that an outage of both costs one call now and then, and not each of them.
+                    // Read less often while both stores are away, so that few calls wait for the time-out.
                     lock(&own.known).read_again = now.plus(READ_EVERY.max(self.timeout * 10));
                 }
             }
@@ -243,7 +252,7 @@ impl Breakers {
         self.standing(own, self.believed(own), None, account, self.clock.now())
     }
 
-    /// What this environment knew last, while that is not too long ago.
+    /// Returns the last known decision, or a fresh one if the last one is too old.
     fn believed(&self, own: &Own) -> Known {
         let mut known = lock(&own.known).clone();
         if known.at.until(self.clock.now()) > BELIEVED_FOR {
@@ -252,10 +261,11 @@ impl Breakers {
         known
     }
 
-    /// Compares what DynamoDB has with what Redis has, mends what is different, and says what holds. Where Redis has lost it,
-    /// what this environment knows stands in for it: it may be later, where DynamoDB could not be written.
+    /// Compares the decision in DynamoDB with the one in Redis, reconciles them, and returns the one that holds. If
+    /// Redis has lost its decision, `known` stands in for it: it may be ahead of DynamoDB after failed writes.
     async fn compare(&self, own: &Own, shared: &Shared, known: State) -> State {
         let is_lost = shared.state.is_none();
+        // Without DynamoDB the decision in Redis holds. A lost one is restored from memory.
         let truth = match self.read(own).await {
             Ok(truth) => truth,
             Err(error) => {
@@ -280,16 +290,17 @@ impl Breakers {
         self.write(own, transition, &state, &state).await
     }
 
-    /// Makes a decision hold, which takes the place of `from` in DynamoDB and of `before` here; the one that holds then.
+    /// Makes a decision hold: it replaces `from` in DynamoDB, and `before` in Redis and here. Returns the decision
+    /// that holds after that.
     async fn write(&self, own: &Own, mut transition: Transition, from: &State, before: &State) -> State {
         let mut written = self.try_write(&transition, from).await;
         if let Ok(Wrote::Lost(other)) = &written {
             match mend(other, &transition.to, false) {
-                // The answer to an attempt was lost, not the decision.
+                // An earlier attempt was written, and only its answer was lost.
                 Mend::Agreed => written = Ok(Wrote::Now),
                 Mend::Mirror(winner) => return self.put(own, winner, true).await,
-                // Redis was ahead, because DynamoDB could not be written for a while; or a write that was in the way came
-                // to nothing.
+                // Redis was ahead because DynamoDB could not be written for a while, or a conflicting write failed.
+                // Try again once, on top of the decision that DynamoDB has.
                 Mend::Write(to) => {
                     let other = other.clone();
                     transition = Transition::new(&own.name, &other, to, transition.grounds, &self.environment);
@@ -297,6 +308,7 @@ impl Breakers {
                 }
             }
         }
+        // Adopt the decision of a faster writer. If DynamoDB cannot be written, go on with Redis alone.
         let is_saved = written.is_ok();
         match written {
             Ok(Wrote::Now) => {}
@@ -309,7 +321,7 @@ impl Breakers {
             ),
         }
         let holds = self.put(own, transition.to.clone(), is_saved).await;
-        // Of those who could not write, the first one in Redis decides; and what was decided before has been told.
+        // Log the decision once: of unsaved ones only the first in Redis holds, and `before` is logged already.
         if (is_saved || holds == transition.to) && transition.to != *before {
             transition.tell(self.function, is_saved);
         }
@@ -324,7 +336,7 @@ impl Breakers {
         with_timeout(self.timeout, self.table.write(transition, from)).await
     }
 
-    /// Puts a decision into Redis; the one that holds there then. That Redis is gone is logged where it is found out.
+    /// Puts a decision into Redis and returns the one that holds there after that. Redis's guard logs its failures.
     async fn put(&self, own: &Own, state: State, is_saved: bool) -> State {
         self.mirror.put(&own.name, &state, is_saved).await.ok().flatten().unwrap_or(state)
     }

@@ -1,8 +1,10 @@
-//! What all environments share of a provider's breaker, in Redis: the decision, as DynamoDB has it, and what was seen since.
+//! The shared part of a provider's breaker, in Redis: the decision, as in DynamoDB, and the evidence since then.
 //!
-//! A call that begins asks where its provider stands, and one that has come to something reports it; either learns the
-//! present decision, and one of them a second is asked to evaluate. Nothing here may not be lost: without Redis the
-//! decision is read from DynamoDB, and what was seen is seen again.
+//! A call reads its providers' status at its start and reports its outcome at its end. Both return the present
+//! decision, and once a second one of them is asked to evaluate. Redis may lose all of this: without it the decision
+//! is read from DynamoDB, and evidence is collected anew.
+//!
+//! The scripts in `mirror/` do the work; standing.lua lists the keys and fields.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,71 +20,72 @@ use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
 
-/// Calls to whatever provider.
+/// Redis key that counts calls to all providers together.
 const CALLS: &str = "{levee}:breaker-calls";
 
-/// What became of a call, or of a part of it.
+/// Outcome of a call, or of a part of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// What to count.
+    /// Results to count.
     pub counts: Second,
-    /// When the provider wants to be asked again.
+    /// Time until which the provider asks not to be called.
     pub retry_after: Option<Timestamp>,
-    /// Until when the platform's budget there is spent.
+    /// Time until which the platform's budget at the provider is spent.
     pub spent_until: Option<Timestamp>,
-    /// How long it took until the first content of a stream, or the whole of another answer, where it went well.
+    /// Time to the first content of a stream, or to the end of another answer, if the call succeeded.
     pub latency: Option<Duration>,
-    /// Whether that was a stream's first content.
+    /// True if `latency` is that of a stream's first content.
     pub is_first_content: bool,
-    /// Whether it was a probe that says nothing about the provider, so that another one may go in its place.
+    /// True if a probe had no result about the provider, so that another one may take its slot.
     pub is_void: bool,
-    /// The provider's answer, where it gave one; counted whatever was decided meanwhile.
+    /// Answer of the provider, if there was one. It counts whatever the present generation is.
     pub answer: Option<Answer>,
-    /// The rule that let the call through.
+    /// Rule that let the call through.
     pub by: By,
 }
 
-/// Where a provider stands, by Redis.
+/// Status of a provider in Redis.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    /// By Redis's clock.
+    /// Time by Redis's clock.
     pub(super) now: Timestamp,
-    /// The decision; `None` where Redis has none.
+    /// Decision about the provider; `None` if Redis has none.
     pub(super) state: Option<State>,
-    /// Whether DynamoDB has it.
+    /// True if DynamoDB has the decision.
     pub(super) is_saved: bool,
-    /// AI calls a second to whatever provider.
+    /// AI calls a second to all providers together.
     pub(super) rate: f64,
-    /// When 19 of 20 calls of the asker's class were back; `None` while too few are known.
+    /// Time within which 19 of 20 calls of the caller's class ended or had their first content; `None` while too few
+    /// calls are known.
     pub(super) late_after: Option<Duration>,
-    /// How long the first content lately took.
+    /// Recent time to the first content of streams.
     pub(super) first_content: Option<Duration>,
-    /// Whether the asker is to ask DynamoDB.
+    /// True if the caller should compare with DynamoDB.
     pub(super) asks_truth: bool,
-    /// True if it lately had room for all calls.
+    /// True if the provider recently had room for all calls of the caller's account.
     pub(super) has_room: bool,
-    /// Until when it asks to be left alone, having served nothing since.
+    /// End of the pause that the provider asked for, if it has served no call since.
     pub(super) paused_until: Option<Timestamp>,
-    /// The time since it was asked although it asks to be left alone.
+    /// Time since the provider was last called in spite of the pause.
     pub(super) asked_ago: Duration,
-    /// True if it told the asker's account so.
+    /// True if the provider announced the pause to the caller's account.
     pub(super) told_account: bool,
-    /// The time since it served another account than the asker's.
+    /// Time since the provider served an account other than the caller's.
     pub(super) served_another: Option<Duration>,
-    /// What was seen since the decision, where the asker is to evaluate it.
+    /// Evidence since the decision, if the caller should evaluate it.
     pub(super) evidence: Option<Evidence>,
 }
 
-/// The reason for which a call asks to go to a provider that is not to get all calls.
+/// Reason for sending a call to a provider that does not get all calls.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Admission {
-    /// Nobody else can take the call; at so many calls a second.
+    /// No other provider can take the call; the rate of all calls, a second.
     Room(f64),
-    /// The provider asks to be left alone, and was not asked for so long.
+    /// The provider asked for a pause; the shortest time since the last call in spite of it.
     Pause(Duration),
 }
 
-/// What a report is about.
+/// Report of a call's outcome, with its origin.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Report<'a> {
     pub(super) generation: u64,
@@ -91,7 +94,7 @@ pub(super) struct Report<'a> {
     pub(super) seen: &'a Seen,
 }
 
-/// The shared part of breakers.
+/// Client of the breakers in Redis.
 pub(super) struct Mirror {
     redis: Arc<Redis>,
     clock: Clock,
@@ -115,8 +118,8 @@ impl Mirror {
         }
     }
 
-    /// Returns where each of `providers` stands for a call of `class` of `account`, which is counted where `begins`. One
-    /// round trip.
+    /// Returns the status of each of `providers` for a call of `class` of `account`, which is counted if it `begins`.
+    /// One round trip.
     pub(super) async fn look(
         &self,
         providers: &[&str],
@@ -127,7 +130,7 @@ impl Mirror {
         let calls: Vec<_> = providers
             .iter()
             .enumerate()
-            // However many providers are asked about, it is one call.
+            // The call counts once, however many providers are read.
             .map(|(index, provider)| self.standing(provider, class, account, begins && index == 0, None))
             .collect();
         let calls = &calls;
@@ -137,13 +140,13 @@ impl Mirror {
         self.redis.run(all).await
     }
 
-    /// Reports what was seen of a call to `provider` of `class`.
+    /// Reports the outcome of a call of `class` to `provider`, and returns the provider's status.
     pub(super) async fn report(&self, provider: &str, class: &str, report: Report<'_>) -> Result<Shared, Unavailable> {
         let call = &self.standing(provider, class, report.account, false, Some(report));
         self.redis.run(async |connection| run(call, &connection).await).await
     }
 
-    /// Puts a decision there; the one that holds in its place, where another one does.
+    /// Puts a decision into Redis. Returns the one that holds instead, if there is one.
     pub(super) async fn put(
         &self,
         provider: &str,
@@ -159,21 +162,21 @@ impl Mirror {
         Ok(serde_json::from_str(&other).ok())
     }
 
-    /// Whether a probe may go to `provider`, whose decision is `generation`.
+    /// Returns true if a probe may go to `provider`, whose decision is of `generation`.
     pub(super) async fn probe(&self, provider: &str, generation: u64) -> Result<bool, Unavailable> {
         let mut call = self.probe.prepare_invoke();
         call.key(breaker(provider)).arg(self.clock.offset_millis()).arg(generation);
         self.yes(&call).await
     }
 
-    /// Whether a call may be tried again, of which `percent` may.
+    /// Returns true if a call may be retried, at most `percent` of all calls.
     pub(super) async fn retry(&self, percent: u64) -> Result<bool, Unavailable> {
         let mut call = self.retry.prepare_invoke();
         call.key(CALLS).arg(self.clock.offset_millis()).arg(percent);
         self.yes(&call).await
     }
 
-    /// Returns whether a call may go to `provider`, which is not to get all calls.
+    /// Returns true if a call may go to `provider`, which does not get all calls.
     pub(super) async fn admit(&self, provider: &str, why: Admission) -> Result<bool, Unavailable> {
         let (what, every) = match why {
             Admission::Room(rate) => ("room", trickles_every(rate)),
@@ -197,10 +200,12 @@ impl Mirror {
         report: Option<Report<'_>>,
     ) -> ScriptInvocation<'_> {
         let mut call = self.standing.prepare_invoke();
+        // The keys and arguments are listed at the top of standing.lua.
         let key = breaker(provider);
         let latencies = format!("{key}:latency:{class}");
         call.key(key).key(CALLS).key(latencies).key(room(provider));
         call.arg(self.clock.offset_millis()).arg(u8::from(begins));
+        // A read has no more arguments than the account.
         let Some(Report { generation, environment, seen, .. }) = report else {
             call.arg(-1).arg(account);
             return call;
@@ -233,13 +238,15 @@ async fn run(call: &ScriptInvocation<'_>, connection: &MultiplexedConnection) ->
 }
 
 fn read(reply: &[Value]) -> Option<Shared> {
+    // Indexes follow the reply that standing.lua documents.
     let number = |index: usize| reply.get(index).and_then(|value| i64::from_redis_value_ref(value).ok());
     let count = |index: usize| number(index).and_then(|number| u64::try_from(number).ok());
     let millis = |index: usize| count(index).filter(|millis| *millis > 0);
-    // What cannot be read, as where a newer version wrote it, is as good as none: it is no outage of Redis.
+    // A decision that cannot be read, because a newer version wrote it for example, is no outage: it counts as none.
     let text = String::from_redis_value_ref(reply.get(2)?).ok()?;
     let state: Option<State> = serde_json::from_str(&text).ok();
     let rate = count(4)? as f64 / 1000.0;
+    // Evidence is there only if this call should evaluate it.
     let evidence = match count(8)? {
         0 => None,
         _ => {
@@ -280,7 +287,7 @@ fn second(pair: &[Value]) -> Option<Second> {
     counts(at, &String::from_redis_value_ref(&pair[1]).ok()?)
 }
 
-/// What was counted in the second `at`, as the scripts write it.
+/// Parses the counts of the second `at` in the format of the scripts.
 pub(super) fn counts(at: u64, counts: &str) -> Option<Second> {
     let mut counts = counts.split(' ').map(str::parse);
     let mut next = || counts.next()?.ok();

@@ -1,5 +1,5 @@
-//! What was seen of providers lately, for people who look. Looking counts nothing, lets nothing through, and takes nobody's
-//! turn to evaluate.
+//! Recent results of providers, for the board. Reading them counts no call, lets none through, and takes no turn to
+//! evaluate.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use super::mirror::{breaker, counts};
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
 
-/// How far back is looked, where nothing was decided since.
+/// Maximum age of results, if no decision was made since.
 const LOOKED_BACK: Duration = Duration::from_secs(300);
 
-/// What was seen of a provider since the present decision, 5 minutes back at most.
+/// Results of a provider since the present decision, 5 minutes back at most.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Peek {
-    /// How much of the calls went badly or were throttled, 0 to 1; `None` where none has ended.
+    /// Ratio of bad or throttled calls, 0 to 1; `None` if no call has ended.
     pub failure_ratio: Option<f64>,
-    /// How much of the calls was late, 0 to 1; `None` where that is known of none.
+    /// Ratio of late calls, 0 to 1; `None` if it is not known of any call.
     pub slow_ratio: Option<f64>,
-    /// How long the first content of streams lately took.
+    /// Recent time to the first content of streams.
     pub first_content: Option<Duration>,
 }
 
-/// What was seen of each of `providers` by all environments. One round trip.
+/// Returns the results of each of `providers` in all environments. One round trip.
 ///
 /// # Errors
-/// When Redis cannot be asked.
+/// Returns [`Unavailable`] if Redis cannot be asked.
 pub async fn peek(redis: &Redis, providers: &[String], now: Timestamp) -> Result<Vec<Peek>, Unavailable> {
     let all = async |mut connection: MultiplexedConnection| {
         let mut pipeline = redis::pipe();
@@ -42,7 +42,7 @@ pub async fn peek(redis: &Redis, providers: &[String], now: Timestamp) -> Result
 }
 
 impl Peek {
-    /// By the fields of a provider's breaker; standing.lua names them.
+    /// Computes the ratios from the fields of a provider's breaker; standing.lua lists these.
     fn of(fields: &HashMap<String, String>, now: Timestamp) -> Self {
         let since = now.minus(LOOKED_BACK).as_secs();
         let seconds = fields.iter().filter_map(|(field, text)| {

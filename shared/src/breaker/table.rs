@@ -1,9 +1,10 @@
-//! What is decided, in DynamoDB, and how it came to that.
+//! Decisions about providers in DynamoDB, with their history.
 //!
-//! `BREAKER#<provider>` / `STATE` is the decision that holds. It is replaced by one transaction, on the condition that it
-//! is the one that the new one was made from, which also writes `HISTORY#<generation>`: so that of two who decide at
-//! the same time one wins, the other learns what it decided, and the history has each decision once. History rows go
-//! after 14 days. The first decision about a provider also writes `BREAKERS` / `<provider>`, by which it is listed.
+//! `BREAKER#<provider>` / `STATE` is the decision that holds. It is replaced by a transaction on the condition that
+//! it is the decision that the new one was made from. The same transaction writes `HISTORY#<generation>`. So of two
+//! environments that decide at the same time one wins, the other gets the winner's decision, and the history has each
+//! decision once. History rows expire after 14 days. The first decision about a provider also writes `BREAKERS` /
+//! `<provider>`, from which providers are listed.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::state::State;
 use super::transition::Transition;
 use crate::stores::dynamodb::describe;
 
-/// How long a row of the history is kept.
+/// Time for which a history row is kept.
 pub const HISTORY_KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
 const STATE: &str = "STATE";
 const HISTORY: &str = "HISTORY#";
@@ -27,18 +28,18 @@ const LIST: &str = "BREAKERS";
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The table cannot be read or written; the text says why.
+/// The table cannot be read or written; the text gives the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct TableError(String);
 
-/// What became of a decision.
+/// Outcome of writing a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wrote {
-    /// It holds.
+    /// The decision holds.
     Now,
-    /// It does not. This one does: as a rule because it was there first; where a write that came to nothing was in the
-    /// way, it is the one to be followed.
+    /// Another decision holds, usually because it was written first. After a conflict with a write that then failed
+    /// it may be the one that the caller built on.
     Lost(Box<State>),
 }
 
@@ -50,7 +51,7 @@ struct Row {
     state: State,
 }
 
-/// The table of breakers.
+/// DynamoDB table of decisions about providers.
 #[derive(Debug, Clone)]
 pub struct BreakersTable {
     client: Client,
@@ -58,27 +59,28 @@ pub struct BreakersTable {
 }
 
 impl BreakersTable {
-    /// The table called `table`.
+    /// Creates a client of the table named `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// What is decided about `provider`, as it was written last; [`State::new`] where nothing ever was.
+    /// Returns the last decision about `provider`, or [`State::new`] if there is none.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Returns [`TableError`] if it cannot be read.
     pub async fn read(&self, provider: &str) -> Result<State, TableError> {
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key(provider, STATE)));
         let answer = get.consistent_read(true).send().await.map_err(|error| TableError(describe(&error)))?;
         answer.item.map_or(Ok(State::new()), state_of)
     }
 
-    /// Writes a decision that takes the place of `from`. The generation alone would not tell which one holds: Redis's, made while
-    /// this table could not be written, go on counting from the same one.
+    /// Writes a decision that replaces `from`. The condition is more than the generation: decisions made in Redis
+    /// while this table could not be written use the same generations.
     ///
     /// # Errors
-    /// When it cannot be written, or not be known whether it was.
+    /// Returns [`TableError`] if it cannot be written, or if the outcome is not known.
     pub async fn write(&self, transition: &Transition, from: &State) -> Result<Wrote, TableError> {
+        // Replace the decision, add it to the history, and list the provider if it is new.
         let mut items = vec![self.state(transition, from)?, self.history_row(transition)?];
         if from.generation == 0 {
             items.push(self.list_row(&transition.provider)?);
@@ -89,25 +91,26 @@ impl BreakersTable {
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
             return Err(failed());
         };
+        // The condition failed: return the decision that holds instead.
         let reasons = canceled.cancellation_reasons();
         let first = reasons.first();
         if first.and_then(CancellationReason::code) == Some("ConditionalCheckFailed") {
             let found = first.and_then(CancellationReason::item).cloned();
             let found = found.map_or(Ok(State::new()), state_of)?;
-            // Where the answer to a first attempt was lost, the decision itself is what is found.
+            // If the answer to a first attempt was lost, the decision found is the one to write.
             return Ok(if found == transition.to { Wrote::Now } else { Wrote::Lost(Box::new(found)) });
         }
-        // Somebody is writing at this moment: what it will be is known soon.
+        // Another write is in progress: read its outcome.
         if reasons.iter().any(|reason| reason.code() == Some("TransactionConflict")) {
             return Ok(Wrote::Lost(Box::new(self.read(&transition.provider).await?)));
         }
         Err(failed())
     }
 
-    /// The latest decisions about `provider`, the newest first, before the generation `before`; at most `limit`.
+    /// Returns the latest decisions about `provider` before the generation `before`, newest first, at most `limit`.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Returns [`TableError`] if they cannot be read.
     pub async fn history(
         &self,
         provider: &str,
@@ -128,10 +131,10 @@ impl BreakersTable {
         rows.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>().map_err(unreadable)
     }
 
-    /// The providers about which anything was ever decided, by name.
+    /// Returns the names of all providers that any decision was made about.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// Returns [`TableError`] if they cannot be read.
     pub async fn providers(&self) -> Result<Vec<String>, TableError> {
         let query = self.client.query().table_name(&self.table).key_condition_expression("#pk = :pk");
         let query = query
@@ -161,6 +164,7 @@ impl BreakersTable {
             .expression_attribute_names("#generation", "generation")
             .expression_attribute_values(":after", AttributeValue::N(from.generation.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        // A generation may stand for two decisions, so the condition includes the time of the decision.
         transact(match from.generation {
             0 => put.condition_expression("attribute_not_exists(#generation) OR #generation = :after"),
             _ => put

@@ -1,4 +1,4 @@
-//! A decision about a provider as it is told: a log line, which is a metric too, and a row of the history.
+//! A decision about a provider as it is recorded: a log line that is also a metric, and a row of the history.
 
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -10,22 +10,22 @@ use super::evidence::Evidence;
 use super::state::{Mode, Reason, Share, State};
 use crate::clock::{Clock, Timestamp};
 
-/// What a decision was made from.
+/// Evidence that a decision was made from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Grounds {
     /// Results since the last decision.
     pub results: u32,
-    /// Of these, bad ones.
+    /// Bad ones among them.
     pub bad: u32,
-    /// Of these, those that the provider limited.
+    /// Throttled ones among them.
     pub throttled: u32,
     /// Calls that were late.
     pub late: u32,
-    /// AI calls a second to whatever provider.
+    /// AI calls a second to all providers together.
     pub rate: f64,
     /// Environments that saw results; 16 and more are 16.
     pub environments: u32,
-    /// Of these, those that saw bad ones.
+    /// Environments among them that saw bad, throttled or late results.
     pub troubled_environments: u32,
 }
 
@@ -44,38 +44,38 @@ impl From<&Evidence> for Grounds {
     }
 }
 
-/// A decision, and what it took the place of.
+/// A decision and the one that it replaced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
-    /// The provider.
+    /// Name of the provider.
     pub provider: String,
-    /// When it was made.
+    /// Time of the decision.
     pub at: Timestamp,
-    /// The mode before.
+    /// Mode before the decision.
     pub from: Mode,
-    /// The share before.
+    /// Share before the decision.
     pub from_share: Share,
-    /// What was decided.
+    /// The decision.
     pub to: State,
-    /// What from; nothing where an admin decided.
+    /// Evidence for the decision; all zero if it was not made from evidence, as an admin's.
     pub grounds: Grounds,
-    /// Who wrote it: an environment, or an admin.
+    /// Writer of the decision: an environment or an admin.
     pub by: String,
 }
 
 impl Transition {
-    /// The decision `to` about `provider` that takes the place of `from`.
+    /// Creates the transition from `from` to the decision `to` about `provider`.
     pub fn new(provider: &str, from: &State, to: State, grounds: Grounds, by: &str) -> Self {
         let (provider, by) = (provider.to_owned(), by.to_owned());
         Self { provider, at: to.since, from: from.mode, from_share: from.share, to, grounds, by }
     }
 
-    /// The reason, in a word.
+    /// Returns the reason for the decision.
     pub fn reason(&self) -> Reason {
         self.to.reason
     }
 
-    /// Writes the line of the log that is a metric too. `request_id` is of the call in which it was made.
+    /// Writes the log line, which is also a metric. `is_saved` is true if DynamoDB has the decision.
     pub fn tell(&self, function: &'static str, is_saved: bool) {
         let Self { provider, from, from_share, to, grounds, .. } = self;
         let Grounds { results, bad, throttled, late, rate, environments, troubled_environments } = *grounds;
@@ -109,7 +109,7 @@ impl Transition {
     }
 }
 
-/// The line.
+/// Log line and metric of a decision.
 #[metrics(emf::dimension_sets = [["Provider"]])]
 #[derive(Debug)]
 struct BreakerTransition {
@@ -146,7 +146,7 @@ struct BreakerTransition {
     saved: bool,
     #[metrics(name = "BreakerTransitions", unit = Count)]
     transitions: u64,
-    /// Basis points of the calls.
+    /// Share of the calls, in basis points.
     #[metrics(name = "ProviderShare", unit = Count)]
     share: u64,
 }
@@ -155,7 +155,8 @@ struct BreakerTransition {
 mod tests {
     use super::*;
 
-    /// A row of the history as releases have written it; tables keep it for 14 days, and the decision in it for ever.
+    /// History row in the stored format. Tables keep rows for 14 days, and the decision in them (the state row) for
+    /// ever.
     const STORED: &str = r#"{"provider":"primary","at":1795310118001,"from":"closed","from_share":10000,"to":{
         "generation":7,"mode":"shed","share":2500,"since":1795310118001,"not_before":1795310120000,"failed_rounds":1,
         "penalty":{"points":1.5,"at":1795310000000},"reason":"still-failing","health":4000,

@@ -1,9 +1,8 @@
-//! What an admin says about a provider: it gets a share of the calls until some moment, whatever happens, or is left to its
-//! breaker again.
+//! Overrides by admins: a provider gets a fixed share of the calls until a deadline, or is left to its breaker again.
 //!
-//! It is a decision as any other: written to DynamoDB alone, after the one that holds. Environments notice it when they next
-//! compare what Redis has with that, which one of them does at a report, or else when a call begins, at most 5 s after the last
-//! time.
+//! An override is a decision like any other. It is written to DynamoDB alone, on top of the decision that holds.
+//! Environments notice it at their next comparison of Redis with DynamoDB. One of them makes it at a report, or else
+//! at the start of a call, at most 5 s after the last one.
 
 use std::time::Duration;
 
@@ -14,34 +13,34 @@ use super::transition::{Grounds, Transition};
 use super::{force, release};
 use crate::clock::Timestamp;
 
-/// The longest time for which an admin's word holds.
+/// Longest time for which an override holds.
 pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How soon it is in force everywhere, while calls are made and Redis can be asked.
+/// Time within which an override is in force everywhere, while calls are made and Redis is available.
 pub const IN_FORCE_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is tried where others decide in between.
+/// Attempts to write an override while other decisions are written in between.
 const TRIES: usize = 5;
 
-/// What an admin says.
+/// Override of a provider's breaker by an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
     /// The provider gets `share` of the calls for `lasts`.
     Hold {
-        /// The share.
+        /// Share of the calls.
         share: Share,
-        /// How long; callers keep it to [`LONGEST`].
+        /// Duration of the override. Callers limit it to [`LONGEST`].
         lasts: Duration,
     },
     /// The breaker decides again.
     Release,
 }
 
-/// Why what was said does not hold.
+/// Reason why an override was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum Unsaid {
-    /// There is nothing to take back.
+    /// There is no override to release.
     #[error("nobody holds this provider: its breaker decides")]
     NotHeld,
-    /// Others decided again and again meanwhile.
+    /// Other decisions were written in between at every attempt.
     #[error("others decide about this provider at this moment; try again")]
     Overtaken,
     /// The table cannot be read or written.
@@ -49,10 +48,11 @@ pub enum Unsaid {
     Table(#[from] TableError),
 }
 
-/// Makes `word` of the admin `by` hold for `provider` from `now` on, whatever others decide at the same time.
+/// Writes the override `word` of the admin `by` for `provider` at `now`, retrying if other decisions are written at
+/// the same time.
 ///
 /// # Errors
-/// [`Unsaid`]; nothing was changed then, unless the table could not say whether it was.
+/// Returns [`Unsaid`]. Nothing was changed then, unless the table could not tell if it was.
 pub async fn say(
     table: &BreakersTable,
     provider: &str,
@@ -60,6 +60,7 @@ pub async fn say(
     by: &str,
     now: Timestamp,
 ) -> Result<Transition, Unsaid> {
+    // Build on the decision that holds. If another one was written first, build on that one.
     let mut state = table.read(provider).await?;
     for _ in 0..TRIES {
         let next = word.after(&state, by, now).ok_or(Unsaid::NotHeld)?;
@@ -73,7 +74,7 @@ pub async fn say(
 }
 
 impl Word {
-    /// The decision that it makes of `state`; `None` where it makes none.
+    /// Returns the decision that the override makes of `state`, or `None` if it changes nothing.
     fn after(self, state: &State, by: &str, now: Timestamp) -> Option<State> {
         match self {
             Self::Hold { share, lasts } => Some(force(state, share, now.plus(lasts), by, now)),
@@ -82,10 +83,10 @@ impl Word {
     }
 }
 
-/// The share that `text` gives in percent, in steps of 0.01: more than none and less than all, which are forced, not pinned.
+/// Parses a share given in percent, in steps of 0.01. 0 and 100 are refused: these are forced, not pinned.
 ///
 /// # Errors
-/// What is wrong, in a sentence.
+/// Returns the mistake as a sentence.
 pub fn share(text: &str) -> Result<Share, &'static str> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());

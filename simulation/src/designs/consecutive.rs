@@ -1,5 +1,6 @@
-//! As AWS's Powertools for Lambda have it (Python, 2026): each environment counts its own errors in a row; five open the
-//! breaker for all; after 30 s one environment probes, and after three good calls all traffic is back at once.
+//! Design of AWS's Powertools for Lambda (Python, 2026). Each environment counts its own errors in a row, and five
+//! open the circuit for all. After 30 s one environment sends probes; after three good ones all traffic is back at
+//! once.
 
 use crate::design::{Design, Result, Ticket};
 use crate::world::Settings;
@@ -17,7 +18,7 @@ enum Stand {
     HalfOpen,
 }
 
-/// The design.
+/// Breaker that opens after errors in a row.
 #[derive(Debug)]
 pub struct Consecutive {
     runs: Vec<u32>,
@@ -31,7 +32,7 @@ pub struct Consecutive {
 }
 
 impl Consecutive {
-    /// For a fleet as in `settings`.
+    /// Creates the design for a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
             runs: vec![0; settings.environments],
@@ -52,6 +53,7 @@ impl Consecutive {
 
 impl Design for Consecutive {
     fn admit(&mut self, at: f64, environment: usize, _id: u64) -> Option<Ticket> {
+        // Each environment caches the shared state for a while.
         let cached = &mut self.cached[environment];
         if at - cached.1 > CACHED_FOR {
             *cached = (self.stand, at);
@@ -59,6 +61,7 @@ impl Design for Consecutive {
         if cached.0 == Stand::Closed {
             return Some(Ticket::default());
         }
+        // After the pause the first environment to call becomes the prober.
         if self.stand == Stand::Open && at >= self.opened_at + PAUSE {
             self.stand = Stand::HalfOpen;
             self.cached[environment] = (Stand::HalfOpen, at);
@@ -69,6 +72,7 @@ impl Design for Consecutive {
         if self.stand != Stand::HalfOpen {
             return None;
         }
+        // Another environment takes over if the prober's lease has expired.
         if self.prober != environment {
             if at <= self.lease_until {
                 return None;
@@ -79,6 +83,7 @@ impl Design for Consecutive {
     }
 
     fn done(&mut self, at: f64, environment: usize, _ticket: Ticket, result: Result) {
+        // Half-open: only the prober's results count.
         if self.stand == Stand::HalfOpen && environment == self.prober {
             if result.is_error {
                 (self.stand, self.opened_at) = (Stand::Open, at);
@@ -93,6 +98,7 @@ impl Design for Consecutive {
             }
             return;
         }
+        // Otherwise count this environment's errors in a row.
         let run = &mut self.runs[environment];
         *run = if result.is_error { *run + 1 } else { 0 };
         if *run >= ERRORS {

@@ -1,7 +1,7 @@
 //! Levee's breaker: [`levee_core::breaker`] with a [`Store`] in place of Redis.
 //!
-//! Each result goes to the store, which answers with the present state, so that whoever reports knows it for nothing;
-//! else a state is believed for a second. Without the store environments keep what they knew, and each has its own
+//! Each result goes to the store, and the reporting environment learns the present state with it. Otherwise it uses a
+//! state for up to a second. Without the store environments keep the last state that they know, and each has its own
 //! [`Local`] breaker.
 
 use levee_core::breaker::{BreakerConfig, Local, Mode, State, floor};
@@ -15,10 +15,10 @@ use crate::store::{Moment, Report, Seen, Store};
 use crate::world::{Faults, Settings, account};
 
 const CACHED_FOR: f64 = 1.0;
-/// A call is late when so much of the calls in health were back.
+/// Ratio of calls in health that end before the time from which on a call is late.
 const LATE: f64 = 0.95;
 
-/// The design.
+/// Levee's breaker.
 #[derive(Debug)]
 pub struct Levee {
     rng: SmallRng,
@@ -34,12 +34,12 @@ struct Environment {
     state: State,
     known_at: f64,
     local: Local,
-    /// The account whose call it serves.
+    /// Account of the call that is being served.
     account: u32,
 }
 
 impl Levee {
-    /// For a fleet as in `settings`.
+    /// Creates the design for a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
         let environment = Environment { state: State::new(), known_at: -9.0, local: Local::new(), account: 0 };
         Self {
@@ -52,7 +52,7 @@ impl Levee {
         }
     }
 
-    /// What the provider's state is at the end.
+    /// Returns the present state of the provider's breaker.
     pub fn state(&self) -> &State {
         self.store.state()
     }
@@ -61,7 +61,7 @@ impl Levee {
         self.faults.store_is_gone.as_ref().is_some_and(|gone| gone.contains(&at))
     }
 
-    /// The time by the clock of an environment.
+    /// Returns the time by an environment's clock.
     fn clock(&self, at: f64, environment: usize) -> Timestamp {
         let ahead = if environment.is_multiple_of(2) { self.faults.skew } else { -self.faults.skew };
         Timestamp::from_millis(((at + ahead).max(0.0) * 1000.0) as u64)
@@ -73,6 +73,7 @@ impl Levee {
 
     fn report(&mut self, at: f64, environment: usize, ticket: Ticket, seen: Seen) {
         let now = self.clock(at, environment);
+        // The environment's own breaker gets each result, the store too if it is there.
         if seen == Seen::Good || seen == Seen::Bad {
             self.environments[environment].local.record(seen == Seen::Good, now);
         }
@@ -100,6 +101,7 @@ impl Design for Levee {
         self.rate.count(at);
         self.environments[environment].account = account(id);
         let is_gone = self.store_is_gone(at);
+        // Evaluate if that is due, and refresh a state that is too old.
         if !is_gone {
             let moment = self.moment(at, environment);
             self.store.evaluate(moment);
@@ -107,12 +109,13 @@ impl Design for Levee {
                 self.learn(at, environment);
             }
         }
+        // Let the call through by its place, its environment's breaker and the decision.
         let now = self.clock(at, environment);
         let Environment { state, local, .. } = self.environments[environment].clone();
         let floor = f64::from(floor(self.rate.a_second(), self.store.config()).basis_points()) / 10_000.0;
         let share = f64::from(state.share.basis_points()) / 10_000.0;
         let passes = match state.mode {
-            // Without the store nobody would ever find out: then the floor is let through once the pause is over.
+            // Without the store no decisions are made, so the floor is let through after the pause.
             Mode::Open | Mode::Probe if is_gone => now >= state.not_before && place(id) < floor,
             Mode::Open => false,
             Mode::Probe => self.store.state().mode == Mode::Probe && self.store.take_probe(at),
@@ -135,6 +138,7 @@ impl Design for Levee {
     }
 
     fn done(&mut self, at: f64, environment: usize, ticket: Ticket, result: Result) {
+        // Learn latencies in health and from probes.
         let is_late = self.looks_after().is_some_and(|after| result.latency > after);
         if matches!(self.store.state().mode, Mode::Closed | Mode::Probe) && !result.is_error {
             self.baseline.add(result.latency);
@@ -142,7 +146,7 @@ impl Design for Levee {
         if !result.is_error && !is_late {
             self.report(at, environment, ticket, Seen::OnTime);
         }
-        // What was slow has been counted when it was.
+        // A slow call was counted at the moment it became slow.
         if !result.is_slow {
             self.report(at, environment, ticket, if result.is_error { Seen::Bad } else { Seen::Good });
         }
@@ -157,7 +161,7 @@ impl Design for Levee {
     }
 }
 
-/// How long calls take in health: counts by classes of latency, each a tenth longer than the one before. Old ones fade.
+/// Latencies of calls in health: counts by latency classes, each a tenth longer than the one before. Old ones fade.
 #[derive(Debug)]
 struct Baseline {
     classes: Vec<f64>,

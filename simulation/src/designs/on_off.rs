@@ -1,5 +1,5 @@
-//! As resilience4j has it, but with one window for all environments: half of 60 s of at least 20 calls bad or slow opens
-//! it for 30 s; ten probes decide; then all traffic is back at once.
+//! Design of resilience4j, but with one window for all environments. The circuit opens for 30 s if half of at least
+//! 20 calls within 60 s are bad or slow. Ten probes decide; after that all traffic is back at once.
 
 use std::collections::VecDeque;
 
@@ -9,6 +9,7 @@ use crate::world::Settings;
 const WINDOW: f64 = 60.0;
 const FEWEST: usize = 20;
 const PAUSE: f64 = 30.0;
+/// Ticket of a probe.
 const PROBES: usize = 10;
 const CACHED_FOR: f64 = 1.0;
 
@@ -22,7 +23,7 @@ enum Stand {
 /// The ticket of a probe.
 const PROBE: Ticket = Ticket(1);
 
-/// The design.
+/// Breaker with a sliding window and two states.
 #[derive(Debug)]
 pub struct OnOff {
     window: VecDeque<(f64, bool)>,
@@ -35,7 +36,7 @@ pub struct OnOff {
 }
 
 impl OnOff {
-    /// For a fleet as in `settings`.
+    /// Creates the design for a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
             window: VecDeque::new(),
@@ -56,11 +57,13 @@ impl OnOff {
 
 impl Design for OnOff {
     fn admit(&mut self, at: f64, environment: usize, _id: u64) -> Option<Ticket> {
+        // The circuit becomes half-open after the pause.
         if self.stand == Stand::Open && at >= self.opened_at + PAUSE {
             (self.stand, self.probes) = (Stand::HalfOpen, 0);
             self.results.clear();
             self.transitions += 1;
         }
+        // Each environment caches the shared state for a second.
         let cached = &mut self.cached[environment];
         if at - cached.1 > CACHED_FOR {
             *cached = (self.stand, at);
@@ -80,6 +83,7 @@ impl Design for OnOff {
             if self.results.len() < PROBES {
                 return;
             }
+            // All probes are back: half of them bad opens the circuit again.
             if self.results.iter().filter(|bad| **bad).count() * 2 >= PROBES {
                 self.open(at);
             } else {

@@ -1,6 +1,7 @@
-//! A share of the traffic by two sliding windows of all environments' results: 5 s for an outage, 30 s for errors. Slow
-//! calls count as soon as they are slow, the share is halved and comes back by a ladder, one probe a second, and who opens
-//! often comes back slowly. The published recommendation that [`levee`](super::levee) set out from.
+//! Share of the traffic by two sliding windows over all environments' results: 5 s for outages, 30 s for errors. Slow
+//! calls count as soon as they are slow. The share is halved and comes back by a ladder. Probes are limited to one a
+//! second, and a provider that was often opened comes back slowly. This is the published recommendation that
+//! [`levee`](super::levee) started from.
 
 use std::collections::VecDeque;
 
@@ -17,7 +18,7 @@ const HARD: f64 = 0.50;
 const DWELL: f64 = 10.0;
 const CACHED_FOR: f64 = 1.0;
 const BURST: f64 = 2.0;
-/// How long arrivals are counted, seconds.
+/// Time over which arrivals are counted, in seconds.
 const RATE_OVER: f64 = 20.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,7 @@ enum Mode {
     Ramp,
 }
 
-/// The design.
+/// Breaker with a share by sliding windows.
 #[derive(Debug)]
 pub struct Windowed {
     rng: SmallRng,
@@ -49,7 +50,7 @@ pub struct Windowed {
 }
 
 impl Windowed {
-    /// For a fleet as in `settings`.
+    /// Creates the design for a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
@@ -98,7 +99,8 @@ impl Windowed {
         self.go(at, Mode::Open, 0.0);
     }
 
-    /// Results and bad ones of the last `age` seconds, and as far back as there are `fewest` of them, up to `oldest`.
+    /// Returns the results, and the bad ones among them, of the last `age` seconds. If these are fewer than `fewest`,
+    /// it looks further back, to `oldest` seconds.
     fn count(&self, at: f64, age: f64, fewest: u32, oldest: f64) -> (u32, u32) {
         let (mut results, mut bad) = (0, 0);
         for (then, is_bad) in self.results.iter().rev() {
@@ -115,6 +117,7 @@ impl Windowed {
         if at < self.next_evaluation {
             return;
         }
+        // At most once a second, drop results that are too old, and judge the rest.
         self.next_evaluation = at + 1.0;
         let kept_for = if matches!(self.mode, Mode::Closed | Mode::Open) { 60.0 } else { 300.0 };
         while self.results.front().is_some_and(|(then, _)| *then < at - kept_for) {
@@ -126,6 +129,7 @@ impl Windowed {
         match self.mode {
             Mode::Open if at >= self.not_before => self.go(at, Mode::Probe, 0.0),
             Mode::Open => {}
+            // A round of probes fails early on clear results, and succeeds with five good or ten mostly good ones.
             Mode::Probe if all >= 2 && lower > 0.30 => self.open(at, false),
             Mode::Probe if (all >= 5 && all_bad == 0) || (all >= 10 && upper < 0.40) => {
                 self.go(at, Mode::Ramp, LADDER[0]);
@@ -134,13 +138,16 @@ impl Windowed {
             Mode::Probe if all >= 10 && ratio > 0.25 => self.open(at, false),
             Mode::Probe => {}
             Mode::Closed | Mode::Shed | Mode::Ramp => {
+                // Judge by the short window and by the long one, each extended if it has few results.
                 let (fast, fast_bad) = self.count(at, 5.0, 10, 60.0);
                 let (steady, steady_bad) = self.count(at, 30.0, 20, 300.0);
                 let (fast_lower, steady_lower) = (bounds(fast_bad, fast).0, bounds(steady_bad, steady).0);
+                // Mostly bad: open the circuit.
                 if fast_lower > HARD && fast >= 5 {
                     self.open(at, true);
                     return;
                 }
+                // Too many bad results: halve the share, or open the circuit below the smallest share.
                 let is_soft = (fast_lower > 2.0 * SOFT && fast >= 10) || (steady_lower > SOFT && steady >= 20);
                 if is_soft && at - self.since >= 2.0 {
                     let share = self.share * 0.5;
@@ -154,6 +161,7 @@ impl Windowed {
                 if self.mode == Mode::Closed {
                     return;
                 }
+                // Clean results for long enough: take the next step of the ladder.
                 let dwell = DWELL * (1.0 + (self.penalty(at, 0.0) - 1.0).clamp(0.0, 4.0));
                 let is_clean = all_bad == 0 || (upper < SOFT + 0.15 && ratio < SOFT * 0.7);
                 if at - self.since >= dwell && all >= 10 && is_clean {
@@ -180,11 +188,13 @@ impl Design for Windowed {
             self.arrivals.pop_front();
         }
         self.evaluate(at);
+        // Each environment caches the decision for a second.
         let cached = &mut self.cached[environment];
         if at - cached.2 > CACHED_FOR {
             *cached = (self.share, self.mode, at);
         }
         let (share, mode, _) = *cached;
+        // A share lets calls through by their place, but at least one a second or half of all; probes need a token.
         let rate = (self.arrivals.len() as f64 / RATE_OVER).max(1e-3);
         let passes = match mode {
             Mode::Open => false,

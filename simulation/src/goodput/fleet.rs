@@ -1,4 +1,4 @@
-//! Several providers, their callers and the environments that serve these: event by event.
+//! Simulates several providers, their callers and the environments that serve these, event by event.
 
 use std::collections::VecDeque;
 
@@ -11,71 +11,72 @@ use super::scene::{BACK, Condition, LENGTH, Scene};
 use crate::plan::Plan;
 use crate::world::account;
 
-/// The median time to the first content of a call that is served, seconds, and the spread of its logarithm.
+/// Time to the first content of a served call: median in seconds, and standard deviation of the logarithm.
 const FIRST_CONTENT: (f64, f64) = (0.6, 0.5);
-/// The time from a call's first content to its end, seconds.
+/// Time from a call's first content to its end, in seconds.
 const CONTENT: f64 = 1.4;
-/// The time after which a call fails, seconds.
+/// Time after which a call fails, in seconds.
 const FAILS_IN: f64 = 0.3;
-/// The time after which a call is refused as too many, seconds.
+/// Time after which a call is refused as too many, in seconds.
 const REFUSED_IN: f64 = 0.1;
-/// The calls that a provider of limited capacity takes at once: so many seconds' worth, and a few in any case.
+/// Calls that a provider of limited capacity takes at once, in seconds' worth of its capacity.
 const BUCKET: f64 = 10.0;
+/// Lower bound of those calls.
 const FEWEST: f64 = 5.0;
-/// The part of all calls that fail at a provider that is well.
+/// Ratio of calls that fail at a healthy provider.
 const ERRORS: f64 = 0.01;
 
-/// A run.
+/// Settings of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// The illness.
+    /// Faults of the providers.
     pub scene: Scene,
-    /// The number of providers, in order of preference.
+    /// Number of providers.
     pub providers: usize,
     /// Calls a second.
     pub rate: f64,
-    /// Environments; a call that finds none free is not counted.
+    /// Number of environments. A call that finds none free is not counted.
     pub environments: usize,
-    /// The source of all chance.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
-/// A call.
+/// Call of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// Its number.
+    /// Number of the call.
     pub id: u64,
-    /// The account whose it is.
+    /// Account that makes the call.
     pub account: u32,
-    /// The environment that serves it.
+    /// Environment that serves the call.
     pub environment: usize,
 }
 
-/// The sums of one or more runs.
+/// Sums of one or more runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Goodput {
-    /// Calls that a provider would have served; in [`Scene::Limited`] as many as it could serve.
+    /// Calls that a provider would have served; in [`Scene::Limited`] as many as the capacity allows.
     pub servable: f64,
-    /// Those of them that were served.
+    /// Calls among them that were served.
     pub served: u64,
-    /// Attempts at providers in the time that is measured.
+    /// Attempts at providers in the measured time.
     pub attempts: u64,
-    /// Those of them that came to nothing.
+    /// Attempts among them that were not served.
     pub failed: u64,
 }
 
 impl Goodput {
-    /// Returns the part of the servable calls that were served, 0 to 1.
+    /// Returns the ratio of servable calls that were served, 0 to 1.
     pub fn ratio(&self) -> f64 {
         self.served as f64 / self.servable.max(1.0)
     }
 
-    /// Returns the attempts that came to nothing, for each call that could be served.
+    /// Returns the failed attempts for each servable call.
     pub fn failures(&self) -> f64 {
         self.failed as f64 / self.servable.max(1.0)
     }
 
-    /// Returns the attempts for each call that could be served.
+    /// Returns the attempts for each servable call.
     pub fn asked(&self) -> f64 {
         self.attempts as f64 / self.servable.max(1.0)
     }
@@ -99,7 +100,7 @@ enum Happening {
     Ends { environment: usize },
 }
 
-/// The calls that a provider of limited capacity can take now: a bucket that fills with time.
+/// Token bucket of the calls that a provider of limited capacity can take now.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
     level: f64,
@@ -118,7 +119,7 @@ impl Bucket {
     }
 }
 
-/// Lets `router` send calls through `settings`.
+/// Runs `router` through `settings`, and returns the goodput.
 pub fn run(router: &mut dyn Router, settings: &Settings) -> Goodput {
     let mut fleet = Fleet {
         settings: *settings,
@@ -142,18 +143,20 @@ struct Fleet {
 impl Fleet {
     fn run(&mut self, router: &mut dyn Router) {
         let Settings { rate, environments, scene, .. } = self.settings;
-        // Without a rate nobody calls.
+        // Without a valid rate there are no calls.
         let Ok(gaps) = Exp::new(rate) else { return };
-        // Calls come at the same moments, whatever becomes of them.
+        // Arrivals have their own generator, so that all routers get the same ones.
         let mut arrivals = SmallRng::seed_from_u64(self.settings.seed);
         let mut free: VecDeque<usize> = (0..environments).collect();
         let mut id = 0;
+        // Play events in the order of time; each arrival plans the next one.
         self.plan.add(gaps.sample(&mut arrivals), Happening::Comes);
         while let Some((at, happening)) = self.plan.next().filter(|(at, _)| *at <= LENGTH) {
             match happening {
                 Happening::Comes => {
                     self.plan.add(at + gaps.sample(&mut arrivals), Happening::Comes);
                     id += 1;
+                    // Drop the call if no environment is free. It counts if it is measured and servable.
                     let Some(environment) = free.pop_front() else { continue };
                     let call = Call { id, account: account(id), environment };
                     let counts = scene.measured().contains(&at) && self.is_servable(at, call);
@@ -162,6 +165,7 @@ impl Fleet {
                     self.go_on(at, call, counts, router, &mut free);
                 }
                 Happening::Answers { call, provider, answer, counts } => {
+                    // A served call keeps its environment until its end; a failed one goes to the next provider.
                     let is_served = answer == Answer::Served;
                     router.answered(at, call, provider, answer);
                     if is_served {
@@ -175,13 +179,14 @@ impl Fleet {
                 Happening::Ends { environment } => free.push_back(environment),
             }
         }
+        // A limited provider is measured by its capacity, not by single calls.
         if let Some(capacity) = scene.capacity(rate) {
             let measured = scene.measured();
             self.goodput.servable = (measured.end - measured.start) * capacity;
         }
     }
 
-    /// Sends the call to the next provider, or lets it end.
+    /// Sends the call to the next provider, or ends it.
     fn go_on(&mut self, at: f64, call: Call, counts: bool, router: &mut dyn Router, free: &mut VecDeque<usize>) {
         let Some(provider) = router.next(at, call) else {
             router.end(at, call);
@@ -189,7 +194,7 @@ impl Fleet {
             return;
         };
         let (answer, after) = self.ask(at, call, provider);
-        // The others are out: whatever they are asked says nothing of the one that serves a part.
+        // In a limited scene only the first provider counts, because the others are out.
         if self.settings.scene.measured().contains(&at) && (self.settings.scene != Scene::Limited || provider == 0) {
             self.goodput.attempts += 1;
             self.goodput.failed += u64::from(answer != Answer::Served);
@@ -199,6 +204,7 @@ impl Fleet {
 
     fn ask(&mut self, at: f64, call: Call, provider: usize) -> (Answer, f64) {
         let Settings { scene, providers, rate, .. } = self.settings;
+        // Condition and capacity of the provider, then the call's own fate, then the latency.
         let has_room = match scene.condition(provider, providers, at, rate) {
             Condition::Out => return (Answer::Failed, FAILS_IN),
             Condition::Limited(a_second) => self.buckets[provider].take(at, a_second),
@@ -217,14 +223,15 @@ impl Fleet {
 
     fn is_servable(&self, at: f64, call: Call) -> bool {
         let Settings { scene, providers, .. } = self.settings;
-        // What is served there is held against its capacity, whatever the call.
+        // Calls served there are compared with its capacity, so all calls count.
         scene == Scene::Limited
             || (!scene.poisons(call.account)
                 && (0..providers)
                     .any(|index| scene.is_surely_well(index, providers, at) && !self.has_bad_luck(call, index)))
     }
 
-    /// Returns whether the call fails at the provider by chance: the same whenever it is asked, and for all routers.
+    /// Returns true if the call fails at the provider by chance. The result is the same for each attempt and all
+    /// routers.
     fn has_bad_luck(&self, call: Call, provider: usize) -> bool {
         let seed = self.settings.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (call.id << 3 | provider as u64);
         SmallRng::seed_from_u64(seed).random::<f64>() < ERRORS

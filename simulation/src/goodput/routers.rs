@@ -1,4 +1,4 @@
-//! The routers that are compared.
+//! The routers to compare.
 
 mod in_order;
 mod levee;
@@ -15,27 +15,27 @@ pub use self::panic::Panic;
 pub use self::throttling::Throttling;
 use super::fleet::{Call, Settings};
 
-/// Sends calls from provider to provider. Times are seconds since the beginning.
+/// Router that sends calls from provider to provider. Times are seconds since the beginning.
 pub trait Router {
-    /// A call has come.
+    /// Handles a call that arrives.
     fn begin(&mut self, at: f64, call: Call);
 
-    /// Returns the provider to ask next; `None` where the call is refused.
+    /// Returns the provider to call next, or `None` to refuse the call.
     fn next(&mut self, at: f64, call: Call) -> Option<usize>;
 
-    /// A provider has answered a call.
+    /// Handles a provider's answer to a call.
     fn answered(&mut self, at: f64, call: Call, provider: usize, answer: Answer);
 
-    /// A call was served, or refused.
+    /// Handles a call that was served or refused.
     fn end(&mut self, at: f64, call: Call);
 }
 
-/// A router by its name.
+/// Router, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     /// [`InOrder`].
     InOrder,
-    /// [`Levee`] without room: what no share lets through is refused.
+    /// [`Levee`] without room: a call that no share lets through is refused.
     Shares,
     /// [`Panic`].
     Panic,
@@ -46,10 +46,10 @@ pub enum Which {
 }
 
 impl Which {
-    /// All of them.
+    /// All routers.
     pub const ALL: [Self; 5] = [Self::InOrder, Self::Shares, Self::Panic, Self::Throttling, Self::Levee];
 
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::InOrder => "no breaker",
@@ -60,7 +60,7 @@ impl Which {
         }
     }
 
-    /// Makes the router for `settings`.
+    /// Creates the router for `settings`.
     pub fn build(self, settings: &Settings) -> Box<dyn Router> {
         match self {
             Self::InOrder => Box::new(InOrder::new(settings)),
@@ -72,7 +72,7 @@ impl Which {
     }
 }
 
-/// The providers that each call is still to be sent to.
+/// Providers that each call is still to be sent to.
 #[derive(Debug, Default)]
 struct Lists(HashMap<u64, VecDeque<usize>>);
 

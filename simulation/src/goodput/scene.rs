@@ -1,62 +1,63 @@
-//! The illnesses of several providers.
+//! The faults of several providers over time.
 
 use std::ops::Range;
 
 use super::fleet::Goodput;
 
-/// A provider that has been well for so many seconds is expected to serve whoever comes.
+/// Time, in seconds, after which a healthy provider is expected to serve all calls.
 pub const GRACE: f64 = 3.0;
-/// The least goodput that Levee is to have, 0 to 1.
+/// Target for Levee: smallest goodput, 0 to 1.
 pub const LEAST: f64 = 0.995;
-/// The least part of a limited provider's capacity that it is to use, 0 to 1.
+/// Target for Levee: smallest used part of a limited provider's capacity, 0 to 1.
 pub const LEAST_OF_CAPACITY: f64 = 0.9;
-/// The most that it is to ask a limited provider, for each call that this can serve.
+/// Target for Levee: largest number of attempts at a limited provider for each call that it can serve.
 pub const MOST_ASKED: f64 = 1.3;
-/// The least capacity for which [`MOST_ASKED`] says anything, calls a second: one call a second is asked in any case.
+/// Smallest capacity that [`MOST_ASKED`] applies to, in calls a second. One call a second is sent in any case.
 const ASKED_FROM: f64 = 1.0;
-/// The end of a run, seconds.
+/// Duration of a run, in seconds.
 pub(super) const LENGTH: f64 = 420.0;
-/// The beginning of what is measured, seconds: by then all fleets are warm.
+/// Earliest start of the measured time, in seconds. All fleets are warm by then.
 const MEASURED_FROM: f64 = 60.0;
-/// The end of a time of illness in which all are out, seconds.
+/// End of the first phase of faults, in which all providers are out, in seconds.
 pub(super) const BACK: f64 = 180.0;
-/// The part of all calls that a provider can serve that comes back at a part of its capacity.
+/// Part of all calls that a provider with limited capacity can serve.
 const PART: f64 = 0.3;
-/// Half of the time in which flapping providers fail and serve again, seconds.
+/// Duration of each phase of a flapping provider, failing or serving, in seconds.
 const FLAP: f64 = 20.0;
 
-/// A scene.
+/// Faults of all providers in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scene {
-    /// All providers fail for 120 s; the last one of them is well first, the others 20 s apart.
+    /// All providers fail. The last one is back after 120 s, and each other one 20 s after its successor in the list.
     AllOut,
-    /// The backup fails and is on its way back when the first provider fails too. A third one is out all the time.
+    /// The backup fails and is coming back as the first provider fails too. A third one is out all the time.
     WhileRamping,
-    /// All providers fail for 20 s and serve for 20 s, one after the other.
+    /// Each provider alternates between failing for 20 s and serving for 20 s, shifted against the others.
     Flapping,
-    /// All providers fail for 120 s; then the first one serves 30 % of all calls, and refuses the others. The others stay out.
+    /// All providers fail for 120 s. Then the first one serves 30 % of all calls and refuses the rest; the others
+    /// stay out.
     Limited,
-    /// All providers are well, and all fail at every call of one account of ten.
+    /// All providers are well, but fail at every call of one account of ten.
     Poison,
-    /// [`Scene::AllOut`] with the poison calls of [`Scene::Poison`].
+    /// [`Scene::AllOut`] with the failing account of [`Scene::Poison`].
     PoisonedOutage,
 }
 
-/// A provider's condition.
+/// Condition of a provider at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Condition {
     Well,
     Out,
-    /// It serves so many calls a second.
+    /// It serves this many calls a second.
     Limited(f64),
 }
 
 impl Scene {
-    /// All of them.
+    /// All scenes.
     pub const ALL: [Self; 6] =
         [Self::AllOut, Self::WhileRamping, Self::Flapping, Self::Limited, Self::Poison, Self::PoisonedOutage];
 
-    /// The name in tables.
+    /// Returns the name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::AllOut => "all out and back",
@@ -68,13 +69,13 @@ impl Scene {
         }
     }
 
-    /// Returns whether the scene says anything with so many providers.
+    /// Returns true if the scene makes sense with this number of providers.
     pub fn is_for(self, providers: usize) -> bool {
         self != Self::WhileRamping || providers > 1
     }
 
-    /// The seconds of a run in which calls are counted: those of and after the illness, so that a long time of health does
-    /// not hide what was refused.
+    /// Returns the seconds of a run in which calls are counted: during and after the faults, so that a long healthy
+    /// time does not hide refused calls.
     pub(super) fn measured(self) -> Range<f64> {
         match self {
             Self::AllOut | Self::PoisonedOutage => BACK..BACK + 60.0,
@@ -84,7 +85,7 @@ impl Scene {
         }
     }
 
-    /// The condition of the provider `index` of `providers` at `at`, where there are `rate` calls a second.
+    /// Returns the condition of the provider `index` of `providers` at `at`, at `rate` calls a second in all.
     pub(super) fn condition(self, index: usize, providers: usize, at: f64, rate: f64) -> Condition {
         let is_out = match self {
             Self::AllOut | Self::PoisonedOutage => {
@@ -107,12 +108,12 @@ impl Scene {
         if is_out { Condition::Out } else { Condition::Well }
     }
 
-    /// Returns the calls a second that can be served at all, where that is a part of `rate`.
+    /// Returns the calls a second that can be served at all, if that is only a part of `rate`.
     pub fn capacity(self, rate: f64) -> Option<f64> {
         (self == Self::Limited).then_some(rate * PART)
     }
 
-    /// Returns what `goodput`, at `rate` calls a second, misses of the targets, if anything.
+    /// Returns a description of the target that `goodput` misses at `rate` calls a second, if any.
     pub fn miss(self, rate: f64, goodput: &Goodput) -> Option<String> {
         let capacity = self.capacity(rate);
         let least = if capacity.is_some() { LEAST_OF_CAPACITY } else { LEAST };
@@ -123,13 +124,13 @@ impl Scene {
         is_over.then(|| format!("asked {:.2} times the capacity", goodput.asked()))
     }
 
-    /// Returns whether the provider `index` has been well for [`GRACE`] seconds at `at`.
+    /// Returns true if the provider `index` has been well for [`GRACE`] seconds at `at`.
     pub(super) fn is_surely_well(self, index: usize, providers: usize, at: f64) -> bool {
-        // No condition changes twice within so short a time.
+        // No condition changes twice within that time, so both ends are enough.
         [at - GRACE, at].iter().all(|at| self.condition(index, providers, *at, 0.0) == Condition::Well)
     }
 
-    /// Returns whether every provider fails at each call of `account`.
+    /// Returns true if every provider fails at each call of `account`.
     pub(super) fn poisons(self, account: u32) -> bool {
         matches!(self, Self::Poison | Self::PoisonedOutage) && account == 0
     }

@@ -7,9 +7,9 @@ use simulation::goodput::{Goodput, LEAST, LEAST_OF_CAPACITY, MOST_ASKED, Scene, 
 
 use super::{FLEETS, on_all_cores};
 
-/// The numbers of providers that are tried.
+/// Numbers of providers to simulate.
 const PROVIDERS: [usize; 3] = [1, 2, 3];
-/// One line of the tables.
+/// Row of the tables.
 pub struct Row {
     rate: f64,
     scene: Scene,
@@ -23,14 +23,14 @@ impl Row {
         format!("{}, {} {providers}", self.scene.name(), self.providers)
     }
 
-    /// Returns what Levee misses of its targets, if anything.
+    /// Returns a description of the target that Levee misses, if any.
     fn miss(&self) -> Option<String> {
         let miss = self.scene.miss(self.rate, &self.sums[Which::ALL.len() - 1])?;
         Some(format!("{} at {} a second: {miss}", self.name(), self.rate))
     }
 }
 
-/// Lets every router live through every scene.
+/// Runs every router through every scene.
 pub fn rows(seeds: Range<u64>) -> Vec<Row> {
     let row = |((rate, environments), scene, providers)| {
         let sums = Which::ALL.map(|which| {
@@ -42,6 +42,7 @@ pub fn rows(seeds: Range<u64>) -> Vec<Row> {
         });
         Row { rate, scene, providers, sums }
     };
+    // One row for each fleet, scene and number of providers.
     let mut kinds = Vec::new();
     for fleet in FLEETS {
         for scene in Scene::ALL {
@@ -71,7 +72,7 @@ pub fn print(rows: &[Row], seeds: u64) {
     }
 }
 
-/// Prints whether Levee meets its targets, and returns that.
+/// Prints if Levee meets its targets, and returns true if so.
 pub fn check(rows: &[Row]) -> bool {
     let misses: Vec<String> = rows.iter().filter_map(Row::miss).collect();
     let target = format!(

@@ -7,7 +7,7 @@ use simulation::{Faults, Outcome, Scenario, Settings, run};
 
 use super::{FLEETS, on_all_cores};
 
-/// The means over all seeds.
+/// Means over all seeds.
 #[derive(Clone, Copy, Default)]
 struct Mean {
     bad: f64,
@@ -33,14 +33,14 @@ impl Mean {
     }
 }
 
-/// One line of a table.
+/// Row of a table.
 pub struct Row {
     rate: f64,
     scenario: Scenario,
     means: [Mean; Which::ALL.len()],
 }
 
-/// Lets every design live through every illness.
+/// Runs every design through every scenario.
 pub fn rows(seeds: Range<u64>) -> Vec<Row> {
     let row = |((rate, environments), scenario)| {
         let means = Which::ALL.map(|which| {
@@ -71,7 +71,7 @@ pub fn print(rows: &[Row], seeds: u64) {
     }
 }
 
-/// Prints whether Levee spoils no more calls than the design that it set out from, and returns that.
+/// Prints if Levee spoils no more calls than the design that it started from, and returns true if so.
 pub fn check(rows: &[Row]) -> bool {
     let worse = rows.iter().filter(|row| row.means[3].bad > row.means[2].bad).count();
     let (than, of) = (Which::Windowed.name(), rows.len());

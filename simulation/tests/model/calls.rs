@@ -1,5 +1,6 @@
-//! Providers that fail and come back, and two accounts that call them, in every order of a few events: who is served, whose
-//! failures count, and that a provider that is well comes back. The decisions are the breaker's own: `step`, `route`, `Room`.
+//! Model of providers that fail and come back, and of two accounts that call them, in every order of a few events. It
+//! checks that calls are served, that one account's failures do not count against a provider, and that a healthy
+//! provider comes back. The decisions are the breaker's own: `step`, `route`, `Room`.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,19 +14,21 @@ pub const SERVED: &str = "a call of the steady account is served where a provide
 pub const ONES_OWN: &str = "one account's failures at a provider change nothing while that serves another account";
 pub const COMES_BACK: &str = "providers that stay well come back to all calls, and serve whoever comes until then";
 
-/// The time that a failure and a good answer take, seconds.
+/// Latency of a failure, in seconds.
 const FAILS_IN: f64 = 0.3;
+/// Latency of a good answer, in seconds.
 const SERVED_IN: f64 = 0.6;
-/// The time for which an account's results weigh beside another account's, seconds.
+/// Time for which an account's results count beside another account's, in seconds.
 const ACCOUNTS_FOR: f64 = 60.0;
-/// Calls that come one after the other.
+/// Calls in a burst, one after the other.
 const BURST: u64 = 3;
 
-/// The account that calls all day, and the one whose calls are sometimes at fault themselves.
+/// Account that calls all the time.
 pub const STEADY: u32 = 0;
+/// Account whose calls are sometimes at fault themselves.
 pub const ODD: u32 = 1;
 
-/// The model.
+/// Parameters of the model.
 #[derive(Debug)]
 pub struct Calls {
     pub providers: usize,
@@ -34,20 +37,20 @@ pub struct Calls {
     pub events: u8,
 }
 
-/// An event.
+/// Event of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// Some calls of an account, one after the other.
+    /// A burst of calls of an account.
     Burst(u32),
-    /// The same, at each of which every provider fails.
+    /// A burst of calls of the odd account that every provider fails at.
     Poison,
-    /// A provider that was well fails, or one that failed is well.
+    /// A healthy provider fails, or a failed one recovers.
     Turn(usize),
-    /// Seconds pass.
+    /// Time passes, in seconds.
     Wait(u32),
 }
 
-/// The router, the providers and the clock, and rules that were broken.
+/// State of the model: router, providers and clock, and flags for broken rules.
 #[derive(Debug, Clone)]
 pub struct Things {
     router: Levee,
@@ -58,15 +61,16 @@ pub struct Things {
     turned_at: Vec<f64>,
     has_turned: bool,
     poisoned_at: Option<f64>,
-    /// The moments at which each provider first failed, and last served the steady account.
+    /// Time at which each provider first failed.
     first_bad_at: Vec<Option<f64>>,
+    /// Time at which each provider last served the steady account.
     steady_at: Vec<Option<f64>>,
     was_refused: bool,
     was_wronged: bool,
 }
 
 impl Things {
-    /// Makes one call, which is answered before anything else happens. True if it was served.
+    /// Makes one call, which is answered before anything else happens. Returns true if it was served.
     fn call(&mut self, account: u32, is_poison: bool) -> bool {
         self.calls += 1;
         let call = Call { id: self.calls, account, environment: 0 };
@@ -74,9 +78,10 @@ impl Things {
         if is_poison {
             self.poisoned_at = Some(self.at);
         }
-        // What every provider fails at, of which one served another account just now, is reported of none.
+        // A call that every provider fails at is not reported if one of them served another account just now.
         let lately = self.at - SERVED_LATELY.as_secs_f64();
         let is_own = is_poison && self.is_well.len() > 1 && self.steady_at.iter().flatten().any(|at| *at >= lately);
+        // Send the call from provider to provider, as the router says.
         self.router.begin(self.at, call);
         let mut is_served = false;
         while let Some(provider) = self.router.next(self.at, call).filter(|_| !is_served) {
@@ -94,28 +99,30 @@ impl Things {
             }
         }
         self.router.end(self.at, call);
-        // The other one may have to wait for what its own calls did, where nobody else calls.
+        // Refusals of the odd account do not count: it may have to wait because of its own failures.
         self.was_refused |= has_well && account == STEADY && !is_served;
         is_served
     }
 
-    /// Returns whether some provider can be known to be well: it has been for a while, and no poison looked like an outage
-    /// that goes on.
+    /// Returns true if some provider is known to be well: it has been for a while, and no poison call since then
+    /// looked like a continued outage.
     fn has_sure_one(&self) -> bool {
         let is_poisoned = |turned: f64| turned > 0.0 && self.poisoned_at.is_some_and(|at| at > turned);
         let mut providers = self.is_well.iter().zip(&self.turned_at);
         providers.any(|(is_well, turned)| *is_well && self.at - turned >= GRACE && !is_poisoned(*turned))
     }
 
-    /// Returns whether a provider served the steady account since it first failed, and not long ago.
+    /// Returns true if a provider served the steady account since it first failed, and recently.
     fn serves_steady(&self, provider: usize) -> bool {
         let at = self.first_bad_at[provider].zip(self.steady_at[provider]);
-        // Evidence is counted by whole seconds.
+        // Evidence is counted by whole seconds, hence the margin.
         at.is_some_and(|(bad, steady)| bad <= steady && self.at - steady < ACCOUNTS_FOR - 2.0)
     }
 
     fn burst(&mut self, account: u32, is_poison: bool) {
         for _ in 0..BURST {
+            // Only a first decision that poison calls alone caused, about a provider that serves the steady account,
+            // is wrong.
             let served: Vec<bool> = (0..self.is_well.len()).map(|provider| self.serves_steady(provider)).collect();
             let before: Vec<u64> = self.router.states().map(|state| state.generation).collect();
             self.call(account, is_poison);
@@ -127,7 +134,8 @@ impl Things {
         }
     }
 
-    /// Returns whether all providers come back to all calls, once they stay well and calls come.
+    /// Returns true if the first provider comes back to all calls once all providers stay well and calls arrive, and
+    /// if calls are served until then.
     fn comes_back(&self) -> bool {
         let mut things = self.clone();
         let providers = things.is_well.len();
@@ -137,7 +145,7 @@ impl Things {
             }
         }
         for second in 0..900 {
-            // Calls come often until some have been served, then once in 15 s.
+            // Calls are frequent until some were served, then one every 15 s.
             let is_time = second < 6 || second % 15 == 0;
             if is_time && !things.call(STEADY, false) && f64::from(second) > GRACE {
                 return false;
@@ -151,7 +159,7 @@ impl Things {
     }
 }
 
-// All figures are in its text.
+// The debug output holds all figures.
 impl Hash for Things {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         format!("{self:?}").hash(hasher);

@@ -1,4 +1,4 @@
-//! Decisions that can be told apart, made by the breaker itself.
+//! Decisions made by the breaker itself, hashable for the model checker.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use levee_core::breaker::{BreakerConfig, Evidence, Forced, Second, Share, State, force, release, step};
 use levee_core::clock::Timestamp;
 
-/// When the first decision is made.
+/// Time of the first decision, in Unix seconds.
 const BEGINNING: u64 = 1_795_310_000;
-/// Between decisions, seconds: all pauses are over and all shares were held for long enough.
+/// Time between decisions, in seconds. It is longer than all pauses and dwells.
 const BETWEEN: u64 = 1_000;
-/// How long an admin's word holds, seconds: longer than all decisions take.
+/// Duration of an override, in seconds. It is longer than all decisions of a run take.
 const LASTS: u64 = 1_000_000;
 
-/// What is decided. Two that differ have different hashes.
+/// Decision about a provider. Different decisions have different hashes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision(pub State);
 
@@ -31,7 +31,7 @@ impl Hash for Decision {
     }
 }
 
-/// What calls came to.
+/// Results of calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum News {
     /// All failed.
@@ -40,29 +40,29 @@ pub enum News {
     Good,
 }
 
-/// What an admin says.
+/// Override by an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Word {
     /// No calls.
     Open,
     /// All calls.
     Closed,
-    /// What was said is taken back.
+    /// Ends the override.
     Release,
 }
 
 impl Decision {
-    /// Nothing is known.
+    /// Returns the decision about a provider without history.
     pub fn fresh() -> Self {
         Self(State::new())
     }
 
-    /// Its generation.
+    /// Returns the generation.
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// What is decided after it at `now`; `None` where it stays as it is.
+    /// Returns the next decision at `now`, or `None` if this one stays.
     pub fn next(&self, news: News, now: Timestamp) -> Option<Self> {
         let second = |ago| match news {
             News::Bad => Second { at: now.as_secs() - ago, bad: 5, ..Second::default() },
@@ -74,7 +74,7 @@ impl Decision {
         step(&self.0, &evidence, now, 0.5, &BreakerConfig::default()).map(Self)
     }
 
-    /// What an admin's word at `now` makes of it.
+    /// Returns the decision that an admin's `word` makes of this one at `now`.
     pub fn told(&self, word: Word, now: Timestamp) -> Option<Self> {
         let until = Timestamp::from_secs(BEGINNING + LASTS);
         let forced = |share| Some(force(&self.0, share, until, "ada", now));
@@ -87,8 +87,8 @@ impl Decision {
     }
 }
 
-/// The moment of the decision number `ticks`, before or after the time of the admin's word is over. No two are made at the same
-/// one.
+/// Returns the time of the decision number `ticks`, during the override or after it `is_over`. Each decision has a
+/// time of its own.
 pub fn moment(ticks: u64, is_over: bool) -> Timestamp {
     let over = if is_over { 2 * LASTS } else { 0 };
     Timestamp::from_secs(BEGINNING + over + BETWEEN * ticks)

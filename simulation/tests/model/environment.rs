@@ -1,4 +1,4 @@
-//! An environment: what it does step by step, as `breakers.rs` does it.
+//! One environment, step by step as in `breakers.rs`.
 
 use std::cell::Cell;
 
@@ -7,37 +7,37 @@ use levee_core::breaker::protocol::{Mend, mend};
 use crate::decision::{Decision, News, moment};
 use crate::rules::Rules;
 
-/// What Redis has: a decision, and whether DynamoDB is known to have it.
+/// Content of Redis: a decision, and true if DynamoDB is known to have it.
 pub type Mirrored = Option<(Decision, bool)>;
 
-/// A write to DynamoDB.
+/// Write to DynamoDB.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
-    /// What is to hold.
+    /// Decision to write.
     pub to: Decision,
-    /// What must hold until then.
+    /// Decision that it replaces.
     pub from: Decision,
-    /// It is the second try.
+    /// True for the second attempt.
     pub is_again: bool,
 }
 
-/// What comes next.
+/// Next step of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Nothing.
     Idle,
-    /// DynamoDB is asked what it has.
+    /// Reads the decision from DynamoDB.
     Reads,
-    /// DynamoDB is written.
+    /// Writes to DynamoDB.
     Writes(Write),
-    /// Redis is told of a decision, and whether DynamoDB has it.
+    /// Puts a decision into Redis, with true if DynamoDB has it.
     Puts(Decision, bool),
 }
 
-/// An environment.
+/// Environment of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Environment {
-    /// What comes next.
+    /// Next step.
     pub phase: Phase,
     known: Decision,
     mirrored: Mirrored,
@@ -45,12 +45,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// One that has just begun.
+    /// Creates an environment that has just started.
     pub fn new() -> Self {
         Self { phase: Phase::Idle, known: Decision::fresh(), mirrored: None, news: None }
     }
 
-    /// It has seen what Redis has. Redis may ask it to compare that, and to evaluate `news`.
+    /// Reads Redis, which may ask to compare with DynamoDB and to evaluate `news`.
     pub fn look(&mut self, me: &Me, mirrored: &Mirrored, asks_truth: bool, news: Option<News>) {
         (self.mirrored, self.news) = (mirrored.clone(), news);
         match mirrored.clone().filter(|_| !asks_truth) {
@@ -59,7 +59,7 @@ impl Environment {
         }
     }
 
-    /// DynamoDB has told what it has, or nothing.
+    /// Handles DynamoDB's reply to a read, or its absence.
     pub fn compare(&mut self, me: &Me, truth: Option<&Decision>) {
         let is_lost = self.mirrored.is_none();
         let (known, is_saved) = self.mirrored.clone().unwrap_or_else(|| (self.known.clone(), false));
@@ -80,7 +80,7 @@ impl Environment {
         };
     }
 
-    /// It knows what holds, and makes the next decision if it is to.
+    /// Adopts the decision that holds, and makes the next one if there is evidence for it.
     fn evaluate(&mut self, me: &Me, state: Decision) {
         let is_it = self.mirrored.as_ref().is_some_and(|(mirrored, _)| *mirrored == state);
         let news = self.news.take().filter(|_| is_it);
@@ -96,7 +96,7 @@ impl Environment {
         };
     }
 
-    /// DynamoDB has taken the write, or told what it has instead, or nothing is known of it.
+    /// Handles DynamoDB's reply to a write: accepted, refused with the decision that holds, or none.
     pub fn written(&mut self, me: &Me, write: Write, answer: Option<Result<(), Decision>>) {
         self.phase = match answer {
             Some(Ok(())) => Phase::Puts(write.to, true),
@@ -111,19 +111,19 @@ impl Environment {
         };
     }
 
-    /// Redis has been told, and `holds` now, as far as is known here.
+    /// Handles a write to Redis, in which `holds` now, as far as known.
     pub fn put(&mut self, me: &Me, holds: Decision) {
         self.evaluate(me, holds);
     }
 }
 
-/// What an environment goes by.
+/// Inputs of an environment's steps.
 #[derive(Debug)]
 pub struct Me {
-    /// How many decisions were made.
+    /// Number of decisions so far.
     pub ticks: Cell<u64>,
-    /// Whether the time of the admin's word is over.
+    /// True if the override has expired.
     pub is_over: bool,
-    /// The rules.
+    /// Rules to follow.
     pub rules: Rules,
 }

@@ -1,7 +1,8 @@
-//! The protocol by which environments, an admin, DynamoDB and Redis come to one decision, in every order and with every fault
-//! that a few of each allow (<https://docs.rs/stateright>). What decides is the breaker's own: `step`, `force`, `release`,
-//! `mend` and `supersedes`; what is modelled is the plumbing between them. Start reading at [`world`]. [`calls`] is a second
-//! model: who is served while providers fail and come back.
+//! Model checks (<https://docs.rs/stateright>). [`world`] covers the protocol by which environments, an admin,
+//! DynamoDB and Redis agree on one decision: every order of a few events of each, with faults. The decisions are the
+//! breaker's own (`step`, `force`, `release`, `mend` and `supersedes`); only the plumbing between them is modelled.
+//! Start reading there. [`calls`] is a second model: it checks that calls are served while providers fail and come
+//! back.
 
 #![allow(clippy::print_stdout, reason = "how much was visited, and what was found, is for the reader of a failure")]
 
@@ -23,7 +24,7 @@ use things::{Budget, Things};
 use world::World;
 
 const NOTHING: Budget = Budget { generations: 3, looks: 2, words: 1, table_faults: 0, mirror_faults: 0, crashes: 0 };
-/// Enough for each way of breaking the rules to be found.
+/// Budget that is large enough to find each way of breaking the rules.
 const SMALL: Budget = Budget { looks: 3, table_faults: 2, ..NOTHING };
 
 fn holds(budget: Budget, at_least: usize) {

@@ -1,22 +1,22 @@
-//! How environments go about it.
+//! The rules that environments and stores follow.
 
-/// The rules, and ways to break them.
+/// Ways to break the rules, each true if broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rules {
-    /// DynamoDB takes whatever comes.
+    /// True if DynamoDB accepts every write.
     pub writes_unconditionally: bool,
-    /// Redis takes whatever comes.
+    /// True if Redis accepts every write.
     pub puts_unconditionally: bool,
-    /// Who lost puts its own decision into Redis.
+    /// True if an environment whose write was refused puts its own decision into Redis.
     pub loser_insists: bool,
-    /// DynamoDB goes by the generation alone, and not by the decision that a new one was made from.
+    /// True if DynamoDB compares generations only, and not the decision that a new one was made from.
     pub goes_by_number: bool,
-    /// What Redis has and DynamoDB does not is left as it is.
+    /// True if a decision that only Redis has is never written to DynamoDB.
     pub never_mends: bool,
 }
 
 impl Rules {
-    /// As the breaker has them.
+    /// The breaker's own rules.
     pub const LEVEE: Self = Self {
         writes_unconditionally: false,
         puts_unconditionally: false,

@@ -1,4 +1,4 @@
-//! DynamoDB, Redis and two environments as they stand, and what a step of one of them does.
+//! State of DynamoDB, Redis and two environments, and the effect of each environment's steps.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,35 +10,35 @@ use crate::decision::{Decision, News};
 use crate::environment::{Environment, Me, Mirrored, Phase, Write};
 use crate::rules::Rules;
 
-/// How much may happen.
+/// Limits on the events of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Budget {
-    /// The greatest generation that is looked at.
+    /// Largest generation to visit.
     pub generations: u64,
-    /// Looks of environments.
+    /// Reads of Redis by environments.
     pub looks: u8,
-    /// Words of the admin.
+    /// Overrides by the admin.
     pub words: u8,
-    /// Reads and writes of DynamoDB that are refused, or come through late with no answer.
+    /// Reads and writes of DynamoDB that fail, or are delivered late without an answer.
     pub table_faults: u8,
-    /// Writes to Redis that are lost or late, and losses of all that it has.
+    /// Writes to Redis that are lost or late, and losses of its content.
     pub mirror_faults: u8,
-    /// Environments that end in the middle of something.
+    /// Crashes of environments between two steps.
     pub crashes: u8,
 }
 
-/// What an environment's next step comes to.
+/// Outcome of an environment's next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// What it should.
+    /// Success.
     Done,
-    /// Nothing.
+    /// Failure without effect.
     Lost,
-    /// A write that is on its way: nobody hears of it, and it may be delivered after others.
+    /// A write in flight: the environment gets no answer, and the write may be delivered after others.
     Late,
 }
 
-/// How things stand.
+/// State of the model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Things {
     pub rules: Rules,
@@ -48,12 +48,12 @@ pub struct Things {
     pub late_writes: Vec<Write>,
     pub late_puts: Vec<(Decision, bool)>,
     pub left: Budget,
-    /// How many decisions were made.
+    /// Number of decisions so far.
     pub ticks: u64,
     pub is_over: bool,
-    /// The admin's word that should be in force.
+    /// Override that should be in force.
     pub said: Option<(u16, u64)>,
-    /// What was ever saved and Redis might still be told of.
+    /// Decisions that were ever saved, and that Redis might still get.
     pub history: Vec<Decision>,
     pub has_fallen: bool,
     pub is_unseen: bool,
@@ -103,7 +103,7 @@ impl Things {
         (self.environments[index], self.ticks) = (environment, me.ticks.get());
     }
 
-    /// As `BreakersTable::write` does it.
+    /// Writes to DynamoDB as `BreakersTable::write` does.
     pub fn write(&mut self, Write { to, from, .. }: &Write) -> Result<(), Decision> {
         let is_number = self.table.generation() == from.generation();
         let is_it = is_number && (self.rules.goes_by_number || self.table == *from);
@@ -115,7 +115,7 @@ impl Things {
         Ok(())
     }
 
-    /// As put.lua does it: what holds then.
+    /// Writes to Redis as put.lua does, and returns the decision that holds after that.
     pub fn put(&mut self, decision: &Decision, is_saved: bool) -> Decision {
         let before = self.mirrored.clone();
         match &mut self.mirrored {
@@ -130,11 +130,12 @@ impl Things {
         self.mirrored.as_ref().map_or(decision, |(holds, _)| holds).clone()
     }
 
-    /// Whether Redis and DynamoDB come to have the same when nothing fails any more, `first` goes on first, and calls are made.
+    /// Returns true if Redis and DynamoDB agree in the end, once faults stop, calls are made, and the environment
+    /// `first` goes on first.
     pub fn comes_together(&self, first: usize) -> bool {
         let mut things = self.clone();
         for write in std::mem::take(&mut things.late_writes) {
-            // Nobody waits for its answer.
+            // No environment waits for its answer.
             drop(things.write(&write));
         }
         for (decision, is_saved) in std::mem::take(&mut things.late_puts) {
@@ -150,13 +151,13 @@ impl Things {
     }
 
     fn finish(&mut self, index: usize) {
-        // It takes fewer steps than that.
+        // Each chain of steps is shorter than that.
         for _ in 0..12 {
             self.step(index, Fate::Done);
         }
     }
 
-    /// The same with the environments in one order: which of them is which makes no difference.
+    /// Returns the same state with the environments in a fixed order, since they are interchangeable.
     pub fn in_order(&self) -> Self {
         let mut things = self.clone();
         things.environments.sort_by_cached_key(|environment| {

@@ -1,4 +1,5 @@
-//! Two environments, an admin, DynamoDB, Redis, and what goes wrong between them: what may happen, and what must hold.
+//! The protocol model: two environments, an admin, DynamoDB and Redis, the events between them, and the properties to
+//! check.
 
 use stateright::{Model, Property};
 
@@ -7,7 +8,7 @@ use crate::environment::{Environment, Phase};
 use crate::rules::Rules;
 use crate::things::{Budget, Fate, Things};
 
-/// What is checked. Where a generation is followed by greater ones only, each is written once.
+/// Properties to check. If generations only rise, each is written once.
 pub const RISES: &str = "the table's generation rises with every write";
 pub const NOT_UNSEEN: &str = "no decision takes the place of one that its maker did not know";
 pub const NEVER_BACK: &str = "Redis never goes back but by losing all";
@@ -15,36 +16,36 @@ pub const ONE_CONTENT: &str = "what Redis calls saved is what DynamoDB has, or h
 pub const WORD_HOLDS: &str = "an admin's word holds until it is over or another one follows";
 pub const COMES_TOGETHER: &str = "when faults end Redis and DynamoDB come to have the same, as the admin said";
 
-/// The model.
+/// Model of the protocol under given rules and limits.
 #[derive(Debug)]
 pub struct World {
     rules: Rules,
     budget: Budget,
 }
 
-/// What happens.
+/// Event of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// An environment asks Redis, or reports to it; it may be asked to compare, and to evaluate.
+    /// An environment reads Redis or reports to it. Redis may ask it to compare and to evaluate.
     Look { environment: usize, asks_truth: bool, news: Option<News> },
-    /// An environment goes on with what it is at.
+    /// An environment takes its next step.
     Step { environment: usize, fate: Fate },
-    /// An environment ends, and another one begins.
+    /// An environment ends, and a new one starts.
     Crash { environment: usize },
-    /// A write to DynamoDB arrives late.
+    /// A late write to DynamoDB is delivered.
     LateWrite(usize),
-    /// A write to Redis arrives late.
+    /// A late write to Redis is delivered.
     LatePut(usize),
-    /// Redis loses all that it has.
+    /// Redis loses its content.
     Flush,
-    /// The admin says something.
+    /// The admin sets or releases an override.
     Say(Word),
-    /// The time of the admin's word is over.
+    /// The override expires.
     Over,
 }
 
 impl World {
-    /// One with these rules.
+    /// Creates a model with these rules and limits.
     pub fn new(rules: Rules, budget: Budget) -> Self {
         Self { rules, budget }
     }
@@ -77,6 +78,7 @@ impl Model for World {
 
     fn actions(&self, things: &Things, actions: &mut Vec<Action>) {
         let left = &things.left;
+        // An idle environment may read Redis. A busy one goes on, with or without a fault, or crashes.
         for (environment, Environment { phase, .. }) in things.environments.iter().enumerate() {
             if *phase == Phase::Idle {
                 if left.looks > 0 {
@@ -99,6 +101,7 @@ impl Model for World {
                 actions.push(Action::Crash { environment });
             }
         }
+        // Late writes may arrive, Redis may lose its content, and the admin may act.
         actions.extend((0..things.late_writes.len()).map(Action::LateWrite));
         actions.extend((0..things.late_puts.len()).map(Action::LatePut));
         if left.mirror_faults > 0 && things.mirrored.is_some() {

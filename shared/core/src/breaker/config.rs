@@ -1,37 +1,37 @@
-//! The breaker's constants. What they were found with is `cargo xtask bench breaker`.
+//! The breaker's constants. They were tuned with `cargo xtask bench breaker`.
 
 use std::time::Duration;
 
 use super::state::Share;
 
-/// How the breaker judges and how fast it moves.
+/// Constants that decide how the breaker judges and how fast it moves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BreakerConfig {
-    /// How long the first pause without calls is; doubled with every round of probes that fails.
+    /// Length of the first pause without calls. It doubles with every round of probes that fails.
     pub first_pause: Duration,
-    /// The longest such pause, unless the provider asks for a longer one.
+    /// Upper bound of such a pause, unless the provider asks for a longer one.
     pub longest_pause: Duration,
-    /// The longest pause that a provider's Retry-After can ask for.
+    /// Longest pause that a provider's Retry-After can ask for.
     pub longest_retry_after: Duration,
-    /// How long a share is held before it is raised.
+    /// Shortest time for which a share is held before it is raised.
     pub dwell: Duration,
-    /// How many results of the present share are needed before it is raised.
+    /// Results needed under the present share before it is raised.
     pub results_to_rise: u32,
-    /// The time a share is held before it is raised on few results, or on none, as long as none is bad.
+    /// Time for which a share is held before it is raised on few results or none, provided that none is bad.
     pub quiet_dwell: Duration,
-    /// A smaller share than this is none.
+    /// Smallest partial share that the breaker chooses by itself.
     pub smallest_share: Share,
-    /// Calls a second that a provider gets at least while its share is a part of all, so that there is something to judge
-    /// it by; at most [`BreakerConfig::largest_floor`].
+    /// Minimum rate of calls to a provider with a partial share, in calls a second, so that there are results to
+    /// judge. Bounded by [`BreakerConfig::largest_floor`].
     pub floor_rate: f64,
-    /// The largest share that [`BreakerConfig::floor_rate`] may come to.
+    /// Largest share that [`BreakerConfig::floor_rate`] may result in.
     pub largest_floor: Share,
-    /// After so long an opening weighs half.
+    /// Time after which an opening counts half towards the penalty.
     pub penalty_half_life: Duration,
-    /// How many environments must have seen bad results before they count, or all that there are, if they are fewer.
+    /// Environments that must have seen bad results before these count, or all environments if there are fewer.
     pub quorum: u32,
-    /// The number of accounts that must have got bad results before they count, or all that called, if fewer: one
-    /// caller's calls may be at fault themselves.
+    /// Accounts that must have got bad results before these count, or all accounts that called if there are fewer.
+    /// One account's calls may be at fault themselves.
     pub account_quorum: u32,
 }
 

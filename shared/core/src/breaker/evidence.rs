@@ -1,45 +1,45 @@
-//! What was seen of a provider since the last decision about it.
+//! Results of a provider since the last decision about it.
 
 use crate::clock::Timestamp;
 
-/// What was seen within one second.
+/// Results counted within one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Second {
-    /// Unix seconds.
+    /// Second, in Unix time.
     pub at: u64,
-    /// Calls that went well.
+    /// Calls that succeeded.
     pub good: u32,
-    /// Calls that went badly: failed, or too slow to bear.
+    /// Calls that failed, or were too slow to wait for.
     pub bad: u32,
-    /// Calls that the provider refused because it limits the platform (429).
+    /// Calls that the provider refused with a rate limit (429).
     pub throttled: u32,
-    /// Calls that are not back although 19 of 20 used to be by then, counted when they became late.
+    /// Calls that ran longer than 19 of 20 calls in health take, counted at the moment they became late.
     pub late: u32,
-    /// Calls that were back before that.
+    /// Calls that ended before they became late.
     pub on_time: u32,
 }
 
-/// What was seen of a provider by all environments since the last decision.
+/// Results of a provider in all environments since the last decision.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// Second by second, ascending, the last 300 at most; seconds in which nothing was seen are left out.
+    /// Results by second, ascending, of the last 300 s at most. Seconds without results are left out.
     pub seconds: Vec<Second>,
-    /// AI calls a second to whatever provider.
+    /// AI calls a second to all providers together.
     pub rate: f64,
-    /// How many environments saw results within the last 300 s.
+    /// Environments that saw results within the last 300 s; 16 and more are 16.
     pub environments: u32,
-    /// How many of them saw bad, throttled or late ones.
+    /// Environments among them that saw bad, throttled or late results.
     pub troubled_environments: u32,
-    /// The number of accounts that got results since the first bad one, 60 s back at most; 2 for two and more, 0 if
-    /// not known.
+    /// Accounts that got results since the first bad one, 60 s back at most. 2 stands for two and more, 0 for not
+    /// known.
     pub accounts: u32,
-    /// The number of them that got bad results, or were limited.
+    /// Accounts among them that got bad or throttled results.
     pub troubled_accounts: u32,
-    /// The number of them that got late ones.
+    /// Accounts among them that got late results.
     pub late_accounts: u32,
-    /// When the provider wants to be asked again (Retry-After).
+    /// Time until which the provider asks not to be called (Retry-After).
     pub retry_after: Option<Timestamp>,
-    /// Until when the platform's budget there is spent.
+    /// Time until which the platform's budget at the provider is spent.
     pub spent_until: Option<Timestamp>,
 }
 
@@ -48,13 +48,13 @@ pub struct Evidence {
 pub struct Totals {
     /// Good, bad and throttled calls together.
     pub results: u32,
-    /// Calls that went badly.
+    /// Calls that failed, or were too slow to wait for.
     pub bad: u32,
-    /// Calls that the provider refused because it limits the platform.
+    /// Calls that the provider refused with a rate limit.
     pub throttled: u32,
-    /// Calls that took longer than 19 of 20 used to.
+    /// Calls that became late.
     pub late: u32,
-    /// Calls that did not.
+    /// Calls that ended before they became late.
     pub on_time: u32,
 }
 
@@ -77,7 +77,7 @@ impl Totals {
 }
 
 impl Evidence {
-    /// Returns how many results were good since the last second in which one was not.
+    /// Returns the number of good results since the last second with a bad or throttled one.
     pub(super) fn good_since_trouble(&self) -> u32 {
         let clean = self.seconds.iter().rev().take_while(|second| second.bad + second.throttled == 0);
         clean.map(|second| second.good).sum()

@@ -1,18 +1,18 @@
-//! An environment's own breaker. It is for what is wrong with the environment alone, such as a connection pool that has gone
-//! bad: its bad results do not count as the provider's before others see them too, and until then it helps itself.
+//! The breaker of one environment. It covers faults of that environment alone, such as a bad connection pool: its bad
+//! results do not count against the provider until other environments see them too.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// After so many bad results in a row the environment stays away.
+/// Consecutive bad results after which the environment stops calling the provider.
 const LONGEST_RUN: u32 = 5;
-/// For so long at first; twice as long each time that it then meets another one.
+/// Length of the first pause. It doubles with each bad result that follows a pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-/// And never for longer than that.
+/// Upper bound of a pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// What one environment has seen of a provider lately.
+/// Recent results of one environment at one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Local {
     run: u32,
@@ -21,12 +21,12 @@ pub struct Local {
 }
 
 impl Local {
-    /// Nothing.
+    /// Returns a breaker without any results.
     pub const fn new() -> Self {
         Self { run: 0, pauses: 0, away_until: Timestamp::from_millis(0) }
     }
 
-    /// Takes a result. True where the environment stays away from now on: its connections had better be made anew.
+    /// Records a result. Returns true if it starts a pause; the caller should then discard its connections.
     pub fn record(&mut self, is_good: bool, now: Timestamp) -> bool {
         if is_good {
             *self = Self { away_until: self.away_until, ..Self::new() };
@@ -36,14 +36,14 @@ impl Local {
         if self.run < LONGEST_RUN {
             return false;
         }
-        // From here on one good result is enough to begin anew, and one bad one for the next pause.
+        // The run is not reset: after the pause one bad result starts the next one, one good result clears it.
         let pause = LONGEST_PAUSE.min(FIRST_PAUSE * 2u32.pow(self.pauses.min(8)));
         self.pauses += 1;
         self.away_until = now.plus(pause);
         true
     }
 
-    /// Whether calls of this environment may go to the provider.
+    /// Returns true if calls of this environment may go to the provider.
     pub fn lets_through(&self, now: Timestamp) -> bool {
         now >= self.away_until
     }

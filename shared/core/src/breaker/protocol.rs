@@ -1,48 +1,49 @@
-//! What becomes of a decision that DynamoDB and one that Redis has. DynamoDB is the truth; Redis may be ahead of it while
-//! DynamoDB cannot be written, and behind it when somebody could not write Redis. No I/O.
+//! Reconciles a decision in DynamoDB with one in Redis. DynamoDB is the source of truth. Redis may be ahead of it
+//! while DynamoDB cannot be written, and behind it if a write to Redis failed. No I/O.
 
 use super::state::State;
 
-/// Whether a decision takes the place in Redis of another one, as put.lua has it. Both are a generation, and whether
-/// DynamoDB has it.
+/// Returns true if a decision replaces another one in Redis; put.lua has the same rule. Both are given as a
+/// generation and a flag that is true if DynamoDB has the decision.
 pub const fn supersedes((generation, is_saved): (u64, bool), (other, other_is_saved): (u64, bool)) -> bool {
     generation > other || (generation == other && is_saved && !other_is_saved)
 }
 
-/// What brings DynamoDB and Redis together.
+/// Action that reconciles DynamoDB and Redis.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mend {
-    /// They agree. Redis is told that DynamoDB has it.
+    /// They agree. Redis only needs to be told that DynamoDB has the decision.
     Agreed,
-    /// Redis gets what DynamoDB has.
+    /// Redis gets this decision, which DynamoDB has.
     Mirror(State),
-    /// DynamoDB gets this after what it has, then Redis.
+    /// DynamoDB gets this decision as its next one, then Redis.
     Write(State),
 }
 
-/// How what DynamoDB has and what Redis has, or is about to get, come together. `is_saved` is whether DynamoDB is known to
-/// have had the latter.
+/// Returns the action that reconciles the decision in DynamoDB (`truth`) with the one that Redis has or is about to
+/// get (`mirrored`). `is_saved` is true if DynamoDB is known to have had the latter.
 pub fn mend(truth: &State, mirrored: &State, is_saved: bool) -> Mend {
-    // Of one generation, both saved, they cannot differ, but for the last digit of a figure that went through two formats.
+    // Two saved decisions of one generation are the same, but for a float's last digit after two serializations.
     if truth == mirrored || (truth.generation == mirrored.generation && is_saved) {
         return Mend::Agreed;
     }
+    // DynamoDB has the later decision, or the saved one of the same generation.
     if supersedes((truth.generation, true), (mirrored.generation, is_saved)) {
         return Mend::Mirror(truth.clone());
     }
-    // What an admin said while Redis went its own way is said still.
+    // An override that was set or released while Redis was ahead still applies.
     if is_unheard(truth, mirrored) {
         return Mend::Write(State { generation: mirrored.generation + 1, ..truth.clone() });
     }
-    // Redis decided while DynamoDB could not be written.
+    // Redis got a decision while DynamoDB could not be written.
     Mend::Write(match truth.word > mirrored.word {
         true => State { generation: mirrored.generation + 1, word: truth.word, ..mirrored.clone() },
         false => mirrored.clone(),
     })
 }
 
-/// Whether an admin has said something that whoever made the decision in Redis did not know of, and that is not over: it
-/// holds, or it takes back what holds in Redis.
+/// Returns true if the decision in Redis was made without knowledge of an override that still matters: the override
+/// had not expired by then, or it was released and Redis still holds it.
 fn is_unheard(truth: &State, mirrored: &State) -> bool {
     let holds = truth.forced.as_ref().is_some_and(|forced| forced.until > mirrored.since);
     truth.word > mirrored.word && (holds || mirrored.forced.is_some())

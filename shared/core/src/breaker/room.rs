@@ -1,69 +1,71 @@
-//! Limits how much a provider is asked while no other one can take its calls. No I/O.
+//! Limits the calls to a provider while no other one can take them. No I/O.
 //!
-//! A share says which provider is asked first. Where nobody else is left, what a provider served lately decides, and not
-//! the share: a provider that is well again gets everything within seconds, and one that is down gets a trickle that
-//! finds out. It is admission control as in TCP's slow start (RFC 5681) and in the client-side throttling of Google's
-//! "Site Reliability Engineering" (chapter 21), on results that all environments share:
+//! A share says which provider is asked first. If no other provider is left, its recent answers decide instead of the
+//! share: a provider that has recovered gets all calls within seconds, and one that is down gets a trickle that shows
+//! its recovery. This is admission control as in TCP's slow start (RFC 5681) and in the client-side throttling of
+//! Google's "Site Reliability Engineering" (chapter 21), on results that all environments share:
 //!
-//! | the last answers | calls that may go there |
+//! | last answers | calls let through |
 //! | --- | --- |
-//! | none known; or none was a refusal, and the last one, or half of the last eight, were good | all |
-//! | bad ones of up to three accounts since the last good one, and no refusal since then | all calls of other accounts |
+//! | none known; or no refusal among them, and the last one, or half of the last eight, were good | all |
+//! | bad answers of at most three accounts since the rule above last held | all calls of other accounts |
 //! | otherwise | one for each credit |
 //!
-//! | a credit is earned by | |
-//! | --- | --- |
-//! | a good answer | 1.2, up to 16 |
-//! | time without a call that a credit let through, while fewer than two are left (fewer than one, where a call was refused) | one a second; or a tenth of all calls, where that is more and no call was refused; up to ten seconds of it |
+//! Credits are earned in two ways:
 //!
-//! So a provider that is down is asked once a second, or a tenth of all calls. One that was not asked for a while gets up to
-//! a second's calls at once: its answers are old, and the callers have nobody else to ask. Every other call costs a
-//! credit too, if there is one, once it is answered: it uses the same capacity. A few accounts' calls may be at fault
-//! themselves, so that others are not kept away by what these met.
+//! - A good answer earns 1.2, up to 16.
+//! - Time without a call that a credit let through earns one a second, or a tenth of all calls if that is more, for ten
+//!   seconds at most. It earns nothing while two credits are left. After a refusal it earns one a second, and nothing
+//!   while one credit is left.
 //!
-//! A **refusal** is a provider's word that it is asked too much (429, 529). One among the last 32 answers is enough to
-//! count: a provider at the edge of its capacity serves most calls, and is asked a fifth more than it serves. Where that
-//! is less than a call a second, it is asked once a second.
+//! So a provider that is down is asked once a second, or by a tenth of all calls. One that was not asked for a while
+//! gets up to a second's calls at once: its answers are old, and the callers have no other provider. Every call that
+//! was let through by another rule costs a credit too, if there is one, as soon as it is answered: it uses the same
+//! capacity. A few accounts' calls may be at fault themselves, so their bad answers do not block other accounts.
 //!
-//! `mirror/standing.lua` and `mirror/admit.lua` are the same rules in Redis; a test drives both.
+//! A **refusal** is a provider's answer that it gets too many calls (429, 529). One refusal among the last 32 answers
+//! is enough for the rules above: a provider at the edge of its capacity serves most calls, and is asked a fifth more
+//! than it serves. If that is less than a call a second, it is asked once a second.
+//!
+//! `mirror/standing.lua` and `mirror/admit.lua` implement the same rules in Redis; a test drives both.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 
-/// So many accounts' calls may be at fault themselves, while no call is served.
+/// Largest number of accounts whose bad answers may be their own calls' fault.
 const FEW: usize = 3;
-/// Answers that are remembered.
+/// Answers that are kept.
 const REMEMBERED: usize = 32;
-/// Of so many last answers, half may have failed.
+/// Last answers of which half may be bad.
 const LATELY: usize = 8;
-/// The credit that a good answer earns.
+/// Credits that a good answer earns.
 const EARNED: f64 = 1.2;
-/// The most credits that good answers come to.
+/// Upper bound of the credits that good answers earn.
 const MOST_CREDITS: f64 = 16.0;
-/// The credits from which on time without a call earns no more. Two calls that come at once, to several providers one
-/// after the other, do not take each other's credit.
+/// Credits from which on time earns no more. Two allow two calls at the same moment, each to several providers in
+/// turn, without one taking the other's credit.
 const ENOUGH: f64 = 2.0;
-/// The longest time without a call that earns credits.
+/// Longest time without a call that earns credits.
 const LONGEST_UNASKED: Duration = Duration::from_secs(10);
-/// The part of all calls that time earns credits for; one a second at least.
+/// Part of all calls that time earns credits for; at least one credit a second.
 const TRICKLE: f64 = 0.1;
 const ONE_SECOND: Duration = Duration::from_secs(1);
 
-/// A provider's answer to a call, as far as room is concerned.
+/// Answer of a provider to a call, as far as room is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// It served the call.
+    /// The provider served the call.
     Served,
-    /// It failed, or gave no answer.
+    /// The provider failed, or gave no answer.
     Failed,
-    /// It said that it is asked too much.
+    /// The provider refused the call because it gets too many.
     Refused,
 }
 
 impl Answer {
-    /// The letter that stands for it in Redis.
+    /// Returns the letter that stands for the answer in Redis.
     pub const fn letter(self) -> &'static str {
         match self {
             Self::Served => "g",
@@ -73,20 +75,20 @@ impl Answer {
     }
 }
 
-/// The rule that let a call through.
+/// Rule that let a call through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum By {
-    /// The provider's share, or room for all calls; also where its wish to be left alone is tried out.
+    /// The provider's share, or room for all calls; also a call in spite of a pause that the provider asked for.
     #[default]
     Share,
-    /// A probe's place.
+    /// A probe slot.
     Probe,
     /// A credit of the provider's room.
     Room,
 }
 
 impl By {
-    /// The word that stands for it in scripts.
+    /// Returns the word that stands for the rule in scripts.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Share => "share",
@@ -96,7 +98,7 @@ impl By {
     }
 }
 
-/// The accounts that got bad answers and that no good answer cleared: a few by name, or more than that.
+/// Accounts with bad answers since the provider last had room for all calls: a few by name, or many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Spoilers {
     Few(Vec<String>),
@@ -118,7 +120,7 @@ impl Spoilers {
         }
     }
 
-    /// Returns true if others than `account` got bad answers, and so few that their calls may be at fault themselves.
+    /// Returns true if accounts other than `account` got bad answers, and these accounts are few.
     fn are_others_than(&self, account: &str) -> bool {
         match self {
             Self::Few(accounts) => !accounts.is_empty() && accounts.iter().all(|one| one != account),
@@ -127,22 +129,22 @@ impl Spoilers {
     }
 }
 
-/// The calls that a provider lately had room for.
+/// Recent capacity of a provider: its last answers, and credits for further calls.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Room {
-    /// Oldest first.
+    /// Last answers, oldest first.
     last: VecDeque<Answer>,
     spoilers: Spoilers,
     credits: f64,
-    /// The moment of the last call that a credit let through.
+    /// Time of the last call that a credit let through.
     admitted_at: Option<Timestamp>,
 }
 
 impl Room {
-    /// Records the answer to a call of `account` that was let through `by` some rule.
+    /// Records the answer to a call of `account` that was let through by the rule `by`.
     ///
-    /// A call that room let through has cost a credit already. Any other one costs it now, if there is one: it uses the
-    /// same capacity.
+    /// A call that a credit let through has paid for it already. Any other call pays now, if there is a credit: it
+    /// uses the same capacity.
     pub fn record(&mut self, answer: Answer, by: By, account: &str) {
         if self.last.len() == REMEMBERED {
             self.last.pop_front();
@@ -154,6 +156,7 @@ impl Room {
         if answer == Answer::Served {
             self.credits = MOST_CREDITS.min(self.credits + EARNED);
         }
+        // Once there is room for all calls again, earlier bad answers of single accounts no longer matter.
         if self.is_free() {
             self.spoilers = Spoilers::default();
         } else if answer != Answer::Served {
@@ -161,12 +164,12 @@ impl Room {
         }
     }
 
-    /// Returns whether every call of `account` may go there: the bad answers of a few accounts say nothing of another's.
+    /// Returns true if all calls of `account` may go to the provider, even if a few other accounts got bad answers.
     pub fn is_free_for(&self, account: &str) -> bool {
         self.is_free() || self.spoilers.are_others_than(account)
     }
 
-    /// Returns whether every call may go there.
+    /// Returns true if all calls may go to the provider.
     fn is_free(&self) -> bool {
         let lately = self.last.iter().rev().take(LATELY);
         let failed = lately.clone().filter(|answer| **answer != Answer::Served).count();
@@ -178,20 +181,22 @@ impl Room {
         self.last.contains(&Answer::Refused)
     }
 
-    /// Decides whether one more call of `account` may go there at `now`, where there are `rate` calls a second. It costs a
-    /// credit, unless every call of the account may go there.
+    /// Decides if one more call of `account` may go to the provider at `now`, at `rate` calls a second in all. The
+    /// call costs a credit, unless all calls of the account may go there.
     pub fn admit(&mut self, rate: f64, account: &str, now: Timestamp) -> bool {
         if self.is_free_for(account) {
             return true;
         }
-        // A provider at its capacity is asked by what it serves; one that is down may be back.
+        // A provider at its capacity gets calls by its good answers; one that is down gets a trickle.
         let every = if self.is_refusing() { ONE_SECOND } else { trickles_every(rate) };
+        // Credits left from a time long ago say nothing about the provider now.
         let unasked = self.admitted_at.map_or(Duration::ZERO, |at| at.until(now));
         if unasked >= LONGEST_UNASKED {
             self.credits = self.credits.min(ENOUGH);
         }
-        // Beside what served calls earn, a provider at its capacity has no use for a second credit.
+        // A provider at its capacity earns credits by its good answers, so time adds no second one.
         let enough = if self.is_refusing() { 1.0 } else { ENOUGH };
+        // The first call is due at once, and so is the first one after the clock was set back.
         if self.credits < enough {
             let is_due = self.admitted_at.is_none_or(|at| now < at);
             self.credits += if is_due { 1.0 } else { f64::from(earned(unasked, every)) };
@@ -205,14 +210,13 @@ impl Room {
     }
 }
 
-/// Returns the credits that a provider earns that was not asked for so long: one for each `every`.
+/// Returns the credits for the time `unasked` without a call: one for each `every`.
 fn earned(unasked: Duration, every: Duration) -> u32 {
-    // At most ten seconds by the millisecond, so it fits.
+    // At most ten seconds in milliseconds, so it fits.
     (unasked.min(LONGEST_UNASKED).as_millis() / every.as_millis().max(1)) as u32
 }
 
-/// Returns the time without a call that earns a credit, where there are `rate` calls a second and none is refused as too
-/// many.
+/// Returns the time without a call that earns a credit, at `rate` calls a second in all and without refusals.
 pub fn trickles_every(rate: f64) -> Duration {
     ONE_SECOND.div_f64((rate * TRICKLE).max(1.0))
 }

@@ -1,12 +1,14 @@
-//! Which providers a call goes to, and in what order. No I/O.
+//! Orders the providers for one call. No I/O.
 //!
-//! A share says which provider is asked *first*. It limits a provider only as far as another one takes the rest: behind the
-//! first one every other provider stays on the call's list, and where nobody else is left, [`Room`](super::room::Room) and
-//! not the share says how much a provider is asked.
+//! A share says which provider is asked *first*. It limits a provider only as far as another one takes the rest:
+//! behind the first provider all others stay on the call's list. If no other provider is left,
+//! [`Room`](super::room::Room) and not the share limits the calls to a provider.
 //!
-//! A provider's share is made of places: each session has one with each provider, by a hash, and is let through where its
-//! place is below the share. So a session stays where it is while nothing changes (its prompt is in that provider's cache),
-//! and when a share falls, those that are left were there before.
+//! Each session has a place with each provider, by a hash, and is let through if its place is below the provider's
+//! share. So a session stays with its provider while the share does not change (its prompt is in that provider's
+//! cache), and if a share falls, the sessions that remain were there before.
+//!
+//! Start reading at [`route`].
 
 use super::config::BreakerConfig;
 use super::room::By;
@@ -15,43 +17,43 @@ use super::state::{Mode, Reason, Share, State};
 use super::step::floor;
 use crate::clock::Timestamp;
 
-/// Which call, and what it belongs to. A call that belongs to nothing is a session of its own: both are the same then.
+/// Identity of a call: its session and itself. Without a session both are the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Whose<'a> {
-    /// What keeps calls that belong together at one provider.
+    /// Key that keeps the calls of a session at one provider.
     pub session: &'a str,
-    /// The call itself.
+    /// Key of the call itself.
     pub call: &'a str,
 }
 
-/// A provider, as a call may go to it.
+/// Provider that a call may be sent to.
 #[derive(Debug)]
 pub struct Candidate<'a> {
-    /// Its name.
+    /// Name of the provider.
     pub name: &'a str,
-    /// Where it stands.
+    /// Status of the provider.
     pub standing: &'a Standing,
-    /// Whether the caller's data may go there.
+    /// True if the caller's data may be sent to the provider.
     pub is_allowed: bool,
 }
 
-/// Why a call did not go to the provider that is preferred.
+/// Reason why a call does not go to the preferred provider first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detour {
-    /// The caller's data may not go there.
+    /// The caller's data may not be sent to it.
     Restricted,
-    /// It gets no calls, or single ones.
+    /// It gets no calls, or single ones only.
     Open,
-    /// It gets a part of the calls, and this one is not among them.
+    /// It gets a part of the calls, and this call is not in that part.
     Share,
-    /// This environment keeps away from it.
+    /// This environment's own breaker keeps away from it.
     Local,
-    /// The backup is kept warm.
+    /// The backup provider is kept warm with this call.
     Warm,
 }
 
 impl Detour {
-    /// How headers and logs name it.
+    /// Returns the name in headers and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Restricted => "restricted",
@@ -63,33 +65,34 @@ impl Detour {
     }
 }
 
-/// A provider that a call may go to.
+/// Entry of a call's list of providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop {
-    /// Which one, by its place among the candidates.
+    /// Index of the provider among the candidates.
     pub provider: usize,
-    /// The condition for going there.
+    /// Condition for sending the call there.
     pub entry: Entry,
 }
 
-/// The condition for sending a call to a provider.
+/// Condition for sending a call to a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
-    /// Nothing.
+    /// No condition.
     Free,
-    /// It must be asked for: a provider on probation takes single calls.
+    /// The caller needs a probe slot: a half-open provider takes single calls.
     Probe,
-    /// It must be asked for, as far as the provider has room: its share is for other calls, and nobody else is left.
+    /// The caller needs room: the provider's share does not cover this call, and is no limit because no other
+    /// provider is left.
     Room,
-    /// It must be asked for: the provider asks to be left alone, and is asked now and then whether it still does.
+    /// The caller needs a slot: the provider asked for a pause, and is called only to check that it still applies.
     Pause,
-    /// The same where nobody else is left.
+    /// The same, for a call that no other provider is left for.
     LastPause,
 }
 
 impl Entry {
-    /// Returns the rule by which a call that enters so is let through, at a provider that `has_room` for all its calls or
-    /// has to be asked for it.
+    /// Returns the rule that lets a call through under this condition. `has_room` is true if the provider has room
+    /// for all calls, so that the call needs no credit.
     pub const fn by(self, has_room: bool) -> By {
         match self {
             Self::Probe => By::Probe,
@@ -99,27 +102,27 @@ impl Entry {
     }
 }
 
-/// Where a call may go.
+/// Providers that a call may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The providers, in the order in which they are to be tried. One that takes single calls is there a second time, for
-    /// when nobody else is left.
+    /// Providers in the order in which to try them. A half-open provider is listed a second time, for a call that no
+    /// other provider is left for.
     pub stops: Vec<Stop>,
-    /// Why the first of them is not the one that is preferred.
+    /// Reason why the first stop is not the preferred provider.
     pub detour: Option<Detour>,
 }
 
-/// No provider takes the call.
+/// No provider can take the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoRoute {
-    /// The caller's data may go to none of them.
+    /// The caller's data may not be sent to any provider.
     Restricted,
-    /// None of them may be asked before then.
+    /// No provider may be called before this time.
     AllOut(Timestamp),
 }
 
-/// Where a session's place with a provider is: below [`Share::ALL`], and the same whatever the share is. It is FNV-1a
-/// (<http://www.isthe.com/chongo/tech/comp/fnv/>) with a finish that spreads it over all bits.
+/// Returns a session's place with a provider: below [`Share::ALL`], and independent of the share. It is an FNV-1a
+/// hash (<http://www.isthe.com/chongo/tech/comp/fnv/>) with a final mix that spreads it over all bits.
 pub fn place(session: &str, provider: &str) -> u16 {
     let bytes = session.bytes().chain([0]).chain(provider.bytes());
     let hash =
@@ -130,20 +133,20 @@ pub fn place(session: &str, provider: &str) -> u16 {
     (mixed % u64::from(Share::ALL.basis_points())) as u16
 }
 
-/// The way into a provider that is asked first.
+/// Decision about one provider as the first stop of a call.
 enum Passage {
     Enters(Entry),
     Not(Detour),
 }
 
-/// Returns where the call of `session` goes, of `candidates` in the order in which they are preferred. `warm` is the share of
-/// calls that go to the second of them while the first one is well.
+/// Returns the providers for the call `whose`, from `candidates` in order of preference. `warm` is the share of
+/// sessions that go to the second candidate while the first one is well.
 ///
-/// A share says who is asked first. Behind that provider all others stay on the list, those that are better off before the
-/// others: a call does not end in an error while somebody could serve it.
+/// A share decides which provider is asked first. All others follow, the healthiest first, so that a call does not
+/// end in an error while some provider could serve it.
 ///
 /// # Errors
-/// [`NoRoute`], where no provider may be asked at all.
+/// Returns [`NoRoute`] if no provider may be called at all.
 pub fn route(
     whose: Whose<'_>,
     candidates: &[Candidate<'_>],
@@ -154,7 +157,7 @@ pub fn route(
         return Err(NoRoute::Restricted);
     }
 
-    // The first one, by preference, place and share.
+    // Choose the first provider by preference, place and share.
     let mut detour = None;
     let mut entering = Vec::with_capacity(candidates.len());
     for (provider, candidate) in candidates.iter().enumerate() {
@@ -163,11 +166,12 @@ pub fn route(
             Passage::Not(why) => detour = detour.or(entering.is_empty().then_some(why)),
         }
     }
+    // Send a part of the sessions to the backup first, to keep it warm.
     let warmed = warmed(whose.session, candidates, &entering, warm);
     detour = detour.or(warmed.map(|_| Detour::Warm));
     let mut stops: Vec<Stop> = warmed.or(entering.first().copied()).into_iter().collect();
 
-    // All others behind it, in the order of how well they are.
+    // Append all others, the healthiest first.
     let is_first =
         |provider| stops.first().is_some_and(|first| first.provider == provider && first.entry != Entry::Probe);
     let mut others: Vec<usize> =
@@ -179,7 +183,7 @@ pub fn route(
     };
     stops.extend(others.into_iter().map(|provider| Stop { provider, entry: entry(provider) }));
 
-    // A share leaves calls to other providers. Where none of these can help, room decides about all calls.
+    // A share leaves calls to other providers. If none of these can help, room decides about all calls.
     for stop in &mut stops {
         let is_alone = candidates.iter().enumerate().all(|(other, it)| other == stop.provider || !it.can_help());
         if stop.entry == Entry::Free && is_alone && candidates[stop.provider].is_shedding() {
@@ -187,7 +191,7 @@ pub fn route(
         }
     }
 
-    // Last of all those that ask to be left alone: by accounts that they have not told so.
+    // Append the providers that asked for a pause, if this account may call them.
     for (provider, candidate) in candidates.iter().enumerate() {
         let may_ask = candidate.is_paused() && candidate.standing.pause.is_some_and(|pause| pause.may_ask);
         let is_there = stops.iter().any(|stop| stop.provider == provider);
@@ -201,13 +205,13 @@ pub fn route(
 }
 
 impl Candidate<'_> {
-    /// What an admin says it gets, while that holds.
+    /// Returns the share that an override gives it, while the override is in force.
     fn forced(&self) -> Option<Share> {
         let Standing { state, now, .. } = self.standing;
         state.forced_at(*now).map(|forced| forced.share)
     }
 
-    /// Whether it gets all calls, and nobody had to say so.
+    /// Returns true if it gets all calls without an override.
     fn is_whole(&self) -> bool {
         self.standing.state.mode == Mode::Closed && self.forced().is_none()
     }
@@ -216,20 +220,20 @@ impl Candidate<'_> {
         place(session, self.name) < share.basis_points()
     }
 
-    /// Returns whether an admin gives it no calls, or the platform's budget there is spent.
+    /// Returns true if an override gives it no calls, or the platform's budget there is spent.
     fn is_held_out(&self) -> bool {
         let Standing { state, now, .. } = self.standing;
         let is_spent = state.mode == Mode::Open && state.reason == Reason::Spent && *now < state.not_before;
         self.forced() == Some(Share::NONE) || (is_spent && self.forced().is_none())
     }
 
-    /// Returns whether only its share lets calls through, and it lacks room for all of them.
+    /// Returns true if it has a partial share and no room for all calls.
     fn is_shedding(&self) -> bool {
         let Standing { state, has_room, .. } = self.standing;
         matches!(state.mode, Mode::Shed | Mode::Ramp) && !has_room && self.forced().is_none()
     }
 
-    /// Returns whether it can be expected to serve the calls that another provider's share leaves.
+    /// Returns true if it is expected to serve the calls that another provider's share leaves.
     fn can_help(&self) -> bool {
         let Standing { state, has_room, is_away, .. } = self.standing;
         let serves = match state.mode {
@@ -240,17 +244,17 @@ impl Candidate<'_> {
         serves && !is_away && !self.is_out()
     }
 
-    /// Returns whether it may not be asked, even where nobody else is left.
+    /// Returns true if it may not be called, even if no other provider is left.
     fn is_out(&self) -> bool {
         !self.is_allowed || self.is_held_out() || self.is_paused()
     }
 
-    /// Returns whether it asks to be left alone, and no admin says otherwise.
+    /// Returns true if it asked for a pause and no override is in force.
     fn is_paused(&self) -> bool {
         self.standing.pause.is_some() && self.forced().is_none()
     }
 
-    /// Its rank by health: less is better.
+    /// Returns its rank by health; lower is better.
     fn rank(&self) -> (bool, u8, std::cmp::Reverse<Share>) {
         let State { mode, share, .. } = self.standing.state;
         let rank = match mode {
@@ -264,32 +268,37 @@ impl Candidate<'_> {
     }
 }
 
+/// Returns the condition under which a provider takes the call first, or the reason why it does not.
 fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
     let Candidate { standing, is_allowed, .. } = candidate;
     let (state, floor) = (&standing.state, floor(standing.rate, config));
     let is_below = |share| candidate.is_below(session, share);
-    // Were the floor made of sessions too, a few of them could all be above it, and nothing would be known ever again.
+    // The floor goes by call, not by session: otherwise all of a few sessions could be above it, and the provider
+    // would get no results to recover by.
     let is_of_the_floor = || candidate.is_below(call, floor);
     if !is_allowed {
         return Passage::Not(Detour::Restricted);
     }
+    // An override decides before anything else.
     match candidate.forced() {
         Some(Share::NONE) => return Passage::Not(Detour::Open),
         Some(share) if is_below(share) => return Passage::Enters(Entry::Free),
         Some(_) => return Passage::Not(Detour::Share),
         None => {}
     }
+    // A provider that asked for a pause gets a call only if a check is due.
     if let Some(pause) = standing.pause {
         return if pause.is_probe_due { Passage::Enters(Entry::Pause) } else { Passage::Not(Detour::Open) };
     }
     if standing.is_away {
         return Passage::Not(Detour::Local);
     }
+    // The breaker's decision: all calls, those below the share or the floor, probes, or none.
     match state.mode {
         Mode::Closed => Passage::Enters(Entry::Free),
         Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Passage::Enters(Entry::Free),
         Mode::Shed | Mode::Ramp => Passage::Not(Detour::Share),
-        // While no environment decides anything, none would ever find out that it is well again.
+        // No environment evaluates while results are not shared, so the floor has to discover a recovery.
         Mode::Open | Mode::Probe if !standing.is_shared && standing.now >= state.not_before && is_of_the_floor() => {
             Passage::Enters(Entry::Free)
         }
@@ -298,10 +307,11 @@ fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config
     }
 }
 
-/// The next provider, where it is warmed with what the first one gets in health. One that is on its way back is too, whatever
-/// its share is: else it would be there only when it is needed, and not ready.
+/// Returns the backup that the call is sent to first to keep it warm, if the first provider is well. A backup that is
+/// coming back is warmed whatever its share is: otherwise it would not be ready by the time it is needed.
 fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Stop], warm: Share) -> Option<Stop> {
     let first = entering.first().filter(|stop| stop.entry == Entry::Free && candidates[stop.provider].is_whole())?;
+    // The session must be among the warming ones, and the next allowed provider must be usable.
     let is_warming = place(session, "warm") < warm.basis_points();
     let next = candidates.iter().enumerate().skip(first.provider + 1).find(|(_, candidate)| candidate.is_allowed);
     let (provider, candidate) = next.filter(|_| is_warming)?;
@@ -316,7 +326,7 @@ fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Stop], warm: 
     }
 }
 
-/// Returns when one of the providers may be asked again.
+/// Returns the earliest time at which an allowed provider may be called again.
 fn soonest(candidates: &[Candidate<'_>]) -> Timestamp {
     let allowed = candidates.iter().filter(|candidate| candidate.is_allowed);
     let moments = allowed.map(|candidate| {

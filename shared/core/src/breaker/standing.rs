@@ -1,45 +1,47 @@
-//! A provider's position, as a call that begins finds it.
+//! The status of a provider, as read at the start of a call.
 
 use std::time::Duration;
 
 use super::state::State;
 use crate::clock::Timestamp;
 
-/// The greatest age of a served call that shows that a provider works.
+/// Maximum age of a served call that counts as proof that the provider works.
 pub const SERVED_LATELY: Duration = Duration::from_secs(10);
 
-/// Where a provider stands for one call.
+/// Status of a provider for one call.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    /// What is decided.
+    /// Decision about the provider.
     pub state: State,
-    /// AI calls a second to whatever provider, as far as that is known.
+    /// AI calls a second to all providers together, as far as known.
     pub rate: f64,
-    /// When 19 of 20 such calls were back, or had their first content; `None` while too few are known.
+    /// Time within which 19 of 20 calls of this class ended or, for streams, had their first content. `None` while
+    /// too few calls are known.
     pub late_after: Option<Duration>,
-    /// How long the first content of streams lately took.
+    /// Recent time to the first content of streams.
     pub first_content: Option<Duration>,
-    /// Whether environments share what they see at this moment. If not, nobody decides anything.
+    /// True if environments share their results at the moment. If not, no decisions are made.
     pub is_shared: bool,
-    /// Whether this environment keeps away from it.
+    /// True if this environment's own breaker keeps it away from the provider.
     pub is_away: bool,
-    /// True if it lately had room for all calls, however small its share is.
+    /// True if the provider recently had room for all calls, however small its share is.
     pub has_room: bool,
-    /// That it asks to be left alone, and has served nothing since.
+    /// Pause that the provider asked for, if it has served no call since.
     pub pause: Option<Pause>,
-    /// True if it served another account's call within [`SERVED_LATELY`].
+    /// True if the provider served another account's call within [`SERVED_LATELY`].
     pub served_another: bool,
-    /// The moment for which this holds.
+    /// Time at which this status was read.
     pub now: Timestamp,
 }
 
-/// A provider's wish to be left alone for a time (`Retry-After`).
+/// Pause that a provider asked for (`Retry-After`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pause {
-    /// The moment from which it wants to be asked again.
+    /// End of the pause.
     pub until: Timestamp,
-    /// True if it is to be asked all the same now, to find out if it still says so.
+    /// True if a call should be sent in spite of the pause, to check that it still applies.
     pub is_probe_due: bool,
-    /// True if this account may ask it where nobody else is left: it has told other accounts so, not this one.
+    /// True if this account may call the provider if no other one is left: the provider announced the pause to other
+    /// accounts only, and such a call is due.
     pub may_ask: bool,
 }

@@ -1,4 +1,4 @@
-//! What is decided about a provider.
+//! The decision about a provider: mode, share, reason and override.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// A share of all calls in basis points: 10,000 are all.
+/// Share of all calls in basis points, 0 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Share(u16);
 
@@ -16,23 +16,23 @@ impl Share {
     pub const NONE: Self = Self(0);
     /// All calls.
     pub const ALL: Self = Self(10_000);
-    /// The steps by which a share comes back.
+    /// Steps by which a share comes back.
     pub const LADDER: [Self; 5] = [Self(500), Self(1_000), Self(2_500), Self(5_000), Self::ALL];
 
-    /// So many basis points; more than all are all.
+    /// Returns a share of `basis_points`, capped at [`Share::ALL`].
     pub const fn of(basis_points: u16) -> Self {
         if basis_points > Self::ALL.0 { Self::ALL } else { Self(basis_points) }
     }
 
-    /// Basis points.
+    /// Returns the share in basis points.
     pub const fn basis_points(self) -> u16 {
         self.0
     }
 
-    /// What is left of all where `bad` of `results` went badly.
+    /// Returns the share of good results if `bad` of `results` were bad.
     pub fn without(bad: u32, results: u32) -> Self {
         let good = u64::from(results.saturating_sub(bad)) * u64::from(Self::ALL.0) / u64::from(results.max(1));
-        // At most all, so it fits.
+        // It is at most 10,000, so it fits.
         Self::of(u16::try_from(good).unwrap_or(0))
     }
 
@@ -41,32 +41,32 @@ impl Share {
         f64::from(self.0) / 100.0
     }
 
-    /// One part of `parts` of it.
+    /// Divides the share by `parts`, rounding down.
     #[must_use]
     pub const fn part(self, parts: u16) -> Self {
         Self(self.0 / parts)
     }
 
-    /// The next step above it.
+    /// Returns the next step of [`Share::LADDER`] above this share.
     #[must_use]
     pub fn next(self) -> Self {
         Self::LADDER.into_iter().find(|step| *step > self).unwrap_or(Self::ALL)
     }
 }
 
-/// Where a provider stands.
+/// Mode of a provider's breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It gets all calls.
+    /// The provider gets all calls.
     Closed,
-    /// It gets a part: fewer than before.
+    /// The provider gets a part of the calls, less than before.
     Shed,
-    /// It gets none until some moment.
+    /// The provider gets no calls until a deadline.
     Open,
-    /// It gets single calls.
+    /// Half-open: the provider gets single calls.
     Probe,
-    /// It gets a part: more than before.
+    /// The provider gets a part of the calls, more than before.
     Ramp,
 }
 
@@ -88,33 +88,33 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Why a decision was made.
+/// Reason for a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
-    /// Nothing has happened yet.
+    /// No decision has been made yet.
     Fresh,
     /// Most results are bad.
     Failing,
-    /// More results are bad than should be.
+    /// The error rate is above the normal one.
     Erring,
-    /// Most calls take longer than nearly all of them used to.
+    /// Most calls are late, which means slower than 19 of 20 calls in health.
     Stalling,
-    /// More calls take longer than should.
+    /// The rate of late calls is above the normal one.
     Slowing,
-    /// The provider limits the platform.
+    /// The provider rate-limits the platform.
     Throttled,
     /// The platform's budget at the provider is spent.
     Spent,
-    /// A pause is over.
+    /// A pause has ended.
     Paused,
-    /// Probes went well.
+    /// Probes, or calls that no other provider could take, went well.
     Recovered,
     /// Probes went badly.
     StillFailing,
-    /// Everything went well at the present share.
+    /// Results were good under the present share, or none was bad for long enough.
     Clean,
-    /// An admin said so, or what an admin said is over.
+    /// An admin set or released an override, or an override expired.
     Forced,
 }
 
@@ -137,18 +137,18 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What an admin said.
+/// Override by an admin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forced {
-    /// The share that it gets, whatever happens.
+    /// Share that the provider gets, whatever the evidence says.
     pub share: Share,
-    /// Until when.
+    /// End of the override.
     pub until: Timestamp,
-    /// Who said so.
+    /// Admin who set the override.
     pub by: String,
 }
 
-/// How often a provider was given up lately: a figure that grows by one each time, and halves with time.
+/// Number of recent openings of a provider's circuit. It grows by one with each opening and decays exponentially.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Penalty {
     points: f64,
@@ -156,51 +156,54 @@ pub struct Penalty {
 }
 
 impl Penalty {
-    /// None.
+    /// No openings.
     pub const NONE: Self = Self { points: 0.0, at: Timestamp::from_millis(0) };
 
-    /// What is left of it at `now`.
+    /// Returns the value at `now`, after decay.
     pub fn at(self, now: Timestamp, half_life: Duration) -> f64 {
         self.points * 0.5f64.powf(self.at.until(now).as_secs_f64() / half_life.as_secs_f64())
     }
 
-    /// One more at `now`.
+    /// Returns the penalty after one more opening at `now`.
     #[must_use]
     pub fn raised(self, now: Timestamp, half_life: Duration) -> Self {
         Self { points: self.at(now, half_life) + 1.0, at: now }
     }
 }
 
-/// What is decided about a provider.
+/// Decision about a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Rises by one with every decision. Results of calls that were let through under an earlier one are ignored.
+    /// Number of the decision. It rises with every decision; results of calls that were let through under an earlier
+    /// one are ignored.
     pub generation: u64,
-    /// Where it stands.
+    /// Mode of the breaker.
     pub mode: Mode,
-    /// How much of the calls it gets.
+    /// Share of the calls that the provider gets.
     pub share: Share,
-    /// Since when.
+    /// Time of the decision.
     pub since: Timestamp,
-    /// When its share may rise, or be probed, at the earliest.
+    /// Earliest time at which the share may rise or probes may start.
     pub not_before: Timestamp,
-    /// Rounds of probes that failed, one after the other.
+    /// Consecutive rounds of probes that failed.
     pub failed_rounds: u32,
-    /// How often it was given up lately.
+    /// Recent openings.
     pub penalty: Penalty,
-    /// Why this was decided.
+    /// Reason for the decision.
     pub reason: Reason,
-    /// How much of the calls went well when too much last went badly; all where nothing did since it was whole.
+    /// Share of good results in the evidence of the last decision for the worse. [`Share::ALL`] if there was none
+    /// since the breaker was closed last.
     pub health: Share,
-    /// What an admin said, which goes before all else.
+    /// Override by an admin. It takes precedence over all evidence.
     pub forced: Option<Forced>,
-    /// The generation in which an admin said something last; 0 where none ever did. It tells who has heard of it.
+    /// Generation in which an admin last set or released an override; 0 if none ever did. It shows which of two
+    /// decisions takes the override into account.
     #[serde(default)]
     pub word: u64,
 }
 
 impl State {
-    /// A provider that nothing is known of.
+    /// Returns the decision about a provider without history: closed, with all calls.
     pub fn new() -> Self {
         Self {
             generation: 0,

@@ -1,42 +1,43 @@
-//! How evidence is weighed.
+//! Weighs evidence: decides if a provider has become bad, and estimates how bad.
 //!
-//! Whether a provider has *become* bad is asked by a cumulative sum of log-likelihood ratios (Page, "Continuous Inspection
-//! Schemes", Biometrika 1954): each result speaks for the sick ratio or for the healthy one by ln(p1/p0) or
-//! ln((1-p1)/(1-p0)), and the sum never falls below 0. Against a window it needs no length: of fast traffic a fraction
-//! of a second is enough, and of slow traffic it waits. And it knows since when: what came since the sum last was 0 is what
-//! the ratio is estimated from, without the healthy time before. That estimate is the lower bound of Wilson's
-//! interval (Journal of the American Statistical Association, 1927).
+//! The test is a cumulative sum of log-likelihood ratios (Page, "Continuous Inspection Schemes", Biometrika 1954).
+//! Each result adds ln(p1/p0) if it is bad and ln((1-p1)/(1-p0)) if it is good, and the sum never falls below 0.
+//! Unlike a window it has no length: a fraction of a second of fast traffic is enough, and slow traffic takes the
+//! time that it needs. It also dates the change: the results since the sum last was 0 are the sick phase, without the
+//! healthy time before. The bad ratio of that phase is estimated by the lower bound of Wilson's interval (Journal of
+//! the American Statistical Association, 1927).
 
 use super::evidence::Second;
 use super::state::Share;
 
-/// One-sided 95 %.
+/// Quantile of the standard normal distribution for a one-sided 95 % bound.
 const Z: f64 = 1.645;
 
-/// Two ratios to tell apart.
+/// Two bad ratios to tell apart, and the threshold of the decision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Test {
-    /// What is healthy.
+    /// Bad ratio of a healthy provider, 0 to 1.
     pub(super) healthy: f64,
-    /// What is sick.
+    /// Bad ratio of a sick provider, 0 to 1.
     pub(super) sick: f64,
-    /// The sum at which the matter is decided.
+    /// Sum from which on the provider counts as sick.
     pub(super) threshold: f64,
 }
 
-/// What a test comes to.
+/// Result of a [`Test`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Suspicion {
-    /// It is decided that the provider is sick.
+    /// True if the sum has reached the threshold.
     pub(super) is_certain: bool,
-    /// At least so much of what came since then was bad.
+    /// Lower bound of the bad ratio since the change, 0 to 1.
     pub(super) at_least: f64,
-    /// How much of it went well.
+    /// Share of good results since the change.
     pub(super) health: Share,
 }
 
 impl Test {
-    /// Weighs `seconds`, of which `count` says how much was good and how much bad. Within one second nothing is first.
+    /// Weighs `seconds`. `count` returns the good and bad results of one second; their order within it does not
+    /// matter.
     pub(super) fn weigh(self, seconds: &[Second], count: impl Fn(&Second) -> (u32, u32)) -> Suspicion {
         let Self { healthy, sick, threshold } = self;
         let (for_good, for_bad) = (((1.0 - sick) / (1.0 - healthy)).ln(), (sick / healthy).ln());
@@ -45,6 +46,7 @@ impl Test {
             let (good, bad) = count(second);
             sum += f64::from(good) * for_good + f64::from(bad) * for_bad;
             (results, bads) = (results + good + bad, bads + bad);
+            // At 0 there is no suspicion: the sick phase can only begin after this second.
             if sum <= 0.0 {
                 (sum, results, bads) = (0.0, 0, 0);
             }
@@ -57,7 +59,8 @@ impl Test {
     }
 }
 
-/// Returns the bounds of the ratio that `bad` of `all` are a sample of (Wilson's interval, one-sided 95 %), each 0 to 1.
+/// Returns the bounds of the bad ratio, each 0 to 1, of which `bad` of `all` is a sample (Wilson's interval,
+/// one-sided 95 %).
 pub fn bounds(bad: u32, all: u32) -> (f64, f64) {
     if all == 0 {
         return (0.0, 1.0);

@@ -1,9 +1,9 @@
-//! No breaker: every call asks one provider after the other.
+//! No breaker: every call tries one provider after the other.
 
 use super::{Answer, Lists, Router};
 use crate::goodput::fleet::{Call, Settings};
 
-/// The router.
+/// Router without a breaker.
 #[derive(Debug)]
 pub struct InOrder {
     providers: usize,
@@ -11,7 +11,7 @@ pub struct InOrder {
 }
 
 impl InOrder {
-    /// Makes the router for `settings`.
+    /// Creates the router for `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self { providers: settings.providers, lists: Lists::default() }
     }

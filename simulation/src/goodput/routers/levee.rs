@@ -1,5 +1,5 @@
-//! Levee's routing: [`levee_core::breaker`] as `functions/ai-proxy/src/exchange/failover.rs` uses it, with a [`Store`] for each
-//! provider in place of Redis.
+//! Levee's routing: [`levee_core::breaker`] as used by `functions/ai-proxy/src/exchange/failover.rs`, with a
+//! [`Store`] for each provider in place of Redis.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,30 +18,30 @@ use crate::store::{Moment, Report, Seen, Store};
 const NAMES: [&str; 3] = ["first", "second", "third"];
 const WARM: Share = Share::of(100);
 
-/// The router.
+/// Levee's router.
 #[derive(Debug, Clone)]
 pub struct Levee {
     has_room: bool,
     rng: SmallRng,
     stores: Vec<Store>,
-    /// The breakers of each environment, one for each provider.
+    /// Breakers of each environment, one for each provider.
     locals: Vec<Vec<Local>>,
     rate: Rate,
     courses: BTreeMap<u64, Course>,
 }
 
-/// A call on its way.
+/// Call in progress.
 #[derive(Debug, Clone)]
 struct Course {
     standings: Vec<Standing>,
     stops: VecDeque<Stop>,
-    /// Those that had no room.
+    /// Stops whose provider had no room.
     full: VecDeque<Stop>,
     asked: Vec<usize>,
-    /// The decision and the rule that let through the attempt that is out, or was last.
+    /// Generation and rule that let the last attempt through.
     generation: u64,
     by: By,
-    /// The failed attempt before, held back in case the call itself turns out to be at fault.
+    /// Failed attempt that is not reported yet, because the call itself may be at fault.
     held_back: Option<Attempt>,
     is_own_fault: bool,
 }
@@ -55,12 +55,12 @@ struct Attempt {
 }
 
 impl Levee {
-    /// Makes the router for `settings`.
+    /// Creates the router for `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self::with(settings, &BreakerConfig::default())
     }
 
-    /// Makes one with other constants.
+    /// Creates a router with other constants.
     pub fn with(settings: &Settings, config: &BreakerConfig) -> Self {
         Self {
             has_room: true,
@@ -72,12 +72,12 @@ impl Levee {
         }
     }
 
-    /// Makes one that refuses what no share lets through.
+    /// Creates a router that refuses a call that no share lets through.
     pub fn without_room(settings: &Settings) -> Self {
         Self { has_room: false, ..Self::new(settings) }
     }
 
-    /// Returns what is decided about each provider.
+    /// Returns the decision about each provider.
     pub fn states(&self) -> impl Iterator<Item = &State> {
         self.stores.iter().map(Store::state)
     }
@@ -115,7 +115,7 @@ impl Levee {
                 is_on && store.take_probe(at)
             }
             Entry::Room => self.has_room && (standing.has_room || store.room.admit(rate, account, clock(at))),
-            // No provider asks to be left alone here.
+            // No provider of the simulation asks for a pause.
             Entry::Pause | Entry::LastPause => false,
         }
     }
@@ -135,14 +135,16 @@ impl Levee {
         store.report(Report { environment, account, generation, is_probe: by == By::Probe, seen }, moment);
     }
 
-    /// Returns the failures to report now that the call's last attempt has failed; others are held back or forgotten.
+    /// Returns the failures to report after the call's last attempt failed. Others are held back or forgotten.
     fn blamed(course: &mut Course, failure: Attempt) -> Vec<Attempt> {
+        // Once the call is known to be at fault, no further failure counts.
         let may_be_own = failure.answer == Answer::Failed;
         if may_be_own && course.is_own_fault {
             return Vec::new();
         }
         let serves = |provider: usize| course.standings[provider].served_another;
         let mut blamed = Vec::new();
+        // A second provider failed too. The call is at fault if one of the two serves other accounts.
         if let Some(before) = course.held_back.take() {
             if may_be_own && (serves(before.provider) || serves(failure.provider)) {
                 course.is_own_fault = true;
@@ -150,6 +152,7 @@ impl Levee {
             }
             blamed.push(before);
         }
+        // Hold the failure back if another provider's failure may still show that the call is at fault.
         if may_be_own && course.standings.iter().any(|standing| standing.served_another) {
             course.held_back = Some(failure);
         } else {
@@ -162,6 +165,7 @@ impl Levee {
 impl Router for Levee {
     fn begin(&mut self, at: f64, call: Call) {
         self.rate.count(at);
+        // Evaluate all providers if that is due, then order them for this call.
         for index in 0..self.stores.len() {
             let moment = self.moment(at);
             self.stores[index].evaluate(moment);
@@ -193,17 +197,19 @@ impl Router for Levee {
         let mut course = self.courses.remove(&call.id)?;
         let mut next = None;
         loop {
-            // One that had no room may have some once the others have been asked.
+            // A provider without room is tried once more after the others: it may have room by then.
             let is_again = course.stops.is_empty();
             let Some(stop) = course.stops.pop_front().or_else(|| course.full.pop_front()) else { break };
             let Stop { provider, entry } = stop;
             if course.asked.contains(&provider) {
                 continue;
             }
+            // Remember a stop without room for a second look.
             if !self.may_enter(at, &call.account.to_string(), stop, &course.standings[provider]) {
                 course.full.extend((entry == Entry::Room && !is_again).then_some(stop));
                 continue;
             }
+            // Keep the generation and the rule for the report.
             course.asked.push(provider);
             course.generation = course.standings[provider].state.generation;
             course.by = entry.by(course.standings[provider].has_room);
@@ -215,6 +221,7 @@ impl Router for Levee {
     }
 
     fn answered(&mut self, at: f64, call: Call, provider: usize, answer: Answer) {
+        // A success is reported at once. Failures may be held back, see `blamed`.
         let Some(course) = self.courses.get_mut(&call.id) else { return };
         let attempt = Attempt { provider, answer, generation: course.generation, by: course.by };
         let reports = match answer {

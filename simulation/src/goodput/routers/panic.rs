@@ -1,6 +1,7 @@
-//! Outlier detection with a panic threshold, as Envoy has them: five failures in a row eject a provider for 30 s times the
-//! ejections so far, which fall by one for each 10 s in which it is there; while less than half of the providers are left, all
-//! of them are asked. One view for the whole fleet, and all providers may be ejected (`max_ejection_percent` is 100).
+//! Outlier detection with a panic threshold, as in Envoy. Five failures in a row eject a provider for 30 s times its
+//! number of ejections, which falls by one for each 10 s without ejection. While less than half of the providers are
+//! left, all of them are tried. The whole fleet has one view, and all providers may be ejected
+//! (`max_ejection_percent` is 100).
 
 use super::{Answer, Lists, Router};
 use crate::goodput::fleet::{Call, Settings};
@@ -8,10 +9,10 @@ use crate::goodput::fleet::{Call, Settings};
 const IN_A_ROW: u32 = 5;
 const EJECTED_FOR: f64 = 30.0;
 const LONGEST: f64 = 300.0;
-/// The interval at which ejections are forgotten one by one, seconds.
+/// Time without ejection after which one ejection is forgotten, in seconds.
 const FORGETS_EVERY: f64 = 10.0;
 
-/// The router.
+/// Router with outlier detection.
 #[derive(Debug)]
 pub struct Panic {
     providers: Vec<Provider>,
@@ -28,7 +29,7 @@ struct Provider {
 }
 
 impl Panic {
-    /// Makes the router for `settings`.
+    /// Creates the router for `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self { providers: vec![Provider::default(); settings.providers], lists: Lists::default() }
     }
@@ -36,6 +37,7 @@ impl Panic {
 
 impl Router for Panic {
     fn begin(&mut self, at: f64, call: Call) {
+        // End ejections that are over, and forget old ones.
         for provider in &mut self.providers {
             if provider.is_ejected && provider.until <= at {
                 (provider.is_ejected, provider.failures, provider.forgets_at) = (false, 0, at + FORGETS_EVERY);
@@ -45,6 +47,7 @@ impl Router for Panic {
                 provider.forgets_at += FORGETS_EVERY;
             }
         }
+        // Try the providers that are left, or all of them below the panic threshold.
         let is_there = |index: &usize| !self.providers[*index].is_ejected;
         let there: Vec<usize> = (0..self.providers.len()).filter(is_there).collect();
         if there.len() * 2 < self.providers.len() {

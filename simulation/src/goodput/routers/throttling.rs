@@ -1,6 +1,6 @@
-//! Client-side throttling, as in "Handling Overload" of Google's "Site Reliability Engineering": of the calls of the last
-//! two minutes, a provider is not asked with probability max(0, (requests - 2 accepts) / (requests + 1)). One view for the
-//! whole fleet.
+//! Client-side throttling, as in "Handling Overload" of Google's "Site Reliability Engineering". A provider is
+//! skipped with probability max(0, (requests - 2 accepts) / (requests + 1)) over the calls of the last two minutes.
+//! The whole fleet has one view.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ use crate::goodput::fleet::{Call, Settings};
 const OVER: f64 = 120.0;
 const K: f64 = 2.0;
 
-/// The router.
+/// Router with client-side throttling.
 #[derive(Debug)]
 pub struct Throttling {
     rng: SmallRng,
@@ -40,7 +40,7 @@ impl Provider {
 }
 
 impl Throttling {
-    /// Makes the router for `settings`.
+    /// Creates the router for `settings`.
     pub fn new(settings: &Settings) -> Self {
         Self {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0x5e5e),
@@ -63,13 +63,14 @@ impl Router for Throttling {
             if !is_rejected {
                 return Some(index);
             }
-            // It counts as a request too.
+            // A rejected call counts as a request too.
             provider.requests.push_back(at);
         }
     }
 
     fn answered(&mut self, at: f64, _call: Call, provider: usize, answer: Answer) {
-        // Counted when it is known how it went: else a fleet that begins would look like an outage.
+        // Requests are counted at their end: otherwise a starting fleet, without results yet, would look like an
+        // outage.
         self.providers[provider].requests.push_back(at);
         if answer == Answer::Served {
             self.providers[provider].accepts.push_back(at);

@@ -17,13 +17,13 @@ fn state(generation: u64, since: u64) -> State {
     }
 }
 
-/// What an admin said in the generation `word`.
+/// Returns a state with an override that was set in the generation `word`.
 fn forced(generation: u64, word: u64, until: u64) -> State {
     let forced = Forced { share: Share::ALL, until: Timestamp::from_secs(until), by: "ada".to_owned() };
     State { reason: Reason::Forced, forced: Some(forced), word, ..state(generation, 9) }
 }
 
-/// A decision after what an admin said in the generation `word` was over.
+/// Returns a decision that was made after the override of the generation `word` was over.
 fn heard(generation: u64, since: u64, word: u64) -> State {
     State { word, ..state(generation, since) }
 }

@@ -43,7 +43,7 @@ fn paused(standing: Standing, is_probe_due: bool, may_ask: bool) -> Standing {
     Standing { pause: Some(Pause { until, is_probe_due, may_ask }), ..standing }
 }
 
-/// The stops of a call, as pairs of a provider and what it takes to go there.
+/// Returns the stops of a call as pairs of provider and condition.
 fn stops(standings: &[Standing]) -> Vec<(usize, Entry)> {
     go("session", standings, 0).unwrap().stops.iter().map(|stop| (stop.provider, stop.entry)).collect()
 }
@@ -62,12 +62,12 @@ fn go(session: &str, standings: &[Standing], warm: u16) -> Result<Route, NoRoute
     route(alone(session), &candidates(standings), Share::of(warm), &BreakerConfig::default())
 }
 
-/// A call that belongs to nothing.
+/// Returns a call without a session.
 fn alone(session: &str) -> Whose<'_> {
     Whose { session, call: session }
 }
 
-/// The provider that each of many sessions is sent to first.
+/// Returns the provider that each of many sessions is sent to first.
 fn firsts(standings: &[Standing], warm: u16) -> Vec<Option<usize>> {
     let first = |session: u32| go(&format!("session-{session}"), standings, warm).ok().map(|it| it.stops[0].provider);
     (0..SESSIONS).map(first).collect()
@@ -84,11 +84,11 @@ fn a_provider_is_judged_by_single_calls_where_no_session_is_in_its_share() {
         let route = route(whose, &candidates(&standings), Share::NONE, &BreakerConfig::default()).unwrap();
         route.stops[0].provider == 0
     };
-    // A call a second, of 20.
+    // One call a second, of 20.
     is_about((0..SESSIONS).filter(|call| goes(*call)).count() as f64, 0.05);
 }
 
-/// Whoever calls: a healthy provider gets back all of its calls.
+/// A healthy provider gets back all of its calls even if a single session makes all calls.
 #[test]
 fn one_busy_session_brings_a_healthy_provider_back_to_all_of_its_calls() {
     let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
@@ -123,7 +123,7 @@ fn count(firsts: &[Option<usize>], provider: usize) -> f64 {
     firsts.iter().filter(|first| **first == Some(provider)).count() as f64
 }
 
-/// Asserts that `hits` of [`SESSIONS`] are a sample of `share` (five standard deviations).
+/// Asserts that `hits` of [`SESSIONS`] are a sample of `share` (within five standard deviations).
 fn is_about(hits: f64, share: f64) {
     let (all, spread) = (f64::from(SESSIONS), (f64::from(SESSIONS) * share * (1.0 - share)).sqrt());
     assert!((hits - all * share).abs() <= 5.0 * spread, "{hits} of {all}, not {share}");

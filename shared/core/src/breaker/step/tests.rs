@@ -7,12 +7,12 @@ use crate::breaker::state::Penalty;
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
 
-/// `count` seconds up to now, each with what `second` has.
+/// Returns `count` seconds up to now, each with the counts of `second`.
 fn seconds(count: u64, second: Second) -> Vec<Second> {
     (0..count).rev().map(|ago| Second { at: NOW.as_secs() - ago, ..second }).collect()
 }
 
-/// What many environments saw.
+/// Returns evidence that many environments saw.
 fn seen(seconds: Vec<Second>) -> Evidence {
     Evidence { seconds, rate: 50.0, environments: 40, troubled_environments: 40, ..Evidence::default() }
 }
@@ -108,7 +108,7 @@ fn a_pause_doubles_with_every_round_of_probes_that_fails() {
 fn a_share_comes_back_by_steps() {
     let mut at = State { not_before: ago(1), ..state(Mode::Open, Share::NONE) };
     let mut way = Vec::new();
-    // Nobody was let through while it was open.
+    // No call was let through while the circuit was open.
     let none = std::iter::once(seen(Vec::new()));
     let mut evidence = none.chain(std::iter::repeat_with(|| seen(seconds(10, GOOD))));
     while let Some(next) = evidence.next().and_then(|evidence| decide(&at, &evidence)) {
@@ -252,7 +252,7 @@ proptest! {
         }
     }
 
-    /// Whatever state a crash leaves behind: given time and health, all traffic is back.
+    /// Covers every state that a crash may leave behind: with time and health all traffic comes back.
     #[test]
     fn from_every_state_a_healthy_provider_comes_back(before in any_state(), rate in 0.1..200.0f64) {
         let (mut state, mut now) = (before, NOW);
