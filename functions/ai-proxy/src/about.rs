@@ -1,31 +1,31 @@
-//! How log lines about an attempt read.
+//! Log lines about an attempt.
 
 use std::fmt::Display;
 
-/// More than so many bytes.
+/// Error for a body or an event of more than this many bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("more than {0} bytes")]
 pub struct TooLarge(pub usize);
 
-/// What every log line about an attempt names.
+/// Fields that every log line about an attempt has.
 #[derive(Debug, Clone)]
 pub struct About {
-    /// The id by which the request is named to its caller.
+    /// Id of the request, as the caller sees it.
     pub request_id: String,
-    /// Who calls.
+    /// Account of the caller.
     pub account: String,
-    /// Who is called.
+    /// Provider of the attempt.
     pub provider: String,
 }
 
 impl About {
-    /// Logs what went wrong. `error` is the cause; it must not hold what a caller or a provider sent.
+    /// Logs an error with its cause. The cause must not contain anything that a caller or a provider sent.
     pub fn error(&self, code: &'static str, error: &dyn Display, message: &'static str) {
         let Self { request_id, account, provider } = self;
         tracing::error!(code, request.id = request_id, account.id = account, provider, %error, "{message}");
     }
 
-    /// Logs, once an answer, the first field in which the provider reported what can be no count, where there is one.
+    /// Logs the first field of an answer that had an impossible count, if there is one.
     pub fn absurd(&self, field: Option<&'static str>) {
         let Self { request_id, account, provider } = self;
         if let Some(field) = field {
@@ -41,7 +41,7 @@ impl About {
     }
 }
 
-/// The error with its cause, without the address that was called.
+/// Returns the error with its cause, but without the URL that was called.
 pub fn with_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));

@@ -1,5 +1,5 @@
-//! Alerts operators to troubles with the platform's own account at a provider. None of them ends by itself, and failover hides
-//! them from callers.
+//! Alerts operators to trouble with the platform's own account at a provider. It does not end by itself, and failover
+//! hides it from callers.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,42 +10,43 @@ use levee::stores::with_timeout;
 use levee::sync::lock;
 use tokio::task::JoinHandle;
 
-/// The time in which an alert is not raised again.
+/// Time in which an alert is not raised again.
 const COOL_DOWN: Duration = Duration::from_secs(3600);
-/// The time in which one environment does not try to raise the same alert again.
+/// Time in which one environment does not try to raise the same alert again.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// A trouble with the platform's account at a provider.
+/// Trouble with the platform's account at a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
-    /// The provider refuses the platform's credentials.
+    /// The provider rejects the platform's credentials.
     Credentials,
     /// The platform's prepaid credit is used up.
     Credit,
 }
 
-/// Raises alerts about providers.
+/// Raises alerts about the platform's accounts at providers.
 pub struct Alarm {
     alerts: Alerts,
     clock: Clock,
     timeout: Duration,
-    /// The alerts that this environment raised lately.
+    /// Alerts that this environment raised within the last [`QUIET`].
     raised: Mutex<Vec<(String, Trouble, Timestamp)>>,
 }
 
 impl Alarm {
-    /// An alarm that writes through `alerts`, for no longer than `timeout` at a time.
+    /// Creates an alarm that writes through `alerts`, for up to `timeout` at a time.
     pub fn new(alerts: Alerts, clock: Clock, timeout: Duration) -> Self {
         Self { alerts, clock, timeout, raised: Mutex::default() }
     }
 
-    /// Raises an alert about `trouble` with `provider`, beside whatever else is done. Returns `None` where this environment
-    /// did so a moment ago.
+    /// Raises an alert about `trouble` with `provider` in the background. Returns `None` if this environment did so
+    /// within the last [`QUIET`].
     pub fn raise(&self, provider: &str, trouble: Trouble) -> Option<JoinHandle<()>> {
         let now = self.clock.now();
         if !self.is_news(provider, trouble, now) {
             return None;
         }
+        // Write the alert in the background. The caller may wait for it.
         let alert = alert(provider, trouble);
         let (alerts, timeout, provider) = (self.alerts.clone(), self.timeout, provider.to_owned());
         Some(tokio::spawn(async move {
@@ -62,7 +63,7 @@ impl Alarm {
 
     fn is_news(&self, provider: &str, trouble: Trouble, now: Timestamp) -> bool {
         let mut raised = lock(&self.raised);
-        // One entry a provider and trouble at most, and providers are few.
+        // There is at most one entry for each provider and trouble, so the list stays short.
         raised.retain(|(.., at)| at.until(now) < QUIET);
         let is_known = raised.iter().any(|(name, what, _)| name == provider && *what == trouble);
         if !is_known {

@@ -1,4 +1,4 @@
-//! The proxy's answers: bodies that cannot fail, and errors in Anthropic's envelope.
+//! Responses of the proxy: bodies that cannot fail, and errors in Anthropic's envelope.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,16 +12,17 @@ use lambda_http::Response;
 use lambda_http::http::header::CONTENT_TYPE;
 use levee::http::anthropic::{ErrorKind, envelope};
 
-/// A response body. Its error type has no values: the runtime would write an error's text into the client's stream.
+/// A response body. Its error type is uninhabited, because the runtime would write an error's text into the client's
+/// stream.
 pub enum Body {
-    /// All there at once.
+    /// A complete body; `None` once it has been sent.
     Full(Option<Bytes>),
-    /// Made while it is sent.
+    /// A body that is produced while it is sent.
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
 impl Body {
-    /// Whether it is made while it is sent.
+    /// Returns true if the body is produced while it is sent.
     pub(crate) fn is_stream(&self) -> bool {
         matches!(self, Self::Stream(_))
     }
@@ -39,32 +40,32 @@ impl http_body::Body for Body {
     }
 }
 
-/// A call that ends in an error of ours. The message is public.
+/// An error response of the proxy itself. The message is public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failed {
-    /// What kind of error.
+    /// Kind of the error, which sets its status.
     pub kind: ErrorKind,
-    /// The sentence for the caller.
+    /// Sentence for the caller.
     pub message: String,
-    /// Whether an SDK may try again by itself.
+    /// True if an SDK may retry by itself.
     pub may_retry: bool,
-    /// Headers of the answer besides those of every error.
+    /// Headers in addition to those of every error.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Failed {
-    /// An error that the caller has to mend.
+    /// Returns an error that the caller has to correct. SDKs do not retry it.
     pub fn by_caller(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), may_retry: false, headers: Vec::new() }
     }
 
-    /// An error of ours or of the provider, after which another try may succeed.
+    /// Returns an error of the proxy or of a provider. A retry may succeed.
     pub fn upstream(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), may_retry: true, headers: Vec::new() }
     }
 
-    /// The answer that tells of it.
+    /// Returns the response in Anthropic's envelope.
     pub fn into_response(self, request_id: &str) -> Response<Body> {
         let mut response = Response::new(Body::Full(Some(envelope(self.kind, &self.message, request_id).into())));
         *response.status_mut() = self.kind.status();

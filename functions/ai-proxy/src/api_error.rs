@@ -1,4 +1,4 @@
-//! Error bodies of providers: which of them are errors of the API, and how they read in its full envelope. No I/O.
+//! Reads providers' error bodies, and puts errors of the API into the full envelope. No I/O.
 
 use http::StatusCode;
 use levee::http::anthropic::named_envelope;
@@ -6,24 +6,24 @@ use serde_json::Value;
 
 /// An error of Anthropic's API (<https://docs.anthropic.com/en/api/errors>).
 ///
-/// The API itself writes `{"type":"error","error":{"type":…,"message":…},"request_id":…}`. What stands before it, the edge that
-/// measures requests for one, leaves the outer `type` away.
+/// The API itself writes `{"type":"error","error":{"type":…,"message":…},"request_id":…}`. The edge in front of it,
+/// which checks the size of requests, omits the outer `type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
-    /// The kind, `error.type`.
+    /// Kind of the error, `error.type`.
     pub kind: String,
-    /// The sentence, `error.message`.
+    /// Sentence of the error, `error.message`.
     pub message: String,
-    /// The code, `error.details.error_code`.
+    /// Code of the error, `error.details.error_code`.
     pub code: Option<String>,
     /// The provider's id of the request.
     pub request_id: Option<String>,
-    /// True where the body has the full envelope, and can be passed on as it is.
+    /// True if the body has the full envelope and can be passed on as it is.
     pub is_full: bool,
 }
 
 impl ApiError {
-    /// Reads `body`; `None` where it is no error of the API.
+    /// Parses `body`; `None` if it is not an error of the API.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -37,13 +37,13 @@ impl ApiError {
         })
     }
 
-    /// Returns the error in the full envelope, about the request that `request_id` names unless the body named one.
+    /// Returns the error in the full envelope, with `request_id` unless the body named an id.
     pub fn envelope(&self, request_id: &str) -> String {
         named_envelope(&self.kind, &self.message, self.request_id.as_deref().unwrap_or(request_id))
     }
 }
 
-/// Returns the API's name for an error of the status `status`.
+/// Returns the API's name for an error with the status `status`.
 pub fn kind_of(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "not_found_error",

@@ -1,4 +1,4 @@
-//! The fields of a call's body that the proxy reads whatever the caller's guards are. No I/O.
+//! The fields of a call's body that the proxy reads regardless of guards. No I/O.
 
 use levee::http::anthropic::ErrorKind;
 use levee::metering::model::LONGEST_ASKED;
@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 
 use crate::answer::Failed;
 
-/// What is read of a call's body. Everything else goes to the provider as it came. A field that is there twice, however
-/// it is spelled, is refused, so that what is looked at here is what the provider sees.
+/// The fields that are read from a call's body. The rest goes to the provider as it came. A duplicate field is refused
+/// in any spelling, so that the proxy and the provider read the same value.
 #[derive(Debug, Deserialize)]
 pub struct Asked {
-    /// The model.
+    /// Model that the caller asks for.
     pub model: String,
-    /// Whether the answer is to be streamed.
+    /// True if the answer is to be streamed; `None` if the field is missing or null.
     pub stream: Option<bool>,
     #[serde(default)]
     max_tokens: MaxTokens,
@@ -21,7 +21,7 @@ pub struct Asked {
     metadata: Metadata,
 }
 
-/// What is read of `metadata`, whatever was written there.
+/// The user id in `metadata`, if that is an object with one. Any other value is accepted.
 #[derive(Debug, Default)]
 struct Metadata {
     user_id: Option<String>,
@@ -39,7 +39,8 @@ impl<'de> Deserialize<'de> for Metadata {
     }
 }
 
-/// Whatever was written there. What is no whole number is the provider's to judge, unless there is a ceiling.
+/// The ceiling of tokens, if it is a whole number. Any other value is for the provider to judge, unless a guard sets a
+/// ceiling.
 #[derive(Debug, Default)]
 enum MaxTokens {
     Whole(u64),
@@ -49,19 +50,19 @@ enum MaxTokens {
 
 impl<'de> Deserialize<'de> for MaxTokens {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Whatever it is, it is not built up in memory.
+        // Borrow the raw JSON, so that a large value is not built up in memory.
         let written = <&RawValue>::deserialize(deserializer)?;
         Ok(written.get().parse().map_or(Self::Other, Self::Whole))
     }
 }
 
 impl Asked {
-    /// Whether the answer is to be streamed.
+    /// Returns true if the answer is to be streamed.
     pub fn is_streamed(&self) -> bool {
         self.stream == Some(true)
     }
 
-    /// How many tokens the answer may have, where that is said.
+    /// Returns the largest number of tokens that the answer may have, if the call sets one.
     pub fn max_tokens(&self) -> Option<u64> {
         match self.max_tokens {
             MaxTokens::Whole(asked) => Some(asked),
@@ -69,15 +70,15 @@ impl Asked {
         }
     }
 
-    /// Whom the caller makes the call for: one user's calls belong together.
+    /// Returns the user for whom the caller makes the call. Calls for one user form a session.
     pub fn user(&self) -> Option<&str> {
         self.metadata.user_id.as_deref()
     }
 
-    /// Checks that the model is a name.
+    /// Checks that the model's name is of a valid length and has no control characters.
     ///
     /// # Errors
-    /// 400, where it is none.
+    /// 400 if it is not.
     pub fn check_model(&self) -> Result<(), Failed> {
         let model = &self.model;
         if model.is_empty() || model.len() > LONGEST_ASKED || model.chars().any(char::is_control) {

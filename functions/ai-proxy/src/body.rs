@@ -1,16 +1,16 @@
-//! The body of a call, from bytes to the fields that the proxy reads. No I/O.
+//! Parses a call's body into the fields that the proxy reads. No I/O.
 //!
-//! Every error says what is wrong and where, and repeats nothing of the body, which may hold a prompt.
+//! Every error names the mistake and its position. It never repeats the body, which may hold a prompt.
 
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The bytes with which some editors and tools mark a text as UTF-8. JSON must not begin with them (RFC 8259, 8.1).
+/// Byte order mark that some editors and tools put before UTF-8 text. JSON must not begin with it (RFC 8259, 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A body that is no call. The sentence is public.
+/// A body that is not a valid call. The sentence is public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
     /// The body is compressed.
@@ -22,30 +22,30 @@ pub enum Wrong {
     /// The body begins with a byte order mark.
     #[error("The request body begins with a byte order mark, which JSON does not allow. Send it without.")]
     ByteOrderMark,
-    /// The body holds bytes that are no UTF-8, after this many that are.
+    /// The body is not UTF-8 after this many bytes.
     #[error("The request body is not UTF-8: what follows after {0} bytes is no character.")]
     NotUtf8(usize),
-    /// The body is no JSON.
+    /// The body is not JSON. Line and column of the error.
     #[error("The request body is not JSON (line {0}, column {1}).")]
     NotJson(usize, usize),
-    /// The body is JSON, but no object.
+    /// The body is JSON, but not an object.
     #[error("The request body must be a JSON object.")]
     NotAnObject,
-    /// A field is there twice.
+    /// A field appears twice. Its name, line and column.
     #[error("The field '{0}' is there twice in the request body (line {1}, column {2}). Send it once.")]
     Duplicate(String, usize, usize),
-    /// A field is missing.
+    /// A required field is missing.
     #[error("The field '{0}' is missing from the request body.")]
     Missing(String),
-    /// A field has a value of another kind.
+    /// A field has a value of the wrong type. Line and column.
     #[error("The request body is not a valid call: a field has a value of the wrong kind (line {0}, column {1}).")]
     Kind(usize, usize),
 }
 
-/// Checks that a request with these headers sends its body as it is.
+/// Checks that a request with these headers has no compressed body.
 ///
 /// # Errors
-/// [`Wrong::Encoded`].
+/// [`Wrong::Encoded`] if it has a content encoding other than `identity`.
 pub fn check_encoding(headers: &HeaderMap) -> Result<(), Wrong> {
     let is_plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
     let is_plain = |value: &http::HeaderValue| {
@@ -57,8 +57,9 @@ pub fn check_encoding(headers: &HeaderMap) -> Result<(), Wrong> {
 /// Reads the fields of `T` from a body.
 ///
 /// # Errors
-/// [`Wrong`].
+/// [`Wrong`] if the body is not a JSON object with these fields.
 pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Wrong> {
+    // Reject bodies that are empty, marked or not UTF-8, with an error of their own.
     if body.trim_ascii().is_empty() {
         return Err(Wrong::Empty);
     }
@@ -66,7 +67,7 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Wrong> {
         return Err(Wrong::ByteOrderMark);
     }
     let text = std::str::from_utf8(body).map_err(|error| Wrong::NotUtf8(error.valid_up_to()))?;
-    // serde reads the fields of a struct from an array too.
+    // serde also reads the fields of a struct from an array, so reject everything but an object.
     if !body.trim_ascii_start().starts_with(b"{") {
         let is_json = serde_json::from_str::<IgnoredAny>(text);
         return Err(is_json.map_or_else(|error| Wrong::NotJson(error.line(), error.column()), |_| Wrong::NotAnObject));
@@ -74,15 +75,16 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Wrong> {
     serde_json::from_str(text).map_err(|error| wrong(&error))
 }
 
-/// Returns what a parser's error says. Its own text may repeat the body; only the names of fields that the proxy knows are
+/// Converts a parser's error. Its own text may repeat the body, so only the names of fields that the proxy knows are
 /// taken from it.
 fn wrong(error: &serde_json::Error) -> Wrong {
     let (line, column) = (error.line(), error.column());
+    // The text is not JSON at all.
     if !error.is_data() {
         return Wrong::NotJson(line, column);
     }
     let text = error.to_string();
-    // serde makes these two of the fields' names in the program, and no other error begins like them.
+    // serde builds these two messages from field names in the program. No other message begins like them.
     let field = |prefix: &str| Some(text.strip_prefix(prefix)?.split_once('`')?.0.to_owned());
     if let Some(field) = field("duplicate field `") {
         return Wrong::Duplicate(field, line, column);

@@ -1,9 +1,11 @@
-//! The soft cap: what a call has to do with the tokens that its account may use in a month.
+//! The soft token cap of an account, as one call sees it.
 //!
-//! Where the cap blocks, the account's figure is asked for before anything is sent; where it warns, meanwhile. The call
-//! that crosses the cap completes in either case. What a call used is added when it is in the ledger, in the month in which
-//! the call began. Before a call is refused or somebody is told, the figure is confirmed: both last longer than it does.
-//! Invariants: an account without a cap costs no question; a figure that nobody knows refuses nobody.
+//! If the cap blocks, the account's figure is read before anything is sent. If it warns, the figure is read while the
+//! request is on its way. In both cases the call that crosses the cap completes. The tokens of a call are added once
+//! they are in the ledger, in the month in which the call began. A figure is confirmed with DynamoDB before a call is
+//! refused or operators are alerted, because both outlast an error of the figure.
+//!
+//! Invariants: a call of an account without a cap reads nothing. A call is never refused by an unknown figure.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,23 +22,23 @@ use tokio::time::timeout;
 use crate::answer::Failed;
 use crate::report::Report;
 
-/// The header that says how far the account has come.
+/// Header with the account's position against its cap.
 const STATE_HEADER: HeaderName = HeaderName::from_static("x-levee-token-state");
-/// How long an answer's end waits for counting and telling, so that neither costs a stream its end at the function's
-/// deadline.
+/// Longest time that the end of an answer waits for the addition and the alert, so that a stream still ends before the
+/// function's deadline.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// What one environment needs for caps.
+/// State of one environment for token caps.
 pub struct Caps {
-    /// What accounts have used.
+    /// Tokens that accounts have used.
     pub view: View,
-    /// Tells somebody.
+    /// Alerts about caps.
     pub told: Told,
-    /// The time.
+    /// Clock.
     pub clock: Clock,
 }
 
-/// An account with its cap, in the month in which a call began.
+/// An account and its cap, in the month in which a call began.
 #[derive(Clone)]
 struct Capped {
     caps: Arc<Caps>,
@@ -45,24 +47,24 @@ struct Capped {
     cap: TokenCap,
 }
 
-/// What one call has to do with its account's cap.
+/// The cap of a call's account, if it has one.
 #[derive(Clone)]
 pub struct Spending {
     report: Report,
-    /// `None` where the account has no cap.
+    /// The account's cap; `None` if it has none.
     capped: Option<Capped>,
-    /// How far the account had come when the call was let through, where that was asked for.
+    /// State of the account at admission. Known only if the cap blocks.
     admitted: Option<TokenState>,
 }
 
 impl Spending {
-    /// Returns what a call of an account without a cap has to do with it.
+    /// Returns the spending of a call of an account without a cap.
     #[cfg(test)]
     pub fn without_cap(report: &Report) -> Self {
         Self { report: report.clone(), capped: None, admitted: None }
     }
 
-    /// Lets a call of `account` through that began at `started_at`, or refuses it.
+    /// Admits a call of `account` that began at `started_at`, or refuses it if the cap blocks and is used up.
     pub async fn admit(
         caps: &Arc<Caps>,
         report: &Report,
@@ -70,17 +72,19 @@ impl Spending {
         cap: Option<TokenCap>,
         started_at: Timestamp,
     ) -> Result<Self, Failed> {
+        // A cap that only warns needs no figure yet.
         let month = Month::of(started_at).0;
         let capped = cap.map(|cap| Capped { caps: caps.clone(), account: account.to_owned(), month, cap });
         let mut spending = Self { report: report.clone(), capped, admitted: None };
         let Some(capped) = spending.capped.as_ref().filter(|capped| capped.cap.mode == CapMode::Block) else {
             return Ok(spending);
         };
+        // Refuse the call if the cap is used up. An unknown figure lets it through.
         match capped.used_for_sure().await {
             Some(used) if used >= capped.cap.limit => {
                 report.refused_by_cap();
                 let refused = refused(capped.cap, month, caps.clock.now());
-                // The call that crossed the cap may not have come to telling.
+                // The call that crossed the cap may have ended before it raised the alert.
                 let capped = capped.clone();
                 in_patience(async move { capped.tell(used).await }).await;
                 Err(refused)
@@ -92,7 +96,7 @@ impl Spending {
         }
     }
 
-    /// How far the account has come, where that is known; for the answer's header.
+    /// Returns the account's state for the response header, if it is known, and records it in the wide event.
     pub async fn state(&self) -> Option<TokenState> {
         let state = match &self.capped {
             None => Some(TokenState::Ok),
@@ -107,7 +111,7 @@ impl Spending {
         state
     }
 
-    /// Adds what the call used, which is in the ledger, and tells of it.
+    /// Adds a call's tokens from the ledger to the account's figure, and raises the alerts that are due.
     pub async fn settle(&self, tally: &Tally) {
         let Some(capped) = self.capped.clone() else { return };
         let tokens = capped.caps.view.counts().of(tally);
@@ -122,7 +126,7 @@ impl Capped {
         self.caps.view.used(&self.account, self.month, self.caps.clock.now()).await
     }
 
-    /// What has been used, confirmed where that is all of the cap.
+    /// Returns the tokens used so far. A figure that reaches the cap is confirmed first.
     async fn used_for_sure(&self) -> Option<u64> {
         let (figure, limit) = (self.used().await?, self.cap.limit);
         if figure < limit {
@@ -142,18 +146,19 @@ impl Capped {
     async fn tell(&self, figure: u64) {
         let Self { caps, account, month, cap } = self;
         let (reached, now) = (|used| Reached { account, month: *month, used, cap: *cap }, caps.clock.now());
+        // Confirm the figure only if there would be something to tell.
         let Some(steps) = caps.told.news(reached(figure)) else { return };
         let used = caps.view.confirmed(account, *month, figure, steps, now).await;
         caps.told.tell(reached(used), now).await;
     }
 }
 
-/// Does `work`, which an answer waits for no longer than [`PATIENCE`]; what takes longer goes on by itself.
+/// Runs `work` and waits for it for up to [`PATIENCE`]. After that it continues in the background.
 async fn in_patience(work: impl Future<Output = ()> + Send + 'static) {
     let _goes_on = timeout(PATIENCE, tokio::spawn(work)).await;
 }
 
-/// The header that says `state`.
+/// Returns the header for `state`.
 pub fn header(state: TokenState) -> Option<(HeaderName, HeaderValue)> {
     let value = HeaderValue::try_from(state.to_string()).ok()?;
     Some((STATE_HEADER, value))

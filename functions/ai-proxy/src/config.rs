@@ -1,4 +1,4 @@
-//! What the proxy is configured with, and what it holds between calls.
+//! The proxy's configuration, and the state that it keeps between calls.
 
 use std::sync::Arc;
 
@@ -23,46 +23,46 @@ use crate::timeouts::Timeouts;
 
 /// The proxy's configuration.
 pub struct Config {
-    /// What all functions have.
+    /// Configuration common to all functions.
     pub common: Common,
-    /// Redis.
+    /// Configuration of Redis.
     pub redis: RedisConfig,
-    /// `USAGE_TABLE`: the table of calls and monthly sums.
+    /// `USAGE_TABLE`: name of the table of records and monthly sums.
     pub usage_table: String,
-    /// `ALERTS_TABLE`: the table of alerts.
+    /// `ALERTS_TABLE`: name of the table of alerts.
     pub alerts_table: String,
-    /// Which tokens count against caps.
+    /// `AI_TOKEN_CAP_COUNTS`: the tokens that count against caps.
     pub counts: Counts,
-    /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`]. `AI_HTTP_HOSTS`, hosts with commas
-    /// between, may be asked in plain http, as the local stack's stand-ins are; default none.
+    /// `AI_PROVIDERS`: the providers in order of preference; see [`parse_providers`]. `AI_HTTP_HOSTS`: hosts,
+    /// separated by commas, that may be called in plain HTTP, such as the stand-ins of the local stack. Default: none.
     pub providers: Vec<ProviderConfig>,
-    /// `BREAKERS_TABLE`: the table of breakers.
+    /// `BREAKERS_TABLE`: name of the table of breakers.
     pub breakers_table: String,
-    /// Which providers calls go to.
+    /// Rules for choosing a provider.
     pub routing: Routing,
-    /// How long to wait for a provider.
+    /// Time-outs of calls to providers.
     pub timeouts: Timeouts,
-    /// The origin whose pages may call.
+    /// Origin whose pages may call the API.
     pub allowed_origin: AllowedOrigin,
 }
 
-/// Which providers calls go to.
+/// Rules for choosing a provider.
 #[derive(Debug, Clone, Copy)]
 pub struct Routing {
-    /// `BREAKER_MODE`: `enforce` (default), or `dry-run`: breakers decide, and say what they would do, and calls go as if all
-    /// providers were well.
+    /// `BREAKER_MODE`: `enforce` (default) or `dry-run`. In dry-run mode breakers decide and log their decisions, but
+    /// calls are routed as if all providers were healthy.
     pub is_enforced: bool,
-    /// `AI_WARM_PERCENT`: how much of the calls goes to the second provider while all is well, so that it is known to work.
-    /// Default 1, 0 to 50.
+    /// `AI_WARM_PERCENT`: percentage of the sessions that go to the second provider while all is well, to keep it
+    /// known as working. Default 1, 0 to 50.
     pub warm: Share,
-    /// `AI_RETRY_BUDGET_PERCENT`: how much of all calls, in the whole fleet, may be sent to the same provider a second time.
-    /// Default 10, 0 to 100.
+    /// `AI_RETRY_BUDGET_PERCENT`: percentage of all calls, over the whole fleet, that may be retried at the same
+    /// provider. Default 10, 0 to 100.
     pub retry_percent: u64,
 }
 
 impl Routing {
     fn read(reader: &mut Reader<'_>) -> Self {
-        // At most 50 percent, so it fits.
+        // At most 50, so the conversion cannot fail.
         let warm = u16::try_from(reader.number("AI_WARM_PERCENT", 1, 0..=50)).unwrap_or_default();
         Self {
             is_enforced: reader.parsed("BREAKER_MODE", parse_mode).unwrap_or(true),
@@ -84,6 +84,7 @@ impl Config {
     /// Reads the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
+        // Read the hosts first, because the providers' URLs are checked against them.
         let http_hosts = reader.optional("AI_HTTP_HOSTS").unwrap_or_default();
         let http_hosts: Vec<String> = http_hosts.split(',').map(|host| host.trim().to_owned()).collect();
         Self {
@@ -101,7 +102,7 @@ impl Config {
     }
 }
 
-/// What one environment holds between calls.
+/// State of one environment between calls.
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
@@ -116,7 +117,7 @@ pub struct State {
     pub(crate) allowed_origin: AllowedOrigin,
 }
 
-/// Why the proxy could not start.
+/// Reason why the proxy could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A secret could not be fetched.
@@ -128,16 +129,16 @@ pub enum StartError {
 }
 
 impl State {
-    /// Fetches the providers' keys, connects to DynamoDB and Redis, and makes the providers' clients, which connect when first
-    /// used.
+    /// Fetches the providers' keys, connects to DynamoDB and Redis, and builds the providers' clients, which connect
+    /// on first use.
     ///
     /// # Errors
-    /// When a key cannot be fetched or cannot stand in a header.
+    /// If no provider is configured, or a key cannot be fetched or cannot be sent in a header.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         if config.providers.is_empty() {
             return Err(StartError::Provider("names no provider".to_owned()));
         }
-        // What needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
+        // Do everything that needs a handshake at once: a starting function has a whole CPU and no caller waiting.
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;
         let providers =
@@ -146,6 +147,7 @@ impl State {
         let (providers, (), ()) = tokio::join!(try_join_all(providers), breadcrumbs.warm_up(), leases::warm_up(&redis));
         let providers = providers?;
         let client = dynamodb::client(&dynamodb);
+        // Build the stores, the breakers and the alerts on top of the clients.
         let months = Months::new(client.clone(), &config.usage_table);
         let alerts = Alerts::new(client.clone(), config.alerts_table);
         let breakers = Breakers::new(

@@ -1,8 +1,10 @@
-//! Reads everything that a call asks for and that guards may limit, wherever its body says so. No I/O.
+//! Reads everything that a call asks for and that guards may limit. No I/O.
 //!
-//! A body names models and ceilings of tokens in several places: at the top, in `fallbacks`, in tools, and in tools that
-//! are added in the middle of a conversation. A field, tool type, content block or beta that is not [`understood`] may name
-//! them in places that are not known here, so it is a demand of its own ([`Demand::Unknown`]).
+//! A body names models and ceilings of tokens in several places: at the top level, in `fallbacks`, in tools, and in
+//! tools that are added in the middle of a conversation. A field, tool type, content block or beta that is not
+//! [`understood`] may name them in places that are unknown here, so it is a demand of its own ([`Demand::Unknown`]).
+//!
+//! Start reading at [`Demands::of_message`].
 
 mod understood;
 
@@ -16,17 +18,17 @@ use serde_json::value::RawValue;
 
 use self::understood::{ADVISOR, COMPACTION_FIELDS, MCP, OUTPUT_FIELDS, TOOL_ADDITION};
 
-/// The header that names betas.
+/// Header that names betas.
 const BETA_HEADER: &str = "anthropic-beta";
 
-/// One thing that a call asks for.
+/// One thing that a call asks for and that a guard may limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Demand {
     /// A model.
     Model(String),
-    /// A model that the provider chooses.
+    /// A model of the provider's choice.
     AnyModel,
-    /// A ceiling of tokens; `None` where there has to be one and none that is a whole number is given.
+    /// A ceiling of tokens; `None` if a required one is missing, or is not a whole number.
     MaxTokens(Option<u64>),
     /// A speed.
     Speed(String),
@@ -36,13 +38,13 @@ pub enum Demand {
     InferenceGeo(String),
     /// A server tool.
     ServerTool(&'static str),
-    /// Something that is not understood, by its name.
+    /// A part of the call that is not understood, with its name.
     Unknown(Kind, String),
-    /// A value that is not as documented.
+    /// A value of another type than documented.
     Odd,
 }
 
-/// A kind of thing that is not understood.
+/// Kind of a part that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A field of the body.
@@ -51,7 +53,7 @@ pub enum Kind {
     Tool,
     /// The kind of reference to a tool that is added.
     Reference,
-    /// The type of an edit of the context.
+    /// The type of a context edit.
     Edit,
     /// The type of a content block.
     Block,
@@ -72,7 +74,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// All that a call asks for, each with its place in the call.
+/// Everything that a call asks for, each with its place in the body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Demands(Vec<(String, Demand)>);
 
@@ -80,9 +82,10 @@ impl Demands {
     /// Reads the demands of a message.
     ///
     /// # Errors
-    /// When `body` is no JSON object, or one of its objects that is looked into has a field twice.
+    /// If `body` is not a JSON object, or if an object in it that is read has a duplicate field or is of another type.
     pub fn of_message(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
         let mut demands = Self::read(headers, body)?;
+        // Fields that are left out ask for the provider's default.
         for (place, default) in [
             ("max_tokens", Demand::MaxTokens(None)),
             ("speed", Demand::Speed("standard".to_owned())),
@@ -95,7 +98,7 @@ impl Demands {
         Ok(demands)
     }
 
-    /// Reads the demands of a count of tokens. It uses none, so its ceilings do not matter.
+    /// Reads the demands of a token count. It uses no tokens, so its ceilings do not matter.
     ///
     /// # Errors
     /// As [`Demands::of_message`].
@@ -108,6 +111,7 @@ impl Demands {
     fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
         let mut demands = Self::default();
         let body: Object<'_> = serde_json::from_slice(body)?;
+        // Read the call's own fields, then those that hold further ones.
         demands.read_common("", &body);
         for (name, value) in &body.0 {
             match name.as_str() {
@@ -121,6 +125,7 @@ impl Demands {
                 "mcp_servers" if list(value).is_none_or(|servers| !servers.is_empty()) => {
                     demands.add("mcp_servers".to_owned(), Demand::ServerTool(MCP));
                 }
+                // A known field without any demand. All others may name something that guards limit.
                 known if understood::is_field(known) => {}
                 _ => demands.unknown(String::new(), Kind::Field, name),
             }
@@ -129,7 +134,7 @@ impl Demands {
         Ok(demands)
     }
 
-    /// Returns all of them, each with its place in the call.
+    /// Returns all demands, each with its place in the body.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Demand)> {
         self.0.iter().map(|(place, demand)| (place.as_str(), demand))
     }
@@ -142,12 +147,12 @@ impl Demands {
         self.add(place, Demand::Unknown(kind, name.to_owned()));
     }
 
-    /// Reads the fields that mean the same wherever they stand.
+    /// Reads the fields that have the same meaning in every object.
     fn read_common(&mut self, place: &str, object: &Object<'_>) {
         for (name, value) in &object.0 {
             let place = join(place, name);
             match name.as_str() {
-                // A null stands for a field that is left out.
+                // A null is the same as a field that is left out.
                 _ if is_null(value) => {}
                 "max_tokens" => self.add(place, Demand::MaxTokens(value.get().parse().ok())),
                 "model" => self.text(place, value, Demand::Model),
@@ -167,6 +172,7 @@ impl Demands {
     }
 
     fn read_fallbacks(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        // The provider chooses the model, so no list of models can allow it.
         if serde_json::from_str::<String>(value.get()).is_ok_and(|text| text == "default") {
             self.add("fallbacks".to_owned(), Demand::AnyModel);
             return Ok(());
@@ -190,16 +196,18 @@ impl Demands {
 
     fn read_tool(&mut self, place: &str, tool: &Object<'_>) -> Result<(), serde_json::Error> {
         self.read_common(place, tool);
+        // A tool without a type is one that the caller runs.
         let kind = match tool.0.get("type") {
             Some(kind) if !is_null(kind) => tool.text("type").unwrap_or_default(),
             _ => "custom".to_owned(),
         };
+        // An unknown type may name a model or a ceiling in a new place.
         let Some(server_tool) = understood::server_tool(&kind) else {
             self.unknown(place.to_owned(), Kind::Tool, &kind);
             return Ok(());
         };
         if server_tool == Some(ADVISOR) {
-            // Without one, the advisor may answer as much as its model can.
+            // Without a ceiling the advisor may answer as much as its model can.
             if tool.0.get("max_tokens").is_none_or(|value| is_null(value)) {
                 self.add(join(place, "max_tokens"), Demand::MaxTokens(None));
             }
@@ -220,6 +228,7 @@ impl Demands {
             if let Some(output_config) = message.0.get("output_config") {
                 self.read_known(&place, "output_config", output_config, OUTPUT_FIELDS)?;
             }
+            // Look into blocks. Content that is plain text asks for nothing.
             let Some(content) = message.0.get("content").filter(|content| content.get().starts_with('[')) else {
                 continue;
             };
@@ -238,7 +247,7 @@ impl Demands {
         if kind == TOOL_ADDITION {
             self.read_tool_addition(place, block)?;
         }
-        // What is left of a conversation that was compacted keeps the changes of its tools.
+        // A compaction block keeps the changes to the tools of the conversation that it replaces.
         if let Some(changes) = block.0.get("tool_changes").filter(|changes| !is_null(changes)) {
             for (place, change) in self.objects(&join(place, "tool_changes"), changes)? {
                 self.read_block(&place, &change)?;
@@ -264,7 +273,7 @@ impl Demands {
         Ok(())
     }
 
-    /// Reads an object, `null` or not, whose fields are known and name nothing that guards limit.
+    /// Reads an object that may be null, has only `known` fields, and names nothing that guards limit.
     fn read_known(
         &mut self,
         place: &str,
@@ -281,14 +290,14 @@ impl Demands {
         Ok(())
     }
 
-    /// Notes the fields of `object` that are not `known`.
+    /// Adds a demand for each field of `object` that is not `known`.
     fn only(&mut self, place: &str, object: &Object<'_>, known: &[&str]) {
         for name in object.0.keys().filter(|name| !known.contains(&name.as_str())) {
             self.unknown(place.to_owned(), Kind::Field, name);
         }
     }
 
-    /// Reads a tool that is added in the middle of a conversation: a reference to one that is declared, or a definition.
+    /// Reads a tool that is added in the middle of a conversation: a reference to a declared tool, or a definition.
     fn read_tool_addition(&mut self, place: &str, block: &Object<'_>) -> Result<(), serde_json::Error> {
         let Some(tool) = block.0.get("tool") else { return Ok(()) };
         let place = join(place, "tool");
@@ -312,7 +321,7 @@ impl Demands {
         }
     }
 
-    /// Returns the objects of the list at `place`. What is no list of objects is not understood.
+    /// Returns the objects of the list at `place`. Adds a demand for anything that is not a list of objects.
     fn objects<'a>(
         &mut self,
         place: &str,
@@ -347,7 +356,7 @@ fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
-/// A JSON object that has no field twice, however it is spelled: a second one could be the one that the provider reads.
+/// A JSON object without duplicate fields, in any spelling. The provider could read the other one of two.
 struct Object<'a>(BTreeMap<String, &'a RawValue>);
 
 impl Object<'_> {

@@ -1,7 +1,8 @@
-//! One call to whatever provider serves it.
+//! Sends one call to the providers until one of them serves it.
 //!
-//! [`serve`](fn@serve) tries providers until one of them has something for the client: a [`whole`] answer, or a [`stream`]'s
-//! first content. Until then nothing has been sent to the client, so whatever a provider does wrong is another one's turn.
+//! [`serve`](fn@serve) tries providers until one has something for the client: a [`whole`] answer, or the first
+//! content of a [`stream`]. Nothing has been sent to the client before that, so any failure up to then can fail over
+//! to the next provider.
 
 mod attempt;
 mod failover;
@@ -29,66 +30,67 @@ use crate::in_flight::InFlight;
 use crate::patience::Awaited;
 use crate::report::Report;
 
-/// What the client is told of a provider's connection that was lost.
+/// Message for the client after the connection to a provider was lost.
 pub const CONNECTION_LOST: &str = "The connection to the AI provider was lost.";
 
-/// What is known about a call while it runs.
+/// State of a call while it runs.
 pub struct Exchange<'a> {
     /// The environment's state.
     pub state: &'a State,
-    /// Who calls.
+    /// The authorized caller.
     pub caller: &'a Admitted,
-    /// The id by which the request is named to its caller.
+    /// Id of the request, as the caller sees it.
     pub request_id: &'a str,
-    /// What is asked for.
+    /// The request to send to a provider.
     pub ask: Ask<'a>,
-    /// The wide event.
+    /// Handle to the call's wide event.
     pub report: Report,
-    /// What the call holds.
+    /// The call's places in flight.
     pub in_flight: InFlight,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
-    /// The account's cap, for a call that uses tokens.
+    /// The account's cap; `None` for a call that uses no tokens.
     pub spending: Option<Spending>,
-    /// When it began.
+    /// Start of the call, wall clock.
     pub started_at: Timestamp,
-    /// The same on the clock that measures durations.
+    /// Start of the call, monotonic clock.
     pub began: Instant,
-    /// When it must have ended.
+    /// The moment at which the call must have ended.
     pub deadline: Instant,
-    /// How long providers were waited for.
+    /// Total time spent waiting for providers.
     pub waited: Waited,
-    /// True once an attempt that may have used tokens is in the ledger, so that the call is counted.
+    /// True once an attempt that may have used tokens is in the ledger. Later attempts then do not count as another
+    /// call.
     pub is_counted: AtomicBool,
-    /// How far the account has come within its token cap, once that is known.
+    /// The account's position against its token cap, loaded on first use.
     pub token_state: OnceCell<Option<TokenState>>,
 }
 
-/// What is asked of whatever provider serves it.
+/// A request, independent of the provider that serves it.
 pub struct Ask<'a> {
-    /// The method.
+    /// HTTP method.
     pub method: Method,
-    /// The path below a provider's base URL.
+    /// Path segments below a provider's base URL.
     pub segments: Vec<&'a str>,
-    /// The query.
+    /// Query string.
     pub query: Option<&'a str>,
     /// The client's headers.
     pub headers: &'a HeaderMap,
-    /// The body, as the client sent it.
+    /// Body as the client sent it.
     pub body: Option<Bytes>,
-    /// The estimated tokens of the prompt; 0 for a call that uses none.
+    /// Estimated tokens of the prompt; 0 for a call that uses no tokens.
     pub prompt_tokens: u64,
-    /// The model, as the client wrote it; empty where there is none.
+    /// Model as the client wrote it; empty if there is none.
     pub model: String,
-    /// The model, as it may be told.
+    /// Model name for logs and the ledger ([`told`](crate::report::told)).
     pub told_model: String,
-    /// What is waited for.
+    /// Part of the answer that the call waits for.
     pub awaited: Awaited,
-    /// The class of its latency.
+    /// Latency class of the call.
     pub class: String,
-    /// What keeps calls that belong together at one provider.
+    /// Session key, which keeps related calls at one provider.
     pub session: String,
-    /// The call itself, named as a session that it may be alone in.
+    /// Key of this call alone. Equal to `session` if the call belongs to no session.
     pub call: String,
 }
 
@@ -98,12 +100,12 @@ impl Ask<'_> {
     }
 }
 
-/// A time that adds up.
+/// A duration that can be added to through a shared reference, in microseconds.
 #[derive(Debug, Default)]
 pub struct Waited(AtomicU64);
 
 impl Waited {
-    /// Adds `time`.
+    /// Adds `time` to the total.
     pub fn add(&self, time: Duration) {
         self.0.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
@@ -114,7 +116,7 @@ impl Waited {
 }
 
 impl Exchange<'_> {
-    /// When the answer, or its first content, must be there.
+    /// Returns the moment by which the answer, or its first content, must have arrived.
     fn answer_by(&self) -> Instant {
         let timeouts = &self.state.timeouts;
         let longest = match self.ask.awaited {
@@ -124,8 +126,7 @@ impl Exchange<'_> {
         self.deadline.min(self.began + longest)
     }
 
-    /// How far the account has come within its token cap; `None` where that is not known, and for calls that use no
-    /// tokens.
+    /// Returns the account's position against its token cap; `None` if it is unknown or the call uses no tokens.
     async fn token_state(&self) -> Option<TokenState> {
         let ask = async || match &self.spending {
             Some(spending) => spending.state().await,
@@ -134,8 +135,8 @@ impl Exchange<'_> {
         *self.token_state.get_or_init(ask).await
     }
 
-    /// The headers that say what it took to answer, whoever did: how many attempts, why not the provider that is preferred,
-    /// and how much of the time was ours.
+    /// Returns the response headers about the call as a whole: the number of attempts, the reason for a fallback, and
+    /// the time spent in the proxy itself.
     fn headers(&self, attempts: u32, fallback: Option<&'static str>) -> Vec<(HeaderName, HeaderValue)> {
         let overhead = self.began.elapsed().saturating_sub(self.waited.total());
         let overhead = HeaderValue::from_str(&format!("{:.1}", overhead.as_secs_f64() * 1000.0)).ok();

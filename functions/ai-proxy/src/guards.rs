@@ -1,4 +1,4 @@
-//! Checks that a call asks for nothing that the guards of its account or its key do not allow. No I/O.
+//! Checks a call's demands against the guards of its account and its key. No I/O.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,9 @@ use crate::report::told;
 /// Checks a call's demands against the guards of its account and key.
 ///
 /// # Errors
-/// 403 for a model, a speed, a tier, a region or a server tool that is not allowed, and 400 for a ceiling of tokens that is
-/// too high and for what is not understood. The message names the place in the body and the holder of the guard.
+/// 403 for a model, speed, tier, region or server tool that is not allowed. 400 for a ceiling of tokens that is too
+/// high, and for parts of the body that are not understood. The message names the place in the body and the holder of
+/// the guard.
 pub fn check(demands: &Demands, terms: &Terms) -> Result<(), Failed> {
     let guarded = || terms.guards().into_iter().filter(|(_, guards)| guards.limit_bodies());
     demands.iter().try_for_each(|(place, demand)| {
@@ -21,7 +22,7 @@ pub fn check(demands: &Demands, terms: &Terms) -> Result<(), Failed> {
     })
 }
 
-/// One guard, and the place in a body that it is held against.
+/// The guards of one holder, and the place in the body that is checked against them.
 struct Check<'a> {
     place: &'a str,
     whose: &'static str,
@@ -66,7 +67,7 @@ impl Check<'_> {
             told if told == model => format!("the model '{told}'"),
             _ => "this model".to_owned(),
         };
-        // Its own model is what a call is about; another one may be hard to find in a long body.
+        // Name the place, except for the call's own model: another one may be hard to find in a long body.
         let place = if *place == "model" { String::new() } else { format!(" in {place}") };
         let message = format!("This {whose} may not use {which}{place}. It may use: {}.", listed(&guards.models));
         Err(Failed::by_caller(ErrorKind::Permission, message))

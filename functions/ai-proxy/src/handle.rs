@@ -1,4 +1,8 @@
-//! One AI call, from top to bottom.
+//! Handles one AI call from the request to the response.
+//!
+//! [`handle`] is the entry point. It reads the authorizer's verdict, serves the call, refunds the caller's charge if
+//! the platform failed, and adds the headers that every response has. Errors become responses here, so [`handle`]
+//! itself cannot fail.
 
 use std::time::Duration;
 
@@ -30,17 +34,20 @@ use crate::patience::{Awaited, class};
 use crate::report::{Report, told};
 use crate::routes::{Operation, operation};
 
-/// How long before the function's deadline a stream is ended, so that its end and its usage still get out.
+/// Time before the function's deadline at which a stream is ended, so that its last event and its usage can still be
+/// written.
 const BEFORE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// What a caller says that calls belong to. It is not passed on, nor kept.
+/// Header with the caller's name for a session. It is neither stored nor passed on.
 const SESSION_HEADER: &str = "x-levee-session";
 
-/// Serves one request. There is no error: whatever goes wrong is an answer.
+/// Serves one request. Every error becomes a response.
 pub async fn handle(state: &State, request: Request) -> Response<Body> {
+    // Read the authorizer's verdict from the request's context.
     let Admission { verdict, request_id, headers, leases, charged } = admit(&request);
     let report = Report::begin(&request_id, operation(&request));
     let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
+    // Serve the call if it was admitted. The leases are extended while it runs.
     let answer = match verdict {
         Ok(caller) => {
             in_flight.hold(&state.clock);
@@ -48,24 +55,27 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
         }
         Err(Refused::Unreadable) => Err(Failed::upstream(ErrorKind::Unavailable, UNREADABLE)),
         Err(Refused::BadRequest(reason)) => Err(Failed::by_caller(ErrorKind::InvalidRequest, reason)),
-        // The gateway itself refuses what is over a limit here.
+        // On this route the gateway answers calls over a limit itself, so `Limited` does not arrive here.
         Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
             Err(Failed::by_caller(ErrorKind::Permission, reason))
         }
     };
+    // Log an error and turn it into a response.
     let is_our_fault = answer.as_ref().map_or_else(is_platforms, |response| is_unserved(response.status()));
     let mut response = answer.unwrap_or_else(|failed| {
         report.failed(failed.kind, &failed.message);
         failed.into_response(&request_id)
     });
+    // Refund the call's charge if the platform or the provider failed.
     if is_our_fault {
         refund(state, &charged, response.headers_mut()).await;
     }
-    // A stream is over when it has been sent; everything else is over now.
+    // A stream releases the places in flight when it ends. Every other response is complete now.
     if !response.body().is_stream() {
         in_flight.give_back().await;
     }
     report.status(response.status());
+    // Add the headers that every response has.
     let is_stream = response.body().is_stream();
     protect(response.headers_mut(), is_stream);
     advise(response.status(), response.headers_mut());
@@ -74,13 +84,13 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
     response
 }
 
-/// Returns true for an answer that says that the provider did not serve the call, for no fault of the caller's.
+/// Returns true for a status of an answer that did not serve the call through no fault of the caller.
 fn is_unserved(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
 
-/// Tells official SDKs not to try again where that cannot help: after a mistake of the caller's, and where the wait is longer
-/// than they sit out.
+/// Tells official SDKs not to retry after a caller's mistake, or when the wait is longer than they sit out
+/// ([`LONGEST_SDK_WAIT_SECS`]).
 fn advise(status: StatusCode, headers: &mut HeaderMap) {
     use StatusCode as S;
     let may_pass = matches!(status, S::REQUEST_TIMEOUT | S::CONFLICT | S::TOO_MANY_REQUESTS);
@@ -90,19 +100,20 @@ fn advise(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
-/// Returns true for an error of ours that is the platform's fault.
+/// Returns true if the platform or a provider caused `failed`.
 fn is_platforms(failed: &Failed) -> bool {
     use ErrorKind::{BadGateway, Overloaded, ProviderLimit, Timeout, Unavailable};
     matches!(failed.kind, BadGateway | Overloaded | ProviderLimit | Timeout | Unavailable)
 }
 
-/// Gives back what a call was charged that the platform failed, and says so.
+/// Refunds the rate-limit charge of a call that the platform failed. Sets `x-levee-refunded` if anything was refunded,
+/// and `Retry-After: 1` if an SDK may retry and the response has no other wait.
 async fn refund(state: &State, charged: &Charged, headers: &mut HeaderMap) {
     let is_final = headers.get(SHOULD_RETRY_HEADER).is_some_and(|value| value == "false");
     if !is_final {
         headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
-    // That Redis is gone is logged where it is found out.
+    // The Redis client logs its own outage.
     if charged.refund(&state.redis).await.unwrap_or(false) {
         headers.insert("x-levee-refunded", HeaderValue::from_static("true"));
     }
@@ -116,8 +127,10 @@ async fn serve(
     report: &Report,
     in_flight: &InFlight,
 ) -> Result<Response<Body>, Failed> {
+    // Start the call's clocks and name the caller in the wide event.
     let (started_at, began) = (state.clock.now(), Instant::now());
     report.caller(caller);
+    // A call without model, session and tokens. Each operation sets the fields that it needs.
     let ask = |method, segments, body| Ask {
         method,
         segments,
@@ -154,10 +167,11 @@ async fn serve(
             let (asked, body) = read_body(request)?;
             let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
-            // Nothing is sent before it is known that the call may cost what it would.
+            // Check the model, the guards and the cap before anything is sent.
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_message(request.headers(), &body))?;
             let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
+            // Send the call to the providers. A session stays at one provider.
             let awaited = if is_streamed { Awaited::FirstContent } else { Awaited::Whole };
             let ask = Ask {
                 class: class(awaited, &model, body.len(), asked.max_tokens()),
@@ -180,6 +194,7 @@ async fn serve(
             exchange::serve(&exchange(ask, None)).await
         }
         Some(Operation::Models) if caller.terms.limit_models() => {
+            // Fetch the provider's whole list and make the caller's page from the models that are allowed.
             let page = Page::parse(request.uri().query().unwrap_or_default())?;
             let query = page.query_of_all();
             let ask = Ask { query: Some(&query), ..ask(Method::GET, vec!["v1", "models"], None) };
@@ -199,19 +214,19 @@ async fn serve(
     }
 }
 
-/// Reads what the proxy needs of a request's body.
+/// Reads the fields that the proxy needs from a request's body, and returns them with a copy of the body.
 fn read_body(request: &Request) -> Result<(Asked, Bytes), Failed> {
     let asked = body::check_encoding(request.headers()).and_then(|()| body::read(request.body()));
     let asked = asked.map_err(|wrong| Failed::by_caller(ErrorKind::InvalidRequest, wrong.to_string()))?;
     Ok((asked, Bytes::copy_from_slice(request.body())))
 }
 
-/// Checks a body against the guards of `terms`. It is read for that only where a guard limits bodies.
+/// Checks a body against the guards in `terms`. The body is read only if a guard limits bodies.
 fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json::Error>) -> Result<(), Failed> {
     if !terms.guards().iter().any(|(_, guards)| guards.limit_bodies()) {
         return Ok(());
     }
-    // It is JSON, as it has been read before.
+    // The body has been parsed before, so an error here is a duplicate field or a value of the wrong type.
     let demands = read().map_err(|_| {
         let message = "An object in the request body has a field twice, or another value is in its place.";
         Failed::by_caller(ErrorKind::InvalidRequest, message)
@@ -219,20 +234,20 @@ fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json
     guards::check(&demands, terms)
 }
 
-/// What keeps calls that belong together at one provider, whose cache has their prompt: what the caller says that they belong
-/// to, in `x-levee-session` or else in `metadata.user_id`; each call for itself where it says nothing.
+/// Returns the key that keeps related calls at one provider, which has their prompt in its cache. It is the value of
+/// `x-levee-session`, else `metadata.user_id`, else the id of this call.
 fn session(account: &str, headers: &HeaderMap, asked: &Asked, id: &str) -> String {
     let header = headers.get(SESSION_HEADER).and_then(|value| value.to_str().ok());
     let session = [header, asked.user()].into_iter().flatten().find(|session| !session.is_empty()).unwrap_or(id);
     session_of(account, session)
 }
 
-/// No account's session is another one's.
+/// Returns a session key that includes the account, so that two accounts never share a session.
 fn session_of(account: &str, name: &str) -> String {
     format!("{account}/{name}")
 }
 
-/// When the call must have ended, by the function's own deadline.
+/// Returns the moment at which the call must have ended: [`BEFORE_DEADLINE`] before the function's deadline.
 fn deadline(request: &Request) -> Instant {
     let left = request.lambda_context_ref().map_or(0, |context| context.deadline);
     let left = Clock::system().now().until(Timestamp::from_millis(left));

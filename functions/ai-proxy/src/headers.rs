@@ -1,45 +1,46 @@
-//! The headers of a provider's answer: which of them reach the client, and which heads are no heads of the API. No I/O.
+//! Filters and checks the headers of a provider's answer. No I/O.
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The largest head of an answer, names and values together, in bytes. Anthropic's have 3,000.
+/// Largest size of an answer's headers, names and values together, in bytes. Anthropic's have about 3,000.
 const LARGEST_HEAD: usize = 32 * 1024;
-/// The longest value that reaches a client, in bytes.
+/// Longest header value that is passed to a client, in bytes.
 const LONGEST_VALUE: usize = 128;
 
-/// The content type of a stream.
+/// Content type of a stream.
 pub const EVENT_STREAM: &str = "text/event-stream";
 
-/// A head that no answer of the API has.
+/// Reason to reject the headers of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OddHead {
-    /// It is larger than [`LARGEST_HEAD`].
+    /// The headers are larger than [`LARGEST_HEAD`].
     #[error("a head of more than {LARGEST_HEAD} bytes")]
     TooLarge,
-    /// Its body is still compressed after gzip and deflate were taken off.
+    /// The body is still compressed after gzip and deflate were removed.
     #[error("a body in an encoding that nobody asked for")]
     Encoded,
 }
 
-/// Checks the head of an answer. Its body has been decompressed where that could be done, and its header says so.
+/// Checks the headers of an answer. A body that could be decompressed has lost its content encoding by now.
 ///
 /// # Errors
-/// [`OddHead`] where the answer cannot be passed on.
+/// [`OddHead`] if the answer cannot be passed on.
 pub fn check(upstream: &HeaderMap) -> Result<(), OddHead> {
     let size: usize = upstream.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > LARGEST_HEAD {
         return Err(OddHead::TooLarge);
     }
+    // reqwest has removed gzip and deflate by now. No other encoding can be read.
     let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if upstream.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(OddHead::Encoded) }
 }
 
-/// Checks the value of a header.
+/// Returns true for a well-formed header value.
 type IsWellFormed = fn(&str) -> bool;
 
-/// Returns those of a provider's response headers that the client gets, as far as they are well formed. The provider's
-/// `anthropic-ratelimit-*` headers are about the platform, not about the client, and stay inside.
+/// Returns the provider's response headers that the client gets, if they are well formed. The provider's
+/// `anthropic-ratelimit-*` headers describe the platform's account, not the client's, and are not among them.
 pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
     let passed: [(HeaderName, IsWellFormed); 5] = [
         (CONTENT_TYPE, is_media_type),
@@ -50,7 +51,7 @@ pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
     ];
     let well_formed = |(name, is_well_formed): (HeaderName, IsWellFormed)| {
         let mut values = upstream.get_all(&name).iter();
-        // One that is there twice says nothing for sure.
+        // A header that appears twice is ambiguous, so drop it.
         let (Some(value), None) = (values.next(), values.next()) else { return None };
         let text = value.to_str().ok()?;
         (text.len() <= LONGEST_VALUE && is_well_formed(text)).then(|| (name, value.clone()))
@@ -58,19 +59,20 @@ pub fn for_client(upstream: &HeaderMap) -> HeaderMap {
     passed.into_iter().filter_map(well_formed).collect()
 }
 
-/// Adds the headers that keep an answer out of caches, a browser from guessing its type, and proxies from holding a stream back.
+/// Adds headers that keep an answer out of caches, stop browsers from guessing its type, and stop proxies from
+/// buffering a stream.
 pub fn protect(headers: &mut HeaderMap, is_stream: bool) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_stream {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        // nginx and what is built on it collect an answer otherwise.
+        // nginx and servers based on it buffer an answer unless told otherwise.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     } else {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 
-/// Returns whether `value` is a media type with its parameters (RFC 9110, section 8.3.1).
+/// Returns true if `value` is a media type with its parameters (RFC 9110, section 8.3.1).
 fn is_media_type(value: &str) -> bool {
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().and_then(|essence| essence.split_once('/'));
@@ -83,7 +85,7 @@ fn is_media_type(value: &str) -> bool {
     essence.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype)) && parts.all(is_parameter)
 }
 
-/// Returns whether `text` is a token (RFC 9110, section 5.6.2).
+/// Returns true if `text` is a token (RFC 9110, section 5.6.2).
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
@@ -92,7 +94,7 @@ fn is_request_id(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:=+/".contains(&byte))
 }
 
-/// Returns whether `value` is a number of seconds or a date (RFC 9110, section 10.2.3).
+/// Returns true if `value` is a number of seconds or a date (RFC 9110, section 10.2.3).
 fn is_retry_after(value: &str) -> bool {
     is_whole_number(value) || httpdate::parse_http_date(value).is_ok()
 }

@@ -1,7 +1,7 @@
-//! A request's body whose last byte waits.
+//! A request body whose last byte is held back.
 //!
-//! A provider serves a call when it has all of it. So the request goes out, with all but its last byte, while the attempt's
-//! record is being written; and no attempt is served, and billed, that is not known of.
+//! A provider serves a call only when it has the whole body. So everything but the last byte is sent while the
+//! attempt's record is being written. No attempt is served and billed without a record.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 
-/// Lets the last byte go when it is dropped.
+/// Releases the last byte when dropped.
 #[derive(Debug)]
 pub struct Hold(#[expect(dead_code, reason = "it is its end that counts")] oneshot::Sender<()>);
 
-/// Knows whether the connection has taken all of a body.
+/// Shared flag that tells if the connection has taken the whole body.
 #[derive(Debug, Clone, Default)]
 pub struct Taken(Arc<AtomicBool>);
 
 impl Taken {
-    /// Returns true once the provider may have all of the body.
+    /// Returns true once the provider may have the whole body.
     pub fn is_whole(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Returns `body` without its end, until the [`Hold`] is dropped.
+/// Returns `body` as a request body that withholds its last byte until the [`Hold`] is dropped.
 pub fn hold(body: Bytes) -> (reqwest::Body, Hold, Taken) {
     let (hold, held) = oneshot::channel();
     let mut begin = body;
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that tells what it has received whenever there is more, and answers when it has `whole`.
+    /// Starts a server that reports everything received so far after each read, and answers once it has `whole`.
     async fn server(whole: &'static str) -> (String, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());

@@ -1,8 +1,8 @@
-//! What a call holds while it is in flight, and how it is given back.
+//! The places in flight that a call holds, and their release.
 //!
-//! The authorizer took the places for as long as a call needs to get here; here they are renewed until the call is over.
-//! Invariant: they are given back before the last of the answer is released, so that a client that calls again at once
-//! does not meet its own call. What cannot be given back ends by itself.
+//! The authorizer takes the places for as long as a call needs to arrive here. They are then renewed until the call is
+//! over. Invariant: they are released before the last part of the answer, so that a client that calls again at once is
+//! not counted twice. A place that cannot be released expires.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,35 +16,35 @@ use tokio::task::AbortHandle;
 
 use crate::report::Report;
 
-/// How long a call holds its places from each renewal on.
+/// Time for which each renewal holds the places.
 const HELD_FOR: Duration = Duration::from_secs(90);
-/// How long after a renewal the next one comes: two of them may fail.
+/// Interval between renewals. Two of them may fail before the places expire.
 const RENEWED_EVERY: Duration = Duration::from_secs(30);
 
-/// A handle to the places that one call holds.
+/// Shared handle to the places of one call.
 #[derive(Clone)]
 pub struct InFlight(Arc<Places>);
 
 struct Places {
     redis: Arc<Redis>,
-    /// The call's id.
+    /// Id of the call.
     id: String,
-    /// The sets that it is in; empty once they were given back.
+    /// Redis keys of the sets that hold the call; empty once the places were released.
     leases: Mutex<Vec<String>>,
-    /// What renews them.
+    /// Task that renews the places.
     renewal: Mutex<Option<AbortHandle>>,
     report: Report,
 }
 
 impl InFlight {
-    /// The call `id` is in the sets `leases`.
+    /// Returns a handle to the places of the call `id` in the sets `leases`.
     pub fn new(redis: &Arc<Redis>, id: &str, leases: Vec<String>, report: &Report) -> Self {
         let (redis, id, leases, report) = (redis.clone(), id.to_owned(), Mutex::new(leases), report.clone());
         Self(Arc::new(Places { redis, id, leases, renewal: Mutex::default(), report }))
     }
 
-    /// Keeps the call's places until it is over: they are renewed for a while at a time, so that what could not be given
-    /// back, or belonged to an environment that died, is free soon. Costs the call no time.
+    /// Renews the call's places in the background until the call is over. Each renewal holds them for [`HELD_FOR`]
+    /// only, so that places of a dead environment expire soon.
     pub fn hold(&self, clock: &Clock) {
         let Places { redis, id, renewal, .. } = &*self.0;
         let (redis, id, leases, clock) = (redis.clone(), id.clone(), self.0.held().clone(), clock.clone());
@@ -53,7 +53,7 @@ impl InFlight {
         }
         let renew = async move {
             loop {
-                // Without Redis they run out early, which is logged where it is found out.
+                // Without Redis the places expire early. The Redis client logs its own outage.
                 let _run_out = leases::extend(&redis, &leases, &id, clock.now().plus(HELD_FOR)).await;
                 tokio::time::sleep(RENEWED_EVERY).await;
             }
@@ -61,7 +61,7 @@ impl InFlight {
         *lock(renewal) = Some(tokio::spawn(renew).abort_handle());
     }
 
-    /// Gives the places back. The second time nothing is left to do.
+    /// Releases the places. Later calls do nothing.
     pub async fn give_back(&self) {
         let Places { redis, id, report, .. } = &*self.0;
         self.0.renew_no_more();
@@ -85,12 +85,13 @@ impl Places {
     }
 }
 
-/// A call that ended without an end: it panicked, or the runtime dropped its answer. The environment lives on, and what
-/// the call held is given back beside whatever it does next.
+/// Releases the places of a call that never finished, because it panicked or the runtime dropped its response. The
+/// release runs in the background.
 impl Drop for Places {
     fn drop(&mut self) {
         self.renew_no_more();
         let leases = self.take();
+        // Outside a runtime nothing can be sent, and the places expire.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !leases.is_empty() {
             let (redis, id, report) = (self.redis.clone(), mem::take(&mut self.id), self.report.clone());
@@ -100,7 +101,7 @@ impl Drop for Places {
 }
 
 async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &Report) {
-    // That Redis is gone is logged where it is found out, once for many calls.
+    // The Redis client logs its own outage, once for many calls.
     if !leases.is_empty() && leases::release(redis, &leases, id).await.is_err() {
         report.unreleased();
     }
@@ -115,7 +116,8 @@ mod tests {
 
     use super::*;
 
-    /// A Redis that answers 1 to everything, and the names of the sets that something was taken out of.
+    /// Starts a Redis that answers 1 to every command, and returns the names of the sets from which it was told to
+    /// remove.
     async fn redis() -> (Arc<Redis>, mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = redis::Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap();

@@ -1,16 +1,16 @@
-//! The bytes of a provider's stream on their way into its reader and its framer. No I/O.
+//! Feeds the bytes of a provider's stream to its reader and its framer. No I/O.
 
 use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
 
-/// Feeds `chunk` to `reader` and `framer`, up to the end of the stream's last event. What a provider sends behind that is
-/// dropped: it belongs to no answer.
+/// Feeds `chunk` to `reader` and `framer`, up to the end of the stream's last event. Bytes after that belong to no
+/// answer and are dropped.
 pub fn take(reader: &mut StreamReader, framer: &mut Framer, chunk: &[u8]) {
     if reader.progress().ended {
         return;
     }
     let mut end = 0;
-    // An event ends with a line, so the last one is found line by line.
+    // An event ends with a line, so feed the chunk line by line to find the last one.
     for line in chunk.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
         reader.feed(line);
         end += line.len();
@@ -60,8 +60,8 @@ mod tests {
             for ends in ["\n", "\r\n", "\r"] {
                 let stream = [START, end].concat().replace('\n', ends);
                 let all = [&stream, more].concat();
-                // A line feed behind a carriage return belongs to its line. One that comes in a chunk of its own is not waited
-                // for.
+                // A line feed after a carriage return belongs to its line. If it comes in a chunk of its own, it is
+                // dropped.
                 for size in [1, 2, 3, all.len()] {
                     let taken = taken(&all, size);
                     assert_eq!(taken.trim_end_matches('\n'), stream.trim_end_matches('\n'), "{more:?} after {end:?}");

@@ -1,13 +1,17 @@
 //! The Messages API proxy: takes an authorized AI call, sends it to a provider under the platform's key, and passes
 //! the answer on while metering its tokens.
 //!
-//! Every answer is a stream on the wire, because a Lambda function streams all its answers or none. Invariants: the
-//! client's key never goes upstream and the provider's never comes back; a stream's body cannot fail, so that no error
-//! text of ours leaks into it; what a provider's stream breaks off with is a well-formed `event: error`.
+//! Every answer is a stream on the wire, because a Lambda function streams all its answers or none.
 //!
-//! Start reading at [`handle()`]; [`demands`], [`guards`] and [`cap`] are what a call may cost, [`exchange`] is the call to whatever provider
-//! serves it, [`outcome`] what an answer says about a provider, [`watch`] what the breaker is told, and [`pump`] a stream on
-//! its way through.
+//! Invariants:
+//!
+//! - The client's key never goes upstream, and the provider's key never comes back.
+//! - A stream's body cannot fail, so the runtime never writes an error's text into it.
+//! - A stream that a provider breaks off ends in a well-formed `event: error`.
+//!
+//! Start reading at [`handle()`]. [`demands`], [`guards`] and [`cap`] limit the cost of a call. [`exchange`] sends the
+//! call to a provider, and to the next one if that fails. [`outcome`] judges a provider by its answer, [`watch`]
+//! reports to the breaker, and [`pump`] passes a stream on.
 
 mod about;
 mod alarm;

@@ -1,8 +1,8 @@
-//! What an attempt leaves in the ledger.
+//! The ledger record of one attempt.
 //!
-//! Its record is opened while the request is on its way to the provider, and is there before the provider has all of it
-//! ([`hold`](crate::held::hold)); so that whatever becomes of this environment, the attempt is known of. It is closed
-//! before the last of the answer is released.
+//! The record is opened while the request is on its way, and is written before the provider has the whole request
+//! ([`hold`](crate::held::hold)). So the attempt is known even if this environment is killed. The record is closed
+//! before the last part of the answer is released.
 
 use std::time::Duration;
 
@@ -13,27 +13,26 @@ use tokio::time::{Instant, timeout};
 use crate::cap::Spending;
 use crate::report::{Report, told};
 
-/// How long a call's end waits for what is being added to its open record. Broken off, that would take its connection
-/// along, and the end pay for another one.
+/// Longest time that closing a record waits for a running note. Aborting the note drops its connection, and closing
+/// would then have to open another one.
 const NOTE_PATIENCE: Duration = Duration::from_millis(50);
 
-/// The record of one attempt. Dropped before its end is written, it leaves a log line with what is known, from which the
-/// usage can be brought back.
+/// The record of one attempt. If it is dropped before its end is written, it logs a line from which the usage can be
+/// replayed.
 pub struct Meter {
     ledger: Ledger,
     report: Report,
     spending: Spending,
-    /// What the attempt is expected to use, until the provider says more: the estimate of its prompt, at the model that is
-    /// sent.
+    /// Usage to expect until the provider reports its own: the estimate of the prompt, under the model that is sent.
     expected: Part,
     stage: Stage,
-    /// Writes to the open record.
+    /// Task that adds to the open record.
     note: Option<JoinHandle<Result<(), LedgerError>>>,
 }
 
-/// How far the record has come.
+/// Progress of the record.
 enum Stage {
-    /// The attempt runs; the record has what is known of it.
+    /// The attempt runs. The record has the usage known so far.
     Open(Box<Record>),
     /// The attempt is over, and its record is being written.
     Ending(Box<Record>),
@@ -42,7 +41,7 @@ enum Stage {
 }
 
 impl Meter {
-    /// Returns the meter of an attempt that is about to be made, and expected to use what `expected` says.
+    /// Returns the meter of an attempt that is about to start and is expected to use `expected`.
     pub fn new(ledger: &Ledger, report: &Report, spending: Spending, call: Call, expected: Part) -> Self {
         let (ledger, report) = (ledger.clone(), report.clone());
         let known = completed(Reading::default(), true, &expected);
@@ -50,7 +49,7 @@ impl Meter {
         Self { ledger, report, spending, expected, stage: Stage::Open(record.into()), note: None }
     }
 
-    /// Writes the open record; where that fails, a log line is in its place.
+    /// Writes the open record, or logs it if that fails.
     pub async fn open(&self) {
         let Stage::Open(record) = &self.stage else { return };
         if let Err(error) = self.ledger.open(record).await {
@@ -58,8 +57,8 @@ impl Meter {
         }
     }
 
-    /// Adds what is known so far to the open record, beside whatever else is done. That this fails costs no more than the
-    /// estimate of a call that never comes to its end.
+    /// Adds the usage known so far to the open record, in the background. If this fails, only the estimate of an
+    /// abandoned call is less exact.
     pub fn note(&mut self, known: Reading) {
         self.learn(known);
         let Stage::Open(record) = &self.stage else { return };
@@ -67,7 +66,7 @@ impl Meter {
         self.note = Some(tokio::spawn(async move { ledger.note(&record).await }));
     }
 
-    /// Takes over what is known so far, for the log line that a meter leaves that is dropped.
+    /// Keeps the usage known so far, for the log line of a meter that is dropped.
     pub fn learn(&mut self, known: Reading) {
         let known = completed(known, true, &self.expected);
         if let Stage::Open(record) = &mut self.stage {
@@ -75,11 +74,12 @@ impl Meter {
         }
     }
 
-    /// Writes what was used, and adds it to what counts against the account's cap; `estimated` when it is not the
-    /// provider's final word.
+    /// Writes the usage and adds it to the account's figure for its cap. `estimated` is true if it is not the
+    /// provider's final figure.
     pub async fn close(&mut self, reading: Reading, estimated: bool) {
         let reading = completed(reading, estimated, &self.expected);
         let Some(record) = self.end(|call| Record::closed(call, reading.figures, estimated)) else { return };
+        // Write the record, then add it to the account's figure.
         let began = Instant::now();
         let record = record.with_reading(&reading, estimated);
         self.write(&record).await;
@@ -87,21 +87,22 @@ impl Meter {
         self.spending.settle(&record.tally()).await;
     }
 
-    /// Writes that nothing was used.
+    /// Writes that the attempt used nothing.
     pub async fn void(&mut self) {
         let Some(record) = self.end(Record::void) else { return };
         self.write(&record).await;
     }
 
-    /// Returns the record of the attempt's end, which is kept until it is written; `None` where it is over already.
+    /// Returns the final record of the attempt, made by `record`; `None` if the attempt is over already.
     fn end(&mut self, record: impl FnOnce(Call) -> Record) -> Option<Record> {
         let Stage::Open(open) = &self.stage else { return None };
         Some(record(open.call.clone()))
     }
 
     async fn write(&mut self, record: &Record) {
-        // Where this future is dropped before the ledger has answered, the record is logged.
+        // If this future is dropped before the ledger has answered, `Drop` logs the record.
         self.stage = Stage::Ending(record.clone().into());
+        // Let a running note finish first, so that its connection can be reused.
         if let Some(note) = self.note.take() {
             finish(note, NOTE_PATIENCE).await;
         }
@@ -119,17 +120,20 @@ impl Meter {
     }
 }
 
-/// Completes what an answer reports: a model that is not named is the one that was sent, and an estimate without a prompt
-/// has the prompt that is expected, because the provider may have read it.
+/// Completes the reported usage. A missing model becomes the model that was sent, and an estimate without a prompt
+/// gets the expected prompt, because the provider may have read it.
 fn completed(mut reading: Reading, estimated: bool, expected: &Part) -> Reading {
+    // Put figures without parts into a part of their own.
     if reading.parts.is_empty() {
         let usage = reading.figures.usage;
         reading.parts.push(Part { usage, ..Part::default() });
     }
+    // Name the model of every part, in a form that may be stored.
     for part in &mut reading.parts {
         let model = if part.service.model.is_empty() { &expected.service.model } else { &part.service.model };
         part.service.model = told(model).to_owned();
     }
+    // Add the expected prompt to an estimate without one.
     if estimated && reading.figures.usage.prompt() == 0 {
         let input = expected.usage.input;
         reading.figures.usage.input = input;
@@ -141,7 +145,7 @@ fn completed(mut reading: Reading, estimated: bool, expected: &Part) -> Reading 
     reading
 }
 
-/// Waits for the end of `task`, which comes after `patience` at the latest.
+/// Waits for `task` for up to `patience`, then aborts it.
 async fn finish<T>(mut task: JoinHandle<T>, patience: Duration) {
     if timeout(patience, &mut task).await.is_err() {
         task.abort();

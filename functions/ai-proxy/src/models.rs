@@ -1,4 +1,4 @@
-//! The models that a caller sees: those that its guards allow. No I/O.
+//! The models that a caller's guards allow, as one id or as pages of the provider's list. No I/O.
 
 use bytes::Bytes;
 use levee::accounts::Terms;
@@ -12,19 +12,20 @@ use url::form_urlencoded;
 use crate::answer::Failed;
 use crate::report::told;
 
-/// The most models that a page of Anthropic's list may have: more than there are.
+/// Largest page of models. Anthropic's API allows no larger one, and has fewer models.
 const MOST_ON_A_PAGE: usize = 1_000;
-/// The models on a page where the caller does not say how many.
+/// Size of a page if the caller does not set one.
 const ON_A_PAGE: usize = 20;
 
-/// Returns the id that `parameter`, a part of a path, names.
+/// Decodes the path parameter `parameter` into a model's id.
 ///
 /// # Errors
-/// 404 for what could lead to another path of the provider, and for a model that the guards do not allow.
+/// 404 for an id that could lead to another path of the provider, and for a model that the guards do not allow.
 pub fn id(parameter: &str, terms: &Terms) -> Result<String, Failed> {
     let none = || Failed::by_caller(ErrorKind::NotFound, "There is no such model.");
-    // The gateway may leave a part of a path encoded. What is encoded twice is no name once it is decoded.
+    // The gateway may leave a path parameter encoded. One that was encoded twice is no name once decoded.
     let id = percent_decode_str(parameter).decode_utf8().map_err(|_| none())?;
+    // Allow slashes within a name, but no segment that leads to another path.
     let is_name = (1..=LONGEST_ASKED).contains(&id.len()) && is_of_a_name(&id);
     if !is_name || id.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         return Err(none());
@@ -36,16 +37,16 @@ pub fn id(parameter: &str, terms: &Terms) -> Result<String, Failed> {
     Ok(id.into_owned())
 }
 
-/// The part of the list of models that a caller asks for.
+/// The page of the list of models that a caller asks for.
 ///
-/// Where guards limit the models, the whole list is asked of the provider, and pages are made of what is allowed: a page
-/// of the provider's could have nothing on it that the caller may see.
+/// If guards limit the models, the proxy fetches the provider's whole list and makes the pages itself. A page of the
+/// provider's could be without any model that the caller may see.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Page {
     limit: Option<usize>,
     after: Option<String>,
     before: Option<String>,
-    /// The other parts of the query.
+    /// Other parameters of the query.
     rest: Vec<(String, String)>,
 }
 
@@ -64,10 +65,10 @@ struct List<'a> {
 }
 
 impl Page {
-    /// Reads the query of a request for the list.
+    /// Parses the query of a request for the list.
     ///
     /// # Errors
-    /// 400 for a `limit` that is none.
+    /// 400 for an invalid `limit`.
     pub fn parse(query: &str) -> Result<Self, Failed> {
         let mut page = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
@@ -85,20 +86,21 @@ impl Page {
         Ok(page)
     }
 
-    /// Returns the query that asks the provider for the whole list.
+    /// Returns the query that fetches the whole list from the provider.
     pub fn query_of_all(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(&self.rest).append_pair("limit", &MOST_ON_A_PAGE.to_string());
         query.finish()
     }
 
-    /// Returns this page of the models in `list` that are allowed, as Anthropic's API would answer.
+    /// Returns this page of the allowed models in `list`, in the form of Anthropic's API.
     ///
     /// # Errors
-    /// 400 where the page begins at a model that is not listed, and 502 where `list` is no list of models.
+    /// 400 if the page begins at a model that is not listed, and 502 if `list` is no list of models.
     pub fn of(&self, list: &[u8], terms: &Terms) -> Result<Bytes, Failed> {
         let nonsense =
             || Failed::upstream(ErrorKind::BadGateway, "The AI provider's list of models cannot be understood.");
+        // Keep the models that the guards allow, each with its JSON as the provider sent it.
         let list: List<'_> = serde_json::from_slice(list).map_err(|_| nonsense())?;
         let mut models = Vec::with_capacity(list.data.len());
         for model in list.data {
@@ -112,6 +114,7 @@ impl Page {
             let message = format!("{name} names no model that is listed.");
             place.ok_or_else(|| Failed::by_caller(ErrorKind::InvalidRequest, message))
         };
+        // Cut the page out of them.
         let limit = self.limit.unwrap_or(ON_A_PAGE);
         let (page, has_more) = match (&self.after, &self.before) {
             (Some(after), _) => {
@@ -124,6 +127,7 @@ impl Page {
             }
             (None, None) => (&models[..limit.min(models.len())], models.len() > limit),
         };
+        // Answer with the page and the ids at its ends.
         let page = List {
             data: page.iter().map(|(_, model)| *model).collect(),
             has_more,
@@ -199,7 +203,7 @@ mod tests {
         assert!(id("claude-haiku-5-5", &terms).is_err(), "the account's guard holds besides");
     }
 
-    /// A list of the models `m0` to `m9`, of which the odd ones are not allowed.
+    /// Returns a page of a list of the models `m0` to `m9`, of which those with odd numbers are not allowed.
     fn page(query: &str) -> Result<Value, Failed> {
         let data: Vec<_> = (0..10).map(|at| json!({"type": "model", "id": format!("m{at}"), "new": [1.50]})).collect();
         let list = json!({"data": data, "has_more": false, "first_id": "m0", "last_id": "m9"});

@@ -1,4 +1,4 @@
-//! The judgement about a provider that follows from its answer. No I/O.
+//! Judges a provider by its answer: the fault, and the time to leave it alone. No I/O.
 
 use std::time::Duration;
 
@@ -10,37 +10,38 @@ use levee::metering::{Month, StreamError, StreamReader};
 
 use crate::api_error::ApiError;
 
-/// Why a provider did not serve a call.
+/// Reason why a provider did not serve a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It could not be reached.
+    /// The provider could not be reached.
     Unreachable,
-    /// The connection was lost while the call went out, or before its answer began.
+    /// The connection was lost while the request was sent, or before the answer began.
     Lost,
-    /// It answered with an error of its own, or with nonsense.
+    /// The provider answered with an error of its own, or with something that is not its API's.
     Error,
-    /// It said that it is overloaded.
+    /// The provider said that it is overloaded.
     Overloaded,
-    /// It did not answer in time.
+    /// The provider did not answer in time.
     Timeout,
-    /// It was found to be failing while the call waited for it.
+    /// The breaker gave the provider up while the call waited for it.
     Slow,
-    /// It ended its answer before anything could be passed on.
+    /// The provider ended its answer before any of it could be passed on.
     Cut,
-    /// It limits the platform.
+    /// The provider rate-limits the platform.
     Throttled,
-    /// The platform's budget there is spent.
+    /// The platform's budget at the provider is spent.
     Spent,
-    /// The platform's prepaid credit there is used up.
+    /// The platform's prepaid credit at the provider is used up.
     Unpaid,
-    /// It refuses the platform's credentials, or wants to be paid.
+    /// The provider rejects the platform's credentials, or demands payment.
     Refused,
-    /// Something before it turned the call away, in words that are not its API's. The cause may be the call or the provider.
+    /// A server in front of the provider rejected the call, in words that are not the API's. The call or the provider
+    /// may be at fault.
     TurnedAway,
 }
 
 impl Fault {
-    /// Returns its name in headers and logs.
+    /// Returns the fault's name in headers and logs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Unreachable | Self::Lost => "unreachable",
@@ -55,12 +56,12 @@ impl Fault {
         }
     }
 
-    /// Returns whether the same provider may serve the same call a moment later.
+    /// Returns true if the same provider may serve the same call a moment later.
     pub const fn is_passing(self) -> bool {
         matches!(self, Self::Unreachable | Self::Lost | Self::Error | Self::Overloaded | Self::Cut)
     }
 
-    /// Returns the evidence for the breaker; `None` where the fault says nothing about how well the provider works.
+    /// Returns the evidence for the breaker; `None` if the fault says nothing about the provider's health.
     pub fn seen(self) -> Option<Seen> {
         let (counts, answer) = match self {
             Self::Throttled => (Second { throttled: 1, ..Second::default() }, Some(Answer::Refused)),
@@ -72,18 +73,18 @@ impl Fault {
         Some(Seen { counts, answer, ..Seen::default() })
     }
 
-    /// Returns whether the call itself may be what went wrong: a second provider that fails in the same way says so.
+    /// Returns true if the call itself may be at fault. A second provider that fails in the same way confirms it.
     pub const fn may_be_the_calls_own(self) -> bool {
         matches!(self, Self::Lost | Self::Error | Self::Cut | Self::Timeout)
     }
 }
 
-/// A fault, and when the provider wants to be asked again.
+/// A fault, and the moment at which the provider may be asked again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// What went wrong.
+    /// The fault.
     pub fault: Fault,
-    /// Until when to leave it alone, where it said so.
+    /// The moment until which the provider is to be left alone, if it named one.
     pub until: Option<Timestamp>,
 }
 
@@ -94,7 +95,7 @@ impl From<Fault> for Verdict {
 }
 
 impl Verdict {
-    /// Returns the evidence for the breaker, with the date until which the provider is to be left alone.
+    /// Returns the evidence for the breaker, with the moment until which the provider is to be left alone.
     pub fn seen(self) -> Option<Seen> {
         let seen = self.fault.seen()?;
         Some(match self.fault {
@@ -104,13 +105,14 @@ impl Verdict {
     }
 }
 
-/// The first hours of a month, in which a spent budget without a sensible date may be that of the month before.
+/// Start of a month in which a spent budget without a sensible date may be the budget of the month before.
 const MONTHS_FIRST_HOURS: Duration = Duration::from_secs(6 * 3600);
-/// The pause of a provider whose budget should be there again, or may be at any moment.
+/// Pause of a provider whose budget or credit may be available again at any moment.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
 
-/// Judges an answer that is no success. Returns `None` where the caller has to mend something.
+/// Judges an answer with an error status. Returns `None` if the caller made a mistake.
 pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Verdict> {
+    // Errors about the platform's account come first: their status can be that of a caller's mistake.
     let error = ApiError::parse(body);
     if let Some(ApiError { message, code, .. }) = &error
         && let Some(verdict) = of_account(status.as_u16(), message, code.as_deref().unwrap_or_default(), now)
@@ -121,16 +123,16 @@ pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Tim
         401..=403 if error.is_some() => Fault::Refused,
         429 => Fault::Throttled,
         529 => Fault::Overloaded,
-        // No redirect is followed, and a status of no class means nothing.
+        // Redirects are not followed, and a status outside the five classes means nothing.
         408 | 500.. | ..=399 => Fault::Error,
         _ if error.is_some() => return None,
-        // What cannot be understood is nothing that a caller could mend, and may still be about what the caller sent.
+        // Not an error of the API. The caller cannot correct it, but may have caused it.
         _ => Fault::TurnedAway,
     };
     Some(Verdict { fault, until: retry_after(headers, now) })
 }
 
-/// Judges the `error` event that ended the stream of `reader`. Returns `None` where the caller has to mend something.
+/// Judges the `error` event that ended the stream of `reader`. Returns `None` if the caller made a mistake.
 pub fn of_stream_error(error: StreamError, reader: &StreamReader, now: Timestamp) -> Option<Verdict> {
     let (status, fault) = match error {
         StreamError::Overloaded => (529, Some(Fault::Overloaded)),
@@ -142,10 +144,11 @@ pub fn of_stream_error(error: StreamError, reader: &StreamReader, now: Timestamp
     of_account(status, reader.error_sentence(), reader.error_code(), now).or(fault.map(Verdict::from))
 }
 
-/// The longest pause that a provider may ask for.
+/// Longest pause that a provider may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 86_400);
 
-/// Returns when `retry-after-ms`, or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), asks to be tried again.
+/// Returns the moment from which the provider wants to be asked again, by `retry-after-ms`, else by `retry-after` in
+/// seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
     let number = |name| text(name)?.parse::<f64>().ok();
@@ -156,12 +159,13 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
     if let Some(secs) = number(RETRY_AFTER) {
         return after(secs);
     }
+    // Not a number, so it should be a date.
     let date = httpdate::parse_http_date(text(RETRY_AFTER)?).ok()?;
     let date = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_secs(date.as_secs()).min(now.plus(LONGEST_RETRY_AFTER)))
 }
 
-/// Judges an error about the platform's account: its budget or its credit. Returns `None` for every other error.
+/// Judges an error about the platform's account: its budget or its credit. Returns `None` for any other error.
 fn of_account(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Verdict> {
     let verdict = |fault, until| Some(Verdict { fault, until: Some(until) });
     match status {
@@ -171,12 +175,13 @@ fn of_account(status: u16, message: &str, code: &str, now: Timestamp) -> Option<
     }
 }
 
-/// Returns whether `message` is the sentence that answers a call of an account without credit: "Your credit balance is too low
-/// to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."
+/// Returns true if `message` is the error for an account without credit: "Your credit balance is too low to access the
+/// Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."
 ///
-/// A 400 may repeat a part of what a caller wrote, and no caller's words may keep everybody away from a provider. So nothing
-/// may stand before the sentence, and behind it a single one about the billing page.
+/// A 400 may repeat a caller's text, and a caller must not be able to pause a provider for everyone. So the message
+/// must begin with this sentence, and only one sentence about the billing page may follow.
 fn is_unpaid(message: &str) -> bool {
+    // Split the sentence into its fixed parts, the product's name and the advice.
     let rest = message.strip_prefix("Your credit balance is too low to access the ");
     let Some((product, advice)) = rest.and_then(|rest| rest.split_once(" API.")) else { return false };
     let is_plain = |text: &str| {
@@ -187,20 +192,22 @@ fn is_unpaid(message: &str) -> bool {
     matches!(product, "Anthropic" | "Claude") && (advice.is_empty() || advice_rest.is_some_and(is_plain))
 }
 
-/// The longest part of the sentence about the billing page that may be worded anew, in bytes.
+/// Longest variable part of the sentence about the billing page, in bytes.
 const LONGEST_ADVICE: usize = 80;
 
-/// Returns the moment until which the platform's budget is spent, where that is what the answer is about: a cap on spending
-/// answers 429 with `error.details.error_code` `enforced_spend_limit_reached`, one that the customer set itself 400 with "You have
-/// reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC." Where there is no such date, it
-/// is the month's end. One that has come, by our clock, is lifted at any moment, and so is a limit of the month that has just
-/// ended.
+/// Returns the moment until which the platform's budget is spent, if the answer says that it is.
+///
+/// A cap on spending answers 429 with `error.details.error_code` `enforced_spend_limit_reached`. A limit that the
+/// customer has set answers 400 with "You have reached your specified API usage limits. You will regain access on
+/// 2026-12-01 at 00:00 UTC." Without a date, the budget is spent until the month ends. A date that has passed by our
+/// clock, and a missing date in the first six hours of a month, mean that the limit may be lifted at any moment.
 fn spent_until(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Timestamp> {
+    // Look for the code, or for the sentence with its date.
     let is_code = code == "enforced_spend_limit_reached";
     let told =
         message.split_once("regain access on ").and_then(|(before, rest)| Some((before, rest.split_at_checked(10)?)));
     let date = told.and_then(|(_, (date, _))| Timestamp::of_date(date));
-    // As above: the whole sentence, or none.
+    // A 400 may repeat a caller's text, so its message must begin and end like the sentence.
     let is_whole = told.is_some_and(|(before, (_, after))| {
         before.starts_with("You have reached") && after.trim_end_matches('.') == " at 00:00 UTC"
     });
@@ -210,11 +217,12 @@ fn spent_until(status: u16, message: &str, code: &str, now: Timestamp) -> Option
     }
     let month_ends = Month::of(now).0.ends_at();
     let is_new_month = Month::of(now.minus(MONTHS_FIRST_HOURS)).0 != Month::of(now).0;
+    // Choose the end by the date, else by the month.
     Some(match date {
         Some(date) if date <= now => now.plus(ASK_AGAIN),
         Some(date) if date <= month_ends.plus(Duration::from_secs(86_400)) => date,
         None if is_new_month => now.plus(ASK_AGAIN),
-        // A date so far away makes no sense, and is none.
+        // A date more than a day after the month's end makes no sense and is ignored.
         _ => month_ends,
     })
 }

@@ -1,32 +1,37 @@
-//! How long a call is waited for, by how long such calls take. No I/O.
+//! Deadlines of one attempt, derived from the usual latency of calls like it. No I/O.
+//!
+//! The usual latency is the 95th percentile of a class of calls: 19 of 20 are back by then.
 
 use std::time::Duration;
 
-/// A call that is back within this is never late, however quick others are.
+/// Latency up to which a call is never late, however quick other calls are.
 const NEVER_LATE: Duration = Duration::from_secs(1);
-/// Between these bounds a stream's first content is slow, where that has not come after 2.5 times as long as 19 of 20 take.
+/// Least and greatest time after which a stream without content is slow. Between them it is [`SLOW`] times the usual
+/// latency.
 const SLOW_FIRST_CONTENT: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(12));
-/// Never before so many times as long as 19 of 20 take is it slow, or given up: who is always slow is not failing.
+/// Least times for a stream to be slow and to be given up, as multiples of the usual latency. They keep a class that
+/// is always slow from counting as failing.
 const LEAST_FIRST_CONTENT: (f64, f64) = (1.25, 1.5);
-/// An answer that is not streamed is never slow before this.
+/// Least time after which an answer that is not streamed is slow.
 const SLOW_WHOLE: Duration = Duration::from_secs(10);
+/// Multiple of the usual latency after which an attempt is slow.
 const SLOW: f64 = 2.5;
-/// An answer that is not streamed is given up, where another provider may serve it, after so many times as long as 19 of 20
-/// take, and never before [`LEAST_WHOLE`].
+/// Multiple of the usual latency after which an answer that is not streamed is given up, if another provider may serve
+/// the call. Never less than [`LEAST_WHOLE`].
 const HOPELESS: f64 = 4.0;
 const LEAST_WHOLE: Duration = Duration::from_secs(30);
 
-/// What a call waits for.
+/// Part of an answer that a call waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Awaited {
     /// The first content of a stream.
     FirstContent,
-    /// All of an answer.
+    /// The whole answer.
     Whole,
 }
 
-/// The class of calls whose latencies are alike: by model, and streams by the size of the prompt, others by how much they may
-/// answer.
+/// Returns the latency class of a call: by model, for streams also by the size of the body (4, 32, 256 KiB), for other
+/// calls by `max_tokens` (256, 1,024, 4,096).
 pub fn class(awaited: Awaited, model: &str, body_bytes: usize, max_tokens: Option<u64>) -> String {
     match awaited {
         Awaited::FirstContent => {
@@ -41,20 +46,21 @@ pub fn class(awaited: Awaited, model: &str, body_bytes: usize, max_tokens: Optio
     }
 }
 
-/// When what.
+/// Deadlines of one attempt, measured from when the request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Then the call is late: 19 of 20 used to be back. `None` while that is not known.
+    /// Time after which the attempt is late. `None` while the usual latency is unknown.
     pub late_after: Option<Duration>,
-    /// Then it counts as bad. `None` where only the longest wait does.
+    /// Time after which the attempt counts as bad. `None` if only the longest wait does.
     pub slow_after: Option<Duration>,
-    /// Then it is given up, if another provider may serve it; `None`: at half of the time that is left.
+    /// Time after which the attempt is given up, if another provider may serve the call. `None` stands for half of the
+    /// time left.
     pub hopeless_after: Option<Duration>,
 }
 
 impl Patience {
-    /// For what is waited for, of which 19 of 20 take `usual`; a stream that another provider may serve is given up after
-    /// `failover_after`, or later where it usually takes nearly as long.
+    /// Returns the deadlines for `awaited`, for a class with the latency `usual`. A stream that another provider may
+    /// serve is given up after `failover_after`, or later if it usually takes nearly as long.
     pub fn new(awaited: Awaited, usual: Option<Duration>, failover_after: Duration) -> Self {
         let late_after = usual.map(|usual| usual.max(NEVER_LATE));
         match awaited {
@@ -74,12 +80,14 @@ impl Patience {
         }
     }
 
-    /// For a call that uses no tokens, which is quick: given up after `failover_after`, and never judged.
+    /// Returns the deadlines of a call that uses no tokens. It is given up after `failover_after`, and never late or
+    /// slow.
     pub fn without_tokens(failover_after: Duration) -> Self {
         Self { late_after: None, slow_after: None, hopeless_after: Some(failover_after) }
     }
 
-    /// How long to wait of the `left` that all providers have together, where another one may serve the call.
+    /// Returns the time to wait for one provider, if another one may serve the call and `left` is the time left for
+    /// all of them.
     pub fn of(self, left: Duration) -> Duration {
         self.hopeless_after.unwrap_or(left / 2).min(left)
     }

@@ -1,4 +1,4 @@
-//! Providers: the upstream AI services, and the requests that go to them.
+//! Providers: the upstream AI services, their configuration, and the requests to them.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -19,49 +19,50 @@ use crate::config::StartError;
 use crate::rename::rename_model;
 use crate::timeouts::Timeouts;
 
-/// One provider as it is configured.
+/// Configuration of one provider.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Name in headers, logs and the ledger.
     name: String,
-    /// The protocol it speaks.
+    /// Protocol of the provider.
     kind: Kind,
-    /// Where it is. Default for `anthropic`: `https://api.anthropic.com`.
+    /// Base URL. Default for `anthropic`: `https://api.anthropic.com`.
     base_url: Option<Url>,
-    /// The platform's key there.
+    /// The platform's key at the provider.
     api_key: Option<SecretRef>,
-    /// The ARN of the secret that holds the platform's key there.
+    /// ARN of the secret with the platform's key at the provider.
     api_key_secret: Option<SecretRef>,
-    /// Model names to send instead of the ones asked for.
+    /// Names of models to send in place of the names that callers ask for.
     #[serde(default)]
     models: HashMap<String, String>,
 }
 
-/// The protocol that a provider speaks.
+/// Protocol of a provider.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Anthropic,
 }
 
-/// The most providers that may be named.
+/// Largest number of providers.
 const MOST_PROVIDERS: usize = 8;
 const ANTHROPIC: &str = "https://api.anthropic.com";
-/// A pooled connection idle for longer is dropped: the environment may have been frozen meanwhile.
+/// Idle time after which a pooled connection is dropped, in case the environment was frozen meanwhile.
 const POOL_IDLE: Duration = Duration::from_secs(20);
+/// Headers of the client that are passed to a provider.
 const REQUEST_HEADERS: [&str; 3] = ["anthropic-version", "anthropic-beta", "content-type"];
 
-/// Reads `AI_PROVIDERS`: a JSON array in order of preference, each
+/// Parses `AI_PROVIDERS`: a JSON array in order of preference, each
 /// `{"name", "kind": "anthropic", "base_url"?, "api_key" or "api_key_secret", "models"?: {"asked": "sent"}}`.
 ///
-/// `http_hosts` are the hosts besides this machine's own that plain http may lead to.
+/// `http_hosts` are the hosts, besides loopback, that may be called in plain HTTP.
 ///
 /// # Errors
-/// A sentence about what is wrong; it repeats no key.
+/// A sentence about the mistake. It repeats no key.
 pub fn parse_providers(text: &str, http_hosts: &[String]) -> Result<Vec<ProviderConfig>, String> {
     let providers: Vec<ProviderConfig> = serde_json::from_str(text).map_err(|error| {
-        // The parser's own message would repeat what it stumbled over, which may be a key.
+        // The parser's own message would repeat the text at the error, which may be a key.
         let (line, column) = (error.line(), error.column());
         format!("is not a list of providers as documented (line {line}, column {column})")
     })?;
@@ -71,6 +72,7 @@ pub fn parse_providers(text: &str, http_hosts: &[String]) -> Result<Vec<Provider
     if providers.len() > MOST_PROVIDERS {
         return Err(format!("names more than {MOST_PROVIDERS} providers"));
     }
+    // Check each provider's name, key and base URL.
     for (index, provider) in providers.iter().enumerate() {
         let name = &provider.name;
         if providers[..index].iter().any(|other| other.name == *name) {
@@ -97,7 +99,7 @@ pub fn parse_providers(text: &str, http_hosts: &[String]) -> Result<Vec<Provider
     Ok(providers)
 }
 
-/// Checks the address of a provider.
+/// Checks the base URL of a provider.
 fn check_base_url(url: &Url, http_hosts: &[String]) -> Result<(), &'static str> {
     match (url.scheme(), url.host()) {
         ("https", Some(_)) => {}
@@ -110,7 +112,7 @@ fn check_base_url(url: &Url, http_hosts: &[String]) -> Result<(), &'static str> 
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err("of a host and a path alone");
     }
-    // No API of a provider has the versioned path twice.
+    // Callers of `request` add `/v1`, and no provider's API has it twice.
     let mut segments = url.path().split('/').map(str::to_ascii_lowercase).rev().skip_while(String::is_empty).take(2);
     if segments.any(|segment| segment == "v1") {
         return Err("that ends before /v1, which is added to it");
@@ -128,7 +130,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 
 /// A provider that can be called.
 pub struct Provider {
-    /// Its name.
+    /// Name in headers, logs and the ledger.
     pub name: String,
     client: Mutex<reqwest::Client>,
     connect: Duration,
@@ -138,17 +140,19 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Fetches the provider's key and makes its client, which connects when first used.
+    /// Fetches the provider's key and builds its client, which connects on first use.
     ///
     /// # Errors
-    /// When the key cannot be fetched or cannot stand in a header.
+    /// If the key cannot be fetched, or cannot be sent in a header.
     pub async fn new(config: &ProviderConfig, aws: &AwsConfig, timeouts: &Timeouts) -> Result<Self, StartError> {
+        // Fetch the key and mark it as sensitive, so that it is never printed.
         let failed = |cause: &str| StartError::Provider(format!("'{}' {cause}", config.name));
         let Kind::Anthropic = config.kind;
         let key = config.api_key.as_ref().or(config.api_key_secret.as_ref()).ok_or_else(|| failed("has no key"))?;
         let key = key.resolve(aws).await?;
         let mut api_key = HeaderValue::from_str(key.trim()).map_err(|_| failed("has a key that is no header value"))?;
         api_key.set_sensitive(true);
+        // Build the client and the base URL.
         let client = client(timeouts.connect).map_err(|_| failed("cannot be called: no TLS client"))?;
         let base_url = match &config.base_url {
             Some(url) => url.clone(),
@@ -164,15 +168,16 @@ impl Provider {
         })
     }
 
-    /// Forgets the connections that there are, which may have gone bad.
+    /// Replaces the client, so that connections that may have gone bad are not used again.
     pub fn reconnect(&self) {
         if let Ok(new) = client(self.connect) {
             *lock(&self.client) = new;
         }
     }
 
-    /// Returns a request to `segments` below the base URL with the client's `query` and those of its headers that a provider
-    /// needs. The client's key is not among them. The answer is asked for uncompressed: it is read here.
+    /// Returns a request to `segments` below the base URL, with the client's `query` and those of its headers that a
+    /// provider needs. The client's key is not passed on. The answer is requested uncompressed, because it is read
+    /// here.
     pub fn request(
         &self,
         method: http::Method,
@@ -181,12 +186,14 @@ impl Provider {
         headers: &HeaderMap,
     ) -> reqwest::RequestBuilder {
         let mut url = self.base_url.clone();
+        // Add the path and the query to the base URL.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
         url.set_query(query.filter(|query| !query.is_empty()));
         let request = lock(&self.client).request(method, url).header("x-api-key", self.api_key.clone());
         let mut request = request.header(ACCEPT_ENCODING, "identity");
+        // Pass on the few headers that a provider needs.
         for name in REQUEST_HEADERS {
             for value in headers.get_all(name) {
                 request = request.header(name, value);
@@ -195,12 +202,12 @@ impl Provider {
         request
     }
 
-    /// Returns the name by which this provider knows the model that a caller asks for as `model`.
+    /// Returns the provider's name for the model that a caller asks for as `model`.
     pub fn sent_model<'a>(&'a self, model: &'a str) -> &'a str {
         self.models.get(model).map_or(model, String::as_str)
     }
 
-    /// Returns the call `body`, which asks for `model`, under the name by which this provider knows the model.
+    /// Returns `body`, which asks for `model`, with the provider's name for the model.
     pub fn body(&self, model: &str, body: &Bytes) -> Bytes {
         match self.models.get(model) {
             Some(name) => rename_model(body, name),

@@ -1,6 +1,8 @@
-//! A stream on its way through: whole events are passed on as they come, byte for byte; the usage is written and
-//! the call's places in flight are given back before the last of them is released; a stream that breaks off ends in a
-//! well-formed `event: error`. It begins with content, or before it where the provider only pings for long.
+//! Passes a provider's stream on to the client, in whole events and byte for byte.
+//!
+//! Before the last event is released, the usage is written and the call's places in flight are released. A stream that
+//! breaks off ends in a well-formed `event: error`. The pump usually starts at the first content, but before it if the
+//! provider only pings for long.
 
 use std::time::Duration;
 
@@ -23,48 +25,49 @@ use crate::report::Report;
 use crate::timeouts::TimedOut;
 use crate::watch::Watch;
 
-/// A provider that sends a larger event is cut off.
+/// Largest event of a provider, in bytes. A larger one breaks the stream off.
 const LARGEST_EVENT: usize = 16 * 1024 * 1024;
-/// How long the connection's end is waited for once the stream has ended, so that the connection can be used again.
+/// Time to wait for the end of the connection after the stream's last event, so that the connection can be reused.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A provider's stream from where it is passed on.
+/// A provider's stream from the moment at which it is passed on.
 pub struct Pump {
-    /// What is left of the provider's answer.
+    /// The rest of the provider's answer.
     pub answer: reqwest::Response,
-    /// Has seen everything received.
+    /// Reader of everything received so far.
     pub reader: StreamReader,
-    /// Holds what was received and not yet passed on.
+    /// Bytes that were received and not yet passed on.
     pub framer: Framer,
-    /// Writes the usage.
+    /// Writer of the attempt's record; `None` once the usage was written.
     pub meter: Option<Meter>,
-    /// Tells the breaker how it goes on.
+    /// Reports to the breaker.
     pub watch: Option<Watch>,
-    /// The longest time between two events.
+    /// Longest time between two events.
     pub gap: Duration,
-    /// The longest time without content, whatever signs of life there are.
+    /// Longest time with nothing but pings.
     pub ping: Duration,
-    /// The moment at which content came last, or the stream began.
+    /// The moment of the last event that is not a ping, or of the pump's start.
     pub content_at: Instant,
-    /// The moment from which the next event is waited for; `None` while none is. Comments do not move it.
+    /// Start of the present wait for an event; `None` before the first wait and after each event. A comment does not
+    /// reset it.
     pub silent_since: Option<Instant>,
     /// True once the breaker knows how the stream began.
     pub has_content: bool,
-    /// When the stream must have ended.
+    /// The moment at which the stream must have ended.
     pub deadline: Instant,
-    /// The clock of the breaker's dates.
+    /// Clock for the dates that are reported to the breaker.
     pub clock: Clock,
-    /// When the call was sent.
+    /// The moment at which the request was released.
     pub sent: Instant,
-    /// What log lines about the call name.
+    /// Fields of the log lines about the attempt.
     pub about: About,
-    /// The wide event.
+    /// Handle to the call's wide event.
     pub report: Report,
-    /// What the call holds.
+    /// The call's places in flight.
     pub in_flight: InFlight,
-    /// Since when the usage is written, and the places are given back.
+    /// The moment at which the usage was written and the places were released.
     pub settled_at: Option<Instant>,
-    /// Nothing more is passed on.
+    /// True once nothing more is passed on.
     pub is_over: bool,
 }
 
@@ -75,21 +78,23 @@ enum Received {
 }
 
 impl Pump {
-    /// The chunks for the client.
+    /// Returns the chunks for the client.
     pub fn into_stream(self) -> impl Stream<Item = Bytes> + Send {
         stream::unfold(self, |mut pump| async move { pump.next().await.map(|chunk| (chunk, pump)) })
     }
 
     async fn next(&mut self) -> Option<Bytes> {
         while !self.is_over {
+            // Pass on all events that are complete. Settle the call before its last event.
             if let Some(whole) = self.framer.whole_events() {
                 if self.reader.progress().ended {
                     self.settle().await;
                 }
                 return Some(whole);
             }
+            // Wait for more bytes, the end of the connection or a time-out.
             match self.receive().await {
-                // Behind the last event nothing belongs to the answer.
+                // Bytes after the last event do not belong to the answer.
                 Received::Chunk(_) if self.reader.progress().ended => {
                     self.is_over = true;
                     self.settle().await;
@@ -114,7 +119,7 @@ impl Pump {
         None
     }
 
-    /// Takes the next chunk, and notes what it is a sign of.
+    /// Feeds the next chunk to the reader and the framer, and restarts the time-outs that it satisfies.
     fn take(&mut self, chunk: &[u8]) {
         let (events, pings) = (self.reader.events(), self.reader.pings());
         intake::take(&mut self.reader, &mut self.framer, chunk);
@@ -132,20 +137,21 @@ impl Pump {
 
     async fn receive(&mut self) -> Received {
         let ended = self.reader.progress().ended;
-        // From the first wait on, not from the last event: a client that reads slowly is no fault of the provider's.
+        // The wait starts here and not at the last event: a client that reads slowly is not the provider's fault.
         let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
         let gap = self.settled_at.map_or(silent_since + self.gap, |settled_at| settled_at + LINGER);
         let content_by = self.content_at + self.ping;
         match timeout_at(gap.min(content_by).min(self.deadline), self.answer.chunk()).await {
             Ok(Ok(Some(chunk))) => Received::Chunk(chunk),
             Ok(Ok(None)) => Received::End,
-            // After the last event, how the connection ends means nothing.
+            // After the last event it does not matter how the connection ends.
             Ok(Err(_)) | Err(_) if ended => Received::End,
             Ok(Err(error)) => {
                 self.about.error("provider.cut", &with_cause(error), "a stream was cut");
                 Received::Broken(ErrorKind::BadGateway, CONNECTION_LOST.to_owned())
             }
             Err(_) => {
+                // Find the time-out that expired first.
                 let which = match gap.min(content_by) {
                     first if first >= self.deadline => TimedOut::Deadline,
                     first if first == gap => TimedOut::StreamGap,
@@ -165,12 +171,13 @@ impl Pump {
         }
     }
 
-    /// Writes what was used, and gives back what the call held. The second time nothing is left to do: a provider may
-    /// send more after the last event.
+    /// Writes the usage and releases the call's places in flight. Later calls do nothing, because a provider may send
+    /// more after the last event.
     async fn settle(&mut self) {
         if self.settled_at.is_some() {
             return;
         }
+        // Report the stream's end, and an error of the provider, to the breaker.
         self.report.provider_took(self.sent.elapsed());
         let progress = self.reader.progress();
         if let Some(error) = progress.error {
@@ -181,16 +188,18 @@ impl Pump {
             }
         }
         if let Some(watch) = self.watch.as_ref().filter(|_| !self.has_content) {
-            // It ended without content, and not badly.
+            // The stream ended without content, and not through the provider's fault.
             match progress.error {
                 Some(_) => watch.said_nothing(),
                 None => watch.came(Awaited::FirstContent, self.sent.elapsed()),
             }
             self.has_content = true;
         }
+        // Write the usage, release the places and finish the reports at the same time.
         self.about.absurd(progress.absurd);
         let (reading, is_estimated) = self.reader.reading();
         let meter = self.meter.take();
+        // A stream that the provider refused at once used nothing.
         let metered = async {
             match meter {
                 Some(mut meter) if progress.is_refused() => meter.void().await,
@@ -208,7 +217,7 @@ impl Pump {
         self.settled_at = Some(Instant::now());
     }
 
-    /// The first content has come after the stream was passed on.
+    /// Reports the first content, which came after the stream was passed on.
     fn first_content(&mut self) {
         self.has_content = true;
         let after = self.sent.elapsed();
@@ -218,7 +227,7 @@ impl Pump {
         }
     }
 
-    /// Counts the stream as bad, even where its beginning was good.
+    /// Reports the stream as bad, even if its beginning was good.
     fn broke_off(&mut self, verdict: Verdict) {
         match &self.watch {
             Some(watch) if self.has_content => watch.broke_off(),
@@ -228,8 +237,8 @@ impl Pump {
         self.has_content = true;
     }
 
-    /// Ends a stream that broke off. What was received of an unfinished event is dropped: half an event cannot be told
-    /// from a whole one once an error follows it.
+    /// Ends a stream that broke off with an error event. The bytes of an unfinished event are dropped: the error event
+    /// after them would look like their continuation.
     async fn break_off(&mut self, kind: ErrorKind, message: &str) -> Option<Bytes> {
         self.is_over = true;
         self.report.failed(kind, message);
@@ -241,7 +250,7 @@ impl Pump {
 }
 
 impl Drop for Pump {
-    /// Leaves what is known of a stream that is dropped before its end to its meter, which logs it.
+    /// Passes the usage known so far to the meter, which logs it if the stream is dropped before its end.
     fn drop(&mut self) {
         if let Some(meter) = &mut self.meter {
             meter.learn(self.reader.reading().0);

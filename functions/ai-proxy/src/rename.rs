@@ -1,4 +1,4 @@
-//! A call's body under another name of its model.
+//! Replaces the model's name in a call's body.
 
 use std::fmt;
 
@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 
 /// Returns `body` with the value of its top-level `model` replaced by `name`.
 ///
-/// Keys keep their order and their spelling, and all other values the bytes that they were: reordered, a tool's schema would be
-/// another prompt. A body that is no JSON object has no model, and is returned as it is: judging it is the provider's part.
+/// Keys keep their order and spelling, and all other values keep their bytes: a tool's schema in another order would
+/// be another prompt. A body that is not a JSON object is returned unchanged, because judging it is the provider's
+/// part.
 pub fn rename_model(body: &Bytes, name: &str) -> Bytes {
     let Ok(Members(members)) = serde_json::from_slice(body) else { return body.clone() };
-    // A string can always be written.
+    // A string can always be serialized.
     let name = serde_json::to_string(name).unwrap_or_default();
+    // Write the members again in their order, as they were written.
     let mut renamed = Vec::with_capacity(body.len() + name.len());
     renamed.push(b'{');
     for (place, (key, value)) in members.into_iter().enumerate() {
@@ -30,12 +32,12 @@ pub fn rename_model(body: &Bytes, name: &str) -> Bytes {
     renamed.into()
 }
 
-/// Returns whether the key, as it is written, is `model`: any of its letters may be an escape.
+/// Returns true if the key as written spells `model`. Any of its letters may be an escape.
 fn is_model(key: &RawValue) -> bool {
     serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == "model")
 }
 
-/// The members of a JSON object: keys and values as they are written, in their order.
+/// The members of a JSON object: keys and values as written, in order.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

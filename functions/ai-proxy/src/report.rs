@@ -1,4 +1,4 @@
-//! The proxy's wide event: everything about one call in one line, which is its metrics too.
+//! The proxy's wide event: one log line with everything about one call, which also carries its metrics.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,14 +20,14 @@ use metrique::unit_of_work::metrics;
 
 use crate::routes::Operation;
 
-/// A model's name as it is told. The caller writes it, so it must look like a name, and like nothing that is masked in
-/// breadcrumbs.
+/// Returns a model's name as it may be logged. The caller writes the name, so one that does not look like a model's
+/// name, or that breadcrumbs would mask, becomes `other`.
 pub fn told(model: &str) -> &str {
     let is_name = model.len() <= LONGEST_TOLD && is_of_a_name(model) && mask(model) == model;
     if is_name { model } else { "other" }
 }
 
-/// One call. Its parts are filled in as they become known.
+/// The wide event of one call. Its fields are filled in as they become known.
 #[metrics(emf::dimension_sets = [[], ["Operation"], ["Provider"]])]
 #[derive(Debug)]
 pub struct AiCall {
@@ -46,50 +46,50 @@ pub struct AiCall {
     #[metrics(name = "key.id")]
     key: Option<String>,
     model: Option<String>,
-    /// `none` where the call did not get as far.
+    /// Provider of the last attempt, or of the answer that the caller got; `none` if none was asked.
     #[metrics(name = "Provider")]
     provider: String,
-    /// How often a provider was called.
+    /// Number of attempts at providers.
     #[metrics(flags(NoMetric))]
     attempts: u64,
-    /// Why it was not the provider that is preferred.
+    /// Reason why the preferred provider did not serve the call.
     #[metrics(name = "fallback.reason")]
     fallback_reason: Option<&'static str>,
-    /// Another provider than the one that is preferred was called, and not to keep it warm.
+    /// True if another provider than the preferred one was asked, and not to keep it warm.
     #[metrics(name = "Fallbacks", unit = Count)]
     fallbacks: bool,
-    /// How much of the calls that provider gets, in basis points.
+    /// Share of the calls that the provider gets, in basis points.
     #[metrics(name = "breaker.share", flags(NoMetric))]
     share: Option<u64>,
     #[metrics(flags(NoMetric))]
     streamed: bool,
-    /// `ok`, `caller_error`, `forbidden`, `over_cap`, `provider_limited`, `provider_error`, `unavailable`,
-    /// `timeout`, or `unfinished` where the environment was stopped first.
+    /// `ok`, `caller_error`, `forbidden`, `over_cap`, `provider_limited`, `provider_error`, `unavailable`, `timeout`,
+    /// or `unfinished` if the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
     status: u64,
-    /// What the caller was told.
+    /// Message that the caller got.
     error: Option<String>,
-    /// How far the account had come within its token cap when the call began.
+    /// State of the account against its token cap when the call began.
     #[metrics(name = "token.state")]
     token_state: Option<String>,
-    /// The usage is what was known when the call broke off.
+    /// True if the usage is an estimate.
     #[metrics(flags(NoMetric))]
     estimated: bool,
     #[metrics(name = "Requests", unit = Count)]
     requests: u64,
     #[metrics(name = "ProviderErrors", unit = Count)]
     provider_errors: bool,
-    /// A record of the call could not be written to the ledger; a log line holds it.
+    /// True if a record of the call could not be written to the ledger. A log line holds it.
     #[metrics(name = "UnwrittenUsage", unit = Count)]
     unwritten: bool,
-    /// The call's places in flight could not be given back; they end by themselves.
+    /// True if the call's places in flight could not be released. They expire.
     #[metrics(name = "Unreleased", unit = Count)]
     unreleased: bool,
-    /// The account's token cap is used up, and the call was let through.
+    /// True if the account's token cap is used up and the call was let through.
     #[metrics(name = "TokenCapExceeded", unit = Count)]
     cap_exceeded: bool,
-    /// The account's token cap is used up, and the call was refused.
+    /// True if the account's token cap is used up and the call was refused.
     #[metrics(name = "TokenCapRefused", unit = Count)]
     cap_refused: bool,
     #[metrics(name = "InputTokens", unit = Count)]
@@ -112,12 +112,12 @@ pub struct AiCall {
     took: Timer,
 }
 
-/// A handle to the report about one call. The report is written when its last handle is dropped.
+/// Shared handle to the wide event of one call. The event is written when the last handle is dropped.
 #[derive(Clone)]
 pub struct Report(Arc<Mutex<AiCallGuard>>);
 
 impl Report {
-    /// Begins the report about the request `request_id`.
+    /// Starts the wide event of the request `request_id`.
     pub fn begin(request_id: &str, operation: Option<Operation>) -> Self {
         let call = AiCall {
             head: Head::new("ai-proxy", "served an AI call", request_id),
@@ -158,7 +158,7 @@ impl Report {
         Self(Arc::new(Mutex::new(call.append_on_drop(ServiceMetrics::sink_or_discard()))))
     }
 
-    /// Who calls.
+    /// Records the caller.
     pub fn caller(&self, caller: &Admitted) {
         self.note(|call| {
             call.account = Some(caller.account.clone());
@@ -167,12 +167,12 @@ impl Report {
         });
     }
 
-    /// What is asked for; the model as it may be [`told`].
+    /// Records the model, as returned by [`told`], and if the answer is to be streamed.
     pub fn asked(&self, model: &str, streamed: bool) {
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
 
-    /// The call goes to `provider`, which gets `share` basis points of all calls.
+    /// Records an attempt at `provider`, which gets `share` of all calls.
     pub fn attempt(&self, provider: &str, share: Share) {
         self.note(|call| {
             provider.clone_into(&mut call.provider);
@@ -182,7 +182,7 @@ impl Report {
         });
     }
 
-    /// Records that the answer for the caller is the one of `provider`.
+    /// Records that the caller gets the answer of `provider`.
     pub fn provider(&self, provider: &str) {
         self.note(|call| {
             if call.provider != provider {
@@ -192,34 +192,34 @@ impl Report {
         });
     }
 
-    /// The provider that is preferred does not serve the call; `reason` is the first cause. That another one is kept warm is no
-    /// trouble.
+    /// Records that the preferred provider does not serve the call; `reason` is the first cause. Keeping another
+    /// provider warm does not count as a fallback.
     pub fn fallback(&self, reason: &'static str) {
         let is_trouble = reason != Detour::Warm.name();
         self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), is_trouble));
     }
 
-    /// The provider that is preferred is asked after all.
+    /// Records that the preferred provider is asked after all.
     pub fn no_fallback(&self) {
         self.note(|call| (call.fallback_reason, call.fallbacks) = (None, false));
     }
 
-    /// The first content came, so long after the call was sent.
+    /// Records that the first content came `after` the call was sent.
     pub fn first_content(&self, after: Duration) {
         self.note(|call| call.first_content = Some(after));
     }
 
-    /// The provider's answer was complete, or broke off, so long after the call was sent.
+    /// Records that the provider's answer was complete, or broke off, `took` after the call was sent.
     pub fn provider_took(&self, took: Duration) {
         self.note(|call| call.provider_took = Some(took));
     }
 
-    /// Records what the provider leaves of the platform's limits.
+    /// Records the provider's remaining rate limits.
     pub fn headroom(&self, headroom: Headroom) {
         self.note(|call| call.headroom = headroom);
     }
 
-    /// The provider answered with `status`, which the caller gets.
+    /// Records that the caller gets the provider's answer with `status`.
     pub fn answered(&self, status: http::StatusCode) {
         self.note(|call| {
             call.outcome = match status.as_u16() {
@@ -232,7 +232,7 @@ impl Report {
         });
     }
 
-    /// The call failed, or a stream broke off.
+    /// Records that the call failed, or that its stream broke off.
     pub fn failed(&self, kind: ErrorKind, message: &str) {
         self.note(|call| {
             call.outcome = match kind {
@@ -249,7 +249,7 @@ impl Report {
         });
     }
 
-    /// The provider ended its stream with an error, which the caller gets.
+    /// Records that the provider ended its stream with an error, which the caller gets.
     pub fn stream_error(&self, error: StreamError) {
         self.note(|call| {
             call.outcome = match error {
@@ -262,12 +262,12 @@ impl Report {
         });
     }
 
-    /// The status that the caller gets.
+    /// Records the status that the caller gets.
     pub fn status(&self, status: http::StatusCode) {
         self.note(|call| call.status = status.as_u16().into());
     }
 
-    /// What was used, written to the ledger in `took`.
+    /// Records the usage, which was written to the ledger in `took`.
     pub fn metered(&self, usage: &Usage, estimated: bool, took: Duration) {
         self.note(|call| {
             call.input = Some(usage.input);
@@ -279,22 +279,22 @@ impl Report {
         });
     }
 
-    /// A record of the call could not be written to the ledger.
+    /// Records that a record of the call could not be written to the ledger.
     pub fn unwritten(&self) {
         self.note(|call| call.unwritten = true);
     }
 
-    /// How far the account had come within its token cap when the call was let through.
+    /// Records the state of the account against its token cap when the call was let through.
     pub fn token_state(&self, state: TokenState) {
         self.note(|call| (call.token_state, call.cap_exceeded) = (Some(state.to_string()), state == TokenState::Over));
     }
 
-    /// The call is refused because the account's token cap is used up.
+    /// Records that the call is refused because the account's token cap is used up.
     pub fn refused_by_cap(&self) {
         self.note(|call| (call.token_state, call.cap_refused) = (Some(TokenState::Over.to_string()), true));
     }
 
-    /// What the call held while it was in flight could not be given back.
+    /// Records that the call's places in flight could not be released.
     pub fn unreleased(&self) {
         self.note(|call| call.unreleased = true);
     }

@@ -1,14 +1,14 @@
-//! The routes that the proxy serves. They are declared in template.yaml; a test holds the two lists together.
+//! The routes of the proxy. They are declared in template.yaml, and a test compares the two lists.
 
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-/// What a route asks of a provider.
+/// Operation of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// A message, streamed or whole.
     Message,
-    /// How many tokens a message would use; costs none.
+    /// The count of a message's tokens. It uses no tokens.
     CountTokens,
     /// The list of models.
     Models,
@@ -17,7 +17,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Its name in logs and metrics.
+    /// Returns the operation's name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Message => "message",
@@ -27,7 +27,7 @@ impl Operation {
         }
     }
 
-    /// The API Gateway resource that asks for it.
+    /// Returns the API Gateway resource of the operation.
     pub fn resource(self) -> &'static str {
         ROUTES.iter().find(|(.., operation)| *operation == self).map_or("none", |(_, resource, _)| *resource)
     }
@@ -41,7 +41,7 @@ pub const ROUTES: [(&str, &str, Operation); 4] = [
     ("GET", "/v1/models/{id}", Operation::Model),
 ];
 
-/// What `request` asks for; `None` where the proxy does not serve its route.
+/// Returns the operation that `request` asks for; `None` if the proxy does not serve its route.
 pub fn operation(request: &Request) -> Option<Operation> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     let resource = context.resource_path.as_deref()?;

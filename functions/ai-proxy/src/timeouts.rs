@@ -1,31 +1,33 @@
-//! How long the proxy waits for a provider: each wait has a name, a limit and an error of its own.
+//! Time-outs of the proxy's waits for providers. Each one has a name, a variable and an error of its own.
 //!
-//! API Gateway ends a connection on which nothing was sent for 5 minutes
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html>), so every wait with nothing
-//! to send stays below that; the function's own time-out of 900 s bounds the whole.
+//! API Gateway closes a connection on which nothing was sent for 5 minutes
+//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode.html>), so every wait with
+//! nothing to send stays below that. The function's own time-out of 900 s bounds the whole call.
 
 use std::time::Duration;
 
 use levee::config::Reader;
 
-/// The waits.
+/// Time-outs of a call to providers.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// `AI_CONNECT_TIMEOUT_MS`: opening a connection. Default 2,000, 50 to 30,000.
+    /// `AI_CONNECT_TIMEOUT_MS`: time to open a connection. Default 2,000, 50 to 30,000.
     pub connect: Duration,
-    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: from a streamed call's beginning until a provider has sent an event of its stream,
-    /// whatever providers it is sent to. Default 120,000, 50 to 285,000.
+    /// `AI_FIRST_TOKEN_TIMEOUT_MS`: time from the start of a streamed call to the first event of its stream, over all
+    /// providers that it is sent to. Default 120,000, 50 to 285,000.
     pub first_token: Duration,
-    /// `AI_FAILOVER_AFTER_MS`: how much of that one provider gets while another one may serve the call; more where first
-    /// content usually takes nearly as long. A call that uses no tokens gets as much. Default 20,000, 50 to 285,000.
+    /// `AI_FAILOVER_AFTER_MS`: the part of `first_token` that one provider gets while another one may serve the call.
+    /// It is longer for calls whose first content usually takes nearly as long. Also the limit for a call that uses no
+    /// tokens. Default 20,000, 50 to 285,000.
     pub failover: Duration,
-    /// `AI_STREAM_GAP_TIMEOUT_MS`: between two events of a stream that has begun; a ping is one, a comment is none. Default
-    /// 60,000, 50 to 285,000.
+    /// `AI_STREAM_GAP_TIMEOUT_MS`: time between two events of a stream that has begun. A ping is an event, a comment
+    /// is not. Default 60,000, 50 to 285,000.
     pub stream_gap: Duration,
-    /// `AI_PING_TIMEOUT_MS`: how long a stream may only ping, before its first content or after it. Default 300,000, 50 to
-    /// 840,000.
+    /// `AI_PING_TIMEOUT_MS`: time during which a stream may send nothing but pings, before or after its first content.
+    /// Default 300,000, 50 to 840,000.
     pub ping: Duration,
-    /// `AI_CALL_TIMEOUT_MS`: a whole call that is not streamed, whatever providers it is sent to. Default 285,000, 50 to 285,000.
+    /// `AI_CALL_TIMEOUT_MS`: time for a whole call that is not streamed, over all providers that it is sent to.
+    /// Default 285,000, 50 to 285,000.
     pub whole_call: Duration,
 }
 
@@ -43,7 +45,7 @@ impl Timeouts {
     }
 }
 
-/// A wait that was too long. The text is public.
+/// A time-out that expired. The text is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimedOut {
     /// [`Timeouts::connect`].
@@ -61,10 +63,10 @@ pub enum TimedOut {
     /// [`Timeouts::whole_call`].
     #[error("The AI provider did not answer in time.")]
     WholeCall,
-    /// The provider was found to be failing meanwhile.
+    /// The breaker gave the provider up while the call waited for it.
     #[error("The AI provider is failing.")]
     Hopeless,
-    /// The function's own deadline.
+    /// The function's own deadline was reached.
     #[error("The call reached the longest time that a call may take.")]
     Deadline,
 }

@@ -1,8 +1,9 @@
-//! What the breaker is told of one attempt: that it is late or slow, while it runs, and what came of it.
+//! Reports one attempt to the breaker: that it is late or slow, while it runs, and its result.
 //!
-//! Each attempt counts once as good or bad; one that was counted as slow is not counted again, but for a stream that breaks off
-//! after its first content, which is bad besides. Reports go beside whatever else is done, and are waited for at the end.
-//! A failure that another provider may repeat is a [`Blame`] first: where it does, it was the call's own.
+//! Each attempt counts once as good or bad. One that was counted as slow is not counted again, except that a stream
+//! that breaks off after its first content counts as bad as well. Reports run in the background and are awaited at the
+//! end. A failure that another provider may repeat is held as a [`Blame`] first. If it is repeated, the call itself
+//! was at fault.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,33 +19,33 @@ use tokio::time::{Instant, timeout};
 use crate::outcome::Verdict;
 use crate::patience::{Awaited, Patience};
 
-/// How often an attempt that is late asks whether its provider has been given up.
+/// Interval at which a late attempt asks if its provider has been given up.
 const ASK_EVERY: Duration = Duration::from_secs(2);
-/// From when on one asks of which it is not known whether it is late.
+/// Time after which an attempt asks even if it is not known to be late.
 const ASK_FROM: Duration = Duration::from_secs(10);
 
-/// The watch over one attempt.
+/// Reports one attempt to the breaker. Dropping it stops its clock.
 pub struct Watch {
     shared: Arc<Watched>,
     patience: Patience,
-    /// `None` within it: nothing is to be late any more.
+    /// Task that reports the attempt as late and slow. `None` inside if the clock was stopped before it started.
     timer: OnceLock<Option<AbortHandle>>,
 }
 
-/// What is watched.
+/// State that a watch shares with its background reports.
 struct Watched {
     breakers: Arc<Breakers>,
-    /// The provider's place among all.
+    /// Index of the provider.
     provider: usize,
-    /// The class of its latency.
+    /// Latency class of the call.
     class: String,
-    /// The account whose call it is.
+    /// Account of the caller.
     account: String,
-    /// Under which decision the attempt was let through.
+    /// Generation of the decision under which the attempt was let through.
     generation: u64,
-    /// The rule that let the attempt through.
+    /// Rule that let the attempt through.
     by: By,
-    /// The provider had been given up before, and the call was let through as nobody else could take it.
+    /// True if the provider was open already, and the call was let through because no other provider could take it.
     was_open: bool,
     is_late: AtomicBool,
     is_slow: AtomicBool,
@@ -54,7 +55,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Reports what was seen, beside whatever else is done.
+    /// Sends a report in the background.
     fn tell(self: &Arc<Self>, seen: Seen) {
         let watched = self.clone();
         lock(&self.reports).spawn(async move { watched.report(seen).await });
@@ -63,7 +64,7 @@ impl Watched {
     async fn report(&self, seen: Seen) {
         let seen = Seen { by: self.by, ..seen };
         let standing = self.breakers.report(self.provider, &self.class, &self.account, self.generation, &seen).await;
-        // On probation it has been given up before.
+        // If the provider was open at the start, the call was sent all the same, and it is no news that it still is.
         let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
         if standing.is_shared && is_given_up && !self.was_open && standing.state.generation > self.generation {
             self.is_open.store(true, Ordering::Relaxed);
@@ -71,8 +72,9 @@ impl Watched {
         }
     }
 
-    /// Reports when the attempt becomes late and slow.
+    /// Reports the attempt as late and as slow at the moments set by `patience`, counted from `sent`.
     async fn look_at_the_clock(self: Arc<Self>, sent: Instant, patience: Patience) {
+        // Report each deadline once it has passed, the earlier one first.
         let late = patience.late_after.map(|after| (after, &self.is_late, Second { late: 1, ..Second::default() }));
         let slow = patience.slow_after.map(|after| (after, &self.is_slow, Second { bad: 1, ..Second::default() }));
         let mut marks: Vec<_> = late.into_iter().chain(slow).collect();
@@ -94,15 +96,15 @@ pub struct Blame {
 }
 
 impl Blame {
-    /// Reports the failure as the provider's. True where the environment keeps away from it now: its connections had
-    /// better be made anew.
+    /// Reports the failure as the provider's. Returns true if this environment now keeps away from the provider, and
+    /// its connections should be replaced.
     pub async fn report(self) -> bool {
         let is_away = self.is_bad && self.watched.breakers.record(self.watched.provider, false);
         self.watched.report(self.seen).await;
         is_away
     }
 
-    /// Forgets the failure: it was the call's own. Where the attempt was a probe, another one may go in its place.
+    /// Drops the failure, because the call itself was at fault. If the attempt was a probe, its place is released.
     pub async fn forget(self) {
         if self.watched.by == By::Probe && !self.watched.is_slow.load(Ordering::Relaxed) {
             self.watched.report(Seen { is_void: true, ..Seen::default() }).await;
@@ -111,7 +113,7 @@ impl Blame {
 }
 
 impl Watch {
-    /// Watches an attempt of `account` at `provider`, let through under the decision `state`.
+    /// Creates the watch for an attempt of `account` at `provider`, let through under the decision `state`.
     pub fn begin(
         breakers: &Arc<Breakers>,
         provider: usize,
@@ -138,7 +140,8 @@ impl Watch {
         Self { shared, patience, timer: OnceLock::new() }
     }
 
-    /// The provider has all of the request: from now on it may be late. What our own stores took before is not its fault.
+    /// Starts the clock: the provider may have the whole request, and can be late from now on. Time spent in our own
+    /// stores before does not count.
     pub fn sent(&self) {
         let watched = self.shared.clone();
         self.timer.get_or_init(|| {
@@ -146,7 +149,7 @@ impl Watch {
         });
     }
 
-    /// Waits until the provider is found to be failing.
+    /// Resolves when the provider is found to be failing.
     pub async fn is_hopeless(&self) {
         let Watched { is_late, is_slow, opened, .. } = self.shared.as_ref();
         let asks_from = Instant::now() + ASK_FROM;
@@ -155,21 +158,21 @@ impl Watch {
             if self.is_open() || timeout(ASK_EVERY, opened).await.is_ok() {
                 return;
             }
-            // What this attempt had to say has been said, and what came of it may have been decided since then.
+            // Ask again if the attempt is late or old: the breaker may have decided since its last report.
             let is_marked = is_late.load(Ordering::Relaxed) || is_slow.load(Ordering::Relaxed);
             if is_marked || Instant::now() >= asks_from {
-                // Beside this: where the answer comes first, a decision that this leads to is told all the same.
+                // In the background, so that the report is completed even if the answer arrives first.
                 self.shared.tell(Seen::default());
             }
         }
     }
 
-    /// Whether the provider was found to be failing since the attempt was let through.
+    /// Returns true if the provider was found to be failing since the attempt was let through.
     pub fn is_open(&self) -> bool {
         self.shared.is_open.load(Ordering::Relaxed)
     }
 
-    /// The attempt went well: what was awaited came `after` it was sent.
+    /// Reports a good attempt, whose awaited part arrived `after` the request was sent.
     pub fn came(&self, awaited: Awaited, after: Duration) {
         self.stop_the_clock();
         let (is_late, is_slow) = (&self.shared.is_late, &self.shared.is_slow);
@@ -178,13 +181,14 @@ impl Watch {
             on_time: u32::from(!is_late.load(Ordering::Relaxed)),
             ..Second::default()
         };
+        // Record the success in this environment's own breaker and in the shared one.
         self.shared.breakers.record(self.shared.provider, true);
         let is_first_content = awaited == Awaited::FirstContent;
         let answer = Some(Answer::Served);
         self.shared.tell(Seen { counts, answer, latency: Some(after), is_first_content, ..Seen::default() });
     }
 
-    /// Returns whom to blame for an attempt that failed before anything of it was passed on; `None` where that says nothing
+    /// Returns the report on an attempt that failed before any of it was passed on; `None` if the failure says nothing
     /// about the provider.
     pub fn failed(&self, verdict: Verdict) -> Option<Blame> {
         self.stop_the_clock();
@@ -192,6 +196,7 @@ impl Watch {
             self.said_nothing();
             return None;
         };
+        // A probe without any result gives its place back. A failure was counted already if it was slow.
         seen.is_void = self.is_without_result() && seen.counts == Second::default();
         let is_bad = seen.counts.bad > 0;
         if self.shared.is_slow.load(Ordering::Relaxed) {
@@ -200,7 +205,7 @@ impl Watch {
         Some(Blame { watched: self.shared.clone(), seen, is_bad })
     }
 
-    /// The attempt's stream, passed on before its first content, ended badly without any.
+    /// Reports a stream that was passed on before its first content and ended badly without any.
     pub fn ended_without_content(&self, verdict: Verdict) {
         if let Some(Blame { seen, is_bad, .. }) = self.failed(verdict) {
             if is_bad {
@@ -210,7 +215,7 @@ impl Watch {
         }
     }
 
-    /// What came of the attempt says nothing about the provider: where it was a probe, another one may go in its place.
+    /// Records that the attempt says nothing about the provider. If it was a probe, its place is released.
     pub fn said_nothing(&self) {
         self.stop_the_clock();
         if self.is_without_result() {
@@ -218,30 +223,31 @@ impl Watch {
         }
     }
 
-    /// Whether it was a probe, and has not been counted as slow.
+    /// Returns true if the attempt is a probe that has not been counted as slow.
     fn is_without_result(&self) -> bool {
         self.shared.by == By::Probe && !self.shared.is_slow.load(Ordering::Relaxed)
     }
 
-    /// The attempt's stream broke off after its first content.
+    /// Reports a stream that broke off after its first content.
     pub fn broke_off(&self) {
         self.shared.breakers.record(self.shared.provider, false);
         let counts = Second { bad: 1, ..Second::default() };
         self.shared.tell(Seen { counts, answer: Some(Answer::Failed), ..Seen::default() });
     }
 
-    /// Runs `work` beside whatever else is done; [`Watch::finish`] waits for it.
+    /// Runs `work` in the background. [`Watch::finish`] waits for it.
     pub fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
         lock(&self.shared.reports).spawn(work);
     }
 
-    /// Waits until everything is reported.
+    /// Waits until all reports are sent.
     pub async fn finish(&self) {
         let mut reports = std::mem::take(&mut *lock(&self.shared.reports));
         while reports.join_next().await.is_some() {}
     }
 
-    /// Nothing is late or slow any more, even where the provider answered before it had all of the request.
+    /// Stops the clock, so that the attempt is no longer reported as late or slow. Also prevents a later start, if the
+    /// provider answers before it has the whole request.
     pub fn stop_the_clock(&self) {
         if let Some(timer) = self.timer.get_or_init(|| None) {
             timer.abort();

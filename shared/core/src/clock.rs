@@ -1,4 +1,4 @@
-//! Moments in time. No code here asks what time it is: a [`Timestamp`] is an argument.
+//! Moments in time. Code in this crate never reads a clock: a [`Timestamp`] is an argument.
 
 use std::time::Duration;
 
@@ -6,72 +6,73 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment as milliseconds since the Unix epoch, UTC; that number where it is stored.
+/// A moment in milliseconds since the Unix epoch, UTC. Serialized as that number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// A moment from milliseconds since the Unix epoch.
+    /// Creates a moment from milliseconds since the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// A moment from whole seconds since the Unix epoch.
+    /// Creates a moment from whole seconds since the Unix epoch.
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// Whole seconds from `self` until `later`, rounded up, so that a wait of that length never ends early; 0 when
-    /// `later` is not later.
+    /// Returns the whole seconds from `self` until `later`, rounded up, so that a wait of that length never ends
+    /// early. Returns 0 if `later` is not later.
     pub const fn secs_until(self, later: Timestamp) -> u64 {
         later.0.saturating_sub(self.0).div_ceil(1000)
     }
 
-    /// The time from `self` until `later`, nothing when `later` is not later.
+    /// Returns the time from `self` until `later`, or zero if `later` is not later.
     pub const fn until(self, later: Timestamp) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
 
-    /// The moment `duration` later.
+    /// Returns the moment `duration` later.
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The moment `duration` earlier; not before the epoch.
+    /// Returns the moment `duration` earlier, but not before the epoch.
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The moment `millis` later, or earlier where they are negative; not before the epoch.
+    /// Returns the moment `millis` later, or earlier if negative, but not before the epoch.
     #[must_use]
     pub const fn shifted(self, millis: i64) -> Self {
         Self(self.0.saturating_add_signed(millis))
     }
 
-    /// RFC 3339 in UTC with whole seconds, rounded up: `2026-11-22T01:15:18Z`.
+    /// Formats the moment as RFC 3339 in UTC with whole seconds, rounded up: `2026-11-22T01:15:18Z`.
     pub fn to_rfc3339(self) -> String {
         self.utc(self.0.div_ceil(1000)).format(&Rfc3339).unwrap_or_default()
     }
 
-    /// RFC 3339 in UTC with milliseconds, trailing zeros left out: `2026-11-22T01:15:18.042Z`.
+    /// Formats the moment as RFC 3339 in UTC with milliseconds, without trailing zeros: `2026-11-22T01:15:18.042Z`.
     pub fn to_rfc3339_millis(self) -> String {
         let moment = self.utc(self.as_secs());
         let moment = moment.replace_millisecond((self.0 % 1000) as u16).unwrap_or(moment);
         moment.format(&Rfc3339).unwrap_or_default()
     }
 
-    /// The beginning of a day in UTC, written as `2026-11-22`; `None` where it is not written so, or no such day.
+    /// Parses a day in UTC such as `2026-11-22` and returns its beginning; `None` if it has another format or does not
+    /// exist.
     pub fn of_date(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '-');
         let mut part = |digits: usize| {
@@ -85,7 +86,7 @@ impl Timestamp {
         u64::try_from(date.midnight().assume_utc().unix_timestamp()).ok().map(Self::from_secs)
     }
 
-    /// The calendar month in UTC: `2026-11`.
+    /// Returns the calendar month in UTC: `2026-11`.
     pub fn month(self) -> String {
         let date = self.utc(self.as_secs());
         format!("{:04}-{:02}", date.year(), u8::from(date.month()))

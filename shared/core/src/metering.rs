@@ -1,5 +1,5 @@
-//! Reads what providers answer: [`sse`] splits a stream into its events, [`usage`] finds the tokens that a call used;
-//! [`model`] says of what models' names consist.
+//! Reads providers' answers: [`sse`] splits a stream into events, [`usage`] extracts the tokens that a call used, and
+//! [`model`] defines valid names of models.
 
 pub mod model;
 pub mod sse;

@@ -1,12 +1,12 @@
 //! The fields, tool types, content blocks and betas of Anthropic's Messages API that guards understand.
 //!
 //! As of 2026-11-30, from the request types of Anthropic's Python SDK 2.14.0 (`types/beta/message_create_params.py`,
-//! `beta_tool_union_param.py`, `beta_content_block_param.py`, `anthropic_beta_param.py`) and the betas that Claude Code
-//! sends. An entry belongs here once [`Demands`](super::Demands) finds every model, ceiling, speed, tier, place and server
-//! tool that it lets a body ask for.
+//! `beta_tool_union_param.py`, `beta_content_block_param.py`, `anthropic_beta_param.py`) and the betas that Claude
+//! Code sends. Add an entry only if [`Demands`](super::Demands) finds every model, ceiling, speed, tier, region and
+//! server tool that a body can ask for by it.
 
 /// Top-level fields of `POST /v1/messages` and `/v1/messages/count_tokens`. `thread` is left out: it continues a
-/// conversation that the provider holds, whose tools are not in the body.
+/// conversation that the provider holds, and the tools of that conversation are not in the body.
 const FIELDS: &[&str] = &[
     "billing_policy",
     "cache_control",
@@ -72,19 +72,19 @@ pub const CUSTOM_TOOL_FIELDS: &[&str] = &[
 /// Fields of a message.
 pub const MESSAGE_FIELDS: &[&str] = &["clear_at", "content", "output_config", "role"];
 
-/// Fields of `output_config`, at the top, in a fallback and in a message.
+/// Fields of `output_config`, at the top level, in a fallback and in a message.
 pub const OUTPUT_FIELDS: &[&str] = &["effort", "format", "task_budget"];
 
 /// Fields of `compaction`.
 pub const COMPACTION_FIELDS: &[&str] = &["instructions", "type"];
 
-/// Types of edits of the context (`context_management.edits`).
+/// Types of context edits (`context_management.edits`).
 pub const EDITS: &[&str] = &["clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112"];
 
 /// Kinds of references to a tool that is added in the middle of a conversation.
 pub const REFERENCES: &[&str] = &["mcp_tool_reference", "mcp_toolset_reference", "tool_definition", "tool_reference"];
 
-/// Tool types, with the server tool that each one is; `None` for a tool that the caller runs.
+/// Tool types, each with its server tool; `None` for a tool that the caller runs.
 const TOOLS: &[(&str, Option<&str>)] = &[
     ("advisor_20260301", Some(ADVISOR)),
     ("bash_20241022", None),
@@ -118,12 +118,12 @@ const TOOLS: &[(&str, Option<&str>)] = &[
     ("web_search_20260318", Some("web_search")),
 ];
 
-/// The server tool by which a second model advises the first one.
+/// Server tool with which a second model advises the first one.
 pub const ADVISOR: &str = "advisor";
-/// The server tools of MCP servers.
+/// Server tool that stands for the tools of MCP servers.
 pub const MCP: &str = "mcp";
 
-/// Types of the content blocks of messages.
+/// Types of content blocks in messages.
 const BLOCKS: &[&str] = &[
     "advisor_tool_result",
     "bash_code_execution_tool_result",
@@ -152,10 +152,10 @@ const BLOCKS: &[&str] = &[
     "web_search_tool_result",
 ];
 
-/// The content block that adds a tool in the middle of a conversation.
+/// Content block that adds a tool in the middle of a conversation.
 pub const TOOL_ADDITION: &str = "tool_addition";
 
-/// Betas of the Messages API, as the header `anthropic-beta` names them.
+/// Betas of the Messages API, as named in the header `anthropic-beta`.
 const BETAS: &[&str] = &[
     "advanced-tool-use-2025-11-20",
     "advisor-tool-2026-03-01",
@@ -212,23 +212,23 @@ const BETAS: &[&str] = &[
     "user-profiles-billing-2026-10-01",
 ];
 
-/// Returns whether guards understand the top-level field `name`.
+/// Returns true if guards understand the top-level field `name`.
 pub fn is_field(name: &str) -> bool {
     FIELDS.contains(&name)
 }
 
-/// Returns the server tool that a tool of this type is, `Some(None)` for a tool that the caller runs, and `None` for a type
-/// that guards do not understand.
+/// Returns the server tool of a tool type, `Some(None)` for a tool that the caller runs, and `None` for a type that
+/// guards do not understand.
 pub fn server_tool(kind: &str) -> Option<Option<&'static str>> {
     TOOLS.iter().find(|(known, _)| *known == kind).map(|(_, server_tool)| *server_tool)
 }
 
-/// Returns whether guards understand content blocks of this type.
+/// Returns true if guards understand content blocks of this type.
 pub fn is_block(kind: &str) -> bool {
     BLOCKS.contains(&kind)
 }
 
-/// Returns whether guards understand the beta `name`.
+/// Returns true if guards understand the beta `name`.
 pub fn is_beta(name: &str) -> bool {
     BETAS.contains(&name)
 }

@@ -1,4 +1,4 @@
-//! One attempt at one provider.
+//! One attempt at one provider: its state, and the steps that streamed and whole answers share.
 
 use std::sync::atomic::Ordering;
 
@@ -29,11 +29,11 @@ use crate::providers::Provider;
 use crate::timeouts::TimedOut;
 use crate::watch::{Blame, Watch};
 
-/// The largest answer that is not streamed. Anthropic's own limit for a request is 32 MB.
+/// Largest answer that is not streamed, in bytes. Anthropic's own limit for a request is 32 MB.
 const LARGEST_ANSWER: usize = 32 * 1024 * 1024;
-/// The largest answer that is no success.
+/// Largest answer with an error status, in bytes.
 const LARGEST_ERROR: usize = 1024 * 1024;
-/// The sentence for a client whose provider answered nothing of its API.
+/// Message for the client if the provider's answer is not one of its API.
 pub(super) const NOT_UNDERSTOOD: &str = "The AI provider's answer cannot be understood.";
 
 /// One attempt at one provider.
@@ -41,33 +41,36 @@ pub(super) struct Attempt<'a> {
     pub(super) exchange: &'a Exchange<'a>,
     pub(super) provider: &'a Provider,
     pub(super) about: About,
-    /// The watch over it; `None` for calls that use no tokens, which say little about a provider.
+    /// Reports to the breaker; `None` for calls that use no tokens, which say little about a provider.
     pub(super) watch: Option<Watch>,
-    /// Which one of the call's attempts it is, from 1.
+    /// Number of the attempt within its call, from 1.
     number: u32,
-    /// When it is given up.
+    /// The moment at which the attempt is given up.
     pub(super) until: Instant,
-    /// The moment at which a stream without content is passed on, if its provider is at work or nobody else can help.
+    /// The moment at which a stream without content is passed on, if its provider is at work or no other one can help.
     pub(super) release_at: Instant,
-    /// Who else may serve the call.
+    /// Other providers that may serve the call.
     others: Others,
-    /// Knows whether the provider may have all of the call.
+    /// Flag that tells if the provider may have the whole request.
     pub(super) taken: Taken,
-    /// An alert about the platform's account at the provider, while it is being raised.
+    /// Task that raises an alert about the platform's account at the provider.
     telling: Option<JoinHandle<()>>,
 }
 
-/// Who else may serve the call.
+/// Other providers that may serve a call after this attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
+    /// No other provider is left.
     Nobody,
-    /// Providers that take single calls, and may refuse this one: nobody is given up for them who is not failing.
+    /// Only providers that take single calls, and may refuse this one. An attempt is given up for them only if its
+    /// provider is failing.
     OnProbation,
+    /// At least one provider takes the call.
     Somebody,
 }
 
 impl Others {
-    /// Returns what the providers of `stops`, which stand as `standings` say, can do for the call.
+    /// Classifies the providers of `stops`, the rest of the route, by their `standings`.
     pub(super) fn of(stops: &[Stop], standings: &[Standing]) -> Self {
         let takes = |stop: &Stop| {
             let Standing { state, has_room, .. } = &standings[stop.provider];
@@ -85,28 +88,28 @@ impl Others {
     }
 }
 
-/// An attempt that gave the client nothing.
+/// A failed attempt that produced nothing for the client.
 pub(super) struct Missed {
-    /// Why.
+    /// Reason for the failure.
     pub(super) fault: Fault,
-    /// The same provider may serve the call a moment later: it did not say when to be asked again, and was not given up
-    /// meanwhile.
+    /// True if the same provider may serve the call a moment later: the fault is transient, the provider set no time
+    /// to retry, and the breaker did not open.
     pub(super) may_retry: bool,
-    /// The report for the breaker, which is not sent if the call itself was at fault.
+    /// Report for the breaker. It is dropped if the call itself was at fault.
     pub(super) blame: Option<Blame>,
-    /// What the client gets if nobody else serves the call.
+    /// Response for the client if no other provider serves the call.
     pub(super) answer: Box<Result<Response<Body>, Failed>>,
 }
 
-/// An attempt that got no answer.
+/// An attempt that got no usable answer.
 pub(super) struct Unanswered {
     pub(super) fault: Fault,
     pub(super) failed: Failed,
-    /// The provider may have served the call as far as it knows, if it has got all of it.
+    /// True if the provider may have served the call, provided that it got the whole request.
     pub(super) was_sent: bool,
 }
 
-/// A provider's answer that is all there.
+/// A provider's complete answer.
 pub(super) struct Answered {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -116,13 +119,13 @@ pub(super) struct Answered {
 /// A request that is ready to be sent.
 pub(super) struct Prepared {
     pub(super) request: RequestBuilder,
-    /// Keeps the last byte of the body back, where there is one.
+    /// Withholds the last byte of the body, if there is one.
     pub(super) hold: Option<Hold>,
-    /// Knows whether that byte was sent.
+    /// Flag that tells if that byte was sent.
     pub(super) taken: Taken,
 }
 
-/// Prepares the request of an attempt at `provider`, before anything is recorded about it.
+/// Builds the request of an attempt at `provider`. Records nothing.
 pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared {
     let ask = &exchange.ask;
     let request = provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
@@ -136,7 +139,7 @@ pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared 
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins the attempt `number` of a call, at the provider of `stop`, which was let through under `decision`.
+    /// Starts the attempt `number` of a call at the provider of `stop`, whose breaker stands at `standing`.
     pub(super) fn begin(
         exchange: &'a Exchange<'a>,
         stop: Stop,
@@ -150,12 +153,14 @@ impl<'a> Attempt<'a> {
         let Stop { provider: index, entry } = stop;
         let provider = &state.providers[index];
         exchange.report.attempt(&provider.name, share);
+        // Set the deadlines. With another provider in reach, this one gets a part of the time.
         let now = Instant::now();
         let last = exchange.answer_by();
         let until = match others {
             Others::Somebody => now + patience.of(last.saturating_duration_since(now)),
             Others::Nobody | Others::OnProbation => last,
         };
+        // Watch the attempt for the breaker if it uses tokens.
         let watch = exchange.spending.is_some();
         let (account, by) = (&caller.account, entry.by(standing.has_room));
         let watch =
@@ -180,7 +185,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// The meter of the attempt that must have ended by `deadline`; `None` for calls that use no tokens.
+    /// Returns the meter of an attempt that must end by `deadline`; `None` for calls that use no tokens.
     pub(super) fn meter(&self, deadline: Instant) -> Option<Meter> {
         let exchange = self.exchange;
         let spending = exchange.spending.clone()?;
@@ -197,6 +202,7 @@ impl<'a> Attempt<'a> {
             deadline: exchange.started_at.plus(deadline.saturating_duration_since(exchange.began)).as_secs(),
             further: exchange.is_counted.load(Ordering::Relaxed),
         };
+        // Until the provider reports its figures, expect the estimate of the prompt.
         let prompt = exchange.ask.prompt_tokens;
         let model = self.provider.sent_model(&exchange.ask.model).to_owned();
         let expected = Part {
@@ -206,7 +212,7 @@ impl<'a> Attempt<'a> {
         Some(Meter::new(&exchange.state.ledger, &exchange.report, spending, call, expected))
     }
 
-    /// Opens the attempt's record, where it has one, and lets the request go; when that was.
+    /// Opens the attempt's record, if it has one, then releases the request. Returns the moment of the release.
     pub(super) async fn open(&self, meter: Option<&Meter>, hold: Option<Hold>) -> Instant {
         if let Some(meter) = meter {
             meter.open().await;
@@ -218,19 +224,20 @@ impl<'a> Attempt<'a> {
         Instant::now()
     }
 
-    /// The provider has answered, or will not: what our own stores take from now on makes it no later.
+    /// Stops the breaker's clock once the provider has answered or failed, so that time spent in our own stores does
+    /// not make it late.
     pub(super) fn stop_the_clock(&self) {
         if let Some(watch) = &self.watch {
             watch.stop_the_clock();
         }
     }
 
-    /// Returns whether no other provider can be expected to take the call.
+    /// Returns true if no other provider can be expected to take the call.
     pub(super) fn is_last(&self) -> bool {
         self.others != Others::Somebody
     }
 
-    /// Waits until waiting any longer is of no use, as far as another provider may serve the call.
+    /// Resolves when the breaker gives this provider up and another one may take the call. Pends forever otherwise.
     pub(super) async fn is_hopeless(&self) -> Unanswered {
         match &self.watch {
             Some(watch) if self.others != Others::Nobody && self.exchange.state.routing.is_enforced => {
@@ -246,13 +253,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Sends `call` and waits for the head of its answer.
+    /// Sends `call` and waits for the headers of its answer.
     pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
         let answer = call.send().await.map_err(|error| {
-            // A connection that is lost while the call goes out may be lost because of the call: one that is too large, say.
+            // The call itself may cause a lost connection while it is sent: it may be too large.
             let fault = if error.is_connect() { Fault::Unreachable } else { Fault::Lost };
             Unanswered { fault, failed: self.unreachable(error), was_sent: true }
         })?;
+        // Keep the rate limits in the headers, then check the headers themselves.
         self.note_headroom(Headroom::read(answer.headers()));
         match headers::check(answer.headers()) {
             Ok(()) => Ok(answer),
@@ -264,7 +272,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Records what the provider leaves of the platform's rate limits, beside whatever else is done.
+    /// Records the provider's remaining rate limits in the wide event, and in Redis in the background.
     fn note_headroom(&self, headroom: Headroom) {
         self.exchange.report.headroom(headroom);
         if let Some(watch) = &self.watch {
@@ -273,8 +281,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// What the client is told of a connection that failed. The cause is logged; it may name hosts that are nobody's
-    /// business.
+    /// Logs a failed connection and returns the error for the client. The cause stays in the log, because it may name
+    /// internal hosts.
     fn unreachable(&self, error: reqwest::Error) -> Failed {
         if error.is_connect() && error.is_timeout() {
             return self.timed_out(TimedOut::Connect);
@@ -283,28 +291,28 @@ impl<'a> Attempt<'a> {
         Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
     }
 
-    /// An answer that broke off before anything of it was passed on.
+    /// Records an answer that broke off before any of it was passed on.
     pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> Unanswered {
         self.about.error("provider.cut", &with_cause(error), "an answer was cut");
         let failed = Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
         Unanswered { fault: Fault::Cut, failed, was_sent }
     }
 
-    /// An answer that says it is a success and is none.
+    /// Records an answer with a success status that is not one of the API.
     pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
         self.about.error("provider.nonsense", &Named(status), message);
         let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
         Unanswered { fault: Fault::Error, failed, was_sent: true }
     }
 
-    /// Records an answer of more than `most` bytes where it may have no more.
+    /// Records an answer of more than `most` bytes, the limit for it.
     pub(super) fn too_large(&self, most: usize, was_sent: bool) -> Unanswered {
         self.about.error("provider.nonsense", &TooLarge(most), "a provider's answer is too large");
         let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
         Unanswered { fault: Fault::Error, failed, was_sent }
     }
 
-    /// An answer that did not come in time.
+    /// Records an answer that did not arrive in time.
     pub(super) fn late(&self, which: TimedOut) -> Unanswered {
         Unanswered { fault: Fault::Timeout, failed: self.timed_out(which), was_sent: true }
     }
@@ -320,6 +328,7 @@ impl<'a> Attempt<'a> {
         let was_sent = status.is_success();
         let most = if was_sent { LARGEST_ANSWER } else { LARGEST_ERROR };
         let mut body = BytesMut::new();
+        // Collect the chunks up to the limit.
         while let Some(chunk) = answer.chunk().await.map_err(|error| self.cut(error, was_sent))? {
             if body.len() + chunk.len() > most {
                 return Err(self.too_large(most, was_sent));
@@ -329,9 +338,11 @@ impl<'a> Attempt<'a> {
         Ok(Answered { status, headers, body: body.freeze() })
     }
 
-    /// Records a failed attempt with the breaker and the operators, and decides whether it may be tried again.
+    /// Records a failed attempt with the breaker and decides whether it may be retried. Alerts operators if the
+    /// platform's credentials or credit are at fault.
     pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
         let verdict = verdict.into();
+        // Alert operators to trouble that does not end by itself.
         let trouble = match verdict.fault {
             Fault::Refused => Some(Trouble::Credentials),
             Fault::Unpaid => Some(Trouble::Credit),
@@ -340,18 +351,19 @@ impl<'a> Attempt<'a> {
         if let Some(trouble) = trouble {
             self.telling = self.exchange.state.alarm.raise(&self.provider.name, trouble);
         }
+        // Retry only after a transient fault, and not if the breaker has opened meanwhile.
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
         let may_retry = verdict.fault.is_passing() && verdict.until.is_none() && !is_open;
         let blame = self.watch.as_ref().and_then(|watch| watch.failed(verdict));
         Missed { fault: verdict.fault, may_retry, blame, answer: Box::new(answer) }
     }
 
-    /// Waits until what came of the attempt is reported, and told.
+    /// Waits until the attempt's reports and alert are sent.
     pub(super) async fn finish(&mut self) {
         let telling = self.telling.take();
         let told = async {
             if let Some(telling) = telling {
-                // What went wrong with it is logged where it did.
+                // The task logs its own failure.
                 let _is_over = telling.await;
             }
         };
@@ -363,7 +375,7 @@ impl<'a> Attempt<'a> {
         tokio::join!(told, reported);
     }
 
-    /// Returns the headers of an answer that the provider gave.
+    /// Returns the response headers for an answer of this provider.
     pub(super) fn headers(&self, upstream: &HeaderMap, state: Option<TokenState>) -> HeaderMap {
         let mut headers = headers::for_client(upstream);
         if let Ok(name) = HeaderValue::from_str(&self.provider.name) {
@@ -373,14 +385,15 @@ impl<'a> Attempt<'a> {
         headers
     }
 
-    /// Ends the record of an attempt that got no answer, of which `known` is known.
+    /// Closes the record of an attempt without an answer with `known`, the usage known so far, and reports the
+    /// failure.
     pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, known: Reading) -> Missed {
         let Unanswered { fault, failed, was_sent } = none;
         let missed = self.missed(fault, Err(failed));
         let (exchange, may_be_served) = (self.exchange, was_sent && self.taken.is_whole());
         let written = async {
             match meter {
-                // The provider may have read the prompt, and bill it, whatever became of the answer.
+                // The provider may have read the prompt, and bill it, although there is no answer.
                 Some(mut meter) if may_be_served => {
                     exchange.is_counted.store(true, Ordering::Relaxed);
                     meter.close(known, true).await;
@@ -393,7 +406,7 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Writes that an attempt used nothing.
+/// Writes that the attempt used nothing.
 pub(super) async fn void(meter: Option<Meter>) {
     if let Some(mut meter) = meter {
         meter.void().await;

@@ -1,4 +1,7 @@
-//! Which providers a call is sent to, one after the other.
+//! Sends a call to one provider after the other until one of them serves it.
+//!
+//! Start reading at [`serve`]. The order comes from [`route`], which considers breakers, shares and the caller's
+//! terms.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,33 +23,33 @@ use crate::outcome::Fault;
 use crate::patience::{Awaited, Patience};
 use crate::watch::Blame;
 
-/// The longest pause before a provider is tried a second time; the pause is a random part of it.
+/// Longest pause before a provider is retried. The pause is a random part of it.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// The time a failure waits for another provider to repeat it, before it is reported as the provider's.
+/// Time during which a failure is held back, in case another provider repeats it.
 const BLAME_WAITS: Duration = Duration::from_secs(2);
 
-/// A call on its way from provider to provider.
+/// State of a call between its attempts.
 struct Course<'a> {
     exchange: &'a Exchange<'a>,
     standings: Vec<Standing>,
     attempts: u32,
-    /// Why another provider than the one that is preferred was tried.
+    /// Reason why a provider other than the preferred one was tried.
     fallback: Option<&'static str>,
-    /// Why the one that is preferred may not serve the call: the first cause.
+    /// First reason why the preferred provider does not serve the call.
     cause: Option<&'static str>,
-    /// The failed attempt whose answer the client gets if no provider serves the call, with its provider.
+    /// Index of a provider and its failed attempt, whose answer the client gets if no provider serves the call.
     missed: Option<(usize, Missed)>,
-    /// Who may be tried a second time.
+    /// Providers that may be retried.
     may_retry: Vec<Stop>,
-    /// The providers that have been asked.
+    /// Indexes of the providers that have been tried.
     asked: Vec<usize>,
-    /// The failure of the provider before, held back in case the call itself turns out to be at fault.
+    /// Failure of the previous provider, held back in case the call itself is at fault.
     blame: Option<Pending>,
-    /// The failure that the call itself causes, known once two providers have failed in the same way.
+    /// Failure that the call itself causes. Known once two providers have failed in the same way.
     own_fault: Option<Fault>,
 }
 
-/// A failure that is reported soon, unless it is taken back before.
+/// A failure that `timer` reports after [`BLAME_WAITS`], unless it is withdrawn before.
 struct Pending {
     provider: usize,
     fault: Fault,
@@ -54,9 +57,10 @@ struct Pending {
     timer: JoinHandle<bool>,
 }
 
-/// Makes the call, at whatever provider serves it.
+/// Sends the call to the providers of its route until one of them serves it.
 pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
     let Exchange { state, ask, caller, spending, .. } = exchange;
+    // Ask the breakers about all providers, in one round trip.
     let standings = state.breakers.look(&ask.class, &caller.account, spending.is_some()).await;
     let mut course = Course {
         exchange,
@@ -71,8 +75,10 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
         own_fault: None,
     };
     let answer = course.run().await;
+    // Report a failure that no other provider repeated.
     course.report_pending().await;
     let headers = exchange.headers(course.attempts, course.fallback);
+    // Add the headers about the call as a whole.
     match answer {
         Ok(mut response) => {
             response.headers_mut().extend(headers);
@@ -87,15 +93,17 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
 
 impl Course<'_> {
     async fn run(&mut self) -> Result<Response<Body>, Failed> {
+        // Plan the order of the providers.
         let route = self.route()?;
         self.cause = route.detour.map(Detour::name);
-        // One that had no room may have some once the others have been asked.
+        // Try a provider without room once more at the end: it may have room by then.
         let again = route.stops.iter().filter(|stop| stop.entry == Entry::Room);
         for (place, stop) in route.stops.iter().chain(again).enumerate() {
-            // Whoever gets no time to answer is not to be judged by that.
+            // Do not start an attempt without time left. It would count against the provider.
             if self.attempts > 0 && Instant::now() >= self.exchange.answer_by() {
                 break;
             }
+            // Nothing has changed since the first round if no provider was tried in it.
             if self.attempts == 0 && place >= route.stops.len() {
                 break;
             }
@@ -107,12 +115,14 @@ impl Course<'_> {
                 continue;
             }
             self.asked.push(stop.provider);
+            // Tell the attempt which providers are left, and make it.
             let others = route.stops.iter().skip(place + 1).filter(|other| !self.asked.contains(&other.provider));
             let others = Others::of(&others.copied().collect::<Vec<_>>(), &self.standings);
             if let Some(answer) = self.attempt(stop, others).await {
                 return answer;
             }
         }
+        // All providers have failed. Retry those with a transient fault, within the fleet's retry budget.
         for stop in std::mem::take(&mut self.may_retry) {
             if !pauses(self.exchange).await {
                 break;
@@ -121,10 +131,11 @@ impl Course<'_> {
                 return answer;
             }
         }
+        // Return the most telling failure.
         match self.missed.take() {
             Some((provider, missed)) => {
                 let Exchange { report, state, .. } = self.exchange;
-                // It need not be what was answered last, and by the provider that was asked last.
+                // The answer may come from another provider than the one that was tried last.
                 report.provider(&state.providers[provider].name);
                 if let Ok(response) = missed.answer.as_ref() {
                     report.answered(response.status());
@@ -141,6 +152,7 @@ impl Course<'_> {
 
     fn route(&self) -> Result<Route, Failed> {
         let Exchange { state, caller, ask, .. } = self.exchange;
+        // In dry-run mode, route as if all providers were healthy.
         let as_if_well;
         let standings = if state.routing.is_enforced {
             &self.standings
@@ -148,6 +160,7 @@ impl Course<'_> {
             as_if_well = self.standings.iter().map(well).collect();
             &as_if_well
         };
+        // A provider is allowed if the terms of the account and of the key allow it.
         let candidates: Vec<Candidate<'_>> = state
             .providers
             .iter()
@@ -171,20 +184,22 @@ impl Course<'_> {
         })
     }
 
-    /// No provider is of any use before `at`.
+    /// Returns the error for a call that no provider can serve before `at`.
     fn all_bad(&self, at: Timestamp) -> Failed {
         let message = "No AI provider can serve the call at the moment.";
         let retry_after = self.now().secs_until(at).max(1);
         Failed { headers: vec![(RETRY_AFTER, retry_after.into())], ..Failed::upstream(ErrorKind::Overloaded, message) }
     }
 
-    /// Decides whom to blame for a failed attempt at `provider`: the provider, unless a second one fails in the same way
-    /// while one of the two serves others.
+    /// Decides whom to blame for a failed attempt at `provider`. It is the provider, unless a second one fails in the
+    /// same way while one of the two serves other accounts.
     async fn blame(&mut self, provider: usize, fault: Fault, blame: Option<Blame>) {
         let Some(blame) = blame else { return };
+        // The call is known to cause this fault at every provider.
         if self.own_fault == Some(fault) {
             return blame.forget().await;
         }
+        // Compare with the failure of the provider before.
         if let Some(before) = self.blame.take() {
             let serves = |provider: usize| self.standings[provider].served_another;
             let is_repeated = before.fault == fault && fault.may_be_the_calls_own() && before.provider != provider;
@@ -195,13 +210,14 @@ impl Course<'_> {
                         before.timer.abort();
                         first.forget().await;
                     }
-                    // It has been reported by now, or is being.
+                    // Its timer has reported it, or is about to.
                     None => finish(self.exchange, before).await,
                 }
                 return blame.forget().await;
             }
             finish(self.exchange, before).await;
         }
+        // Report at once if no other provider could show that the call is at fault.
         let may_be_repeated = fault.may_be_the_calls_own() && self.standings.iter().any(|it| it.served_another);
         if !may_be_repeated {
             if blame.report().await {
@@ -209,6 +225,7 @@ impl Course<'_> {
             }
             return;
         }
+        // Otherwise hold the failure back until the timer runs out or another provider fails.
         let blame = Arc::new(Mutex::new(Some(blame)));
         let waiting = blame.clone();
         let timer = tokio::spawn(async move {
@@ -218,23 +235,25 @@ impl Course<'_> {
         self.blame = Some(Pending { provider, fault, blame, timer });
     }
 
-    /// Reports what is still to be reported.
+    /// Reports the failure that is still held back.
     async fn report_pending(&mut self) {
         if let Some(pending) = self.blame.take() {
             finish(self.exchange, pending).await;
         }
     }
 
-    /// One attempt. `None` where it is another provider's turn.
+    /// Makes one attempt. Returns `None` if it is the next provider's turn.
     async fn attempt(&mut self, stop: &Stop, others: Others) -> Option<Result<Response<Body>, Failed>> {
         let Stop { provider, entry } = *stop;
         let Exchange { state, ask, .. } = self.exchange;
         let standing = &self.standings[provider];
         self.attempts += 1;
+        // Record the fallback if this is not the preferred provider.
         if let Some(cause) = self.cause.filter(|_| provider > 0 && self.fallback.is_none()) {
             self.fallback = Some(cause);
             self.exchange.report.fallback(cause);
         }
+        // Make the attempt with the deadlines of its class.
         let patience = match &self.exchange.spending {
             Some(_) => Patience::new(ask.awaited, standing.late_after, state.timeouts.failover),
             None => Patience::without_tokens(state.timeouts.failover),
@@ -247,23 +266,24 @@ impl Course<'_> {
             Awaited::Whole => whole::whole(attempt, call).await,
         };
         match answer {
-            // What one provider does not know, another one knew.
+            // A 404 does not replace the failure of an earlier provider, which may know the model.
             Ok(response) if response.status() == StatusCode::NOT_FOUND && self.missed.is_some() => None,
             Ok(response) => Some(Ok(response)),
             Err(mut missed) => {
+                // Report the failure, and remember it for the fallback headers, a retry and the answer.
                 self.blame(provider, missed.fault, missed.blame.take()).await;
                 if self.fallback == Some(Detour::Warm.name()) {
-                    // The provider that is preferred may serve the call after all.
+                    // The preferred provider may serve the call after all.
                     (self.fallback, self.cause) = (None, None);
                     self.exchange.report.no_fallback();
                 } else {
                     self.cause.get_or_insert(missed.fault.name());
                 }
-                // Who takes single calls is not asked twice.
+                // A provider that takes single calls is not retried.
                 if missed.may_retry && entry == Entry::Free {
                     self.may_retry.push(*stop);
                 }
-                // That the call is turned away, or the platform's credentials are, says less than what went wrong before.
+                // A refusal of the call or of the platform's credentials tells less than an earlier failure.
                 if !matches!(missed.fault, Fault::Refused | Fault::TurnedAway) || self.missed.is_none() {
                     self.missed = Some((provider, missed));
                 }
@@ -273,19 +293,19 @@ impl Course<'_> {
     }
 }
 
-/// Returns whether the call may go to the provider of `stop`, which stands as `standing` says, now.
+/// Returns true if the call may go to the provider of `stop` now. `standing` is the state of its breaker.
 async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider, entry }: Stop) -> bool {
     let breakers = &exchange.state.breakers;
     let uses_tokens = exchange.spending.is_some();
-    // All providers are taken to be well, but for what an admin says.
+    // In dry-run mode every provider counts as healthy, apart from an admin's overrides.
     if !exchange.state.routing.is_enforced {
         return true;
     }
     match entry {
         Entry::Free => true,
-        // Nothing would be learnt from a call that uses no tokens.
+        // The breaker learns nothing from a call that uses no tokens, so do not spend a probe on it.
         Entry::Probe => uses_tokens && breakers.may_probe(provider, standing.state.generation).await,
-        // One that costs the provider hardly anything needs no room.
+        // A call without tokens costs the provider next to nothing and needs no room.
         Entry::Room => {
             standing.has_room || !uses_tokens || breakers.admit(provider, &exchange.caller.account, standing.rate).await
         }
@@ -294,9 +314,10 @@ async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider
     }
 }
 
-/// Reports a failure that nobody has taken back.
+/// Reports a failure that was not withdrawn.
 async fn finish(exchange: &Exchange<'_>, pending: Pending) {
     let Pending { provider, blame, timer, .. } = pending;
+    // If the timer has taken the failure already, wait for its report.
     let is_reporting = lock(&blame).is_none();
     let is_away = if is_reporting {
         timer.await.unwrap_or(false)
@@ -313,7 +334,7 @@ fn take(blame: &Mutex<Option<Blame>>) -> Option<Blame> {
     lock(blame).take()
 }
 
-/// Reports a failure, once. True where the environment keeps away from its provider now.
+/// Reports a failure unless it was reported before. Returns true if this environment now keeps away from its provider.
 async fn report(blame: &Mutex<Option<Blame>>) -> bool {
     match take(blame) {
         Some(blame) => blame.report().await,
@@ -321,13 +342,13 @@ async fn report(blame: &Mutex<Option<Blame>>) -> bool {
     }
 }
 
-/// A provider as if it were well. What an admin says holds all the same.
+/// Returns the standing of a provider as if it were healthy. An admin's override is kept.
 fn well(standing: &Standing) -> Standing {
     let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
     Standing { state, is_away: false, has_room: true, pause: None, ..standing.clone() }
 }
 
-/// Waits a moment before a provider is tried a second time; false where that may not be.
+/// Waits for a random pause before a retry. Returns false if there is no time or no retry budget.
 async fn pauses(exchange: &Exchange<'_>) -> bool {
     let Exchange { state, waited, .. } = exchange;
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! An answer that is no success: another provider's turn, or what the client gets.
+//! Handles an answer with an error status: either the next provider gets the call, or the client gets the answer.
 
 use std::fmt::Display;
 
@@ -16,9 +16,10 @@ use crate::api_error::{ApiError, kind_of};
 use crate::outcome::{Fault, of_failure};
 
 impl Attempt<'_> {
-    /// Judges an answer that is no success: the client gets it where the caller has to mend something, else it is another
-    /// provider's turn.
+    /// Judges an answer with an error status. The client gets it if the caller made a mistake, else the call moves on
+    /// to the next provider.
     pub(super) fn failure(&mut self, answered: Answered, state: Option<TokenState>) -> Result<Response<Body>, Missed> {
+        // Build the answer for the client. It is not used if another provider serves the call.
         let Answered { status, headers, body } = answered;
         let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
         let headers = self.headers(&headers, state);
@@ -35,12 +36,12 @@ impl Attempt<'_> {
                 }
                 Ok(response)
             }
-            // What cannot be understood has a verdict.
+            // An answer that is not understood always has a verdict.
             (verdict, answer) => Err(self.missed(verdict.unwrap_or(Fault::Error.into()), answer)),
         }
     }
 
-    /// Returns the error for a client where `fault` is about the platform's account at the provider, and records it; `None` for
+    /// Records a `fault` of the platform's account at the provider and returns the error for the client; `None` for
     /// every other fault.
     pub(super) fn about_the_platform(&self, fault: Fault, cause: &dyn Display) -> Option<Failed> {
         match fault {
@@ -51,23 +52,23 @@ impl Attempt<'_> {
         }
     }
 
-    /// Returns the error for a client where the platform's budget or credit is used up: the provider's words are about a bill
-    /// that is not the client's.
+    /// Returns the error for the client if the platform's budget or credit is used up. The provider's own message is
+    /// about a bill that is not the client's.
     fn without_budget(&self, code: &'static str, cause: &dyn Display, message: &'static str) -> Failed {
         self.about.error(code, cause, message);
         Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
     }
 
-    /// Returns the error for a client where the platform's credentials are refused: the provider's own would send the client
-    /// looking for a mistake in a key that is fine.
+    /// Returns the error for the client if the platform's credentials are refused. The provider's own message would
+    /// make the client look for a mistake in its own key.
     fn without_credentials(&self, cause: &dyn Display) -> Failed {
         self.about.error("provider.refused", cause, "a provider refuses the platform's credentials");
         let message = "The AI provider refuses the platform's credentials.";
         Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) }
     }
 
-    /// Returns an error of the API as the client gets it: byte for byte, or in the full envelope where it came without. It is
-    /// JSON, whatever its head says.
+    /// Returns an error of the API for the client: unchanged, or in the full envelope if it came without. The content
+    /// type is JSON, whatever the provider's header says.
     fn as_an_error(
         &self,
         status: StatusCode,
@@ -78,6 +79,7 @@ impl Attempt<'_> {
         if !is_of_an_error(status) {
             return Err(self.not_understood(status));
         }
+        // Log the failures of the provider, but not the mistakes of the caller.
         if status.is_server_error() {
             self.about.error("provider.failed", &Named(status), "a provider failed");
         } else if status == StatusCode::TOO_MANY_REQUESTS {
@@ -89,14 +91,16 @@ impl Attempt<'_> {
         Ok(respond(status, headers, Body::Full(Some(body))))
     }
 
-    /// Returns the answer for a client where the provider's is no error of the API: a page of an edge, or nothing at all.
+    /// Returns the answer for the client if the provider's is not an error of the API, such as an edge's HTML page or
+    /// an empty body.
     fn as_no_error(&self, status: StatusCode, mut headers: HeaderMap) -> Result<Response<Body>, Failed> {
         let failed = self.not_understood(status);
         match status {
-            // They would be taken for a mistake in the client's own key.
+            // The client would take these for a mistake in its own key.
             StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
                 Err(Failed { may_retry: false, ..failed })
             }
+            // Keep the status, and put a sentence of our own into the envelope.
             _ if status.is_client_error() => {
                 let message = "The AI provider turned the call away without an error of its API.";
                 let envelope = named_envelope(kind_of(status), message, self.request_id(&headers));
@@ -116,14 +120,14 @@ impl Attempt<'_> {
         Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD)
     }
 
-    /// Returns the request's id for an envelope: the provider's, where its head has one.
+    /// Returns the request's id for an envelope: the provider's if its headers have one, else ours.
     fn request_id<'a>(&'a self, headers: &'a HeaderMap) -> &'a str {
         let of_provider = headers.get("request-id").and_then(|value| value.to_str().ok());
         of_provider.unwrap_or(&self.about.request_id)
     }
 }
 
-/// Returns whether `status` is one of an error. Others end a stream on Lambda, or ask a client to go elsewhere.
+/// Returns true if `status` is an error status. Any other would end a stream on Lambda, or redirect the client.
 fn is_of_an_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }

@@ -1,4 +1,7 @@
 //! An attempt whose answer is passed on from its first content on.
+//!
+//! Events before the first content are held back, so that a failure up to then can fail over to the next provider.
+//! [`Pump`] passes on the rest.
 
 use std::time::Duration;
 
@@ -20,35 +23,37 @@ use crate::patience::Awaited;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
 
-/// The largest beginning of a stream, before its first content. One that is larger is no stream of the API.
+/// Largest beginning of a stream before its first content, in bytes. Streams of the API are smaller.
 const LARGEST_OVERTURE: usize = 1024 * 1024;
 
-/// The time after `message_start` in which a ping only opens the stream, and is no sign of the provider's work.
+/// Time after the first event in which a ping only opens the stream, and is no sign of work.
 const OPENING: Duration = Duration::from_secs(1);
-/// So many pings show that a provider is at work, if the last of them is not too old.
+/// Number of pings that show that a provider is at work, if the last one is recent.
 const STEADY: u32 = 2;
 
-/// How an answer begins.
+/// The beginning of an answer.
 enum Beginning {
-    /// With content, with its end, or with nothing but signs of life, in a stream of events.
+    /// A stream of events that has begun with content, has ended, or is kept alive by pings.
     Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
-    /// It is no success.
+    /// A complete answer with an error status.
     Whole(Answered),
 }
 
-/// What has been received of a stream.
+/// Everything received of a stream before it is passed on.
 #[derive(Default)]
 struct Overture {
     reader: StreamReader,
     framer: Framer,
-    /// The moment at which an event came first. Comments are none.
+    /// The moment of the first event. Comments are not events.
     began_at: Option<Instant>,
+    /// Number of pings, without one that opens the stream.
     pings: u32,
+    /// The moment of the last ping that counts.
     last_ping: Option<Instant>,
 }
 
 impl Overture {
-    /// Takes the next chunk.
+    /// Feeds the next chunk to the reader and the framer, and counts pings.
     fn feed(&mut self, chunk: &[u8]) {
         let (events, before, now) = (self.reader.events(), self.reader.pings(), Instant::now());
         intake::take(&mut self.reader, &mut self.framer, chunk);
@@ -63,7 +68,8 @@ impl Overture {
         }
     }
 
-    /// Returns whether the provider pings steadily: it is alive, and at work.
+    /// Returns true if the provider pings steadily and is therefore at work: at least [`STEADY`] pings, the last one
+    /// `within` this time.
     fn is_steady(&self, within: Duration) -> bool {
         self.pings >= STEADY && self.last_ping.is_some_and(|at| at.elapsed() <= within)
     }
@@ -76,21 +82,24 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     let mut overture = Overture::default();
     let Prepared { request: call, hold, taken } = call;
     attempt.taken = taken;
+    // Wait for the first content, an error, or a reason to pass the stream on before that.
     let beginning = async {
         let beginning = begin(&attempt, call, &mut overture).await;
         let progress = overture.reader.progress();
-        // One that is passed on before its first content may still be late and slow.
+        // A stream that is passed on before its first content may still become late or slow.
         if progress.has_content || progress.ended || !matches!(beginning, Ok(Beginning::Stream { .. })) {
             attempt.stop_the_clock();
         }
         (beginning, Instant::now())
     };
+    // Send the request while the record is being opened and the cap's figure is being read.
     let opened = attempt.open(meter.as_ref(), hold);
     let ((beginning, answered_at), released_at, state) = tokio::join!(beginning, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
     exchange.waited.add(waited);
     let Overture { reader, framer, .. } = overture;
 
+    // Fail over unless a stream has begun.
     let (status, headers, answer) = match beginning {
         Ok(Beginning::Stream { status, headers, answer }) => (status, headers, answer),
         Ok(Beginning::Whole(answered)) => {
@@ -103,6 +112,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
             return Err(attempt.unanswered(meter, none, reader.reading().0).await);
         }
     };
+    // An `error` event before any content is a failed attempt, unless the caller made a mistake.
     let progress = reader.progress();
     if !progress.has_content
         && let Some(error) = progress.error
@@ -110,24 +120,27 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     {
         return Err(ended_by_error(&mut attempt, meter, &reader, error, verdict).await);
     }
+    // Add the reported input to the open record, in case this environment is killed.
     if let (Some(meter), true, false) = (&mut meter, progress.figures.is_some(), progress.ended) {
         meter.note(reader.reading().0);
     }
 
+    // Report the beginning of the stream.
     exchange.report.answered(status);
     match &attempt.watch {
-        // A mistake of the caller's says nothing about the provider.
+        // A caller's mistake says nothing about the provider.
         Some(watch) if progress.error.is_some() && !progress.has_content => watch.said_nothing(),
         Some(watch) if progress.has_content || progress.ended => watch.came(Awaited::FirstContent, waited),
-        // It is passed on before its first content: the pump says what comes of it.
+        // The stream is passed on before its first content. The pump reports the result.
         Some(_) | None => {}
     }
     if progress.has_content {
         exchange.report.first_content(waited);
     }
     let mut headers = attempt.headers(&headers, state);
-    // One that is not well formed did not pass.
+    // The header is missing if the provider's was not well formed.
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(EVENT_STREAM));
+    // Hand the stream to the pump.
     let Attempt { about, watch, .. } = attempt;
     let pump = Pump {
         answer,
@@ -152,7 +165,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     Ok(respond(status, headers, Body::Stream(Box::pin(pump.into_stream()))))
 }
 
-/// Sends the call and holds back what comes before the first content, as long as another provider may take the call.
+/// Sends the call and holds back all events before the first content, as long as another provider may take the call.
 async fn begin(
     attempt: &Attempt<'_>,
     call: reqwest::RequestBuilder,
@@ -161,6 +174,7 @@ async fn begin(
     let timeouts = &attempt.exchange.state.timeouts;
     let given_up = attempt.is_hopeless();
     tokio::pin!(given_up);
+    // Wait for the headers. An error answer is read whole, and a success must be a stream of events.
     let head = async {
         let answer = attempt.send(call).await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -178,6 +192,7 @@ async fn begin(
     };
     let Beginning::Stream { status, headers, mut answer } = head else { return Ok(head) };
 
+    // Read events until the stream has content or has ended.
     let mut is_given_up = None;
     let release_at = attempt.release_at;
     loop {
@@ -188,13 +203,14 @@ async fn begin(
         if overture.framer.held() > LARGEST_OVERTURE {
             return Err(attempt.too_large(LARGEST_OVERTURE, true));
         }
-        // A provider that pings is alive; and a stream that has begun is kept where nobody else can take the call. From here
-        // on the client sees what becomes of it.
+        // Keep a stream whose provider pings steadily, or one that has begun if no other provider can take the call.
+        // The client sees its failures from here on.
         let is_steady = overture.is_steady(timeouts.failover);
         let is_kept = is_steady || (attempt.is_last() && overture.began_at.is_some());
         if is_kept && (is_given_up.is_some() || Instant::now() >= release_at) {
             break;
         }
+        // Otherwise give it up if the breaker did, or if another provider can take the call and time is up.
         if let Some(none) = is_given_up.take() {
             return Err(none);
         }
@@ -212,7 +228,7 @@ async fn begin(
                 }
             },
             none = &mut given_up, if !is_steady => is_given_up = Some(none),
-            // The time has come to decide again.
+            // Decide again at that moment.
             () = sleep_until(release_at), if Instant::now() < release_at => {}
             () = sleep_until(attempt.until), if overture.began_at.is_none() => {
                 return Err(attempt.late(TimedOut::FirstToken));
@@ -222,8 +238,8 @@ async fn begin(
     Ok(Beginning::Stream { status, headers, answer })
 }
 
-/// A stream that the provider ended with an error before any content. Nothing of it has been passed on, so it is an answer
-/// with a status of its own.
+/// Records a stream that the provider ended with an error before any content. Nothing of it has been passed on, so the
+/// error becomes an answer with a status of its own.
 async fn ended_by_error(
     attempt: &mut Attempt<'_>,
     meter: Option<Meter>,
@@ -242,6 +258,7 @@ async fn ended_by_error(
         };
         Failed::upstream(kind, format!("The AI provider ended the stream with {}.", error.name()))
     });
+    // An error that opens the stream means that nothing was used. After `message_start`, the input counts.
     if reader.progress().is_refused() {
         let missed = attempt.missed(verdict, Err(failed));
         tokio::join!(void(meter), attempt.finish());
@@ -251,7 +268,7 @@ async fn ended_by_error(
     attempt.unanswered(meter, none, reader.reading().0).await
 }
 
-/// Returns whether the answer is a stream of events by its media type, which is read in any case (RFC 9110, section 8.3.1).
+/// Returns true if the media type is that of a stream of events, in any case (RFC 9110, section 8.3.1).
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case(EVENT_STREAM))

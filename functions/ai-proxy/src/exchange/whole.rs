@@ -1,4 +1,4 @@
-//! An attempt whose answer is passed on when it is whole.
+//! An attempt whose answer is passed on once it is complete.
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -14,12 +14,13 @@ use crate::api_error::ApiError;
 use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
-/// Makes an attempt whose answer is passed on when it is whole.
+/// Makes an attempt whose answer is passed on once it is complete.
 pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
     let exchange = attempt.exchange;
     let meter = attempt.meter(attempt.until);
     let Prepared { request: call, hold, taken } = call;
     attempt.taken = taken;
+    // Wait for the answer, up to the deadline or until the breaker gives the provider up.
     let answer = async {
         let answer = async {
             let answer = attempt.read_whole(attempt.send(call).await?).await?;
@@ -27,7 +28,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
                 return Ok(answer);
             }
             let none = attempt.nonsense(answer.status, "a provider's answer is no message");
-            // An error of the API says that nothing was used, whatever its status.
+            // An error of the API says that nothing was used, even with a success status.
             Err(Unanswered { was_sent: ApiError::parse(&answer.body).is_none(), ..none })
         };
         let in_time =
@@ -39,6 +40,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
         attempt.stop_the_clock();
         (answer, Instant::now())
     };
+    // Send the request while the record is being opened and the cap's figure is being read.
     let opened = attempt.open(meter.as_ref(), hold);
     let ((answer, answered_at), released_at, state) = tokio::join!(answer, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
@@ -49,15 +51,18 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     };
     exchange.report.provider_took(waited);
 
+    // An error status goes to the client or to the next provider. Either way nothing was used.
     if !answered.status.is_success() {
         let answer = attempt.failure(answered, state);
         tokio::join!(void(meter), attempt.finish());
         return answer;
     }
     let Answered { status, headers, body } = answered;
+    // Report the success to the breaker.
     if let Some(watch) = &attempt.watch {
         watch.came(Awaited::Whole, waited);
     }
+    // Write the usage and release the places in flight before the answer is returned.
     if let Some(mut meter) = meter {
         let reading = Reading::of_message(&body);
         if reading.is_none() {
@@ -71,12 +76,12 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     }
     exchange.report.answered(status);
     let mut headers = attempt.headers(&headers, state);
-    // One that is not well formed did not pass.
+    // The header is missing if the provider's was not well formed.
     headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     Ok(respond(status, headers, Body::Full(Some(body))))
 }
 
-/// Returns whether the body of a success is a message: an object whose `type` says so.
+/// Returns true if the body of a success is a message: an object whose `type` is `message`.
 fn is_message(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Typed {

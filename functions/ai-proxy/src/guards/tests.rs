@@ -6,7 +6,7 @@ fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
     Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
 }
 
-/// Returns the status and the message with which a message with this body is refused.
+/// Returns the status and message of the refusal of a message with this body.
 fn refused(terms: &Terms, body: &str) -> Option<(u16, String)> {
     refused_with(terms, &HeaderMap::new(), body)
 }
@@ -21,7 +21,7 @@ fn asking(model: &str) -> String {
     format!(r#"{{"model":"{model}","max_tokens":5}}"#)
 }
 
-/// Returns the message with which `max_tokens`, as it stands in a body, is refused.
+/// Returns the message of the refusal of a body with `written` added to it.
 fn max_tokens(terms: &Terms, written: &str) -> Option<String> {
     refused(terms, &format!(r#"{{"model":"m"{written}}}"#)).map(|(_, message)| message)
 }
@@ -72,10 +72,10 @@ fn what_is_no_whole_number_gets_around_no_ceiling_and_is_the_providers_to_judge_
     assert_eq!(max_tokens(&terms, "").as_deref(), Some(message));
 }
 
-/// A guard, fields of a body, and the status and a part of the message with which it is refused.
+/// A guard, fields of a body, and the expected status and a part of the message of the refusal.
 type Case<'a> = (&'a Guards, String, Option<(u16, &'a str)>);
 
-/// A guard of each kind, with a body that keeps to it and bodies that do not.
+/// Checks a guard of each kind against a body that it allows and bodies that it refuses.
 #[test]
 fn a_guard_holds_wherever_a_body_names_what_it_limits() {
     let values = |values: &[&str]| values.iter().map(ToString::to_string).collect::<BTreeSet<_>>();

@@ -1,4 +1,4 @@
-//! Meters whose calls end, are cut off, or never come to their end.
+//! Tests of meters whose calls end, are cut off, or never end.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 
-/// Lines that were logged.
+/// Log lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -29,21 +29,22 @@ impl io::Write for Log {
 }
 
 impl Log {
-    /// Returns the records in the lines, as a replay reads them.
+    /// Returns the records in the log lines, as a replay reads them.
     fn records(&self) -> Vec<Record> {
         let text = String::from_utf8(lock(&self.0).clone()).unwrap();
         text.lines().filter_map(|line| unwritten::read(line).unwrap()).collect()
     }
 }
 
-/// Logs to `log` in this thread, as functions do, for as long as the guard lives.
+/// Logs to `log` in this thread, in the format of the functions, as long as the guard lives.
 fn logging_to(log: &Log) -> tracing::subscriber::DefaultGuard {
     let writer = log.clone();
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
     tracing::subscriber::set_default(lines.finish())
 }
 
-/// A meter whose ledger accepts connections and never answers, of a call that is expected to have 50 input tokens.
+/// Returns a meter whose ledger accepts connections and never answers, for a call that is expected to have 50 input
+/// tokens.
 async fn meter() -> (Meter, TcpListener) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -88,7 +89,7 @@ fn reading(model: &str, used: Usage) -> Reading {
     Reading { figures, parts: vec![Part { service, usage: used }], ..Reading::default() }
 }
 
-/// Polls `work` until it waits, and drops it.
+/// Polls `work` until it waits, then drops it.
 async fn cut_off(work: impl Future<Output = ()>) {
     timeout(Duration::from_millis(20), work).await.unwrap_err();
 }
@@ -139,16 +140,16 @@ fn what_an_answer_leaves_out_is_what_was_expected() {
     let completed = |reading, estimated| completed(reading, estimated, &expected());
     let known = reading("m-1", usage(7, 9));
     assert_eq!(completed(known.clone(), true), known);
-    // Nothing was said.
+    // The provider reported nothing.
     let nothing = completed(Reading::default(), true);
     assert_eq!((nothing.figures.usage, nothing.parts), (usage(50, 0), vec![expected()]));
     // An estimate without a prompt.
     let output = completed(reading("", usage(0, 9)), true);
     assert_eq!((output.figures.usage, output.parts[0].usage), (usage(50, 9), usage(50, 9)));
     assert_eq!(output.parts[0].service.model, "claude-haiku-5-5");
-    // The provider's final word holds.
+    // The provider's final figures are kept.
     assert_eq!(completed(reading("m-1", usage(0, 9)), false).figures.usage, usage(0, 9));
-    // A name that is none is not kept.
+    // An invalid name of a model is not kept.
     assert_eq!(completed(reading("ada@example.com", usage(7, 9)), false).parts[0].service.model, "other");
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 
-/// A moment of 22 November 2026.
+/// A moment on 22 November 2026.
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 const SENTENCE: &str = "You have reached your specified API usage limits. You will regain access on";
 
@@ -67,7 +67,7 @@ fn what_is_wrong_with_a_call_or_with_credentials_is_known_where_the_api_itself_s
     ] {
         let fault = |body: &str| of(status, &[], body).map(|verdict| verdict.fault);
         assert_eq!(fault(&error("No", None)), by_the_api, "{status}");
-        // The edge leaves the outer type away.
+        // The edge omits the outer type.
         let short = r#"{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#;
         assert_eq!(fault(short), by_the_api, "{status}");
         for body in ["", html, "[]", r#"{"type":"message"}"#, r#"{"error":{"message":"No"}}"#] {
@@ -193,7 +193,7 @@ fn credit_that_is_used_up_is_the_platforms_matter_and_asked_for_again_soon(#[cas
 #[case::a_part("Your credit balance is too low".to_owned())]
 fn words_of_a_caller_that_a_400_repeats_use_up_no_credit(#[case] message: String) {
     assert_eq!(of(400, &[], &error(&message, None)), None);
-    // A 402 about one call pauses nobody either.
+    // A 402 about one call does not pause the provider either.
     assert_eq!(of(402, &[], &error(&message, None)), Some(Fault::Refused.into()));
 }
 

@@ -1,19 +1,20 @@
-//! Names of models, which callers and admins write: of which characters they are, and how long.
+//! Names of models, as callers and admins write them: valid characters and lengths.
 //!
-//! | bytes | where |
+//! | limit | used for |
 //! | --- | --- |
-//! | [`LONGEST_ASKED`] | what a call may ask for, in any characters: which models there are is the provider's to say |
-//! | [`LONGEST_TOLD`] | what is written into logs, reports and the ledger; what is longer is `other` there |
-//! | [`LONGEST_LISTED`] | what guards and prices list, a `*` at its end included |
+//! | [`LONGEST_ASKED`] | the model that a call asks for, in any characters: the provider decides which models exist |
+//! | [`LONGEST_TOLD`] | logs, reports and the ledger; a longer name becomes `other` there |
+//! | [`LONGEST_LISTED`] | guards and prices, including a `*` at the end |
 
-/// The longest name that a call may ask for, bytes.
+/// Longest name that a call may ask for, in bytes.
 pub const LONGEST_ASKED: usize = 256;
-/// The longest name that is told, bytes.
+/// Longest name that is logged or stored, in bytes.
 pub const LONGEST_TOLD: usize = 128;
-/// The longest name in a list, bytes.
+/// Longest name in a list of a guard or a price, in bytes.
 pub const LONGEST_LISTED: usize = 100;
 
-/// Whether `text` is of what models' names consist of: letters, digits and `-._:/@`. Of an empty text that is true.
+/// Returns true if `text` consists of characters of models' names: letters, digits and `-._:/@`. True for an empty
+/// text.
 pub fn is_of_a_name(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:/@".contains(&byte))
 }

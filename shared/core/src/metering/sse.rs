@@ -1,8 +1,9 @@
-//! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>):
-//! [`Splitter`] reads them, [`Framer`] holds a byte stream back to their borders. Both are pure, and what they yield does
-//! not depend on where the chunks of a stream are cut.
+//! Server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
 //!
-//! The two agree: an event that the splitter has reported is one that the framer releases.
+//! [`Splitter`] parses the events of a stream. [`Framer`] holds its bytes back until an event is complete. Both are
+//! pure, and their output does not depend on the chunks in which the stream arrives.
+//!
+//! Invariant: the framer releases every event that the splitter has reported.
 
 mod framer;
 mod splitter;

@@ -1,17 +1,17 @@
-//! Reads the tokens of a call out of what the provider answered: [`Reading::of_message`] out of a JSON answer,
-//! [`StreamReader`] out of a stream of events as it passes by.
+//! Extracts the tokens that a call used from the provider's answer. [`Reading::of_message`] reads a JSON answer, and
+//! [`StreamReader`] reads a stream of events as it passes by.
 //!
 //! In Anthropic's API (<https://docs.anthropic.com/en/api/messages>, .../messages-streaming) the input figures are
-//! disjoint: `input_tokens` leaves out what was read from or written to the cache. A stream reports twice.
-//! `message_start` has the input side, with the only split of cache writes by lifetime, and a first token or so of
-//! output; `message_delta`, at the end, has cumulative figures, which replace what came before as far as they are there.
-//! Where the provider itself calls tools, such as a web search, the input has grown in between.
+//! disjoint: `input_tokens` excludes the tokens that were read from or written to the cache. A stream reports twice.
+//! `message_start` has the input side, with the only split of cache writes by lifetime, and the first token or so of
+//! output. `message_delta`, at the end, has cumulative figures, each of which replaces the earlier one if present. If
+//! the provider itself calls tools, such as a web search, the input has grown in between.
 //!
-//! Where the provider made several sampling passes, `usage.iterations` has them one by one, and some are in no other
-//! figure: [`Reading`] says what of a call each model used.
+//! If the provider made several sampling passes, `usage.iterations` lists them one by one, and some appear in no other
+//! figure. [`Reading`] breaks a call down by model.
 //!
-//! Nothing that a provider sends makes this fail: what is not understood is not counted, and what cannot be a count is
-//! refused, one by one ([`Figures::is_absurd`]); which one was the first is for the caller to log ([`Reading::absurd`]).
+//! No input makes this module fail. Unknown parts are not counted, and each figure that cannot be a count is left out
+//! ([`Figures::is_absurd`]). The caller is expected to log the first such field ([`Reading::absurd`]).
 
 mod figures;
 mod json;
@@ -30,10 +30,10 @@ pub use prompt::estimate_prompt;
 pub use reported::Reading;
 pub use stream::{Progress, StreamError, StreamReader};
 
-/// About so many bytes of English text are one token.
+/// Average bytes of English text per token.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// The tokens of one call.
+/// Tokens and requests to server tools of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Input tokens that were neither read from nor written to the cache.
@@ -46,43 +46,43 @@ pub struct Usage {
     pub cache_write_5m: u64,
     /// Input tokens written to the cache for an hour.
     pub cache_write_1h: u64,
-    /// Searches that the provider made in the web (`server_tool_use`).
+    /// Web searches that the provider made (`server_tool_use`).
     pub web_searches: u64,
-    /// Pages that the provider fetched from the web (`server_tool_use`).
+    /// Web pages that the provider fetched (`server_tool_use`).
     pub web_fetches: u64,
 }
 
-/// The service tier of a call; providers price tiers differently.
+/// Service tier of a call. Providers price tiers differently.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
-    /// As agreed by default; also where the provider says nothing.
+    /// The default tier; also if the provider names none.
     #[default]
     Standard,
-    /// With priority.
+    /// The priority tier.
     Priority,
-    /// In a batch.
+    /// The batch tier.
     Batch,
-    /// In a way that is not known here.
+    /// A tier that is unknown here.
     Other,
 }
 
-/// What a provider reports of a call.
+/// Figures that a provider reports for a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The tokens.
+    /// Tokens and requests.
     #[serde(flatten)]
     pub usage: Usage,
-    /// The service tier.
+    /// Service tier.
     pub tier: Tier,
-    /// A figure could be no count (negative, fractional, beyond a thousand million, or no number at all) and was refused,
-    /// so that `usage` is not the whole of it. It stays so even where a later figure makes up for that.
+    /// True if a figure could not be a count (negative, fractional, above 1,000,000,000, or not a number) and was left
+    /// out, so that `usage` is incomplete. It stays true even if a later figure makes up for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_absurd: bool,
 }
 
 impl Tier {
-    /// Returns the tier's name, as Anthropic has it.
+    /// Returns the tier's name in Anthropic's API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Standard => "standard",

@@ -1,40 +1,42 @@
-//! From chunks to whole events.
+//! Cuts a byte stream at the ends of events.
 
 use bytes::{Bytes, BytesMut};
 
-/// Holds a byte stream back to event borders: what it releases are whole events, and all of it together is the stream,
-/// byte for byte.
+/// Holds a byte stream back to the ends of events. Each release consists of whole events, and all releases together
+/// are the stream, byte for byte.
 ///
-/// Each byte is looked at once. What is held has no bound of its own: its owner asks [`Framer::held`] and gives up.
+/// Each byte is scanned once. The amount held has no bound: the owner checks [`Framer::held`] and gives up.
 #[derive(Debug, Default)]
 pub struct Framer {
     held: BytesMut,
-    /// How much of `held` has been looked at.
+    /// Number of bytes of `held` that have been scanned.
     seen: usize,
-    /// Where in `held` the last whole event ends; 0 where there is none.
+    /// End of the last whole event in `held`; 0 if there is none.
     border: usize,
-    /// The current line has a first byte.
+    /// True if the current line has at least one byte.
     in_line: bool,
+    /// True if the last byte was a carriage return.
     after_carriage_return: bool,
 }
 
 impl Framer {
-    /// Takes the next chunk.
+    /// Appends the next chunk.
     pub fn push(&mut self, chunk: &[u8]) {
         self.held.extend_from_slice(chunk);
     }
 
-    /// How many bytes are held back.
+    /// Returns the number of bytes that are held back.
     pub fn held(&self) -> usize {
         self.held.len()
     }
 
-    /// Releases all whole events; `None` where there is none.
+    /// Releases all whole events; `None` if there is none.
     pub fn whole_events(&mut self) -> Option<Bytes> {
+        // An event ends after an empty line, with any line ending.
         for (at, &byte) in self.held.iter().enumerate().skip(self.seen) {
             let after_carriage_return = std::mem::replace(&mut self.after_carriage_return, byte == b'\r');
             let is_border = match byte {
-                // It belongs to the carriage return, on the same side of the border.
+                // The line feed of a CR LF pair stays on the same side of the border as its carriage return.
                 b'\n' if after_carriage_return => self.border == at,
                 b'\n' | b'\r' => !std::mem::take(&mut self.in_line),
                 _ => {
@@ -46,12 +48,13 @@ impl Framer {
                 self.border = at + 1;
             }
         }
+        // Release everything up to the border and keep the rest.
         let border = std::mem::take(&mut self.border);
         self.seen = self.held.len() - border;
         (border > 0).then(|| self.held.split_to(border).freeze())
     }
 
-    /// Releases what is left, whole or not; `None` where that is nothing.
+    /// Releases the rest, whether it is a whole event or not; `None` if nothing is held.
     pub fn rest(&mut self) -> Option<Bytes> {
         self.seen = 0;
         (!self.held.is_empty()).then(|| self.held.split().freeze())

@@ -1,12 +1,12 @@
-//! From bytes to events.
+//! Parses bytes into server-sent events.
 
-/// The most data of one event that is kept, in bytes; of an event with more only the name is reported.
+/// Largest data of an event that is kept, in bytes. Of a larger event only the name is reported.
 pub const LARGEST_EVENT: usize = 8 * 1024 * 1024;
 
-/// The most of an event's name that is kept, in bytes. The names that mean something are shorter.
+/// Longest part of an event's name that is kept, in bytes. All known names are shorter.
 const LONGEST_NAME: usize = 256;
 
-/// The longest field that means something.
+/// Length of the longest field name with a meaning, in bytes.
 const LONGEST_FIELD: usize = b"event".len();
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -14,34 +14,38 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// One server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
-    /// The `event` field, empty where there is none; the beginning of it where it is longer than 256 bytes.
+    /// Value of the `event` field; empty if there is none, cut off after 256 bytes.
     pub name: String,
-    /// The `data` fields joined by line feeds; empty where that is more than [`LARGEST_EVENT`].
+    /// Values of the `data` fields, joined by line feeds; empty if larger than [`LARGEST_EVENT`].
     pub data: String,
 }
 
-/// Splits chunks into events. Feeding the same bytes in other chunks yields the same events.
+/// Splits a stream into events. The same bytes in other chunks yield the same events.
 ///
-/// Whatever is fed, it holds no more than one event's name and data within their limits: values are taken in as they
-/// come, not line by line, and all other fields and comments are dropped unread. An event that ends with the stream and
-/// not with an empty line is none, as the specification has it.
+/// It holds no more than one event's name and data, within their limits. Values are stored as they arrive, not line by
+/// line, and all other fields and comments are dropped unread. An event that ends with the stream and not with an
+/// empty line is ignored, as the specification demands.
 #[derive(Debug, Clone, Default)]
 pub struct Splitter {
-    /// Whether the stream begins with a byte order mark.
+    /// Progress through the byte order mark that may begin the stream.
     mark: Mark,
+    /// Position of the next byte within its line.
     place: Place,
+    /// True if the last byte was a carriage return.
     after_carriage_return: bool,
     name: Vec<u8>,
-    /// `None` as long as the event has no `data` field.
+    /// Data so far; `None` until the event has a `data` field.
     data: Option<Vec<u8>>,
-    /// The data outgrew [`LARGEST_EVENT`] and was dropped.
+    /// True if the data outgrew [`LARGEST_EVENT`] and was dropped.
     is_too_large: bool,
 }
 
+/// Progress through a byte order mark at the start of the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
-    /// So many bytes of it have come, and nothing else.
+    /// This many bytes of the mark have come, and nothing else.
     Seen(usize),
+    /// The mark has ended, or there was none.
     Past,
 }
 
@@ -51,13 +55,14 @@ impl Default for Mark {
     }
 }
 
-/// Where in a line the next byte stands.
+/// Position of the next byte within its line.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// In the field's name, of which so many bytes have come.
+    /// In the field's name, of which this many bytes have come.
     Field([u8; LONGEST_FIELD], usize),
-    /// After the colon, where one space is no part of the value.
+    /// After the colon. One space here is not part of the value.
     Colon(Field),
+    /// In the value.
     Value(Field),
 }
 
@@ -71,17 +76,18 @@ impl Default for Place {
 enum Field {
     Name,
     Data,
-    /// A comment, or a field that means nothing here.
+    /// A comment, or a field without a meaning here.
     Other,
 }
 
 impl Splitter {
-    /// Takes the next chunk and passes each event that it completes to `each`.
+    /// Parses the next chunk and passes each event that it completes to `each`.
     pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(Event)) {
+        // Parse the chunk line by line. The rest stays in the state until the next chunk.
         let mut rest = self.skip_mark(chunk);
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             self.take(&rest[..end]);
-            // The line feed of a CR LF pair ends no line of its own.
+            // The line feed of a CR LF pair does not end another line.
             let ended_already = self.after_carriage_return && rest[end] == b'\n';
             self.after_carriage_return = rest[end] == b'\r';
             if !ended_already {
@@ -92,9 +98,10 @@ impl Splitter {
         self.take(rest);
     }
 
-    /// What is left of a chunk without the byte order mark that may begin the stream.
+    /// Returns the part of a chunk after the byte order mark that may begin the stream.
     fn skip_mark<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         let Mark::Seen(seen) = self.mark else { return chunk };
+        // Compare the chunk with the bytes of the mark that are still missing.
         let missing = &BYTE_ORDER_MARK[seen..];
         let same = missing.iter().zip(chunk).take_while(|(mark, byte)| mark == byte).count();
         if same == missing.len() {
@@ -105,13 +112,13 @@ impl Splitter {
             self.mark = Mark::Seen(seen + same);
             return &[];
         }
-        // It was none: what looked like one belongs to the first line.
+        // There is no mark. The bytes that looked like one belong to the first line.
         self.mark = Mark::Past;
         self.take(&BYTE_ORDER_MARK[..seen]);
         chunk
     }
 
-    /// Takes a part of a line.
+    /// Parses a part of a line.
     fn take(&mut self, mut part: &[u8]) {
         while let Some(&first) = part.first() {
             self.after_carriage_return = false;
@@ -126,7 +133,7 @@ impl Splitter {
                     *length += 1;
                     part = &part[1..];
                 }
-                // Longer than any field that means something.
+                // The name is longer than any field with a meaning.
                 Place::Field(..) => self.place = Place::Value(Field::Other),
                 Place::Colon(field) => {
                     self.place = Place::Value(*field);
@@ -140,7 +147,7 @@ impl Splitter {
         }
     }
 
-    /// The field whose name is complete, ready for its value.
+    /// Resolves the field whose name is complete, and prepares its value.
     fn begin_value(&mut self) -> Field {
         let Place::Field(name, length) = &self.place else { return Field::Other };
         match &name[..*length] {
@@ -162,6 +169,7 @@ impl Splitter {
     fn extend(&mut self, field: Field, part: &[u8]) {
         match (field, &mut self.data) {
             (Field::Name, _) => {
+                // Keep the beginning of a long name.
                 let room = LONGEST_NAME.saturating_sub(self.name.len());
                 self.name.extend_from_slice(&part[..room.min(part.len())]);
             }
@@ -169,6 +177,7 @@ impl Splitter {
                 if data.len() + part.len() <= LARGEST_EVENT {
                     data.extend_from_slice(part);
                 } else {
+                    // Drop the data, but go on to find the end of the event.
                     self.is_too_large = true;
                     *data = Vec::new();
                 }
@@ -179,6 +188,7 @@ impl Splitter {
 
     fn end_line(&mut self, each: &mut impl FnMut(Event)) {
         match self.place {
+            // An empty line ends the event.
             Place::Field(_, 0) => return self.end_event(each),
             // A field without a colon has an empty value.
             Place::Field(..) => {
@@ -192,13 +202,14 @@ impl Splitter {
     fn end_event(&mut self, each: &mut impl FnMut(Event)) {
         let name = std::mem::take(&mut self.name);
         self.is_too_large = false;
+        // An event without data is none, as the specification demands.
         if let Some(data) = self.data.take() {
             each(Event { name: text(name), data: text(data) });
         }
     }
 }
 
-/// The text, with what is not UTF-8 replaced.
+/// Converts bytes to text, replacing everything that is not UTF-8.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

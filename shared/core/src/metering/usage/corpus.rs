@@ -1,5 +1,5 @@
-//! Answers in the shapes that Anthropic's API gives them, and what is to be read out of each. They are also the seeds of
-//! the fuzz targets under `fuzz/`.
+//! Sample answers in the formats of Anthropic's API, each with its expected figures. They are also the seeds of the
+//! fuzz targets under `fuzz/`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ fn figures(usage: Usage) -> Option<Figures> {
     Some(Figures { usage, ..Figures::default() })
 }
 
-/// A stream that came to its end.
+/// Returns the progress of a stream that came to its end.
 fn ended(content_bytes: u64, figures: Option<Figures>) -> Progress {
     let progress = Progress { has_content: true, has_final_usage: true, ended: true, ..Progress::default() };
     Progress { figures, content_bytes, ..progress }
@@ -31,7 +31,7 @@ fn usage(input: u64, output: u64) -> Usage {
     Usage { input, output, ..Usage::default() }
 }
 
-/// A message with a compaction before it and an advisor beside it.
+/// Returns the usage of a message with a compaction before it and an advisor beside it.
 fn iterations() -> Usage {
     Usage { cache_read: 20, ..usage(151_723, 4_152) }
 }
@@ -111,7 +111,7 @@ fn messages() -> Vec<(&'static str, Option<Figures>)> {
         ("nulls.json", figures(usage(3, 4))),
         ("server_tools.json", figures(Usage { web_searches: 3, web_fetches: 2, ..usage(10_682, 510) })),
         ("text.json", figures(usage(25, 15))),
-        // Its output is estimated from its length.
+        // The output is estimated from the answer's length.
         ("usage_is_no_object.json", Some(Figures { usage: usage(0, 54), is_absurd: true, ..Figures::default() })),
         ("usage_is_null.json", None),
     ]
@@ -125,7 +125,7 @@ fn progress<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Progress {
     reader.progress()
 }
 
-/// The bytes in pieces that end at these places, taken modulo their number.
+/// Cuts the bytes into pieces that end at these places, taken modulo their number.
 fn cut<'a>(bytes: &'a [u8], places: &[usize]) -> Vec<&'a [u8]> {
     let places = places.iter().map(|place| place % (bytes.len() + 1)).collect::<BTreeSet<_>>();
     let ends = places.iter().copied().chain([bytes.len()]);

@@ -1,40 +1,42 @@
-//! Reads the `usage` objects of Anthropic's API.
+//! Reads the counts of the `usage` objects of Anthropic's API.
 
 use super::json::Object;
 use super::{Figures, Tier, Usage};
 
-/// A figure beyond this is no token count.
+/// Largest token count. A larger figure is not a count.
 const LARGEST_COUNT: f64 = 1e9;
 
-/// The counts of a `usage` object, or of several that replace each other.
+/// Counts of a `usage` object, or of several that replace each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counted {
-    /// The figures as they are reported.
+    /// Figures as reported.
     pub(super) figures: Figures,
-    /// The first field that was refused ([`Figures::is_absurd`]): its name, and never its value.
+    /// Name of the first field that was left out ([`Figures::is_absurd`]). Never its value.
     pub(super) absurd: Option<&'static str>,
-    /// True where a figure of the input was reported.
+    /// True if any figure of the input was reported.
     pub(super) has_input: bool,
-    /// True where the figure of the output was reported.
+    /// True if the figure of the output was reported.
     pub(super) has_output: bool,
 }
 
 impl Counted {
-    /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. Returns true where it says how
-    /// many tokens were put out.
+    /// Merges the JSON of a `usage` object into the counts. Missing fields keep their values. Returns true if it has
+    /// the number of output tokens.
     pub(super) fn replace_with(&mut self, usage: &str) -> bool {
         let Some(reported) = Object::parse(usage) else {
             self.refuse("usage");
             return false;
         };
+        // Read the input, apart from cache writes.
         let has_input = self.replace(|usage| &mut usage.input, &reported, "input_tokens");
         let has_cache_read = self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
 
+        // Read the split of cache writes by lifetime, then the total.
         let split = self.object(&reported, "cache_creation");
         self.replace(|usage| &mut usage.cache_write_5m, &split, "ephemeral_5m_input_tokens");
         self.replace(|usage| &mut usage.cache_write_1h, &split, "ephemeral_1h_input_tokens");
-        // The total is the last word, also where the split came earlier. What is not known to be for an hour is for the
-        // default lifetime of 5 minutes.
+        // The total counts, even if the split came earlier. Tokens not known to be for an hour have the default
+        // lifetime of 5 minutes.
         let cache_writes = self.count(&reported, "cache_creation_input_tokens");
         self.has_input |= has_input || has_cache_read || cache_writes.is_some();
         if let Some(total) = cache_writes {
@@ -43,6 +45,7 @@ impl Counted {
             usage.cache_write_5m = total - usage.cache_write_1h;
         }
 
+        // Read the requests to server tools, and the tier.
         let tools = self.object(&reported, "server_tool_use");
         self.replace(|usage| &mut usage.web_searches, &tools, "web_search_requests");
         self.replace(|usage| &mut usage.web_fetches, &tools, "web_fetch_requests");
@@ -60,7 +63,7 @@ impl Counted {
         has_output
     }
 
-    /// Takes over a count. Returns false where there is none.
+    /// Stores a count. Returns false if there is none.
     fn replace(&mut self, figure: fn(&mut Usage) -> &mut u64, reported: &Object<'_>, field: &'static str) -> bool {
         let count = self.count(reported, field);
         if let Some(count) = count {
@@ -69,9 +72,9 @@ impl Counted {
         count.is_some()
     }
 
-    /// A field that is a count, if it is there and can be one.
+    /// Returns a field that is a valid count; `None` if it is missing or invalid. Marks an invalid one.
     fn count(&mut self, reported: &Object<'_>, field: &'static str) -> Option<u64> {
-        // Every number of JSON is one of Rust's, and every count within the limit is exact.
+        // Every JSON number parses as `f64`, and every count within the limit is exact.
         let number = reported.field(field)?.parse::<f64>().ok();
         let count = number.filter(|number| (0.0..=LARGEST_COUNT).contains(number) && number.fract() == 0.0);
         if count.is_none() {
@@ -80,7 +83,7 @@ impl Counted {
         count.map(|count| count as u64)
     }
 
-    /// A field that is an object; an empty one where it is not there or is none.
+    /// Returns a field that is an object; an empty object if it is missing or invalid. Marks an invalid one.
     fn object<'a>(&mut self, reported: &Object<'a>, field: &'static str) -> Object<'a> {
         let Some(json) = reported.field(field) else { return Object::default() };
         Object::parse(json).unwrap_or_else(|| {
@@ -89,7 +92,7 @@ impl Counted {
         })
     }
 
-    /// Marks the figures as absurd because of `field`.
+    /// Marks the figures as incomplete because of `field`.
     pub(super) fn refuse(&mut self, field: &'static str) {
         self.figures.is_absurd = true;
         self.absurd.get_or_insert(field);
@@ -102,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    /// What these `usage` objects say one after the other.
+    /// Reads `usage` objects one after the other.
     fn read(reports: &[&str]) -> Figures {
         reading(reports).figures
     }
@@ -148,9 +151,9 @@ mod tests {
             "input_tokens" => expected.usage.input = 0,
             "output_tokens" => expected.usage.output = 0,
             "cache_read_input_tokens" => expected.usage.cache_read = 0,
-            // The split says it all.
+            // The split has the whole figure.
             "cache_creation_input_tokens" => {}
-            // The total is right, and nothing is known to be for an hour.
+            // The total is valid, and no tokens are known to be for an hour.
             "ephemeral_1h_input_tokens" => (expected.usage.cache_write_1h, expected.usage.cache_write_5m) = (0, 9),
             _ => expected.usage.web_fetches = 0,
         }

@@ -1,11 +1,11 @@
-//! JSON as strangers send it: one part that is not as expected spoils no other.
+//! Reads untrusted JSON in parts: an unexpected part does not affect the others.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An object. It holds nothing but its JSON, however many fields that has: each look at a field reads it anew.
+/// A JSON object. It holds only its text, however many fields it has. Each access parses the text again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object<'a>(&'a str);
 
@@ -16,40 +16,41 @@ impl Default for Object<'_> {
 }
 
 impl<'a> Object<'a> {
-    /// The object that this JSON is; `None` where it is none.
+    /// Parses an object; `None` if `json` is not one.
     pub(super) fn parse(json: &'a str) -> Option<Self> {
         let mut deserializer = serde_json::Deserializer::from_str(json);
         deserializer.deserialize_map(Field("")).and_then(|_| deserializer.end()).ok()?;
         Some(Self(json))
     }
 
-    /// The JSON of a field, of two with the same name the last one's; `None` where it is missing or null.
+    /// Returns the JSON of a field, the last one if it is duplicated; `None` if it is missing or null.
     pub(super) fn field(&self, name: &str) -> Option<&'a str> {
         let value = serde_json::Deserializer::from_str(self.0).deserialize_map(Field(name)).ok()??.get();
         (value != "null").then_some(value)
     }
 
-    /// A field that is an object; an empty one where it is none.
+    /// Returns a field that is an object; an empty object if it is not.
     pub(super) fn object(&self, name: &str) -> Object<'a> {
         self.field(name).and_then(Object::parse).unwrap_or_default()
     }
 
-    /// The text of a field; `None` where it is none.
+    /// Returns the text of a field; `None` if it is not a string.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         serde_json::from_str(self.field(name)?).ok()
     }
 
-    /// How long the text of a field is, in bytes of UTF-8; 0 where it is none.
+    /// Returns the length of a field's text in bytes of UTF-8; 0 if it is not a string.
     pub(super) fn text_length(&self, name: &str) -> usize {
         match self.field(name) {
-            // Text with half a surrogate pair has no UTF-8; its JSON is not much longer.
+            // Text with half a surrogate pair has no UTF-8. The length of its JSON is close enough.
             Some(json) if json.starts_with('"') => self.text(name).map_or(json.len() - 2, |text| text.len()),
             _ => 0,
         }
     }
 }
 
-/// Returns the JSON of the first `most` elements of an array, and whether there are more; `None` where `json` is no array.
+/// Returns the JSON of the first `most` elements of an array, and true if there are more; `None` if `json` is not an
+/// array.
 pub(super) fn elements(json: &str, most: usize) -> Option<(Vec<&str>, bool)> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let (elements, has_more) = deserializer.deserialize_seq(Elements(most)).ok()?;
@@ -57,7 +58,7 @@ pub(super) fn elements(json: &str, most: usize) -> Option<(Vec<&str>, bool)> {
     Some((elements.into_iter().map(RawValue::get).collect(), has_more))
 }
 
-/// Keeps so many elements of an array, and passes over the rest.
+/// Keeps this many elements of an array and skips the rest.
 struct Elements(usize);
 
 impl<'de> Visitor<'de> for Elements {
@@ -75,6 +76,7 @@ impl<'de> Visitor<'de> for Elements {
                 None => return Ok((elements, false)),
             }
         }
+        // Skip the rest, but read it to its end to know that it is an array.
         let mut has_more = false;
         while array.next_element::<IgnoredAny>()?.is_some() {
             has_more = true;
@@ -83,7 +85,7 @@ impl<'de> Visitor<'de> for Elements {
     }
 }
 
-/// Finds the value of the field of this name.
+/// Finds the value of the field with this name.
 struct Field<'n>(&'n str);
 
 impl<'de> Visitor<'de> for Field<'_> {
@@ -94,6 +96,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        // Go through all fields: the last of two with the same name counts, as it does for official SDKs.
         let mut found = None;
         while let Some(is_it) = fields.next_key_seed(IsName(self.0))? {
             if is_it {
@@ -106,7 +109,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 }
 
-/// Whether a field has this name. Asked of bytes, as a name may be no UTF-8 either.
+/// Compares a field's name with this one, as bytes, because a name may not be valid UTF-8.
 struct IsName<'n>(&'n str);
 
 impl<'de> DeserializeSeed<'de> for IsName<'_> {

@@ -1,38 +1,38 @@
-//! What a call used of each model, with all that its price depends on.
+//! Usage by model, with everything else that its price depends on.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Tier, Usage};
 
-/// The lengths of a prompt, in tokens, from which prices may differ. How far a prompt goes beyond them is kept with its
-/// usage, so that a threshold in the table of prices can be applied to sums.
+/// Lengths of a prompt, in tokens, above which prices may differ. The step of each prompt is kept with its usage, so
+/// that a threshold of the price table can be applied to sums.
 pub const PROMPT_STEPS: [u64; 5] = [128_000, 200_000, 256_000, 272_000, 512_000];
 
-/// The most parts of one call. What goes beyond is added to one part of the model `other`, which has no price.
+/// Largest number of parts of one call. The rest is added to one part of the model [`OTHER`], which has no price.
 pub const MOST_PARTS: usize = 8;
 
-/// The model that stands for a name that is too long or contains other characters than models' names do.
+/// Stands for the name of a model that is too long or has invalid characters.
 pub const OTHER: &str = "other";
 
-/// The longest name of a speed or a region, bytes.
+/// Longest name of a speed or a region, in bytes.
 const LONGEST_LABEL: usize = 32;
 
 /// The way in which a provider served a call, as far as prices depend on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Service {
-    /// The model that the answer names; empty where it names none.
+    /// Model that the answer names; empty if it names none.
     #[serde(rename = "served")]
     pub model: String,
-    /// The service tier.
+    /// Service tier.
     pub tier: Tier,
-    /// The speed that the answer names (`usage.speed`), such as `fast`; empty where it names none.
+    /// Speed that the answer names (`usage.speed`), such as `fast`; empty if it names none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub speed: String,
-    /// The region that the answer names (`usage.inference_geo`), such as `us`; empty where it names none.
+    /// Region that the answer names (`usage.inference_geo`), such as `us`; empty if it names none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub geo: String,
-    /// The largest of [`PROMPT_STEPS`] that the prompt exceeds; 0 where it exceeds none.
+    /// Largest of [`PROMPT_STEPS`] that the prompt exceeds; 0 if it exceeds none.
     #[serde(skip_serializing_if = "is_zero")]
     pub prompt_above: u64,
 }
@@ -41,31 +41,31 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// One model's share of what a call used.
+/// The usage of one model within a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// The way in which it was served.
+    /// The way in which the model was served.
     #[serde(flatten)]
     pub service: Service,
-    /// The tokens.
+    /// Tokens and requests.
     #[serde(flatten)]
     pub usage: Usage,
 }
 
 impl Usage {
-    /// Returns how many tokens the model read: the three input figures are disjoint.
+    /// Returns the tokens that the model read: the sum of all input figures, which are disjoint.
     pub fn prompt(&self) -> u64 {
         let Self { input, cache_read, cache_write_5m, cache_write_1h, .. } = *self;
         [cache_read, cache_write_5m, cache_write_1h].into_iter().fold(input, u64::saturating_add)
     }
 
-    /// Returns the sum of both.
+    /// Returns the sum of two usages.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_add)
     }
 
-    /// Returns what is left of this without `other`, and no figure below zero.
+    /// Returns this usage minus `other`, with no figure below zero.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         self.with(other, u64::saturating_sub)
@@ -84,17 +84,17 @@ impl Usage {
     }
 }
 
-/// Returns the largest of [`PROMPT_STEPS`] that a prompt of so many tokens exceeds, or 0.
+/// Returns the largest of [`PROMPT_STEPS`] that a prompt of this many tokens exceeds, or 0.
 pub fn prompt_above(prompt: u64) -> u64 {
     PROMPT_STEPS.into_iter().rev().find(|step| prompt > *step).unwrap_or(0)
 }
 
-/// Returns whether both names stand for one model: they are equal, or one is the other with the date of a snapshot.
+/// Returns true if both names stand for one model: they are equal, apart from the date of a snapshot.
 pub fn is_same_model(one: &str, other: &str) -> bool {
     without_date(one) == without_date(other)
 }
 
-/// Returns the name of a model without the date at its end (`-20261013`), where it has one.
+/// Returns a model's name without the date at its end (`-20261013`), if it has one.
 pub fn without_date(model: &str) -> &str {
     match model.rsplit_once('-') {
         Some((name, date)) if date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -102,19 +102,21 @@ pub fn without_date(model: &str) -> &str {
     }
 }
 
-/// Returns `text` where it may be kept as the name of a speed or a region, and [`OTHER`] where it may not.
+/// Returns `text` if it may be stored as the name of a speed or a region, else [`OTHER`].
 pub(super) fn label(text: &str) -> String {
     named(text, LONGEST_LABEL)
 }
 
-/// Returns `text` where it consists of what models' names do and is no longer than `longest`, and [`OTHER`] otherwise.
+/// Returns `text` if it is a valid name of at most `longest` bytes, else [`OTHER`].
 pub(super) fn named(text: &str, longest: usize) -> String {
     let is_name = !text.is_empty() && text.len() <= longest && crate::metering::model::is_of_a_name(text);
     if is_name { text.to_owned() } else { OTHER.to_owned() }
 }
 
-/// Adds `usage` to the part that was served in this way, or as a new part.
+/// Adds `usage` to the part with this service, or as a new part. If no part is free, the last one becomes [`OTHER`]
+/// and gets it.
 pub(super) fn add(parts: &mut Vec<Part>, service: Service, usage: &Usage) {
+    // Reuse the part with this service, or the last one if there is no room for another.
     let known = parts.iter().position(|part| part.service == service);
     let last = parts.len().checked_sub(1).filter(|last| last + 1 >= MOST_PARTS);
     match known.or(last) {

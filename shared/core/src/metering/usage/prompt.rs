@@ -1,4 +1,4 @@
-//! Estimates how many tokens a prompt has, for calls whose provider never says.
+//! Estimates the tokens of a prompt, for calls whose provider never reports them.
 
 use std::fmt;
 
@@ -7,29 +7,31 @@ use serde_json::value::RawValue;
 
 use super::BYTES_PER_TOKEN;
 
-/// The tokens of an image, whatever its size.
+/// Tokens of an image of any size.
 const TOKENS_AN_IMAGE: u64 = 1_600;
-/// About so many bytes of a document in base64 are one token.
+/// Average bytes of a document in base64 per token.
 const DOCUMENT_BYTES_PER_TOKEN: u64 = 32;
 
-/// Estimates the input tokens of a call whose body is `body`: four bytes a token. Images and documents in base64 stand for
-/// far fewer tokens than their bytes, so that they are estimated by themselves. They are so only where the API has them, in
-/// the content of messages: the same words in a tool's schema or input are text.
+/// Estimates the input tokens of a call from its body, at four bytes a token. Images and documents in base64 have far
+/// fewer tokens than that, so they are estimated separately: an image as 1,600 tokens, a document at 32 bytes a token.
+/// They are recognized only in the content of messages. The same fields in a tool's schema or input are text.
 pub fn estimate_prompt(body: &[u8]) -> u64 {
     let mut files = Files::default();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     if files.deserialize(&mut deserializer).is_err() {
-        // What cannot be read as JSON is taken for text.
+        // Count a body that is not JSON as text.
         files = Files::default();
     }
     let text = (body.len() as u64).saturating_sub(files.bytes);
     text.div_ceil(BYTES_PER_TOKEN).saturating_add(files.tokens)
 }
 
-/// Images and documents that were found in a body.
+/// Images and documents found in a body.
 #[derive(Debug, Default)]
 struct Files {
+    /// Bytes of their data.
     bytes: u64,
+    /// Tokens that they are estimated to have.
     tokens: u64,
 }
 
@@ -49,19 +51,21 @@ impl<'de> Visitor<'de> for &mut Files {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        // A source is an object with the type `base64`, a media type and the data.
+        // A source is an object with the type `base64`, a media type and data.
         let (mut is_base64, mut is_image, mut bytes) = (false, false, 0);
         while let Some(name) = fields.next_key::<Name>()? {
             match name {
                 Name::Type => is_base64 = fields.next_value::<&RawValue>()?.get() == "\"base64\"",
                 Name::MediaType => is_image = fields.next_value::<&RawValue>()?.get().starts_with("\"image/"),
                 Name::Data => bytes = fields.next_value::<&RawValue>()?.get().len() as u64,
+                // Only these fields lead to a source. Everything else is text.
                 Name::Messages | Name::Content | Name::Source => fields.next_value_seed(&mut *self)?,
                 Name::Other => {
                     fields.next_value::<IgnoredAny>()?;
                 }
             }
         }
+        // Take the data out of the text, and estimate it by its kind.
         if is_base64 {
             self.bytes += bytes;
             self.tokens += if is_image { TOKENS_AN_IMAGE } else { bytes.div_ceil(DOCUMENT_BYTES_PER_TOKEN) };
@@ -99,8 +103,8 @@ impl<'de> Visitor<'de> for &mut Files {
     }
 }
 
-/// The fields of a source, and those that lead to one. The data of a text source is counted as text, because its type is
-/// another.
+/// The fields of a source, and the fields that lead to one. The data of a text source counts as text, because its type
+/// is different.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Name {

@@ -1,18 +1,18 @@
-//! Reads what one answer reports of its usage: the `usage` object, its iterations, and the model that served.
+//! Reads an answer's report of its usage: the `usage` object, its iterations, and the model that served.
 //!
-//! `usage.iterations` has one entry for each sampling pass. What an entry means for the sum depends on its type:
+//! `usage.iterations` has one entry for each sampling pass. The effect of an entry on the sum depends on its type:
 //!
-//! | type | in the figures of the `usage` object | model |
+//! | type | included in the figures of the `usage` object | model |
 //! | --- | --- | --- |
-//! | `message` | yes, where it is a pass of the model that served; no, where it is an attempt of another model that declined | its own, else the one that served |
+//! | `message` | yes for the model that served, no for another one that declined | its own, else the one that served |
 //! | `fallback_message` | yes: it is the last pass of a turn that a fallback served | its own |
 //! | `compaction` | no | its own, else the one that served |
 //! | `advisor_message` | no | its own |
 //!
-//! A type that is not known is read as `message`. An attempt that declined before any output is reported, and not billed
-//! by default, so that it is left out. Where the passes of the model that served come to more than the `usage` object says,
-//! they count; where they come to less, the object does. The last pass is the one that served, also where it writes the
-//! model's name in another way than the answer.
+//! An unknown type is read as `message`. An attempt that declined before any output is reported, but not billed by
+//! default, so it is left out. If the passes of the model that served add up to more than the `usage` object, the
+//! passes count; if they add up to less, the object does. The last pass is the one that served, even if it spells the
+//! model's name differently from the answer.
 
 use super::figures::Counted;
 use super::json::{Object, elements};
@@ -20,23 +20,23 @@ use super::parts::{add, is_same_model, label, named, prompt_above};
 use super::{BYTES_PER_TOKEN, Figures, Part, Service, Usage};
 use crate::metering::model::LONGEST_TOLD;
 
-/// The most iterations that are read. An answer with more of them is not counted exactly.
+/// Largest number of iterations that are read. An answer with more of them is not counted exactly.
 const MOST_ITERATIONS: usize = 256;
 
-/// Figures of a call, with how they were read and what each model used of them.
+/// Figures of a call, broken down by model.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// What was used in all.
+    /// Total usage of the call.
     pub figures: Figures,
-    /// The first field that was refused ([`Figures::is_absurd`]): its name, and never its value.
+    /// Name of the first field that was left out ([`Figures::is_absurd`]). Never its value.
     pub absurd: Option<&'static str>,
-    /// What was used of each model, the one that served first. Their sum is that of `figures`.
+    /// Usage by model, the one that served first. Their sum is that of `figures`.
     pub parts: Vec<Part>,
-    /// True where both input and output were reported, so that no side of the figures is missing.
+    /// True if both input and output were reported.
     pub is_whole: bool,
 }
 
-/// What an answer reports, in one `usage` object or in several that replace each other.
+/// The report of an answer, from one `usage` object or from several that replace each other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reported {
     counted: Counted,
@@ -50,7 +50,7 @@ pub(super) struct Reported {
 #[derive(Debug, Clone)]
 struct Iteration {
     kind: Kind,
-    /// The model that the entry names; empty where it names none.
+    /// Model that the entry names; empty if it names none.
     model: String,
     usage: Usage,
 }
@@ -64,8 +64,8 @@ enum Kind {
 }
 
 impl Reading {
-    /// Reads a whole JSON answer; `None` where it reports no usage. An output that is not reported is estimated from the
-    /// answer's length.
+    /// Reads a whole JSON answer; `None` if it reports no usage. A missing output is estimated from the answer's
+    /// length.
     pub fn of_message(body: &[u8]) -> Option<Self> {
         let text = String::from_utf8_lossy(body);
         let message = Object::parse(&text)?;
@@ -89,7 +89,7 @@ impl Reading {
         reading
     }
 
-    /// Raises the output to `output`, for the model that served.
+    /// Raises the output to at least `output`, in favour of the model that served.
     pub(super) fn raise_output(&mut self, output: u64) {
         let more = output.saturating_sub(self.figures.usage.output);
         self.figures.usage.output += more;
@@ -105,40 +105,41 @@ fn tokens_of(body: &[u8]) -> u64 {
 }
 
 impl Iteration {
-    /// Returns whether the entry is a sampling pass of a message itself, and no call beside it.
+    /// Returns true if the entry is a sampling pass of the message itself, not a call beside it.
     fn is_pass(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Fallback)
     }
 
-    /// Returns whether the entry may be of `model`: it names it, or none.
+    /// Returns true if the entry names `model` or no model.
     fn may_be_of(&self, model: &str) -> bool {
         self.model.is_empty() || is_same_model(&self.model, model)
     }
 }
 
 impl Reported {
-    /// Returns whether a figure of the input was reported.
+    /// Returns true if any figure of the input was reported.
     pub(super) fn has_input(&self) -> bool {
         self.counted.has_input
     }
 
-    /// Returns the first field that was refused.
+    /// Returns the name of the first field that was left out.
     pub(super) fn absurd(&self) -> Option<&'static str> {
         self.counted.absurd
     }
 
-    /// Takes over the name of the model that served, where there is one.
+    /// Stores the name of the model that served, if there is one.
     pub(super) fn served_by(&mut self, model: Option<String>) {
         if let Some(model) = model {
             self.model = named(&model, LONGEST_TOLD);
         }
     }
 
-    /// Takes over what a `usage` object says, given as its JSON; what it does not say stays. Returns true where it says how
-    /// many tokens were put out.
+    /// Merges the JSON of a `usage` object into the report. Missing fields keep their values. Returns true if it has
+    /// the number of output tokens.
     pub(super) fn replace_with(&mut self, usage: &str) -> bool {
         let has_output = self.counted.replace_with(usage);
         let Some(reported) = Object::parse(usage) else { return has_output };
+        // Read the labels on which prices depend.
         let text = |field| reported.field(field).map(|_| label(&reported.text(field).unwrap_or_default()));
         if let Some(speed) = text("speed") {
             self.speed = speed;
@@ -160,6 +161,7 @@ impl Reported {
             self.counted.refuse("iterations");
         }
         self.iterations.clear();
+        // Read each entry like a `usage` object. A figure that is left out marks the whole report.
         for entry in entries {
             let mut counted = Counted::default();
             counted.replace_with(entry);
@@ -178,13 +180,14 @@ impl Reported {
         }
     }
 
-    /// Returns all that is reported, each iteration counted once.
+    /// Returns everything that was reported, with each iteration counted once.
     pub(super) fn reading(&self) -> Reading {
         let Counted { figures, absurd, has_input, has_output } = self.counted;
+        // Find the model that served: the last fallback's, else the one that the answer names.
         let passes = || self.iterations.iter().filter(|it| it.is_pass());
         let fallback = passes().rfind(|it| it.kind == Kind::Fallback && !it.model.is_empty());
         let serving = fallback.map_or(&self.model, |it| &it.model);
-        // Where no pass has the name of the model that served, the last one is by that model under another name.
+        // If no pass has the name of that model, the last pass is by the same model under another name.
         let also_named = match passes().next_back() {
             Some(last) if !passes().any(|it| it.may_be_of(serving)) => &last.model,
             _ => serving,
@@ -192,7 +195,7 @@ impl Reported {
         let serving = if serving.is_empty() { also_named } else { serving };
         let is_of_serving = |it: &Iteration| it.may_be_of(serving) || it.may_be_of(also_named);
 
-        // What the `usage` object says beyond the passes of the model that served is of the same model.
+        // The excess of the `usage` object over the passes of the model that served belongs to that model.
         let (mut inside, mut prompt) = (Usage::default(), figures.usage.prompt());
         for pass in passes().filter(|it| is_of_serving(it)) {
             inside = inside.plus(&pass.usage);
@@ -201,19 +204,22 @@ impl Reported {
         let mut parts = Vec::new();
         add(&mut parts, self.service(serving, prompt), &figures.usage.less(&inside));
 
+        // Add each iteration under its own model.
         for iteration in &self.iterations {
             let Iteration { kind, model, usage } = iteration;
+            // An attempt that declined before any output is not billed.
             let is_declined = *kind == Kind::Message && !is_of_serving(iteration);
             if is_declined && usage.output == 0 {
                 continue;
             }
-            // One name for one model, whether or not an entry has the date of a snapshot.
+            // Use one name for the model that served, even if an entry has the date of a snapshot.
             let model = if is_of_serving(iteration) { serving } else { model };
             let service = self.service(model, usage.prompt());
-            // An advisor is a call of its own: what is said of the speed is said of the answer.
+            // An advisor is a call of its own, and the speed is that of the answer.
             let speed = if *kind == Kind::Advisor { String::new() } else { service.speed };
             add(&mut parts, Service { speed, ..service }, usage);
         }
+        // The total includes the iterations that are in no other figure.
         let usage = parts.iter().fold(Usage::default(), |sum, part| sum.plus(&part.usage));
         Reading { figures: Figures { usage, ..figures }, absurd, parts, is_whole: has_input && has_output }
     }

@@ -1,12 +1,12 @@
-//! Reads usage and progress out of a stream of events.
+//! Reads usage and progress from a stream of events.
 
 use super::json::Object;
 use super::reported::Reported;
 use super::{BYTES_PER_TOKEN, Figures, Reading};
 use crate::metering::sse::{Event, Splitter};
 
-/// Reads usage and progress out of a stream of server-sent events as it passes by. It takes in what comes in time
-/// proportional to its length, and holds one event of [`LARGEST_EVENT`](crate::metering::sse::LARGEST_EVENT) at most.
+/// Reads usage and progress from a stream of server-sent events as it passes by. Its time is linear in the stream's
+/// length, and it holds at most one event of [`LARGEST_EVENT`](crate::metering::sse::LARGEST_EVENT).
 #[derive(Debug, Clone, Default)]
 pub struct StreamReader {
     splitter: Splitter,
@@ -15,51 +15,52 @@ pub struct StreamReader {
     events: u64,
 }
 
-/// The longest sentence of an error that is kept, bytes.
+/// Longest sentence of an error that is kept, in bytes.
 const LONGEST_SENTENCE: usize = 300;
 
-/// What the events so far have said.
+/// Content of the events so far.
 #[derive(Debug, Clone, Default)]
 struct Seen {
     progress: Progress,
     reported: Reported,
-    /// The sentence of an `error` event, at most [`LONGEST_SENTENCE`] bytes; empty where there is none.
+    /// Sentence of an `error` event, up to [`LONGEST_SENTENCE`] bytes; empty if there is none.
     sentence: String,
-    /// The code of an `error` event (`error.details.error_code`), as long as its sentence at most; empty where there is none.
+    /// Code of an `error` event (`error.details.error_code`), up to [`LONGEST_SENTENCE`] bytes; empty if there is
+    /// none.
     code: String,
 }
 
-/// What has been seen of a stream.
+/// Progress of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// What was reported so far; `None` before `message_start`.
+    /// Figures reported so far; `None` before `message_start`.
     pub figures: Option<Figures>,
-    /// The first field of them that was refused, as in [`Reading::absurd`].
+    /// Name of the first field that was left out, as in [`Reading::absurd`].
     pub absurd: Option<&'static str>,
-    /// How many bytes of text, of thinking and of tools' input have come, as UTF-8.
+    /// Bytes of text, thinking and tools' input so far, as UTF-8.
     pub content_bytes: u64,
-    /// A content block has begun: from here on the client has something to show.
+    /// True once a content block has begun, so that the client has something to show.
     pub has_content: bool,
-    /// A `message_delta` has said how many tokens were put out.
+    /// True once a `message_delta` has reported the number of output tokens.
     pub has_final_usage: bool,
-    /// The stream ended as it should: with `message_stop`, or with the provider's own `error` event. What comes after
-    /// either means nothing.
+    /// True once the stream has ended properly: with `message_stop`, or with the provider's own `error` event. Later
+    /// events are ignored.
     pub ended: bool,
-    /// What kind of error the provider's `error` event tells of.
+    /// Kind of the provider's `error` event, if there was one.
     pub error: Option<StreamError>,
 }
 
-/// The kinds of errors that Anthropic's API knows (<https://docs.anthropic.com/en/api/errors>), as far as they are told
-/// apart here.
+/// Kinds of errors in Anthropic's API (<https://docs.anthropic.com/en/api/errors>), as far as they are distinguished
+/// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamError {
     /// `overloaded_error`.
     Overloaded,
     /// `rate_limit_error`.
     RateLimit,
-    /// `invalid_request_error`, `not_found_error` and `request_too_large`: the caller's own mistake.
+    /// `invalid_request_error`, `not_found_error` and `request_too_large`: a mistake of the caller.
     InvalidRequest,
-    /// `authentication_error`, `permission_error` and `billing_error`: about the platform's key.
+    /// `authentication_error`, `permission_error` and `billing_error`: trouble with the platform's key.
     Credentials,
     /// `api_error`, and all others.
     Other,
@@ -76,7 +77,7 @@ impl StreamError {
         }
     }
 
-    /// Anthropic's name for it.
+    /// Returns the name of the error's kind in Anthropic's API. One name stands for all kinds of a variant.
     pub fn name(self) -> &'static str {
         match self {
             Self::Overloaded => "overloaded_error",
@@ -89,7 +90,7 @@ impl StreamError {
 }
 
 impl StreamReader {
-    /// Takes the next chunk.
+    /// Parses the next chunk.
     pub fn feed(&mut self, chunk: &[u8]) {
         let Self { splitter, seen, pings, events } = self;
         splitter.feed(chunk, |event| {
@@ -98,42 +99,46 @@ impl StreamReader {
         });
     }
 
-    /// Returns how many events have come, pings among them. Comments are none.
+    /// Returns the number of events so far, including pings. Comments are not events.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Returns the sentence of the provider's `error` event; empty where there was none, or a longer one.
+    /// Returns the sentence of the provider's `error` event; empty if there was none, or a longer one.
     pub fn error_sentence(&self) -> &str {
         &self.seen.sentence
     }
 
-    /// Returns the code of the provider's `error` event (`error.details.error_code`); empty where there was none.
+    /// Returns the code of the provider's `error` event (`error.details.error_code`); empty if there was none, or a
+    /// longer one.
     pub fn error_code(&self) -> &str {
         &self.seen.code
     }
 
-    /// Returns how many `ping` events have come: signs of life while the provider is at work.
+    /// Returns the number of `ping` events so far. They are signs of life while the provider is at work.
     pub fn pings(&self) -> u32 {
         self.pings
     }
 
-    /// What has been seen so far.
+    /// Returns the progress so far.
     pub fn progress(&self) -> Progress {
         self.seen.progress
     }
 
-    /// Returns the figures of [`StreamReader::result`] with what each model used of them, and whether they are an estimate.
+    /// Returns the figures of [`StreamReader::result`], broken down by model, and true if they are an estimate.
     pub fn reading(&self) -> (Reading, bool) {
         let (figures, is_estimated) = self.result();
+        // The estimate of the output goes to the model that served.
         let mut reading = self.seen.reported.reading();
         reading.raise_output(figures.usage.output);
         (reading, is_estimated)
     }
 
-    /// Returns what the call used, and whether that is an estimate: where the final figures, or all figures of the input,
-    /// are missing or absurd. Figures are final at `message_stop` and not before: another `message_delta` may follow the first, and what a provider that
-    /// breaks off with an `error` in its place counts in the end is not known.
+    /// Returns the figures of the call, and true if they are an estimate.
+    ///
+    /// They are an estimate if the final figures, or all figures of the input, are missing or invalid. Figures are
+    /// final at `message_stop`. Before that another `message_delta` may follow, and if the provider ends the stream
+    /// with an `error` instead, its final count is unknown.
     pub fn result(&self) -> (Figures, bool) {
         let Progress { figures, has_final_usage, ended, error, .. } = self.seen.progress;
         match figures {
@@ -144,8 +149,8 @@ impl StreamReader {
         }
     }
 
-    /// What the call used as far as can be said while the final figures are missing: what was reported at its beginning,
-    /// and as many output tokens as the content that has come since stands for.
+    /// Estimates the figures of a call without final ones: the input reported at its beginning, and the output
+    /// reported so far or estimated from the content, whichever is larger.
     pub fn estimate(&self) -> Figures {
         let progress = &self.seen.progress;
         let mut figures = progress.figures.unwrap_or_default();
@@ -155,16 +160,17 @@ impl StreamReader {
 }
 
 impl Progress {
-    /// The stream opened with the provider's error: the call was refused, and used nothing.
+    /// Returns true if the stream opened with the provider's error, so that the call was refused and used nothing.
     pub fn is_refused(&self) -> bool {
         self.error.is_some() && self.figures.is_none() && !self.has_content
     }
 }
 
 impl Seen {
-    /// Takes the next event, and returns how many pings it is: one or none.
+    /// Processes the next event. Returns the number of pings in it: 0 or 1.
     fn advance(&mut self, event: &Event) -> u32 {
         let progress = &mut self.progress;
+        // Nothing after the end belongs to the answer.
         if progress.ended {
             return 0;
         }
@@ -173,6 +179,7 @@ impl Seen {
             "message_start" => {
                 progress.figures.get_or_insert_default();
                 let message = data.object("message");
+                // A late `message_start` must not replace the final figures.
                 if !progress.has_final_usage {
                     self.reported.served_by(message.text("model"));
                     if let Some(usage) = message.field("usage") {
@@ -183,7 +190,8 @@ impl Seen {
             "ping" => return 1,
             "content_block_start" => {
                 progress.has_content = true;
-                // A stream that another model takes over in its middle says so here; `message_start` named the first one.
+                // A model that takes over in the middle of the stream is named here. `message_start` named the first
+                // one.
                 let block = data.object("content_block");
                 if block.text("type").as_deref() == Some("fallback") {
                     self.reported.served_by(block.object("to").text("model"));
@@ -191,8 +199,9 @@ impl Seen {
             }
             "content_block_delta" => {
                 progress.has_content = true;
+                // Count the bytes from which the output is estimated if the stream breaks off.
                 let delta = data.object("delta");
-                // A signature is no output token, and a citation is the caller's own text.
+                // A signature has no output tokens, and a citation is the caller's own text.
                 let length = ["text", "thinking", "partial_json"].map(|field| delta.text_length(field) as u64);
                 progress.content_bytes += length.iter().sum::<u64>();
             }
@@ -204,6 +213,7 @@ impl Seen {
             "message_stop" => progress.ended = true,
             "error" => {
                 progress.ended = true;
+                // Keep the message and the code, which tell a spent budget from a mistake.
                 progress.error = Some(StreamError::of(&data));
                 let error = data.object("error");
                 let bounded = |text: Option<String>| text.filter(|it| it.len() <= LONGEST_SENTENCE).unwrap_or_default();
@@ -215,7 +225,7 @@ impl Seen {
         0
     }
 
-    /// Takes over what a `usage` object says. Returns true where it says how many tokens were put out.
+    /// Merges a `usage` object into the report. Returns true if it has the number of output tokens.
     fn replace_with(&mut self, usage: &str) -> bool {
         let has_output = self.reported.replace_with(usage);
         self.progress.figures = Some(self.reported.reading().figures);
@@ -224,9 +234,9 @@ impl Seen {
     }
 }
 
-/// What kind of event this is. The data says so itself, and where it does, its word counts: Anthropic's SDKs too take an
-/// event for what its data says, once its name has let it in. Where the data has no `type`, or is too large to be kept,
-/// the name has to do. An event by the name of `error` is one whatever its data says, as SDKs give up at the name.
+/// Returns the kind of an event. The `type` in its data wins over its name, as in Anthropic's SDKs. If the data has no
+/// `type`, or was too large to be kept, the name is used. An event named `error` is always an error, because SDKs give
+/// up at that name.
 fn kind(event: &Event, data: &Object<'_>) -> String {
     match event.name.as_str() {
         "error" => "error".to_owned(),

@@ -1,4 +1,4 @@
-//! Answers with iterations, and what each of their models used.
+//! Tests of answers with iterations, and of the usage of each of their models.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::super::{StreamReader, Tier};
 use super::*;
 
-/// The model that was asked for, as the answer names it.
+/// Model that was asked for, as the answer names it.
 const ASKED: &str = "claude-sonnet-5-5";
 
-/// Reads `usage` out of a JSON answer of [`ASKED`], and out of a stream whose `message_delta` has it; both must agree.
+/// Reads `usage` from a JSON answer of [`ASKED`], and from a stream with it in `message_delta`. Both must agree.
 fn read(usage: &Value) -> Reading {
     let message = json!({ "type": "message", "model": ASKED, "content": [], "usage": usage });
     let whole = Reading::of_message(message.to_string().as_bytes()).unwrap();
@@ -27,7 +27,7 @@ fn read(usage: &Value) -> Reading {
     whole
 }
 
-/// Input and output by model, in the order of the parts; parts without tokens are left out.
+/// Returns input and output by model, in the order of the parts, without parts that have no tokens.
 fn by_model(reading: &Reading) -> Vec<(&str, u64, u64)> {
     let parts = reading.parts.iter().map(|part| (part.service.model.as_str(), part.usage.input, part.usage.output));
     parts.filter(|(_, input, output)| input + output > 0).collect()
