@@ -1,7 +1,8 @@
-//! What an AI provider leaves of the platform's own rate limits, as its answers' `anthropic-ratelimit-*` headers say.
+//! Headroom: the unused part of the platform's own rate limits at an AI provider, from the `anthropic-ratelimit-*`
+//! headers of its answers.
 //!
-//! It is about the traffic of all accounts together, so it stays inside: it goes into metrics, and to the board through
-//! Redis, where the newest figures of each provider are kept for two minutes.
+//! It concerns the traffic of all accounts together, so it is never shown to callers. It goes into metrics, and to the
+//! board through Redis, which keeps the newest figures of each provider for two minutes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,38 +17,39 @@ use tokio::time::Instant;
 use crate::stores::redis::{Redis, Unavailable};
 use crate::sync::lock;
 
-/// The time after which an environment writes a provider's figures again.
+/// Minimum interval between an environment's writes of one provider's figures.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
-/// The time for which figures are kept. Providers' limits are per minute: older figures say nothing.
+/// Lifetime of figures in Redis. Providers' limits are per minute, so older figures are meaningless.
 const KEPT: Duration = Duration::from_secs(120);
 
-/// What a provider leaves of the platform's limits; `None` where the answer says nothing about one.
+/// Remaining part of the platform's limits at a provider. A field is `None` if the answer has no such header.
 #[metrics(subfield_owned)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Headroom {
-    /// Requests of the present minute.
+    /// Requests left in the present minute.
     #[metrics(name = "ProviderRequestsLeft", unit = Count)]
     pub requests_left: Option<u64>,
-    /// Input tokens of the present minute.
+    /// Input tokens left in the present minute.
     #[metrics(name = "ProviderInputTokensLeft", unit = Count)]
     pub input_tokens_left: Option<u64>,
-    /// Output tokens of the present minute.
+    /// Output tokens left in the present minute.
     #[metrics(name = "ProviderOutputTokensLeft", unit = Count)]
     pub output_tokens_left: Option<u64>,
-    /// The smallest remaining part of any limit, 0 to 100.
+    /// Smallest remaining part of any limit, 0 to 100 percent.
     #[metrics(name = "ProviderHeadroom", unit = Percent)]
     pub least_percent: Option<u64>,
 }
 
 impl Headroom {
-    /// Reads the headers of a provider's answer. Values that are no whole numbers are left out.
+    /// Reads the headers of a provider's answer. Ignores values that are not whole numbers.
     pub fn read(upstream: &HeaderMap) -> Self {
         let number = |kind: &str, part: &str| {
             let value = upstream.get(format!("anthropic-ratelimit-{kind}-{part}"))?;
             value.to_str().ok()?.parse::<u64>().ok()
         };
         let remaining = |kind| number(kind, "remaining");
+        // Cap the remainder at the limit, in case a provider reports more.
         let percent = |kind| {
             let limit = number(kind, "limit").filter(|limit| *limit > 0)?;
             Some(remaining(kind)?.min(limit).saturating_mul(100) / limit)
@@ -64,20 +66,20 @@ impl Headroom {
     }
 }
 
-/// The newest figures of each provider, for the whole fleet.
+/// Store of the newest figures of each provider, shared by all environments.
 pub struct Headrooms {
     redis: Arc<Redis>,
-    /// When this environment wrote a provider's figures last.
+    /// Moment of this environment's last write, by provider.
     written: Mutex<HashMap<String, Instant>>,
 }
 
 impl Headrooms {
-    /// Returns the figures that are kept in `redis`.
+    /// Returns the store in `redis`.
     pub fn new(redis: Arc<Redis>) -> Self {
         Self { redis, written: Mutex::default() }
     }
 
-    /// Keeps what `provider` leaves, at most every [`WRITE_EVERY`]. Where Redis is away, nothing is kept.
+    /// Writes the headroom of `provider`, at most once per [`WRITE_EVERY`]. Does nothing if Redis is unavailable.
     pub async fn keep(&self, provider: &str, headroom: Headroom) {
         if headroom == Headroom::default() || !self.is_due(provider) {
             return;
@@ -86,7 +88,7 @@ impl Headrooms {
         let mut write = redis::cmd("SET");
         write.arg(key(provider)).arg(json).arg("EX").arg(KEPT.as_secs());
         let write = &write;
-        // Redis says itself when it is away.
+        // The Redis handle reports an outage itself.
         let _written: Result<(), _> =
             self.redis.run(|mut connection| async move { write.query_async(&mut connection).await }).await;
     }
@@ -100,10 +102,11 @@ impl Headrooms {
         is_due
     }
 
-    /// Returns the figures of `providers`, in their order; `None` where there are none of the last two minutes.
+    /// Returns the figures of `providers`, in their order, or `None` for a provider without figures of the last two
+    /// minutes.
     ///
     /// # Errors
-    /// [`Unavailable`], where Redis does not answer.
+    /// Returns [`Unavailable`] if Redis does not answer.
     pub async fn read(&self, providers: &[String]) -> Result<Vec<Option<Headroom>>, Unavailable> {
         let mut read = redis::cmd("MGET");
         for provider in providers {

@@ -1,13 +1,14 @@
-//! Token metering: what each AI call used, from the provider's own figures, added up per account and month (UTC), and
-//! held against a cap.
+//! Token metering: counts what each AI call used, from the provider's own figures, sums it per account and month (UTC),
+//! and compares the sums with a token cap.
 //!
-//! [`usage`] (of `levee_core`) reads the figures out of JSON answers and server-sent events and is pure, as is [`call`], which says what a
-//! record changes in the sums. [`ledger`] writes records to DynamoDB, each once; [`months`] reads the sums; [`unwritten`]
-//! is what becomes of a record that DynamoDB refuses. [`cap`] says what of it counts against which cap, and [`view`]
-//! keeps that figure at hand in Redis; [`told`] tells somebody of it.
+//! [`usage`] (in `levee_core`) reads the figures from JSON answers and server-sent events. [`call`] defines the records
+//! and how a record changes the sums. Both are pure. [`ledger`] writes each record to DynamoDB once, [`months`] reads
+//! the sums, and [`unwritten`] logs records that DynamoDB refused and reads them back for a replay. [`cap`] says which
+//! tokens count and how much of a cap is used, [`view`] keeps that figure in Redis, and [`told`] alerts operators.
+//! [`asked`], [`report`] and [`prices`] serve usage reports. Start reading at [`call`] and [`ledger`].
 //!
-//! Invariants: usage is exact where the provider reported it, marked as estimated where it did not, and counted once. A
-//! call counts in the month in which it began. Redis is never asked for what is true, only for what is quick.
+//! Invariants: usage is exact if the provider reported it, marked as estimated if not, and counted once. A call counts
+//! in the month in which it began. DynamoDB holds the truth; Redis only holds a fast copy.
 
 pub mod asked;
 pub mod call;

@@ -1,4 +1,4 @@
-//! Which report somebody asks for, and in which format the answer is: the same for customers and admins.
+//! Parameters and answer formats of usage reports, the same for customers and admins.
 
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -9,16 +9,16 @@ use super::report::{UsageReport, csv};
 use crate::clock::Timestamp;
 use crate::http::Problem;
 
-/// What is asked for.
+/// A parsed request for a usage report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    /// The month.
+    /// Month of the report.
     pub month: Month,
-    /// How the answer is written.
+    /// Format of the answer.
     pub format: Format,
 }
 
-/// How an answer is written.
+/// Format of a usage report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// JSON.
@@ -27,12 +27,12 @@ pub enum Format {
     Csv,
 }
 
-/// A parameter that makes no sense. The sentence is public.
+/// Error of an invalid parameter. The message is public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct NotAsked(String);
 
-/// An answer that would be longer than a function may answer. The sentence is public.
+/// Error of an answer that is larger than a function may return. The message is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{}", match .0 {
     Format::Csv => "This table is longer than an answer may be. Ask for JSON, which has its sums, or for another month.",
@@ -41,17 +41,17 @@ pub struct NotAsked(String);
 pub struct TooLong(Format);
 
 impl TooLong {
-    /// What the caller is told. The status is that of a question that is well formed and cannot be answered.
+    /// Returns the problem to answer with. Its status is 422: the request is well formed, but cannot be answered.
     pub fn problem(self) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "answer_too_large", self.to_string())
     }
 }
 
-/// The most bytes that the body of an answer takes on its way: headers have the rest of the 6 MB that a function may
-/// answer (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+/// Largest body of an answer as it is transferred, bytes. Headers have the rest of the 6 MB that a function may return
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
 const LONGEST_ANSWER: usize = 5_500_000;
 
-/// How many bytes `body` takes in the JSON in which a function hands it over.
+/// Returns the number of bytes that `body` takes in the JSON in which a function returns it.
 fn carried(body: &str) -> usize {
     let extra = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 1,
@@ -62,17 +62,18 @@ fn carried(body: &str) -> usize {
 }
 
 impl Asked {
-    /// Reads the parameters `month` and `format`, and what else the client prefers. Without a month, it is the one that
-    /// holds `now`; without a format, JSON unless the client accepts CSV and names it before JSON.
+    /// Reads the parameters `month` and `format`, and the `Accept` header. The month defaults to the one that contains
+    /// `now`. The format defaults to JSON, unless the client accepts CSV and names it before JSON.
     ///
     /// # Errors
-    /// When a parameter has no such value, or the month is yet to come.
+    /// Returns [`NotAsked`] if a parameter has an invalid value, or if the month is in the future.
     pub fn read(
         month: Option<&str>,
         format: Option<&str>,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Self, NotAsked> {
+        // Parse the month, which must not be in the future.
         let (present, _) = Month::of(now);
         let month = match month {
             None => present,
@@ -83,6 +84,7 @@ impl Asked {
         if month > present {
             return Err(NotAsked(format!("'month' takes no month that is yet to come: it is {present} (UTC).")));
         }
+        // Choose the format: the parameter takes precedence over the header.
         let format = match format {
             None => Format::preferred(headers),
             Some("json") => Format::Json,
@@ -92,15 +94,16 @@ impl Asked {
         Ok(Self { month, format })
     }
 
-    /// The answer: `json` or `reports`, which say the same, in the format that is asked for.
+    /// Returns the answer in the requested format. `json` and `reports` hold the same data.
     ///
     /// # Errors
-    /// When it is longer than a function may answer.
+    /// Returns [`TooLong`] if the answer is larger than a function may return.
     pub fn answer<'a>(
         &self,
         json: &impl Serialize,
         reports: impl IntoIterator<Item = &'a UsageReport>,
     ) -> Result<Response<String>, TooLong> {
+        // Write the body, and check its size.
         let (kind, body) = match self.format {
             Format::Json => ("application/json", serde_json::to_string(json).unwrap_or_default()),
             Format::Csv => ("text/csv; charset=utf-8; header=present", csv(reports)),
@@ -108,6 +111,7 @@ impl Asked {
         if carried(&body) > LONGEST_ANSWER {
             return Err(TooLong(self.format));
         }
+        // Set the headers. A browser saves CSV as a file.
         let mut answer = Response::new(body);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -123,7 +127,7 @@ impl Asked {
 }
 
 impl Format {
-    /// Its name, as the parameter takes it.
+    /// Returns the value of the parameter `format` for this format.
     pub fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -134,6 +138,7 @@ impl Format {
     fn preferred(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
         let mut kinds = lines.flat_map(|line| line.split(',')).filter_map(|range| range.split(';').next());
+        // Take the first supported media type; weights (`q`) are ignored.
         let first = kinds.find_map(|kind| match kind.trim().to_ascii_lowercase().as_str() {
             "text/csv" => Some(Self::Csv),
             "application/json" => Some(Self::Json),
@@ -185,7 +190,7 @@ mod tests {
         }
     }
 
-    /// The report of a month with so many lines of calls.
+    /// Returns the report of a month with the given number of `lines`.
     fn report(lines: usize) -> UsageReport {
         let line = |number: usize| Line {
             day: 1,

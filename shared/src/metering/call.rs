@@ -1,10 +1,10 @@
-//! What the ledger keeps about a call, and how one record takes another's place. No I/O.
+//! Records of AI calls, and the rules by which one record replaces another. No I/O.
 //!
-//! A record is of one attempt at one provider. It begins *open*, before anything of the answer reaches the client, and
-//! ends *closed*, with what the provider reported, or *void*, where nothing was used. One whose attempt never came to its
-//! end (its environment was killed) is *abandoned* by the monitor with what was known of it; should the end come after
-//! all, it takes the abandoned record's place. Every record counts in the sums by the difference that it makes
-//! ([`step`]), so that whatever is repeated or comes late is counted once.
+//! A record is about one attempt at one provider. It begins *open*, before any of the answer reaches the client. It
+//! ends *closed*, with what the provider reported, or *void*, if nothing was used. If the attempt never ended (its
+//! environment was killed), the monitor makes the record *abandoned*, with what was known. A final record that arrives
+//! later replaces the abandoned one. A record changes the sums by its difference to the record that it replaces
+//! ([`step`]), so that repeated and late writes count once.
 
 use std::collections::BTreeMap;
 
@@ -15,131 +15,134 @@ use super::usage::{Figures, Part, Reading, Service, Tier};
 use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
 
-/// One attempt to have an AI call served by a provider.
+/// One attempt to serve an AI call at a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// What makes the call countable once: Lambda's id of the invocation, which no client can choose.
+    /// Lambda invocation id of the call, which no client can choose. With `attempt` it identifies the record.
     pub id: String,
-    /// Which attempt of the call it is, from 1.
+    /// Number of the attempt within its call, from 1.
     pub attempt: u32,
-    /// The id by which the request is named to its caller.
+    /// Request id that the caller sees.
     pub request_id: String,
-    /// The account that pays.
+    /// Account that pays.
     pub account: String,
-    /// The integration that called.
+    /// Integration that made the call.
     pub integration: String,
-    /// What kind of integration that is.
+    /// Kind of that integration.
     pub kind: IntegrationKind,
-    /// The provider that is asked.
+    /// Provider of this attempt.
     pub provider: String,
-    /// The model that was asked for.
+    /// Model that the caller asked for.
     pub model: String,
-    /// When the call began, Unix seconds; decides the day and the month that it counts in.
+    /// Start of the call, Unix seconds. It decides the day and the month in which the call counts.
     pub started_at: u64,
-    /// When the attempt must have ended, Unix seconds.
+    /// Deadline of the attempt, Unix seconds.
     pub deadline: u64,
-    /// True where an earlier attempt of the same call counts already, so that this one is no further call.
+    /// True if an earlier attempt of the same call is counted already, so that this one adds no call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub further: bool,
 }
 
 impl Call {
-    /// Returns when it began.
+    /// Returns the start of the call.
     pub fn started_at(&self) -> Timestamp {
         Timestamp::from_secs(self.started_at)
     }
 }
 
-/// How far an attempt has come.
+/// Progress of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It runs.
+    /// In flight.
     Open,
-    /// It never came to its end.
+    /// Given up on before its end was known.
     Abandoned,
-    /// It is over and used tokens.
+    /// Over; it used tokens.
     Closed,
-    /// It is over and used none.
+    /// Over; it used no tokens.
     Void,
 }
 
-/// An attempt with what it used.
+/// An attempt and its usage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// The attempt.
     #[serde(flatten)]
     pub call: Call,
-    /// How far it has come.
+    /// Progress of the attempt.
     pub state: State,
-    /// What it used, as far as that is known.
+    /// Usage, as far as it is known.
     #[serde(flatten)]
     pub figures: Figures,
-    /// True where the provider's final figures are missing, so that `figures` is what was known when it broke off.
+    /// True if the provider's final figures are missing, so that `figures` holds what was known when the attempt broke
+    /// off.
     pub estimated: bool,
-    /// What it used of each model, the one that served first. Empty in a record that an earlier version wrote, and where
-    /// nothing is known but the figures.
+    /// Usage by model, beginning with the model that served. Empty in records of earlier versions, and if only the
+    /// figures are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Part>,
 }
 
-/// What writing a record changes in the sums of its account's month.
+/// Change to the sums of an account's month that results from writing a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// The change to the month as a whole.
+    /// Change to the month as a whole.
     pub total: Tally,
-    /// The change to each of the lines of its day, integration and model that it changes, by the way in which providers
-    /// served. `None` is the line of records without parts.
+    /// Changes to the lines of the call's day, integration and model, by the way in which the provider served. `None`
+    /// is the line of records without parts.
     pub lines: Vec<(Option<Service>, Tally)>,
 }
 
 impl Record {
-    /// Returns the record of an attempt that begins.
+    /// Returns the open record of an attempt that begins.
     pub fn open(call: Call) -> Self {
         Self { call, state: State::Open, figures: Figures::default(), estimated: false, parts: Vec::new() }
     }
 
-    /// Returns the record of an attempt that is over; `estimated` where `figures` are not the provider's final ones.
+    /// Returns the closed record of an attempt. `estimated` is true if `figures` are not the provider's final ones.
     pub fn closed(call: Call, figures: Figures, estimated: bool) -> Self {
         Self { state: State::Closed, figures, estimated, ..Self::open(call) }
     }
 
-    /// Returns the record of an attempt that is over and used nothing.
+    /// Returns the void record of an attempt that used nothing.
     pub fn void(call: Call) -> Self {
         Self { state: State::Void, ..Self::open(call) }
     }
 
-    /// Returns the record with what is known of its usage, as an estimate unless that is the provider's final word.
+    /// Returns the record with the usage of `reading`, marked as an estimate if `estimated` is true.
     #[must_use]
     pub fn with_reading(self, reading: &Reading, estimated: bool) -> Self {
         Self { figures: reading.figures, parts: reading.parts.clone(), estimated, ..self }
     }
 
-    /// Returns the record of the same attempt, given up on because it never came to its end.
+    /// Returns the abandoned record of the same attempt, with its usage as an estimate.
     #[must_use]
     pub fn abandoned(self) -> Self {
         Self { state: State::Abandoned, estimated: true, ..self }
     }
 
-    /// Returns what it adds to the sums as a whole.
+    /// Returns what the record adds to the month as a whole.
     pub fn tally(&self) -> Tally {
         self.shares().iter().fold(Tally::default(), |sum, (_, tally)| sum.plus(tally))
     }
 
-    /// Returns what it adds to each line of its day. The attempt itself counts with the first of its parts.
+    /// Returns what the record adds to each line of its day. The attempt itself counts with the first part.
     fn shares(&self) -> Vec<(Option<Service>, Tally)> {
         if matches!(self.state, State::Open | State::Void) {
             return Vec::new();
         }
         let is_first = !self.call.further;
+        // Count the attempt: as a call if it is the first that is counted, else as a further attempt.
         let attempt = Tally {
             calls: is_first.into(),
             further_attempts: (!is_first).into(),
-            // A call moves on only from an attempt that is estimated, so that it is counted as such already.
+            // A call fails over only from an estimated attempt, so it is counted as estimated already.
             estimated_calls: (is_first && self.estimated).into(),
             other_tier_calls: (self.figures.tier != Tier::Standard).into(),
             ..Tally::default()
         };
+        // Split the usage by part. A record without parts has one line.
         let mut shares: Vec<_> = match &self.parts[..] {
             [] => vec![(None, Tally::from_usage(&self.figures.usage))],
             parts => parts.iter().map(|it| (Some(it.service.clone()), Tally::from_usage(&it.usage))).collect(),
@@ -151,9 +154,10 @@ impl Record {
     }
 }
 
-/// Returns what writing `new` over `old` (`None` where there is no record yet) changes in the sums; `None` where `old`
-/// stays, because it is as final as `new`.
+/// Returns the change to the sums if `new` replaces `old` (`None` if there is no record yet). Returns `None` if `old`
+/// is at least as final as `new` and stays.
 pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
+    // Keep the old record unless the new one is more final.
     let rank = |state: State| match state {
         State::Open => 0,
         State::Abandoned => 1,
@@ -162,6 +166,7 @@ pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
     if old.is_some_and(|old| rank(old.state) >= rank(new.state)) {
         return None;
     }
+    // Add what the new record counts for, and subtract what the old one did.
     let mut lines: BTreeMap<Option<Service>, Tally> = BTreeMap::new();
     for (line, tally) in new.shares() {
         let sum = lines.entry(line).or_default();
@@ -171,6 +176,7 @@ pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
         let sum = lines.entry(line).or_default();
         *sum = sum.less(&tally);
     }
+    // Leave out lines that stay the same.
     lines.retain(|_, change| !change.is_zero());
     let total = lines.values().fold(Tally::default(), |sum, change| sum.plus(change));
     Some(Change { total, lines: lines.into_iter().collect() })

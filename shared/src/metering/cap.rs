@@ -1,4 +1,4 @@
-//! What counts against a token cap, which cap an account has, and how far it has come. No I/O.
+//! Token caps: the tokens that count, the cap of an account, and how much of it is used. No I/O.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use crate::accounts::terms::{LARGEST_CAP, TokenCap};
 use crate::config::Reader;
 use crate::metering::tally::Tally;
 
-/// The shares of a cap, in percent, of which somebody is told, once a month and account each.
+/// Shares of a cap, in percent, at which operators are alerted, once per month and account each.
 pub const TOLD_PERCENTS: [u64; 3] = [80, 100, 150];
-/// From this share of a cap on, in percent, callers are warned.
+/// Share of a cap, in percent, from which callers are warned.
 const WARN_PERCENT: u64 = 80;
 
-/// Which tokens count.
+/// Kinds of tokens that count against caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     input: bool,
@@ -22,8 +22,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// `AI_TOKEN_CAP_COUNTS`: which tokens count against caps, separated by commas: `input`, `output`, `cache_read`,
-    /// `cache_write`. Default `input,cache_write,output`.
+    /// Reads `AI_TOKEN_CAP_COUNTS`: the kinds of tokens that count against caps, separated by commas: `input`,
+    /// `output`, `cache_read`, `cache_write`. Default `input,cache_write,output`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.parsed("AI_TOKEN_CAP_COUNTS", Self::parse).unwrap_or_default()
     }
@@ -42,7 +42,7 @@ impl Counts {
         Ok(counts)
     }
 
-    /// The tokens of `tally` that count.
+    /// Returns the number of tokens of `tally` that count.
     pub fn of(self, tally: &Tally) -> u64 {
         let figures = [
             (self.input, tally.input),
@@ -62,7 +62,7 @@ impl Default for Counts {
     }
 }
 
-/// The cap of accounts that have none of their own.
+/// Cap of accounts that have none of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CapConfig {
     /// `AI_TOKEN_CAP_DEFAULT`: tokens a month (UTC) and account. Default 0: no cap; at most 1,000,000,000,000.
@@ -75,26 +75,26 @@ impl CapConfig {
         Self { default: reader.number("AI_TOKEN_CAP_DEFAULT", 0, 0..=LARGEST_CAP) }
     }
 
-    /// The cap of `account`; `None` where it has none.
+    /// Returns the cap of `account`, or `None` if it has none.
     pub fn of(&self, account: &Account) -> Option<TokenCap> {
         let limit = account.cap.limit.unwrap_or(self.default);
         (limit > 0).then_some(TokenCap { limit, mode: account.cap.mode })
     }
 }
 
-/// How far an account has come.
+/// State of an account with respect to its cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenState {
-    /// Below 80 % of the cap, or there is none.
+    /// Below 80 % of the cap, or no cap.
     Ok,
-    /// At 80 % of the cap or beyond.
+    /// From 80 % to below 100 % of the cap.
     Warn,
-    /// The cap is used up.
+    /// At 100 % of the cap or above.
     Over,
 }
 
 impl TokenState {
-    /// How far `used` is within `limit`.
+    /// Returns the state for `used` tokens of `limit`.
     pub fn of(used: u64, limit: u64) -> Self {
         match percent(used, limit) {
             100.. => Self::Over,
@@ -114,12 +114,12 @@ impl fmt::Display for TokenState {
     }
 }
 
-/// How many whole percent of `limit` are used; a cap of nothing is used up.
+/// Returns the whole percent of `limit` that are used. A `limit` of 0 is treated as 1.
 pub fn percent(used: u64, limit: u64) -> u64 {
     u64::try_from(u128::from(used) * 100 / u128::from(limit.max(1))).unwrap_or(u64::MAX)
 }
 
-/// How many tokens are `share` percent of `limit`: from so many on, [`percent`] says so.
+/// Returns the smallest number of tokens for which [`percent`] of `limit` is at least `share`.
 pub fn tokens_at(share: u64, limit: u64) -> u64 {
     u64::try_from((u128::from(share) * u128::from(limit.max(1))).div_ceil(100)).unwrap_or(u64::MAX)
 }

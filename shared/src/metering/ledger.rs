@@ -1,19 +1,22 @@
-//! The ledger: one record per attempt, added to its account's month exactly once.
+//! The ledger: one record per attempt, added to the sums of its account's month exactly once.
 //!
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
 //! | `CALL#<account>#<call id>` | `<attempt>` | a [`Record`]; expires after 90 days |
-//! | `MONTH#<account>#<2026-11>` | `TOTAL#<shard>` | a part of the sums of the month (UTC) |
-//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<provider>#<served>#<tier>#<speed>#<geo>#<prompt>#<shard>` | a part of the sums of one day, integration, model that was asked for, provider, and way in which it served |
-//! | `MONTH#<account>#<2026-11>` | `DAY#<day>#<integration>#<model>#<shard>` | a part of the sums of one day, integration and model, of records without parts: those of earlier versions |
+//! | `MONTH#<account>#<2026-11>` | `TOTAL#<shard>` | one shard of the sums of the month (UTC) |
+//! | `MONTH#<account>#<2026-11>` | `DAY#<line>#<shard>` | one shard of the sums of one line of a day |
 //!
-//! An open record also has the attributes `open` (`OPEN#<shard>`) and `due` (its deadline, Unix seconds), which are the
-//! keys of the index `open`: whatever is over is not in it.
+//! A `<line>` is `<day>#<integration>#<model>#<provider>#<served>#<tier>#<speed>#<geo>#<prompt>`: one day, integration,
+//! requested model, provider, and way in which the provider served. For records without parts, which earlier versions
+//! wrote, it is `<day>#<integration>#<model>`.
 //!
-//! The end of an attempt is one transaction: the record takes the place of an earlier one, on the condition that there is
-//! none or that it is less final ([`step`](super::call::step)), and the difference is added to one of eight shards of
-//! both sums. Written again, it changes nothing. Two transactions on one item at the same time make DynamoDB cancel one of
-//! them; the SDK does not retry that, so it is retried here, on a shard that chance chooses.
+//! An open record also has the attributes `open` (`OPEN#<shard>`) and `due` (its deadline, Unix seconds). They are the
+//! keys of the index `open`, which therefore holds open records only.
+//!
+//! The end of an attempt is one transaction. It puts the record, on the condition that there is none yet or a less
+//! final one ([`step`](super::call::step)), and adds the difference to one of eight shards of both sums. A repeated
+//! write changes nothing. If two transactions write one item at the same time, DynamoDB cancels one of them. The SDK
+//! does not retry that, so the ledger does, on a random shard.
 
 mod open;
 mod read;
@@ -29,66 +32,67 @@ use self::write::Failure;
 use super::call::Record;
 use crate::stores::dynamodb::pause;
 
-/// How many parts the sums and the index of open records have, so that no item is written by everybody.
+/// Number of shards of the sums and of the index of open records. Shards keep concurrent writers off the same item.
 pub const SHARDS: u8 = 8;
 
-/// How often a write is tried when DynamoDB cancels it for a reason that passes.
+/// Maximum number of attempts to write if DynamoDB fails for a transient reason.
 const ATTEMPTS: u32 = 8;
-/// The longest pause before the second attempt; doubled before each later one.
+/// Longest pause before the second attempt. It doubles before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// Writes records to the usage table, and reads those that are open.
+/// Writer of records to the usage table, and reader of records.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     client: Client,
     table: String,
     timeout: Duration,
-    /// The shard that is tried first. An environment serves one call at a time, so it never meets itself there.
+    /// Shard of the first attempt to write. An AI proxy's environment serves one call at a time, so its own writes do
+    /// not conflict on it.
     shard: u8,
 }
 
-/// The ledger could not be written or read.
+/// Error of a write to or a read of the usage table.
 #[derive(Debug, thiserror::Error)]
 #[error("the usage table: {0}")]
 pub struct LedgerError(String);
 
-/// What became of a write.
+/// Result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// The record is there now.
+    /// The record was written.
     Now,
-    /// One was there that is as final.
+    /// A record that is as final was there before, and stays.
     Before,
 }
 
 impl Ledger {
-    /// A ledger in the given table. No write takes longer than `timeout`, repetitions included.
+    /// Returns the ledger in the given table. A write takes at most `timeout`, retries included.
     pub fn new(client: Client, table: impl Into<String>, timeout: Duration) -> Self {
         Self { client, table: table.into(), timeout, shard: rand::random_range(0..SHARDS) }
     }
 
-    /// Writes the open record of an attempt that is about to be made, with what is expected of its usage.
+    /// Writes the open record of an attempt that is about to be made, with its expected usage.
     ///
     /// # Errors
-    /// When DynamoDB refuses, cannot be reached, or does not answer in time.
+    /// Returns [`LedgerError`] if DynamoDB refuses, cannot be reached, or does not answer in time.
     pub async fn open(&self, record: &Record) -> Result<Written, LedgerError> {
         self.in_time(self.put_open(record)).await
     }
 
-    /// Adds what `record` says of the usage to the open record of the same attempt, for the case that the attempt never comes
-    /// to its end. A record that is open no more stays as it is.
+    /// Updates the usage in the open record of the same attempt, in case the attempt never comes to its end. Leaves a
+    /// record that is no longer open unchanged.
     ///
     /// # Errors
-    /// When DynamoDB refuses, cannot be reached, or does not answer in time.
+    /// Returns [`LedgerError`] if DynamoDB refuses, cannot be reached, or does not answer in time.
     pub async fn note(&self, record: &Record) -> Result<(), LedgerError> {
         self.in_time(self.update_open(record)).await
     }
 
-    /// Writes a record, unless one is there that is as final: the end of an attempt, one that is given up on, or one that
-    /// could not be written before.
+    /// Writes a record that is no longer open, unless a record is there that is as final. Also used for attempts that
+    /// were given up on, and to replay records that could not be written before.
     ///
     /// # Errors
-    /// When DynamoDB refuses, cannot be reached, or does not answer in time.
+    /// Returns [`LedgerError`] if DynamoDB refuses, cannot be reached, or does not answer in time.
     pub async fn write(&self, record: &Record) -> Result<Written, LedgerError> {
         self.in_time(self.write_repeatedly(record)).await
     }
@@ -105,9 +109,10 @@ impl Ledger {
                 Ok(()) => return Ok(Written::Now),
                 Err(Failure::Another(found)) => match *found {
                     Some(found) if super::call::step(Some(&found), record).is_none() => return Ok(Written::Before),
-                    // Abandoned records change no more but into final ones, so that this goes on at most twice.
+                    // An abandoned record can only change into a final one, so this happens at most twice.
                     found => expected = found,
                 },
+                // Back off and retry on another shard, away from the concurrent writer.
                 Err(Failure::MayPass(_)) if attempt < ATTEMPTS => {
                     pause(attempt, FIRST_PAUSE).await;
                     shard = rand::random_range(0..SHARDS);

@@ -1,4 +1,4 @@
-//! Calendar months in UTC, which tokens are added up in.
+//! Calendar months in UTC, by which tokens are summed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use time::{Date, Month as Name, OffsetDateTime};
 
 use crate::clock::Timestamp;
 
-/// A calendar month in UTC, written `2026-11`. The earliest is of 1970, the latest of 9999.
+/// Calendar month in UTC, written as `2026-11`. Text is accepted for 1970-01 to 9998-12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Month {
@@ -16,20 +16,20 @@ pub struct Month {
     name: u8,
 }
 
-/// A text that names no month.
+/// Text that is not a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a month is written as in 2026-11")]
 pub struct NoMonth;
 
 impl Month {
-    /// The month that holds `moment`, and its day in it, from 1.
+    /// Returns the month of `moment`, and the day in it, from 1.
     pub fn of(moment: Timestamp) -> (Self, u8) {
         let secs = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
         let date = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
         (Self { year: date.year(), name: date.month().into() }, date.day())
     }
 
-    /// When it begins.
+    /// Returns the first moment of the month.
     pub fn begins_at(self) -> Timestamp {
         let name = Name::try_from(self.name).unwrap_or(Name::January);
         let date = Date::from_calendar_date(self.year, name, 1).unwrap_or(Date::MIN);
@@ -37,7 +37,7 @@ impl Month {
         Timestamp::from_secs(u64::try_from(secs).unwrap_or(0))
     }
 
-    /// When it is over: as the next one begins.
+    /// Returns the end of the month, which is the first moment of the next one.
     pub fn ends_at(self) -> Timestamp {
         self.next().begins_at()
     }
@@ -74,6 +74,7 @@ impl FromStr for Month {
     type Err = NoMonth;
 
     fn from_str(text: &str) -> Result<Self, NoMonth> {
+        // Require exactly four and two digits: no sign, no missing zero.
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         let (year, name) =
             text.split_once('-').filter(|(year, name)| year.len() == 4 && name.len() == 2).ok_or(NoMonth)?;

@@ -1,4 +1,4 @@
-//! Reads the sums that the [`ledger`](super::ledger) keeps, and says where a month is heading.
+//! Reads the sums that the [`ledger`](super::ledger) keeps, and projects a month's usage.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -18,28 +18,28 @@ use crate::accounts::IntegrationKind;
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::describe;
 
-/// How many accounts' months are read at the same time.
+/// Number of accounts that are read concurrently.
 const AT_ONCE: usize = 16;
-/// How many are read at the same time where not all of them may be needed.
+/// Number of accounts that are read concurrently if not all of them may be needed.
 const AHEAD: usize = 8;
-/// Less of a month than this says nothing about the rest of it.
+/// Shortest part of a month that a projection assumes has passed. Less says nothing about the rest.
 const SHORTEST_SAMPLE: Duration = Duration::from_secs(24 * 3600);
 
-/// What one integration used on one day (UTC), of one model that was asked for and one way in which it was served.
+/// Usage of one integration on one day (UTC), of one requested model and one way in which it was served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Line {
-    /// The day of the month, from 1.
+    /// Day of the month, from 1.
     pub day: u8,
-    /// The integration.
+    /// Id of the integration.
     pub integration: String,
-    /// What kind of integration it is.
+    /// Kind of the integration.
     pub kind: IntegrationKind,
-    /// The model that was asked for.
+    /// Model that the caller asked for.
     pub model: String,
-    /// The provider; empty where an earlier version wrote the sums, which kept neither it nor how the call was served.
+    /// Provider. Empty in sums of earlier versions, which recorded neither the provider nor how it served.
     #[serde(default)]
     pub provider: String,
-    /// The way in which the provider served.
+    /// Model, tier and other properties with which the provider served.
     #[serde(flatten)]
     pub service: Service,
     /// The sums.
@@ -47,7 +47,7 @@ pub struct Line {
     pub tally: Tally,
 }
 
-/// All of `lines` together.
+/// Returns the sum of all `lines`.
 pub fn total(lines: &[Line]) -> Tally {
     lines.iter().fold(Tally::default(), |total, line| total.plus(&line.tally))
 }
@@ -59,30 +59,30 @@ pub struct Months {
     table: String,
 }
 
-/// Monthly sums that could not be read.
+/// Error of a read of monthly sums.
 #[derive(Debug, thiserror::Error)]
 #[error("usage was not read: {0}")]
 pub struct MonthsError(String);
 
 impl Months {
-    /// The sums in the given table.
+    /// Returns a reader of the sums in `table`.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
     }
 
-    /// What `account` used in `month`, in one small read. Everything that was closed before is in it.
+    /// Returns what `account` used in `month`, in one small read. It includes every record that was closed before.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds something else.
+    /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
     pub async fn total(&self, account: &str, month: Month) -> Result<Tally, MonthsError> {
         let parts: Vec<Tally> = self.parts(account, month, TOTAL).await?;
         Ok(parts.iter().fold(Tally::default(), |total, part| total.plus(part)))
     }
 
-    /// What each of `accounts` used in `month`.
+    /// Returns what each of `accounts` used in `month`.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds something else.
+    /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
     pub async fn totals(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Tally>, MonthsError> {
         let read = async |account: String| {
             let total = self.total(&account, month).await?;
@@ -91,12 +91,13 @@ impl Months {
         at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
     }
 
-    /// Returns what `account` used in `month`, by day, integration, model, provider and way in which that served, in this
-    /// order. Everything that was closed before is in it.
+    /// Returns what `account` used in `month`, by day, integration, model, provider and the way in which it served, in
+    /// this order. It includes every record that was closed before.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds something else.
+    /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
     pub async fn read(&self, account: &str, month: Month) -> Result<Vec<Line>, MonthsError> {
+        // Add up the shards of each line.
         let mut lines = BTreeMap::new();
         for part in self.parts::<Line>(account, month, DAY).await? {
             let Line { day, integration, model, provider, service, .. } = part.clone();
@@ -106,14 +107,14 @@ impl Months {
                 None => drop(lines.insert(key, part)),
             }
         }
-        // A shard may be negative, where a late end took the place of an abandoned record; the sum over them is not.
+        // A shard may be negative if a final record replaced an abandoned one; the sum over all shards is not.
         Ok(lines.into_values().filter(|line| !line.tally.is_zero()).collect())
     }
 
     /// Returns what each of `accounts` used in `month`, as [`Months::read`] does.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds something else.
+    /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
     pub async fn read_all(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Vec<Line>>, MonthsError> {
         let read = async |account: String| {
             let lines = self.read(&account, month).await?;
@@ -122,24 +123,24 @@ impl Months {
         at_once(accounts.iter().map(|account| read((*account).to_owned())).collect()).await
     }
 
-    /// What `accounts` used in `month`, each as [`Months::read`] says it, in their order and as far as `most` lines: those
-    /// of the first account in any case, and those of the following ones as long as all together are no more. However
-    /// many accounts there are, [`AHEAD`] more are read than are returned, at most.
+    /// Returns what the first of `accounts` used in `month`, each as [`Months::read`] does and in their order. The
+    /// first account is always included. The following ones are included while all lines together are at most `most`.
+    /// Reads at most [`AHEAD`] more accounts than it returns.
     ///
     /// # Errors
-    /// When the table cannot be read, or holds something else.
+    /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
     pub async fn read_first(
         &self,
         accounts: &[&str],
         month: Month,
         most: usize,
     ) -> Result<Vec<Vec<Line>>, MonthsError> {
-        // What is not begun reads nothing.
+        // A read does nothing until it is polled, so accounts beyond the bound cost nothing.
         let reads: Vec<_> = accounts.iter().map(|account| self.read(account, month)).collect();
         fitting(most, stream::iter(reads).buffered(AHEAD)).await
     }
 
-    /// The parts of the sums of `account`'s `month` whose sort keys begin with `begin`.
+    /// Reads the items of `account`'s `month` whose sort keys begin with `begin`.
     async fn parts<T: DeserializeOwned>(
         &self,
         account: &str,
@@ -164,7 +165,7 @@ impl Months {
     }
 }
 
-/// The results of `reads`, of which [`AT_ONCE`] are made at the same time.
+/// Awaits all `reads`, [`AT_ONCE`] of them concurrently.
 async fn at_once<T, F>(reads: Vec<F>) -> Result<BTreeMap<String, T>, MonthsError>
 where
     F: Future<Output = Result<(String, T), MonthsError>>,
@@ -172,7 +173,7 @@ where
     stream::iter(reads).buffer_unordered(AT_ONCE).try_collect().await
 }
 
-/// The first of `lists`, and the following ones as long as all together hold `most` entries at most.
+/// Returns the first of `lists`, and the following ones while all together hold at most `most` entries.
 async fn fitting<T, E>(most: usize, lists: impl Stream<Item = Result<Vec<T>, E>>) -> Result<Vec<Vec<T>>, E> {
     let mut lists = pin!(lists);
     let (mut fitting, mut sum) = (Vec::new(), 0);
@@ -186,8 +187,8 @@ async fn fitting<T, E>(most: usize, lists: impl Stream<Item = Result<Vec<T>, E>>
     Ok(fitting)
 }
 
-/// What `used` since the beginning of `month` comes to at its end, if it goes on like that. Within the first day it is
-/// taken for a whole day's; of a month that is over it is what was used.
+/// Returns the expected usage at the end of `month`, projected from what was `used` so far. Within the first day, a
+/// whole day is taken to have passed. For a month that is over, this is `used`.
 pub fn projected(used: u64, month: Month, now: Timestamp) -> u64 {
     if now >= month.ends_at() {
         return used;

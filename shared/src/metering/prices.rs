@@ -1,6 +1,8 @@
-//! What tokens cost, from a table in the configuration. Money is whole picodollars (10^-12 USD). A price a token is a whole
-//! number of them; one that is multiplied is rounded to one, which is a millionth of a dollar in a million tokens. Nothing
-//! else is rounded, and a cost that cannot be known is absent. No I/O.
+//! Costs of tokens, from a table of prices in the configuration. No I/O.
+//!
+//! Money is counted in whole picodollars (10^-12 USD). A price per token is a whole number of them. A multiplied price
+//! is rounded to one picodollar per token, which is a millionth of a dollar per million tokens. Nothing else is
+//! rounded. A cost that cannot be known is absent.
 
 mod table;
 mod usd;
@@ -16,61 +18,61 @@ use super::usage::{Service, Tier, without_date};
 use crate::accounts::terms::LONGEST_PROVIDER;
 use crate::config::Reader;
 
-/// The most entries that a table may have.
+/// Maximum number of entries in a table.
 const MOST_ENTRIES: usize = 256;
-/// A dollar, in the unit that prices are read in.
+/// One dollar in millionths, the unit in which prices are parsed. It is also the number of picodollars in a millionth.
 const ONE: u64 = 1_000_000;
-/// One, in the unit that multipliers are read in.
+/// The multiplier 1 in hundredths, the unit in which multipliers are parsed.
 const WHOLE: u64 = 100;
 
-/// Prices of models.
+/// Table of prices.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
-    /// Entries for any provider.
+    /// Entries for all providers.
     any: Entries,
-    /// Entries for one provider, by its name.
+    /// Entries for single providers, by the provider's name.
     by_provider: BTreeMap<String, Entries>,
 }
 
-/// Entries by the model that they are for.
+/// Entries by the model or models that they are for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Entries {
     named: BTreeMap<String, Price>,
-    /// By the beginning of a model's name, the longest first.
+    /// Entries for all models whose name has this prefix, the longest prefix first.
     beginning: Vec<(String, Price)>,
 }
 
-/// Prices of one model, and what they are multiplied by; `None` where a price is not known.
+/// Prices of one model and their multipliers. A price that is not known is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Price {
-    /// Picodollars a token.
+    /// Picodollars per token, as are the next four.
     input: Option<u64>,
     output: Option<u64>,
     cache_read: Option<u64>,
     cache_write_5m: Option<u64>,
     cache_write_1h: Option<u64>,
-    /// Millionths of a dollar a search.
+    /// Millionths of a dollar per search.
     web_search: Option<u64>,
-    /// Hundredths, by the name of the tier, the speed or the region.
+    /// Multipliers in hundredths, by the name of the tier, the speed or the region.
     tier: BTreeMap<String, u64>,
     speed: BTreeMap<String, u64>,
     geo: BTreeMap<String, u64>,
     long: Option<Long>,
 }
 
-/// What prices are multiplied by where a prompt is long.
+/// Multipliers of prices for long prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Long {
-    /// The tokens of the prompt that have to be exceeded.
+    /// Tokens that a prompt has to exceed.
     above: u64,
-    /// Hundredths, for the tokens of the prompt.
+    /// Multiplier for input tokens, hundredths.
     input: u64,
-    /// Hundredths, for the output.
+    /// Multiplier for output tokens, hundredths.
     output: u64,
 }
 
 impl Price {
-    /// Returns true for an entry that has nothing but multipliers, so that prices come from a broader entry.
+    /// Returns true if the entry has nothing but multipliers, so that prices come from a broader entry.
     fn is_multipliers_only(&self) -> bool {
         let Self { input, output, cache_read, cache_write_5m, cache_write_1h, web_search, tier, speed, geo, long } =
             self;
@@ -81,11 +83,11 @@ impl Price {
 }
 
 impl Prices {
-    /// `AI_PRICES`: what models cost, as JSON: a model's name to `input`, `output`, `cache_read`, `cache_write_5m` and
-    /// `cache_write_1h` in USD per million tokens and `web_search` in USD per search, each of them optional, a number or a
-    /// text of at most 1,000,000 with at most 6 decimals. A name that ends in `*` stands for all that begin so; the longest
-    /// that fits holds. `provider#model` is an entry for one provider. `tier`, `speed`, `geo` and `long` are multipliers.
-    /// Default: none, costs are not told.
+    /// Reads `AI_PRICES`: a JSON object from a model's name to its prices. `input`, `output`, `cache_read`,
+    /// `cache_write_5m` and `cache_write_1h` are in USD per million tokens, `web_search` in USD per search. Each is
+    /// optional: a number or a text of at most 1,000,000 with at most 6 decimals. A name that ends in `*` stands for
+    /// all models that begin so; the longest match is used. `provider#model` is an entry for one provider. `tier`,
+    /// `speed`, `geo` and `long` are multipliers. Default: no prices, and reports show no costs.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.parsed("AI_PRICES", Self::parse).unwrap_or_default()
     }
@@ -98,7 +100,7 @@ impl Prices {
         }
         let mut prices = Self::default();
         for (key, entry) in entries {
-            // No model's name has a number sign.
+            // A key may begin with a provider and `#`, which no model's name contains.
             let (provider, model) = match key.split_once('#') {
                 Some((provider, model)) => (Some(provider), model),
                 None => (None, key.as_str()),
@@ -106,12 +108,14 @@ impl Prices {
             if provider.is_some_and(|name| name.is_empty() || name.len() > LONGEST_PROVIDER) {
                 return Err(format!("has '{key}'; before the # is a provider's name of 1 to {LONGEST_PROVIDER} bytes"));
             }
+            // Check the model: a full name, or a prefix with a `*` at its end.
             let beginning = model.strip_suffix('*');
             if model.is_empty() || model.len() > LONGEST_LISTED || beginning.unwrap_or(model).contains('*') {
                 return Err(format!(
                     "has '{key}'; a model's name has 1 to {LONGEST_LISTED} bytes and a * at most at its end"
                 ));
             }
+            // Convert the entry and file it by provider and model.
             let price = entry.price().map_err(|mistake| format!("has for '{key}' {mistake}"))?;
             let entries = match provider {
                 Some(provider) => prices.by_provider.entry(provider.to_owned()).or_default(),
@@ -122,32 +126,35 @@ impl Prices {
                 None => drop(entries.named.insert(model.to_owned(), price)),
             }
         }
+        // Sort prefixes, so that the longest match comes first.
         for entries in std::iter::once(&mut prices.any).chain(prices.by_provider.values_mut()) {
             entries.beginning.sort_by_key(|(beginning, _)| std::cmp::Reverse(beginning.len()));
         }
         Ok(prices)
     }
 
-    /// Returns true where no model has a price.
+    /// Returns true if the table has no entries.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns what the usage of `line` costs: at the prices of the model that served, or, where that is not known, of the one
-    /// that was asked for. `None` where something that was used has no price, or where it was served at a tier, a speed or in a
-    /// region that has another price and no multiplier. What the provider fetched from the web costs the tokens that it
-    /// became, and nothing else.
+    /// Returns the cost of the usage of `line`, at the prices of the model that served or, if that is not known, of the
+    /// requested one. Returns `None` if something that was used has no price, or if the tier, the speed or the region
+    /// has another price and no multiplier. Pages that the provider fetched from the web cost only the tokens that they
+    /// became.
     pub fn cost(&self, line: &Line) -> Option<Usd> {
         let Line { provider, service, tally, .. } = line;
-        // Earlier versions kept how many calls were served at other tiers, and not at which.
+        // Earlier versions recorded how many calls were served at other tiers, but not the tiers.
         if provider.is_empty() && tally.other_tier_calls != 0 {
             return None;
         }
+        // Find the closest entry with prices; multipliers may come from any matching entry.
         let model = if service.model.is_empty() { &line.model } else { &service.model };
         let entries: Vec<&Price> = self.of(provider, model).collect();
         let price = *entries.iter().find(|entry| !entry.is_multipliers_only())?;
         let [input, output] = multipliers(&entries, service)?;
         let each = |price: Option<u64>, by: &[u64]| Some(times(price?, by));
+        // Multiply each figure by its price. A figure of 0 needs no price.
         let figures = [
             (tally.input, each(price.input, &input)),
             (tally.output, each(price.output, &output)),
@@ -161,8 +168,9 @@ impl Prices {
             .try_fold(Usd::ZERO, |sum, cost| sum.plus(cost?))
     }
 
-    /// Returns the entries that are about `model` at `provider`, the closest first: those for the provider before those for
-    /// any, a whole name before a beginning, and a name without the date of a snapshot for all its snapshots.
+    /// Returns the entries that match `model` at `provider`, the closest first: entries for the provider before entries
+    /// for all providers, and a full name before a prefix. A name without a snapshot's date also matches its dated
+    /// snapshots.
     fn of<'a>(&'a self, provider: &str, model: &'a str) -> impl Iterator<Item = &'a Price> {
         let groups = self.by_provider.get(provider).into_iter().chain([&self.any]);
         groups.flat_map(move |entries| {
@@ -174,13 +182,14 @@ impl Prices {
     }
 }
 
-/// Returns what the prices of the prompt and of the output are multiplied by; `None` where a multiplier is missing.
+/// Returns the multipliers of prices for input and for output, or `None` if one is missing.
 fn multipliers(entries: &[&Price], service: &Service) -> Option<[[u64; 4]; 2]> {
     let find = |names: fn(&Price) -> &BTreeMap<String, u64>, name: &str| {
         entries.iter().find_map(|entry| names(entry).get(name)).copied()
     };
     let or_whole = |found: Option<u64>, is_usual: bool| found.or(is_usual.then_some(WHOLE));
     let Service { tier, speed, geo, prompt_above, .. } = service;
+    // Without an entry, only the usual tier, speed and region have the multiplier 1.
     let tier = or_whole(find(|entry| &entry.tier, tier.name()), *tier == Tier::Standard)?;
     let speed = or_whole(find(|entry| &entry.speed, speed), matches!(speed.as_str(), "" | "standard"))?;
     let geo = or_whole(find(|entry| &entry.geo, geo), matches!(geo.as_str(), "" | "global" | "not_available"))?;

@@ -1,6 +1,6 @@
-//! What an account used in a month, for customers and admins: as JSON and as CSV. No I/O.
+//! Reports of the usage of an account in a month, for customers and admins, as JSON and as CSV. No I/O.
 //!
-//! All figures come from the same lines, so that the parts of a report agree with each other.
+//! All figures of a report come from the same lines, so that its parts agree with each other.
 
 mod csv;
 
@@ -21,36 +21,37 @@ use crate::accounts::IntegrationKind;
 use crate::accounts::terms::{CapMode, TokenCap};
 use crate::clock::Timestamp;
 
-/// What an account used in a month (UTC).
+/// Usage of an account in a month (UTC).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UsageReport {
-    /// The account's id.
+    /// Id of the account.
     pub account: String,
-    /// The month.
+    /// Month of the usage.
     pub month: Month,
-    /// All of it.
+    /// Usage of the whole month.
     pub totals: Totals,
-    /// How much of the account's present cap that is; `None` where it has no cap.
+    /// Usage of the account's present cap, or `None` if it has no cap.
     pub cap: Option<CapUse>,
-    /// By the model that was asked for, what counts most first.
+    /// Usage by the model that the caller asked for, the largest counted usage first.
     pub by_model: Vec<ModelUse>,
-    /// By the provider and the model that served, what counts most first.
+    /// Usage by the provider and the model that served, the largest counted usage first.
     pub by_served: Vec<ServedUse>,
-    /// By integration, what counts most first.
+    /// Usage by integration, the largest counted usage first.
     pub by_integration: Vec<IntegrationUse>,
-    /// By day (UTC), the first first; days on which nothing was used are left out.
+    /// Usage by day (UTC), the earliest first. Days without usage are left out.
     pub by_day: Vec<DayUse>,
-    /// By day, integration, model that was asked for, and the way in which it was served.
+    /// Usage by day, integration, requested model and the way in which it was served.
     #[serde(skip)]
     pub lines: Vec<LineUse>,
 }
 
-/// What was used together.
+/// Usage, added up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Used {
     /// AI calls that used tokens. A call counts with the first of its attempts that did.
     pub calls: u64,
-    /// Attempts of AI calls that used tokens, or may have: more than the calls where some moved on to another provider.
+    /// Attempts of AI calls that used tokens, or may have. More than `calls` if some calls failed over to another
+    /// provider.
     pub attempts: u64,
     /// Input tokens that were neither read from nor written to the cache.
     pub input: u64,
@@ -62,17 +63,17 @@ pub struct Used {
     pub cache_write_5m: u64,
     /// Input tokens written to the cache for an hour.
     pub cache_write_1h: u64,
-    /// The tokens that count against caps.
+    /// Tokens that count against caps.
     pub counted: u64,
-    /// Of the calls, those whose figures are estimated, because the provider's final ones are missing.
+    /// Calls with estimated figures, because the provider's final ones are missing.
     pub estimated_calls: u64,
-    /// Searches that the provider made in the web.
+    /// Web searches that the provider made.
     #[serde(skip_serializing_if = "is_zero")]
     pub web_searches: u64,
-    /// Pages that the provider fetched from the web.
+    /// Web pages that the provider fetched.
     #[serde(skip_serializing_if = "is_zero")]
     pub web_fetches: u64,
-    /// What it costs; `None` where a part of it has no price.
+    /// Cost, or `None` if a part of the usage has no price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<Usd>,
 }
@@ -81,93 +82,93 @@ fn is_zero(figure: &u64) -> bool {
     *figure == 0
 }
 
-/// A whole month.
+/// Usage of a whole month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Totals {
-    /// What was used.
+    /// Usage.
     #[serde(flatten)]
     pub used: Used,
-    /// Calls that began in the month and are not over. What they use is in no figure yet.
+    /// Calls that began in the month and are still open. Their usage is in no figure yet.
     pub open_calls: u64,
 }
 
-/// How far an account has come with its cap.
+/// Usage of an account's cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CapUse {
-    /// Tokens a month.
+    /// Cap, tokens per month.
     pub limit: u64,
-    /// What becomes of calls beyond it.
+    /// Treatment of calls beyond the cap.
     pub mode: CapMode,
-    /// How many whole percent of it are used.
+    /// Used part of the cap, whole percent. It may exceed 100.
     pub percent: u64,
-    /// The tokens that count at the month's end, if it goes on like that.
+    /// Projected number of counted tokens at the end of the month.
     pub projected: u64,
 }
 
-/// What was used of one model.
+/// Usage of one requested model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelUse {
-    /// The model that was asked for.
+    /// Model that the caller asked for.
     pub model: String,
-    /// What was used.
+    /// Usage.
     #[serde(flatten)]
     pub used: Used,
 }
 
-/// What was used of one model at one provider.
+/// Usage of one model at one provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServedUse {
-    /// The provider; `None` where an earlier version wrote the sums, which did not keep it.
+    /// Name of the provider, or `None` for sums of earlier versions, which did not record it.
     pub provider: Option<String>,
-    /// The model that the answers name; the one that was asked for where that is not known.
+    /// Model that the answers name, or the requested one if that is not known.
     pub model: String,
-    /// What was used.
+    /// Usage.
     #[serde(flatten)]
     pub used: Used,
 }
 
-/// What one integration used.
+/// Usage of one integration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IntegrationUse {
-    /// The integration's id.
+    /// Id of the integration.
     pub integration: String,
-    /// What kind of integration it is: tells the platform's AI Operator apart.
+    /// Kind of the integration, which tells the platform's AI Operator apart.
     pub kind: IntegrationKind,
-    /// What was used.
+    /// Usage.
     #[serde(flatten)]
     pub used: Used,
 }
 
-/// What was used on one day.
+/// Usage of one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DayUse {
-    /// The day, such as `2026-11-22`.
+    /// Date of the day, such as `2026-11-22`.
     pub date: String,
-    /// What was used.
+    /// Usage.
     #[serde(flatten)]
     pub used: Used,
 }
 
-/// What one integration used on one day, of one model that was asked for and one way in which it was served.
+/// Usage of one integration on one day, of one requested model and one way in which it was served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineUse {
-    /// The day, such as `2026-11-22`.
+    /// Date of the day, such as `2026-11-22`.
     pub date: String,
-    /// The integration's id.
+    /// Id of the integration.
     pub integration: String,
-    /// What kind of integration it is.
+    /// Kind of the integration.
     pub kind: IntegrationKind,
-    /// The model that was asked for.
+    /// Model that the caller asked for.
     pub model: String,
-    /// The provider; empty where an earlier version wrote the sums.
+    /// Name of the provider; empty for sums of earlier versions.
     pub provider: String,
-    /// The way in which the provider served.
+    /// Model, tier and other properties with which the provider served.
     pub service: Service,
-    /// What was used.
+    /// Usage.
     pub used: Used,
 }
 
-/// Sums that grow by lines, and what they cost as long as each line's cost is known.
+/// Running sums over lines, and their cost as long as the cost of each line is known.
 #[derive(Clone, Copy)]
 struct Sum {
     tally: Tally,
@@ -204,8 +205,8 @@ impl Sum {
 }
 
 impl UsageReport {
-    /// Returns the report of what `lines` say that `account` used in `month`. `cap` is the one that it has at `now`;
-    /// `open_calls` are its calls that are not over.
+    /// Returns the report of `account` for `month`. `lines` are the sums of the month, `open_calls` is the number of
+    /// its calls that are still open, and `cap` is the account's cap at `now`.
     #[expect(clippy::too_many_arguments, reason = "each is a fact of its own")]
     pub fn new(
         account: impl Into<String>,
@@ -217,6 +218,7 @@ impl UsageReport {
         prices: &Prices,
         now: Timestamp,
     ) -> Self {
+        // Add each line to the totals and to every breakdown.
         let begin = || Sum::begin(prices);
         let (mut total, mut by_model, mut by_served, mut by_integration, mut by_day) =
             (begin(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -241,6 +243,7 @@ impl UsageReport {
             });
         }
 
+        // Turn the sums into entries.
         let used = |sum: &Sum| sum.used(counts);
         let mut by_model: Vec<_> =
             by_model.iter().map(|(model, sum)| ModelUse { model: (*model).clone(), used: used(sum) }).collect();
@@ -258,11 +261,12 @@ impl UsageReport {
             .collect();
         let by_day =
             by_day.iter().map(|(day, sum)| DayUse { date: format!("{month}-{day:02}"), used: used(sum) }).collect();
-        // What counts the same stays in the order of its name.
+        // Put the largest counted usage first. The sort is stable: equal entries stay in the order of their names.
         by_model.sort_by_key(|it| Reverse(it.used.counted));
         by_served.sort_by_key(|it| Reverse(it.used.counted));
         by_integration.sort_by_key(|it| Reverse(it.used.counted));
 
+        // Compare the counted tokens with the cap.
         let totals = Totals { used: used(&total), open_calls };
         let counted = totals.used.counted;
         let cap = cap.map(|TokenCap { limit, mode }| CapUse {

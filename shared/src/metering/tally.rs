@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 use super::usage::Usage;
 
-/// Sums over calls, or a change to them. A sum that is read is never negative; a part of one may be.
+/// Sums over calls, or a change to them. The sum over all shards is never negative; the part in one shard may be.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tally {
     /// Calls that used tokens, however many attempts they took.
     pub calls: i64,
-    /// Attempts that used tokens beyond the first of each call. Earlier versions counted every attempt as a call, so that calls
-    /// and further attempts together are the attempts, whoever wrote the sums.
+    /// Attempts that used tokens, beyond the first of each call. Earlier versions counted every attempt as a call, so
+    /// `calls` plus `further_attempts` is the number of attempts in sums of any version.
     pub further_attempts: i64,
-    /// Of the calls, those whose figures are estimated.
+    /// Calls with estimated figures.
     pub estimated_calls: i64,
     /// Attempts that were served at another service tier than the standard one.
     pub other_tier_calls: i64,
@@ -27,14 +27,14 @@ pub struct Tally {
     pub cache_write_5m: i64,
     /// Input tokens written to the cache for an hour.
     pub cache_write_1h: i64,
-    /// Searches that the provider made in the web.
+    /// Web searches that the provider made.
     pub web_searches: i64,
-    /// Pages that the provider fetched from the web.
+    /// Web pages that the provider fetched.
     pub web_fetches: i64,
 }
 
 impl Tally {
-    /// Names of the sums, as they are stored.
+    /// Names of the sums in the table.
     pub const NAMES: [&str; 11] = [
         "calls",
         "further_attempts",
@@ -66,7 +66,7 @@ impl Tally {
         ]
     }
 
-    /// Returns what `usage` adds to the sums, without the calls.
+    /// Returns the sums of `usage`, without counting a call.
     pub fn from_usage(usage: &Usage) -> Self {
         let figure = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
         Self {
@@ -81,18 +81,18 @@ impl Tally {
         }
     }
 
-    /// Returns how many attempts used tokens.
+    /// Returns the number of attempts that used tokens.
     pub fn attempts(&self) -> i64 {
         self.calls.saturating_add(self.further_attempts)
     }
 
-    /// Returns the sum of both.
+    /// Returns the sum of both tallies, saturating.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         self.with(other, i64::saturating_add)
     }
 
-    /// Returns what is left of this one without `other`.
+    /// Returns this tally minus `other`, saturating.
     #[must_use]
     pub fn less(&self, other: &Self) -> Self {
         self.with(other, i64::saturating_sub)
@@ -114,7 +114,7 @@ impl Tally {
         }
     }
 
-    /// Returns true where it changes nothing.
+    /// Returns true if all sums are 0.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
     }

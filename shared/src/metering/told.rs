@@ -1,7 +1,7 @@
-//! Tells somebody that an account comes near its token cap: once a month, account and share of [`TOLD_PERCENTS`].
+//! Alerts operators when an account nears its token cap: once per month, account and share of [`TOLD_PERCENTS`].
 //!
-//! That it is once is the alerts table's doing; what an environment remembers only spares it the question. A call that
-//! jumps over several shares tells of each.
+//! The alerts table ensures that each alert is raised once. The keys that an environment remembers only save requests
+//! to it. A call that passes several shares raises an alert for each.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -21,40 +21,40 @@ use crate::pages::show::grouped;
 use crate::stores::with_timeout;
 use crate::sync::lock;
 
-/// How long the same is not told again, from when it was: longer than any month.
+/// Cool-down of an alert, longer than any month.
 const COOL_DOWN: Duration = Duration::from_secs(40 * 24 * 3600);
-/// How many alerts an environment remembers; the least recently needed go first.
+/// Maximum number of alerts that an environment remembers. The least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(3_000).unwrap();
 
-/// How much of its cap an account has used.
+/// Usage of an account's cap.
 #[derive(Debug, Clone, Copy)]
 pub struct Reached<'a> {
-    /// The account.
+    /// Id of the account.
     pub account: &'a str,
-    /// The month.
+    /// Month of the usage.
     pub month: Month,
-    /// The counted tokens that it has used in it.
+    /// Counted tokens that the account has used in the month.
     pub used: u64,
-    /// Its cap.
+    /// Cap of the account.
     pub cap: TokenCap,
 }
 
-/// Tells of caps.
+/// Sender of alerts about caps.
 pub struct Told {
     alerts: Alerts,
     timeout: Duration,
-    /// The keys of what was told, by whomever.
+    /// Keys of alerts that are known to be raised, by this environment or another.
     known: Mutex<LruCache<String, ()>>,
 }
 
 impl Told {
-    /// Tells through `alerts`, for no longer than `timeout` at a time.
+    /// Returns a sender that raises alerts through `alerts`. Each raise takes at most `timeout`.
     pub fn new(alerts: Alerts, timeout: Duration) -> Self {
         Self { alerts, timeout, known: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
-    /// From how many tokens on the first and the last share are reached of which [`Told::tell`] would tell; `None` where it
-    /// would tell of none.
+    /// Returns the token counts of the first and the last share for which [`Told::tell`] would raise an alert, or
+    /// `None` if it would raise none.
     pub fn news(&self, reached: Reached<'_>) -> Option<RangeInclusive<u64>> {
         let mut known = lock(&self.known);
         let mut news = reached.shares().filter(|share| known.get(&reached.key(*share)).is_none());
@@ -63,12 +63,13 @@ impl Told {
         Some(tokens_at(first, reached.cap.limit)..=tokens_at(last, reached.cap.limit))
     }
 
-    /// Tells of each share that is reached, unless it was told before. What cannot be told is logged, and told when this
-    /// is called the next time.
+    /// Raises an alert for each share that is reached, unless it was raised before. An alert that cannot be raised is
+    /// logged, and raised by the next call of this function.
     pub async fn tell(&self, reached: Reached<'_>, now: Timestamp) {
+        // Collect the alerts that are not known to be raised, then raise them concurrently.
         let alerts: Vec<Alert> = {
             let mut known = lock(&self.known);
-            // Asked for, so that what is needed is remembered.
+            // `get` marks the key as recently used, so that it is evicted last.
             reached.alerts(now).filter(|alert| known.get(&alert.key).is_none()).collect()
         };
         join_all(alerts.iter().map(|alert| self.raise(reached.account, alert, now))).await;
@@ -101,13 +102,14 @@ impl<'a> Reached<'a> {
         TOLD_PERCENTS.into_iter().filter(move |share| *share <= reached)
     }
 
-    /// The key of the alert about a share.
+    /// Returns the key of the alert about a share.
     fn key(&self, share: u64) -> String {
         format!("tokens/{}/{}/{share}", self.account, self.month)
     }
 
     fn alert(&self, share: u64, now: Timestamp) -> Alert {
         let Self { account, month, used, cap } = *self;
+        // Describe the treatment of calls beyond the cap.
         let consequence = match cap.mode {
             CapMode::Warn => {
                 "Its calls pass, whatever it uses; their answers say so in x-levee-token-state.".to_owned()

@@ -1,8 +1,9 @@
-//! Records that could not be written, because DynamoDB refused or the call was cut off: one log line each, from which [`replay`](Record) brings them back.
+//! Records that could not be written, because DynamoDB refused or the call was cut off. Each becomes one log line, from
+//! which the [`Record`] can be replayed.
 //!
-//! A line holds the whole record. Written again by whoever reads it, through [`Ledger::write`](super::Ledger::write) or
-//! [`Ledger::open`](super::Ledger::open), it counts once, however often and however late that happens: for as long as
-//! records are kept. Of older lines that cannot be known, so they are refused ([`MAY_BE_REPLAYED`]).
+//! A line holds the whole record. A replay reads it and writes it again through [`Ledger::write`](super::Ledger::write)
+//! or [`Ledger::open`](super::Ledger::open). The ledger counts it once, however often it is replayed, as long as it
+//! keeps records. For older lines it cannot tell, so they are refused ([`MAY_BE_REPLAYED`]).
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -12,21 +13,21 @@ use serde::Deserialize;
 use super::call::{Record, State};
 use crate::clock::Timestamp;
 
-/// A record whose call began longer ago is not brought back: well before the 90 days after which what says that it was
-/// counted may be gone.
+/// Maximum age of a call whose record may be replayed. It is well below the 90 days for which the ledger keeps the
+/// record that shows that a call was counted.
 pub const MAY_BE_REPLAYED: Duration = Duration::from_secs(60 * 24 * 3600);
 
-/// The code of the line about an attempt that begins. Its end is written nonetheless; without one, this line is all that
-/// there is.
+/// Log code for a record that could not be opened. The end of the attempt is written all the same; if there is none,
+/// this line is the only trace.
 pub const UNOPENED: &str = "usage.unopened";
-/// The code of the line about an attempt that is over.
+/// Log code for the record of a finished attempt that could not be written.
 pub const UNWRITTEN: &str = "usage.unwritten";
 
-/// The code of the line about an attempt that was cut off before it was known what it used. The line holds what was known, as
-/// the monitor would settle it.
+/// Log code for an attempt that was cut off before its usage was known. The line holds what was known, as the monitor
+/// would settle it.
 pub const LOST_TRACK: &str = "usage.lost_track";
 
-/// Logs that `record` could not be written, because of `error`.
+/// Logs that `record` could not be written because of `error`.
 pub fn log(record: &Record, error: &impl Display) {
     let (code, what) = match record.state {
         State::Open => (UNOPENED, "the beginning of an AI call was not written"),
@@ -45,31 +46,33 @@ pub fn log(record: &Record, error: &impl Display) {
     );
 }
 
-/// The error of a line about a record that could not be written, from which it cannot be read whole.
+/// Error of a log line about an unwritten record from which the record cannot be read whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the line is not whole")]
 pub struct NotWhole;
 
-/// Returns the record in a log line; `None` where the line is about something else.
+/// Returns the record in a log line, or `None` if the line is about something else.
 ///
 /// # Errors
-/// [`NotWhole`] where there must have been one, as of a line that was cut off.
+/// Returns [`NotWhole`] if the line should hold a record that cannot be read, for example because it was cut off.
 pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
     #[derive(Deserialize)]
     struct Line {
         code: Option<String>,
         record: Option<String>,
     }
+    // Skip other lines without parsing them.
     if ![UNOPENED, UNWRITTEN, LOST_TRACK].iter().any(|code| line.contains(code)) {
         return Ok(None);
     }
-    // A line that was passed on by others may have something before the JSON.
+    // Log tools may put a prefix before the JSON.
     let json = line.find('{').map_or("", |start| &line[start..]);
     let Line { code, record } = serde_json::from_str(json).map_err(|_| NotWhole)?;
-    // Earlier versions logged nothing but that a call was cut off.
+    // Earlier versions logged that a call was cut off, without a record.
     if code.as_deref() == Some(LOST_TRACK) && record.is_none() {
         return Ok(None);
     }
+    // Check that the state fits the code, so that a damaged line is not taken for a record.
     let fits: fn(State) -> bool = match code.as_deref() {
         Some(UNOPENED) => |state| state == State::Open,
         Some(UNWRITTEN | LOST_TRACK) => |state| state != State::Open,
@@ -79,7 +82,7 @@ pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
     if fits(record.state) { Ok(Some(record)) } else { Err(NotWhole) }
 }
 
-/// Returns true where `record` may be brought back at `now`.
+/// Returns true if `record` may be replayed at `now`.
 pub fn may_be_replayed(record: &Record, now: Timestamp) -> bool {
     record.call.started_at().until(now) <= MAY_BE_REPLAYED
 }
@@ -98,7 +101,7 @@ mod tests {
     use crate::metering::call::tests::{call, used};
     use crate::sync::lock;
 
-    /// What was logged.
+    /// Writer that collects log lines.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -121,10 +124,10 @@ mod tests {
         }
     }
 
-    /// The lines that a function logs about `record`.
+    /// Returns the log lines of a function about `record`.
     fn logged(record: &Record) -> String {
         let log = Log::default();
-        // As `telemetry::init` has it.
+        // Formatted as in `telemetry::init`.
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
         let lines = lines.with_current_span(false).with_span_list(false).with_writer(log.clone());
         let subscriber = tracing_subscriber::registry().with(lines);

@@ -1,13 +1,14 @@
-//! How many counted tokens an account has used in a month, at hand in Redis. Asked only about accounts that have a cap.
+//! Fast view, in Redis, of the counted tokens that an account has used in a month. Used only for accounts that have a
+//! cap.
 //!
-//! `{levee}:tokens:<account>:<2026-11>` holds one number. It is read from the [ledger](super::ledger)'s sums when somebody
-//! asks and it is not there, and each call that is over adds its tokens. It is never the truth, and it may be wrong: a
-//! call that ends while the number is being read may be in it twice or not at all, an addition that Redis did not confirm
-//! may be repeated, and what the monitor settles is not added. So every number lives for [`KEPT`] after it was read, however
-//! often it is added to; then it is read again.
+//! `{levee}:tokens:<account>:<2026-11>` holds one number. If it is missing at a lookup, it is read from the
+//! [ledger](super::ledger)'s sums. Each finished call adds its tokens. The number may be wrong: a call that ends while
+//! the number is being read may be in it twice or not at all, an addition that Redis did not confirm may be repeated,
+//! and calls that the monitor settles are not added. So each number expires [`KEPT`] after it was read, however often
+//! it was added to, and is then read again.
 //!
-//! While Redis cannot be asked, an environment goes by what it remembers itself ([`own`]). Before something follows from a
-//! figure that lasts longer than the figure does, it is [`confirmed`].
+//! While Redis is unavailable, an environment uses the figures that it remembers ([`own`]). Before a figure has a
+//! consequence that outlasts it, it is [`confirmed`].
 
 mod confirmed;
 mod own;
@@ -26,10 +27,10 @@ use crate::stores::redis::Redis;
 use crate::stores::with_timeout;
 use crate::sync::lock;
 
-/// How long a figure is gone by before it is read again.
+/// Lifetime of a figure in Redis, from when it was read from DynamoDB.
 pub const KEPT: Duration = Duration::from_secs(300);
 
-/// What accounts have used, as far as that is known quickly.
+/// Fast view of the tokens that accounts have used.
 pub struct View {
     redis: Arc<Redis>,
     months: Months,
@@ -39,30 +40,30 @@ pub struct View {
     own: Mutex<Own>,
 }
 
-/// Whose figure, of which month.
+/// A figure to look up.
 struct Wanted<'a> {
     account: &'a str,
     month: Month,
-    /// Its Redis key.
+    /// Redis key of the figure.
     key: String,
     now: Timestamp,
 }
 
 impl View {
-    /// The view of what `months` says, of which the tokens in `counts` count. Reading a month takes no longer than
-    /// `timeout`.
+    /// Returns a view of the sums that `months` reads, in which the tokens in `counts` count. Reading a month takes at
+    /// most `timeout`.
     pub fn new(redis: Arc<Redis>, months: Months, counts: Counts, timeout: Duration) -> Self {
         let add = Script::new(include_str!("view.lua"));
         Self { redis, months, counts, timeout, add, own: Mutex::default() }
     }
 
-    /// Which tokens count.
+    /// Returns the kinds of tokens that count.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 
-    /// The counted tokens that `account` has used in `month`; `None` where neither Redis nor DynamoDB says, and nothing
-    /// is remembered.
+    /// Returns the counted tokens that `account` has used in `month`, or `None` if neither Redis nor DynamoDB answers
+    /// and nothing is remembered.
     pub async fn used(&self, account: &str, month: Month, now: Timestamp) -> Option<u64> {
         let wanted = Wanted::new(account, month, now);
         let key = &wanted.key;
@@ -74,8 +75,8 @@ impl View {
         }
     }
 
-    /// Adds the `tokens` of a call that is over and in the ledger; what `account` has used with them, as for
-    /// [`View::used`].
+    /// Adds the `tokens` of a finished call that is in the ledger already. Returns the tokens that `account` has used
+    /// with them, as [`View::used`] does.
     pub async fn add(&self, account: &str, month: Month, tokens: u64, now: Timestamp) -> Option<u64> {
         let wanted = Wanted::new(account, month, now);
         let mut call = self.add.prepare_invoke();
@@ -85,11 +86,12 @@ impl View {
             Ok(Some(used)) => Some(self.heard(&wanted, used)),
             Ok(None) => self.rebuild(&wanted).await,
             Err(_) => {
+                // Without Redis, add to the remembered figure if it is current.
                 let is_at_hand = lock(&self.own).at_hand(&wanted.key, now).is_some();
                 if is_at_hand {
                     return lock(&self.own).add(&wanted.key, tokens);
                 }
-                // The ledger has the tokens; what is remembered has not.
+                // A figure from the ledger includes the tokens; the remembered one does not.
                 match self.read_anew(&wanted).await {
                     Some(used) => Some(used),
                     None => lock(&self.own).add(&wanted.key, tokens),
@@ -103,7 +105,8 @@ impl View {
         used
     }
 
-    /// Reads the figure and puts it into Redis, unless another one was first.
+    /// Reads the figure from the ledger and puts it into Redis, unless another environment was first. Within five
+    /// seconds of a failed read, returns what is remembered instead.
     async fn rebuild(&self, wanted: &Wanted<'_>) -> Option<u64> {
         if let Some(known) = lock(&self.own).after_failure(&wanted.key, wanted.now) {
             return known;
@@ -112,12 +115,12 @@ impl View {
         let mut set = redis::cmd("SET");
         set.arg(&wanted.key).arg(used).arg("NX").arg("EX").arg(KEPT.as_secs());
         let set = &set;
-        // Where Redis is gone again, the next one who asks reads the figure.
+        // If this fails, the next lookup reads the figure again.
         let _gone = self.redis.run(async |mut connection| set.query_async::<()>(&mut connection).await).await;
         Some(used)
     }
 
-    /// The figure that is remembered, where it is fresh, or that of the ledger's sums.
+    /// Returns the remembered figure if DynamoDB answered or failed recently, else that of the ledger's sums.
     async fn without_redis(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let at_hand = lock(&self.own).at_hand(&wanted.key, wanted.now);
         if let Some(known) = at_hand {
@@ -129,13 +132,14 @@ impl View {
         }
     }
 
+    /// Reads the figure from the ledger and remembers it.
     async fn read_anew(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let used = self.ask(wanted).await?;
         lock(&self.own).read(&wanted.key, used, wanted.now);
         Some(used)
     }
 
-    /// What the ledger's sums say. That they do not is remembered.
+    /// Reads the counted tokens from the ledger's sums. Remembers a failure, so that it is not repeated at every call.
     async fn ask(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let Wanted { account, month, key, now } = wanted;
         let error = match with_timeout(self.timeout, self.months.total(account, *month)).await {
@@ -174,7 +178,7 @@ mod tests {
     pub(super) const BROKEN: (u16, &str) =
         (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
 
-    /// A view whose Redis is gone.
+    /// Returns a view whose Redis is unreachable.
     pub(super) async fn view(answers: &'static [(u16, &'static str)]) -> (View, Stub) {
         let stub = Stub::start(answers).await;
         let nobody = redis::Client::open("redis://127.0.0.1:1/").unwrap();

@@ -1,4 +1,4 @@
-//! Records of one attempt, and what they change in the sums.
+//! Tests of records and of the changes that they make to the sums.
 
 use super::*;
 use crate::metering::usage::Usage;
@@ -27,7 +27,7 @@ fn service(model: &str) -> Service {
     Service { model: model.to_owned(), ..Service::default() }
 }
 
-/// The records that an attempt may have, by how final they are.
+/// Returns the records that an attempt may have, the least final first.
 fn records() -> [Record; 4] {
     let open = Record::open(call());
     let noted = Record { figures: used(10, 1), ..open.clone() };

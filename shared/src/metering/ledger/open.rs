@@ -16,14 +16,15 @@ use crate::stores::dynamodb::describe;
 const INDEX: &str = "open";
 
 impl Ledger {
-    /// Open records whose deadline is before `before`, at most `limit` of each of the [`SHARDS`] parts, the oldest first
-    /// within a part. The index may lag behind: what is here may be over meanwhile. A record that cannot be read is left
-    /// out and reported: it keeps no other from being settled.
+    /// Returns open records whose deadline is before `before`: at most `limit` of each of the [`SHARDS`] shards, the
+    /// oldest first within a shard. The index may lag behind, so a returned record may be final by now. A record that
+    /// cannot be read is logged and left out, so that it does not keep others from being settled.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// Returns [`LedgerError`] if the index cannot be read.
     pub async fn overdue(&self, before: Timestamp, limit: usize) -> Result<Vec<Record>, LedgerError> {
         let page = i32::try_from(limit).unwrap_or(i32::MAX);
+        // Query all shards concurrently.
         let parts = (0..SHARDS).map(async |shard| {
             let query = self.client.query().table_name(&self.table).index_name(INDEX);
             let mut items = query
@@ -48,20 +49,21 @@ impl Ledger {
         Ok(parts.into_iter().flatten().collect())
     }
 
-    /// How many calls of `account` that began in `month` are open, as for [`Ledger::open_by_month`].
+    /// Returns the number of open calls of `account` that began in `month`, as [`Ledger::open_by_month`] counts them.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// Returns [`LedgerError`] if the index cannot be read.
     pub async fn open_calls(&self, account: &str, month: Month) -> Result<u64, LedgerError> {
         Ok(self.open_by_month().await?.of(account, month))
     }
 
-    /// How many calls are open, by the month in which they began and by account. It reads what is open at all, which is
-    /// no more than there can be calls at the same time, and those that wait to be settled. The index may lag behind.
+    /// Returns the number of open calls by the month in which they began and by account. Reads the whole index: the
+    /// calls in flight, and those that wait to be settled. The index may lag behind.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// Returns [`LedgerError`] if the index cannot be read.
     pub async fn open_by_month(&self) -> Result<OpenCalls, LedgerError> {
+        // Query all shards concurrently, for these two attributes alone.
         let parts = (0..SHARDS).map(async |shard| {
             let query = self.client.query().table_name(&self.table).index_name(INDEX);
             let items = query
@@ -78,7 +80,7 @@ impl Ledger {
         });
         let mut open = OpenCalls::default();
         for item in try_join_all(parts).await?.into_iter().flatten() {
-            // What cannot be read is no call that could be told of; `overdue` reports it.
+            // Skip items that cannot be read; `overdue` reports them.
             if let Ok(Began { account, started_at }) = serde_dynamo::from_item(item) {
                 let (month, _) = Month::of(Timestamp::from_secs(started_at));
                 *open.0.entry((month, account)).or_default() += 1;
@@ -88,25 +90,25 @@ impl Ledger {
     }
 }
 
-/// How many calls are open.
+/// Numbers of open calls, by month and account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenCalls(BTreeMap<(Month, String), u64>);
 
 impl OpenCalls {
-    /// Those of `account` that began in `month`.
+    /// Returns the number of open calls of `account` that began in `month`.
     pub fn of(&self, account: &str, month: Month) -> u64 {
         self.0.get(&(month, account.to_owned())).copied().unwrap_or(0)
     }
 }
 
-/// Whose an open call is, and when it began (Unix seconds).
+/// Account and start (Unix seconds) of an open call.
 #[derive(Deserialize)]
 struct Began {
     account: String,
     started_at: u64,
 }
 
-/// The record in `item`; `None`, and a log line that does not tell what it holds, where it cannot be read.
+/// Reads the record in `item`. Returns `None` if it cannot be read, and logs its key but not its content.
 fn read(item: Item) -> Option<Record> {
     let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     let key = format!("{} {}", part("pk"), part("sk"));

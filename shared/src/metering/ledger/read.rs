@@ -1,4 +1,4 @@
-//! Reads of one record.
+//! Reads of single records.
 
 use super::write::key;
 use super::{Ledger, LedgerError};
@@ -6,10 +6,10 @@ use crate::metering::call::{Call, Record};
 use crate::stores::dynamodb::describe;
 
 impl Ledger {
-    /// The record of an attempt as it is now; `None` where there is none, or none any more.
+    /// Reads the present record of an attempt. Returns `None` if there is none, or if it has expired.
     ///
     /// # Errors
-    /// When the table cannot be read in time, or holds something else than a record.
+    /// Returns [`LedgerError`] if the table cannot be read in time, or if the item is not a record.
     pub async fn record(&self, call: &Call) -> Result<Option<Record>, LedgerError> {
         self.in_time(async {
             let request = self.client.get_item().table_name(&self.table).consistent_read(true);

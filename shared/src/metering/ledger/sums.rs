@@ -1,4 +1,4 @@
-//! How sums are written.
+//! Updates of the sums.
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, Update};
@@ -10,24 +10,25 @@ use crate::metering::month::Month;
 use crate::metering::tally::Tally;
 use crate::metering::usage::Service;
 
-/// How the sort keys of a month's sums begin.
+/// Prefix of the sort keys of a month's totals.
 pub(in crate::metering) const TOTAL: &str = "TOTAL#";
-/// How the sort keys of a month's details begin.
+/// Prefix of the sort keys of a month's lines by day.
 pub(in crate::metering) const DAY: &str = "DAY#";
 
-/// The partition of an account's month.
+/// Returns the partition key of an account's month.
 pub(in crate::metering) fn month_key(account: &str, month: Month) -> String {
     format!("MONTH#{account}#{month}")
 }
 
 impl Ledger {
+    /// Returns the update that adds `change` to the total of the call's month.
     pub(super) fn add_to_month(&self, call: &Call, change: &Tally, shard: u8) -> Result<Update, BuildError> {
         let (month, _) = Month::of(call.started_at());
         self.add(month_key(&call.account, month), format!("{TOTAL}{shard}"), &[], change)
     }
 
-    /// Adds `change` to the line of the call's day, integration and model that `service` has; without one, to that of
-    /// records without parts.
+    /// Returns the update that adds `change` to the line of the call's day, integration and model for `service`. `None`
+    /// is the line of records without parts.
     pub(super) fn add_to_day(
         &self,
         call: &Call,
@@ -44,6 +45,7 @@ impl Ledger {
             ("kind", text(&kind.to_string())),
             ("model", text(model)),
         ];
+        // The way of serving is part of the key, and also readable as attributes.
         let mut sort = format!("{DAY}{day:02}#{integration}#{model}#");
         if let Some(Service { model: served, tier, speed, geo, prompt_above }) = service {
             let tier = tier.name();
@@ -60,7 +62,7 @@ impl Ledger {
         self.add(month_key(account, month), format!("{sort}{shard}"), &told, change)
     }
 
-    /// Adds `change` to a part of the sums, which says of itself what is `told`.
+    /// Returns the update that adds `change` to one item of the sums and sets its attributes to `told`.
     fn add(
         &self,
         partition: String,
@@ -70,6 +72,7 @@ impl Ledger {
     ) -> Result<Update, BuildError> {
         let key = [("pk".to_owned(), AttributeValue::S(partition)), ("sk".to_owned(), AttributeValue::S(sort))];
         let mut update = Update::builder().table_name(&self.table).set_key(Some(key.into()));
+        // Set the attributes that describe the item.
         let mut set = Vec::new();
         for (name, value) in told {
             set.push(format!("#{name} = :{name}"));
@@ -77,6 +80,7 @@ impl Ledger {
                 .expression_attribute_names(format!("#{name}"), *name)
                 .expression_attribute_values(format!(":{name}"), value.clone());
         }
+        // Add the figures.
         let mut add = Vec::new();
         for (name, value) in Tally::NAMES.into_iter().zip(change.values()) {
             add.push(format!("#{name} :{name}"));

@@ -1,4 +1,4 @@
-//! How records and sums are written.
+//! Writes of records, together with what they change in the sums.
 
 use std::collections::HashMap;
 
@@ -16,20 +16,22 @@ use crate::metering::call::{Call, Record, State, step};
 use crate::metering::usage::{Figures, Part};
 use crate::stores::dynamodb::{describe, passes};
 
-/// How long records are kept, from when their calls began: as long, a repeated write counts nothing twice.
+/// Retention of records from the start of their calls, seconds. During it, a repeated write counts nothing twice.
 pub(in crate::metering) const KEPT_SECS: u64 = 90 * 24 * 3600;
 
-/// Errors of a whole call that pass by themselves; the SDK repeats it once, and no more.
+/// Codes of transient errors of a whole request. The SDK retries them only once.
 const PASSING_CODES: [&str; 4] =
     ["ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded", "InternalServerError"];
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Why one attempt to write failed.
+/// Error of one attempt to write.
 pub(super) enum Failure {
-    /// Another record is there than was expected.
+    /// The table holds another record than expected, or none.
     Another(Box<Option<Record>>),
+    /// A transient error; another attempt may succeed.
     MayPass(String),
+    /// An error that another attempt cannot help.
     Final(String),
 }
 
@@ -40,6 +42,7 @@ impl From<BuildError> for Failure {
 }
 
 impl Ledger {
+    /// Writes an open record, unless the attempt has a record already.
     pub(super) async fn put_open(&self, record: &Record) -> Result<Written, LedgerError> {
         let result = self
             .client
@@ -59,6 +62,7 @@ impl Ledger {
         }
     }
 
+    /// Updates the usage of an open record. Does nothing if the record is no longer open.
     pub(super) async fn update_open(&self, record: &Record) -> Result<(), LedgerError> {
         #[derive(Serialize)]
         struct Known<'a> {
@@ -93,9 +97,10 @@ impl Ledger {
         }
     }
 
-    /// Writes `record` over `expected`, or where nothing is expected over an open record or none, and adds what that
-    /// changes to the sums.
+    /// Writes `record` over `expected` and adds the difference to the sums, in one transaction. If `expected` is
+    /// `None`, there must be no record or an open one.
     pub(super) async fn transact(&self, record: &Record, expected: Option<&Record>, shard: u8) -> Result<(), Failure> {
+        // Put the record, and add its difference to the lines and to the total in the same transaction.
         let mut items = vec![TransactWriteItem::builder().put(self.put(record, expected)?).build()];
         let change = step(expected, record).unwrap_or_default();
         for (service, tally) in &change.lines {
@@ -106,11 +111,12 @@ impl Ledger {
             let add = self.add_to_month(&record.call, &change.total, shard)?;
             items.push(TransactWriteItem::builder().update(add).build());
         }
+        // Write, and classify the error of the request as a whole.
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = result else { return Ok(()) };
         let canceled = match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
-            // The SDK's own repetition met the first try, whose answer was lost: what it did is known soon.
+            // The SDK's own retry met its first attempt, whose answer was lost. The next attempt finds out its result.
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
                 return Err(Failure::MayPass(describe(&error)));
             }
@@ -119,6 +125,7 @@ impl Ledger {
             }
             _ => return Err(Failure::Final(describe(&error))),
         };
+        // The transaction was cancelled. If the record's condition failed, return the record that is there.
         let reasons = canceled.cancellation_reasons();
         let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).collect();
         if let ["ConditionalCheckFailed", ..] = codes[..] {
@@ -126,6 +133,7 @@ impl Ledger {
             let found = found.map(serde_dynamo::from_item).transpose();
             return Err(found.map_or_else(|error| Failure::Final(error.to_string()), |it| Failure::Another(it.into())));
         }
+        // Otherwise, retry if another transaction interfered or the table was throttled.
         let may_pass = codes.iter().any(|code| passes(code));
         Err(if may_pass { Failure::MayPass(describe(&error)) } else { Failure::Final(describe(&error)) })
     }
@@ -141,8 +149,8 @@ impl Ledger {
                 .condition_expression("attribute_not_exists(#pk) OR #state = :open")
                 .expression_attribute_names("#pk", "pk")
                 .expression_attribute_values(":open", text("open")),
-            // What is expected may have changed but for its state, if that is open; what an open record holds counts
-            // nowhere.
+            // The condition checks only the state. An open record may have changed otherwise, but its figures are in no
+            // sum.
             Some(expected) => put.condition_expression("#state = :expected").expression_attribute_values(
                 ":expected",
                 serde_dynamo::to_attribute_value(expected.state).map_err(|error| Failure::Final(error.to_string()))?,
@@ -152,7 +160,7 @@ impl Ledger {
     }
 }
 
-/// `record` as it is stored.
+/// Returns `record` as an item of the table.
 fn item(record: &Record) -> Result<Item, String> {
     let call = &record.call;
     let mut item: Item = serde_dynamo::to_item(record).map_err(|error| error.to_string())?;
@@ -170,7 +178,7 @@ pub(super) fn key(call: &Call) -> Item {
     [("pk".to_owned(), partition), ("sk".to_owned(), text(&call.attempt.to_string()))].into()
 }
 
-/// A part of the index of open records.
+/// Returns the partition key of a shard of the index of open records.
 pub(super) fn partition(shard: u8) -> String {
     format!("OPEN#{shard}")
 }

@@ -1,4 +1,4 @@
-//! The table of prices as it is written in the configuration.
+//! Parser of the table of prices in the configuration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,21 +12,21 @@ use super::{Long, Price};
 use crate::metering::model::is_of_a_name;
 use crate::metering::usage::{PROMPT_STEPS, Tier};
 
-/// A price has at most so many decimals. Per million tokens, the last one is a picodollar per token.
+/// Maximum number of decimals of a price. The last one of a price per million tokens is a picodollar per token.
 const DECIMALS: usize = 6;
-/// The largest price, USD.
+/// Largest price, USD.
 const LARGEST_PRICE: u64 = 1_000_000;
 
-/// A multiplier has at most so many decimals.
+/// Maximum number of decimals of a multiplier.
 const MULTIPLIER_DECIMALS: usize = 2;
-/// The largest multiplier.
+/// Largest multiplier.
 const LARGEST_MULTIPLIER: u64 = 1_000;
-/// The longest name of a speed or a region, bytes.
+/// Longest name of a speed or a region, bytes.
 const LONGEST_LABEL: usize = 32;
-/// The tiers that may have a multiplier.
+/// Tiers that may have a multiplier.
 const TIERS: [Tier; 3] = [Tier::Standard, Tier::Priority, Tier::Batch];
 
-/// An object, as it is written. A name that is there twice is a mistake, not the last of both.
+/// JSON object in which a repeated name is an error, instead of the last one being used.
 pub(super) struct Unique<T>(pub(super) BTreeMap<String, T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unique<T> {
@@ -62,10 +62,10 @@ impl<T> Default for Unique<T> {
     }
 }
 
-/// A number as it is written: a float would not be what was written.
+/// Number in its original text, because a float would change it.
 type Written = Box<RawValue>;
 
-/// A model's prices and multipliers as they are written.
+/// Prices and multipliers of a model, not validated yet.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Entry {
@@ -93,10 +93,10 @@ struct WrittenLong {
 }
 
 impl Entry {
-    /// Returns the prices that it says.
+    /// Returns the validated prices and multipliers.
     ///
     /// # Errors
-    /// A description of the first mistake.
+    /// Returns a description of the first mistake.
     pub(super) fn price(&self) -> Result<Price, String> {
         let amount = |name: &str, written: &Option<Written>| {
             let parse = |written: &RawValue| {
@@ -109,6 +109,7 @@ impl Entry {
             };
             written.as_deref().map(parse).transpose()
         };
+        // Check the names of tiers, speeds and regions.
         let is_label = |name: &str| !name.is_empty() && name.len() <= LONGEST_LABEL && is_of_a_name(name);
         if let Some(tier) = self.tier.0.keys().find(|name| !TIERS.iter().any(|tier| tier.name() == name.as_str())) {
             return Err(format!("the tier '{tier}': not standard, priority or batch"));
@@ -118,6 +119,7 @@ impl Entry {
                 return Err(format!("the {kind} '{name}': not a name of 1 to {LONGEST_LABEL} bytes"));
             }
         }
+        // Parse prices and multipliers.
         Ok(Price {
             input: amount("input", &self.input)?,
             output: amount("output", &self.output)?,
@@ -159,12 +161,12 @@ fn multiplier(kind: &str, name: &str, written: &RawValue) -> Result<u64, String>
     })
 }
 
-/// Returns the text of a number that is written as a number or as a text.
+/// Returns the text of a number that is written as a JSON number or string.
 fn text(written: &RawValue) -> String {
     serde_json::from_str(written.get()).unwrap_or_else(|_| written.get().to_owned())
 }
 
-/// Reads digits, and after a point at most `decimals` more, in units of the last decimal; `None` where `text` is something
+/// Parses digits with at most `decimals` decimals, in units of the last decimal. Returns `None` if `text` is anything
 /// else or more than `largest`.
 fn decimal(text: &str, decimals: usize, largest: u64) -> Option<u64> {
     let (whole, fraction) = match text.split_once('.') {
@@ -172,10 +174,12 @@ fn decimal(text: &str, decimals: usize, largest: u64) -> Option<u64> {
         Some(parts) => parts,
         None => (text, ""),
     };
+    // Refuse signs, exponents and too many decimals.
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > decimals {
         return None;
     }
+    // Pad the fraction to the full number of decimals, so that it counts in the smallest unit.
     let one = 10_u64.pow(u32::try_from(decimals).ok()?);
     let whole = whole.parse::<u64>().ok().filter(|whole| *whole <= largest)?;
     let number = whole * one + format!("{fraction:0<decimals$}").parse::<u64>().ok()?;

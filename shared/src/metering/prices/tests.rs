@@ -1,4 +1,4 @@
-//! Tables of prices, and what they say of usage.
+//! Tests of tables of prices and of the costs that follow from them.
 
 use std::str::FromStr;
 
@@ -14,7 +14,7 @@ fn prices(table: &str) -> Result<Prices, String> {
     from_lookup(|_| Some(table.to_owned()), Prices::read).map_err(|error| error.to_string())
 }
 
-/// The line of an earlier version, which says neither the provider nor how it served.
+/// Returns a line of an earlier version, which has no provider and no way of serving.
 fn earlier(model: &str, tally: &Tally) -> Line {
     Line {
         day: 1,
@@ -31,7 +31,8 @@ fn cost(table: &str, model: &str, tally: &Tally) -> Option<String> {
     prices(table).unwrap().cost(&earlier(model, tally)).map(|cost| cost.to_string())
 }
 
-/// The cost of a million tokens of each of input, output and cache reads of `served`, asked for as `asked`.
+/// Returns the cost of a million tokens each of input, output and cache reads, served as `service` and asked for as
+/// `asked`.
 fn cost_of(table: &str, provider: &str, asked: &str, service: Service) -> Option<String> {
     let tally = Tally { input: 1_000_000, output: 1_000_000, cache_read: 1_000_000, ..Tally::default() };
     let line = Line { provider: provider.to_owned(), service, ..earlier(asked, &tally) };
@@ -159,7 +160,7 @@ fn a_price_is_multiplied_by_tier_speed_region_and_length_of_the_prompt() {
     ] {
         assert_eq!(cost_of(EXTENDED, "primary", "x", service.clone()).as_deref(), expected, "{service:?}");
     }
-    // A closer entry's multiplier holds.
+    // The multiplier of a closer entry takes precedence.
     let opus = Service { geo: us(), ..served("claude-opus-5-5") };
     assert_eq!(cost_of(EXTENDED, "primary", "x", opus.clone()).as_deref(), Some("33.55"));
     assert_eq!(cost_of(EXTENDED, "backup", "x", opus).as_deref(), Some("36.60"));

@@ -1,21 +1,21 @@
-//! Amounts of money.
+//! Amounts of US dollars.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Picodollars in a dollar.
+/// Number of picodollars in a dollar.
 const PER_DOLLAR: u128 = 1_000_000_000_000;
 
-/// An amount of US dollars, exact to the picodollar. Written as a decimal with at least two and at most twelve decimals.
+/// Amount of US dollars, exact to the picodollar. Written as a decimal with at least two and at most twelve decimals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Usd(pub(super) u128);
 
 impl Usd {
-    /// Nothing.
+    /// No money.
     pub const ZERO: Self = Self(0);
 
-    /// Returns the sum of both; `None` where that is more than can be counted.
+    /// Returns the sum of both amounts, or `None` on overflow.
     #[must_use]
     pub fn plus(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)

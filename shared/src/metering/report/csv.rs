@@ -1,9 +1,9 @@
-//! Reports as a table.
+//! Usage reports as CSV.
 
 use super::{LineUse, UsageReport};
 use crate::metering::usage::Service;
 
-/// The columns of [`csv()`].
+/// Column names of [`csv()`].
 pub(super) const COLUMNS: [&str; 23] = [
     "account",
     "date",
@@ -30,10 +30,10 @@ pub(super) const COLUMNS: [&str; 23] = [
     "prompt_above",
 ];
 
-/// Returns `reports` as CSV (RFC 4180): a header, and one line per account, day, integration, model that was asked for, and
-/// way in which it was served. A cost that is not known is an empty cell.
+/// Returns `reports` as CSV (RFC 4180): a header, then one line per account, day, integration, requested model, and way
+/// in which it was served. An unknown cost is an empty cell.
 pub fn csv<'a>(reports: impl IntoIterator<Item = &'a UsageReport>) -> String {
-    // Memory takes whatever is written.
+    // Writing to memory does not fail.
     write(reports).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
 }
 
@@ -57,6 +57,7 @@ fn write<'a>(reports: impl IntoIterator<Item = &'a UsageReport>) -> Result<Vec<u
             ];
             let cost = used.cost_usd.map(|cost| cost.to_string()).unwrap_or_default();
             let Service { model: served, tier, speed, geo, prompt_above } = service;
+            // Sums of earlier versions have no provider and no tier.
             let tier = if provider.is_empty() { "" } else { tier.name() };
             let (attempts, prompt_above) = (used.attempts.to_string(), prompt_above.to_string());
             let service = [&attempts, provider, served, tier, speed, geo, &prompt_above].map(inert);
@@ -67,7 +68,8 @@ fn write<'a>(reports: impl IntoIterator<Item = &'a UsageReport>) -> Result<Vec<u
     writer.into_inner().map_err(|error| error.into_error().into())
 }
 
-/// Returns `text` as a cell that no spreadsheet takes for a formula (<https://owasp.org/www-community/attacks/CSV_Injection>).
+/// Returns `text` as a cell that no spreadsheet takes for a formula
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn inert(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
     if is_formula { format!("'{text}") } else { text.to_owned() }

@@ -1,4 +1,4 @@
-//! Reports of a small month.
+//! Tests of reports, with the lines of a small month.
 
 use super::*;
 use crate::config::from_lookup;

@@ -1,5 +1,5 @@
-//! Confirms a figure before something follows from it that lasts: a refusal until the month is over, or an alert that is
-//! told once a month.
+//! Confirmation of a figure before it has a lasting consequence: a refusal until the end of the month, or an alert that
+//! is raised once a month.
 
 use std::ops::RangeInclusive;
 
@@ -9,13 +9,13 @@ use crate::metering::month::Month;
 use crate::sync::lock;
 
 impl View {
-    /// The counted tokens that `account` has used in `month`, where the view's figure for them is `figure` and something
-    /// follows from the first or the last of `steps`, or from one between them.
+    /// Returns the counted tokens that `account` has used in `month`, confirmed by DynamoDB where it matters. `figure`
+    /// is the view's figure. `steps` spans the token counts at which something happens, from the first to the last.
     ///
-    /// DynamoDB is asked unless it is known already that the account has come to all of them, or to none. What it said is
-    /// gone by for a minute, with what the figure has grown by since then; so a flood of calls that are refused asks once
-    /// a minute and environment, and a call that passes asks only where it has grown to another step. Where DynamoDB does
-    /// not answer, the figure is gone by, and for five seconds it is not asked again.
+    /// DynamoDB is asked unless it is known already that the account has reached all steps or none. Its answer is used
+    /// for a minute, plus what the figure has grown by since. So a flood of refused calls asks once per minute and
+    /// environment, and a call that passes asks only if the figure has grown to another step. If DynamoDB does not
+    /// answer, `figure` is returned, and DynamoDB is not asked again for five seconds.
     pub async fn confirmed(
         &self,
         account: &str,

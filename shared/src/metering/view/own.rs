@@ -1,5 +1,5 @@
-//! What one environment remembers of what accounts have used: for the time in which Redis cannot be asked, and of what
-//! DynamoDB has confirmed. No I/O.
+//! Figures that one environment remembers: as a fallback while Redis is unavailable, and as confirmed by DynamoDB. No
+//! I/O.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -9,28 +9,28 @@ use lru::LruCache;
 
 use crate::clock::Timestamp;
 
-/// How many figures are remembered; the least recently used go first.
+/// Maximum number of figures. The least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
-/// How long what DynamoDB said is gone by.
+/// Time for which an answer of DynamoDB is used.
 const FRESH: Duration = Duration::from_secs(60);
-/// How long after DynamoDB could not be read it is asked again.
+/// Pause after a failed read of DynamoDB before the next one.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Figures by their Redis key.
+/// Remembered figures by their Redis key.
 pub(super) struct Own(LruCache<String, Figure>);
 
 #[derive(Clone, Copy, Default)]
 struct Figure {
-    /// The tokens, as far as they are known.
+    /// Counted tokens, if known.
     tokens: Option<u64>,
-    /// Until when DynamoDB is not asked because it has answered.
+    /// End of the time in which DynamoDB is not asked because it has answered.
     fresh_until: Option<Timestamp>,
-    /// Until when DynamoDB is not asked because it has not.
+    /// End of the time in which DynamoDB is not asked because a read failed.
     failed_until: Option<Timestamp>,
     confirmed: Option<Confirmed>,
 }
 
-/// What DynamoDB said while the figure was another one, or the same.
+/// Answer of DynamoDB, with the figure of the view at that moment.
 #[derive(Clone, Copy)]
 struct Confirmed {
     figure: u64,
@@ -45,55 +45,56 @@ impl Default for Own {
 }
 
 impl Own {
-    /// What is known without asking DynamoDB; `None` where it is to be asked.
+    /// Returns the remembered tokens while DynamoDB need not be asked, because it has answered or failed recently.
+    /// Returns `None` if it is to be asked.
     pub(super) fn at_hand(&mut self, key: &str, now: Timestamp) -> Option<Option<u64>> {
         let figure = self.0.get(key)?;
         let is_before = |until: Option<Timestamp>| until.is_some_and(|until| now < until);
         (is_before(figure.fresh_until) || is_before(figure.failed_until)).then_some(figure.tokens)
     }
 
-    /// What is known, where DynamoDB could not be read a moment ago; `None` where it is to be asked.
+    /// Returns the remembered tokens if a read of DynamoDB has failed recently. Returns `None` if it is to be asked.
     pub(super) fn after_failure(&mut self, key: &str, now: Timestamp) -> Option<Option<u64>> {
         let figure = self.0.get(key)?;
         figure.failed_until.is_some_and(|until| now < until).then_some(figure.tokens)
     }
 
-    /// What is known, however old.
+    /// Returns the remembered tokens, however old.
     pub(super) fn remembered(&mut self, key: &str) -> Option<u64> {
         self.0.get(key)?.tokens
     }
 
-    /// Redis has said `tokens`.
+    /// Remembers `tokens` as read from Redis.
     pub(super) fn heard(&mut self, key: &str, tokens: u64) {
         let known = self.0.get(key).copied().unwrap_or_default();
-        // Once Redis is gone this is older than it looks, so that DynamoDB is asked then.
+        // The figure in Redis may be minutes old, so DynamoDB is asked once Redis becomes unavailable.
         self.put(key, Figure { tokens: Some(tokens), fresh_until: None, ..known });
     }
 
-    /// DynamoDB says `tokens`.
+    /// Remembers `tokens` as read from DynamoDB.
     pub(super) fn read(&mut self, key: &str, tokens: u64, now: Timestamp) {
         let until = now.plus(FRESH);
         let confirmed = Some(Confirmed { figure: tokens, used: tokens, until });
         self.put(key, Figure { tokens: Some(tokens), fresh_until: Some(until), failed_until: None, confirmed });
     }
 
-    /// DynamoDB could not be read.
+    /// Remembers that DynamoDB could not be read.
     pub(super) fn failed(&mut self, key: &str, now: Timestamp) {
         let known = self.0.get(key).copied().unwrap_or_default();
         let failed_until = Some(now.plus(ASKED_AGAIN_AFTER));
         self.put(key, Figure { fresh_until: None, failed_until, ..known });
     }
 
-    /// DynamoDB says `used` while the figure is `figure`.
+    /// Remembers that DynamoDB said `used` while the view's figure was `figure`.
     pub(super) fn confirm(&mut self, key: &str, figure: u64, used: u64, now: Timestamp) {
         let known = self.0.get(key).copied().unwrap_or_default();
         let confirmed = Some(Confirmed { figure, used, until: now.plus(FRESH) });
         self.put(key, Figure { failed_until: None, confirmed, ..known });
     }
 
-    /// What has been used, now that the figure is `figure`, as far as it matters for `steps`: where DynamoDB has said
-    /// that all of them are reached, or that none is; or where it could not be read a moment ago. `None` where it is to be
-    /// asked.
+    /// Returns the used tokens now that the view's figure is `figure`, if they are certain enough for `steps`: DynamoDB
+    /// has confirmed that all steps are reached or none, or it could not be read a moment ago. Returns `None` if
+    /// DynamoDB is to be asked.
     pub(super) fn confirmed(
         &mut self,
         key: &str,
@@ -102,8 +103,9 @@ impl Own {
         now: Timestamp,
     ) -> Option<u64> {
         let Figure { failed_until, confirmed, .. } = *self.0.get(key)?;
+        // Use the last answer of DynamoDB if it settles all steps.
         if let Some(known) = confirmed.filter(|known| now < known.until) {
-            // What the figure was wrong by, it still is.
+            // The figure is still wrong by as much as it was at the confirmation.
             let grown = known.used.saturating_add(figure.saturating_sub(known.figure));
             if known.used >= *steps.end() {
                 return Some(known.used);
@@ -112,10 +114,11 @@ impl Own {
                 return Some(grown);
             }
         }
+        // Within the pause after a failed read, go by the figure itself.
         failed_until.is_some_and(|until| now < until).then_some(figure)
     }
 
-    /// Adds `tokens` to what is known, where something is; what it is now.
+    /// Adds `tokens` to the remembered tokens and returns the sum, or returns `None` if none are remembered.
     pub(super) fn add(&mut self, key: &str, tokens: u64) -> Option<u64> {
         let known = self.0.get_mut(key)?.tokens.as_mut()?;
         *known = known.saturating_add(tokens);
