@@ -1,12 +1,12 @@
-//! Accounts, their integrations and their API keys: who is calling.
+//! Accounts, their integrations and their API keys: authenticates callers.
 //!
-//! An [`ApiKey`] is checked for typing errors before anything is asked of a store, looked up by its public id in the
-//! [`Directory`], and compared as an HMAC in constant time. Invariant: who may call is never guessed. A key that was
-//! never seen is not accepted while the table cannot be read; a key seen before goes on working for
+//! An [`ApiKey`] is checked for typing errors before any store is read. It is then looked up by its public id in the
+//! [`Directory`], and its HMAC is compared in constant time. Invariant: a caller is never guessed. While the table
+//! cannot be read, a key that was never seen is rejected; a key seen before is accepted for
 //! [`directory::KEPT_WHEN_DOWN`].
 //!
-//! Start reading at [`authenticate`]. What operators and customers change goes through [`changes`], and [`publish`] makes
-//! every environment notice it at its next request.
+//! Start reading at [`authenticate`]. Changes by operators and customers go through [`changes`], and [`publish`]
+//! makes every environment notice them at its next request.
 
 pub mod changes;
 pub mod directory;
@@ -41,14 +41,14 @@ use crate::limits::markers::{Marked, Version};
 /// An authenticated key with the integration and the account that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key.
+    /// API key.
     pub key: Arc<KeyRecord>,
-    /// Its integration and account.
+    /// Integration and account that the key belongs to.
     pub owner: Arc<Owner>,
 }
 
 impl Caller {
-    /// The versions of the records that say who it is.
+    /// Returns the versions of the records that identify the caller: key, integration and account.
     pub fn known(&self) -> Vec<Version> {
         let Self { key, owner } = self;
         let version = |of, version| Version { of, version, is_stopped: false };
@@ -60,29 +60,29 @@ impl Caller {
     }
 }
 
-/// Why a caller could not be authenticated.
+/// Errors of [`authenticate`].
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    /// There is no such key, or it may no longer be used. All reasons look alike to the caller.
+    /// The key does not exist or may no longer be used. The caller gets the same answer for every reason.
     #[error("the key is not valid: {reason}")]
     Refused {
-        /// Why, for operators.
+        /// Reason, for operators only.
         reason: &'static str,
-        /// The records that say so; none where the text alone does.
+        /// Records that the refusal follows from; empty if it follows from the text alone.
         known: Vec<Version>,
     },
-    /// The key is unknown here and the accounts table cannot be read.
+    /// The key or its owner is not cached, and the accounts table could not be read.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
 }
 
-/// Finds out who presents `text` as an API key, accepting keys of `environment` only.
+/// Authenticates the caller that presents `text` as an API key. Accepts keys of `environment` only.
 ///
 /// An unknown id costs the same work as a known one and gives the same answer.
 ///
 /// # Errors
-/// [`AuthenticationError::Refused`] for anything but a valid key; [`AuthenticationError::Unreachable`] where that
-/// cannot be known.
+/// [`AuthenticationError::Refused`] for anything but a valid key; [`AuthenticationError::Unreachable`] if the key or
+/// its owner cannot be looked up.
 pub async fn authenticate(
     directory: &Directory,
     peppers: &PepperSource,
@@ -98,7 +98,7 @@ pub async fn authenticate(
         return refused("of another environment", Vec::new());
     }
 
-    // Compare the secret, against a hash that nothing matches where the id is unknown.
+    // Compare the secret. An unknown id is compared with a hash that matches nothing, which costs the same work.
     let record = directory.key(key.id(), now).await?;
     let matches = match &record {
         Some(record) => peppers.with_version(record.pepper, now).await.verify(&key, record.pepper, &record.hash),
@@ -107,6 +107,7 @@ pub async fn authenticate(
             held.verify(&key, held.current(), "")
         }
     };
+    // Give a wrong secret the same number of table reads as an unknown id.
     if record.is_some() && !matches {
         directory.refute(key.id(), now).await;
     }
@@ -122,7 +123,7 @@ pub async fn authenticate(
         return refused("expired", known);
     }
 
-    // Only now, with the secret shown, look up whom the key belongs to.
+    // Look up the owner only now that the secret has been verified.
     match directory.owner(&key, now).await? {
         Some(owner) => Ok(Caller { key, owner }),
         None => refused("without an account", known),
@@ -150,7 +151,7 @@ mod tests {
         Peppers::from_json(PEPPERS).unwrap()
     }
 
-    /// The table's answer for a key with the given hash, status and further attributes.
+    /// Returns DynamoDB's answer for a key with the given hash, status and further attributes.
     fn record(hash: &str, status: &str, more: &str) -> &'static str {
         let item = format!(
             r#"{{"Item":{{"pk":{{"S":"KEY#k"}},"sk":{{"S":"KEY"}},"id":{{"S":"k"}},"account":{{"S":"acme"}},
@@ -197,6 +198,7 @@ mod tests {
         let directory = Directory::new(AccountsTable::new(stub.client.clone(), "accounts"), TIMEOUT);
         let source = source().await;
         let at = |secs| NOW.plus(std::time::Duration::from_secs(secs));
+        // Cache the valid key, then compare the reads of a wrong secret and an unknown id at the same moments.
         assert!(authenticate(&directory, &source, "live", key.reveal(), NOW).await.is_ok());
         let mut reads = Vec::new();
         for secs in [1, 2, 12] {

@@ -1,15 +1,18 @@
-//! Limits: may this call go on, given what was used before?
+//! Limits: decides if a call may pass, given the calls counted before it.
 //!
-//! A [`Policy`] is one limit for one subject: an account, an integration, a key, a client address, or everyone. What
-//! applies to a call follows from the [configuration](LimitsConfig) and from what an admin [changed](Overrides) for its
-//! caller ([`LimitsConfig::charges`]). A call is checked against all its policies at once by one Redis script
-//! ([`Limiter::check`], `limits/check.lua`), in one round trip, all or nothing: a refused call moves no counter.
-//! [`decide()`] turns the script's reply into a [`Decision`] and is pure; [`headers`] turns that into header values.
-//! The same script notices that a record was [changed elsewhere](markers), and [tallies](tally) for the
+//! A [`Policy`] is one limit for one subject: an account, an integration, a key, a client address, or the platform.
+//! The charges of a call follow from the [configuration](LimitsConfig) and from the [overrides](Overrides) that an
+//! admin has set for its caller ([`LimitsConfig::charges`]). One Redis script ([`Limiter::check`],
+//! `limits/check.lua`) checks a call against all its policies in one round trip, all or nothing: a refused call moves
+//! no counter. [`decide()`] is pure and turns the script's reply into a [`Decision`], and [`headers`] turns that into
+//! header values. The same script notices [changed records](markers) and writes the [tallies](tally) for the
 //! [statistics].
 //!
-//! Invariants: while Redis cannot be asked, every call passes and says so ([`Decision::Unchecked`]), unless the stack is
-//! configured to count locally; counters count calls that passed, so that a raised limit holds at once.
+//! Invariants: while Redis cannot be reached, every call passes and is marked as unchecked ([`Decision::Unchecked`]),
+//! unless the stack is configured to count locally. Counters hold the calls that passed, independent of the limit, so
+//! that a raised limit takes effect at once.
+//!
+//! Start reading at [`LimitsConfig::charges`], then [`Limiter::check`].
 
 mod charges;
 mod check;

@@ -1,13 +1,14 @@
-//! What operators and customers change about accounts, integrations and keys.
+//! Changes by operators and customers to accounts, integrations and keys.
 //!
-//! Every write is conditional, so that of two people who change one thing at the same time the second is told rather
-//! than undoing what the first did: what is created must not be there, what it belongs to must be, and what is changed
-//! must be as the caller has seen it. Only suspending, resuming and revoking say how it is to be, however it was.
+//! Every write is conditional, so that of two concurrent changes to one row the second is rejected and does not undo
+//! the first. Creating a row requires that it does not exist and that its parent does. Changing a name, a key or
+//! terms requires that they are still as the caller read them. A status, a limit or a block is set regardless of its
+//! previous value.
 //!
-//! An account and an integration carry a `revision`, which rises whenever something is created in them; deleting them
-//! demands that it did not rise since they were found empty. Every row carries a `version`, which begins with the
-//! milliseconds of its creation, so that a row that was deleted and made again is never the older one, and rises with
-//! each change; [`publish`](super::publish) makes environments notice it at once.
+//! Accounts and integrations carry a `revision`, which rises whenever a child is created in them. Deleting them
+//! requires that it has not risen since they were found empty. Every row carries a `version`, which starts at the
+//! milliseconds of its creation and rises with each change, so that a row that was deleted and created again is
+//! always newer. [`publish`](super::publish) makes environments notice a new version at once.
 
 mod blocks;
 mod keys;
@@ -25,37 +26,37 @@ use super::records::{Account, Integration, Status};
 use super::table::{AccountsTable, Item, TableError, account_item, account_key, integration_item, integration_key};
 use crate::clock::Timestamp;
 
-/// How many keys of an integration are looked at in one go when it is deleted.
+/// Page size for an integration's keys while it is deleted.
 const KEYS_AT_ONCE: usize = 100;
 
-/// What became of something that was to be created.
+/// Outcome of creating a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
-    /// It is there now.
+    /// The row was created.
     Done,
-    /// One with its id is there already, and stays as it is.
+    /// A row with this id exists already and was not changed.
     AlreadyThere,
-    /// What it would belong to is not there.
+    /// The parent row does not exist.
     ParentMissing,
 }
 
-/// What became of something that was to be deleted.
+/// Outcome of deleting a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is gone.
+    /// The row was deleted.
     Done,
-    /// It was not there.
+    /// The row does not exist.
     NotFound,
-    /// It stays: it is in use, or came into use at this moment.
+    /// The row was kept, because it is in use or came into use while it was being deleted.
     InUse,
 }
 
-/// Accounts.
+/// Changes to accounts.
 impl AccountsTable {
     /// Creates an account.
     ///
     /// # Errors
-    /// [`TableError`] when its id or name is not allowed, or the table cannot be written.
+    /// [`TableError`] if the id or name is not allowed, or the table cannot be written.
     pub async fn create_account(&self, account: &Account) -> Result<Creation, TableError> {
         form::id(&account.id)?;
         form::name(&account.name)?;
@@ -63,18 +64,18 @@ impl AccountsTable {
         Ok(if refused.is_some() { Creation::AlreadyThere } else { Creation::Done })
     }
 
-    /// Gives an account another name; false when it is no longer there, or no longer called as in `account`.
+    /// Renames an account. Returns false if it no longer exists, or no longer has the name in `account`.
     ///
     /// # Errors
-    /// [`TableError`] when the name is not allowed, or the table cannot be written.
+    /// [`TableError`] if the name is not allowed, or the table cannot be written.
     pub async fn rename_account(&self, account: &Account, name: &str) -> Result<bool, TableError> {
         self.rename(account_key(&account.id), &account.name, name).await
     }
 
-    /// Suspends or resumes an account; false when there is none.
+    /// Suspends or resumes an account. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be written.
     pub async fn set_account_status(&self, id: &str, status: Status) -> Result<bool, TableError> {
         self.set_status(account_key(id), status).await
     }
@@ -82,7 +83,7 @@ impl AccountsTable {
     /// Deletes an account that has no integrations.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read or written.
+    /// [`TableError`] if the table cannot be read or written.
     pub async fn delete_account(&self, id: &str) -> Result<Deletion, TableError> {
         let Some(item) = self.current(account_key(id)).await? else { return Ok(Deletion::NotFound) };
         if self.has_integrations(id).await? {
@@ -92,22 +93,22 @@ impl AccountsTable {
     }
 }
 
-/// Integrations.
+/// Changes to integrations.
 impl AccountsTable {
     /// Creates an integration of an account.
     ///
     /// # Errors
-    /// [`TableError`] when its id or name is not allowed, or the table cannot be written.
+    /// [`TableError`] if the id or name is not allowed, or the table cannot be written.
     pub async fn create_integration(&self, account: &str, integration: &Integration) -> Result<Creation, TableError> {
         form::id(&integration.id)?;
         form::name(&integration.name)?;
         self.create_in(account_key(account), integration_item(account, integration)?).await
     }
 
-    /// Gives an integration another name; false when it is no longer there, or no longer called as in `integration`.
+    /// Renames an integration. Returns false if it no longer exists, or no longer has the name in `integration`.
     ///
     /// # Errors
-    /// [`TableError`] when the name is not allowed, or the table cannot be written.
+    /// [`TableError`] if the name is not allowed, or the table cannot be written.
     pub async fn rename_integration(
         &self,
         account: &str,
@@ -117,24 +118,25 @@ impl AccountsTable {
         self.rename(integration_key(account, &integration.id), &integration.name, name).await
     }
 
-    /// Suspends or resumes an integration; false when there is none.
+    /// Suspends or resumes an integration. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be written.
     pub async fn set_integration_status(&self, account: &str, id: &str, status: Status) -> Result<bool, TableError> {
         self.set_status(integration_key(account, id), status).await
     }
 
-    /// Deletes an integration that has no live keys, and with it those that are revoked or over.
+    /// Deletes an integration that has no live keys, together with its revoked and expired keys.
     ///
-    /// The keys come from the index, which lags. A live key that was made a moment ago may be overlooked; it is refused
-    /// from then on, as it belongs to nothing.
+    /// The keys are found through the index, which lags behind the table. A live key that was created a moment ago
+    /// may be missed; it is rejected from then on, because it has no owner.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read or written.
+    /// [`TableError`] if the table cannot be read or written.
     pub async fn delete_integration(&self, account: &str, id: &str, now: Timestamp) -> Result<Deletion, TableError> {
         let key = integration_key(account, id);
         let Some(item) = self.current(key.clone()).await? else { return Ok(Deletion::NotFound) };
+        // Collect all keys, and stop at the first live one.
         let mut keys = Vec::new();
         let mut after = None;
         loop {
@@ -148,6 +150,7 @@ impl AccountsTable {
                 break;
             }
         }
+        // Delete the keys, each on the condition that it is revoked or expired.
         for key in keys {
             if self.delete_key(&key.id, now).await? == Deletion::InUse {
                 return Ok(Deletion::InUse);
@@ -159,6 +162,7 @@ impl AccountsTable {
 
 impl AccountsTable {
     async fn create_in(&self, parent: Item, item: Item) -> Result<Creation, TableError> {
+        // Raising the parent's revision keeps a concurrent deletion from removing it.
         let parent = Row::new(parent).if_there().revised();
         Ok(match self.transact(vec![Write::Create(item), Write::Update(parent)]).await?.as_deref() {
             None => Creation::Done,
@@ -180,7 +184,7 @@ impl AccountsTable {
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
-    /// Deletes the row unless something was created in it since it was `item`.
+    /// Deletes the row unless its revision has changed since it was read as `item`.
     async fn delete_unrevised(&self, key: Item, item: &Item) -> Result<Deletion, TableError> {
         let row = Row::new(key).if_there().if_as_in(item, &["revision"]);
         let refused = self.transact(vec![Write::Delete(row)]).await?;
@@ -188,7 +192,7 @@ impl AccountsTable {
     }
 }
 
-/// Whether a conditional write was done; false when its condition did not hold.
+/// Returns true if a conditional write succeeded, and false if its condition did not hold.
 fn condition_held<E, R>(error: Option<&aws_sdk_dynamodb::error::SdkError<E, R>>) -> Result<bool, TableError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

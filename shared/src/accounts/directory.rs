@@ -1,6 +1,7 @@
-//! The directory of keys and their owners within one environment: the accounts table behind bounded in-process caches.
+//! Directory of keys and their owners within one environment: the accounts table behind bounded in-process caches.
 //!
-//! What is remembered is used for a minute, or until a marker says that it is out of date ([`Directory::outdated`]).
+//! A cached record is used for [`FRESH`], or until a marker names a newer version ([`Directory::outdated`]). While
+//! the table cannot be read, it is used for [`KEPT_WHEN_DOWN`]. Start reading at [`Directory::key`].
 
 mod everyone;
 mod needs;
@@ -20,31 +21,31 @@ use crate::clock::Timestamp;
 use crate::limits::markers::{Marked, Version};
 use crate::sync::lock;
 
-/// How long a record is taken from the cache without asking the table.
+/// Time for which a cached record is used without reading the table.
 pub const FRESH: Duration = Duration::from_secs(60);
-/// How long a record is taken from the cache while the table cannot be read.
+/// Time for which a cached record is used while the table cannot be read.
 pub const KEPT_WHEN_DOWN: Duration = Duration::from_secs(15 * 60);
-/// How long an unknown id is remembered as unknown.
+/// Time for which an unknown id is remembered as unknown.
 pub const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// How long after a failed read records from the cache are served without trying the table again.
+/// Time after a failed read for which cached records are served without reading the table again.
 pub const SPARED_AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How long connecting may take while a function starts.
+/// Deadline for connecting while a function starts.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The accounts table cannot be read and the record was not seen here before.
+/// Error for a record that is not cached while the accounts table cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the accounts table cannot be read: {0}")]
 pub struct Unreachable(#[from] TableError);
 
-/// Finds keys and their owners.
+/// Cache of keys, their owners and platform-wide settings in front of the accounts table.
 pub struct Directory {
     table: AccountsTable,
     timeout: Duration,
     keys: Remembered<Arc<KeyRecord>>,
     owners: Remembered<Arc<Owner>>,
-    // Apart from the known, so that a flood of made-up ids cannot push out the keys that an outage would need.
+    // Separate from the known keys, so that a flood of made-up ids cannot evict keys that are needed in an outage.
     unknown: Remembered<()>,
-    /// Keys that were tried with a wrong secret.
+    /// Keys that were presented with a wrong secret.
     refuted: Remembered<()>,
     everyone: Everyone,
     needs: Needs,
@@ -52,7 +53,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory over the given table, remembering nothing yet. No read takes longer than `timeout`.
+    /// Creates an empty directory over the given table. No read takes longer than `timeout`.
     pub fn new(table: AccountsTable, timeout: Duration) -> Self {
         Self {
             table,
@@ -67,17 +68,18 @@ impl Directory {
         }
     }
 
-    /// The key with the given id; `None` where there is none.
+    /// Returns the key with the given id; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`Unreachable`] when the table cannot be read and the key was last read more than [`KEPT_WHEN_DOWN`] ago.
+    /// [`Unreachable`] if the table cannot be read and the key was last read more than [`KEPT_WHEN_DOWN`] ago.
     pub async fn key(&self, id: &str, now: Timestamp) -> Result<Option<Arc<KeyRecord>>, Unreachable> {
         let of = [Marked::Key(id.to_owned())];
-        // Of what is not remembered nothing is known but what a marker said.
+        // For a key that is not cached, markers are the only source of a version.
         let lacking = || self.needs.open(&of, |_| 0);
         if self.unknown.get(id, now, UNKNOWN_FOR).is_some() && lacking().is_empty() {
             return Ok(None);
         }
+        // Read it, or take it from the cache.
         match self.read_through(&self.keys, (id, &of), now, self.table.key(id)).await {
             Ok(None) => {
                 self.unknown.put(id, (), now);
@@ -88,9 +90,9 @@ impl Directory {
         }
     }
 
-    /// Notes that the key `id` was tried with a wrong secret at `now`, and reads it from the table unless that was done for
-    /// this request or for such an attempt within [`UNKNOWN_FOR`]. So a wrong secret costs as many reads as an id that does
-    /// not exist, and the time that it takes does not tell which ids exist.
+    /// Records that the key `id` was presented with a wrong secret at `now`. Reads the key from the table, unless
+    /// this request has read it or such an attempt was recorded within [`UNKNOWN_FOR`]. So a wrong secret costs as
+    /// many reads as an unknown id, and the response time does not reveal which ids exist.
     pub async fn refute(&self, id: &str, now: Timestamp) {
         if self.refuted.get(id, now, UNKNOWN_FOR).is_some() {
             return;
@@ -101,7 +103,7 @@ impl Directory {
         }
     }
 
-    /// The account and the integration that `key` belongs to; `None` where either is missing.
+    /// Returns the account and the integration that `key` belongs to; `None` if either is missing.
     ///
     /// # Errors
     /// [`Unreachable`] as for [`Directory::key`].
@@ -112,24 +114,24 @@ impl Directory {
         self.read_through(&self.owners, (&id, &of), now, self.table.owner(account, integration)).await
     }
 
-    /// A marker says that there is a newer version of something: what is remembered is not used before the table was read
-    /// again. Where it cannot be read and the newer version stops it, it counts as stopped; otherwise what is remembered is
-    /// used as ever.
+    /// Records that a marker names a newer version of a record. The cached record is then read again before its next
+    /// use. If the table cannot be read, the record counts as stopped if the newer version stops it, and is otherwise
+    /// used as cached.
     pub fn outdated(&self, version: &Version) {
         self.needs.note(version);
     }
 
-    /// Raises `known` to the version that nothing newer is to be found for: what a marker named when the record was read
-    /// last, and what is in `told`, which markers said about this very request. A record that was deleted and restored, or
-    /// that cannot be read now, would otherwise be out of date for ever.
+    /// Raises `known` to the newest version that no read has to be made for: the version that a marker named before
+    /// the record was last read, and those in `told`, which markers named during this request. Otherwise, a record
+    /// that was deleted or restored, or that cannot be read at present, would stay stale for ever.
     pub fn acknowledge(&self, known: &mut Version, told: &[Version]) {
         let told = told.iter().filter(|version| version.of == known.of).map(|version| version.version).max();
         let answered = self.needs.answered(&known.of);
         known.version = known.version.max(told.unwrap_or(0)).max(answered.unwrap_or(0));
     }
 
-    /// Connects to the table ahead of the first call, and reads what holds for everyone. Failing is no harm: the first
-    /// call tries again.
+    /// Connects to the table ahead of the first call, and reads the platform-wide settings. A failure is logged and
+    /// has no other effect, because the first call tries again.
     pub async fn warm_up(&self, now: Timestamp) {
         let connect = tokio::time::timeout(WARM_UP_TIMEOUT, self.table.key(""));
         let (connected, read) = tokio::join!(connect, self.read_platform(WARM_UP_TIMEOUT, now));
@@ -138,7 +140,7 @@ impl Directory {
         }
     }
 
-    /// The value with the given id, which is made of the records `of`.
+    /// Returns the value with the given id, built from the records `of`, from the cache or by `read`.
     async fn read_through<T: Versioned>(
         &self,
         cache: &Remembered<Arc<T>>,
@@ -146,6 +148,7 @@ impl Directory {
         now: Timestamp,
         read: impl Future<Output = Result<Option<T>, TableError>>,
     ) -> Result<Option<Arc<T>>, Unreachable> {
+        // Serve from the cache if the value is fresh and no marker names a newer version, or the table failed lately.
         let lacking = |value: &T| self.needs.open(of, |of| value.version(of));
         let failed_lately = self.failed_lately(now);
         if let Some(value) = cache.get(id, now, if failed_lately { KEPT_WHEN_DOWN } else { FRESH }) {
@@ -154,6 +157,7 @@ impl Directory {
                 return Ok(Some(without(value, &lacking)));
             }
         }
+        // Read the table, and note the versions needed before the read began.
         let noted = self.needs.noted(of);
         let timed_out = || TableError::Unanswered(format!("no answer within {:?}", self.timeout));
         let result = tokio::time::timeout(self.timeout, read).await.unwrap_or_else(|_| Err(timed_out()));
@@ -163,7 +167,7 @@ impl Directory {
                 self.needs.answer(of, &noted);
                 let found = found.map(Arc::new);
                 match &found {
-                    // What was read before a newer version was written must not take that one's place.
+                    // A value older than a version written meanwhile must not replace that version in the cache.
                     Some(value) if lacking(value).is_empty() => cache.put(id, value.clone(), now),
                     Some(_) => {}
                     None => cache.forget(id),
@@ -171,7 +175,8 @@ impl Directory {
                 Ok(found)
             }
             Err(error) => {
-                // One malformed item says nothing about the table; without an answer, spare the others the wait.
+                // A malformed item does not mean that the table is down. After other errors, spare later requests the
+                // wait.
                 if matches!(error, TableError::DynamoDb(_) | TableError::Unanswered(_)) {
                     *lock(&self.failed_at) = Some(now);
                 }

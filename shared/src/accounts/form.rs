@@ -1,4 +1,5 @@
-//! What may be written about accounts, integrations, keys and the platform: the one place that says so.
+//! Validation of everything that may be written about accounts, integrations, keys and the platform. All such rules
+//! are in this module.
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -10,19 +11,19 @@ use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
 use crate::metering::model::{LONGEST_LISTED, is_of_a_name};
 use crate::text::is_invisible;
 
-/// The longest id of an account or an integration.
+/// Longest id of an account or an integration, bytes.
 const LONGEST_ID: usize = 64;
-/// The longest name, in characters.
+/// Longest name, in characters.
 const LONGEST_NAME: usize = 100;
-/// The longest reason, in characters.
+/// Longest reason of a block, in characters.
 const LONGEST_REASON: usize = 200;
-/// The bits that lead from an IPv4 network to the IPv6 one that its addresses are mapped to (RFC 4291 section 2.5.5.2).
+/// Length of the prefix of IPv4-mapped IPv6 addresses, bits (RFC 4291 section 2.5.5.2).
 const MAPPED: u8 = 96;
-/// The widest networks that may be blocked. A region's whole allocation is a /8 or a /19, and a slip must not block the
-/// world.
+/// Shortest prefix lengths that may be blocked, for IPv4 and IPv6. A region's whole allocation is a /8 or a /19, and
+/// a typing error must not block the whole Internet.
 const WIDEST: (u8, u8) = (8, 19);
 
-/// Something that may not be written, with the public sentence that says why.
+/// Error for a value that may not be written. Its message is public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Invalid(&'static str);
@@ -36,7 +37,7 @@ impl Invalid {
 /// Checks the id of an account or an integration: 1 to 64 of `a` to `z`, `0` to `9` and `-`.
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn id(text: &str) -> Result<&str, Invalid> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(allowed) {
@@ -45,11 +46,11 @@ pub fn id(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("an id has 1 to 64 lower-case letters, digits and hyphens"))
 }
 
-/// Checks a name for people and strips the blanks around it: 1 to 100 characters, no control characters and no [invisible
-/// ones](is_invisible).
+/// Checks a display name and strips the blanks around it: 1 to 100 characters, no control characters and no
+/// [invisible ones](is_invisible).
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn name(text: &str) -> Result<&str, Invalid> {
     let text = text.trim();
     if !(1..=LONGEST_NAME).contains(&text.chars().count()) {
@@ -61,10 +62,11 @@ pub fn name(text: &str) -> Result<&str, Invalid> {
     Ok(text)
 }
 
-/// Checks the reason of a block, and strips the blanks around it: 1 to 200 characters, of those that names have.
+/// Checks the reason of a block and strips the blanks around it: 1 to 200 characters, with the same characters
+/// allowed as in names.
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn reason(text: &str) -> Result<&str, Invalid> {
     let text = text.trim();
     let is_seen = |character: char| !character.is_control() && !is_invisible(character);
@@ -74,10 +76,10 @@ pub fn reason(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("a reason has 1 to 200 characters, none of them a control character or invisible"))
 }
 
-/// Checks a change to a policy: it changes something, and its limit is 1 to [`LARGEST_LIMIT`].
+/// Checks an override of a policy: it changes something, and its limit is 1 to [`LARGEST_LIMIT`].
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn change(policy: &str, change: &Override) -> Result<(), Invalid> {
     if !is_policy_name(policy) {
         return Err(Invalid("a policy's name has 1 to 32 lower-case letters, digits and hyphens"));
@@ -91,10 +93,10 @@ pub fn change(policy: &str, change: &Override) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks a change to a token cap: at most [`LARGEST_CAP`] tokens a month.
+/// Checks an override of a token cap: at most [`LARGEST_CAP`] tokens a month.
 ///
 /// # Errors
-/// [`Invalid`] when there are more.
+/// [`Invalid`] if the cap is larger.
 pub fn cap(cap: &CapOverride) -> Result<(), Invalid> {
     if cap.limit.is_some_and(|limit| limit > LARGEST_CAP) {
         return Err(Invalid("a token cap is 1 to 1,000,000,000,000 tokens a month, or 0 for none"));
@@ -102,12 +104,14 @@ pub fn cap(cap: &CapOverride) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Checks guards: at most [`MOST_MODELS`] models, a ceiling of 1 to [`LARGEST_MAX_TOKENS`], at most [`MOST_PROVIDERS`]
-/// providers, at most [`MOST_VALUES`] values of a field, and known [`SERVER_TOOLS`].
+/// Checks guards: at most [`MOST_MODELS`] models, a ceiling of 1 to [`LARGEST_MAX_TOKENS`], at most
+/// [`MOST_PROVIDERS`] providers, at most [`MOST_VALUES`] values of a field, known [`SERVER_TOOLS`], and at most
+/// [`LONGEST_GUARDS`] bytes in all.
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if one of these does not hold.
 pub fn guards(guards: &Guards) -> Result<(), Invalid> {
+    // Check models and the ceiling of `max_tokens`.
     if guards.models.len() > MOST_MODELS {
         return Err(Invalid("at most 16 models"));
     }
@@ -115,35 +119,39 @@ pub fn guards(guards: &Guards) -> Result<(), Invalid> {
     if guards.max_tokens.is_some_and(|most| !(1..=LARGEST_MAX_TOKENS).contains(&most)) {
         return Err(Invalid("the most that max_tokens may be is 1 to 10,000,000"));
     }
+    // Check providers.
     if guards.providers.len() > MOST_PROVIDERS {
         return Err(Invalid("at most 16 providers"));
     }
     guards.providers.iter().try_for_each(|name| provider(name).map(drop))?;
+    // Check the allowed values of `speed`, `service_tier` and `inference_geo`.
     for values in [&guards.speeds, &guards.service_tiers, &guards.inference_geos] {
         if values.len() > MOST_VALUES {
             return Err(Invalid("at most 4 values of a field"));
         }
         values.iter().try_for_each(|text| value(text).map(drop))?;
     }
+    // Check server tools.
     let mut tools = guards.server_tools.iter().flatten();
     if tools.any(|tool| !SERVER_TOOLS.contains(&tool.as_str())) {
         return Err(Invalid(
             "the server tools are advisor, code_execution, mcp, tool_search, web_fetch and web_search",
         ));
     }
+    // Check the size of it all, because it travels with each request.
     if length(guards).is_none_or(|length| length > LONGEST_GUARDS) {
         return Err(Invalid("the guards are too long in all: list fewer names, or name models by how they begin"));
     }
     Ok(())
 }
 
-/// Returns the bytes of `guards` as JSON within a JSON string.
+/// Returns the length of `guards` in bytes, as JSON within a JSON string.
 fn length(guards: &Guards) -> Option<usize> {
     let json = serde_json::to_string(guards).ok()?;
     Some(serde_json::to_string(&json).ok()?.len())
 }
 
-/// Checks a value of a field in a list: 1 to 20 lower-case letters, digits and `-._`.
+/// Checks a listed value of a field: 1 to 20 lower-case letters, digits and `-._`.
 fn value(text: &str) -> Result<&str, Invalid> {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     if (1..=LONGEST_VALUE).contains(&text.len()) && text.bytes().all(allowed) {
@@ -152,11 +160,11 @@ fn value(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("a value has 1 to 20 lower-case letters, digits and -._"))
 }
 
-/// Checks the name of a model in a list: 1 to [`LONGEST_LISTED`] bytes of [what models' names consist of](is_of_a_name),
-/// the last of which may be a `*` instead.
+/// Checks the listed name of a model: 1 to [`LONGEST_LISTED`] bytes of the [characters of model names](is_of_a_name).
+/// It may end in `*`, which stands for any ending.
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn model(text: &str) -> Result<&str, Invalid> {
     let name = text.strip_suffix('*').unwrap_or(text);
     if (1..=LONGEST_LISTED).contains(&text.len()) && is_of_a_name(name) {
@@ -165,11 +173,11 @@ pub fn model(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("a model has 1 to 100 letters, digits and -._:/@, and may end in * for all that begin so"))
 }
 
-/// Checks the name of a provider in a list: 1 to [`LONGEST_PROVIDER`] letters, digits and hyphens of ASCII, as
-/// `AI_PROVIDERS` names them.
+/// Checks the listed name of a provider: 1 to [`LONGEST_PROVIDER`] ASCII letters, digits and hyphens, as in
+/// `AI_PROVIDERS`.
 ///
 /// # Errors
-/// [`Invalid`] when it is of another form.
+/// [`Invalid`] if it has another form.
 pub fn provider(text: &str) -> Result<&str, Invalid> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     if (1..=LONGEST_PROVIDER).contains(&text.len()) && text.bytes().all(allowed) {
@@ -178,11 +186,11 @@ pub fn provider(text: &str) -> Result<&str, Invalid> {
     Err(Invalid("a provider's name has 1 to 40 letters, digits and hyphens"))
 }
 
-/// Checks a network that is to be blocked and writes it in one way: without what lies beyond its prefix, and as IPv4
-/// where it stands for that.
+/// Checks a network that is to be blocked and returns its canonical form: without the bits beyond its prefix, and as
+/// IPv4 if it is IPv4-mapped.
 ///
 /// # Errors
-/// [`Invalid`] when it is wider than /8 in IPv4 or /19 in IPv6.
+/// [`Invalid`] if it is wider than /8 in IPv4 or /19 in IPv6.
 pub fn network(network: IpNet) -> Result<IpNet, Invalid> {
     let is_narrow_enough = match canonical(network) {
         IpNet::V4(network) => network.prefix_len() >= WIDEST.0,
@@ -195,7 +203,7 @@ pub fn network(network: IpNet) -> Result<IpNet, Invalid> {
     }
 }
 
-/// The network without what lies beyond its prefix, and as IPv4 where it stands for that.
+/// Returns the network without the bits beyond its prefix, and as IPv4 if it is IPv4-mapped.
 pub(super) fn canonical(network: IpNet) -> IpNet {
     let mapped = |network: Ipv6Net| {
         let prefix = network.prefix_len().checked_sub(MAPPED)?;
@@ -252,6 +260,7 @@ mod tests {
         }
         assert!(cap(&limit(LARGEST_CAP + 1)).is_err());
 
+        // Build guards at and beyond each bound.
         let names = |count: usize| (0..count).map(|it| it.to_string()).collect();
         let models = |count| Guards { models: names(count), ..Guards::default() };
         let providers = |count| Guards { providers: names(count), ..Guards::default() };

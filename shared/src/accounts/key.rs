@@ -1,8 +1,9 @@
-//! API keys as text: `lv_<environment>_<id><secret and checksum>`.
+//! API keys as text: `lv_<environment>_<id>_<secret and checksum>`.
 //!
-//! `lv_live_4f8KpQ2mZx7R_<30 or more base62 characters><6 base62 characters of CRC-32>`. The prefix lets secret scanners
-//! find leaked keys, the id is public and may be logged, and the checksum over everything before it refuses typing
-//! errors and scanners' false positives without asking any store.
+//! The last part holds the secret, 30 or more base62 characters, and 6 base62 characters of CRC-32:
+//! `lv_live_4f8KpQ2mZx7R_<secret><checksum>`. The prefix lets secret scanners find leaked keys. The id is public and
+//! may be logged. The checksum covers everything before it, so that typing errors and scanners' false positives are
+//! rejected without reading a store.
 
 use std::fmt;
 
@@ -16,41 +17,43 @@ const CHECKSUM_LENGTH: usize = 6;
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 30..=64;
 const ENVIRONMENT_LENGTHS: std::ops::RangeInclusive<usize> = 1..=16;
 
-/// A well-formed API key with a right checksum. Its secret is never printed.
+/// Well-formed API key with a correct checksum. Its secret is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKey {
     text: String,
     environment_end: usize,
 }
 
-/// A text that is no API key.
+/// Error for a text that is not an API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an API key")]
 pub struct Malformed;
 
 impl ApiKey {
-    /// A new random key for `environment` (1 to 16 lower-case letters and digits).
+    /// Generates a random key for `environment` (1 to 16 lower-case letters and digits).
     ///
     /// # Errors
-    /// [`Malformed`] when `environment` is not of that form.
+    /// [`Malformed`] if `environment` does not have that form.
     pub fn generate(environment: &str) -> Result<Self, Malformed> {
         Self::from_parts(environment, &random_base62(ID_LENGTH), &random_base62(NEW_SECRET_LENGTH))
     }
 
-    /// The key with the given parts and the checksum that belongs to them.
+    /// Builds a key from its parts and adds the checksum.
     ///
     /// # Errors
-    /// [`Malformed`] when a part is not of its form.
+    /// [`Malformed`] if a part is malformed.
     pub fn from_parts(environment: &str, id: &str, secret: &str) -> Result<Self, Malformed> {
         let body = format!("{PREFIX}_{environment}_{id}_{secret}");
         Self::parse(&format!("{body}{}", checksum(&body)))
     }
 
-    /// The key that `text` is.
+    /// Parses a key.
     ///
     /// # Errors
-    /// [`Malformed`] when a part is missing, has other characters or another length, or the checksum is wrong.
+    /// [`Malformed`] if a part is missing, has disallowed characters or a wrong length, or the checksum does not
+    /// match.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
+        // Split into parts and check the form of each.
         let parts: Vec<&str> = text.splitn(5, '_').collect();
         let [PREFIX, environment, id, secret_and_checksum] = parts[..] else { return Err(Malformed) };
         let is_base62 = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -63,6 +66,7 @@ impl ApiKey {
         if !well_formed {
             return Err(Malformed);
         }
+        // Verify the checksum, which covers everything before it.
         let (body, given) = text.split_at(text.len() - CHECKSUM_LENGTH);
         if checksum(body) != given {
             return Err(Malformed);
@@ -70,17 +74,17 @@ impl ApiKey {
         Ok(Self { text: text.to_owned(), environment_end: PREFIX.len() + 1 + environment.len() })
     }
 
-    /// The environment that the key is for, such as `live`.
+    /// Returns the environment that the key is for, such as `live`.
     pub fn environment(&self) -> &str {
         &self.text[PREFIX.len() + 1..self.environment_end]
     }
 
-    /// The public id by which the key is looked up and named in logs.
+    /// Returns the public id, which identifies the key in the table and in logs.
     pub fn id(&self) -> &str {
         &self.text[self.environment_end + 1..self.environment_end + 1 + ID_LENGTH]
     }
 
-    /// The whole key, secret included: for its owner's eyes, once.
+    /// Returns the whole key, secret included, to be shown once to its owner.
     pub fn reveal(&self) -> &str {
         &self.text
     }
@@ -98,6 +102,7 @@ fn random_base62(length: usize) -> String {
 }
 
 fn checksum(body: &str) -> String {
+    // Write the CRC-32 in base62, least significant digit last.
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {

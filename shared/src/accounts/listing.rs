@@ -1,7 +1,7 @@
-//! What there is, for people: all accounts, and an account with all that belongs to it.
+//! Listings of accounts, integrations and keys for the board and the command line.
 //!
-//! The index `listing` follows the table within about a second, so what was made just now may be missing from it.
-//! Accounts and integrations by their id are read from the table itself, as they are now.
+//! The index `listing` follows the table within about a second, so a row that was created a moment ago may be
+//! missing. Accounts and integrations by id are read from the table itself, consistently.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,33 +10,34 @@ use super::records::{Account, Integration, KeyRecord};
 use super::table::{AccountsTable, Item, PLATFORM, TableError, account_key, from_item, integration_key, keys_list};
 
 const INDEX: &str = "listing";
-/// What the sort keys of integrations begin with.
+/// Prefix of the sort keys of integrations.
 const INTEGRATION: &str = "INTEGRATION#";
-/// The most integrations, and the most keys, that [`AccountsTable::account`] reads.
+/// Largest number of integrations, and of keys, that [`AccountsTable::account`] reads.
 const MOST_IN_DETAIL: usize = 1000;
-/// Sorts before every character that may follow an id in `list_sort`.
+/// Character that sorts before all characters that may follow an id in `list_sort`.
 const BEFORE_ALL: char = '!';
-/// Sorts after every character that ids are made of.
+/// Character that sorts after all characters of ids.
 const AFTER_ALL: char = '~';
 
-/// An account with all that belongs to it.
+/// An account with its integrations and keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountDetail {
     /// The account.
     pub account: Account,
-    /// Its integrations, by id.
+    /// Integrations, by id.
     pub integrations: Vec<Integration>,
-    /// Its keys, those of one integration together.
+    /// Keys, grouped by integration.
     pub keys: Vec<KeyRecord>,
-    /// Whether it has more than these.
+    /// True if the account has more integrations or keys than these.
     pub more: bool,
 }
 
 impl AccountsTable {
-    /// At most `limit` accounts by id, from the first one after `after` on, and where to go on from if there are more.
+    /// Returns at most `limit` accounts by id, beginning after `after`, and the position to continue from if there
+    /// are more.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or holds what is no account.
+    /// [`TableError`] if the table cannot be read, or holds a malformed account.
     pub async fn accounts(
         &self,
         after: Option<&str>,
@@ -49,10 +50,10 @@ impl AccountsTable {
         Ok((accounts, next))
     }
 
-    /// As [`AccountsTable::accounts`], but the ids alone: an account of another form has one too.
+    /// Returns the ids that [`AccountsTable::accounts`] would return, those of malformed accounts included.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn account_ids(
         &self,
         after: Option<&str>,
@@ -66,11 +67,11 @@ impl AccountsTable {
         Ok((ids, next))
     }
 
-    /// At most `limit` keys of an account, or of one of its integrations, those of one integration together, and where
-    /// to go on from if there are more.
+    /// Returns at most `limit` keys of an account, or of one of its integrations, grouped by integration, and the
+    /// position to continue from if there are more.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or holds what is no key.
+    /// [`TableError`] if the table cannot be read, or holds a malformed key.
     pub async fn keys(
         &self,
         account: &str,
@@ -86,26 +87,27 @@ impl AccountsTable {
         Ok((keys, next))
     }
 
-    /// The account with the given id and what belongs to it; `None` where there is none.
+    /// Returns the account with the given id, with its integrations and keys; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or holds what is no such record.
+    /// [`TableError`] if the table cannot be read, or holds a malformed record.
     pub async fn account(&self, id: &str) -> Result<Option<AccountDetail>, TableError> {
-        // The account sorts before its integrations.
+        // Read the account's partition, in which the account sorts before its integrations.
         let (mut items, more_integrations) = read(self.partition(id, "", None), MOST_IN_DETAIL + 1).await?;
         let is_account = |item: &Item| item.get("sk") == account_key(id).get("sk");
         let Some(position) = items.iter().position(is_account) else { return Ok(None) };
         let account = from_item(items.remove(position))?;
         let integrations = records(items)?;
+        // Read its keys from the index.
         let (keys, next) = self.keys(id, None, None, MOST_IN_DETAIL).await?;
         Ok(Some(AccountDetail { account, integrations, keys, more: more_integrations || next.is_some() }))
     }
 
-    /// At most `limit` integrations of an account by id, from the first one after `after` on, and where to go on from if
-    /// there are more.
+    /// Returns at most `limit` integrations of an account by id, beginning after `after`, and the position to
+    /// continue from if there are more.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or holds what is no integration.
+    /// [`TableError`] if the table cannot be read, or holds a malformed integration.
     pub async fn integrations(
         &self,
         account: &str,
@@ -119,25 +121,26 @@ impl AccountsTable {
         Ok((integrations, next))
     }
 
-    /// An integration of an account; `None` where there is none.
+    /// Returns an integration of an account; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or holds what is no integration.
+    /// [`TableError`] if the table cannot be read, or holds a malformed integration.
     pub async fn integration(&self, account: &str, id: &str) -> Result<Option<Integration>, TableError> {
         self.current(integration_key(account, id)).await?.map(from_item).transpose()
     }
 
-    /// Whether the account has an integration now.
+    /// Returns true if the account has an integration, by a consistent read.
     pub(super) async fn has_integrations(&self, account: &str) -> Result<bool, TableError> {
         Ok(!self.integrations(account, None, 1).await?.0.is_empty())
     }
 
-    /// What the account's partition holds under `prefix` after `after`, as it is now.
+    /// Builds a consistent query for the items of the account's partition under `prefix` and after `after`.
     fn partition(&self, account: &str, prefix: &str, after: Option<&str>) -> QueryFluentBuilder {
         self.range("pk", format!("ACCOUNT#{account}"), "sk", between(prefix, after)).consistent_read(true)
     }
 
-    /// What holds for everyone, as it is now: what is no block first.
+    /// Returns at most `limit` platform-wide items in descending order, the defaults before all blocks, and true if
+    /// there are more. The read is consistent.
     pub(super) async fn of_platform(&self, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
         let query = self.range("pk", PLATFORM.to_owned(), "sk", between("", None)).consistent_read(true);
         read(query.scan_index_forward(false), limit).await
@@ -156,15 +159,16 @@ impl AccountsTable {
     }
 }
 
-/// The sort keys that begin with `prefix` and come after `after`. Whatever `after` is, no others.
+/// Returns the bounds of the sort keys that begin with `prefix` and come after `after`. An `after` outside the prefix
+/// is ignored.
 fn between(prefix: &str, after: Option<&str>) -> (String, String) {
     let after = after.filter(|after| after.starts_with(prefix)).unwrap_or(prefix);
     let (from, to) = (format!("{after}{BEFORE_ALL}"), format!("{prefix}{AFTER_ALL}"));
     (from.min(to.clone()), to)
 }
 
-/// At most `limit` items, over as many pages as that takes, and whether there are more: one item more is asked for, as
-/// a page that ends with the last item does not say so.
+/// Reads at most `limit` items, over as many pages as needed, and returns them with true if there are more. It asks
+/// for one item more than `limit`, because a page that ends with the last item does not say so.
 async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
     let mut items = Vec::new();
     let mut start = None;

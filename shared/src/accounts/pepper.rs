@@ -1,8 +1,8 @@
 //! Peppers: the server-side secrets under which API keys are hashed.
 //!
 //! A key is stored as HMAC-SHA256(pepper, key). The key's secret holds at least 178 random bits, so a slow password
-//! hash would buy nothing; the pepper makes a stolen table useless. Each record names the pepper's version, so that a
-//! pepper can be replaced while keys hashed under the old one go on working.
+//! hash would add nothing; the pepper makes a stolen table useless. Each record names its pepper's version, so that a
+//! pepper can be replaced while keys hashed under the old one stay valid.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,23 +15,23 @@ use super::key::ApiKey;
 
 const SHORTEST_PEPPER: usize = 32;
 
-/// The peppers by version. The highest version hashes new keys.
+/// Peppers by version. New keys are hashed under the highest version.
 #[derive(Clone)]
 pub struct Peppers {
     by_version: BTreeMap<u32, Vec<u8>>,
     current: u32,
 }
 
-/// A `KEY_PEPPERS` value that cannot be used. It does not repeat the value.
+/// Error for a `KEY_PEPPERS` value that cannot be used. It does not repeat the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a JSON object from version numbers to secrets of at least 32 characters, such as {{\"1\":\"…\"}}")]
 pub struct InvalidPeppers;
 
 impl Peppers {
-    /// Reads peppers from JSON such as `{"1":"at least 32 characters"}`.
+    /// Parses peppers from JSON such as `{"1":"at least 32 characters"}`.
     ///
     /// # Errors
-    /// When the text is of another form, empty, or holds a shorter pepper.
+    /// [`InvalidPeppers`] if the text has another form, is empty, or holds a shorter pepper.
     pub fn from_json(text: &str) -> Result<Self, InvalidPeppers> {
         let peppers: BTreeMap<u32, String> = serde_json::from_str(text).map_err(|_| InvalidPeppers)?;
         let (&current, _) = peppers.last_key_value().ok_or(InvalidPeppers)?;
@@ -42,29 +42,29 @@ impl Peppers {
         Ok(Self { by_version, current })
     }
 
-    /// The version under which new keys are hashed.
+    /// Returns the version under which new keys are hashed.
     pub fn current(&self) -> u32 {
         self.current
     }
 
-    /// Whether there is a pepper of that version.
+    /// Returns true if there is a pepper of this version.
     pub fn has(&self, version: u32) -> bool {
         self.by_version.contains_key(&version)
     }
 
-    /// The stored form of `key` under the current pepper, in hexadecimal.
+    /// Returns the stored form of `key` under the current pepper, in hexadecimal.
     pub fn hash(&self, key: &ApiKey) -> String {
         hash_under(self.pepper(self.current), key.reveal())
     }
 
-    /// Whether `hash` is the stored form of `key` under pepper `version`; in constant time for hashes of one length.
-    /// Never under a version that is not there, which costs the same work.
+    /// Returns true if `hash` is the stored form of `key` under pepper `version`. Takes constant time for hashes of
+    /// one length. Returns false for a missing version, at the same cost.
     pub fn verify(&self, key: &ApiKey, version: u32, hash: &str) -> bool {
         let matches = hash_under(self.pepper(version), key.reveal()).as_bytes().ct_eq(hash.as_bytes());
         (Choice::from(u8::from(self.has(version))) & matches).into()
     }
 
-    /// The pepper of that version; the current one stands in for one that is not there.
+    /// Returns the pepper of this version, or the current one if the version is missing.
     fn pepper(&self, version: u32) -> &[u8] {
         let found = self.by_version.get(&version).or_else(|| self.by_version.get(&self.current));
         found.map_or(&[], Vec::as_slice)

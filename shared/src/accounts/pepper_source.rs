@@ -1,5 +1,5 @@
-//! Where an environment has its peppers from: a secret that is read at start, and again when a key names a version that
-//! was added since.
+//! Source of an environment's peppers: a secret that is read at start, and again when a key names a version that is
+//! not held.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::stores::aws::AwsConfig;
 use crate::stores::secrets::{SecretError, SecretRef};
 use crate::sync::lock;
 
-/// How long the secret is not read again, whatever versions keys name: a version that is not there yet must not cost
-/// each call a read.
+/// Shortest interval between two reads of the secret. Without it, every call whose key names a missing version would
+/// cost a read.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// How long a call may wait for that.
+/// Longest time that a call waits for the secret.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The peppers that an environment holds.
+/// Peppers held by an environment, with the secret that they are read from.
 pub struct PepperSource {
     secret: SecretRef,
     aws: AwsConfig,
@@ -24,13 +24,13 @@ pub struct PepperSource {
     read_at: Mutex<Timestamp>,
 }
 
-/// Peppers that could not be read.
+/// Errors of reading the peppers.
 #[derive(Debug, thiserror::Error)]
 pub enum PepperError {
-    /// The secret cannot be read.
+    /// The secret could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// It holds something else.
+    /// The secret is not a valid set of peppers.
     #[error("KEY_PEPPERS {0}")]
     Invalid(#[from] InvalidPeppers),
 }
@@ -45,18 +45,19 @@ impl PepperSource {
         Ok(Self { secret, aws, held: Mutex::new(Arc::new(peppers)), read_at: Mutex::new(now) })
     }
 
-    /// The peppers as they were last read.
+    /// Returns the peppers as last read.
     pub fn held(&self) -> Arc<Peppers> {
         lock(&self.held).clone()
     }
 
-    /// The peppers with `version` among them, if need be read anew. Where it is not there, or the secret cannot be read,
-    /// they are those that are held.
+    /// Returns the peppers, after reading the secret again if `version` is not held. Returns the held peppers if the
+    /// version is still missing, if the secret cannot be read, or if it was read less than a minute ago.
     pub async fn with_version(&self, version: u32, now: Timestamp) -> Arc<Peppers> {
         let held = self.held();
         if held.has(version) || !self.may_read(now) {
             return held;
         }
+        // Read the secret again, and keep the held peppers if that fails.
         let read = async { Ok::<_, PepperError>(Peppers::from_json(&self.secret.resolve(&self.aws).await?)?) };
         match tokio::time::timeout(READ_TIMEOUT, read).await {
             Ok(Ok(peppers)) => {
@@ -77,7 +78,7 @@ impl PepperSource {
 
     fn may_read(&self, now: Timestamp) -> bool {
         let mut read_at = lock(&self.read_at);
-        // A moment that is yet to come was noted while the clock was fast.
+        // A moment in the future was recorded while the clock was fast.
         let may = now < *read_at || now >= read_at.plus(READ_AGAIN_AFTER);
         if may {
             *read_at = now;

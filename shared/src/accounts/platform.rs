@@ -1,4 +1,4 @@
-//! What an admin changed for everyone: other default limits, and who is blocked.
+//! Platform-wide changes by admins: other default limits, and blocks.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,45 +11,46 @@ use super::table::{AccountsTable, TableError, defaults_key, from_item};
 use crate::clock::Timestamp;
 use crate::limits::Overrides;
 
-/// The most blocks that there may be.
+/// Largest number of blocks.
 pub const MOST_BLOCKS: usize = 500;
 
-/// What holds for everyone.
+/// Platform-wide overrides and blocks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Platform {
-    /// Rises with every change.
+    /// Version, which rises with every change.
     pub version: u64,
-    /// Other default limits.
+    /// Overrides of the default limits.
     pub limits: Overrides,
-    /// Who is refused.
+    /// Blocks, including expired ones that were not deleted yet.
     pub blocks: Vec<Block>,
 }
 
-/// Somebody whose calls are refused: of an account, those with its keys; of a network, those and sign-ins.
+/// Block of an account or a network. A blocked account's calls are refused. So is every request from a blocked
+/// network that the authorizer sees, sign-ins included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// Who.
+    /// Blocked account or network.
     pub subject: Blocked,
-    /// When it ends by itself, Unix seconds; `None` for never.
+    /// Time at which the block ends, Unix seconds; `None` if it does not end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
-    /// Why, for operators; the blocked are not told.
+    /// Reason, for operators. Blocked clients do not see it.
     pub reason: String,
-    /// When it began, Unix seconds.
+    /// Creation time, Unix seconds.
     pub created_at: u64,
 }
 
-/// Who is blocked.
+/// Subject of a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blocked {
-    /// Client addresses.
+    /// A network of client addresses.
     Network(IpNet),
     /// An account, by its id.
     Account(String),
 }
 
-/// Writes the network or the id; neither can be taken for the other.
+/// Writes the network or the id. An id has no `/`, so the two cannot be confused.
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,8 +61,7 @@ impl fmt::Display for Blocked {
 }
 
 impl Blocked {
-    /// The same written in one way: networks without what lies beyond their prefix, and as IPv4 where they stand for
-    /// that.
+    /// Returns the canonical form: a network without the bits beyond its prefix, and as IPv4 if it is IPv4-mapped.
     #[must_use]
     pub fn canonical(&self) -> Self {
         match self {
@@ -72,20 +72,20 @@ impl Blocked {
 }
 
 impl Block {
-    /// Whether it holds at `now`.
+    /// Returns true if the block is in force at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now.as_secs() < until)
     }
 }
 
 impl Platform {
-    /// The block that `address` falls under at `now`; an IPv4 address may come mapped to IPv6.
+    /// Returns the block that applies to `address` at `now`. The address may be an IPv4-mapped IPv6 address.
     pub fn block_of_address(&self, address: IpAddr, now: Timestamp) -> Option<&Block> {
         let address = address.to_canonical();
         self.live(now).find(|block| matches!(&block.subject, Blocked::Network(network) if network.contains(&address)))
     }
 
-    /// The block of an account at `now`.
+    /// Returns the block that applies to an account at `now`.
     pub fn block_of_account(&self, account: &str, now: Timestamp) -> Option<&Block> {
         self.live(now).find(|block| matches!(&block.subject, Blocked::Account(blocked) if blocked == account))
     }
@@ -95,7 +95,7 @@ impl Platform {
     }
 }
 
-/// What is stored of it, but for blocks.
+/// Stored form of the platform-wide item, which holds no blocks.
 #[derive(Deserialize)]
 struct Defaults {
     #[serde(default)]
@@ -105,11 +105,11 @@ struct Defaults {
 }
 
 impl AccountsTable {
-    /// What holds for everyone, as it is now; blocks that are over are among it until they are deleted. A block that
-    /// cannot be read is left out rather than taking the others with it.
+    /// Reads the platform-wide overrides and blocks consistently. Expired blocks are included until they are deleted.
+    /// A block that cannot be read is logged and left out, so that the others still apply.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read, or the limits are none.
+    /// [`TableError`] if the table cannot be read, or the limits are malformed.
     pub async fn platform(&self) -> Result<Platform, TableError> {
         let (items, _) = self.of_platform(MOST_BLOCKS + 1).await?;
         let mut platform = Platform::default();
@@ -124,6 +124,7 @@ impl AccountsTable {
                 Err(error) => tracing::error!(code = "accounts.odd_block", %error, "a block cannot be read"),
             }
         }
+        // Restore ascending order.
         platform.blocks.reverse();
         Ok(platform)
     }

@@ -1,5 +1,5 @@
-//! Publishes changes: reads what was written, tells Redis its versions, and waits until no environment repeats a refusal
-//! that was made before.
+//! Publishes changes: reads the changed rows, writes their versions to Redis as markers, and waits until no
+//! environment repeats a refusal that was made before the change.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use crate::limits::REMEMBERED;
 use crate::limits::markers::{self, Marked, Version};
 use crate::stores::redis::{Redis, Unavailable};
 
-/// Why a change was not published. It is noticed all the same, once the caches' time is over
+/// Errors of [`publish`]. An unpublished change is still noticed once the cached records expire
 /// ([`super::directory::FRESH`]).
 #[derive(Debug, thiserror::Error)]
 pub enum PublicationError {
-    /// What was written cannot be read.
+    /// The changed rows could not be read.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// Redis cannot be told.
+    /// The markers could not be written to Redis.
     #[error("Redis: {0}")]
     Redis(#[from] Unavailable),
 }
 
-/// Makes every environment notice, at its next request, how `changed` are now. When it returns, the refusals that
-/// environments repeat from memory are over too.
+/// Makes every environment notice the present state of `changed` at its next request. Refusals that environments
+/// repeat from memory have expired by the time this returns.
 ///
 /// # Errors
-/// [`PublicationError`]; nothing else is undone.
+/// [`PublicationError`]. The change itself stays in place.
 pub async fn publish(
     table: &AccountsTable,
     redis: &Redis,
@@ -34,11 +34,13 @@ pub async fn publish(
     now: Timestamp,
 ) -> Result<(), PublicationError> {
     let changed: BTreeSet<&Marked> = changed.iter().collect();
+    // Read the current versions, so that the markers match the table.
     let mut versions = Vec::with_capacity(changed.len());
     for of in changed {
         versions.push(version(of, table.current(key(of)).await?.as_ref(), now));
     }
     markers::publish(redis, &versions).await?;
+    // Wait until remembered refusals have expired.
     tokio::time::sleep(REMEMBERED).await;
     Ok(())
 }
@@ -52,7 +54,8 @@ fn key(of: &Marked) -> Item {
     }
 }
 
-/// The version of `item`. What is gone is stopped, as of now: whatever is made in its place is newer.
+/// Returns the version of `item`. A deleted row counts as stopped as of now, so that a row created in its place is
+/// newer.
 fn version(of: &Marked, item: Option<&Item>, now: Timestamp) -> Version {
     let (version, is_stopped) = match item {
         Some(item) => {

@@ -1,4 +1,4 @@
-//! What is stored about accounts, integrations and keys.
+//! Stored records of accounts, integrations and keys.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,15 +12,15 @@ use super::terms::{CapOverride, Guards};
 use crate::clock::Timestamp;
 use crate::limits::Overrides;
 
-/// Whether something may be used.
+/// Status of an account, an integration or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// In use.
+    /// Active: may be used.
     Active,
-    /// An account or integration that an admin has stopped; can be resumed.
+    /// An account or integration suspended by an admin; it can be resumed.
     Suspended,
-    /// A key that was withdrawn for good.
+    /// A key that was revoked for good.
     Revoked,
 }
 
@@ -39,30 +39,30 @@ impl fmt::Display for Status {
 pub struct Account {
     /// Stable id, such as `acme`.
     pub id: String,
-    /// Name for people.
+    /// Display name.
     pub name: String,
     /// Active or suspended.
     pub status: Status,
-    /// When it was created, Unix seconds; `None` where that was not written down.
+    /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
-    /// older than versions are.
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// for records older than versions.
     #[serde(default)]
     pub version: u64,
-    /// What an admin changed about its limits.
+    /// Overrides of its limits, set by an admin.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
-    /// What an admin changed about its token cap.
+    /// Override of its token cap, set by an admin.
     #[serde(default, skip_serializing_if = "CapOverride::is_none")]
     pub cap: CapOverride,
-    /// What its calls may cost.
+    /// Guards on the cost of its calls.
     #[serde(default, skip_serializing_if = "Guards::are_none")]
     pub guards: Guards,
 }
 
 impl Account {
-    /// A new account, in use.
+    /// Builds the record of a new, active account.
     pub fn new(id: &str, name: &str, now: Timestamp) -> Self {
         Self {
             id: id.to_owned(),
@@ -77,31 +77,31 @@ impl Account {
     }
 }
 
-/// One of an account's connected systems.
+/// Connected system of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Integration {
     /// Id, unique within its account.
     pub id: String,
-    /// Name for people.
+    /// Display name.
     pub name: String,
-    /// What kind of integration it is.
+    /// Kind of integration.
     pub kind: IntegrationKind,
     /// Active or suspended.
     pub status: Status,
-    /// When it was created, Unix seconds; `None` where that was not written down.
+    /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
-    /// older than versions are.
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// for records older than versions.
     #[serde(default)]
     pub version: u64,
-    /// What an admin changed about its limits.
+    /// Overrides of its limits, set by an admin.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
 }
 
 impl Integration {
-    /// A new integration, in use.
+    /// Builds the record of a new, active integration.
     pub fn new(id: &str, name: &str, kind: IntegrationKind, now: Timestamp) -> Self {
         Self {
             id: id.to_owned(),
@@ -115,7 +115,7 @@ impl Integration {
     }
 }
 
-/// An integration with its account: who a key belongs to.
+/// Owner of a key: an integration with its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The account.
@@ -124,14 +124,14 @@ pub struct Owner {
     pub integration: Integration,
 }
 
-/// What kind of integration it is.
+/// Kind of an integration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IntegrationKind {
-    /// A system of the customer's.
+    /// A system of the customer.
     #[default]
     Customer,
-    /// The platform's own AI Operator working for the customer.
+    /// The platform's own AI Operator, working for the customer.
     AiOperator,
 }
 
@@ -144,24 +144,24 @@ impl fmt::Display for IntegrationKind {
     }
 }
 
-/// What a key may be used for.
+/// Permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Call the AI routes.
+    /// Permission to call the AI routes.
     Ai,
-    /// Read the catalogs.
+    /// Permission to read the catalogs.
     Catalogs,
-    /// Read quota and usage.
+    /// Permission to read quota and usage.
     Read,
-    /// Ask for more quota.
+    /// Permission to ask for more quota.
     Request,
-    /// Change keys.
+    /// Permission to change keys.
     Keys,
 }
 
 impl Scope {
-    /// The scopes of a new key unless others are asked for.
+    /// Scopes of a new key unless the request names others.
     pub const DEFAULT: [Scope; 3] = [Scope::Ai, Scope::Catalogs, Scope::Read];
     /// Every scope.
     pub const ALL: [Scope; 5] = [Scope::Ai, Scope::Catalogs, Scope::Read, Scope::Request, Scope::Keys];
@@ -179,7 +179,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A text that names no scope.
+/// Error for a text that names no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there is no such scope; the scopes are ai, catalogs, read, request and keys")]
 pub struct UnknownScope;
@@ -192,48 +192,48 @@ impl FromStr for Scope {
     }
 }
 
-/// An API key as it is stored: never the key, only its HMAC.
+/// Stored form of an API key. It holds the key's HMAC, never the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
-    /// The public id within the key.
+    /// Public id, which is part of the key.
     pub id: String,
-    /// The account it belongs to.
+    /// Id of the account that the key belongs to.
     pub account: String,
-    /// The integration it belongs to.
+    /// Id of the integration that the key belongs to.
     pub integration: String,
-    /// Name for people.
+    /// Display name.
     pub name: String,
     /// HMAC-SHA256 of the key in hexadecimal.
     pub hash: String,
-    /// The version of the pepper that `hash` was made with.
+    /// Version of the pepper that `hash` was made with.
     pub pepper: u32,
-    /// What it may be used for.
+    /// Scopes of the key.
     pub scopes: BTreeSet<Scope>,
     /// Active or revoked.
     pub status: Status,
-    /// Unix seconds after which it is refused.
+    /// Time at which the key expires, Unix seconds; `None` if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
-    /// Whether calls with it are left out of the limit per client address: for servers behind one address.
+    /// True if the limit per client address does not apply to the key's calls: for servers behind one address.
     #[serde(default)]
     pub address_exempt: bool,
-    /// When it was created, Unix seconds; `None` where that was not written down.
+    /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Rises with every change, so that other environments notice it ([`crate::limits::markers`]); 0 where the record is
-    /// older than versions are.
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// for records older than versions.
     #[serde(default)]
     pub version: u64,
-    /// What an admin changed about its limits.
+    /// Overrides of its limits, set by an admin.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
-    /// What calls with it may cost.
+    /// Guards on the cost of calls with this key.
     #[serde(default, skip_serializing_if = "Guards::are_none")]
     pub guards: Guards,
 }
 
 impl KeyRecord {
-    /// The record of a new key, with the scopes that new keys have and no end.
+    /// Builds the record of a new key, with the default scopes and no expiry.
     pub fn new(key: &ApiKey, peppers: &Peppers, account: &str, integration: &str, name: &str, now: Timestamp) -> Self {
         Self {
             id: key.id().to_owned(),
@@ -253,14 +253,16 @@ impl KeyRecord {
         }
     }
 
-    /// The record of a new key that takes this one's place: of the same name, scopes, end, exemption, limits and guards.
+    /// Builds the record of a new key that replaces this one, with the same name, scopes, expiry, exemption, limits
+    /// and guards.
     pub fn successor(&self, key: &ApiKey, peppers: &Peppers, now: Timestamp) -> Self {
         let new = Self::new(key, peppers, &self.account, &self.integration, &self.name, now);
         let Self { scopes, expires_at, address_exempt, limits, guards, .. } = self.clone();
         Self { scopes, expires_at, address_exempt, limits, guards, ..new }
     }
 
-    /// Whether the key itself is good at `now`; its integration and account may be suspended nonetheless.
+    /// Returns true if the key is active and has not expired at `now`. Its integration and account may be suspended
+    /// all the same.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.status == Status::Active && self.expires_at.is_none_or(|expires_at| now.as_secs() < expires_at)
     }

@@ -5,22 +5,22 @@
 //! | `ACCOUNT#<account>` | `ACCOUNT` | [`Account`] |
 //! | `ACCOUNT#<account>` | `INTEGRATION#<integration>` | [`Integration`] |
 //! | `KEY#<key id>` | `KEY` | [`KeyRecord`] |
-//! | `PLATFORM` | `DEFAULTS` | what an admin changed for everyone, and how many blocks there are |
+//! | `PLATFORM` | `DEFAULTS` | platform-wide overrides by an admin, and the number of blocks |
 //! | `PLATFORM` | `BLOCK#<network or account>` | [`Block`] |
 //!
-//! The authorizer knows nothing but a key's id, so a key is a partition of its own. The index `listing` finds what
-//! there is:
+//! The authorizer looks up a key by its id alone, so each key is a partition of its own. The index `listing` serves
+//! listings:
 //!
 //! | `list` | `list_sort` | item |
 //! | --- | --- | --- |
 //! | `ACCOUNTS` | `<account>` | [`Account`] |
 //! | `KEYS#<account>` | `<integration>#<key id>` | [`KeyRecord`] |
 //!
-//! Requests are decided from consistent reads only: who read something because it had changed must not be given what it
-//! was before.
+//! Invariant: requests are decided from consistent reads only. An environment that reads a record again because it
+//! has changed must not get the old version.
 //!
-//! What is here serves requests and fills the table; [`listing`](super::listing) reads for people, and
-//! [`changes`](super::changes) is how people change what is there.
+//! This module serves requests and writes whole records. [`listing`](super::listing) reads for the board and the
+//! command line, and [`changes`](super::changes) holds the conditional changes.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ use super::platform::{Block, Blocked};
 use super::records::{Account, Integration, KeyRecord, Owner};
 use crate::stores::dynamodb::{batch_get, describe};
 
-/// The partition of what holds for everyone.
+/// Partition key of platform-wide items.
 pub(super) const PLATFORM: &str = "PLATFORM";
 pub(super) const DEFAULTS: &str = "DEFAULTS";
 
@@ -48,24 +48,24 @@ pub struct AccountsTable {
     pub(super) name: String,
 }
 
-/// Why the accounts table could not be used.
+/// Errors of using the accounts table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// DynamoDB refused.
+    /// DynamoDB rejected the request.
     #[error("DynamoDB: {0}")]
     DynamoDb(String),
-    /// DynamoDB could not be reached, or did not answer in time: what was to be written may have been.
+    /// DynamoDB could not be reached, or did not answer in time. A write may have been applied.
     #[error("DynamoDB: {0}")]
     Unanswered(String),
-    /// An item there is not of the form it must have.
+    /// An item does not have the form that it must have.
     #[error("item {key}: {cause}")]
     Item {
-        /// The item's partition key.
+        /// Partition key of the item.
         key: String,
-        /// What is wrong with it.
+        /// Description of the error.
         cause: String,
     },
-    /// Something that may not be written.
+    /// The value may not be written.
     #[error(transparent)]
     Invalid(#[from] Invalid),
 }
@@ -82,30 +82,30 @@ impl TableError {
 }
 
 impl AccountsTable {
-    /// The table of the given name.
+    /// Creates a handle to the table of the given name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// The key with the given id.
+    /// Returns the key with the given id.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, TableError> {
         self.current(key_key(key_id)).await?.map(from_item).transpose()
     }
 
-    /// An account and one of its integrations; `None` where either is missing.
+    /// Returns an account and one of its integrations; `None` if either is missing.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn owner(&self, account: &str, integration: &str) -> Result<Option<Owner>, TableError> {
         let (account, integration) = self.pair(account_key(account), integration_key(account, integration)).await?;
         let (Some(account), Some(integration)) = (account, integration) else { return Ok(None) };
         Ok(Some(Owner { account: from_item(account)?, integration: from_item(integration)? }))
     }
 
-    /// The item under `key` as it is now.
+    /// Returns the item under `key`, by a consistent read.
     pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, TableError> {
         let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
         Ok(request.send().await.map_err(|error| TableError::of(&error))?.item)
@@ -118,26 +118,26 @@ impl AccountsTable {
         Ok((take(&first), take(&second)))
     }
 
-    /// Writes an account, replacing what was there.
+    /// Writes an account, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written.
+    /// [`TableError`] if it could not be written.
     pub async fn put_account(&self, account: &Account) -> Result<(), TableError> {
         self.put(account_item(account)?).await
     }
 
-    /// Writes an integration of an account, replacing what was there.
+    /// Writes an integration of an account, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written.
+    /// [`TableError`] if it could not be written.
     pub async fn put_integration(&self, account: &str, integration: &Integration) -> Result<(), TableError> {
         self.put(integration_item(account, integration)?).await
     }
 
-    /// Writes a key, replacing what was there.
+    /// Writes a key, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written.
+    /// [`TableError`] if it could not be written.
     pub async fn put_key(&self, key: &KeyRecord) -> Result<(), TableError> {
         self.put(key_item(key)?).await
     }
@@ -166,7 +166,7 @@ pub(super) fn block_item(block: &Block) -> Result<Item, TableError> {
     to_item(block_key(&block.subject), block, None)
 }
 
-/// `record` under `key` and, where it is listed, with the list and its place there.
+/// Builds the item of `record` under `key`, with the list and its position there if it is listed.
 fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>) -> Result<Item, TableError> {
     let mut item: Item = serde_dynamo::to_item(record)
         .map_err(|error| TableError::Item { key: partition(&key), cause: error.to_string() })?;
@@ -199,7 +199,7 @@ pub(super) fn key_key(id: &str) -> Item {
     key(format!("KEY#{id}"), "KEY".to_owned())
 }
 
-/// What holds for everyone, but for blocks.
+/// Returns the key of the platform-wide item that holds everything but blocks.
 pub(super) fn defaults_key() -> Item {
     key(PLATFORM.to_owned(), DEFAULTS.to_owned())
 }
@@ -208,7 +208,7 @@ pub(super) fn block_key(subject: &Blocked) -> Item {
     key(PLATFORM.to_owned(), format!("BLOCK#{subject}"))
 }
 
-/// The list of an account's keys.
+/// Returns the name of the list of an account's keys.
 pub(super) fn keys_list(account: &str) -> String {
     format!("KEYS#{account}")
 }

@@ -1,5 +1,5 @@
-//! What an account and its keys may spend: a cap on tokens a month, and guards on what one call may cost and where it may
-//! go.
+//! Spending terms of accounts and keys: a cap on tokens a month, and guards on the cost and the destination of each
+//! call.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,25 +7,25 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// The most models that one place may list.
+/// Largest number of models in one list.
 pub const MOST_MODELS: usize = 16;
-/// The most providers that one place may list.
+/// Largest number of providers in one list.
 pub const MOST_PROVIDERS: usize = 16;
-/// The longest name of a provider in a list, bytes.
+/// Longest name of a provider in a list, bytes.
 pub const LONGEST_PROVIDER: usize = 40;
-/// The largest cap, tokens a month.
+/// Largest cap, tokens a month.
 pub const LARGEST_CAP: u64 = 1_000_000_000_000;
-/// The largest ceiling of `max_tokens`.
+/// Largest ceiling of `max_tokens`, tokens.
 pub const LARGEST_MAX_TOKENS: u64 = 10_000_000;
 
-/// What becomes of calls beyond a token cap.
+/// Treatment of calls beyond a token cap.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CapMode {
-    /// They pass; a header says so, and somebody is told.
+    /// Calls pass, with a header, and an alert is raised.
     #[default]
     Warn,
-    /// They are refused until the month is over.
+    /// Calls are refused until the month ends.
     Block,
 }
 
@@ -38,53 +38,52 @@ impl fmt::Display for CapMode {
     }
 }
 
-/// What an admin changed about an account's token cap.
+/// Override of an account's token cap, set by an admin.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapOverride {
-    /// Tokens a month (UTC), at most [`LARGEST_CAP`]; 0: no cap; `None`: `AI_TOKEN_CAP_DEFAULT`.
+    /// Tokens a month (UTC), at most [`LARGEST_CAP`]. 0 stands for no cap, and `None` for `AI_TOKEN_CAP_DEFAULT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// What becomes of calls beyond it.
+    /// Treatment of calls beyond the cap.
     #[serde(default, deserialize_with = "or_default")]
     pub mode: CapMode,
 }
 
 impl CapOverride {
-    /// Whether nothing was changed.
+    /// Returns true if nothing is overridden.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// A token cap that applies.
+/// Token cap that applies to an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenCap {
     /// Tokens a month (UTC); at least 1.
     pub limit: u64,
-    /// What becomes of calls beyond it.
+    /// Treatment of calls beyond the cap.
     #[serde(default, deserialize_with = "or_default")]
     pub mode: CapMode,
 }
 
-/// The server tools that guards tell apart: tools that the provider runs by itself, and bills.
+/// Server tools that guards tell apart. A provider runs these tools by itself and bills for them.
 pub const SERVER_TOOLS: [&str; 6] = ["advisor", "code_execution", "mcp", "tool_search", "web_fetch", "web_search"];
-/// The most values of one field that one place may list.
+/// Largest number of values in one list of a field's values.
 pub const MOST_VALUES: usize = 4;
-/// The longest that guards may be as JSON within a JSON string, bytes: an account's and a key's travel with each request
-/// in the authorizer's answer, of which API Gateway takes 8 KB.
+/// Largest size of guards as JSON within a JSON string, bytes. An account's and a key's guards travel with each
+/// request in the authorizer's answer, of which API Gateway takes at most 8 KB.
 pub const LONGEST_GUARDS: usize = 2_600;
-/// The longest value of a field in a list, bytes.
+/// Longest value of a field in a list, bytes.
 pub const LONGEST_VALUE: usize = 20;
 
-/// The handling of bodies that have fields, tool types or betas which the proxy does not understand, where guards limit
-/// bodies.
+/// Treatment of bodies with fields, tool types or betas that the proxy does not know, if guards limit bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UnknownFields {
-    /// They are refused: they might get around a guard.
+    /// The call is refused, because such a field might get around a guard.
     #[default]
     Refuse,
-    /// They pass.
+    /// The call passes.
     Allow,
 }
 
@@ -97,37 +96,37 @@ impl fmt::Display for UnknownFields {
     }
 }
 
-/// Limits of what one call may ask for, and of where it may go.
+/// Guards: limits on the content of one call, and on the providers that it may go to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guards {
-    /// The models that may be asked for; empty: all. A name that ends in `*` stands for all that begin so.
+    /// Allowed models; empty for all. A name that ends in `*` matches every model with that prefix.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub models: BTreeSet<String>,
-    /// The most that a call may ask for in `max_tokens`; `None`: as much as the provider allows.
+    /// Largest allowed `max_tokens`; `None` for the provider's own limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
-    /// The providers that calls may go to, as `AI_PROVIDERS` names them; empty: all. At most [`MOST_PROVIDERS`].
+    /// Allowed providers, named as in `AI_PROVIDERS`; empty for all. At most [`MOST_PROVIDERS`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub providers: BTreeSet<String>,
-    /// The values of `speed` that may be asked for; empty: all. A body without the field asks for `standard`.
+    /// Allowed values of `speed`; empty for all. A body without the field counts as `standard`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub speeds: BTreeSet<String>,
-    /// The values of `service_tier` that may be asked for; empty: all. A body without the field asks for `auto`.
+    /// Allowed values of `service_tier`; empty for all. A body without the field counts as `auto`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub service_tiers: BTreeSet<String>,
-    /// The values of `inference_geo` that may be asked for; empty: all. A body without the field gets the default of the
-    /// platform's workspace at the provider, and passes.
+    /// Allowed values of `inference_geo`; empty for all. A body without the field gets the default of the platform's
+    /// workspace at the provider, and passes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub inference_geos: BTreeSet<String>,
-    /// The [`SERVER_TOOLS`] that a call may use; `None`: all.
+    /// Allowed [`SERVER_TOOLS`]; `None` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_tools: Option<BTreeSet<String>>,
-    /// The handling of what the proxy does not understand in a body, where one of the guards above limits bodies.
+    /// Treatment of parts of a body that the proxy does not know, if one of the guards above limits bodies.
     #[serde(default, skip_serializing_if = "is_default", deserialize_with = "or_default")]
     pub unknown_fields: UnknownFields,
 }
 
-/// Reads a value, or the default in the place of one that is not known here: a newer version may have added it.
+/// Reads a value, or the default instead of an unknown one, which a newer version may have added.
 pub(crate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: DeserializeOwned + Default,
@@ -142,19 +141,19 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Guards {
-    /// Returns whether everything is allowed.
+    /// Returns true if everything is allowed.
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Returns whether bodies are limited: whether a body has to be read to know if it may be sent.
+    /// Returns true if the guards limit bodies, so that a body must be read before it may be sent.
     pub fn limit_bodies(&self) -> bool {
         let Self { models, max_tokens, speeds, service_tiers, inference_geos, server_tools, .. } = self;
         let lists = [models, speeds, service_tiers, inference_geos];
         max_tokens.is_some() || server_tools.is_some() || lists.iter().any(|list| !list.is_empty())
     }
 
-    /// Returns whether `model` may be asked for.
+    /// Returns true if calls may use `model`.
     pub fn allow(&self, model: &str) -> bool {
         let matches = |pattern: &String| match pattern.strip_suffix('*') {
             Some(beginning) => model.starts_with(beginning),
@@ -163,43 +162,43 @@ impl Guards {
         self.models.is_empty() || self.models.iter().any(matches)
     }
 
-    /// Returns whether calls may go to the provider `name`.
+    /// Returns true if calls may go to the provider `name`.
     pub fn allow_provider(&self, name: &str) -> bool {
         self.providers.is_empty() || self.providers.contains(name)
     }
 }
 
-/// What applies to one caller, from the authorizer to the function behind it.
+/// Terms that apply to one caller. The authorizer passes them on to the function behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The account's token cap; `None`: no cap.
+    /// Token cap of the account; `None` for no cap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<TokenCap>,
-    /// The account's guards.
+    /// Guards of the account.
     #[serde(default, skip_serializing_if = "Guards::are_none")]
     pub account: Guards,
-    /// The key's guards, which hold besides.
+    /// Guards of the key, which apply in addition.
     #[serde(default, skip_serializing_if = "Guards::are_none")]
     pub key: Guards,
 }
 
 impl Terms {
-    /// Returns the guards that hold, with the word for their holder.
+    /// Returns the guards with the name of their holder.
     pub fn guards(&self) -> [(&'static str, &Guards); 2] {
         [("account", &self.account), ("key", &self.key)]
     }
 
-    /// Returns whether a model guard holds.
+    /// Returns true if the account's or the key's guards limit models.
     pub fn limit_models(&self) -> bool {
         self.guards().iter().any(|(_, guards)| !guards.models.is_empty())
     }
 
-    /// Returns whether `model` may be asked for: the account's guards and the key's both have to allow it.
+    /// Returns true if calls may use `model`. Both the account's and the key's guards must allow it.
     pub fn allow_model(&self, model: &str) -> bool {
         self.guards().iter().all(|(_, guards)| guards.allow(model))
     }
 
-    /// Returns whether calls may go to the provider `name`: the account's guards and the key's both have to allow it.
+    /// Returns true if calls may go to the provider `name`. Both the account's and the key's guards must allow it.
     pub fn allow_provider(&self, name: &str) -> bool {
         self.account.allow_provider(name) && self.key.allow_provider(name)
     }

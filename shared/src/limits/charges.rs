@@ -1,4 +1,4 @@
-//! Which policies a call is charged under, and at which limits.
+//! Charges of a call: the policies that apply to it, with their limits, subjects and weights.
 
 use std::sync::Arc;
 
@@ -7,22 +7,22 @@ use super::overrides::{Level, Overrides};
 use super::policy::{Algorithm, Charge, Class, Mode, Policy, Scope, Subject};
 use crate::clock::Timestamp;
 
-/// A call that is to be charged.
+/// Call that is to be charged.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// What it is about.
+    /// Class of the call.
     pub class: Class,
-    /// The route's resource, such as `/v1/messages`.
+    /// Resource of the route, such as `/v1/messages`.
     pub resource: &'a str,
-    /// The pseudonym of the client's address; `None` where there is none, or none is counted.
+    /// Pseudonym of the client's address; `None` if the call is not counted by address.
     pub address: Option<&'a str>,
-    /// Who calls; `None` where that is not known.
+    /// Caller; `None` if it is not known.
     pub party: Option<Party<'a>>,
-    /// What an admin changed for everyone.
+    /// Overrides for the whole platform.
     pub platform: &'a Overrides,
 }
 
-/// Who calls, with what an admin changed for them.
+/// Caller of a call, with the overrides that admins set for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Party<'a> {
     /// The account's id.
@@ -40,7 +40,7 @@ pub struct Party<'a> {
 }
 
 impl Party<'_> {
-    /// Whose id stands for a count of one's own at `level`.
+    /// Returns the id that stands for the caller at `level`, for a count of its own.
     fn id(&self, level: Level) -> String {
         match level {
             Level::Platform => "all".to_owned(),
@@ -52,20 +52,20 @@ impl Party<'_> {
 }
 
 impl LimitsConfig {
-    /// What `asked` is charged to: counts by windows first, then calls in flight, each narrowest scope first. Policies
-    /// that are off, and those that the call weighs nothing for, are left out.
+    /// Returns the charges of the call `asked`: policies by windows first, then those of calls in flight, each in
+    /// order of scope, narrowest first. Policies that are off, and those in which the call weighs 0, are left out.
     pub fn charges(&self, asked: &Asked<'_>, now: Timestamp) -> Vec<Charge> {
         let mut charges = Vec::with_capacity(self.policies.len() + 2);
         for policy in self.policies.iter().filter(|policy| policy.classes.contains(&asked.class)) {
             let Some((policy, own)) = self.effective(policy, asked, now) else { continue };
             let Some(subject) = subject(&policy, own, asked) else { continue };
-            // A call in flight is one call, however heavy.
+            // A call takes one place in flight, whatever its weight.
             let heaviest = if policy.algorithm == Algorithm::Concurrency { 1 } else { u64::MAX };
             let weight = policy.weight(asked.resource).min(heaviest);
             if weight == 0 {
                 continue;
             }
-            // The pool's share of the account goes before the pool: the narrower one.
+            // Charge the account's share of the pool before the pool itself: the narrower scope first.
             if let (Scope::Global, Some(party)) = (policy.scope, asked.party) {
                 let subject = Subject(party.account.to_owned());
                 charges.push(Charge { policy: Arc::new(self.share(&policy)), subject, weight });
@@ -76,7 +76,8 @@ impl LimitsConfig {
         charges
     }
 
-    /// The policy with its overrides, and the narrowest place that has one; `None` where it does not apply.
+    /// Returns the policy with its overrides applied, and the narrowest level below the platform that has one; `None`
+    /// if the policy does not apply.
     fn effective(
         &self,
         policy: &Arc<Policy>,
@@ -91,6 +92,8 @@ impl LimitsConfig {
             (Level::Integration, asked.party.map(|party| party.of_integration)),
             (Level::Key, asked.party.map(|party| party.of_key)),
         ];
+        // Apply the overrides from the widest level to the narrowest. A limit set at a narrower level ends an
+        // exemption.
         let mut exempt = false;
         for (level, overrides) in places {
             let change = overrides.and_then(|overrides| overrides.get(&policy.name));
@@ -105,6 +108,7 @@ impl LimitsConfig {
                 policy.mode = change.mode.unwrap_or(policy.mode);
             }
         }
+        // Leave out exempt policies and those that are off.
         if exempt || policy.limit == 0 {
             return None;
         }
@@ -114,18 +118,18 @@ impl LimitsConfig {
         Some((policy, own))
     }
 
-    /// How much of the pool one account may take.
+    /// Returns the policy for one account's share of the pool.
     fn share(&self, pool: &Policy) -> Policy {
         let limit = pool.limit.saturating_mul(self.share_percent).div_ceil(100);
         Policy { name: format!("{}-share", pool.name), scope: Scope::Share, limit, ..pool.clone() }
     }
 }
 
-/// Returns the subject that is charged under `policy`; `own` is the narrowest place that has a limit of its own.
+/// Returns the subject that is charged under `policy`; `own` is the narrowest level with an override of its own.
 fn subject(policy: &Policy, own: Option<Level>, asked: &Asked<'_>) -> Option<Subject> {
     let party = asked.party;
     let id = match policy.scope {
-        // Many accounts may be behind one address, and none may use up what is another's.
+        // Many accounts may share one address, and none may use up another's quota.
         Scope::ClientAddress => match party {
             Some(party) => format!("{}@{}", asked.address?, party.id(own.unwrap_or(Level::Account))),
             None => asked.address?.to_owned(),
@@ -161,7 +165,7 @@ mod tests {
         changes.map(|(name, change)| (name.to_owned(), change)).into()
     }
 
-    /// The charges of an AI call with overrides of platform, account, integration and key.
+    /// Returns the charges of an AI call with overrides of platform, account, integration and key.
     fn ai_call(config: &LimitsConfig, [platform, of_account, of_integration, of_key]: &[Overrides; 4]) -> Vec<String> {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let (class, resource) = (Class::Ai, "/v1/messages");

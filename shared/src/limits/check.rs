@@ -1,4 +1,4 @@
-//! The plumbing around the decision: one script call on Redis.
+//! The I/O around the decision: one script call on Redis. Start reading at [`Limiter::check`].
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,40 +19,43 @@ use crate::clock::{Clock, Timestamp};
 use crate::stores::redis::Redis;
 use crate::sync::lock;
 
-/// How long a counter outlives its window, so that a slow clock elsewhere still finds it.
+/// Time for which a counter outlives its window, milliseconds, so that an environment with a slow clock still finds
+/// it.
 const KEPT_AFTER_WINDOW_MILLIS: u64 = 60_000;
 
-/// A call that is to be decided.
+/// Call that is to be decided.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
-    /// What it is charged to: calls in flight last, as [`LimitsConfig::charges`](super::LimitsConfig::charges) has them.
+    /// Charges of the call, those of calls in flight last, as from
+    /// [`LimitsConfig::charges`](super::LimitsConfig::charges).
     pub charges: Vec<Charge>,
-    /// The records that the caller decided from.
+    /// Versions of the records that the caller decided from.
     pub known: Vec<Version>,
-    /// Who counts in the statistics, as [`group`](super::tally::group) writes it; empty for nobody.
+    /// Group in the statistics, as written by [`group`](super::tally::group); empty for none.
     pub group: String,
-    /// The call's id, under which it is in flight.
+    /// Id of the call, under which it is in flight.
     pub id: String,
 }
 
-/// How long a clock that agreed with Redis's is trusted, by itself and by the clock that measures durations.
+/// Time for which a clock that agreed with Redis's is trusted, by that clock itself and by the monotonic clock.
 const CLOCK_TRUSTED: Duration = Duration::from_secs(1);
 
-/// Checks calls against their policies.
+/// Rate limiter: checks calls against their policies.
 pub struct Limiter {
     redis: Redis,
     clock: Clock,
     script: Script,
     spared: Spared,
     local: Option<Local>,
-    /// What to add to this machine's clock, in milliseconds, to have Redis's; 0 unless it was found to be off.
+    /// Correction of this machine's clock to Redis's, milliseconds; 0 unless it was found to be off.
     correction: AtomicI64,
-    /// When this machine's clock, with the correction, last agreed with Redis's.
+    /// Time at which this machine's clock, with the correction, last agreed with Redis's.
     agreed: Mutex<Option<(Timestamp, Instant)>>,
 }
 
 impl Limiter {
-    /// A limiter that counts in the given Redis. `clock` is what callers take their `now` from.
+    /// Creates a limiter that counts in the given Redis. Callers must take their `now` from [`Limiter::now`], which
+    /// reads `clock`.
     pub fn new(redis: Redis, clock: Clock, degraded: DegradedMode) -> Self {
         Self {
             redis,
@@ -65,25 +68,27 @@ impl Limiter {
         }
     }
 
-    /// The present moment, by Redis's clock where this machine's was found to be off.
+    /// Returns the present time, by Redis's clock if this machine's was found to be off.
     pub fn now(&self) -> Timestamp {
         let correction = self.correction.load(Ordering::Relaxed);
         Timestamp::from_millis(self.clock.now().as_millis().saturating_add_signed(correction))
     }
 
-    /// Charges one call to all of its charges, or to none where one of them is used up. `now` is from [`Limiter::now`].
+    /// Charges one call to all of its charges, or to none if one of them is used up. `now` is from [`Limiter::now`].
     pub async fn check(&self, ask: Ask, now: Timestamp) -> Decision {
+        // Repeat a refusal from memory, without a round trip.
         if let Some(refusal) = self.spared.refusal(&ask, now) {
             return Decision::Refused(refusal);
         }
+        // Ask Redis, and send the tallies of earlier refusals from memory along.
         let kept = self.spared.take_tallies();
         let before = self.correction.load(Ordering::Relaxed);
         let decision = match self.ask(&ask, &kept, now).await {
             Some(Asked::Decided(decision)) => decision,
-            // A clock that is off: put right by what Redis says, and asked again, once.
+            // The clock is off: correct it by Redis's time, and ask once more.
             Some(Asked::Skewed(right)) => {
                 let off = right.as_millis().cast_signed() - now.as_millis().cast_signed();
-                // Of calls at the same time, one corrects.
+                // If several calls find this at the same time, only one of them corrects.
                 let corrected = before + off;
                 let _by_one = self.correction.compare_exchange(before, corrected, Ordering::Relaxed, Ordering::Relaxed);
                 tracing::error!(
@@ -98,6 +103,7 @@ impl Limiter {
             }
             None => Decision::Unchecked,
         };
+        // Keep the tallies if they did not get through, and remember a refusal.
         match &decision {
             Decision::Unchecked => {
                 self.spared.keep_tallies(kept);
@@ -112,8 +118,9 @@ impl Limiter {
         decision
     }
 
-    /// One round trip; `None` where Redis cannot be asked.
+    /// Makes one round trip; `None` if Redis cannot be asked.
     async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<Asked> {
+        // Call the script, and load it first if Redis does not know it.
         let is_compared = !self.is_trusted(now);
         let call = &self.call(ask, kept, now, is_compared);
         let script = &self.script;
@@ -126,6 +133,7 @@ impl Limiter {
                 reply => reply,
             };
         let reply = self.redis.run(run).await.ok()?;
+        // Turn the reply into a decision.
         let decision = match Reply::of(&reply) {
             Reply::Charged(counts) => decide(&ask.charges, true, counts, now),
             Reply::Refused(counts) => decide(&ask.charges, false, counts, now),
@@ -133,6 +141,7 @@ impl Limiter {
             Reply::Skewed(right) => return Some(Asked::Skewed(right)),
             Reply::Odd => Decision::Unchecked,
         };
+        // An answer to a call that compared the clocks means that they agree.
         if decision == Decision::Unchecked {
             tracing::error!(code = "limits.odd_reply", ?reply, "the limits script gave a reply of another shape");
         } else if is_compared {
@@ -141,29 +150,32 @@ impl Limiter {
         Some(Asked::Decided(decision))
     }
 
-    /// Whether this machine's clock agreed with Redis's a moment ago.
+    /// Returns true if this machine's clock agreed with Redis's less than [`CLOCK_TRUSTED`] ago.
     fn is_trusted(&self, now: Timestamp) -> bool {
         lock(&self.agreed).is_some_and(|(at, instant)| {
             at <= now && at.until(now) < CLOCK_TRUSTED && instant.elapsed() < CLOCK_TRUSTED
         })
     }
 
-    /// The script's call, as `check.lua` describes it. Written straight into one command: the client's own
-    /// `ScriptInvocation` copies each argument twice.
+    /// Builds the script's call, as `check.lua` describes it. It is written straight into one command, because the
+    /// client's own `ScriptInvocation` copies each argument twice.
     fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp, is_compared: bool) -> Cmd {
         let (counted, leased) = ask.charges.split_at(ask.charges.partition_point(|charge| !is_leased(charge)));
         let mut keys = Vec::with_capacity(ask.known.len() + 2 * counted.len() + leased.len() + 2);
         let mut numbers = Numbers(Vec::with_capacity(8 * (8 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
+        // Numbers of the whole call.
         numbers.push(now.as_millis());
         numbers.push_signed(self.clock.offset_millis());
         numbers.push(is_compared.into());
         numbers.push(now.plus(UNTIL_ARRIVAL).as_millis());
         let is_tallied = !(ask.group.is_empty() && kept.is_empty());
         numbers.push_all([ask.known.len(), counted.len(), leased.len(), is_tallied.into()].map(|count| count as u64));
+        // Markers of the records that the caller decided from.
         for Version { of, version, .. } in &ask.known {
             keys.push(of.key());
             numbers.push(*version);
         }
+        // Counters of the charges by windows. A counter of a sliding policy is needed for one window more.
         for charge in counted {
             let policy = &charge.policy;
             let millionths = remaining_millionths(policy, now);
@@ -176,15 +188,18 @@ impl Limiter {
             let kept = counts_until.as_millis() - now.as_millis() + KEPT_AFTER_WINDOW_MILLIS;
             numbers.push_all([policy.limit, charge.weight, kept, millionths, refuses(charge)]);
         }
+        // Sets of calls in flight.
         for charge in leased {
             keys.push(charge.leases());
             numbers.push_all([charge.policy.limit, refuses(charge)]);
         }
+        // Tallies of this minute.
         if is_tallied {
             keys.push(tally_key(minute_of(now)));
             keys.push(MINUTES.to_owned());
         }
 
+        // All numbers travel as one packed argument.
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.script.get_hash()).arg(keys.len()).arg(&keys).arg(numbers.0).arg(&ask.id).arg(&ask.group);
         for (field, calls) in kept {
@@ -193,8 +208,8 @@ impl Limiter {
         call
     }
 
-    /// Connects and loads the script ahead of the first call, whose budget is too short for a first TLS handshake on a
-    /// small function. Failing is no harm: the first call tries again.
+    /// Connects and loads the script ahead of the first call, whose budget is too short for a first TLS handshake on
+    /// a small function. A failure has no effect, because the first call tries again.
     pub async fn warm_up(&self) {
         self.redis.warm_up(async |mut connection| self.script.load_async(&mut connection).await.map(drop)).await;
     }
@@ -205,7 +220,8 @@ enum Asked {
     Skewed(Timestamp),
 }
 
-/// Numbers as the script unpacks them. All of ours are whole and below 2^53, which a double holds exactly.
+/// Numbers packed for the script as little-endian doubles. All are whole and below 2^53, so a double holds them
+/// exactly.
 struct Numbers(Vec<u8>);
 
 impl Numbers {

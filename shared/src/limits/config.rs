@@ -1,4 +1,4 @@
-//! The policies that a stack is configured with.
+//! Configuration of the policies: those that every stack has, and those of `LIMIT_POLICIES`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,30 +10,31 @@ use super::window::Window;
 use crate::config::Reader;
 use crate::http::Route;
 
-/// The most policies that one decision looks at, shares of the pool included.
+/// Largest number of policies in one decision, shares of the pool included.
 pub const MOST_POLICIES: usize = 16;
-/// The largest limit.
+/// Largest limit.
 pub const LARGEST_LIMIT: u64 = 1_000_000_000;
-/// The most that one call may count.
+/// Largest weight of one call.
 const LARGEST_WEIGHT: u64 = 1_000;
 
-/// The policies, and how they are applied.
+/// Policies of a stack, and the way they are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// `LIMIT_…` and `LIMIT_POLICIES`: every policy, narrowest scope first. One whose limit is 0 is off unless an
-    /// override gives it another.
+    /// `LIMIT_…` and `LIMIT_POLICIES`: all policies, those by windows before those of calls in flight, each narrowest
+    /// scope first. A policy whose limit is 0 is off unless an override gives it another.
     pub policies: Vec<Arc<Policy>>,
-    /// `LIMIT_ACCOUNT_SHARE_PERCENT`: how much of each global policy one account may take, in percent. Default 20, 1 to
-    /// 100.
+    /// `LIMIT_ACCOUNT_SHARE_PERCENT`: share of each global policy that one account may use, 1 to 100 percent. Default
+    /// 20.
     pub share_percent: u64,
-    /// `LIMITS_MODE`: `enforce`, the default, or `shadow`: nothing is refused, and metrics say what would have been.
+    /// `LIMITS_MODE`: `enforce`, the default, or `shadow`: nothing is refused, and metrics count the calls that would
+    /// be.
     pub mode: StackMode,
-    /// `DEGRADED_LIMITS`: what holds while Redis cannot be asked. `allow`, the default: every call passes; `local`: each
-    /// environment counts by itself.
+    /// `DEGRADED_LIMITS`: behaviour while Redis cannot be reached. `allow`, the default, lets every call pass; with
+    /// `local`, each environment counts by itself.
     pub degraded: DegradedMode,
 }
 
-/// Whether the stack refuses anything.
+/// Mode of a whole stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StackMode {
     /// Each policy has its own mode.
@@ -43,7 +44,7 @@ pub enum StackMode {
     Shadow,
 }
 
-/// What holds while Redis cannot be asked.
+/// Behaviour while Redis cannot be reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DegradedMode {
     /// Every call passes.
@@ -53,7 +54,7 @@ pub enum DegradedMode {
     Local,
 }
 
-/// A policy that every stack has: its variable, its default limit, and what it is.
+/// Policy that every stack has, with its variable and its default limit.
 struct BuiltIn {
     variable: &'static str,
     default: u64,
@@ -65,12 +66,13 @@ struct BuiltIn {
     weights: &'static [(&'static str, u64)],
 }
 
-/// The AI routes that ask for no message: quick, and free of charge at the provider. A client may send many at once.
+/// AI routes that ask for no message: quick, and free of charge at the provider. A client may send many such calls at
+/// once.
 const WITHOUT_A_MESSAGE: &[(&str, u64)] = &[(COUNT_TOKENS, 0), ("/v1/models", 0), ("/v1/models/{id}", 0)];
 const COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
 const AI: &[Class] = &[Class::Ai];
-/// Calls that cost an account's quotas.
+/// Classes of calls that cost an account's quotas.
 const CALLS: &[Class] = &[Class::Ai, Class::Api];
 
 const fn built_in(
@@ -96,7 +98,7 @@ const fn in_flight(built_in: BuiltIn) -> BuiltIn {
     BuiltIn { algorithm: Algorithm::Concurrency, weights: WITHOUT_A_MESSAGE, ..built_in }
 }
 
-/// In the order of their scopes, narrowest first.
+/// Built-in policies by scope, narrowest first.
 const BUILT_IN: [BuiltIn; 13] = [
     weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, AI), WITHOUT_A_MESSAGE),
     built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, &[Class::Login]),
@@ -131,12 +133,12 @@ impl BuiltIn {
     }
 }
 
-/// The name, the scope and the classes of each policy that every stack has.
+/// Returns the name, the scope and the classes of each built-in policy.
 pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope, &'static [Class])> {
     BUILT_IN.iter().map(|built_in| (built_in.name, built_in.scope, built_in.classes))
 }
 
-/// One entry of `LIMIT_POLICIES`. With the name of a policy that is there, it changes what it names.
+/// Entry of `LIMIT_POLICIES`. If its name is that of an existing policy, it changes the fields that it names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
@@ -150,7 +152,7 @@ struct Entry {
     weights: Option<BTreeMap<String, u64>>,
 }
 
-/// A window as `"hour"` or as a number of seconds.
+/// Window as a name such as `"hour"` or as a number of seconds.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum WindowText {
@@ -168,20 +170,22 @@ impl WindowText {
 }
 
 impl Entry {
-    /// The policy that is to take the place of `there`.
+    /// Builds the policy that replaces `there`, or a new one if there is none.
     fn apply(self, there: Option<&Policy>) -> Result<Policy, String> {
         let Self { name, scope, limit, window, algorithm, mode, classes, weights } = self;
         let wrong = |what: &str| format!("the policy '{name}' {what}");
+        // Check the name and the scope.
         if !is_policy_name(&name) {
             return Err("a policy's name has 1 to 32 lower-case letters, digits and hyphens".to_owned());
         }
-        // What callers are told of the pool, and what its shares are called.
+        // These names are reserved: callers see the pool as `platform`, and its shares end in `-share`.
         if name == "platform" || name.ends_with("-share") {
             return Err(wrong("has a name that stands for the pool"));
         }
         if there.is_some_and(|there| scope.is_some_and(|scope| scope != there.scope)) {
             return Err(wrong("has its scope already"));
         }
+        // Fill in the fields that the entry does not name.
         let needed = |what: &str| wrong(&format!("needs {what}"));
         let algorithm = algorithm.or(there.map(|it| it.algorithm)).unwrap_or_default();
         let window = match (window, there) {
@@ -197,7 +201,7 @@ impl Entry {
             algorithm,
             mode: mode.or(there.map(|it| it.mode)).unwrap_or_default(),
             classes: classes.or(there.map(|it| it.classes.clone())).unwrap_or_else(|| vec![Class::Ai]),
-            // The routes that the entry does not name keep their weights.
+            // Keep the weights of routes that the entry does not name.
             weights: there
                 .map(|it| it.weights.clone())
                 .into_iter()
@@ -206,6 +210,7 @@ impl Entry {
                 .collect(),
             name: name.clone(),
         };
+        // Check the bounds of the result.
         if policy.limit > LARGEST_LIMIT {
             return Err(wrong(&format!("has a limit of more than {LARGEST_LIMIT}")));
         }
@@ -215,6 +220,7 @@ impl Entry {
         if policy.weights.values().any(|weight| *weight > LARGEST_WEIGHT) {
             return Err(wrong(&format!("has a weight of more than {LARGEST_WEIGHT}")));
         }
+        // Check the weights: known routes, and none that could never pass.
         let is_route = |resource: &&String| *resource == OTHER_ROUTES || Route::of(resource).is_some();
         if let Some(resource) = policy.weights.keys().find(|resource| !is_route(resource)) {
             return Err(wrong(&format!("has a weight for '{resource}', which is no route that limits are checked on")));
@@ -222,6 +228,7 @@ impl Entry {
         if policy.limit > 0 && policy.weights.values().any(|weight| *weight > policy.limit) {
             return Err(wrong("has a weight above its limit: such a call could never pass"));
         }
+        // Check that the classes suit the algorithm and the scope.
         if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
             return Err(wrong("counts calls in flight, which only AI calls are"));
         }
@@ -232,18 +239,20 @@ impl Entry {
     }
 }
 
-/// The built-in policies with their limits, changed and joined by those of `LIMIT_POLICIES`.
+/// Applies the entries of `LIMIT_POLICIES` to the built-in policies.
 fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, String> {
     let entries: Vec<Entry> =
         serde_json::from_str(text).map_err(|error| format!("is not a JSON list of policies: {error}"))?;
+    // Change the policy of the entry's name, or add a new one.
     for entry in entries {
         match policies.iter().position(|policy| policy.name == entry.name) {
             Some(at) => policies[at] = entry.apply(Some(&policies[at]))?,
             None => policies.push(entry.apply(None)?),
         }
     }
-    // Those counted by windows first, narrowest scope first: the order of headers.
+    // Sort in the order of headers: policies by windows first, then narrowest scope first.
     policies.sort_by_key(|policy| (policy.algorithm == Algorithm::Concurrency, policy.scope));
+    // Check that no class has too many policies. A global one counts twice, because its share is a policy of its own.
     for class in Class::ALL {
         let of_class = policies.iter().filter(|policy| policy.classes.contains(&class));
         let count: usize = of_class.map(|policy| if policy.scope == Scope::Global { 2 } else { 1 }).sum();
@@ -264,7 +273,7 @@ impl Default for LimitsConfig {
 }
 
 impl LimitsConfig {
-    /// Reads the variables named at the fields; each limit is 0 to 1,000,000,000, and 0 turns its policy off.
+    /// Reads the variables that the fields name. Each limit is 0 to 1,000,000,000, and 0 turns its policy off.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let limit = |it: &BuiltIn| it.policy(reader.number(it.variable, it.default, 0..=LARGEST_LIMIT));
         let policies: Vec<Policy> = BUILT_IN.iter().map(limit).collect();
@@ -278,7 +287,7 @@ impl LimitsConfig {
         }
     }
 
-    /// These defaults with other limits, by the policies' names: for tests and benchmarks.
+    /// Replaces limits by policy name: for tests and benchmarks.
     #[must_use]
     pub fn with(mut self, limits: &[(&str, u64)]) -> Self {
         for policy in &mut self.policies {

@@ -1,14 +1,16 @@
-//! The decision, given what the script found. Pure: no I/O, time as an argument.
+//! The decision about a call, given the script's counts. Pure: no I/O, time as an argument. Start reading at
+//! [`decide()`].
 //!
-//! # How far a sliding count is from the truth
+//! # Error of a sliding count
 //!
-//! With `f` the fraction of the present window that has passed, a sliding policy counts `current + previous × (1 − f)`:
-//! it takes the calls of the previous window to have come evenly. Had they all come at that window's end, the last
-//! window's length would hold all of `previous`; had they all come at its beginning, none. So the count is at most
-//! `previous × f` below the true one and at most `previous × (1 − f)` above it, and as `previous` is at most the limit,
-//! the calls within any span of a window's length are fewer than twice the limit, as with a fixed window, and within the
-//! limit where they come evenly. Months are not of one length: there the shares are those of the calendar's months. (The two-window approximation is that of Cloudflare's "How we built rate limiting capable
-//! of scaling to millions of domains", 2017.)
+//! Let `f` be the fraction of the present window that has passed. A sliding policy counts
+//! `current + previous × (1 − f)`: it assumes that the calls of the previous window came evenly. If they all came at
+//! that window's end, the last window's length holds all of `previous`; if they all came at its beginning, none. So
+//! the count is at most `previous × f` below the true one and at most `previous × (1 − f)` above it. As `previous` is
+//! at most the limit, the calls within any span of a window's length are fewer than twice the limit, as with a fixed
+//! window, and within the limit if they come evenly. Months differ in length, so there the shares are those of the
+//! calendar's months. (The two-window approximation is that of Cloudflare's "How we built rate limiting capable of
+//! scaling to millions of domains", 2017.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,69 +18,70 @@ use std::time::Duration;
 use super::policy::{Algorithm, Charge, Mode, Policy};
 use crate::clock::Timestamp;
 
-/// When to come back for a call in flight to end: nobody knows, so it is asked for again soon.
+/// Delay after which to retry a call refused for calls in flight. It is a guess, because their end is not known.
 const IN_FLIGHT_RETRY: Duration = Duration::from_secs(1);
 
-/// Where one policy stands after a call.
+/// State of one policy after a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// The policy.
+    /// Policy.
     pub policy: Arc<Policy>,
-    /// Calls counted, this one included if it was charged; for calls in flight, those in flight.
+    /// Calls counted, including this one if it was charged. For calls in flight, their number.
     pub used: u64,
-    /// When there is more: the window's end, or for a call beyond the limit the moment from which it fits.
+    /// Time at which more calls fit: the window's end, or for a call beyond the limit the first moment at which it
+    /// fits.
     pub resets_at: Timestamp,
-    /// Whether the call is beyond the limit: refused, or passed only because of the policy's mode.
+    /// True if the call is beyond the limit: refused, or passed only because of the policy's mode.
     pub is_over: bool,
 }
 
 impl Reading {
-    /// Calls left.
+    /// Returns the number of calls left.
     pub fn remaining(&self) -> u64 {
         self.policy.limit.saturating_sub(self.used)
     }
 
-    /// How much of the limit is used, in thousandths.
+    /// Returns the used share of the limit, in thousandths.
     pub fn used_permille(&self) -> u64 {
         self.used.saturating_mul(1000) / self.policy.limit.max(1)
     }
 
-    /// Whether at least 80 % of the limit is used.
+    /// Returns true if at least 80 % of the limit is used.
     pub fn is_near(&self) -> bool {
         self.used_permille() >= 800
     }
 }
 
-/// What became of a call.
+/// Decision about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// It was charged to every policy.
+    /// The call was charged to every policy.
     Allowed(Vec<Reading>),
-    /// It was charged to none.
+    /// The call was charged to no policy.
     Refused(Refusal),
-    /// Nothing was decided: a record that the caller decided from is out of date. Per marker that was asked for, the
-    /// version in Redis, and whether it stops what it is about.
+    /// Nothing was decided, because a record that the caller decided from is stale. Holds per requested marker the
+    /// version in Redis, and true if that version stops the record.
     Stale(Vec<Option<(u64, bool)>>),
-    /// Redis could not be asked; the call passes.
+    /// Redis could not be asked. The call passes.
     Unchecked,
 }
 
-/// A refusal.
+/// Refusal of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where every policy stands.
+    /// State of every policy.
     pub readings: Vec<Reading>,
-    /// The used-up policy that resets last: waiting for it is waiting long enough for all.
+    /// The used-up policy that resets last. After its reset, the call fits all policies.
     pub binding: Reading,
 }
 
-/// The parts of a script's reply that stand for something.
+/// Parts of a script's reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reply<'a> {
     Charged(&'a [i64]),
     Refused(&'a [i64]),
     Stale(&'a [i64]),
-    /// The right time.
+    /// Redis's time, which differs from the caller's.
     Skewed(Timestamp),
     Odd,
 }
@@ -95,9 +98,10 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Turns the counts that `check.lua` replied for `charges` into a decision; `is_charged` is whether it charged them.
-/// Counts of another number count as no reply.
+/// Turns the counts that `check.lua` replied for `charges` into a decision; `is_charged` is true if the script
+/// charged them. A wrong number of counts is treated as no reply.
 pub fn decide(charges: &[Charge], is_charged: bool, counts: &[i64], now: Timestamp) -> Decision {
+    // Read every policy: a sliding one has two counts.
     let mut counts = counts.iter().map(|count| u64::try_from(*count).unwrap_or(0));
     let mut readings = Vec::with_capacity(charges.len());
     for charge in charges {
@@ -111,13 +115,15 @@ pub fn decide(charges: &[Charge], is_charged: bool, counts: &[i64], now: Timesta
         };
         readings.push(read(charge, is_charged, count, previous, now));
     }
+    // Counts left over mean a reply of another shape.
     if counts.next().is_some() {
         return Decision::Unchecked;
     }
     if is_charged {
         return Decision::Allowed(readings);
     }
-    // `max_by_key` takes the last of equals: the widest scope, which is the one to ask for more of.
+    // Find the policy to wait for. `max_by_key` takes the last of equals: the widest scope, for which the caller
+    // should ask for more.
     let refusing = readings.iter().filter(|reading| reading.is_over && reading.policy.mode == Mode::Enforce);
     match refusing.max_by_key(|reading| reading.resets_at).cloned() {
         Some(binding) => Decision::Refused(Refusal { readings, binding }),
@@ -139,8 +145,8 @@ fn read(charge: &Charge, is_charged: bool, count: u64, previous: u64, now: Times
     Reading { policy, used, resets_at, is_over }
 }
 
-/// How much of the previous window the last window's length still covers, in millionths, rounded up; 0 for a policy that
-/// does not look back.
+/// Returns the share of the previous window that the last window's length still covers, in millionths, rounded up; 0
+/// for a policy that does not look back.
 pub(super) fn remaining_millionths(policy: &Policy, now: Timestamp) -> u64 {
     if policy.algorithm != Algorithm::Sliding {
         return 0;
@@ -150,24 +156,27 @@ pub(super) fn remaining_millionths(policy: &Policy, now: Timestamp) -> u64 {
     (left.saturating_mul(1_000_000)).div_ceil(end.saturating_sub(start).max(1))
 }
 
-/// The calls of the previous window that still count; rounded up, so that a limit is kept rather than passed by one.
+/// Returns the calls of the previous window that still count, rounded up so that a limit is never exceeded by
+/// rounding.
 fn still_counted(previous: u64, millionths: u64) -> u64 {
     previous.saturating_mul(millionths).div_ceil(1_000_000)
 }
 
-/// The first moment at which a call of `weight` fits, if nothing else is charged until then.
+/// Returns the first moment at which a call of `weight` fits, if nothing else is charged until then.
 fn room_at(policy: &Policy, count: u64, previous: u64, weight: u64, now: Timestamp) -> Timestamp {
     let (start, end) = (policy.window.start(now), policy.window.end(now));
-    // In a window that began at `start` with `before` calls in the one before it and `present` in it, the share of
-    // `before` must have fallen to what the limit leaves.
+    // For a window that began at `start`, with `before` calls in the previous one and `present` in it: the share of
+    // `before` must have fallen to the room that the limit leaves.
     let fits = |start: Timestamp, end: Timestamp, before: u64, present: u64| {
         let room = policy.limit.checked_sub(present.saturating_add(weight))?;
         let length = end.as_millis() - start.as_millis();
         let covered = if before <= room { length } else { length.saturating_mul(room) / before.max(1) };
-        // `room` is a whole number of calls, and shares are rounded up twice: one millionth of a window on the safe side.
+        // `room` is a whole number of calls, and shares are rounded up twice: add one millionth of a window to be
+        // safe.
         let margin = if before <= room { 0 } else { length.div_ceil(1_000_000) };
         Some(Timestamp::from_millis((end.as_millis() - covered + margin).min(end.as_millis())))
     };
+    // Try the present window, then the next one, in which the present count is the previous one.
     fits(start, end, previous, count)
         .or_else(|| fits(end, policy.window.end(end), count, 0))
         .unwrap_or_else(|| policy.window.end(end))
@@ -267,7 +276,7 @@ mod tests {
             let reading = read(&charge, false, count, previous, now);
             proptest::prop_assume!(reading.is_over && weight <= limit);
             proptest::prop_assert!(used(reading.resets_at) + weight <= limit, "{reading:?}");
-            // Not much earlier either.
+            // It does not fit much earlier either.
             let earlier = Timestamp::from_millis(reading.resets_at.as_millis().saturating_sub(200));
             proptest::prop_assert!(earlier <= now || used(earlier) + weight > limit || earlier < start, "{reading:?}");
         }

@@ -1,6 +1,6 @@
-//! What holds while Redis cannot be asked, where the stack is configured so: each environment counts by itself, so that
-//! the platform lets through at most as many times a limit as it has environments. Calls in flight are not counted: what
-//! ends a call runs elsewhere.
+//! Local counting while Redis cannot be reached, if the stack is configured so. Each environment counts by itself, so
+//! that the platform lets through at most as many times a limit as it has environments. Calls in flight are not
+//! counted, because their end is only seen by another function.
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -12,10 +12,10 @@ use super::policy::{Algorithm, Charge, Mode};
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
-/// How many counts are held; the least recently used go first.
+/// Number of counts held; the least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// Counts of this environment.
+/// Counts of this environment, by the counters' Redis keys.
 pub(super) struct Local(Mutex<LruCache<String, u64>>);
 
 impl Default for Local {
@@ -25,8 +25,9 @@ impl Default for Local {
 }
 
 impl Local {
-    /// Refuses what is beyond a limit here; everything else passes unchecked, as far as anybody knows.
+    /// Refuses calls beyond a limit by this environment's counts. All others pass as unchecked.
     pub(super) fn check(&self, charges: &[Charge], now: Timestamp) -> Decision {
+        // Read the counts of enforced policies by windows.
         let is_counted =
             |charge: &Charge| charge.policy.algorithm != Algorithm::Concurrency && charge.policy.mode == Mode::Enforce;
         let charges: Vec<Charge> = charges.iter().filter(|it| is_counted(it)).cloned().collect();
@@ -42,6 +43,7 @@ impl Local {
         if let refused @ Decision::Refused(_) = decide(&charges, false, &counts, now) {
             return refused;
         }
+        // Count the call, since it passes.
         for charge in charges {
             *held.get_or_insert_mut(charge.counter(now), || 0) += charge.weight;
         }

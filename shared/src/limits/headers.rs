@@ -1,9 +1,9 @@
 //! Limits as HTTP header values.
 //!
-//! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-10: lists of structured fields
-//! (RFC 9651), one item per policy; calls in flight have no window and no reset, and say so by their unit. The
-//! `X-RateLimit-*` fields that older clients know tell of the tightest policy alone; their Reset is in Unix seconds. The
-//! global pool and policies in shadow mode are in none of them.
+//! `RateLimit-Policy` and `RateLimit` follow draft-ietf-httpapi-ratelimit-headers-10: lists of structured fields (RFC
+//! 9651), one item per policy. Policies on calls in flight have a unit instead of a window and a reset. The
+//! `X-RateLimit-*` fields, which older clients know, describe the tightest policy only; their Reset is in Unix
+//! seconds. None of the headers shows the global pool, shares of it, or policies in shadow mode.
 
 use serde::{Deserialize, Serialize};
 use sfv::{KeyRef, ListSerializer, StringRef};
@@ -12,7 +12,7 @@ use super::decide::{Reading, Refusal};
 use super::policy::Algorithm;
 use crate::clock::Timestamp;
 
-/// The header values that tell a caller where their limits stand. Absent where there is nothing to tell.
+/// Header values that describe the state of a caller's limits. Absent values are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LimitHeaders {
@@ -31,22 +31,22 @@ pub struct LimitHeaders {
     /// `X-RateLimit-Reset`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_reset: Option<String>,
-    /// `X-RateLimit-Warning`: a policy's name once 80 % of it are used; one that would have refused the call comes first.
+    /// `X-RateLimit-Warning`: name of the policy with the largest used share, if that is at least 80 %.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_warning: Option<String>,
-    /// `X-RateLimit-Degraded`: `redis` while limits cannot be checked.
+    /// `X-RateLimit-Degraded`: `redis` if limits could not be checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x_degraded: Option<String>,
 }
 
 impl LimitHeaders {
-    /// The values for calls whose limits could not be checked.
+    /// Returns the values for calls whose limits could not be checked.
     pub fn degraded() -> Self {
         Self { x_degraded: Some("redis".to_owned()), ..Self::default() }
     }
 
-    /// The values after a call that passed: the older fields tell of the policy with the least left, the warning of the
-    /// one that is used up furthest.
+    /// Returns the values after a call that passed. The older fields describe the policy with the least left, and the
+    /// warning names the one with the largest used share.
     pub fn of(readings: &[Reading], now: Timestamp) -> Self {
         let public: Vec<&Reading> = readings.iter().filter(|reading| reading.policy.is_public()).collect();
         let tightest = tightest(&public);
@@ -54,8 +54,9 @@ impl LimitHeaders {
         Self { x_warning: near.map(|reading| reading.policy.name.clone()), ..Self::about(&public, tightest, now) }
     }
 
-    /// The values after a refusal: the older fields tell of the policy to wait for. All that the gateway response maps
-    /// are there, empty where nothing may be told, because what an absent one renders as is not documented.
+    /// Returns the values after a refusal. The older fields describe the policy to wait for. All values that the
+    /// gateway response maps are set, and empty if they may not be shown, because it is not documented how an absent
+    /// value renders.
     pub fn of_refusal(refusal: &Refusal, now: Timestamp) -> Self {
         let public: Vec<&Reading> = refusal.readings.iter().filter(|reading| reading.policy.is_public()).collect();
         let tightest = if refusal.binding.policy.is_public() { Some(&refusal.binding) } else { tightest(&public) };
@@ -90,7 +91,7 @@ impl LimitHeaders {
         }
     }
 
-    /// Header names with the values that are there.
+    /// Returns the names and values of the headers that are set.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("ratelimit-policy", &self.rate_limit_policy),
@@ -106,7 +107,8 @@ impl LimitHeaders {
     }
 }
 
-/// The policy with the least left in its window. Calls in flight come and go, and are no answer to "how many more".
+/// Returns the policy with the least left in its window. Calls in flight are left out, because places in flight
+/// become free at any moment.
 fn tightest<'a>(public: &[&'a Reading]) -> Option<&'a Reading> {
     public.iter().filter(|reading| !is_in_flight(reading)).min_by_key(|reading| reading.remaining()).copied()
 }
@@ -115,13 +117,14 @@ fn is_in_flight(reading: &Reading) -> bool {
     reading.policy.algorithm == Algorithm::Concurrency
 }
 
-/// A structured-fields list with one string per policy and up to two integer parameters each.
+/// Serializes a structured-fields list with one string per policy and up to two integer parameters each.
 fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [Option<(&'static str, u64)>; 2]) -> Option<String> {
     let mut list = ListSerializer::new();
     for reading in readings {
         let mut item = list.bare_item(StringRef::from_str(&reading.policy.name).ok()?);
         for (name, value) in parameters(reading).into_iter().flatten() {
             item = item.parameter(KeyRef::from_str(name).ok()?, sfv::Integer::try_from(value).ok()?);
+            // Calls in flight are counted in another unit than requests.
             if name == "q" && is_in_flight(reading) {
                 item = item.parameter(KeyRef::from_str("qu").ok()?, StringRef::from_str("concurrent-requests").ok()?);
             }
@@ -138,7 +141,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
-    /// The readings of an AI call with these counts: address, integration, account, share, pool, and three in flight.
+    /// Returns the readings of an AI call with these counts: address, integration, account, share, pool, and three in
+    /// flight.
     fn readings(limits: &LimitsConfig, counts: [i64; 8]) -> Vec<Reading> {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);

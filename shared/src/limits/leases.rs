@@ -1,6 +1,8 @@
-//! Calls in flight: taken by the authorizer until the proxy has the call, extended by the proxy a while at a time, and given
-//! back when the call is over. One that is never given back ends by itself, soon: where a call never reached the proxy,
-//! where the proxy was killed, and where Redis could not be told.
+//! Leases: the places of calls in flight.
+//!
+//! The authorizer takes them until the proxy has the call. The proxy extends them while the call runs, and releases
+//! them when it ends. A lease that is never released expires soon by itself: if the call never reached the proxy, if
+//! the proxy was killed, or if Redis could not be reached.
 
 use std::time::Duration;
 
@@ -8,24 +10,25 @@ use super::config::MOST_POLICIES;
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
 
-/// How long a call holds its place before the proxy has it. One that the gateway refuses after it was authorized never
-/// arrives.
+/// Time for which the authorizer takes a lease. A call that the gateway refuses after authorization never reaches the
+/// proxy.
 pub const UNTIL_ARRIVAL: Duration = Duration::from_secs(30);
 
-/// What every set of calls in flight is named by first.
+/// Prefix of the Redis keys of all sets of calls in flight.
 const PREFIX: &str = "{levee}:lease:";
 
-/// Reads the sets that an authorizer context names. What is no such set is left out, and so is what comes after as many as
-/// one call can be in.
+/// Parses the sets that an authorizer context names. Other words are left out, and so are sets beyond the largest
+/// number that one call can be in.
 pub fn parse(text: &str) -> Vec<String> {
     let sets = text.split_ascii_whitespace().filter(|set| set.starts_with(PREFIX));
     sets.take(MOST_POLICIES).map(str::to_owned).collect()
 }
 
-/// Makes the call `id` hold its places in the sets `leases` until `until`. What it does not hold any more stays free.
+/// Extends the leases of the call `id` in the sets `leases` until `until`. A lease that has expired and was removed
+/// stays free.
 ///
 /// # Errors
-/// When Redis cannot be asked; the call's places are free when what they were extended by last is over.
+/// [`Unavailable`] if Redis cannot be reached. The leases then expire when their last extension ends.
 pub async fn extend(redis: &Redis, leases: &[String], id: &str, until: Timestamp) -> Result<(), Unavailable> {
     let mut commands = redis::pipe();
     for lease in leases {
@@ -35,10 +38,10 @@ pub async fn extend(redis: &Redis, leases: &[String], id: &str, until: Timestamp
     redis.run(async |mut connection| commands.query_async::<()>(&mut connection).await).await
 }
 
-/// Gives back what the call `id` holds in the sets `leases`. Giving back twice is no harm.
+/// Releases the leases of the call `id` in the sets `leases`. Releasing twice has no further effect.
 ///
 /// # Errors
-/// When Redis cannot be asked; the call's places are then free when what they were extended by is over.
+/// [`Unavailable`] if Redis cannot be reached. The leases then expire when their last extension ends.
 pub async fn release(redis: &Redis, leases: &[String], id: &str) -> Result<(), Unavailable> {
     let mut commands = redis::pipe();
     for lease in leases {
@@ -48,7 +51,8 @@ pub async fn release(redis: &Redis, leases: &[String], id: &str) -> Result<(), U
     redis.run(async |mut connection| commands.query_async::<()>(&mut connection).await).await
 }
 
-/// Connects ahead of the first call that is to be given back. Failing is no harm: giving back tries again.
+/// Connects to Redis ahead of the first call to be released. A failure has no effect, because releasing connects
+/// again.
 pub async fn warm_up(redis: &Redis) {
     redis.warm_up(async |mut connection| redis::cmd("PING").query_async(&mut connection).await).await;
 }

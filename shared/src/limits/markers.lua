@@ -1,9 +1,9 @@
--- Raises markers; an older version never replaces a newer one.
+-- Raises markers. An older version never replaces a newer one.
 --
 -- KEYS   markers, all in one slot
--- ARGV   1 milliseconds until they may be forgotten, then per marker its value: a version, doubled, plus one where the
---        record was stopped
--- reply  how many were raised
+-- ARGV   1 the markers' time to live in milliseconds, then per marker its value: the version doubled, plus one if the
+--        record is stopped
+-- reply  the number of markers raised
 --
 -- Read by check.lua.
 local raised = 0

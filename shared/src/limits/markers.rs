@@ -1,9 +1,10 @@
-//! Markers: how a change to an account, an integration, a key or the platform's defaults is noticed at the next request
-//! everywhere, although each environment remembers records for a minute.
+//! Markers: versions in Redis that let every environment notice a change to an account, an integration, a key or the
+//! platform's defaults at its next request, although each caches records for a minute.
 //!
 //! Every record carries a version that rises with each change. After a change is written, its version is
-//! [published](publish) to Redis; `check.lua` reads the markers of whatever a caller decided from, and says so when one is
-//! newer. Markers outlive the caches; where one is missing, the caches are as fresh as they say.
+//! [published](publish) to Redis. `check.lua` reads the markers of all records that a caller decided from, and
+//! reports a newer one as stale. Markers outlive the caches; if one is missing, the cached record is at most as old
+//! as the cache allows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +13,10 @@ use redis::Script;
 
 use crate::stores::redis::{Redis, Unavailable};
 
-/// How long a marker is kept: longer than any environment remembers a record.
+/// Time for which a marker is kept, milliseconds: longer than any environment caches a record.
 const KEPT_MILLIS: u64 = 3600 * 1000;
 
-/// What a marker is about.
+/// Subject of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Marked {
     /// The platform's default limits and its blocks.
@@ -28,7 +29,7 @@ pub enum Marked {
     Key(String),
 }
 
-/// Writes it as `platform`, `account/acme`, `integration/acme/crm` or `key/4f8KpQ2mZx7R`.
+/// Writes `platform`, `account/acme`, `integration/acme/crm` or `key/4f8KpQ2mZx7R`.
 impl fmt::Display for Marked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -40,7 +41,7 @@ impl fmt::Display for Marked {
     }
 }
 
-/// A text that names nothing that is marked.
+/// Error for a text that names no subject of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("names no platform, account, integration or key")]
 pub struct NotMarked;
@@ -62,29 +63,29 @@ impl FromStr for Marked {
 }
 
 impl Marked {
-    /// The marker's Redis key.
+    /// Returns the marker's Redis key.
     pub fn key(&self) -> String {
         format!("{{levee}}:version:{self}")
     }
 }
 
-/// A version of something.
+/// Version of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
-    /// What it is a version of.
+    /// Record that the version is of.
     pub of: Marked,
-    /// The version; 0 for what is not there.
+    /// Version; 0 for a record that does not exist.
     pub version: u64,
-    /// Whether it stops what it is about: revoked, suspended, blocked or deleted.
+    /// True if this version stops the record: revoked, suspended, blocked or deleted.
     pub is_stopped: bool,
 }
 
-/// The number that a marker holds.
+/// Encodes the number that a marker holds: the version doubled, plus one if it stops the record.
 pub(super) fn encode(version: u64, is_stopped: bool) -> u64 {
     version.saturating_mul(2) + u64::from(is_stopped)
 }
 
-/// The version and whether it stops what it is about; `None` for no marker.
+/// Decodes a marker into the version, and true if it stops the record; `None` for a missing marker.
 pub(super) fn decode(marker: i64) -> Option<(u64, bool)> {
     let marker = u64::try_from(marker).ok()?;
     Some((marker / 2, marker % 2 == 1))
@@ -93,11 +94,12 @@ pub(super) fn decode(marker: i64) -> Option<(u64, bool)> {
 /// Makes all environments notice these versions at their next request. An older version never replaces a newer one.
 ///
 /// # Errors
-/// When Redis cannot be asked; the versions are then noticed when the caches' time is over.
+/// [`Unavailable`] if Redis cannot be reached. The versions are then noticed when the cached records expire.
 pub async fn publish(redis: &Redis, versions: &[Version]) -> Result<(), Unavailable> {
     if versions.is_empty() {
         return Ok(());
     }
+    // Raise all markers in one script call.
     let script = Script::new(include_str!("markers.lua"));
     let mut call = script.prepare_invoke();
     call.arg(KEPT_MILLIS);

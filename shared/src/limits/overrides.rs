@@ -1,4 +1,4 @@
-//! Overrides: an admin's changes to policies, for the whole platform, an account, an integration or a key.
+//! Overrides: admins' changes to policies, for the whole platform, an account, an integration or a key.
 
 use std::collections::BTreeMap;
 
@@ -7,52 +7,53 @@ use serde::{Deserialize, Serialize};
 use super::policy::{Mode, Scope};
 use crate::clock::Timestamp;
 
-/// How many policies may be overridden in one place.
+/// Largest number of policies overridden at one level's record.
 pub const MOST_OVERRIDES: usize = 16;
 
-/// Overrides by the policy's name.
+/// Overrides by policy name.
 pub type Overrides = BTreeMap<String, Override>;
 
-/// A change to one policy. What is `None` stays as it is.
+/// Override of one policy. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
-    /// Another limit; at least 1.
+    /// New limit; at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
-    /// The policy does not apply at all.
+    /// True if the policy does not apply at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exempt: bool,
-    /// Another mode.
+    /// New mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// When the change ends by itself, Unix seconds.
+    /// Time at which the override ends by itself, Unix seconds; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
 
 impl Override {
-    /// Whether it holds at `now`.
+    /// Returns true if the override is in force at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now.as_secs() < until)
     }
 }
 
-/// Where an override is set; each narrower place wins over the wider ones.
+/// Level at which an override is set. A narrower level wins over a wider one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For everyone.
+    /// The whole platform.
     Platform,
-    /// For one account.
+    /// One account.
     Account,
-    /// For one integration.
+    /// One integration.
     Integration,
-    /// For one key.
+    /// One key.
     Key,
 }
 
 impl Level {
-    /// Returns true where a policy of `scope` can be overridden here: a count that others share cannot have a limit of
-    /// one's own. Per client address, an override of an integration or a key has a count of its own.
+    /// Returns true if a policy of `scope` can be overridden at this level. A count that several callers share cannot
+    /// have a limit of its own for one of them. For client addresses, an override of an integration or a key has a
+    /// count of its own.
     pub fn may_override(self, scope: Scope) -> bool {
         match self {
             Self::Platform => scope != Scope::Share,

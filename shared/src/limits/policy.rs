@@ -1,4 +1,4 @@
-//! What is limited: policies and their subjects.
+//! Policies, their subjects, and the charges of a call.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,24 +9,25 @@ use serde::{Deserialize, Serialize};
 use super::window::Window;
 use crate::clock::Timestamp;
 
-/// Whose calls a policy counts together.
+/// Scope of a policy: the calls that it counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// One client address: an IPv4 address or an IPv6 /64. With a valid key, the account's calls from that address.
+    /// Calls of one client address: an IPv4 address or an IPv6 /64. With a valid key, only the account's calls from
+    /// it.
     ClientAddress,
-    /// One API key.
+    /// Calls with one API key.
     Key,
-    /// One integration of an account.
+    /// Calls of one integration of an account.
     Integration,
-    /// One account, on routes of one class.
+    /// Calls of one account on routes of one class.
     AccountClass,
-    /// One account.
+    /// Calls of one account.
     Account,
-    /// One account's share of the platform's pool.
+    /// Calls of one account, against its share of the platform's pool.
     #[serde(skip)]
     Share,
-    /// All calls of the platform: the pool.
+    /// All calls of the platform, against its pool.
     Global,
 }
 
@@ -38,41 +39,41 @@ impl fmt::Display for Scope {
             Scope::Integration => "integration",
             Scope::AccountClass => "account-class",
             Scope::Account => "account",
-            // Callers are not told how large the platform's pool is, nor that it is one policy.
+            // The message for callers hides the pool's size, and that pool and share are separate policies.
             Scope::Share | Scope::Global => "platform",
         })
     }
 }
 
-/// How calls are counted.
+/// Algorithm by which calls are counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
-    /// The calls of the window that holds the moment.
+    /// Counts the calls of the current window.
     #[default]
     Fixed,
-    /// The calls of this window and, of the one before, the share that the last window's length still covers. See
-    /// [`decide()`](super::decide()) for how far that is from the truth.
+    /// Counts the calls of the current window, and of the previous window the share that one window's length back
+    /// still covers. See [`decide()`](super::decide()) for its error.
     Sliding,
-    /// The calls in flight. A call holds its place until the proxy gives it back, or until the longest time that a
-    /// call may take is over.
+    /// Counts the calls in flight. A call holds its place until the proxy releases it, or until its lease expires
+    /// ([`leases`](super::leases)).
     Concurrency,
 }
 
-/// What becomes of a call beyond the limit.
+/// Treatment of a call beyond the limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// It is refused.
+    /// The call is refused.
     #[default]
     Enforce,
-    /// It passes; a header and a metric say so.
+    /// The call passes, with a header and a metric.
     Warn,
-    /// It passes; a metric says so, and its caller sees nothing of the policy.
+    /// The call passes, with a metric. The caller sees nothing of the policy.
     Shadow,
 }
 
-/// What is limited together: a class of routes, or something that happens on any.
+/// Class of calls that are limited together: calls to a class of routes, or rejected requests to any route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
@@ -82,23 +83,24 @@ pub enum Class {
     Api,
     /// Sign-ins.
     Login,
-    /// Requests whose API key is not valid, on any route.
+    /// Requests to any route that are turned away: without a valid key, with conflicting credentials, or not
+    /// permitted.
     FailedAuth,
-    /// Calls by which an account reads or changes its own things; they cost no other quota.
+    /// Calls by which an account reads or changes its own settings and usage. They cost no other quota.
     #[serde(rename = "self")]
     Own,
 }
 
 impl Class {
-    /// All of them.
+    /// Every class.
     pub const ALL: [Self; 5] = [Self::Ai, Self::Api, Self::Login, Self::FailedAuth, Self::Own];
 
-    /// Returns whether its requests have a valid key.
+    /// Returns true if calls of this class have a valid key.
     pub fn has_key(self) -> bool {
         matches!(self, Self::Ai | Self::Api | Self::Own)
     }
 
-    /// Returns its name in logs, metrics and configuration.
+    /// Returns the class's name in logs, metrics and configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ai => "ai",
@@ -110,7 +112,7 @@ impl Class {
     }
 }
 
-/// The name under which a policy has the weight of the routes that it does not name.
+/// Name under which a policy stores the weight of the routes that it does not name.
 pub const OTHER_ROUTES: &str = "*";
 
 /// One limit.
@@ -118,64 +120,64 @@ pub const OTHER_ROUTES: &str = "*";
 pub struct Policy {
     /// Name in headers, errors and statistics: 1 to 32 lower-case letters, digits and hyphens.
     pub name: String,
-    /// Whose calls are counted together.
+    /// Scope: the calls that are counted together.
     pub scope: Scope,
-    /// Calls per window, or in flight. 0 turns the policy off.
+    /// Limit: calls per window, or calls in flight. 0 turns the policy off.
     pub limit: u64,
-    /// The window; without meaning for [`Algorithm::Concurrency`].
+    /// Window; has no meaning for [`Algorithm::Concurrency`].
     pub window: Window,
-    /// How calls are counted.
+    /// Algorithm by which calls are counted.
     pub algorithm: Algorithm,
-    /// What becomes of a call beyond the limit.
+    /// Treatment of a call beyond the limit.
     pub mode: Mode,
-    /// What it is about.
+    /// Classes of calls that the policy applies to.
     pub classes: Vec<Class>,
-    /// Weights of calls by the route's resource, such as `/v1/messages`. A route that is not named has that of
-    /// [`OTHER_ROUTES`], or else 1. A call of weight 0 is not counted.
+    /// Weights of calls by the route's resource, such as `/v1/messages`. A route that is not named has the weight of
+    /// [`OTHER_ROUTES`], or 1 if that is not set. A call of weight 0 is not counted.
     pub weights: BTreeMap<String, u64>,
 }
 
 impl Policy {
-    /// Whether its numbers may be told to callers. The size and use of the pool are nobody's business.
+    /// Returns true if callers may see the policy's numbers. The size and use of the pool are not shown to callers.
     pub fn is_public(&self) -> bool {
         !matches!(self.scope, Scope::Global | Scope::Share) && self.mode != Mode::Shadow
     }
 
-    /// Returns the weight of a call of `resource`.
+    /// Returns the weight of a call to `resource`.
     pub fn weight(&self, resource: &str) -> u64 {
         self.weights.get(resource).or_else(|| self.weights.get(OTHER_ROUTES)).copied().unwrap_or(1)
     }
 }
 
-/// Whether `name` may name a policy.
+/// Returns true if `name` is a valid policy name.
 pub fn is_policy_name(name: &str) -> bool {
     let is_of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=32).contains(&name.len()) && name.bytes().all(is_of_a_name)
 }
 
-/// Who is charged under a policy, as it stands in a Redis key: an id or a pseudonym, never an address.
+/// Subject that is charged under a policy, as it stands in a Redis key: an id or a pseudonym, never an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject(pub String);
 
-/// A call that is to be charged to one subject under one policy.
+/// Charge of a call to one subject under one policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
-    /// The policy.
+    /// Policy.
     pub policy: Arc<Policy>,
-    /// The subject.
+    /// Subject.
     pub subject: Subject,
-    /// How much the call counts; at least 1.
+    /// Weight of the call; at least 1.
     pub weight: u64,
 }
 
 impl Charge {
-    /// The Redis key of the counter for the window that holds `now`. All keys share one hash tag, so that one script
-    /// may touch them together.
+    /// Returns the Redis key of the counter for the window that holds `now`. All keys share one hash tag, so that one
+    /// script may use them together.
     pub fn counter(&self, now: Timestamp) -> String {
         self.counter_of(self.policy.window.start(now))
     }
 
-    /// The Redis key of the counter for the window before the one that holds `now`.
+    /// Returns the Redis key of the counter for the window before the one that holds `now`.
     pub fn previous_counter(&self, now: Timestamp) -> String {
         self.counter_of(self.policy.window.previous_start(now))
     }
@@ -184,13 +186,13 @@ impl Charge {
         counter_key(&self.policy.name, &self.subject.0, self.policy.window, start)
     }
 
-    /// The Redis key of the calls in flight, for [`Algorithm::Concurrency`].
+    /// Returns the Redis key of the set of calls in flight, for [`Algorithm::Concurrency`].
     pub fn leases(&self) -> String {
         format!("{{levee}}:lease:{}:{}", self.policy.name, self.subject.0)
     }
 }
 
-/// The Redis key of the counter of `policy` and `subject` for the window that began at `start`.
+/// Returns the Redis key of the counter of `policy` and `subject` for the window that began at `start`.
 pub fn counter_key(policy: &str, subject: &str, window: Window, start: Timestamp) -> String {
     format!("{{levee}}:limit:{policy}:{subject}:{}:{}", window.name(), start.as_secs())
 }

@@ -1,21 +1,23 @@
--- Gives back what one call was charged by windows.
+-- Refunds the charges by windows of one call.
 --
 -- KEYS   [counters]  the windows' counters, n of them
---        [refunds]   for each of them, how much of it was given back
+--        [refunds]   for each of them, the count of what was refunded
 --        tally       the tallies of the minute in which the call was charged; see check.lua
 -- ARGV   for each counter: weight, limit
 --        then the field of the tally that counted the call, empty for none
--- reply  how many counters were lowered
+-- reply  the number of counters lowered
 --
--- All or nothing: no counter falls below zero, and of each window no more than its limit is given back, so that trying again
--- and again is not free. A window that is over has no counter any more.
+-- All or nothing: nothing is refunded if one window would refund more than its limit, so that endless retries are not
+-- free. No counter falls below zero. A counter that has expired is left out.
 local call, number = redis.call, tonumber
 local n, backs = (#KEYS - 1) / 2, {}
+-- Read all counters before writing any.
 for i = 1, n do
   local values = call('MGET', KEYS[i], KEYS[n + i])
   backs[i] = math.min(number(ARGV[2 * i - 1]), number(values[1] or 0))
   if backs[i] > 0 and number(values[2] or 0) + backs[i] > number(ARGV[2 * i]) then return 0 end
 end
+-- Lower the counters. A refund count expires with its counter.
 local lowered = 0
 for i, back in ipairs(backs) do
   if back > 0 then
@@ -26,6 +28,6 @@ for i, back in ipairs(backs) do
   end
 end
 local tally, field = KEYS[#KEYS], ARGV[#ARGV]
--- What was folded into the statistics already stays there.
+-- Lower the tally, unless it was folded into the statistics already.
 if lowered > 0 and field ~= '' and number(call('HGET', tally, field) or 0) > 0 then call('HINCRBY', tally, field, -1) end
 return lowered

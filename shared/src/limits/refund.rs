@@ -1,7 +1,7 @@
-//! Giving back what a call was charged: what the platform failed costs the caller no quota.
+//! Refunds: what a call was charged is given back if the platform failed to serve it.
 //!
-//! The authorizer names in its context what it charged; the function that could not serve the call gives it back. A call
-//! whose function never ran, or was killed, is not refunded.
+//! The authorizer names the charges in its context, and the function that could not serve the call refunds them. A
+//! call whose function never ran, or was killed, is not refunded.
 
 use redis::Script;
 use redis::aio::MultiplexedConnection;
@@ -12,18 +12,18 @@ use super::tally::{minute_of, tally_key};
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
 
-/// The prefix of every window counter's name.
+/// Prefix of the names of window counters.
 const PREFIX: &str = "{levee}:limit:";
-/// The prefix of every refund count's name, in its place.
+/// Prefix of the names of refund counts, which replaces [`PREFIX`].
 const REFUNDS: &str = "{levee}:refund:";
-/// The longest text that goes into an authorizer context, bytes: a call that is charged to more is not refunded.
+/// Longest text that goes into an authorizer context, bytes. A call with a longer one is not refunded.
 const LONGEST: usize = 2_048;
 
-/// The windows' charges for one call.
+/// Charges of one call that were counted by windows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Charged {
     counters: Vec<Counter>,
-    /// The minute in which it was charged, and the caller's group in the tallies of that minute.
+    /// Minute in which the call was charged, and the caller's group in that minute's tallies.
     tally: Option<(u64, String)>,
 }
 
@@ -35,7 +35,7 @@ struct Counter {
 }
 
 impl Charged {
-    /// Returns what a call is charged that passes at `now`; `group` is as in the tallies, empty for none.
+    /// Returns the charges of a call that passes at `now`; `group` is as in the tallies, empty for none.
     pub fn new(charges: &[Charge], group: &str, now: Timestamp) -> Self {
         let counted = charges.iter().filter(|charge| charge.policy.algorithm != Algorithm::Concurrency);
         let counter =
@@ -44,7 +44,8 @@ impl Charged {
         Self { counters: counted.map(counter).collect(), tally }
     }
 
-    /// Returns it as the authorizer context has it; `None` where there is nothing to give back, or too much to name.
+    /// Returns the text for the authorizer context; `None` if there is nothing to refund, or the text would be too
+    /// long.
     pub fn to_text(&self) -> Option<String> {
         let word =
             |Counter { key, weight, limit }: &Counter| Some(format!("{}*{weight}/{limit}", key.strip_prefix(PREFIX)?));
@@ -54,7 +55,7 @@ impl Charged {
         (!words.is_empty() && text.len() <= LONGEST).then_some(text)
     }
 
-    /// Reads what [`Charged::to_text`] wrote. What cannot be read is left out.
+    /// Parses the text of [`Charged::to_text`]. Parts that cannot be parsed are left out.
     pub fn parse(text: &str) -> Self {
         let mut parts = text.splitn(3, '|');
         let mut next = || parts.next().unwrap_or_default();
@@ -69,14 +70,16 @@ impl Charged {
         Self { counters, tally }
     }
 
-    /// Gives it back, and returns whether anything was: not beyond a limit's worth of each window, nor below zero.
+    /// Refunds the charges, and returns true if any counter was lowered. Refunds at most a limit's worth of each
+    /// window, and never below zero.
     ///
     /// # Errors
-    /// If Redis cannot be asked; the call then keeps its charge.
+    /// [`Unavailable`] if Redis cannot be reached. The call then keeps its charge.
     pub async fn refund(&self, redis: &Redis) -> Result<bool, Unavailable> {
         if self.counters.is_empty() {
             return Ok(false);
         }
+        // Name the counters, then their refund counts, then the tallies, as `refund.lua` expects.
         let script = Script::new(include_str!("refund.lua"));
         let mut call = script.prepare_invoke();
         for Counter { key, .. } in &self.counters {
@@ -85,6 +88,7 @@ impl Charged {
         for Counter { key, .. } in &self.counters {
             call.key(key.replacen(PREFIX, REFUNDS, 1));
         }
+        // Without a group, an empty field leaves the tallies as they are.
         let (minute, field) = match &self.tally {
             Some((minute, group)) => (*minute, format!("0 {group}")),
             None => (0, String::new()),

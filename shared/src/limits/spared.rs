@@ -1,9 +1,10 @@
-//! What Redis is spared in a flood: a call that was refused a moment ago is refused again without asking.
+//! Remembered refusals, which spare Redis in a flood: a call that was refused a moment ago is refused again without a
+//! round trip.
 //!
-//! A limit that is used up stays so until its window ends, unless somebody raises it. So a refusal is remembered for
-//! [`REMEMBERED`] only, and whoever raises a limit waits that long before saying that it is done
-//! (`accounts::publication`): no remembered refusal outlives a raised limit. The refusals that Redis was not told of are
-//! kept for the statistics and ride along with the next call that it is asked about.
+//! A used-up limit stays used up until its window ends, unless an admin raises it. So a refusal is remembered for
+//! [`REMEMBERED`] only, and publishing a raised limit waits that long before it reports success
+//! (`accounts::publication`). Invariant: no remembered refusal outlives a raised limit. Refusals from memory are
+//! tallied for the statistics and sent to Redis with the next call that it is asked about.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -19,16 +20,16 @@ use super::policy::Algorithm;
 use crate::clock::Timestamp;
 use crate::sync::lock;
 
-/// How long a refusal is repeated without asking Redis.
+/// Time for which a refusal is repeated without asking Redis.
 pub const REMEMBERED: Duration = Duration::from_millis(200);
-/// How many callers' refusals are remembered; the least recently used go first.
+/// Number of refusals that are remembered; the least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-/// How many tallies ride along with one call.
+/// Largest number of tallies sent with one call.
 const TALLIES_AT_ONCE: usize = 16;
-/// How many different tallies are kept; refusals beyond are not in the statistics.
+/// Largest number of different tallies held. Refusals beyond that are missing from the statistics.
 const MOST_TALLIES: usize = 1024;
 
-/// Refusals that were made a moment ago.
+/// Refusals made a moment ago, and the tallies of their repetitions.
 pub(super) struct Spared {
     refusals: Mutex<LruCache<String, (Refusal, Timestamp)>>,
     tallies: Mutex<BTreeMap<String, u64>>,
@@ -41,8 +42,9 @@ impl Default for Spared {
 }
 
 impl Spared {
-    /// The refusal of `ask`, where one was made a moment ago.
+    /// Returns the refusal of `ask` if the same call was refused a moment ago, and tallies the repetition.
     pub(super) fn refusal(&self, ask: &Ask, now: Timestamp) -> Option<Refusal> {
+        // Find a refusal that is fresh, and whose window has not ended.
         let refusal = {
             let mut refusals = lock(&self.refusals);
             if refusals.is_empty() {
@@ -52,6 +54,7 @@ impl Spared {
             let is_fresh = *at <= now && now < at.plus(REMEMBERED).min(refusal.binding.resets_at);
             is_fresh.then(|| refusal.clone())?
         };
+        // Tally the refusal under each policy that is over its limit, as the script would.
         if !ask.group.is_empty() {
             let mut tallies = lock(&self.tallies);
             for (place, _) in refusal.readings.iter().enumerate().filter(|(_, reading)| reading.is_over) {
@@ -64,20 +67,21 @@ impl Spared {
         Some(refusal)
     }
 
-    /// Remembers a refusal that Redis has just made. One by calls in flight is not: their number may fall any moment.
+    /// Remembers a refusal by Redis. Refusals by calls in flight are not remembered, because a place may become free
+    /// at any moment.
     pub(super) fn remember(&self, ask: &Ask, refusal: &Refusal, now: Timestamp) {
         if refusal.binding.policy.algorithm != Algorithm::Concurrency {
             lock(&self.refusals).put(key(ask, now), (refusal.clone(), now));
         }
     }
 
-    /// The tallies that ride along with the next call.
+    /// Takes the tallies to be sent with the next call.
     pub(super) fn take_tallies(&self) -> Vec<(String, u64)> {
         let mut tallies = lock(&self.tallies);
         std::iter::from_fn(|| tallies.pop_first()).take(TALLIES_AT_ONCE).collect()
     }
 
-    /// Puts back tallies that did not get through.
+    /// Puts back tallies that could not be sent.
     pub(super) fn keep_tallies(&self, kept: Vec<(String, u64)>) {
         let mut tallies = lock(&self.tallies);
         for (field, calls) in kept {
@@ -86,7 +90,7 @@ impl Spared {
     }
 }
 
-/// What makes two calls the same to all of their policies.
+/// Returns a key that is equal for calls that all policies treat alike.
 fn key(ask: &Ask, now: Timestamp) -> String {
     let mut key = ask.group.clone();
     for charge in &ask.charges {

@@ -1,13 +1,16 @@
-//! Statistics of limits: how much of each limit was used, by account and day.
+//! Statistics of limits: the used share of each limit, by account and day.
 //!
-//! `check.lua` tallies calls per minute ([`tally`](super::tally)). The monitor [folds](Statistics::fold) each minute that is
-//! over into [`DayRow`]s in the usage table, and [restores](Statistics::restore) from them the counters of long windows
-//! where Redis has come back empty. Start reading at [`DayRow::fold`], which is pure; [`recall()`] is its way back.
+//! `check.lua` tallies calls per minute ([`tally`](super::tally)). The monitor [folds](Statistics::fold) each
+//! completed minute into [`DayRow`]s in the usage table. If Redis has come back empty, it
+//! [restores](Statistics::restore) the counters of long windows from them. Start reading at [`DayRow::fold`], which
+//! is pure; [`recall()`] is its inverse.
 //!
-//! Invariants: a minute is folded into a row once, however often and by however many runs that is tried; its tallies are
-//! deleted only after all of its rows are written; nothing is folded before Redis's counters are restored, so that no call
-//! is counted twice; what cannot be known exactly is restored as too little rather than too much; a row that cannot be read
-//! costs nobody but those whom it is about.
+//! Invariants:
+//! - A minute is folded into a row once, however often and by however many runs that is tried.
+//! - A minute's tallies are deleted only after all of its rows are written.
+//! - Nothing is folded before Redis's counters are restored, so that no call is counted twice.
+//! - Counts that cannot be known exactly are restored as too little, never as too much.
+//! - A row that cannot be read affects only the account that it is about.
 
 mod calendar;
 mod day;
@@ -34,24 +37,24 @@ use crate::accounts::{self, AccountsTable};
 use crate::clock::{Clock, Timestamp};
 use crate::stores::redis::{Redis, Unavailable};
 
-/// Why statistics were not folded, or counters not restored. The next run goes on where this one stopped.
+/// Errors of folding statistics or restoring counters. The next run continues from the point that this one reached.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
-    /// Redis cannot be asked.
+    /// Redis could not be reached.
     #[error("Redis: {0}")]
     Redis(#[from] Unavailable),
-    /// The rows cannot be read or written.
+    /// The rows could not be read or written.
     #[error(transparent)]
     Rows(#[from] TableError),
-    /// The accounts cannot be listed.
+    /// The accounts could not be listed.
     #[error("accounts: {0}")]
     Accounts(#[from] accounts::TableError),
-    /// Redis lost its counters meanwhile, or has lost them and they are not restored yet.
+    /// Redis has lost its counters, and they are not restored yet.
     #[error("Redis has come back empty")]
     Emptied,
 }
 
-/// Keeps the statistics, and restores counters from them.
+/// Maintains the statistics, and restores counters from them.
 pub struct Statistics {
     redis: Arc<Redis>,
     clock: Clock,
@@ -60,12 +63,12 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Statistics about what is counted in `redis`, in `rows`.
+    /// Creates a handle to the statistics in `rows` about the counts in `redis`.
     pub fn new(redis: Arc<Redis>, clock: Clock, accounts: AccountsTable, rows: StatisticsTable) -> Self {
         Self { redis, clock, accounts, rows }
     }
 
-    /// Redis's time, which decides what is counted in which window.
+    /// Returns Redis's time, which decides the window that a call is counted in.
     async fn now(&self) -> Result<Timestamp, Unavailable> {
         let time = async |mut connection| -> Result<(u64, u64), RedisError> {
             redis::cmd("TIME").query_async(&mut connection).await

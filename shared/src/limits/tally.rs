@@ -1,28 +1,29 @@
-//! What `check.lua` counts per minute for the statistics: calls that passed and calls that were refused, by a **group**: a
-//! caller with all the policies that apply to it, so that one counter stands for all of them.
+//! Tallies that `check.lua` keeps per minute for the statistics: calls that passed and calls that were refused, by
+//! **group**.
 //!
-//! A group is text: the account, integration, key and class of routes with slashes between, then each policy as
-//! `name:scope:limit:window:algorithm:weight` in the order of the charges; `acme/crm/4f8K/ai account:a:600:60:f:1`.
+//! A group is a caller with all the policies that apply to it, so that one counter stands for all of them. As text,
+//! it is the account, integration, key and class of routes with slashes between, then each policy as
+//! `name:scope:limit:window:algorithm:weight` in the order of the charges: `acme/crm/4f8K/ai account:a:600:60:f:1`.
 
 use super::charges::Party;
 use super::policy::{Algorithm, Charge, Class, Scope};
 use super::window::Window;
 use crate::clock::Timestamp;
 
-/// The sorted set of the minutes that have tallies.
+/// Redis key of the sorted set of minutes that have tallies.
 pub const MINUTES: &str = "{levee}:tally:minutes";
 
-/// The Redis key of a minute's tallies; `minute` is in minutes since the Unix epoch.
+/// Returns the Redis key of a minute's tallies; `minute` is in minutes since the Unix epoch.
 pub fn tally_key(minute: u64) -> String {
     format!("{{levee}}:tally:{minute}")
 }
 
-/// The minute that holds `now`, in minutes since the Unix epoch.
+/// Returns the minute that holds `now`, in minutes since the Unix epoch.
 pub fn minute_of(now: Timestamp) -> u64 {
     now.as_secs() / 60
 }
 
-/// The group of a call; empty where nobody is known to count for.
+/// Returns the group of a call as text; empty if the caller is not known.
 pub fn group(party: Option<Party<'_>>, class: Class, charges: &[Charge]) -> String {
     let Some(Party { account, integration, key, .. }) = party else { return String::new() };
     let mut group = format!("{account}/{integration}/{key}/{}", class.name());
@@ -33,50 +34,52 @@ pub fn group(party: Option<Party<'_>>, class: Class, charges: &[Charge]) -> Stri
     group
 }
 
-/// One policy of a group.
+/// Policy within a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TalliedPolicy {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Whose calls it counts together.
+    /// Scope: the calls that are counted together.
     pub scope: Scope,
-    /// Its limit.
+    /// Limit.
     pub limit: u64,
-    /// Its window.
+    /// Window.
     pub window: Window,
-    /// How it counts.
+    /// Algorithm.
     pub algorithm: Algorithm,
-    /// How much each of the calls counts.
+    /// Weight of each call.
     pub weight: u64,
 }
 
-/// One field of a minute's tallies.
+/// Field of a minute's tallies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// The account's id.
+    /// Account's id.
     pub account: String,
-    /// The integration's id.
+    /// Integration's id.
     pub integration: String,
-    /// The key's id.
+    /// Key's id.
     pub key: String,
-    /// The class of routes.
+    /// Class of routes.
     pub class: String,
-    /// The policies, in the order of the charges.
+    /// Policies, in the order of the charges.
     pub policies: Vec<TalliedPolicy>,
-    /// The place in `policies` of the one that refused, or would have; `None` for calls that passed.
+    /// Index in `policies` of the one that refused, or would have but for its mode; `None` for calls that passed.
     pub refused_by: Option<usize>,
-    /// How many calls.
+    /// Number of calls.
     pub calls: u64,
 }
 
 impl Tally {
-    /// Reads a field of a minute's tallies; `None` for what another version wrote.
+    /// Parses a field of a minute's tallies; `None` if it has another form, as from another version.
     pub fn parse(field: &str, calls: u64) -> Option<Self> {
         let mut words = field.split(' ');
+        // A field is the charge's number, the caller, then the policies.
         let charge: usize = words.next()?.parse().ok()?;
         let mut caller = words.next()?.split('/').map(str::to_owned);
         let (account, integration, key, class) = (caller.next()?, caller.next()?, caller.next()?, caller.next()?);
         let policies = words.map(parse_policy).collect::<Option<Vec<_>>>()?;
+        // Charge 0 stands for calls that passed, charge n for refusals by the nth policy.
         let refused_by = charge.checked_sub(1);
         let is_there = refused_by.is_none_or(|at| at < policies.len());
         is_there.then_some(Self { account, integration, key, class, policies, refused_by, calls })

@@ -7,8 +7,8 @@ use crate::clock::Timestamp;
 /// The longest window in seconds: 31 days.
 pub const LONGEST_WINDOW_SECS: u64 = 31 * 24 * 3600;
 
-/// How long calls are counted together. Windows are aligned to the Unix epoch, so that minutes, hours and days are those
-/// of UTC; a month is the calendar's.
+/// Span of time in which calls are counted together. Windows are aligned to the Unix epoch, so that minutes, hours
+/// and days are those of UTC. A month is a calendar month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
     /// A number of seconds, 1 to [`LONGEST_WINDOW_SECS`].
@@ -18,12 +18,12 @@ pub enum Window {
 }
 
 impl Window {
-    /// A minute of UTC.
+    /// Minute of UTC.
     pub const MINUTE: Self = Self::Secs(60);
-    /// A day of UTC.
+    /// Day of UTC.
     pub const DAY: Self = Self::Secs(24 * 3600);
 
-    /// When the window that holds `now` began.
+    /// Returns the start of the window that holds `now`.
     pub fn start(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Secs(secs) => Timestamp::from_secs(now.as_secs() - now.as_secs() % secs.max(1)),
@@ -31,7 +31,7 @@ impl Window {
         }
     }
 
-    /// When the window that holds `now` ends and the next one begins.
+    /// Returns the end of the window that holds `now`, which is the start of the next one.
     pub fn end(self, now: Timestamp) -> Timestamp {
         match self {
             Self::Secs(secs) => Timestamp::from_secs(self.start(now).as_secs().saturating_add(secs.max(1))),
@@ -43,18 +43,18 @@ impl Window {
         }
     }
 
-    /// When the window before the one that holds `now` began.
+    /// Returns the start of the window before the one that holds `now`.
     pub fn previous_start(self, now: Timestamp) -> Timestamp {
         let start = self.start(now);
         self.start(Timestamp::from_millis(start.as_millis().saturating_sub(1)))
     }
 
-    /// The length of the window that holds `now`, in seconds.
+    /// Returns the length of the window that holds `now`, in seconds.
     pub fn secs(self, now: Timestamp) -> u64 {
         self.end(now).as_secs() - self.start(now).as_secs()
     }
 
-    /// Its name in Redis keys: seconds, or `month`.
+    /// Returns the window's name in Redis keys: its seconds, or `month`.
     pub fn name(self) -> String {
         match self {
             Self::Secs(secs) => secs.to_string(),
@@ -62,7 +62,7 @@ impl Window {
         }
     }
 
-    /// Reads `minute`, `hour`, `day`, `month` or a number of seconds.
+    /// Parses `minute`, `hour`, `day`, `month` or a number of seconds.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "minute" => Some(Self::MINUTE),

@@ -1,4 +1,4 @@
-//! Who is blocked: added and taken back.
+//! Changes to blocks: adds and removes them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -9,18 +9,21 @@ use crate::accounts::platform::{Block, Blocked, MOST_BLOCKS};
 use crate::accounts::table::{AccountsTable, TableError, block_item, block_key, defaults_key};
 use crate::clock::Timestamp;
 
-/// How often a block is written that others add or delete meanwhile.
+/// Attempts at writing a block while other admins add or delete blocks.
 const ATTEMPTS: usize = 4;
-/// How many blocks that are over are deleted at once; with what counts them, no more than a transaction takes.
+/// Largest number of expired blocks deleted at once. With the update of their count, they fit into one transaction.
 const OVER_AT_ONCE: usize = 50;
 
 impl AccountsTable {
-    /// Blocks somebody. A block of the same network or account is replaced. Networks are written in one way
-    /// ([`Blocked::canonical`]). Where there are [`MOST_BLOCKS`], some of those that are over at `now` make room.
+    /// Adds a block, or replaces the one of the same network or account. Networks are stored in canonical form
+    /// ([`Blocked::canonical`]). If there are [`MOST_BLOCKS`], some of those that have expired at `now` are deleted
+    /// first.
     ///
     /// # Errors
-    /// [`TableError`] when the block is not allowed, there are [`MOST_BLOCKS`] that hold, or the table cannot be written.
+    /// [`TableError`] if the block is not allowed, there are [`MOST_BLOCKS`] in force, or the table cannot be
+    /// written.
     pub async fn add_block(&self, block: &Block, now: Timestamp) -> Result<Creation, TableError> {
+        // Validate the block and bring it into canonical form.
         let subject = match &block.subject {
             Blocked::Network(network) => Blocked::Network(form::network(*network)?),
             Blocked::Account(account) => Blocked::Account(form::id(account)?.to_owned()),
@@ -29,6 +32,7 @@ impl AccountsTable {
         let item = block_item(&Block { subject, reason, ..block.clone() })?;
         let mut none_is_over = false;
         for _ in 0..ATTEMPTS {
+            // Create the block if its subject has none and there is room for another.
             let room = Row::new(defaults_key())
                 .only_if("attribute_not_exists(#blocks) OR #blocks < :most")
                 .with(&[], &[(":most", AttributeValue::N(MOST_BLOCKS.to_string()))])
@@ -39,13 +43,13 @@ impl AccountsTable {
                 Some([true, ..]) => {}
                 Some(_) if none_is_over => return Err(Invalid::TOO_MANY_BLOCKS.into()),
                 Some(_) => {
-                    // Somebody else may have deleted those that were over since there was no room: only where none is
-                    // over and there is still no room are there too many.
+                    // Another admin may have made room meanwhile. There are too many blocks only if none has expired
+                    // and a further attempt finds no room either.
                     none_is_over = !self.delete_blocks_that_are_over(now).await?;
                     continue;
                 }
             }
-            // It is there: replace it, unless somebody deletes it at this moment.
+            // The block exists: replace it, unless another admin deletes it at this moment.
             let replaced = vec![Write::Replace(item.clone()), Write::Update(Row::new(defaults_key()).versioned())];
             if self.transact(replaced).await?.is_none() {
                 return Ok(Creation::Done);
@@ -54,20 +58,22 @@ impl AccountsTable {
         Err(TableError::DynamoDb("the block changes all the time".to_owned()))
     }
 
-    /// Takes a block back; false when there is none.
+    /// Deletes a block. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be written.
     pub async fn delete_block(&self, subject: &Blocked) -> Result<bool, TableError> {
         let counted = Row::new(defaults_key()).raised("blocks", -1).versioned();
         let deleted = Write::Delete(Row::new(block_key(&subject.canonical())).if_there());
         Ok(self.transact(vec![deleted, Write::Update(counted)]).await?.is_none())
     }
 
-    /// Deletes some of the blocks that are over at `now`, unless somebody changes them at this moment; false when none is.
+    /// Deletes some of the blocks that have expired at `now`, unless one of them is changed at this moment. Returns
+    /// false if none has expired.
     async fn delete_blocks_that_are_over(&self, now: Timestamp) -> Result<bool, TableError> {
         let blocks = self.platform().await?.blocks;
         let over = blocks.iter().filter(|block| !block.is_live(now)).take(OVER_AT_ONCE);
+        // Delete each block on the condition that its end has not changed, and lower the count by as many.
         let mut writes = Vec::new();
         for block in over {
             let item = block_item(block)?;
@@ -97,7 +103,7 @@ mod tests {
     const NONE_IS_OVER: (u16, &str) = (200, r#"{"Items":[],"Count":0,"ScannedCount":0}"#);
     const DONE: (u16, &str) = (200, "{}");
 
-    /// Returns the outcome of a block where DynamoDB gives `answers`, and the number of times it was asked.
+    /// Returns the result of adding a block while DynamoDB gives `answers`, and the number of requests that it got.
     async fn add(answers: &'static [(u16, &'static str)]) -> (Result<Creation, TableError>, usize) {
         let stub = Stub::start(answers).await;
         let table = AccountsTable::new(stub.client.clone(), "accounts");

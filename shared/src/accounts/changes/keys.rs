@@ -1,4 +1,4 @@
-//! Keys: made, changed, replaced, revoked, deleted.
+//! Changes to keys: creates, changes, rotates, revokes and deletes them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use crate::accounts::records::{KeyRecord, Scope, Status};
 use crate::accounts::table::{AccountsTable, TableError, integration_key, key_item, key_key};
 use crate::clock::Timestamp;
 
-/// What may change about a key.
+/// Attributes of a key that a change may set.
 const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt"];
 
-/// What is to change about a key; what is `None` stays.
+/// Change to a key. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyChange {
-    /// Its name.
+    /// New name.
     pub name: Option<String>,
-    /// What it may be used for.
+    /// New scopes.
     pub scopes: Option<BTreeSet<Scope>>,
-    /// When it ends, Unix seconds; `Some(None)` for never.
+    /// New expiry, Unix seconds; `Some(None)` for no expiry.
     pub expires_at: Option<Option<u64>>,
-    /// Whether it is left out of the limit per client address.
+    /// New value of the exemption from the limit per client address.
     pub address_exempt: Option<bool>,
 }
 
 impl KeyChange {
-    /// The key as it is to be.
+    /// Returns the key after this change.
     pub fn applied_to(&self, key: &KeyRecord) -> KeyRecord {
         KeyRecord {
             name: self.name.clone().unwrap_or_else(|| key.name.clone()),
@@ -45,16 +45,16 @@ impl AccountsTable {
     /// Creates a key of an integration.
     ///
     /// # Errors
-    /// [`TableError`] when its name is not allowed, or the table cannot be written.
+    /// [`TableError`] if its name is not allowed, or the table cannot be written.
     pub async fn create_key(&self, key: &KeyRecord) -> Result<Creation, TableError> {
         form::name(&key.name)?;
         self.create_in(integration_key(&key.account, &key.integration), key_item(key)?).await
     }
 
-    /// Changes a key; false when it is no longer as in `key`, or was revoked.
+    /// Changes a key. Returns false if it is no longer as in `key`, or was revoked.
     ///
     /// # Errors
-    /// [`TableError`] when the name is not allowed, or the table cannot be written.
+    /// [`TableError`] if the name is not allowed, or the table cannot be written.
     pub async fn set_key(&self, key: &KeyRecord, change: &KeyChange) -> Result<bool, TableError> {
         if key.status != Status::Active {
             return Ok(false);
@@ -66,11 +66,12 @@ impl AccountsTable {
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
-    /// Replaces a key by `new`, a key of the same integration. The old one ends after `overlap`, or when it would have
-    /// ended anyway; returns that moment in Unix seconds. `None` when the old one is not live, or no longer as in `old`.
+    /// Replaces the key `old` by `new`, a key of the same integration. The old key expires after `overlap`, or at its
+    /// own expiry if that is earlier. Returns its expiry in Unix seconds, or `None` if the old key is not live or no
+    /// longer as in `old`.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be written.
     pub async fn rotate_key(
         &self,
         old: &KeyRecord,
@@ -81,10 +82,12 @@ impl AccountsTable {
         if !old.is_live(now) {
             return Ok(None);
         }
+        // The overlap never extends the old key's life.
         let end = now.plus(overlap).as_secs();
         let end = old.expires_at.map_or(end, |expires_at| expires_at.min(end));
         let ending = KeyRecord { expires_at: Some(end), ..old.clone() };
         let row = Row::new(key_key(&old.id)).if_as_in(&key_item(old)?, KEY_STATE);
+        // Create the new key and end the old one in one transaction.
         let writes = vec![
             Write::Create(key_item(new)?),
             Write::Update(Row::new(integration_key(&new.account, &new.integration)).if_there().revised()),
@@ -93,19 +96,20 @@ impl AccountsTable {
         Ok(self.transact(writes).await?.is_none().then_some(end))
     }
 
-    /// Revokes a key for good; false when there is none.
+    /// Revokes a key for good. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be written.
     pub async fn revoke_key(&self, id: &str) -> Result<bool, TableError> {
         self.set_status(key_key(id), Status::Revoked).await
     }
 
-    /// Deletes a key that was revoked or is over.
+    /// Deletes a key that was revoked or has expired.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be written.
+    /// [`TableError`] if the table cannot be read or written.
     pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<Deletion, TableError> {
+        // Delete it on the condition that it is revoked or expired.
         let deleted = self
             .client
             .delete_item()
@@ -121,6 +125,7 @@ impl AccountsTable {
         if condition_held(deleted.as_ref().err())? {
             return Ok(Deletion::Done);
         }
+        // Tell a missing key from a live one.
         let there = self.current(key_key(id)).await?.is_some();
         Ok(if there { Deletion::InUse } else { Deletion::NotFound })
     }

@@ -1,7 +1,7 @@
-//! What an admin changes about limits: for everyone, an account, an integration or a key.
+//! Changes to limit overrides of the platform, an account, an integration or a key.
 //!
-//! Each policy's change is an entry of its own in a map, so that of two people who change two policies at the same time
-//! neither undoes the other's.
+//! Each policy's override is an entry of its own in a map, so that concurrent changes to two policies do not undo
+//! each other.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use crate::accounts::table::{AccountsTable, Item, TableError, account_key, defau
 use crate::clock::Timestamp;
 use crate::limits::{MOST_OVERRIDES, Override};
 
-/// How often a change is tried whose row changes under it.
+/// Attempts at a change while its row is changed by other writers.
 const ATTEMPTS: usize = 4;
 
-/// Changes to policies; `None` takes a change back. What is to end at some moment must not be over yet: that is the
-/// caller's affair. Where a row has [`MOST_OVERRIDES`], those that are over at `now` make room.
+/// Changes to overrides; a change of `None` removes an override. The caller must check that an end is in the future.
+/// If a row has [`MOST_OVERRIDES`], overrides that have expired at `now` are removed to make room.
 impl AccountsTable {
-    /// Changes a policy for everyone.
+    /// Sets or removes an override of a policy for the whole platform.
     ///
     /// # Errors
-    /// [`TableError`] when the change is not allowed, or the table cannot be read or written.
+    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_platform_limit(
         &self,
         policy: &str,
@@ -32,10 +32,10 @@ impl AccountsTable {
         self.set_limit(defaults_key(), policy, change, now).await.map(drop)
     }
 
-    /// Changes a policy for an account; false when there is none.
+    /// Sets or removes an override of a policy for an account. Returns false if the account does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the change is not allowed, or the table cannot be read or written.
+    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_account_limit(
         &self,
         account: &str,
@@ -46,10 +46,10 @@ impl AccountsTable {
         self.set_limit(account_key(account), policy, change, now).await
     }
 
-    /// Changes a policy for an integration; false when there is none.
+    /// Sets or removes an override of a policy for an integration. Returns false if the integration does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the change is not allowed, or the table cannot be read or written.
+    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_integration_limit(
         &self,
         account: &str,
@@ -61,10 +61,10 @@ impl AccountsTable {
         self.set_limit(integration_key(account, integration), policy, change, now).await
     }
 
-    /// Changes a policy for a key; false when there is none.
+    /// Sets or removes an override of a policy for a key. Returns false if the key does not exist.
     ///
     /// # Errors
-    /// [`TableError`] when the change is not allowed, or the table cannot be read or written.
+    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_key_limit(
         &self,
         key_id: &str,
@@ -82,7 +82,7 @@ impl AccountsTable {
         change: Option<&Override>,
         now: Timestamp,
     ) -> Result<bool, TableError> {
-        // What holds for everyone has a row from its first change on.
+        // The platform-wide row is created by its first change.
         let may_create = key == defaults_key();
         let Some(change) = change else { return self.unset_limit(key, policy).await };
         form::change(policy, change)?;
@@ -93,7 +93,7 @@ impl AccountsTable {
             row.with(&names, &[(":change", change.clone())])
         };
         for _ in 0..ATTEMPTS {
-            // An attribute that is not there has no size: the condition holds only where there is a map.
+            // Write the entry if there is room. A missing map has no size, so the condition fails without one.
             let most = AttributeValue::N(MOST_OVERRIDES.to_string());
             let row_with_room = row("attribute_exists(#limits.#policy) OR size(#limits) < :most");
             let row_with_room = row_with_room.with(&[], &[(":most", most)]);
@@ -101,7 +101,7 @@ impl AccountsTable {
                 return Ok(true);
             }
 
-            // Find out why not: no row, no map in it yet, or a full one.
+            // Find out why it failed: no row, no map in it yet, or a full map.
             let item = self.current(key.clone()).await?;
             if item.is_none() && !may_create {
                 return Ok(false);
@@ -112,7 +112,7 @@ impl AccountsTable {
                     if over.is_empty() {
                         return Err(Invalid::TOO_MANY_OVERRIDES.into());
                     }
-                    // Put it in the place of those that are over, as long as nobody sets them anew.
+                    // Replace the expired overrides, on the condition that none of them was set anew.
                     let row = over.into_iter().enumerate().fold(row("attribute_exists(pk)"), taken_back);
                     if self.transact(vec![Write::Update(row)]).await?.is_none() {
                         return Ok(true);
@@ -125,7 +125,7 @@ impl AccountsTable {
         Err(TableError::DynamoDb("the row changes all the time".to_owned()))
     }
 
-    /// Takes the change to a policy back.
+    /// Removes the override of a policy. Returns false if there is no row.
     async fn unset_limit(&self, key: Item, policy: &str) -> Result<bool, TableError> {
         let row = Row::new(key.clone())
             .only_if("attribute_exists(#limits.#policy)")
@@ -138,7 +138,7 @@ impl AccountsTable {
         Ok(self.current(key).await?.is_some())
     }
 
-    /// Gives the row a map for changes, unless it has one or there is no row.
+    /// Adds an empty map for overrides, unless the row has one or does not exist and may not be created.
     async fn prepare(&self, key: Item, may_create: bool) -> Result<(), TableError> {
         let row = Row::new(key)
             .only_if("attribute_not_exists(#limits)")
@@ -149,7 +149,7 @@ impl AccountsTable {
     }
 }
 
-/// The changes that are over at `now`: policies with the moments at which they ended.
+/// Returns the overrides that have expired at `now`: policies with the times at which they ended.
 fn over(limits: &Item, now: Timestamp) -> Vec<(&str, &AttributeValue)> {
     let mut over = Vec::new();
     for (policy, change) in limits {
@@ -162,7 +162,7 @@ fn over(limits: &Item, now: Timestamp) -> Vec<(&str, &AttributeValue)> {
     over
 }
 
-/// `row` without the change to `policy`, which must still end at `until`.
+/// Extends `row` to remove the override of `policy`, on the condition that it still ends at `until`.
 fn taken_back(row: Row, (place, (policy, until)): (usize, (&str, &AttributeValue))) -> Row {
     let (name, value) = (format!("#over{place}"), format!(":over{place}"));
     row.only_if(&format!("#limits.{name}.#until = {value}"))

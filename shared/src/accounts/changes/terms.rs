@@ -1,7 +1,7 @@
-//! Changes of token caps and cost guards.
+//! Changes to token caps and guards.
 //!
-//! A change writes only what it changes, on the condition that this is as it was read: of two people who change a cap and
-//! guards at the same time, neither undoes the other's change.
+//! A change writes only the attributes that differ, on the condition that they are still as they were read. So of two
+//! concurrent changes, one to the cap and one to the guards, neither undoes the other.
 
 use super::transaction::{Row, Write};
 use crate::accounts::form;
@@ -9,17 +9,18 @@ use crate::accounts::records::{Account, KeyRecord};
 use crate::accounts::table::{AccountsTable, Item, TableError, account_item, account_key, key_item, key_key};
 use crate::accounts::terms::{CapOverride, Guards};
 
-/// The attribute of a cap.
+/// Attribute that holds the cap.
 const CAP: &str = "cap";
-/// The attribute of guards.
+/// Attribute that holds the guards.
 const GUARDS: &str = "guards";
 
 impl AccountsTable {
-    /// Changes an account's token cap and guards in one transaction. Returns false if the account is gone, or if what is
-    /// to change is no longer as in `account`; then nothing is changed.
+    /// Changes an account's token cap and guards in one transaction. Returns false and changes nothing if the account
+    /// no longer exists, or if the attributes to be changed are no longer as in `account`. If nothing is to change,
+    /// returns true without a write.
     ///
     /// # Errors
-    /// [`TableError`] when the cap or the guards are not allowed, or the table cannot be written.
+    /// [`TableError`] if the cap or the guards are not allowed, or the table cannot be written.
     pub async fn set_account_terms(
         &self,
         account: &Account,
@@ -28,6 +29,7 @@ impl AccountsTable {
     ) -> Result<bool, TableError> {
         form::cap(cap)?;
         form::guards(guards)?;
+        // Write only the attributes that change.
         let changed: Vec<&str> = [(CAP, *cap != account.cap), (GUARDS, *guards != account.guards)]
             .into_iter()
             .filter_map(|(attribute, is_changed)| is_changed.then_some(attribute))
@@ -39,10 +41,10 @@ impl AccountsTable {
         self.set_terms(account_key(&account.id), &account_item(account)?, &account_item(&after)?, &changed).await
     }
 
-    /// Changes a key's guards. Returns false if the key is gone, or its guards are no longer as in `key`.
+    /// Changes a key's guards. Returns false if the key no longer exists, or its guards are no longer as in `key`.
     ///
     /// # Errors
-    /// [`TableError`] when the guards are not allowed, or the table cannot be written.
+    /// [`TableError`] if the guards are not allowed, or the table cannot be written.
     pub async fn set_key_guards(&self, key: &KeyRecord, guards: &Guards) -> Result<bool, TableError> {
         form::guards(guards)?;
         let after = KeyRecord { guards: guards.clone(), ..key.clone() };

@@ -1,8 +1,8 @@
-//! Conditional writes, one or several at once, all or nothing.
+//! Conditional writes of one or several rows, all or nothing.
 //!
-//! Single writes go through transactions too: the SDK gives each a token, so that a repetition after a lost answer is
-//! recognised rather than refused by its own condition. Transactions that meet on one item make DynamoDB cancel one of
-//! them; the SDK does not retry that, so it is retried here.
+//! Single writes are transactions too: the SDK gives each a token, so that a retry after a lost answer is recognised
+//! and not rejected by its own condition. If two transactions touch one item, DynamoDB cancels one of them. The SDK
+//! does not retry that, so this module does.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, T
 use crate::accounts::table::{AccountsTable, Item, TableError};
 use crate::stores::dynamodb::{passes, pause};
 
-/// How often a transaction that met another one is tried.
+/// Attempts at a transaction that conflicts with others.
 const ATTEMPTS: u32 = 5;
-/// The longest pause before the second attempt; doubled before each later one.
+/// Longest pause before the second attempt; doubled before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-/// The reason of a cancellation by a condition that did not hold
+/// Cancellation code of a write whose condition did not hold
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
-/// One write.
+/// One write of a transaction.
 pub(super) enum Write {
-    /// Writes an item that must not be there yet.
+    /// Creates an item that must not exist yet.
     Create(Item),
-    /// Writes an item in the place of one that must be there.
+    /// Replaces an item that must exist.
     Replace(Item),
     /// Changes an item.
     Update(Row),
-    /// Removes an item.
+    /// Deletes an item.
     Delete(Row),
 }
 
-/// An item by its key, with the conditions that must hold of it and what is to be done to it.
+/// An item by its key, with the conditions on it and the changes to it.
 pub(super) struct Row {
     key: Item,
     conditions: Vec<String>,
@@ -58,13 +58,13 @@ impl Row {
         }
     }
 
-    /// Demands that it is there.
+    /// Adds the condition that the item exists.
     pub(super) fn if_there(mut self) -> Self {
         self.conditions.push("attribute_exists(pk)".to_owned());
         self
     }
 
-    /// Demands that these attributes are what they are in `item`.
+    /// Adds the condition that these attributes are as in `item`: equal, or missing in both.
     pub(super) fn if_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
         for attribute in attributes {
             let condition = match item.get(*attribute) {
@@ -77,7 +77,7 @@ impl Row {
         self
     }
 
-    /// Makes these attributes what they are in `item`.
+    /// Sets these attributes to their values in `item`, and removes those that `item` lacks.
     pub(super) fn set_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
         for attribute in attributes {
             match item.get(*attribute) {
@@ -92,17 +92,17 @@ impl Row {
         self
     }
 
-    /// Raises its revision.
+    /// Raises the item's revision by 1.
     pub(super) fn revised(self) -> Self {
         self.raised("revision", 1)
     }
 
-    /// Raises its version: every change to a row does, so that those who hold an older one notice.
+    /// Raises the item's version by 1. Every change does this, so that environments with an older version notice it.
     pub(super) fn versioned(self) -> Self {
         self.raised("version", 1)
     }
 
-    /// Raises a number by `by`, from 0 where there is none.
+    /// Adds `by` to a number, which counts as 0 if it is missing.
     pub(super) fn raised(mut self, attribute: &str, by: i64) -> Self {
         let by = self.value("by", attribute, &AttributeValue::N(by.to_string()));
         self.adds.push(format!("#{attribute} {by}"));
@@ -110,25 +110,25 @@ impl Row {
         self
     }
 
-    /// Demands that a condition in terms of [`Row::with`] holds.
+    /// Adds a condition that uses tokens of [`Row::with`].
     pub(super) fn only_if(mut self, condition: &str) -> Self {
         self.conditions.push(format!("({condition})"));
         self
     }
 
-    /// Sets what an assignment in terms of [`Row::with`] says.
+    /// Adds an assignment that uses tokens of [`Row::with`].
     pub(super) fn set(mut self, assignment: &str) -> Self {
         self.sets.push(assignment.to_owned());
         self
     }
 
-    /// Removes what a path in terms of [`Row::with`] leads to.
+    /// Removes the attribute at a path that uses tokens of [`Row::with`].
     pub(super) fn remove(mut self, path: &str) -> Self {
         self.removes.push(path.to_owned());
         self
     }
 
-    /// What the tokens of conditions, assignments and paths stand for: `#name` for an attribute, `:value` for a value.
+    /// Defines the tokens in conditions, assignments and paths: `#name` for an attribute, `:value` for a value.
     pub(super) fn with(mut self, names: &[(&str, &str)], values: &[(&str, AttributeValue)]) -> Self {
         self.names.extend(names.iter().map(|(token, name)| ((*token).to_owned(), (*name).to_owned())));
         self.values.extend(values.iter().map(|(token, value)| ((*token).to_owned(), value.clone())));
@@ -193,11 +193,12 @@ impl Write {
 }
 
 impl AccountsTable {
-    /// Does all of `writes`, or none of them: then it returns for each whether its condition did not hold.
+    /// Applies all of `writes` and returns `None`, or applies none and returns for each whether its condition failed.
     pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, TableError> {
         let invalid = |error: BuildError| TableError::DynamoDb(error.to_string());
         let writes: Vec<_> =
             writes.into_iter().map(|write| write.build(&self.name)).collect::<Result<_, _>>().map_err(invalid)?;
+        // Try until the writes are applied, a condition fails, or the error is not worth a retry.
         let mut attempt = 1;
         loop {
             let request = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
@@ -210,9 +211,11 @@ impl AccountsTable {
                     .collect(),
                 _ => Vec::new(),
             };
+            // A failed condition is an answer for the caller, not an error.
             if reasons.contains(&CONDITION_FAILED) {
                 return Ok(Some(reasons.iter().map(|reason| *reason == CONDITION_FAILED).collect()));
             }
+            // Retry only cancellations that may pass, such as a conflict with another transaction.
             if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
                 return Err(TableError::of(&error));
             }
@@ -233,7 +236,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const DONE: (u16, &str) = (200, "{}");
 
-    /// DynamoDB's answer to a transaction that was cancelled for these reasons.
+    /// Returns DynamoDB's answer to a transaction that was cancelled for these reasons.
     fn cancelled(first: &str, second: &str) -> (u16, &'static str) {
         let body = format!(
             r#"{{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled",

@@ -1,4 +1,4 @@
-//! What holds for everyone, as one environment remembers it: never the reason for a refusal, and never for a failure.
+//! Platform-wide settings as one environment caches them. A failure to read them neither refuses nor fails a call.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,19 +13,20 @@ use crate::sync::lock;
 
 const PLATFORM: [Marked; 1] = [Marked::Platform];
 
-/// What is remembered.
+/// Cached platform-wide settings, and the state of reading them.
 #[derive(Default)]
 pub(super) struct Everyone {
     read: Mutex<Option<(Arc<Platform>, Timestamp)>>,
-    // Apart from the directory's own: where only this cannot be read, keys and owners are read as ever.
+    // Separate from the directory's own: if only this read fails, keys and owners are still read.
     failed_at: Mutex<Option<Timestamp>>,
     warned_at: Mutex<Option<Timestamp>>,
 }
 
 impl Directory {
-    /// What holds for everyone; what was read last while the table cannot be read, and without any change where it was
-    /// never read.
+    /// Returns the platform-wide settings. While the table cannot be read, returns the last ones that were read, or
+    /// the defaults if there are none.
     pub async fn platform(&self, now: Timestamp) -> Arc<Platform> {
+        // Use the cached settings while they are fresh and no marker names a newer version.
         let held = lock(&self.everyone.read).clone();
         if let Some((platform, read_at)) = &held
             && is_within(*read_at, FRESH, now)
@@ -36,9 +37,11 @@ impl Directory {
         let is_lately =
             |moment: Option<Timestamp>, time: Duration| moment.is_some_and(|moment| is_within(moment, time, now));
         let held = held.map(|(platform, _)| platform).unwrap_or_default();
+        // After a failed read, use them for a while without trying again.
         if self.failed_lately(now) || is_lately(*lock(&self.everyone.failed_at), SPARED_AFTER_FAILURE) {
             return held;
         }
+        // Read them, and warn about failures once a minute at most.
         match self.read_platform(self.timeout, now).await {
             Ok(platform) => platform,
             Err(error) => {
@@ -53,7 +56,7 @@ impl Directory {
         }
     }
 
-    /// Reads what holds for everyone, within `timeout`.
+    /// Reads the platform-wide settings within `timeout`, and caches them unless a marker names a newer version.
     pub(super) async fn read_platform(&self, timeout: Duration, now: Timestamp) -> Result<Arc<Platform>, TableError> {
         let noted = self.needs.noted(&PLATFORM);
         let timed_out = || TableError::Unanswered(format!("no answer within {timeout:?}"));

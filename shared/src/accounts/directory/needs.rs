@@ -1,4 +1,4 @@
-//! Which versions are needed: what markers said about records that were remembered here.
+//! Versions that are needed because markers named them for records that are cached in this environment.
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
@@ -8,13 +8,13 @@ use lru::LruCache;
 use crate::limits::markers::{Marked, Version};
 use crate::sync::lock;
 
-/// How many needs are remembered; the least recently used go first, and their markers bring them back.
+/// Number of needs that are remembered. The least recently used are evicted first, and their markers bring them back.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// The newest version of each record that a marker named.
 ///
-/// A need is answered by a read that began after it was noted, whatever that read found: a record that was deleted or
-/// restored may stay older than its marker, and must not be read for every request.
+/// A need is answered by a read that began after it was recorded, whatever that read returned. A record that was
+/// deleted or restored may stay older than its marker, and must not be read for every request.
 pub(super) struct Needs(Mutex<LruCache<Marked, Need>>);
 
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ struct Need {
     is_answered: bool,
 }
 
-/// What was needed when a read began.
+/// Versions needed at the time when a read began.
 pub(super) struct Noted(Vec<Option<u64>>);
 
 impl Needs {
@@ -32,7 +32,7 @@ impl Needs {
         Self(Mutex::new(LruCache::new(CAPACITY)))
     }
 
-    /// Notes what a marker said, unless as much is known.
+    /// Records the version that a marker named, unless it or a newer one is recorded.
     pub(super) fn note(&self, Version { of, version, is_stopped }: &Version) {
         let mut needs = lock(&self.0);
         let is_known = |need: &Need| (need.version, need.is_stopped) >= (*version, *is_stopped);
@@ -41,7 +41,7 @@ impl Needs {
         }
     }
 
-    /// What is needed of the records `of`, of which the caller holds `held`, and was not answered yet.
+    /// Returns the unanswered needs among the records `of` that are newer than the versions `held` by the caller.
     pub(super) fn open(&self, of: &[Marked], held: impl Fn(&Marked) -> u64) -> Vec<Version> {
         let mut needs = lock(&self.0);
         let mut open = Vec::new();
@@ -55,18 +55,18 @@ impl Needs {
         open
     }
 
-    /// The version that was needed when the record was read last.
+    /// Returns the version that was needed before the record was last read.
     pub(super) fn answered(&self, of: &Marked) -> Option<u64> {
         lock(&self.0).peek(of).filter(|need| need.is_answered).map(|need| need.version)
     }
 
-    /// What is needed of the records `of` as they are about to be read.
+    /// Returns the versions needed of the records `of`, to be taken before they are read.
     pub(super) fn noted(&self, of: &[Marked]) -> Noted {
         let needs = lock(&self.0);
         Noted(of.iter().map(|of| needs.peek(of).map(|need| need.version)).collect())
     }
 
-    /// The records were read; what was noted only since then stays open.
+    /// Marks the needs as answered that were recorded before the read began. Later ones stay open.
     pub(super) fn answer(&self, of: &[Marked], Noted(noted): &Noted) {
         let mut needs = lock(&self.0);
         for (of, noted) in of.iter().zip(noted) {

@@ -1,4 +1,4 @@
-//! Bounded caches, and what is read into them.
+//! Bounded caches, and the versioned values that they hold.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,10 @@ use crate::clock::Timestamp;
 use crate::limits::markers::{Marked, Version};
 use crate::sync::lock;
 
-/// How many records of each kind one environment remembers; the least recently used go first.
+/// Number of records of each kind that one environment caches; the least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
-/// Values by id with the moment at which they were read.
+/// Cache of values by id, each with the time at which it was read.
 pub(super) struct Remembered<T>(Mutex<LruCache<String, (T, Timestamp)>>);
 
 impl<T: Clone> Remembered<T> {
@@ -22,14 +22,14 @@ impl<T: Clone> Remembered<T> {
         Self(Mutex::new(LruCache::new(CAPACITY)))
     }
 
-    /// The value, unless it was read longer ago than `at_most`, or nobody knows when.
+    /// Returns the value if it was read within `at_most`. A value with a read time in the future is not returned.
     pub(super) fn get(&self, id: &str, now: Timestamp, at_most: Duration) -> Option<T> {
         let mut values = lock(&self.0);
         let (value, read_at) = values.get(id)?;
         is_within(*read_at, at_most, now).then(|| value.clone())
     }
 
-    /// Returns whether the value was read at `moment`.
+    /// Returns true if the value was read at `moment`.
     pub(super) fn was_read_at(&self, id: &str, moment: Timestamp) -> bool {
         lock(&self.0).peek(id).is_some_and(|(_, read_at)| *read_at == moment)
     }
@@ -43,17 +43,18 @@ impl<T: Clone> Remembered<T> {
     }
 }
 
-/// Whether `moment` is less than `time` ago. One that is yet to come, noted while the clock was fast, is not.
+/// Returns true if `moment` is less than `time` ago. A moment in the future, recorded while the clock was fast, does
+/// not count.
 pub(super) fn is_within(moment: Timestamp, time: Duration, now: Timestamp) -> bool {
     moment <= now && now < moment.plus(time)
 }
 
-/// What is read at once, and made of records that have versions.
+/// Value that is read at once and built from records with versions.
 pub(super) trait Versioned: Clone {
-    /// The version of the record `of` in it.
+    /// Returns the version of the record `of` in this value.
     fn version(&self, of: &Marked) -> u64;
 
-    /// It with the record stopped that `by` stops.
+    /// Returns this value with the record that `by` is about marked as stopped.
     fn stopped(self, by: &Version) -> Self;
 }
 
@@ -85,7 +86,7 @@ impl Versioned for Owner {
     }
 }
 
-/// `value` as the versions that it lacks leave it: stopped where one of them stops it.
+/// Returns `value` with those of its records stopped that a version in `lacking` stops.
 pub(super) fn without<T: Versioned>(value: Arc<T>, lacking: &[Version]) -> Arc<T> {
     let stopping = lacking.iter().filter(|version| version.is_stopped);
     stopping.fold(value, |value, by| Arc::new(Arc::unwrap_or_clone(value).stopped(by)))

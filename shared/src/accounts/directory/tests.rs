@@ -67,17 +67,20 @@ async fn after_a_failure_known_keys_do_not_wait_for_the_table() {
 async fn what_was_read_or_failed_while_the_clock_was_fast_is_read_again_when_it_is_put_right() {
     let fast = after(3 * 3600);
     let stub = Stub::start(vec![NO_ITEM, key_at(5), key_at(6)].leak()).await;
+    // A successful read: the cached key of the future is not used once the clock is right.
     let read = directory(&stub);
     assert!(read.key("k", fast).await.unwrap().is_none());
     assert_eq!(read.key("k", fast.plus(UNKNOWN_FOR)).await.unwrap().unwrap().version, 5);
     assert_eq!(read.key("k", START).await.unwrap().unwrap().version, 6);
     assert_eq!((read.key("k", after(59)).await.unwrap().unwrap().version, stub.answered()), (6, 3));
 
+    // An unknown id.
     let stub = Stub::start(vec![NO_ITEM, KEY].leak()).await;
     let unknown = directory(&stub);
     assert!(unknown.key("k", fast).await.unwrap().is_none());
     assert!(unknown.key("k", START).await.unwrap().is_some());
 
+    // A failed read.
     let stub = Stub::start(&[DOWN]).await;
     let failed = directory(&stub);
     assert!(failed.key("k", fast).await.is_err());
@@ -104,13 +107,13 @@ async fn nobody_waits_longer_than_the_time_out_for_a_table_that_says_nothing() {
     assert!(began.elapsed() <= TIMEOUT, "{:?}", began.elapsed());
 }
 
-/// The table's answer for the key `k` at a version.
+/// Returns the table's answer for the key `k` at a version.
 fn key_at(version: u64) -> (u16, &'static str) {
     let end = format!(r#""version":{{"N":"{version}"}},"status":{{"S":"active"}}}}}}"#);
     (200, KEY.1.replace(r#""status":{"S":"active"}}}"#, &end).leak())
 }
 
-/// The table's answer for an account and an integration, both at a version.
+/// Returns the table's answer for an account and an integration, both at a version.
 fn owner_at(version: u64) -> (u16, &'static str) {
     let items = format!(
         r#"{{"Responses":{{"accounts":[
@@ -181,14 +184,17 @@ async fn while_the_table_is_down_a_stopped_key_is_revoked_and_another_change_wai
     let stub = Stub::start(vec![key_at(5), DOWN].leak()).await;
     let directory = directory(&stub);
     directory.key("k", START).await.unwrap();
+    // A newer version that does not stop the key leaves it usable.
     directory.outdated(&key_marker(6, false));
     let changed = directory.key("k", after(1)).await.unwrap().unwrap();
     assert_eq!((changed.status, changed.version), (Status::Active, 5));
+    // A newer version that stops the key revokes it.
     directory.outdated(&key_marker(7, true));
     for secs in [2, 10] {
         let stopped = directory.key("k", after(secs)).await.unwrap().unwrap();
         assert_eq!((stopped.status, stopped.version), (Status::Revoked, 7), "after {secs} s");
     }
+    // A key that was never read is unknown if a marker stops it, and an error otherwise.
     directory.outdated(&marker(Marked::Key("never seen".to_owned()), 7, true));
     assert!(directory.key("never seen", after(11)).await.unwrap().is_none());
     assert!(directory.key("another", after(11)).await.is_err());

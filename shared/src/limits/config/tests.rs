@@ -81,7 +81,7 @@ fn a_mistake_in_the_policies_is_told(#[case] entries: &str, #[case] expected: &s
 fn more_policies_than_one_decision_looks_at_are_refused() {
     let entry = |n: usize| format!(r#"{{"name":"more-{n}","scope":"account","limit":1,"window":"hour"}}"#);
     let entries = |n: usize| format!("[{}]", (0..n).map(entry).collect::<Vec<_>>().join(","));
-    // Ten of the defaults are about AI calls, and two of them have shares.
+    // Ten of the defaults apply to AI calls, and two of them have shares.
     assert!(read(&[("LIMIT_POLICIES", &entries(4))]).is_ok());
     let told = read(&[("LIMIT_POLICIES", &entries(5))]).unwrap_err();
     assert!(told.contains("makes 17 policies for the class 'ai'"), "{told}");

@@ -9,27 +9,27 @@ use crate::clock::Timestamp;
 
 const SECS: u64 = 24 * 3600;
 
-/// A day of UTC. Written as `2026-11-22`, so that days sort as their names do.
+/// Day of UTC. Written as `2026-11-22`, so that the names sort as the days do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u64);
 
 impl Day {
-    /// The day that holds `moment`.
+    /// Returns the day that holds `moment`.
     pub fn of(moment: Timestamp) -> Self {
         Self(moment.as_secs() / SECS)
     }
 
-    /// When it begins.
+    /// Returns the start of the day.
     pub fn start(self) -> Timestamp {
         Timestamp::from_secs(self.0.saturating_mul(SECS))
     }
 
-    /// When it ends.
+    /// Returns the end of the day.
     pub fn end(self) -> Timestamp {
         Self(self.0.saturating_add(1)).start()
     }
 
-    /// The day that many days before.
+    /// Returns the day that is `days` earlier.
     #[must_use]
     pub fn back(self, days: u64) -> Self {
         Self(self.0.saturating_sub(days))
@@ -42,7 +42,7 @@ impl fmt::Display for Day {
     }
 }
 
-/// A text that is no day.
+/// Error for a text that is not a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is no day such as 2026-11-22")]
 pub struct NotADay;

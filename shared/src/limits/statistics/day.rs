@@ -1,4 +1,4 @@
-//! One row of the statistics: what an account, or a part of it, used of its limits on one day. Pure.
+//! One row of the statistics: the use of limits on one day by an account, or by a part of it. Pure.
 
 #[cfg(test)]
 mod tests;
@@ -16,27 +16,27 @@ use crate::clock::Timestamp;
 use crate::limits::tally::{TalliedPolicy, Tally};
 use crate::limits::{Algorithm, MOST_POLICIES, Scope, Window};
 
-/// The most policies that a row holds: room for all that apply at once and for those that they take the place of.
+/// Largest number of policies in a row: room for all that apply at once and for those that they replace.
 pub const MOST_IN_A_ROW: usize = 2 * MOST_POLICIES;
 const HOURS: usize = 24;
-/// The shortest window whose use is kept by the hour, in seconds.
+/// Shortest window whose use is kept by the hour, in seconds.
 const BY_HOURS_FROM: u64 = 3600;
 
-/// Whose calls a row is about, within its account.
+/// Part of an account whose calls a row counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Counted {
-    /// The account's. Here are also the refusals by limits that are not its own: per client address, and the platform's
-    /// pool.
+    /// The whole account. Its row also holds refusals by limits that are not the account's own: those per client
+    /// address, and those of the platform's pool.
     Account,
-    /// Those on routes of one class.
+    /// Calls on routes of one class.
     Class(String),
-    /// Those of one integration.
+    /// Calls of one integration.
     Integration(String),
-    /// Those with one key.
+    /// Calls with one key.
     Key(String),
 }
 
-/// Writes it as `account`, `class/ai`, `integration/crm` or `key/4f8KpQ2mZx7R`.
+/// Writes `account`, `class/ai`, `integration/crm` or `key/4f8KpQ2mZx7R`.
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -48,7 +48,7 @@ impl fmt::Display for Counted {
     }
 }
 
-/// A text that names nobody.
+/// Error for a text that names no account, class, integration or key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("names no account, class, integration or key")]
 pub struct NobodyCounted;
@@ -68,7 +68,7 @@ impl FromStr for Counted {
 }
 
 impl Counted {
-    /// Whose row a policy of `tally` is in.
+    /// Returns the part of the account whose row holds this policy of `tally`.
     fn of(tally: &Tally, policy: &TalliedPolicy) -> Self {
         match policy.scope {
             Scope::Key => Self::Key(tally.key.clone()),
@@ -79,19 +79,19 @@ impl Counted {
     }
 }
 
-/// Which row it is.
+/// Key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
-    /// The account's id.
+    /// Account's id.
     pub account: String,
-    /// The day.
+    /// Day of UTC.
     pub day: Day,
-    /// Whose calls, within the account.
+    /// Part of the account.
     pub counted: Counted,
 }
 
 impl RowKey {
-    /// The rows that `tally` changes.
+    /// Returns the keys of the rows that `tally` changes.
     pub fn of(tally: &Tally, day: Day) -> Vec<Self> {
         let told = tally.policies.iter().enumerate().filter(|(place, policy)| is_told(tally, *place, policy));
         let mut rows: Vec<Counted> = told.map(|(_, policy)| Counted::of(tally, policy)).collect();
@@ -102,41 +102,42 @@ impl RowKey {
     }
 }
 
-/// What was used on one day.
+/// Use of limits on one day, by one account or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DayRow {
-    /// Which row it is.
+    /// Key of the row.
     pub key: RowKey,
-    /// The last minute that was folded into it, in minutes since the Unix epoch; 0 for none.
+    /// Last minute folded into the row, in minutes since the Unix epoch; 0 for none.
     pub folded: u64,
-    /// By the policy's name.
+    /// Use of each policy, by its name.
     pub policies: BTreeMap<String, PolicyDay>,
 }
 
-/// What was used of one policy on one day.
+/// Use of one policy on one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyDay {
-    /// Its limit, of several the last one.
+    /// Limit; if it changed during the day, the last one.
     pub limit: u64,
-    /// Its window, of several the last one.
+    /// Window; if it changed during the day, the last one.
     #[serde(with = "stored::window")]
     pub window: Window,
-    /// How it counts.
+    /// Algorithm by which calls are counted.
     pub algorithm: Algorithm,
-    /// Whose calls it counts together.
+    /// Scope: the calls that are counted together.
     #[serde(with = "stored::scope")]
     pub scope: Scope,
-    /// What the calls that passed counted, each by its weight; nothing for a limit that is shared with others.
+    /// Sum of the weights of calls that passed; 0 for a limit that several callers share.
     pub used: u64,
-    /// The calls that it refused, or would have but for its mode.
+    /// Number of calls that the policy refused, or would have but for its mode.
     pub refused: u64,
-    /// `used` by the hour of the day, since the policy has its window; empty for windows of less than an hour.
+    /// `used` by the hour of the day, since the policy has its present window; empty for windows of less than an
+    /// hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hours: Vec<u64>,
-    /// How much of the limit was used, by spans that are over.
+    /// Used share of the limit, by spans that are over.
     #[serde(default)]
     pub histogram: Histogram,
-    /// The last span with calls, which is not in the histogram yet.
+    /// Last span with calls, which is not in the histogram yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Span>,
 }
@@ -148,7 +149,7 @@ impl PolicyDay {
         Self { limit, window, algorithm, scope, used: 0, refused: 0, hours, histogram, open: None }
     }
 
-    /// How much of the limit was used, the span that may still be open included.
+    /// Returns the histogram with the span that may still be open included.
     pub fn histogram_so_far(&self) -> Histogram {
         let mut histogram = self.histogram;
         if let Some(open) = self.open {
@@ -157,8 +158,10 @@ impl PolicyDay {
         histogram
     }
 
-    /// Takes over what `policy` is from `minute` on. What was sampled before is measured by what it was before.
+    /// Adopts the limit, window, algorithm and scope of `policy` as of `minute`. A span before that is sampled under
+    /// the old ones.
     fn become_like(&mut self, policy: &TalliedPolicy, minute: Timestamp) {
+        // Close the open span if it is over, or if the policy counts in another way now.
         let is_over = |open: Span| Timestamp::from_secs(open.start) != span_window(self.window).start(minute);
         let is_other = (self.window, self.algorithm) != (policy.window, policy.algorithm);
         if let Some(open) = self.open.filter(|open| is_other || is_over(*open)) {
@@ -166,7 +169,7 @@ impl PolicyDay {
             self.open = None;
         }
         if self.window != policy.window {
-            // Counters of another window began with nothing.
+            // The counters of the new window began at zero.
             self.hours.clear();
         }
         let TalliedPolicy { limit, window, algorithm, scope, .. } = *policy;
@@ -178,9 +181,11 @@ impl PolicyDay {
         if self.algorithm == Algorithm::Concurrency || used == 0 {
             return;
         }
+        // Add to the open span, or begin one.
         let start = span_window(self.window).start(minute).as_secs();
         let before = self.open.map_or(0, |open| open.used);
         self.open = Some(Span { start, used: before.saturating_add(used) });
+        // Add to the hour of the day, for long windows.
         if is_by_hours(self.window) {
             self.hours.resize(HOURS, 0);
             let hour = minute.as_secs() / 3600 % 24;
@@ -191,7 +196,7 @@ impl PolicyDay {
     }
 }
 
-/// Whether the use of a policy is kept by the hour.
+/// Returns true if the use of a policy with this window is kept by the hour.
 pub(super) fn is_by_hours(window: Window) -> bool {
     match window {
         Window::Secs(secs) => secs >= BY_HOURS_FROM,
@@ -199,7 +204,7 @@ pub(super) fn is_by_hours(window: Window) -> bool {
     }
 }
 
-/// Whether `tally` says something about the policy in this place that rows hold.
+/// Returns true if rows record `tally` for the policy in this place.
 fn is_told(tally: &Tally, place: usize, policy: &TalliedPolicy) -> bool {
     match tally.refused_by {
         Some(refused_by) => refused_by == place,
@@ -208,13 +213,14 @@ fn is_told(tally: &Tally, place: usize, policy: &TalliedPolicy) -> bool {
 }
 
 impl DayRow {
-    /// A row with nothing in it.
+    /// Creates an empty row.
     pub fn new(key: RowKey) -> Self {
         Self { key, folded: 0, policies: BTreeMap::new() }
     }
 
-    /// The row with what `tallies` of `minute` say about it. Minutes come in their order: one that is not later than the
-    /// last one changes nothing, so that folding again is no harm. The order of the tallies makes no difference.
+    /// Returns the row with `tallies` of `minute` added. Minutes must come in order: a minute that is not later than
+    /// the last one changes nothing, so that folding it again is harmless. The order of the tallies makes no
+    /// difference.
     #[must_use]
     pub fn fold(mut self, minute: u64, tallies: &[Tally]) -> Self {
         if minute <= self.folded {
@@ -222,6 +228,7 @@ impl DayRow {
         }
         self.folded = minute;
         let moment = Timestamp::from_secs(minute.saturating_mul(60));
+        // Collect the policies of this row, with the tallies that count for them.
         let mut told: Vec<(&TalliedPolicy, &Tally)> = Vec::new();
         for tally in tallies.iter().filter(|tally| tally.account == self.key.account) {
             let policies = tally.policies.iter().enumerate().filter(|(place, policy)| {
@@ -229,10 +236,11 @@ impl DayRow {
             });
             told.extend(policies.map(|(_, policy)| (policy, tally)));
         }
-        // Where a limit changed within the minute, the larger one is the last one.
+        // If a limit changed within the minute, the larger one is kept as the last one.
         told.sort_by_cached_key(|(policy, _)| {
             (policy.name.clone(), policy.window.name(), policy.algorithm as u8, policy.scope, policy.limit)
         });
+        // Add the calls to each policy, as far as the row has room for it.
         for (policy, tally) in told {
             if self.policies.len() >= MOST_IN_A_ROW && !self.policies.contains_key(&policy.name) {
                 continue;

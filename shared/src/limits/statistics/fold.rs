@@ -1,4 +1,4 @@
-//! Folds minutes that are over into rows.
+//! Folds completed minutes into rows. Start reading at [`Statistics::fold`].
 
 use std::collections::BTreeMap;
 
@@ -14,37 +14,38 @@ use super::{Statistics, StatisticsError};
 use crate::clock::Timestamp;
 use crate::limits::tally::{MINUTES, Tally, tally_key};
 
-/// How long after a minute's end its tallies are complete: `check.lua` serves no clock that is off by more than 2 s.
+/// Delay after a minute's end until its tallies are complete, milliseconds: `check.lua` serves no clock that is off
+/// by more than 2 s (3 s within the second for which a clock is trusted).
 const SETTLED_MILLIS: u64 = 5_000;
 const MINUTE_MILLIS: u64 = 60_000;
-/// How many fields of a minute are asked for at once.
+/// Number of a minute's fields requested at once.
 const FIELDS_AT_ONCE: usize = 500;
-/// The most minutes that one run looks at: as long as tallies are kept.
+/// Largest number of minutes in one run, minutes: as long as tallies are kept.
 const MOST_MINUTES: usize = 180;
-/// Rows that are written at the same time.
+/// Number of rows written at the same time.
 const CONCURRENCY: usize = 16;
-/// How often a row is tried that another run changes meanwhile.
+/// Attempts at a row that another run changes meanwhile.
 const ATTEMPTS: usize = 5;
 
-/// What was folded.
+/// Result of folding.
 #[derive(Debug, Default)]
 pub struct Folded {
-    /// Minutes of which everything is in rows now.
+    /// Minutes of which all tallies are in rows now.
     pub minutes: usize,
-    /// Rows that were written.
+    /// Rows written.
     pub rows: usize,
-    /// Why it ended before its time; minutes that are left are the next run's.
+    /// Error that ended the run early. The next run folds the minutes that are left.
     pub failure: Option<StatisticsError>,
 }
 
-/// One minute's tallies.
+/// Tallies of one minute, and the number of those that could not be parsed.
 #[derive(Default)]
 struct Minute {
     tallies: Vec<Tally>,
     odd: usize,
 }
 
-/// What was left out: tallies, and rows with what was to be folded into them.
+/// Malformed tallies, and rows that could not be read; both were left out.
 #[derive(Default)]
 struct Odd {
     tallies: usize,
@@ -52,8 +53,8 @@ struct Odd {
 }
 
 impl Statistics {
-    /// Folds all minutes that are over into rows, the oldest first, as far as it gets until `until`. Later minutes wait for
-    /// one that fails.
+    /// Folds all completed minutes into rows, the oldest first, until it is done or `until` has passed. A minute that
+    /// fails stops the run, so that later minutes wait for it.
     pub async fn fold(&self, until: Instant) -> Folded {
         let mut folded = Folded::default();
         let mut odd = Odd::default();
@@ -68,10 +69,11 @@ impl Statistics {
     async fn fold_minutes(&self, until: Instant, folded: &mut Folded, odd: &mut Odd) -> Result<(), StatisticsError> {
         for minute in self.settled_minutes().await? {
             let Minute { tallies, odd: odd_ones } = self.tallies(minute).await?;
-            // Had Redis lost its counters before these were read, restoring might count them again.
+            // If Redis lost its counters before these tallies were read, restoring might count them again.
             if !self.is_restored().await? {
                 return Err(StatisticsError::Emptied);
             }
+            // Fold the minute's tallies into their rows, a batch at a time.
             let day = Day::of(Timestamp::from_millis(minute.saturating_mul(MINUTE_MILLIS)));
             let rows: Vec<(RowKey, Vec<Tally>)> = by_row(tallies, day).into_iter().collect();
             for rows in rows.chunks(LARGEST_BATCH) {
@@ -80,6 +82,7 @@ impl Statistics {
                 }
                 folded.rows += self.fold_rows(minute, rows, &mut odd.rows).await?;
             }
+            // All rows are written: delete the tallies.
             self.forget(minute).await?;
             folded.minutes += 1;
             odd.tallies += odd_ones;
@@ -90,7 +93,7 @@ impl Statistics {
         Ok(())
     }
 
-    /// The minutes that have tallies and get no more.
+    /// Returns the minutes that have tallies and get no more.
     async fn settled_minutes(&self) -> Result<Vec<u64>, StatisticsError> {
         let now = self.now().await?.as_millis();
         let Some(last) = (now.saturating_sub(SETTLED_MILLIS) / MINUTE_MILLIS).checked_sub(1) else {
@@ -103,7 +106,7 @@ impl Statistics {
         Ok(minutes.await?)
     }
 
-    /// A minute's tallies, a part at a time. Redis may give a field twice.
+    /// Reads a minute's tallies in parts. The map drops fields that Redis returns twice.
     async fn tallies(&self, minute: u64) -> Result<Minute, StatisticsError> {
         let mut fields = BTreeMap::new();
         let mut cursor = 0_u64;
@@ -121,6 +124,7 @@ impl Statistics {
                 break;
             }
         }
+        // Parse the fields, and count those that are malformed.
         let mut minute = Minute::default();
         for (field, calls) in fields {
             match Tally::parse(&field, calls) {
@@ -138,7 +142,8 @@ impl Statistics {
         Ok(self.redis.run(exists).await?)
     }
 
-    /// Folds `minute` into at most 100 rows; how many of them were written. Those that cannot be read stay as they are.
+    /// Folds `minute` into at most 100 rows and returns the number written. Rows that cannot be read stay as they
+    /// are.
     async fn fold_rows(
         &self,
         minute: u64,
@@ -154,7 +159,7 @@ impl Statistics {
         written.try_fold(0, async |count, written| Ok(count + usize::from(written))).await
     }
 
-    /// Folds `minute` into one row; false if that has been done before.
+    /// Folds `minute` into one row. Returns false if it was folded before, or if the row cannot be read.
     async fn fold_row(&self, mut row: DayRow, minute: u64, tallies: &[Tally]) -> Result<bool, TableError> {
         for _ in 0..ATTEMPTS {
             let before = row.folded;
@@ -162,9 +167,11 @@ impl Statistics {
                 return Ok(false);
             }
             let key = row.key.clone();
+            // Write the row unless another run has folded a minute into it.
             if self.rows.replace(&row.fold(minute, tallies), before).await? {
                 return Ok(true);
             }
+            // It has: read the row again and retry.
             let mut odd = OddRows::default();
             let Some(now) = self.rows.rows(std::slice::from_ref(&key), &mut odd).await?.pop().flatten() else {
                 odd.tell();
@@ -186,7 +193,7 @@ impl Statistics {
     }
 }
 
-/// The tallies by the rows that they change.
+/// Groups the tallies by the rows that they change.
 fn by_row(tallies: Vec<Tally>, day: Day) -> BTreeMap<RowKey, Vec<Tally>> {
     let mut rows = BTreeMap::<RowKey, Vec<Tally>>::new();
     for tally in tallies {

@@ -1,4 +1,4 @@
-//! How much of a limit is used, as a histogram: one sample per span of time with calls.
+//! Histogram of the used share of a limit: one sample per span of time with calls.
 
 use std::ops::Add;
 
@@ -7,20 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::limits::Window;
 
-/// Ten buckets of a tenth of the limit each, and one for what is above the limit. A tenth belongs to the bucket below it,
-/// so that a limit that is used up exactly is in the tenth one.
+/// Number of buckets: ten of a tenth of the limit each, and one for use above the limit. A bucket includes its upper
+/// bound, so that a limit that is used up exactly is in the tenth one.
 pub const BUCKETS: usize = 11;
 
-/// Samples of how much of a limit was used, by tenths of the limit.
+/// Samples of the used share of a limit, by tenths of the limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram(pub [u64; BUCKETS]);
 
-/// A span of time that is one sample of a histogram: the window of a limit, but a minute at least and a day at most.
+/// Span of time that is one sample of a histogram: the window of a limit, but at least a minute and at most a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
-    /// When it began, Unix seconds.
+    /// Start, Unix seconds.
     pub start: u64,
-    /// What was used in it.
+    /// Sum of the weights of calls in the span.
     pub used: u64,
 }
 
@@ -48,7 +48,7 @@ impl Add for Histogram {
     }
 }
 
-/// The window whose spans are the samples of a policy with `window`.
+/// Returns the window whose spans are the samples of a policy with `window`.
 pub(super) fn span_window(window: Window) -> Window {
     let Window::Secs(day) = Window::DAY else { return window };
     match window {

@@ -1,4 +1,4 @@
-//! From rows back to counters: what Redis would hold, had it not lost it. Pure.
+//! Computes from rows the counters that Redis would hold if it had not lost them. Pure. Start reading at [`recall()`].
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,29 @@ use crate::limits::{Algorithm, Window, counter_key};
 
 const HOUR_SECS: u64 = 3600;
 
-/// A counter as the statistics know it.
+/// Counter recalled from the statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recalled {
-    /// Its Redis key.
+    /// Redis key of the counter.
     pub key: String,
-    /// What was counted; at least 1.
+    /// Count; at least 1.
     pub count: u64,
-    /// When nobody asks for it any more.
+    /// Time after which the counter is not needed any more.
     pub needed_until: Timestamp,
 }
 
-/// The first day that the window that holds `now`, or the one before it, may begin on.
+/// Returns the first day on which the window that holds `now`, or the one before it, may begin.
 pub(super) fn first_day(now: Timestamp) -> Day {
     let today = Day::of(now);
     let two_windows = today.back(2 * LONGEST_WINDOW_SECS.div_ceil(24 * HOUR_SECS));
     two_windows.min(Day::of(Window::Month.previous_start(now)))
 }
 
-/// The counters of one account's policies with windows of an hour or more, from its rows in any order: the current
-/// window's, and for a policy that looks back, the one's before. Hours that are not wholly inside a window are left out.
+/// Returns the counters of one account's policies with windows of an hour or more, from its rows in any order: the
+/// current window's, and for a sliding policy also the previous one's. Hours that are only partly inside a window are
+/// left out.
 pub fn recall(rows: &[DayRow], now: Timestamp) -> Vec<Recalled> {
+    // Group the days by policy.
     let mut policies = BTreeMap::<(&str, &Counted, &str), Vec<(Day, &PolicyDay)>>::new();
     for DayRow { key: RowKey { account, day, counted }, policies: of_day, .. } in rows {
         for (name, policy) in of_day.iter().filter(|(_, policy)| is_by_hours(policy.window)) {
@@ -40,7 +42,7 @@ pub fn recall(rows: &[DayRow], now: Timestamp) -> Vec<Recalled> {
     let mut counters = Vec::new();
     for ((account, counted, name), mut days) in policies {
         days.sort_by_key(|(day, _)| *day);
-        // What it is now is what it was last.
+        // Use the policy's latest window and algorithm, and the days that had this window.
         let Some((_, last)) = days.last() else { continue };
         let (window, is_sliding) = (last.window, last.algorithm == Algorithm::Sliding);
         days.retain(|(_, policy)| policy.window == window);
@@ -63,7 +65,8 @@ pub fn recall(rows: &[DayRow], now: Timestamp) -> Vec<Recalled> {
     counters
 }
 
-/// Who is counted, as it stands in the counters' keys ([`LimitsConfig::charges`](crate::limits::LimitsConfig::charges)).
+/// Returns the subject as it stands in the counters' keys
+/// ([`LimitsConfig::charges`](crate::limits::LimitsConfig::charges)).
 fn subject(account: &str, counted: &Counted) -> String {
     match counted {
         Counted::Account => account.to_owned(),
@@ -72,7 +75,7 @@ fn subject(account: &str, counted: &Counted) -> String {
     }
 }
 
-/// What was used in the hours of `day` that lie wholly between `start` and `end`.
+/// Returns the use in those hours of `day` that lie wholly between `start` and `end`.
 fn used_between(day: Day, policy: &PolicyDay, start: Timestamp, end: Timestamp) -> u64 {
     let (start, end, midnight) = (start.as_secs(), end.as_secs(), day.start().as_secs());
     let begins = (0u64..).map(|hour| midnight + hour * HOUR_SECS);
@@ -90,7 +93,7 @@ mod tests {
     const HOUR: u64 = 3600;
     const DAY: u64 = 24 * HOUR;
 
-    /// The rows of calls of these policies at these moments, each with how many calls.
+    /// Returns the rows of calls under these policies, given as moments with numbers of calls.
     fn rows(policies: &str, calls: &[(u64, u64)]) -> Vec<DayRow> {
         let mut rows = BTreeMap::<RowKey, DayRow>::new();
         for (moment, calls) in calls {

@@ -1,20 +1,21 @@
--- Adds to counters what they held before Redis was emptied, each once.
+-- Restores counters to what they held before Redis was emptied: adds to each of them, once.
 --
--- KEYS   1 the guard: a hash of the counters that were added to; its field "began" tells one restoration from another, its
+-- KEYS   1 the guard: a hash of the counters that were added to; its field "began" identifies the restoration, and its
 --          field "after" is the last account that is done
---        2 the sentinel, whose being there says that Redis holds what it should
+--        2 the sentinel, which exists while Redis holds all counters that it should
 --        then counters; all in one slot
--- ARGV   1 when the caller found this restoration to have begun
---        2 milliseconds until guard and sentinel may be forgotten
---        3 the last account that is done with these, empty for none
---        4 1 if these are the last
---        then per counter: what to add, milliseconds until it may be forgotten
--- reply  how many counters were added to; or, with nothing done, -1: Redis has been emptied since; -2: another run has
---        restored everything, and what has been folded since must not be added
+-- ARGV   1 the start of this restoration, as the caller read it from the guard
+--        2 time to live of guard and sentinel, milliseconds
+--        3 the last account that is done with these counters, empty for none
+--        4 1 if these counters are the last
+--        then per counter: the number to add, its time to live in milliseconds
+-- reply  the number of counters added to; or, with nothing done, -1 if Redis has been emptied since, or -2 if another
+--        run has restored everything: calls that were folded since are in the counters already and must not be added
 local guard, sentinel = KEYS[1], KEYS[2]
 if redis.call('EXISTS', sentinel) == 1 then return -2 end
 if redis.call('HGET', guard, 'began') ~= ARGV[1] then return -1 end
 
+-- Add to each counter that the guard does not list yet.
 local added = 0
 for i = 3, #KEYS do
   local at = 5 + (i - 3) * 2
@@ -24,6 +25,7 @@ for i = 3, #KEYS do
     added = added + 1
   end
 end
+-- Record the progress, and set the sentinel when all is done.
 if ARGV[3] ~= '' then redis.call('HSET', guard, 'after', ARGV[3]) end
 redis.call('PEXPIRE', guard, ARGV[2])
 if ARGV[4] == '1' then redis.call('SET', sentinel, 1, 'PX', ARGV[2]) end

@@ -1,9 +1,8 @@
-//! Restores the counters of long windows where Redis has come back empty.
+//! Restores the counters of long windows after Redis has come back empty.
 //!
-//! A counter of a minute or so is soon right again by itself; that of a day or a month is not. So a sentinel lives in Redis
-//! as long as its counters do. Where it is missing, every account's rows are [recalled](recall) and added to what has been
-//! counted since, each counter once (`restore.lua`). A restoration that does not come to its end is gone on with by the
-//! next run.
+//! Counters of short windows become right again by themselves; those of a day or a month do not. A sentinel in Redis
+//! lives as long as the counters. If it is missing, every account's rows are [recalled](recall) and added to the
+//! calls counted since, each counter once (`restore.lua`). The next run continues a restoration that did not finish.
 
 use std::time::Duration;
 
@@ -17,48 +16,48 @@ use super::table::{History, OddRows};
 use super::{Statistics, StatisticsError};
 use crate::clock::Timestamp;
 
-/// The sentinel: there while Redis holds what it should.
+/// Sentinel, which exists while Redis holds all counters that it should.
 pub(super) const RESTORED: &str = "{levee}:restored";
-/// What has been restored.
+/// Guard: a hash of the counters restored so far and of the progress.
 const RESTORING: &str = "{levee}:restoring";
-/// How long both are kept without a run: longer than any counter of this moment.
+/// Time for which both are kept without a run: longer than any current counter is needed.
 const KEPT: Duration = Duration::from_secs(70 * 24 * 3600);
-/// How long what has been restored is remembered when all of it has: longer than any run takes.
+/// Time for which the guard is kept after all counters are restored: longer than any run takes.
 const KEPT_AFTERWARDS: Duration = Duration::from_secs(3600);
-/// How long a counter outlives the time it is needed.
+/// Time for which a counter is kept after it is needed.
 const COUNTER_KEPT_AFTERWARDS: Duration = Duration::from_secs(60);
-/// Accounts that are looked at before what was done is written down.
+/// Accounts between two records of the progress.
 const ACCOUNTS_AT_ONCE: usize = 50;
-/// Accounts that are read at the same time.
+/// Number of accounts read at the same time.
 const CONCURRENCY: usize = 8;
-/// Counters that one script call adds to.
+/// Number of counters in one script call.
 const COUNTERS_AT_ONCE: usize = 200;
 
-/// What `restore.lua` replies where another run has restored everything.
+/// Reply of `restore.lua` if another run has restored everything.
 const BY_ANOTHER_RUN: i64 = -2;
 
-/// What a run restored.
+/// Result of a restoration run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Restored {
-    /// Whether Redis now holds what it should; only then may anything be folded.
+    /// True if Redis now holds all counters that it should. Only then may minutes be folded.
     pub is_complete: bool,
-    /// Counters that were added to.
+    /// Number of counters that were added to.
     pub counters: usize,
-    /// Accounts that were looked at.
+    /// Number of accounts that were read.
     pub accounts: usize,
 }
 
-/// How far a restoration is.
+/// Progress of a restoration: its start, Unix milliseconds, and the last account that is done.
 struct Progress {
     began: u64,
     after: Option<String>,
 }
 
 impl Statistics {
-    /// Restores counters where Redis has come back empty, as far as it gets until `until`.
+    /// Restores counters if Redis has come back empty, until it is done or `until` has passed.
     ///
     /// # Errors
-    /// [`StatisticsError`]; the next run goes on.
+    /// [`StatisticsError`]; the next run continues.
     pub async fn restore(&self, until: Instant) -> Result<Restored, StatisticsError> {
         if self.keep_sentinel().await? {
             return Ok(Restored { is_complete: true, ..Restored::default() });
@@ -77,6 +76,7 @@ impl Statistics {
             if Instant::now() >= until {
                 return Ok(restored);
             }
+            // Recall the counters of the next accounts from their rows.
             let (accounts, next) = self.accounts.account_ids(after.as_deref(), ACCOUNTS_AT_ONCE).await?;
             let mut histories = stream::iter(&accounts)
                 .map(|account| self.rows.history(account, first_day(now), Day::of(now)))
@@ -88,7 +88,7 @@ impl Statistics {
             }
             let mut parts = counters.chunks(COUNTERS_AT_ONCE).peekable();
             loop {
-                // What is done is written down with the last part, which may be an empty one.
+                // Add the counters in parts. The last part, which may be empty, records the progress.
                 let part = parts.next().unwrap_or_default();
                 let done = parts.peek().is_none();
                 let (after, is_last) = if done { (next.as_deref(), next.is_none()) } else { (None, false) };
@@ -117,7 +117,7 @@ impl Statistics {
         Ok(restored)
     }
 
-    /// Keeps the sentinel for longer; false if there is none.
+    /// Extends the sentinel's life. Returns false if it does not exist.
     async fn keep_sentinel(&self) -> Result<bool, StatisticsError> {
         let keep = async |mut connection| -> Result<bool, RedisError> {
             redis::cmd("PEXPIRE").arg(RESTORED).arg(millis(KEPT)).query_async(&mut connection).await
@@ -125,7 +125,7 @@ impl Statistics {
         Ok(self.redis.run(keep).await?)
     }
 
-    /// Begins a restoration, or goes on with one.
+    /// Begins a restoration, or continues an existing one.
     async fn begin(&self, now: Timestamp) -> Result<Progress, StatisticsError> {
         let mut commands = redis::pipe();
         commands.atomic();
@@ -140,8 +140,9 @@ impl Statistics {
         Ok(Progress { began, after })
     }
 
-    /// Adds to counters, and writes down that all accounts up to `after` are done, or all there are. How many counters had
-    /// not been added to before; `None` where another run has restored everything.
+    /// Adds to counters, and records that all accounts up to `after` are done, or that all there are if `is_last`.
+    /// Returns the number of counters that had not been added to before; `None` if another run has restored
+    /// everything.
     async fn add(
         &self,
         began: u64,

@@ -1,4 +1,4 @@
-//! Scopes and windows as rows hold them.
+//! Stored form of scopes and windows in rows.
 
 pub(super) mod window {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -1,11 +1,11 @@
-//! The rows of the statistics in the usage table.
+//! Rows of the statistics in the usage table.
 //!
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
 //! | `STATS#<account>` | `<2026-11-22>#<counted>` | a [`DayRow`]; expires after 90 days |
 //!
-//! A row is replaced on the condition that nobody has folded a minute into it meanwhile. One that cannot be read is left
-//! out and as it is, rather than keeping the others from being read: [`OddRows`] says so.
+//! A row is replaced on the condition that no other run has folded a minute into it meanwhile. A row that cannot be
+//! read is left out and left unchanged, so that the others can still be read. [`OddRows`] counts such rows.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,21 +19,21 @@ use super::day::{DayRow, PolicyDay, RowKey};
 use crate::stores::dynamodb::{batch_get, describe};
 
 const KEPT_SECS: u64 = 90 * 24 * 3600;
-/// The most rows that are read at once, DynamoDB's own bound of a batch.
+/// Largest number of rows read at once, which is DynamoDB's limit for a batch.
 pub(super) const LARGEST_BATCH: usize = 100;
-/// The most rows that one history holds.
+/// Largest number of rows in a history.
 pub const MOST_ROWS: usize = 10_000;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The rows of the statistics.
+/// Handle to the rows of the statistics.
 #[derive(Debug, Clone)]
 pub struct StatisticsTable {
     client: Client,
     name: String,
 }
 
-/// Rows that could not be read or written.
+/// Error of reading or writing rows.
 #[derive(Debug, thiserror::Error)]
 #[error("statistics: {0}")]
 pub struct TableError(String);
@@ -44,18 +44,18 @@ impl TableError {
     }
 }
 
-/// An account's rows.
+/// Rows of an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// The rows, the last day first.
+    /// Rows, the latest day first.
     pub rows: Vec<DayRow>,
-    /// Whether there are older ones in the days that were asked for.
+    /// True if there are older rows within the requested days.
     pub more: bool,
     /// Rows that cannot be read.
     pub odd: OddRows,
 }
 
-/// Rows that cannot be read: how many there are, and the key of one of them.
+/// Rows that cannot be read: their number, and the key of one of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OddRows {
     count: usize,
@@ -63,7 +63,7 @@ pub struct OddRows {
 }
 
 impl OddRows {
-    /// These and `others`.
+    /// Adds `others` to these.
     pub(super) fn add(&mut self, others: Self) {
         if self.count == 0 {
             self.one = others.one;
@@ -76,7 +76,7 @@ impl OddRows {
         self.add(Self { count: 1, one: format!("{} {}", text("pk"), text("sk")) });
     }
 
-    /// Logs that they were left out, if there are any: once a run. What they hold stays untold.
+    /// Logs the rows that were left out, if there are any; to be called once a run. Their content is not logged.
     pub(super) fn tell(&self) {
         let Self { count, one } = self;
         if *count > 0 {
@@ -90,7 +90,7 @@ impl OddRows {
     }
 }
 
-/// What a row holds besides its key.
+/// Attributes of a row besides its key.
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     folded: u64,
@@ -100,22 +100,22 @@ struct Stored {
 }
 
 impl StatisticsTable {
-    /// The rows in the usage table of the given name.
+    /// Creates a handle to the rows in the usage table of the given name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// The rows with the given keys as they are now, at most 100 of them, in their order; those that are not there yet are
-    /// empty. `None` for one that is of another form, which `odd` is told.
+    /// Returns the rows with the given keys, at most 100 of them, in their order, by consistent reads. A row that
+    /// does not exist yet is returned as an empty one. A malformed one is returned as `None` and added to `odd`.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be asked for all of them.
+    /// [`TableError`] if the table could not be read for all of them.
     pub(super) async fn rows(&self, keys: &[RowKey], odd: &mut OddRows) -> Result<Vec<Option<DayRow>>, TableError> {
         let asked = keys.iter().take(LARGEST_BATCH).map(item_key).collect();
         let items = batch_get(&self.client, &self.name, asked, true).await.map_err(TableError)?;
         let mut there = HashMap::new();
         for item in items {
-            // What was asked for by a row's key has one.
+            // An item that was requested by a row's key has one.
             let Some(key) = row_key(&item) else { continue };
             let row = from_item(&item);
             if row.is_none() {
@@ -127,12 +127,14 @@ impl StatisticsTable {
         Ok(keys.iter().take(LARGEST_BATCH).map(row).collect())
     }
 
-    /// Writes `row` if the one that is there was last folded at `before`, or for 0 if none is there. False if it was not.
+    /// Writes `row` if the stored row was last folded at `before`, or for 0 if none is stored. Returns false if the
+    /// condition does not hold.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written, or nobody knows.
+    /// [`TableError`] if the row was not written, or the outcome is not known.
     pub(super) async fn replace(&self, row: &DayRow, before: u64) -> Result<bool, TableError> {
         let mut put = self.client.put_item().table_name(&self.name).set_item(Some(to_item(row)?));
+        // Make the write conditional on the last folded minute.
         put = match before {
             0 => put.condition_expression("attribute_not_exists(pk)"),
             before => put
@@ -149,10 +151,11 @@ impl StatisticsTable {
         }
     }
 
-    /// An account's rows from one day to another, both included; of more than [`MOST_ROWS`], the newest.
+    /// Returns an account's rows from one day to another, both included. Of more than [`MOST_ROWS`], returns the
+    /// newest.
     ///
     /// # Errors
-    /// [`TableError`] when they cannot be read.
+    /// [`TableError`] if they cannot be read.
     pub async fn history(&self, account: &str, from: Day, to: Day) -> Result<History, TableError> {
         let query = self
             .client
@@ -167,6 +170,7 @@ impl StatisticsTable {
             .scan_index_forward(false);
         let mut history = History::default();
         let mut start = None;
+        // Read page by page until there are no more, or enough.
         loop {
             let page = query.clone().set_exclusive_start_key(start).send().await;
             let page = page.map_err(|error| TableError(describe(&error)))?;
@@ -206,7 +210,7 @@ fn to_item(row: &DayRow) -> Result<Item, TableError> {
     Ok(item)
 }
 
-/// The row that an item is; `None` where it is of another form.
+/// Returns the row of an item; `None` if the item is malformed.
 fn from_item(item: &Item) -> Option<DayRow> {
     let key = row_key(item)?;
     let Stored { folded, policies, .. } = serde_dynamo::from_item(item.clone()).ok()?;

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::statistics::tests::{at, tally};
 
-/// Midnight of 22 November 2026, in minutes.
+/// Midnight of 22 November 2026, minutes since the Unix epoch.
 const MIDNIGHT: u64 = 29_921_760;
 const CALLER: &str = "acme/crm/k1/ai";
 const POLICIES: &str = "ai-address:c:30:60:f:1 key:k:50:60:f:1 integration:i:300:60:f:1 account-ai:r:9:3600:s:1 \
@@ -18,7 +18,7 @@ fn key(counted: Counted) -> RowKey {
     RowKey { account: "acme".to_owned(), day: day(), counted }
 }
 
-/// Passed calls and refused ones, by the refusing policy's place from 1 on.
+/// Returns tallies of calls: those that passed under place 0, those that a policy refused under its place from 1 on.
 fn tallies(policies: &str, calls: &[(usize, u64)]) -> Vec<Tally> {
     calls.iter().map(|(place, calls)| tally(&format!("{place} {CALLER} {policies}"), *calls)).collect()
 }
@@ -37,6 +37,7 @@ fn each_policy_is_in_the_row_of_those_it_counts_and_shared_ones_tell_refusals_al
         assert_eq!(counted.to_string().parse(), Ok(counted));
     }
 
+    // Policies that accounts share appear with their refusals only.
     let calls: &[(usize, u64)] = &[(0, 7), (1, 2), (3, 9), (7, 3), (8, 4), (9, 5)];
     let row = fold_all(Counted::Account, POLICIES, &[(MIDNIGHT, calls)]);
     let told = |(name, it): (&String, &PolicyDay)| (name.clone(), it.used, it.refused);
@@ -49,6 +50,7 @@ fn each_policy_is_in_the_row_of_those_it_counts_and_shared_ones_tell_refusals_al
         ("in-flight", 7, 5),
     ];
     assert_eq!(row.policies.iter().map(told).collect::<Vec<_>>(), expected.map(|(n, u, r)| (n.to_owned(), u, r)));
+    // The integration's row has its own policy's refusals.
     let refused_by_integration = fold_all(Counted::Integration("crm".to_owned()), POLICIES, &[(MIDNIGHT, calls)]);
     assert_eq!(refused_by_integration.policies["integration"].refused, 9);
     assert_eq!(refused_by_integration.policies["integration"].used, 7);
@@ -72,6 +74,7 @@ fn a_span_is_sampled_when_a_later_one_begins_and_readers_see_it_before() {
     let account = &row.policies["account"];
     let (closed, all) = ([0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
     assert_eq!((account.histogram.0, account.histogram_so_far().0), (closed, all));
+    // A later span closes the one before.
     let row = row.fold(MIDNIGHT + 11, &tallies("account:a:600:60:f:1", &[(0, 1)]));
     let account = &row.policies["account"];
     assert_eq!(account.histogram_so_far().0, [1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
@@ -96,11 +99,12 @@ fn a_row_holds_no_more_policies_than_it_has_room_for() {
         row = row.fold(MIDNIGHT + number, &tallies(&format!("p{number}:a:9:60:f:1"), &[(0, 1)]));
     }
     assert_eq!(row.policies.len(), MOST_IN_A_ROW);
+    // A full row still takes further calls of its policies.
     assert_eq!(row.fold(MIDNIGHT + 100, &tallies("p0:a:9:60:f:1", &[(0, 1)])).policies["p0"].used, 2);
 }
 
 prop_compose! {
-    /// Minutes of a day in their order, each with tallies of policies whose limit and window change.
+    /// Generates minutes of a day in order, each with tallies of policies whose limit and window change.
     fn some_minutes()(
         minutes in prop::collection::btree_map(
             0u64..1440,
@@ -155,7 +159,7 @@ proptest! {
             prop_assert_eq!(told, (passed * weight, refused));
         }
         if let Some(policy) = row.policies.get("p") {
-            // Every sample has calls of its own.
+            // Each sample needs calls of its own.
             let samples: u64 = policy.histogram_so_far().0.iter().sum();
             prop_assert!(samples <= all().count() as u64);
             prop_assert_eq!(samples == 0, passed == 0);
