@@ -1,20 +1,21 @@
-//! Platform admins: who they are, their sessions, and the record of what they did.
+//! Platform admins: their records, their sessions, and the audit of their actions.
 //!
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
 //! | `ADMINS` | `<e-mail address>` | [`Admin`], and the `generation` of their sessions |
-//! | `SESSION#<SHA-256 of the token>` | `SESSION` | whose, of which generation, until when |
+//! | `SESSION#<SHA-256 of the token>` | `SESSION` | the session's admin, generation and expiry |
 //! | `ATTEMPTS#<SHA-256 of the e-mail address>` | `ATTEMPTS` | wrong passwords in a row; expires after a day |
 //! | `AUDIT#<2026-11>` | `<milliseconds>#<random>` | [`AuditEntry`]; expires after 400 days |
 //!
 //! Invariants:
-//! - A password is looked at only after the attempt has been counted, so that guesses sent at once are as slow as
-//!   guesses sent in turn. An unknown address costs the same work as a known one and gets the same answer.
-//! - What is stored opens nothing: passwords as argon2id hashes, session tokens as SHA-256. No client address is
-//!   stored.
-//! - A changed role, a deleted admin and a sign-out everywhere bite at once: every look at a session reads the admin
-//!   too. A session belongs to a generation; ending all sessions of an admin gives the admin another one.
-//! - There is always an operator: the last one can neither be deleted nor made a viewer.
+//! - A password is checked only after the attempt was counted, so that concurrent guesses are as slow as sequential
+//!   ones. An unknown address costs the same work as a known one and gets the same answer.
+//! - The stored data opens nothing: passwords are stored as argon2id hashes, session tokens as SHA-256. No client
+//!   address is stored.
+//! - A changed role, a deleted admin and a sign-out everywhere take effect at once: each check of a session reads
+//!   the admin too. A session belongs to a generation; ending all sessions of an admin replaces the admin's
+//!   generation.
+//! - There is always an operator: the last one can be neither deleted nor made a viewer.
 //!
 //! Start reading at [`AdminsTable::sign_in`].
 

@@ -1,18 +1,18 @@
-//! Alerts: what somebody should be told of, once.
+//! Alerts: notifications to operators, each sent once.
 //!
-//! Whoever finds something wrong calls [`Alerts::raise`] as often as it likes: of all that raise the same key at once or
-//! while it cools down, one is first, decided by one conditional write; the others only count up. That write also puts
-//! the alert into an outbox, so that raising needs nobody who listens. [`Alerts::deliver`], run every minute, empties
-//! the outbox through a [`Publisher`]:
+//! Code that finds a problem calls [`Alerts::raise`], any number of times. A conditional write decides which call
+//! raises the alert. Other calls with the same key, at the same time or during the cool-down, only count as
+//! repeats. The same write puts the alert into an outbox, so that raising does not depend on the receiver.
+//! [`Alerts::deliver`], run every minute, empties the outbox through a [`Publisher`]:
 //!
-//! - Oldest first, and at most [`PER_HOUR`] one by one in any clock hour. What is above is held and goes out as one
-//!   digest with the first delivery after that hour.
-//! - A message that cannot be published ends the delivery, because what stopped it stops the others too. Its alert
-//!   waits for the next one.
-//! - An alert is marked as sent after it is published. A crash in between repeats one message; none is ever lost.
+//! - Oldest first, and at most [`PER_HOUR`] single messages in each clock hour. Further alerts are held, and go out
+//!   as one digest with the first delivery after that hour.
+//! - A message that cannot be published ends the delivery, because the same cause would stop the others too. Its
+//!   alert waits for the next delivery.
+//! - An alert is marked as sent after it is published. A crash in between repeats one message. No alert is lost.
 //!
-//! Start reading at [`table`] (what is stored), then [`deliver`] and [`budget`] (what goes out when).
-//! What may be said in a message is up to [`defang()`].
+//! Start reading at [`table`] (the stored form), then [`deliver`] and [`budget`] (the schedule). [`defang()`] makes
+//! the text of messages harmless.
 
 pub mod budget;
 pub mod defang;
@@ -35,28 +35,28 @@ pub use table::{Alerts, AlertsError};
 
 use crate::clock::Timestamp;
 
-/// The longest stored key, bytes.
+/// Longest stored key, in bytes.
 const LONGEST_KEY: usize = 200;
-/// The longest stored title, bytes.
+/// Longest stored title, in bytes.
 const LONGEST_TITLE: usize = 200;
-/// The longest stored detail, bytes.
+/// Longest stored detail, in bytes.
 const LONGEST_DETAIL: usize = 6_000;
 
-/// Something that somebody should be told of.
+/// Problem that operators should know of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    /// What makes two alerts the same one, such as `redis.gone` or `provider.refused/primary`. Of a longer one, the first
-    /// 200 bytes count.
+    /// Identity of the alert, such as `redis.gone` or `provider.refused/primary`. Of a longer key, the first 200
+    /// bytes count.
     pub key: String,
-    /// One line.
+    /// Summary in one line.
     pub title: String,
-    /// What is known, and what to do.
+    /// Known facts, and the action to take.
     pub detail: String,
-    /// How long the same alert is not raised again.
+    /// Time in which the same alert is not raised again.
     pub cool_down: Duration,
 }
 
-/// An alert as it is kept.
+/// Stored alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Raised {
     /// [`Alert::key`].
@@ -65,17 +65,17 @@ pub struct Raised {
     pub title: String,
     /// [`Alert::detail`], defanged.
     pub detail: String,
-    /// When it was raised, Unix seconds.
+    /// Time when it was raised, in Unix seconds.
     pub raised_at: u64,
-    /// When it was sent, Unix seconds; `None` while it waits.
+    /// Time when it was sent, in Unix seconds; `None` while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<u64>,
-    /// How often it was raised again while it cooled down.
+    /// Number of times it was raised again during its cool-down.
     pub repeats: u64,
 }
 
 impl Raised {
-    /// `alert` as it is raised now.
+    /// Creates the stored form of `alert`, raised at `now`.
     fn new(alert: &Alert, now: Timestamp) -> Self {
         Self {
             key: defang::cut(&alert.key, LONGEST_KEY),
@@ -88,13 +88,13 @@ impl Raised {
     }
 }
 
-/// Tells people.
+/// Channel that delivers messages to people.
 pub trait Publisher {
-    /// Publishes one message. After an error it may have been published all the same.
+    /// Publishes one message. After an error it may have been published nevertheless.
     fn publish(&self, message: &Message) -> impl Future<Output = Result<(), PublishError>> + Send;
 }
 
-/// A message that was not published.
+/// Error of publishing a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not published: {0}")]
 pub struct PublishError(pub String);

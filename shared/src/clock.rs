@@ -1,4 +1,4 @@
-//! What time it is. Domain code takes a [`Timestamp`] as an argument; only a [`Clock`] asks the system.
+//! Source of the current time. Domain code takes a [`Timestamp`] as an argument; only a [`Clock`] asks the system.
 
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,33 +7,33 @@ pub use levee_core::clock::Timestamp;
 
 use crate::config::Reader;
 
-/// The source of the present moment.
+/// Clock that reads the current time.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// Holds a whole number of seconds to add to the system's time.
+    /// File with a whole number of seconds to add to the system's time.
     offset_file: Option<PathBuf>,
 }
 
 impl Clock {
-    /// The clock that a function runs on.
+    /// Reads the configuration of a function's clock.
     ///
-    /// `LEVEE_CLOCK_OFFSET_FILE` (optional, the local stack sets it) names a file that holds a whole number of seconds
-    /// to add to the system's time; it is read at every call, so that a running stack can be moved through time.
+    /// `LEVEE_CLOCK_OFFSET_FILE` (optional, set by the local stack) names a file with a whole number of seconds to add
+    /// to the system's time. The file is read at every call, so that a running stack can be moved through time.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self { offset_file: reader.optional("LEVEE_CLOCK_OFFSET_FILE").map(PathBuf::from) }
     }
 
-    /// The system's clock.
+    /// Returns the system's clock.
     pub fn system() -> Self {
         Self { offset_file: None }
     }
 
-    /// The present moment.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         system_now().shifted(self.offset_millis())
     }
 
-    /// How far it is set ahead of the system's clock on purpose, in milliseconds.
+    /// Returns the configured offset from the system's clock, in milliseconds. It may be negative.
     pub fn offset_millis(&self) -> i64 {
         let Some(file) = &self.offset_file else { return 0 };
         let secs: i64 = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);

@@ -1,13 +1,13 @@
-//! Configuration: read once, at start, from the environment, as a pure function of a lookup from name to value.
+//! Configuration: read from the environment once, at start, as a pure function of a lookup from name to value.
 //!
 //! Each concern has its own small struct beside its code, with a `read` function that takes a [`Reader`]. The reader
-//! goes on after a mistake, so that a function that cannot start names everything that is wrong, not the first thing.
+//! continues after a mistake, so that a function that cannot start reports all mistakes and not only the first.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Everything that was wrong with the configuration, one mistake a line.
+/// All mistakes in the configuration, separated by semicolons.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ConfigError(Vec<String>);
 
@@ -20,7 +20,7 @@ impl fmt::Display for ConfigError {
 /// Reads a configuration from the process's environment.
 ///
 /// # Errors
-/// All mistakes that `read` met, together.
+/// [`ConfigError`] with all mistakes that `read` found.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn from_environment<T>(read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T, ConfigError> {
     from_lookup(|name| std::env::var(name).ok(), read)
@@ -29,7 +29,7 @@ pub fn from_environment<T>(read: impl FnOnce(&mut Reader<'_>) -> T) -> Result<T,
 /// Reads a configuration from any lookup from variable name to value.
 ///
 /// # Errors
-/// All mistakes that `read` met, together.
+/// [`ConfigError`] with all mistakes that `read` found.
 pub fn from_lookup<T>(
     lookup: impl Fn(&str) -> Option<String>,
     read: impl FnOnce(&mut Reader<'_>) -> T,
@@ -46,12 +46,12 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A value that may be absent.
+    /// Reads a value that may be absent.
     pub fn optional(&mut self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A value that must be there.
+    /// Reads a value that must be present.
     pub fn required(&mut self, name: &str) -> String {
         self.optional(name).unwrap_or_else(|| {
             self.mistake(name, "is not set");
@@ -59,7 +59,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A whole number within `range`, or `default` when unset.
+    /// Reads a whole number within `range`, or returns `default` if the variable is unset.
     pub fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
         let Some(text) = self.optional(name) else { return default };
         match text.parse() {
@@ -72,18 +72,19 @@ impl Reader<'_> {
         }
     }
 
-    /// A duration given in milliseconds within `range`, or `default` when unset.
+    /// Reads a duration in milliseconds within `range`, or returns `default` milliseconds if the variable is unset.
     pub fn millis(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> Duration {
         Duration::from_millis(self.number(name, default, range))
     }
 
-    /// A value that `parse` understands; its error becomes the mistake. `None` when unset or mistaken.
+    /// Reads a value with `parse`, whose error becomes the mistake. Returns `None` if the variable is unset or
+    /// invalid.
     pub fn parsed<T, E: fmt::Display>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let text = self.optional(name)?;
         parse(&text).map_err(|error| self.mistake(name, &error.to_string())).ok()
     }
 
-    /// Records a mistake about the variable `name`. The sentence goes on from the name and must not hold a secret.
+    /// Records a mistake in the variable `name`. The sentence continues after the name and must not hold a secret.
     pub fn mistake(&mut self, name: &str, sentence: &str) {
         self.mistakes.push(format!("{name} {sentence}"));
     }

@@ -1,5 +1,5 @@
-//! What every function does around its handler: it starts in one way, and for each event it sees to it that what went
-//! wrong is written down before the environment is frozen.
+//! Common frame of every function: it starts the function, and for each event it makes sure that errors are written
+//! before the environment is frozen.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -18,27 +18,27 @@ use crate::config::{self, Reader};
 use crate::stores::dynamodb::{self, DynamoDbConfig};
 use crate::telemetry;
 
-/// How long an answer may wait for its breadcrumbs to be written.
+/// Time that a response may wait for its breadcrumbs to be written.
 const FLUSH_BUDGET: Duration = Duration::from_millis(50);
-/// How long before the function's deadline breadcrumbs are written although the request has not ended: nothing is
-/// after it, as Lambda kills the process.
+/// Time before the function's deadline at which breadcrumbs are written even if the request has not ended: at the
+/// deadline Lambda kills the process.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(500);
-/// How long a function that cannot start may spend on writing down why.
+/// Time-out of writing the cause if a function cannot start.
 const LAST_WORDS_BUDGET: Duration = Duration::from_secs(1);
 
-/// The part of the configuration that all functions have.
+/// Configuration that all functions share.
 #[derive(Debug, Clone)]
 pub struct Common {
-    /// The clock.
+    /// Clock of the function.
     pub clock: Clock,
-    /// DynamoDB.
+    /// Configuration of DynamoDB.
     pub dynamodb: DynamoDbConfig,
-    /// `BREADCRUMBS_TABLE`: the table of recent errors.
+    /// `BREADCRUMBS_TABLE`: name of the table of recent errors.
     pub breadcrumbs_table: String,
 }
 
 impl Common {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             clock: Clock::read(reader),
@@ -47,13 +47,13 @@ impl Common {
         }
     }
 
-    /// The table of recent errors.
+    /// Creates a client of the table of recent errors.
     pub fn breadcrumbs(&self) -> BreadcrumbTable {
         BreadcrumbTable::new(dynamodb::client(&self.dynamodb), &self.breadcrumbs_table)
     }
 }
 
-/// A function's process. Cheap to clone.
+/// Process of a function. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Function {
     name: &'static str,
@@ -62,15 +62,15 @@ pub struct Function {
 }
 
 impl Function {
-    /// Begins the function `name`: from here on it logs. Call it first in `main`.
+    /// Creates the function `name` and starts logging. Call it first in `main`.
     pub fn begin(name: &'static str) -> Self {
         Self { name, trail: telemetry::init(name), clock: Arc::default() }
     }
 
-    /// Reads the configuration from the environment, and makes of it what the function holds between its calls.
+    /// Reads the configuration from the environment, and creates the state that the function keeps between calls.
     ///
     /// # Errors
-    /// What is wrong with the configuration, or why `make` failed; both are logged.
+    /// The mistakes in the configuration, or the error of `make`; both are logged.
     pub async fn start<C, S, E>(
         &self,
         read: impl FnOnce(&mut Reader<'_>) -> C,
@@ -80,8 +80,10 @@ impl Function {
     where
         E: Display + Into<Error>,
     {
+        // Read the configuration.
         let config = config::from_environment(read)
             .inspect_err(|error| tracing::error!(code = "config.invalid", %error, "{} cannot start", self.name))?;
+        // From here on errors are also written as breadcrumbs.
         let common = common(&config);
         let clock = self.clock.get_or_init(|| common.clock.clone());
         self.trail.write_to(common.breadcrumbs(), clock.clone());
@@ -95,11 +97,11 @@ impl Function {
         }
     }
 
-    /// Runs `work`, which answers the request `request_id` before `deadline` (Unix milliseconds, by Lambda's clock).
-    /// What goes wrong meanwhile is written before this returns, and in any case before the deadline.
+    /// Runs `work`, which serves the request `request_id` before `deadline` (Unix milliseconds, by Lambda's clock).
+    /// Errors that occur meanwhile are written before this function returns, and in any case before the deadline.
     pub async fn observe<T>(&self, request_id: &str, deadline: u64, work: impl Future<Output = T>) -> T {
         telemetry::answering(request_id);
-        // A panic is logged where it happens; it goes on once that is written down.
+        // A panic is logged as it happens. It is resumed after its breadcrumb is written.
         let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
         let answer = match timeout_at(last_call(deadline), &mut work).await {
             Ok(answer) => answer,
@@ -109,12 +111,12 @@ impl Function {
         answer.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Writes what went wrong while a request was answered.
+    /// Writes the errors of a request that has been served.
     pub(crate) async fn settle(&self) {
         self.trail.flush(FLUSH_BUDGET, self.now()).await;
     }
 
-    /// Writes everything that went wrong so far, and that the request is about to be cut off.
+    /// Logs that the request is about to be cut off, and writes all errors so far.
     pub(crate) async fn near_deadline(&self, request_id: &str) {
         tracing::error!(code = "deadline.near", request.id = request_id, "a request is about to outlast its function");
         self.trail.flush_all(BEFORE_DEADLINE / 2, self.now()).await;
@@ -125,7 +127,7 @@ impl Function {
     }
 }
 
-/// The moment at which breadcrumbs have to be written, of a request with this deadline.
+/// Returns the latest time to write breadcrumbs for a request with this deadline.
 pub(crate) fn last_call(deadline: u64) -> Instant {
     let left = Clock::system().now().until(Timestamp::from_millis(deadline));
     Instant::now() + left.saturating_sub(BEFORE_DEADLINE)
@@ -141,7 +143,7 @@ mod tests {
     const DONE: (u16, &str) = (200, "{}");
     const LONG: Duration = Duration::from_secs(60);
 
-    /// A function whose breadcrumbs go to `stub`, while the guard lives.
+    /// Returns a function whose breadcrumbs go to `stub` while the guard lives.
     fn function(stub: &Stub) -> (Function, tracing::subscriber::DefaultGuard) {
         let trail = Trail::new("probe");
         trail.write_to(BreadcrumbTable::new(stub.client.clone(), "breadcrumbs"), Clock::system());

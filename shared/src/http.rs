@@ -1,7 +1,7 @@
-//! The seam between the authorizer and the functions behind it: route classes, the verdict that travels in the
-//! authorizer context, the client's address, the API's own address, and errors as the API's users see them.
+//! HTTP layer between the authorizer and the functions behind it: route classes, the verdict in the authorizer
+//! context, the client's address, the API's own address, and errors as clients see them.
 //!
-//! Start reading at [`context`], which is the contract between the two sides.
+//! Start reading at [`context`], the contract between the two sides.
 
 pub mod address;
 mod admit;
@@ -24,5 +24,5 @@ pub use pseudonym::{AddressKey, InvalidAddressKey};
 pub use routes::Route;
 pub use run::{run_buffered, run_streaming};
 
-/// The id by which one request is named everywhere: in the answer, in logs and by support.
+/// Header with the id of a request, which is the same in the response, in logs and for support.
 pub const REQUEST_ID_HEADER: &str = "x-levee-request-id";

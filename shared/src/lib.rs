@@ -1,10 +1,15 @@
-//! The library that every Levee function stands on: one module per defence, plus what they all share.
+//! Library of all Levee functions: one module for each defence, and the code that they share.
 //!
-//! Start reading at the defence you came for: [`accounts`] says who is calling, [`limits`] whether they may call now,
-//! [`metering`] what their AI calls cost; [`headroom`] what the AI providers leave the platform. [`breadcrumbs`], [`alerts`] and [`story`] tell operators what went wrong,
-//! [`admins`] says who these are. [`http`] is the seam between the authorizer and the functions behind it.
-//! [`function`] is what every function does around its handler, [`telemetry`] what it says of itself. [`stores`] holds
-//! the only code that opens connections; [`clock`] the only code that asks what time it is.
+//! Start reading at the defence of interest:
+//!
+//! - [`accounts`] identifies callers, [`limits`] decides if they may call now, and [`metering`] counts the cost of
+//!   their AI calls.
+//! - [`breaker`] decides which provider serves a call; [`headroom`] reads the remaining limits of the providers.
+//! - [`breadcrumbs`], [`alerts`] and [`story`] show operators the errors; [`admins`] identifies the operators.
+//! - [`http`] is the layer between the authorizer and the functions behind it.
+//!
+//! [`function`] is the common frame of every function, and [`telemetry`] writes its logs and metrics. [`stores`] holds
+//! the clients of external services, [`clock`] the only code that reads the system's clock.
 
 pub mod accounts;
 pub mod admins;

@@ -1,8 +1,10 @@
-//! Pages for people: one layout, one style, and how times and numbers are shown.
+//! Pages for people: one layout, one style, and the format of times and numbers.
 //!
-//! Pages are made on the server and need no JavaScript. Invariants: whatever a page shows of others' text is escaped
-//! (maud does it; nothing here takes raw text); a page loads nothing and runs nothing, and its policy says so, with the
-//! hash of the one style that it carries; every number has its unit, every time its zone.
+//! Pages are rendered on the server and need no JavaScript. Invariants:
+//!
+//! - Text from outside is escaped. maud does this, and no function here takes raw text.
+//! - A page loads and runs nothing. Its content security policy says so, with the hash of its one style.
+//! - Every number has its unit, every time its zone.
 //!
 //! Start reading at [`Page`].
 

@@ -1,7 +1,8 @@
-//! Connections to what lies outside the function: Redis, DynamoDB and Secrets Manager.
+//! Clients of external services: Redis, DynamoDB, Secrets Manager and CloudWatch Logs.
 //!
-//! Nothing here connects before it is used, and nothing waits without a bound: [`redis::Redis`] gives each decision one
-//! budget and a guard that makes an outage cost one caller, not all; [`dynamodb`] bounds each call, retries included.
+//! No client connects before its first use, and every wait is bounded. [`redis::Redis`] gives each decision one
+//! budget, and a guard lets an outage delay one caller instead of all. [`dynamodb`] bounds each call including
+//! retries.
 
 pub mod aws;
 pub mod dynamodb;
@@ -15,7 +16,7 @@ use std::time::Duration;
 /// Runs `work` for at most `limit`.
 ///
 /// # Errors
-/// The text of the error that `work` ended in, or that there was no answer within `limit`.
+/// The text of the error from `work`, or a message that there was no answer within `limit`.
 pub async fn with_timeout<T, E: Display>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,

@@ -1,7 +1,7 @@
-//! The story of one request, told in about ten lines from what the functions logged about it.
+//! The story of one request: a summary of about ten lines, from the functions' log lines about it.
 //!
-//! Each function writes one wide event per request ([`crate::telemetry`]) and a log line for each thing that went wrong;
-//! all of them carry `request.id`. This module is pure: where lines come from is the matter of its callers.
+//! Each function writes one wide event per request ([`crate::telemetry`]), and a log line for each error; all of them
+//! carry `request.id`. This module is pure: callers supply the lines.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-/// How many of the things that went wrong are told.
+/// Number of errors that a story lists.
 const MOST_ERRORS: usize = 3;
 
-/// What is known about one request.
+/// Summary of one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Story {
@@ -22,16 +22,17 @@ pub struct Story {
 /// One line of a story.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sentence {
-    /// What it is about, in a word.
+    /// Topic of the line, in one word.
     pub label: &'static str,
-    /// What is to be said.
+    /// Text of the line.
     pub text: String,
 }
 
 impl Story {
-    /// The story of the request `request_id` from log lines in any order, those of other requests among them; `None`
-    /// when no line is about it.
+    /// Builds the story of the request `request_id` from log lines in any order, which may include other requests'
+    /// lines. Returns `None` if no line is about it.
     pub fn tell<'a>(request_id: &str, lines: impl IntoIterator<Item = &'a str>) -> Option<Self> {
+        // Keep the lines of this request, in order of time, and find the wide events.
         let mut lines: Vec<Line> = lines.into_iter().filter_map(|line| Line::of(request_id, line)).collect();
         lines.sort_by(|one, other| one.text("timestamp").cmp(&other.text("timestamp")));
         let began = lines.iter().find_map(|line| line.text("timestamp"))?;
@@ -39,6 +40,7 @@ impl Story {
         let served = lines.iter().find(|line| line.text("Function").is_some_and(|it| it != "authorizer"));
         let of_both = || authorized.into_iter().chain(served);
 
+        // Say everything that is known, in the order of events.
         let mut story = Self { sentences: Vec::new() };
         let route = of_both().find_map(|line| line.text("route")).unwrap_or("an unknown route");
         story.say("request", Some(format!("{request_id} to {route} at {began}")));
@@ -54,7 +56,7 @@ impl Story {
         Some(story)
     }
 
-    /// The lines, in the order in which things happened.
+    /// Returns the lines, in the order of events.
     pub fn sentences(&self) -> &[Sentence] {
         &self.sentences
     }
@@ -63,7 +65,7 @@ impl Story {
         self.sentences.extend(text.map(|text| Sentence { label, text }));
     }
 
-    /// What went wrong: the lines with a code, each of them once.
+    /// Adds the errors: the lines with a code, without duplicates.
     fn errors(&mut self, lines: &[Line]) {
         let mut told = HashSet::new();
         let mut errors: Vec<String> = lines.iter().filter_map(error).collect();
@@ -82,7 +84,7 @@ impl fmt::Display for Story {
     }
 }
 
-/// A log line about the request.
+/// Log line about the request.
 struct Line(Value);
 
 impl Line {
@@ -100,7 +102,7 @@ impl Line {
     }
 
     fn count(&self, name: &str) -> Option<u64> {
-        // Metrics are written as decimals.
+        // Metrics are written as decimal fractions.
         self.number(name).map(|number| number as u64)
     }
 

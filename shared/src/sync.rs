@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks `mutex`, whose data stays usable when a holder panicked: a panic costs one request, not the environment.
+/// Locks `mutex`. The data stays usable after a holder has panicked: a panic fails one request, not the environment.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

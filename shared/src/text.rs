@@ -1,10 +1,11 @@
-//! Text that people wrote and other people read.
+//! Checks of text that people write and others read.
 
-/// The character that stands for one that cannot be shown.
+/// Replacement for a character that cannot be shown.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Returns whether `character` is not seen, or changes how its neighbours are seen: joiners, fillers, variation selectors,
-/// tags, the marks of the bidirectional algorithm (UAX #9), and the line separators that are no control characters.
+/// Returns true if `character` is invisible or changes the look of its neighbours: joiners, fillers, variation
+/// selectors, tags, the marks of the bidirectional algorithm (UAX #9), and the line separators that are not control
+/// characters.
 ///
 /// A name with such a character can look like another name.
 pub fn is_invisible(character: char) -> bool {
@@ -15,8 +16,8 @@ pub fn is_invisible(character: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns `text` with U+FFFD in the place of every control character and every [invisible](is_invisible) one, but for
-/// those that `keeps` is true for.
+/// Replaces every control character and every [invisible](is_invisible) one by U+FFFD, except those for which `keeps`
+/// returns true.
 pub fn mark_invisible(text: &str, keeps: impl Fn(char) -> bool) -> String {
     let mark = |it: char| if (it.is_control() || is_invisible(it)) && !keeps(it) { REPLACEMENT } else { it };
     text.chars().map(mark).collect()

@@ -1,9 +1,9 @@
-//! Wrong passwords per e-mail address, and the wait that they cost.
+//! Wrong passwords per e-mail address, and the wait that they cause.
 //!
-//! The first three in a row cost nothing; the fourth costs a second, and each one after it twice the wait before, up to
-//! five minutes. During a wait no password is looked at, and asking does not make it longer. Somebody who goes on
-//! guessing therefore keeps an admin out: the limit per client address slows them down, and
-//! [`AdminsTable::clear_attempts`] lets the admin in for the moment.
+//! The first three in a row cause no wait. The fourth causes a wait of one second, and each further one doubles it,
+//! up to five minutes. During a wait no password is checked, and an attempt does not extend the wait. An attacker
+//! that goes on guessing can therefore lock an admin out. The limit per client address slows the attacker down, and
+//! [`AdminsTable::clear_attempts`] ends the present wait.
 
 use std::time::Duration;
 
@@ -17,30 +17,31 @@ use super::sign_in::SignInError;
 use super::table::{AdminsTable, Item, TableError, failed, from_item, key, number, to_item};
 use crate::clock::Timestamp;
 
-/// How many wrong passwords in a row cost nothing.
+/// Number of wrong passwords in a row that cause no wait.
 const FREE: u32 = 3;
 const LONGEST_WAIT_SECS: u64 = 300;
-/// How long wrong passwords are remembered after the last one.
+/// Time after the last wrong password until all are forgotten.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// How often an attempt is counted anew because another one was counted at the same moment. Only those that cost
-/// nothing can be in the way; whoever comes after them has to wait.
+/// Number of tries to count an attempt that conflicts with concurrent ones. Only attempts that cause no wait can
+/// conflict repeatedly; later ones must wait.
 const TRIES: u32 = 8;
 
-/// The attempts since the last right password. An attempt that is being judged counts as wrong.
+/// Attempts since the last right password. An attempt that is being checked counts as wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Attempts {
     count: u32,
-    /// Unix milliseconds until which no password is looked at.
+    /// End of the wait, in Unix milliseconds. No password is checked before.
     blocked_until: u64,
     /// Unix seconds.
     expires_at: u64,
 }
 
-/// What is stored when one more attempt is made at `now`.
+/// Returns the record to store for one more attempt at `now`.
 ///
 /// # Errors
-/// The seconds to wait where none may be made yet.
+/// The seconds to wait, if no attempt is allowed yet.
 fn attempt(before: Option<&Attempts>, now: Timestamp) -> Result<Attempts, u64> {
+    // Ignore an expired record that DynamoDB has not removed yet.
     let before = before.filter(|before| before.expires_at > now.as_secs());
     let blocked_until = Timestamp::from_millis(before.map_or(0, |before| before.blocked_until));
     if blocked_until > now {
@@ -54,7 +55,7 @@ fn attempt(before: Option<&Attempts>, now: Timestamp) -> Result<Attempts, u64> {
     })
 }
 
-/// The wait after so many wrong passwords in a row.
+/// Returns the wait in seconds after `count` wrong passwords in a row.
 fn wait_secs(count: u32) -> u64 {
     match count.checked_sub(FREE + 1) {
         None => 0,
@@ -63,21 +64,22 @@ fn wait_secs(count: u32) -> u64 {
 }
 
 impl AdminsTable {
-    /// Forgets the wrong passwords of this e-mail address, so that the next one is looked at at once.
+    /// Deletes the count of wrong passwords of this e-mail address, so that the next attempt is checked at once.
     ///
     /// # Errors
-    /// [`TableError`] when they could not be removed.
+    /// [`TableError`] if it could not be deleted.
     pub async fn clear_attempts(&self, email: &str) -> Result<(), TableError> {
         self.remove(attempts_key(email)).await
     }
 
-    /// Counts an attempt before its password is looked at: of those made at once, only as many go on as would have in
-    /// turn.
+    /// Counts an attempt before its password is checked. Of concurrent attempts, only as many pass as would one
+    /// after the other.
     pub(super) async fn count_attempt(&self, email: &str, now: Timestamp) -> Result<(), SignInError> {
         let mut before = None;
         for _ in 0..TRIES {
             let after = attempt(before.as_ref(), now).map_err(SignInError::Wait)?;
             match self.replace_attempts(attempts_key(email), before.as_ref(), &after).await? {
+                // On a conflict, decide again with the record that was found.
                 Ok(()) => return Ok(()),
                 Err(found) => before = found,
             }
@@ -85,7 +87,7 @@ impl AdminsTable {
         Err(SignInError::Wait(1))
     }
 
-    /// Writes `after` if `before` is what is there; else the inner error is what was found there.
+    /// Writes `after` if `before` is still stored. Otherwise the inner error is the stored record.
     async fn replace_attempts(
         &self,
         key: Item,
@@ -100,6 +102,7 @@ impl AdminsTable {
             .table_name(&self.name)
             .set_item(Some(item))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        // Write only if the record is still the one that was read.
         let put = match before {
             None => put.condition_expression("attribute_not_exists(pk)"),
             Some(before) => put
@@ -119,7 +122,8 @@ impl AdminsTable {
     }
 }
 
-/// Anything can be typed into a sign-in, so it is not stored in the clear.
+/// Returns the key of an address's record. Users may type anything into the sign-in form, so it is stored as a
+/// hash.
 fn attempts_key(email: &str) -> Item {
     key(format!("ATTEMPTS#{}", sha256(&folded(email))), "ATTEMPTS")
 }
@@ -177,7 +181,7 @@ mod tests {
                     attempts = Some(after);
                 }
             }
-            // The wait before each judged attempt has passed since the first one.
+            // The wait before each checked attempt has passed since the first one.
             let waited: u64 = (0..judged).map(wait_secs).sum();
             prop_assert!(NOW.plus(Duration::from_secs(waited)) <= now, "{judged} judged after {waited} s");
         }

@@ -1,4 +1,4 @@
-//! The record of what admins did, kept for 400 days: one partition a month.
+//! Audit of admins' actions, kept for 400 days, with one partition for each month.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,26 +12,26 @@ use crate::clock::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEPT_DAYS: u32 = 400;
-/// The most entries that are read at once.
+/// Most entries that one call reads.
 const LONGEST: usize = 1_000;
-/// A moment beyond any that a clock shows, some 8,000 years from now, Unix milliseconds.
+/// Latest time that a cursor accepts, some 8,000 years from now, in Unix milliseconds.
 const LATEST: u64 = 253_402_300_799_999;
 
-/// One thing that was done.
+/// One action of an admin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// When, Unix milliseconds.
+    /// Time of the action, in Unix milliseconds.
     pub at: u64,
-    /// Who: an admin's e-mail address, or `cli:<user>`.
+    /// Admin's e-mail address, or `cli:<user>`.
     pub actor: String,
-    /// What, such as `account.suspend`.
+    /// Name of the action, such as `account.suspend`.
     pub action: String,
-    /// To what, such as `acme`.
+    /// Target of the action, such as `acme`.
     pub target: String,
-    /// What changed, in a sentence; no secret.
+    /// Description of the change in a sentence, without secrets.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
-    /// The request that did it, if it was one.
+    /// Id of the request that caused the action, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -45,28 +45,28 @@ struct StoredEntry<'a> {
 }
 
 impl AdminsTable {
-    /// Writes down what was done.
+    /// Writes an entry.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written.
+    /// [`TableError`] if it could not be written.
     pub async fn audit(&self, entry: &AuditEntry) -> Result<(), TableError> {
         let at = Timestamp::from_millis(entry.at);
         let stored = StoredEntry { entry, expires_at: at.plus(DAY * KEPT_DAYS).as_secs() };
         self.put(key(partition(&at.month()), &sort_key(entry.at, &random_id())), &stored).await
     }
 
-    /// What was done lately, newest first, at most `limit` entries and never more than 1,000.
+    /// Reads the newest entries, newest first, at most `limit` and never more than 1,000.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn audit_log(&self, limit: usize, now: Timestamp) -> Result<Vec<AuditEntry>, TableError> {
         Ok(self.audit_page(limit, None, now).await?.entries)
     }
 
-    /// As [`AdminsTable::audit_log`], from the entry behind `after` on, and where to go on from.
+    /// Reads a page as [`AdminsTable::audit_log`] does, starting after `after`, with the cursor of the next page.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn audit_page(
         &self,
         limit: usize,
@@ -75,32 +75,35 @@ impl AdminsTable {
     ) -> Result<AuditPage, TableError> {
         let limit = limit.min(LONGEST);
         let oldest = now.as_millis().saturating_sub(millis(DAY * KEPT_DAYS));
+        // Read the months from the newest one, or from that of the cursor, until the page is full.
         let newest_month = after.map(|after| Timestamp::from_millis(after.at).month());
         let mut found: Vec<(AuditCursor, AuditEntry)> = Vec::new();
         for month in months(now).into_iter().filter(|month| newest_month.as_ref().is_none_or(|newest| month <= newest))
         {
-            // One more tells whether there is more.
+            // Read one more entry than requested, to know if there is a next page.
             let missing = limit + 1 - found.len();
             if missing == 0 {
                 break;
             }
             found.extend(self.audit_of(&month, after, missing).await?);
         }
+        // Drop expired entries that DynamoDB has not removed yet.
         found.retain(|(_, entry)| entry.at > oldest);
         let is_last = found.len() <= limit;
         found.truncate(limit);
+        // If there is more, the next page begins after the last entry of this one.
         let next = found.last().filter(|_| !is_last).map(|(cursor, _)| cursor.clone());
         Ok(AuditPage { entries: found.into_iter().map(|(_, entry)| entry).collect(), next })
     }
 
-    /// The newest entries of a month, newest first, from the one behind `after` on.
+    /// Reads the newest entries of a month, newest first, starting after `after`.
     async fn audit_of(
         &self,
         month: &str,
         after: Option<&AuditCursor>,
         limit: usize,
     ) -> Result<Vec<(AuditCursor, AuditEntry)>, TableError> {
-        // Every sort key begins with a digit.
+        // Every sort key begins with a digit, and `:` sorts after all digits.
         let end = after.map_or_else(|| ":".to_owned(), AuditCursor::sort_key);
         let mut items = self
             .client
@@ -127,20 +130,20 @@ impl AdminsTable {
     }
 }
 
-/// Entries, and where to go on.
+/// Page of audit entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditPage {
-    /// Newest first.
+    /// Entries, newest first.
     pub entries: Vec<AuditEntry>,
-    /// The place behind the last of them; `None` when there is nothing behind it.
+    /// Cursor of the next page; `None` if this is the last one.
     pub next: Option<AuditCursor>,
 }
 
-/// A place behind an entry, for the page after it. Its text form is safe in a URL.
+/// Position after an entry, at which the next page begins. Its text form is safe in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditCursor {
     at: u64,
-    /// What tells entries of one millisecond apart.
+    /// Id that distinguishes entries of the same millisecond.
     id: String,
 }
 
@@ -171,7 +174,7 @@ impl FromStr for AuditCursor {
             let at = at.parse().ok().filter(|at| *at <= LATEST)?;
             is_id.then(|| Self { at, id: id.to_owned() })
         };
-        // One text for each place: no signs, no zeros before.
+        // Each position has exactly one text form: no signs and no leading zeros.
         parse().filter(|cursor| cursor.to_string() == text).ok_or("is not a place in the audit")
     }
 }
@@ -184,7 +187,7 @@ fn partition(month: &str) -> String {
     format!("AUDIT#{month}")
 }
 
-/// The months that entries may be in, from that of `now` back.
+/// Returns the months that may hold entries, newest first.
 fn months(now: Timestamp) -> Vec<String> {
     let day = |days: u32| Timestamp::from_millis(now.as_millis().saturating_sub(millis(DAY * days)));
     let mut months: Vec<String> = (0..=KEPT_DAYS).map(|days| day(days).month()).collect();

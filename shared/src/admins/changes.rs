@@ -1,4 +1,4 @@
-//! Changes to who is an admin, and as what. There is always an operator.
+//! Changes of admins and their roles. At least one operator always remains.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use super::email::{self, InvalidEmail};
 use super::records::Role;
 use super::table::{AdminsTable, TableError, admin_key, done_unless_refused, failed, text};
 
-/// How often a change is tried when another one came between.
+/// Number of tries of a change that conflicts with others.
 const TRIES: u32 = 8;
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why an admin was not created, changed or removed.
+/// Error of creating, changing or removing an admin.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// The e-mail address is none.
+    /// The e-mail address is invalid.
     #[error(transparent)]
     InvalidEmail(#[from] InvalidEmail),
-    /// Nobody could change anything any more.
+    /// The change would leave no operator.
     #[error("this is the last operator; make somebody else an operator first")]
     LastOperator,
-    /// The table cannot be used.
+    /// The table cannot be read or written.
     #[error(transparent)]
     Unavailable(#[from] TableError),
 }
 
-/// How somebody ceases to be an operator.
+/// Change by which an admin stops being an operator.
 #[derive(Clone, Copy)]
 enum Departure {
     Delete,
@@ -36,18 +36,18 @@ enum Departure {
 }
 
 impl AdminsTable {
-    /// Removes an admin; their sessions end with them. True when there was one.
+    /// Removes an admin and thereby ends their sessions. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] when it could not be removed.
+    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] if the admin could not be removed.
     pub async fn delete(&self, email: &str) -> Result<bool, ChangeError> {
         self.depart(email, Departure::Delete).await
     }
 
-    /// Changes what an admin may do, in their sessions too. False when there is no such admin.
+    /// Changes an admin's role, also in open sessions. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] when it could not be written.
+    /// [`ChangeError::LastOperator`], or [`ChangeError::Unavailable`] if the role could not be written.
     pub async fn set_role(&self, email: &str, role: Role) -> Result<bool, ChangeError> {
         match role {
             Role::Operator => self.promote(email).await,
@@ -69,13 +69,15 @@ impl AdminsTable {
         Ok(done_unless_refused(update.send().await.map(drop))?)
     }
 
-    /// Two operators who remove each other at the same moment are two transactions that each need the other operator
-    /// to stay: one of them is cancelled, looks again, and is refused.
+    /// Removes or demotes an admin, unless it is the last operator. If two operators remove each other at the same
+    /// time, each transaction requires the other operator to stay: one of them is cancelled, reads again and is
+    /// refused.
     async fn depart(&self, email: &str, departure: Departure) -> Result<bool, ChangeError> {
         let Ok(email) = email::normalise(email) else { return Ok(false) };
         for _ in 0..TRIES {
             let admins = self.list().await?;
             let Some(admin) = admins.iter().find(|admin| admin.email == email) else { return Ok(false) };
+            // Find another operator, and make the change depend on that one staying.
             let staying = admins.iter().find(|other| other.role == Role::Operator && other.email != email);
             let condition = match (admin.role, staying) {
                 (Role::Viewer, _) => None,
@@ -85,12 +87,13 @@ impl AdminsTable {
             if self.try_depart(&email, admin.role, departure, condition).await? {
                 return Ok(true);
             }
+            // Another change interfered: pause, and start again from the current admins.
             tokio::time::sleep(rand::random_range(Duration::ZERO..=LONGEST_PAUSE)).await;
         }
         Err(TableError("others change admins at the same time; try again".to_owned()).into())
     }
 
-    /// False when something has changed since it was read.
+    /// Applies the change in one transaction. Returns false if the admins have changed since they were read.
     async fn try_depart(
         &self,
         email: &str,
@@ -99,11 +102,13 @@ impl AdminsTable {
         staying: Option<&str>,
     ) -> Result<bool, TableError> {
         let invalid = |error: BuildError| TableError(error.to_string());
+        // Require that the admin still has the role that was read.
         let change = match departure {
             Departure::Delete => TransactWriteItem::builder().delete(self.deletion(email, role).map_err(invalid)?),
             Departure::Demote => TransactWriteItem::builder().update(self.demotion(email, role).map_err(invalid)?),
         };
         let mut transaction = self.client.transact_write_items().transact_items(change.build());
+        // Require that the other operator stays one.
         if let Some(staying) = staying {
             let check = self.stays_operator(staying).map_err(invalid)?;
             transaction = transaction.transact_items(TransactWriteItem::builder().condition_check(check).build());
@@ -148,7 +153,7 @@ impl AdminsTable {
     }
 }
 
-/// Whether a transaction was cancelled because of another change, before it or at the same time.
+/// Returns true if a transaction was cancelled because of another change, earlier or concurrent.
 fn came_between<R>(error: &SdkError<TransactWriteItemsError, R>) -> bool {
     let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
         return false;

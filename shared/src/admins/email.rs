@@ -1,18 +1,18 @@
-//! E-mail addresses, which are admins' ids, in the one form that is stored and looked up.
+//! E-mail addresses, which serve as admins' ids, in their stored form.
 
 use crate::text::is_invisible;
 
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=254;
 
-/// A text that is no e-mail address.
+/// Error for a text that is not an e-mail address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an e-mail address has 3 to 254 characters, one @ with something on either side, and no spaces")]
 pub struct InvalidEmail;
 
-/// The form of an e-mail address that is stored: trimmed and in lower case.
+/// Returns the stored form of an e-mail address: trimmed and in lower case.
 ///
 /// # Errors
-/// [`InvalidEmail`] when `text` is not like an e-mail address. Whether mail arrives there is not asked.
+/// [`InvalidEmail`] if `text` does not look like an e-mail address. Deliverability is not checked.
 pub fn normalise(text: &str) -> Result<String, InvalidEmail> {
     let email = folded(text);
     let (name, host) = email.split_once('@').ok_or(InvalidEmail)?;
@@ -25,7 +25,7 @@ pub fn normalise(text: &str) -> Result<String, InvalidEmail> {
     if well_formed { Ok(email) } else { Err(InvalidEmail) }
 }
 
-/// What `text` is counted under, whether or not it is an e-mail address.
+/// Returns the form under which attempts are counted, for valid and invalid addresses alike.
 pub(super) fn folded(text: &str) -> String {
     text.trim().to_lowercase()
 }

@@ -1,8 +1,8 @@
 //! Passwords, hashed with argon2id.
 //!
-//! The parameters are OWASP's: 19 MiB, two passes, one lane
-//! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>). A hash costs some 20 ms of
-//! a CPU: asynchronous code makes and checks it on a thread of its own.
+//! The parameters are those that OWASP recommends: 19 MiB, two passes, one lane
+//! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>). A hash takes some 20 ms of
+//! CPU time: asynchronous code must compute and verify it on a separate thread.
 
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -15,12 +15,12 @@ const PARAMS: Params = match Params::new(MEMORY_KIB, PASSES, LANES, None) {
     Ok(params) => params,
     Err(_) => Params::DEFAULT,
 };
-/// A hash of today's parameters that no password is known to have.
+/// Hash with the current parameters that no known password matches.
 const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-/// In characters.
+/// Length of a new password, in characters.
 const LENGTHS: std::ops::RangeInclusive<usize> = 12..=256;
 
-/// A password's argon2id hash in PHC form.
+/// Argon2id hash of a password in PHC form.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(String);
@@ -31,16 +31,16 @@ impl std::fmt::Debug for PasswordHash {
     }
 }
 
-/// A password that may not be used, with the public sentence that says why.
+/// Error for a password that may not be used, with the public sentence that gives the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WeakPassword(&'static str);
 
 impl PasswordHash {
-    /// Hashes a new password (12 to 256 characters). Nothing but its length is judged, as NIST SP 800-63B has it.
+    /// Hashes a new password (12 to 256 characters). Only its length is checked, as NIST SP 800-63B recommends.
     ///
     /// # Errors
-    /// [`WeakPassword`] when it is too short or too long, or when this machine lacks the memory or the randomness to
+    /// [`WeakPassword`] if it is too short or too long, or if this machine lacks the memory or the randomness to
     /// hash it.
     pub fn new(password: &str) -> Result<Self, WeakPassword> {
         let length = password.chars().count();
@@ -53,28 +53,28 @@ impl PasswordHash {
         Self::of(password).ok_or(WeakPassword("The password could not be hashed."))
     }
 
-    /// Hashes a password that is in use already, however long. `None` as for [`PasswordHash::new`].
+    /// Hashes an existing password of any length. Returns `None` if the machine lacks memory or randomness.
     pub(super) fn of(password: &str) -> Option<Self> {
         Self::with(PARAMS, password)
     }
 
-    /// Whether `password` is the one that was hashed.
+    /// Returns true if `password` matches the hash.
     pub fn verify(&self, password: &str) -> bool {
         self.parse().is_some_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
     }
 
-    /// The hash that stands in for that of an admin who does not exist, so that a check costs the same.
+    /// Returns a stand-in hash for unknown admins, so that the check costs the same.
     pub(super) fn nobodys() -> Self {
         Self(NOBODYS.to_owned())
     }
 
-    /// Whether it was made with less work than a new one would be.
+    /// Returns true if the hash was made with weaker parameters than the current ones.
     pub(super) fn is_outdated(&self) -> bool {
         let params = self.parse().and_then(|hash| Params::try_from(&hash).ok());
         params.is_none_or(|params| params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES)
     }
 
-    /// The stored text, for a condition that it has not changed.
+    /// Returns the stored text, used in the condition that it has not changed.
     pub(super) fn stored(&self) -> &str {
         &self.0
     }

@@ -1,16 +1,16 @@
-//! What is stored about admins.
+//! Stored form of admins.
 
 use serde::{Deserialize, Serialize};
 
 use super::password::PasswordHash;
 
-/// What an admin may do.
+/// Permissions of an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Look at everything.
+    /// May view everything.
     Viewer,
-    /// Change things too.
+    /// May view and change everything.
     Operator,
 }
 
@@ -26,16 +26,16 @@ impl std::fmt::Display for Role {
 /// A platform admin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admin {
-    /// The e-mail address, as [`email::normalise`](super::email::normalise) has it; the admin's id.
+    /// E-mail address in the form of [`email::normalise`](super::email::normalise); the admin's id.
     pub email: String,
-    /// What they may do.
+    /// Current role.
     pub role: Role,
-    /// Their password, hashed.
+    /// Hash of the password.
     pub password: PasswordHash,
-    /// When they were created, Unix seconds.
+    /// Time of creation, in Unix seconds.
     pub created_at: u64,
-    /// When all their sessions were last ended at once, by them or by a new password: those that began before are over.
-    /// Unix milliseconds; 0 when never.
+    /// Time when all sessions were last ended, by a sign-out everywhere or a new password; earlier sessions are
+    /// invalid. In Unix milliseconds; 0 if never.
     #[serde(default)]
     pub sessions_from: u64,
 }

@@ -1,5 +1,5 @@
-//! Session tokens and what is derived from them. Only a token's SHA-256 is stored: a token holds 256 random bits, so a
-//! slow hash would buy nothing.
+//! Session tokens and the values derived from them. Only the SHA-256 of a token is stored. A token holds 256 random
+//! bits, so a slow hash would add no protection.
 
 use std::fmt;
 
@@ -9,38 +9,38 @@ use subtle::ConstantTimeEq;
 
 use super::records::Role;
 
-/// The length of 256 bits in hexadecimal.
+/// Length of 256 bits in hexadecimal digits.
 const LENGTH: usize = 64;
 
-/// What the session cookie holds: 256 random bits as 64 lower-case hexadecimal digits. Never printed.
+/// Value of the session cookie: 256 random bits as 64 lower-case hexadecimal digits. Never printed.
 #[derive(Clone)]
 pub struct SessionToken(String);
 
 impl SessionToken {
-    /// A new random token.
+    /// Generates a random token.
     pub(super) fn generate() -> Self {
         Self(hex(&rand::random::<[u8; LENGTH / 2]>()))
     }
 
-    /// The token that a cookie's value is; `None` when it is of another form.
+    /// Parses a cookie's value. Returns `None` if it has another form.
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (text.len() == LENGTH && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
     }
 
-    /// The text, for the cookie.
+    /// Returns the text for the cookie.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What forms of this session carry: HMAC-SHA256 of `csrf` under the token.
+    /// Derives the CSRF token for forms of this session: HMAC-SHA256 of `csrf` under the session token.
     pub fn csrf(&self) -> CsrfToken {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.as_bytes()) else { return CsrfToken(String::new()) };
         mac.update(b"csrf");
         CsrfToken(hex(&mac.finalize().into_bytes()))
     }
 
-    /// The stored form.
+    /// Returns the stored form.
     pub(super) fn hash(&self) -> String {
         sha256(&self.0)
     }
@@ -52,17 +52,17 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// What a form carries to show that it was made for its session. Never printed.
+/// CSRF token that proves that a form was made for its session. Never printed.
 #[derive(Clone)]
 pub struct CsrfToken(String);
 
 impl CsrfToken {
-    /// The text, for a form's hidden field.
+    /// Returns the text for a form's hidden field.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether `shown` is this token, in constant time for texts of its length.
+    /// Returns true if `shown` is this token. Takes constant time for texts of its length.
     pub fn matches(&self, shown: &str) -> bool {
         shown.len() == LENGTH && bool::from(self.0.as_bytes().ct_eq(shown.as_bytes()))
     }
@@ -74,23 +74,23 @@ impl fmt::Debug for CsrfToken {
     }
 }
 
-/// A session that is valid.
+/// Valid session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The admin's e-mail address.
+    /// E-mail address of the admin.
     pub email: String,
-    /// Their role now.
+    /// Current role of the admin.
     pub role: Role,
-    /// When the session ends, Unix seconds.
+    /// End of the session, in Unix seconds.
     pub expires_at: u64,
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 pub(super) fn sha256(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-/// 128 random bits in hexadecimal.
+/// Returns 128 random bits in hexadecimal.
 pub(super) fn random_id() -> String {
     hex(&rand::random::<[u8; 16]>())
 }

@@ -1,4 +1,4 @@
-//! Sessions in the table: begun, looked up, ended.
+//! Sessions in the table: begin, look up, end.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::table::{
 };
 use crate::clock::Timestamp;
 
-/// How long a session lasts, used or not.
+/// Lifetime of a session, independent of its use.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 
 #[derive(Serialize, Deserialize)]
 struct StoredSession {
     email: String,
-    /// The admin's generation when it began.
+    /// Admin's generation at the start of the session.
     generation: String,
     /// Unix seconds.
     expires_at: u64,
@@ -30,6 +30,7 @@ impl AdminsTable {
         found: &Found,
         now: Timestamp,
     ) -> Result<(SessionToken, Session), TableError> {
+        // Store the hash of the token with the admin's present generation.
         let token = SessionToken::generate();
         let Found { admin, generation } = found;
         let expires_at = now.plus(LASTS).as_secs();
@@ -38,17 +39,19 @@ impl AdminsTable {
         Ok((token, Session { email: stored.email, role: admin.role, expires_at }))
     }
 
-    /// The session of `token`; `None` when it is over, or never was. Whom it belongs to and what they may do is read
-    /// anew every time.
+    /// Returns the session of `token`; `None` if it has ended or never existed. The admin and their role are read
+    /// each time.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn session(&self, token: &SessionToken, now: Timestamp) -> Result<Option<Session>, TableError> {
         let Some(item) = self.item(session_key(token)).await? else { return Ok(None) };
         let stored: StoredSession = from_item(item)?;
+        // DynamoDB may remove an expired session late.
         if stored.expires_at <= now.as_secs() {
             return Ok(None);
         }
+        // The session is valid if its admin exists and still has its generation.
         let found = self.found(&stored.email).await?.filter(|found| found.generation == stored.generation);
         Ok(found.map(|Found { admin, .. }| Session {
             email: admin.email,
@@ -60,23 +63,23 @@ impl AdminsTable {
     /// Ends one session.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be ended.
+    /// [`TableError`] if it could not be ended.
     pub async fn sign_out(&self, token: &SessionToken) -> Result<(), TableError> {
         self.remove(session_key(token)).await
     }
 
-    /// Ends all sessions of an admin. False when there is no such admin.
+    /// Ends all sessions of an admin. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`TableError`] when they could not be ended.
+    /// [`TableError`] if they could not be ended.
     pub async fn sign_out_everywhere(&self, email: &str, now: Timestamp) -> Result<bool, TableError> {
         self.next_generation(email, None, now).await
     }
 
-    /// Gives an admin another password and ends all their sessions. False when there is no such admin.
+    /// Replaces an admin's password and ends all their sessions. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`TableError`] when it could not be written.
+    /// [`TableError`] if it could not be written.
     pub async fn set_password(&self, email: &str, password: &PasswordHash, now: Timestamp) -> Result<bool, TableError> {
         self.next_generation(email, Some(password), now).await
     }
@@ -87,6 +90,7 @@ impl AdminsTable {
         password: Option<&PasswordHash>,
         now: Timestamp,
     ) -> Result<bool, TableError> {
+        // A new generation invalidates all sessions of the old one.
         let Ok(email) = email::normalise(email) else { return Ok(false) };
         let set = "SET #generation = :generation, #sessions_from = :now";
         let update = self

@@ -1,20 +1,20 @@
-//! Signing in, from top to bottom.
+//! Sign-in of an admin.
 
 use super::password::PasswordHash;
 use super::session::{Session, SessionToken};
 use super::table::{AdminsTable, TableError, admin_key, done_unless_refused, text};
 use crate::clock::Timestamp;
 
-/// Why somebody was not signed in.
+/// Reason for a rejected sign-in.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// E-mail address or password are wrong; which of them is not told.
+    /// Wrong e-mail address or password; the message does not say which.
     #[error("wrong e-mail address or password")]
     Wrong,
-    /// Too many wrong passwords for this address: none is looked at for so many seconds.
+    /// Too many wrong passwords for this address. No password is checked for the given number of seconds.
     #[error("too many attempts, wait {0} s")]
     Wait(u64),
-    /// The table cannot be used.
+    /// The table cannot be read or written.
     #[error(transparent)]
     Unavailable(#[from] TableError),
 }
@@ -23,33 +23,34 @@ impl AdminsTable {
     /// Checks a password and begins a session.
     ///
     /// # Errors
-    /// [`SignInError`]; the same for an unknown address as for a wrong password, now and later.
+    /// [`SignInError`]. An unknown address gets the same errors as a wrong password, now and in later attempts.
     pub async fn sign_in(
         &self,
         email: &str,
         password: &str,
         now: Timestamp,
     ) -> Result<(SessionToken, Session), SignInError> {
-        // Count the attempt before anything is looked at.
+        // Count the attempt before reading the admin.
         self.count_attempt(email, now).await?;
 
-        // Check the password, against a hash that nothing matches where the address is unknown.
+        // Check the password. For an unknown address, check it against a hash that nothing matches.
         let found = self.found(email).await?;
         let hash = found.as_ref().map_or_else(PasswordHash::nobodys, |found| found.admin.password.clone());
         let checked = check(hash, password.to_owned()).await?;
         let (Some(found), Checked::Right { renewed }) = (found, checked) else { return Err(SignInError::Wrong) };
 
-        // Replace a hash that was made with less work than today's.
+        // Replace a hash that was made with weaker parameters.
         if let Some(renewed) = renewed {
             self.renew_password(&found.admin.email, &found.admin.password, &renewed).await?;
         }
 
+        // Begin the session, and forget the wrong passwords.
         let begun = self.begin_session(&found, now).await?;
         self.clear_attempts(email).await?;
         Ok(begun)
     }
 
-    /// Writes another hash of the same password, unless there is a new password.
+    /// Stores a new hash of the same password, unless the password has changed meanwhile.
     async fn renew_password(&self, email: &str, old: &PasswordHash, new: &PasswordHash) -> Result<(), TableError> {
         let update = self
             .client
@@ -70,7 +71,7 @@ enum Checked {
     Wrong,
 }
 
-/// Checks a password on a thread of its own, and hashes it anew where the hash is outdated.
+/// Checks a password on a separate thread, and hashes it again if the hash is outdated.
 async fn check(hash: PasswordHash, password: String) -> Result<Checked, TableError> {
     let check = move || match hash.verify(&password) {
         true => Checked::Right { renewed: hash.is_outdated().then(|| PasswordHash::of(&password)).flatten() },

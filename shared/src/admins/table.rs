@@ -1,4 +1,4 @@
-//! The admins table: reading admins, and creating them.
+//! Client of the admins table: reads and creates admins.
 
 use std::collections::HashMap;
 
@@ -18,42 +18,42 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 const ADMINS: &str = "ADMINS";
 
-/// The admins table.
+/// Client of the admins table.
 #[derive(Debug, Clone)]
 pub struct AdminsTable {
     pub(super) client: Client,
     pub(super) name: String,
 }
 
-/// The admins table could not be used. The text names no admin.
+/// Failed call to the admins table. The text names no admin.
 #[derive(Debug, thiserror::Error)]
 #[error("the admins table: {0}")]
 pub struct TableError(pub(super) String);
 
-/// An admin, and the generation that their sessions belong to.
+/// Admin with the generation of their valid sessions.
 pub(super) struct Found {
     pub(super) admin: Admin,
     pub(super) generation: String,
 }
 
 impl AdminsTable {
-    /// The table of the given name.
+    /// Creates a client of the table `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// The admin with this e-mail address.
+    /// Reads the admin with this e-mail address.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn admin(&self, email: &str) -> Result<Option<Admin>, TableError> {
         Ok(self.found(email).await?.map(|found| found.admin))
     }
 
-    /// All admins, by e-mail address.
+    /// Reads all admins, ordered by e-mail address.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn list(&self) -> Result<Vec<Admin>, TableError> {
         let mut items = self
             .client
@@ -72,15 +72,17 @@ impl AdminsTable {
         Ok(admins)
     }
 
-    /// Writes a new admin. False when there is one of this e-mail address, who stays as they are.
+    /// Creates an admin. Returns false, and changes nothing, if one with this e-mail address exists.
     ///
     /// # Errors
-    /// [`ChangeError::InvalidEmail`], or [`ChangeError::Unavailable`] when it could not be written.
+    /// [`ChangeError::InvalidEmail`], or [`ChangeError::Unavailable`] if the admin could not be written.
     pub async fn create(&self, admin: &Admin) -> Result<bool, ChangeError> {
+        // Store the normalised address and a first generation of sessions.
         let email = email::normalise(&admin.email)?;
         let mut item = to_item(&Admin { email: email.clone(), ..admin.clone() })?;
         item.extend(admin_key(&email));
         item.insert("generation".to_owned(), text(random_id()));
+        // Write the item unless the address is taken.
         let result = self
             .client
             .put_item()
@@ -95,11 +97,12 @@ impl AdminsTable {
     pub(super) async fn found(&self, email: &str) -> Result<Option<Found>, TableError> {
         let Ok(email) = email::normalise(email) else { return Ok(None) };
         let Some(item) = self.item(admin_key(&email)).await? else { return Ok(None) };
+        // The generation is stored beside the admin and is not part of the record.
         let generation = item.get("generation").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
         Ok(Some(Found { admin: from_item(item)?, generation }))
     }
 
-    /// An item as it is now, not as it was a moment ago.
+    /// Reads an item with a consistent read.
     pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
         let answer = self
             .client
@@ -113,7 +116,7 @@ impl AdminsTable {
         Ok(answer.item)
     }
 
-    /// Writes an item, replacing what was there.
+    /// Writes an item, and replaces an existing one.
     pub(super) async fn put(&self, key: Item, record: &impl Serialize) -> Result<(), TableError> {
         let mut item = to_item(record)?;
         item.extend(key);
@@ -121,7 +124,7 @@ impl AdminsTable {
         put.send().await.map(drop).map_err(|error| failed(&error))
     }
 
-    /// Removes an item, if it is there.
+    /// Removes an item, if it exists.
     pub(super) async fn remove(&self, key: Item) -> Result<(), TableError> {
         let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key));
         delete.send().await.map(drop).map_err(|error| failed(&error))
@@ -152,14 +155,14 @@ pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError
     serde_dynamo::from_item(item).map_err(|error| TableError(format!("an item is not of its form: {error}")))
 }
 
-/// What went wrong with a call.
+/// Returns the error of a failed call.
 pub(super) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     error: &SdkError<E, R>,
 ) -> TableError {
     TableError(describe(error))
 }
 
-/// Whether a conditional write was done; false when its condition did not hold.
+/// Returns true if a conditional write was applied, false if its condition did not hold.
 pub(super) fn done_unless_refused<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     result: Result<(), SdkError<E, R>>,
 ) -> Result<bool, TableError> {

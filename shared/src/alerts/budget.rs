@@ -1,58 +1,62 @@
-//! How many alerts go out one by one in an hour, and which are held for the digest. Pure; `table` keeps the state.
+//! Hourly budget of single messages, and the choice of alerts that are held for the digest. Pure; `table` keeps the
+//! state.
 
 use serde::{Deserialize, Serialize};
 
-/// How many alerts are sent one by one in a clock hour (UTC).
+/// Number of alerts that are sent as single messages in a clock hour (UTC).
 pub const PER_HOUR: usize = 10;
 
-/// What has gone out lately.
+/// Use of the budget in the latest hour.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Budget {
-    /// Raised by one with each write, so that two deliveries at once do not both count.
+    /// Version, incremented by each write, so that two concurrent deliveries do not both count.
     pub(super) version: u64,
-    /// The clock hour that `sent` is about: hours since the Unix epoch.
+    /// Clock hour of `sent`, in hours since the Unix epoch.
     pub(super) hour: u64,
-    /// How many alerts were sent one by one in that hour.
+    /// Number of alerts that were sent as single messages in that hour.
     pub(super) sent: usize,
-    /// All alerts up to this one that still wait were held in that hour.
+    /// Position of the last alert that was held in that hour. All alerts up to it that still wait were held too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) held_to: Option<String>,
 }
 
-/// What to do with the alerts that wait.
+/// Actions for the alerts that wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan<'a> {
-    /// To be sent now, in one message.
+    /// Alerts to send now, in one message.
     pub(super) digest: &'a [String],
-    /// To be sent now, each in its own message.
+    /// Alerts to send now, each in its own message.
     pub(super) single: &'a [String],
-    /// To be held until the hour is over.
+    /// Alerts to hold until the hour is over.
     pub(super) held: &'a [String],
 }
 
 impl Budget {
-    /// What to do in `hour` with `waiting`, the positions of all alerts that wait, in ascending order.
+    /// Decides for `hour` about `waiting`, the positions of all alerts that wait, in ascending order.
     pub(super) fn plan<'a>(&self, waiting: &'a [String], hour: u64) -> Plan<'a> {
         let is_over = self.hour != hour;
         let was_held = |position: &String| is_over && self.held_to.as_ref().is_some_and(|held_to| position <= held_to);
+        // Alerts that were held in an earlier hour go into the digest.
         let (digest, rest) = waiting.split_at(waiting.partition_point(was_held));
+        // The next ones are sent one by one, up to the budget; the rest is held.
         let left = if is_over { PER_HOUR } else { PER_HOUR.saturating_sub(self.sent) };
         let (single, held) = rest.split_at(left.min(rest.len()));
         Plan { digest, single, held }
     }
 
-    /// After the digest was sent in `hour`.
+    /// Returns the budget after the digest was sent in `hour`.
     pub(super) fn after_digest(&self, hour: u64) -> Self {
         Self { version: self.version + 1, hour, sent: 0, held_to: None }
     }
 
-    /// After one alert was sent by itself in `hour`.
+    /// Returns the budget after one single message was sent in `hour`.
     pub(super) fn after_single(&self, hour: u64) -> Self {
         let sent = if self.hour == hour { self.sent + 1 } else { 1 };
         Self { version: self.version + 1, hour, sent, held_to: self.held_to.clone() }
     }
 
-    /// After the alerts up to `position` were held in `hour`; `None` where that is known already.
+    /// Returns the budget after the alerts up to `position` were held in `hour`. Returns `None` if that is stored
+    /// already.
     pub(super) fn after_holding(&self, hour: u64, position: &str) -> Option<Self> {
         let is_new = self.held_to.as_deref() != Some(position);
         is_new.then(|| Self { version: self.version + 1, hour, held_to: Some(position.to_owned()), ..self.clone() })
@@ -92,7 +96,7 @@ mod tests {
     }
 
     proptest! {
-        /// Alerts come up at random, deliveries run at random and fail at random.
+        /// Alerts are raised, and deliveries run and fail, at random.
         #[test]
         fn nothing_is_lost_and_no_hour_has_more_than_ten_and_one_digest(
             runs in proptest::collection::vec((0_usize..30, 0_u64..2, 0_usize..12), 1..40)
@@ -100,7 +104,7 @@ mod tests {
             let (mut budget, mut hour, mut raised) = (Budget::default(), 1000, 0);
             let (mut waiting, mut sent) = (Vec::new(), Vec::new());
             let mut messages = std::collections::HashMap::<(u64, bool), usize>::new();
-            // In the end everything gets through, within two hours.
+            // The last runs succeed, within two hours.
             for (new, hours, fails_after) in runs.into_iter().chain([(0, 0, 99), (0, 1, 99), (0, 1, 99)]) {
                 waiting.extend(positions(raised..raised + new));
                 (raised, hour) = (raised + new, hour + hours);
@@ -108,6 +112,7 @@ mod tests {
                 let mut left = fails_after;
                 let mut gone = Vec::new();
                 let mut next = budget.clone();
+                // Deliver as `Alerts::deliver` does: the digest, the single messages, then the alerts to hold.
                 let is_digest = !plan.digest.is_empty();
                 if is_digest && left > 0 {
                     left -= 1;
@@ -129,6 +134,7 @@ mod tests {
                 if all_went && let Some(last) = plan.held.last() {
                     next = next.after_holding(hour, last).unwrap_or(next);
                 }
+                // Remove the alerts that were sent from those that wait.
                 waiting.retain(|position| !gone.contains(position));
                 sent.extend(gone);
                 budget = next;

@@ -1,14 +1,15 @@
-//! Takes the teeth out of text that somebody else may have written, before it goes to mail boxes and chat rooms.
+//! Makes text from untrusted sources harmless before it goes to mailboxes and chat rooms.
 
 use crate::text::is_invisible;
 
-/// `text` with nothing in it that a mail or chat program acts on:
+/// Replaces everything in `text` that a mail or chat program acts on:
 ///
-/// - no link: `http` becomes `hxxp`, the dots in hosts (and in whatever could be one) `[.]`, the colon of any other
-///   scheme `[:]`;
-/// - no mention and no address: `@` becomes `(at)`;
-/// - no markup: brackets become parentheses, and what else Markdown and Slack's mrkdwn act on becomes something similar;
-/// - no control characters but line feeds, no characters that are not seen, none that turn the direction of text.
+/// - links: `http` becomes `hxxp`, the dots in hosts (and in everything that could be one) `[.]`, the colon of any
+///   other scheme `[:]`;
+/// - mentions and addresses: `@` becomes `(at)`;
+/// - markup: brackets become parentheses, and other signs of Markdown and Slack's mrkdwn become similar ones;
+/// - control characters except line feeds, invisible characters, and those that change the direction of text are
+///   removed or become spaces.
 pub fn defang(text: &str) -> String {
     let text: Vec<char> = text.chars().filter_map(plain).collect();
     let mut safe = String::with_capacity(text.len());
@@ -21,7 +22,7 @@ pub fn defang(text: &str) -> String {
             ':' if after.starts_with(&['/', '/']) && !ends_with_web(before) => safe.push_str("[:]"),
             't' if is_in_web(&text, at) => safe.push('x'),
             'T' if is_in_web(&text, at) => safe.push('X'),
-            // Within a word it marks nothing up.
+            // An underscore within a word is no markup.
             '_' if !(is_word(before.last()) && is_word(after.first())) => safe.push('-'),
             '#' if is_line_start => safe.push(' '),
             c => safe.push(c),
@@ -31,13 +32,13 @@ pub fn defang(text: &str) -> String {
     safe
 }
 
-/// [`defang()`] for what is to be one line of at most `bytes` bytes.
+/// Defangs a text that must be one line of at most `bytes` bytes.
 pub(super) fn line(text: &str, bytes: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     cut(&defang(&words.join(" ")), bytes)
 }
 
-/// The beginning of `text`, at most `bytes` bytes, with an ellipsis where something is missing.
+/// Cuts `text` to at most `bytes` bytes, and ends it with an ellipsis if something is missing.
 pub(super) fn cut(text: &str, bytes: usize) -> String {
     const MORE: &str = "...";
     if text.len() <= bytes {
@@ -47,8 +48,8 @@ pub(super) fn cut(text: &str, bytes: usize) -> String {
     format!("{}{MORE}", &text[..kept])
 }
 
-/// A character without its teeth, where that is a matter of the character alone. What some programs take for a dot, a
-/// colon, a slash or an at sign becomes one, to be judged as such.
+/// Replaces a character that is dangerous by itself. Characters that some programs treat as a dot, a colon, a slash
+/// or an at sign become that sign, so that the caller handles them as such.
 fn plain(c: char) -> Option<char> {
     Some(match c {
         '\n' => '\n',
@@ -68,10 +69,12 @@ fn plain(c: char) -> Option<char> {
     })
 }
 
-/// Whether a dot between these stands where one does in a host's name or address. The dot of a number does not.
+/// Returns true if a dot between `before` and `after` joins the labels of a host name or address. The decimal point
+/// of a number does not.
 fn joins_labels(before: &[char], after: &[char]) -> bool {
     let is_label = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_');
     let (Some(left), Some(right)) = (before.last(), after.first()) else { return false };
+    // One dot between digits, without a further dot on either side, belongs to a number such as 3.5.
     let is_number = left.is_ascii_digit()
         && right.is_ascii_digit()
         && before.iter().rev().find(|c| !is_label(c)) != Some(&'.')
@@ -83,7 +86,7 @@ fn is_word(c: Option<&char>) -> bool {
     c.is_some_and(|c| c.is_alphanumeric())
 }
 
-/// Whether the `t` at `at` is one of those in `http:` or `https:`.
+/// Returns true if the `t` at `at` belongs to `http:` or `https:`.
 fn is_in_web(text: &[char], at: usize) -> bool {
     [1, 2].iter().filter_map(|back| at.checked_sub(*back)).any(|start| {
         let text = &text[start..];
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(line(" a\n b.c ", 5), "a ...");
     }
 
-    /// Text made of what is dangerous, so that it comes to stand side by side.
+    /// Generates text that combines dangerous pieces.
     fn dangerous() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             3 => any::<char>().prop_map(String::from),
@@ -148,7 +151,7 @@ mod tests {
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
     }
 
-    /// Holds `text` against what mail and chat programs act on.
+    /// Checks that `text` contains nothing that mail and chat programs act on.
     fn is_harmless(text: &str) -> Result<(), TestCaseError> {
         let lower = text.to_ascii_lowercase();
         prop_assert!(!lower.contains("http:") && !lower.contains("https:"), "{text:?}");

@@ -1,4 +1,4 @@
-//! What people are told: one alert, or a digest of many.
+//! Messages to people: one alert, or a digest of many.
 
 use std::collections::HashMap;
 
@@ -6,16 +6,16 @@ use super::defang::{cut, line};
 use super::{LONGEST_KEY, LONGEST_TITLE, PER_HOUR, Raised};
 use crate::clock::Timestamp;
 
-/// The longest subject, bytes: "must be less than 100 characters long"
+/// Longest subject, in bytes: "must be less than 100 characters long"
 /// (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 const LONGEST_SUBJECT: usize = 99;
-/// The longest body, bytes.
+/// Longest body, in bytes.
 const LONGEST_BODY: usize = 8 * 1024;
-/// How much of it the lines of a digest may take.
+/// Bytes of the body that the lines of a digest may take.
 const LONGEST_LIST: usize = LONGEST_BODY - 1024;
 const WHERE_TO_LOOK: &str = "Where to look: the System Health board (/admin) lists recent errors and alerts, and tells the story of each request.";
 
-/// A message that may be sent to anyone: defanged, bounded, and with a subject of printable ASCII.
+/// Message that is safe to send to anyone: defanged, bounded, and with a subject of printable ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     subject: String,
@@ -23,7 +23,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// What to say of one alert.
+    /// Creates the message about one alert.
     pub fn alert(alert: &Raised) -> Self {
         let often = match alert.repeats {
             0 => "once".to_owned(),
@@ -40,7 +40,7 @@ impl Message {
         Self::new(&alert.title, &body)
     }
 
-    /// What to say of all those that were held, oldest first: each title with how often it was raised.
+    /// Creates the digest of the alerts that were held, oldest first: each title with its number of occurrences.
     pub fn digest(alerts: &[Raised]) -> Self {
         let lines = digest_lines(alerts);
         let subject = format!("{} more alerts", alerts.len());
@@ -49,6 +49,7 @@ impl Message {
             alerts.len()
         );
         let mut left = lines.len();
+        // Add lines while there is room, and count those that are left out.
         for line in lines {
             if body.len() + line.len() > LONGEST_LIST {
                 break;
@@ -63,24 +64,26 @@ impl Message {
     }
 
     fn new(subject: &str, body: &str) -> Self {
+        // Keep the subject within printable ASCII.
         let subject = format!("Levee: {}", line(subject, LONGEST_TITLE));
         let subject: String = subject.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
         Self { subject: cut(&subject, LONGEST_SUBJECT), body: cut(body, LONGEST_BODY) }
     }
 
-    /// One line of 1 to 99 printable ASCII characters.
+    /// Returns the subject: one line of 1 to 99 printable ASCII characters.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// Lines of text, at most 8 KiB.
+    /// Returns the body: lines of text, at most 8 KiB.
     pub fn body(&self) -> &str {
         &self.body
     }
 }
 
-/// One line a title, in the order in which the titles came up.
+/// Returns one line for each title, in order of first appearance.
 fn digest_lines(alerts: &[Raised]) -> Vec<String> {
+    // Count by title, and keep the order in which the titles appeared.
     let mut order: Vec<&str> = Vec::new();
     let mut counts: HashMap<&str, (u64, u64)> = HashMap::new();
     for alert in alerts {

@@ -1,4 +1,4 @@
-//! Publishes to an SNS topic.
+//! Publisher for an SNS topic.
 
 use std::time::Duration;
 
@@ -11,22 +11,22 @@ use crate::config::Reader;
 use crate::stores::aws::{self, AwsConfig};
 use crate::stores::dynamodb::describe;
 
-/// How long publishing one message may take, connecting and the one retry included.
+/// Time-out of publishing one message, including connecting and the one retry.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where alerts go.
+/// Configuration of the SNS publisher.
 #[derive(Debug, Clone)]
 pub struct SnsConfig {
     /// Region and credentials.
     pub aws: AwsConfig,
-    /// `ALERT_TOPIC_ARN`: the topic that alerts are published to.
+    /// `ALERT_TOPIC_ARN`: topic that alerts are published to.
     pub topic_arn: String,
-    /// `AWS_ENDPOINT_URL_SNS`: another address than the region's, as the SDKs define it. Default: unset.
+    /// `AWS_ENDPOINT_URL_SNS`: endpoint in place of the region's, as the SDKs define it. Default: unset.
     pub endpoint_url: Option<String>,
 }
 
 impl SnsConfig {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             aws: AwsConfig::read(reader),
@@ -36,7 +36,7 @@ impl SnsConfig {
     }
 }
 
-/// An SNS topic.
+/// Publisher for an SNS topic.
 #[derive(Debug, Clone)]
 pub struct Sns {
     client: Client,
@@ -44,7 +44,7 @@ pub struct Sns {
 }
 
 impl Sns {
-    /// The topic of the given configuration. Opens no connection yet.
+    /// Creates a publisher. Does not connect yet.
     pub fn new(config: SnsConfig) -> Self {
         let mut builder = aws_sdk_sns::Config::builder()
             .behavior_version(BehaviorVersion::latest())

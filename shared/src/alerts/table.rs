@@ -2,14 +2,15 @@
 //!
 //! | `pk` | `sk` | item | expires |
 //! | --- | --- | --- | --- |
-//! | `KEY#<key>` | `KEY` | until when this key cools down, and the position of its alert | a day after that |
+//! | `KEY#<key>` | `KEY` | end of the key's cool-down, and the position of its alert | a day after that |
 //! | `ALERTS` | `<position>` | [`Raised`] | after 97 days |
-//! | `WAITING` | `<position>` | nothing more: this alert has yet to be sent | after 90 days |
-//! | `BUDGET` | `BUDGET` | how many were sent in this hour, and which are held | 90 days after the last write |
+//! | `WAITING` | `<position>` | no further attributes: the alert must still be sent | after 90 days |
+//! | `BUDGET` | `BUDGET` | alerts sent in this hour, and the last one held | 90 days after the last write |
 //!
-//! A position is the Unix milliseconds at which the alert was raised, in 13 digits, and its key: `1795310118001#redis.gone`.
-//! The first three items are written in one transaction, on the condition that the key does not cool down. Another one
-//! marks an alert as sent, takes it out of `WAITING` and counts it.
+//! A position is the time when the alert was raised (Unix milliseconds in 13 digits) and its key:
+//! `1795310118001#redis.gone`. The first three items are written in one transaction, on the condition that the key
+//! is not cooling down. Another transaction marks an alert as sent, removes it from `WAITING` and counts it in the
+//! budget.
 
 mod write;
 
@@ -27,17 +28,18 @@ use super::{Alert, Raised};
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::{batch_get, describe};
 
-/// How long alerts are kept, from when they were raised.
+/// Age up to which alerts are listed, from the time they were raised.
 pub const KEPT: Duration = Duration::from_secs(90 * DAY_SECS);
 
 const DAY_SECS: u64 = 24 * 3600;
-/// How long an alert may wait to be sent.
+/// Longest time that an alert may wait to be sent.
 const MAY_WAIT_SECS: u64 = 90 * DAY_SECS;
-/// An alert outlives its entry under `WAITING`, whichever of them DynamoDB removes first.
+/// Retention of an alert. It is longer than that of the `WAITING` entry, so that the alert outlives the entry even
+/// if DynamoDB removes expired items out of order.
 const ROW_KEPT_SECS: u64 = MAY_WAIT_SECS + 7 * DAY_SECS;
-/// How many waiting alerts one delivery looks at.
+/// Number of waiting alerts that one delivery reads.
 const MOST_WAITING: usize = 2_000;
-/// "Up to 100 items": API_BatchGetItem.html.
+/// Number of keys of one read; "Up to 100 items": API_BatchGetItem.html.
 const MOST_READ: usize = 100;
 
 const ALERTS: &str = "ALERTS";
@@ -46,7 +48,7 @@ const BUDGET: &str = "BUDGET";
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The alerts table could not be used.
+/// Error of reading or writing the alerts table.
 #[derive(Debug, thiserror::Error)]
 #[error("the alerts table: {0}")]
 pub struct AlertsError(String);
@@ -57,7 +59,7 @@ impl From<BuildError> for AlertsError {
     }
 }
 
-/// The alerts table.
+/// Client of the alerts table.
 #[derive(Debug, Clone)]
 pub struct Alerts {
     client: Client,
@@ -65,19 +67,21 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// The table of the given name.
+    /// Creates a client of the table `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// Raises `alert`; true for the one caller, of all that raise it at once or while it cools down, who was first.
+    /// Raises `alert`. Returns true for exactly one caller, of all that raise it at the same time or during its
+    /// cool-down.
     ///
     /// # Errors
-    /// [`AlertsError`] when the table cannot be written.
+    /// [`AlertsError`] if the table cannot be written.
     pub async fn raise(&self, alert: &Alert, now: Timestamp) -> Result<bool, AlertsError> {
         let raised = Raised::new(alert, now);
         let position = position(&raised.key, now);
         let cools_until = now.plus(alert.cool_down);
+        // Build the alert, its key's cool-down and its outbox entry.
         let mut row: Item = serde_dynamo::to_item(&raised).map_err(|error| AlertsError(error.to_string()))?;
         row.extend(entry(ALERTS, &position, now.as_secs() + ROW_KEPT_SECS));
         let mut key = entry(&key_of(&raised.key), "KEY", cools_until.as_secs() + DAY_SECS);
@@ -93,6 +97,7 @@ impl Alerts {
         let waiting = self.put(entry(WAITING, &position, now.as_secs() + MAY_WAIT_SECS));
         let items = [key.build()?, self.put(row).build()?, waiting.build()?];
         let items = items.map(|put| TransactWriteItem::builder().put(put).build()).to_vec();
+        // Write all three, or count a repeat if the key cools down.
         match self.transact(items).await {
             Ok(()) => Ok(true),
             Err(Unwritten::Condition(first)) => {
@@ -105,19 +110,19 @@ impl Alerts {
         }
     }
 
-    /// The newest alerts of the last [`KEPT`], at most `limit`, newest first.
+    /// Reads the alerts of the last [`KEPT`], at most `limit`, newest first.
     ///
     /// # Errors
-    /// [`AlertsError`] when the table cannot be read.
+    /// [`AlertsError`] if the table cannot be read.
     pub async fn recent(&self, limit: usize, now: Timestamp) -> Result<Vec<Raised>, AlertsError> {
         let oldest = now.minus(KEPT).as_millis();
         let query = Query { partition: ALERTS, from: &format!("{oldest:013}"), newest_first: true, limit };
         let items = self.query(query).await?;
-        // An item that is not of its form is passed over: it must not hide the others.
+        // Skip an item that cannot be parsed: it must not hide the others.
         Ok(items.into_iter().filter_map(|item| serde_dynamo::from_item(item).ok()).collect())
     }
 
-    /// The positions of the alerts that wait, in ascending order.
+    /// Reads the positions of the alerts that wait, in ascending order.
     pub(super) async fn waiting(&self, now: Timestamp) -> Result<Vec<String>, AlertsError> {
         let oldest = now.as_millis().saturating_sub(MAY_WAIT_SECS * 1000);
         let query =
@@ -126,9 +131,10 @@ impl Alerts {
         Ok(items.into_iter().filter_map(|mut item| string(item.remove("sk"))).collect())
     }
 
-    /// The alerts at `positions`, in the same order. One that is gone is left out.
+    /// Reads the alerts at `positions`, in the same order. Missing ones are left out.
     pub(super) async fn at(&self, positions: &[String]) -> Result<Vec<Raised>, AlertsError> {
         let mut found = HashMap::new();
+        // Read the alerts in batches, which come in any order.
         for positions in positions.chunks(MOST_READ) {
             let keys = positions.iter().map(|position| entry_key(ALERTS, position)).collect();
             for mut item in batch_get(&self.client, &self.name, keys, true).await.map_err(AlertsError)? {
@@ -137,10 +143,11 @@ impl Alerts {
                 }
             }
         }
+        // Restore the order of the positions.
         Ok(positions.iter().filter_map(|position| found.remove(position)).collect())
     }
 
-    /// What has gone out lately.
+    /// Reads the current budget.
     pub(super) async fn budget(&self) -> Result<Budget, AlertsError> {
         let answer = self
             .client
@@ -156,10 +163,10 @@ impl Alerts {
     }
 }
 
-/// A part of a partition.
+/// Range of a partition.
 struct Query<'a> {
     partition: &'a str,
-    /// The lowest `sk`.
+    /// Lowest `sk`, inclusive.
     from: &'a str,
     newest_first: bool,
     limit: usize,
@@ -169,6 +176,7 @@ impl Alerts {
     async fn query(&self, query: Query<'_>) -> Result<Vec<Item>, AlertsError> {
         let mut items = Vec::new();
         let mut after = None;
+        // Read page after page until there are enough items.
         while items.len() < query.limit {
             let page = self
                 .client

@@ -1,8 +1,8 @@
-//! What waits to be written: a bounded map from fingerprint and minute to one breadcrumb with a count.
+//! Breadcrumbs that wait to be written: a bounded map from fingerprint and minute to one breadcrumb with a count.
 //!
-//! The first of equal errors of a minute is due at once. Those after it raise a count, which is due when the minute is
-//! over. A write that was begun is repeated unchanged until it is known to have succeeded: it may have been carried out
-//! although its answer was lost, and the table knows it again by its [`Mark`].
+//! The first of equal errors of a minute is due at once. Repeats raise a count, which is due when the minute is
+//! over. A write that was begun is repeated unchanged until it is known to have succeeded: it may have been applied
+//! although its response was lost, and the table recognizes it by its [`Mark`].
 
 use std::collections::BTreeMap;
 
@@ -10,32 +10,32 @@ use super::fingerprint::Position;
 use super::{Breadcrumb, Severity};
 use crate::clock::Timestamp;
 
-/// The most breadcrumbs that are held.
+/// Largest number of breadcrumbs that are held.
 pub(super) const CAPACITY: usize = 256;
-/// The most requests of a row that are remembered besides the first.
+/// Largest number of requests that a row lists besides the first.
 pub(super) const MORE_REQUESTS: usize = 4;
 
-/// What waits to be written.
+/// Breadcrumbs of one environment that wait to be written.
 #[derive(Debug)]
 pub(super) struct Buffer {
     function: &'static str,
     environment: u32,
     sequence: u64,
     entries: BTreeMap<Position, Entry>,
-    /// Distinct errors that there was no room for, not yet reported.
+    /// Number of errors that were dropped because the buffer was full, and not yet reported.
     dropped: u64,
 }
 
-/// One row as far as this environment has a part in it.
+/// This environment's contribution to one row.
 #[derive(Debug)]
 struct Entry {
-    /// Its count is what no write holds yet.
+    /// The error. Its count covers the occurrences that no write includes yet.
     breadcrumb: Breadcrumb,
-    /// A write that was begun and is not known to have succeeded.
+    /// Write that was begun and is not known to have succeeded.
     begun: Option<Begun>,
-    /// Somebody is writing it right now.
+    /// True while a write of this entry is in flight.
     is_out: bool,
-    /// The row has been written in this minute, so that repeats can wait.
+    /// True if the row was written in this minute, so that repeats can wait.
     is_written: bool,
 }
 
@@ -47,14 +47,14 @@ struct Begun {
     more_request_ids: Vec<String>,
 }
 
-/// What one write is told apart by: the environment, and a number that grows with each of its writes.
+/// Identity of one write: the environment, and a number that grows with each of its writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) environment: u32,
     pub(super) sequence: u64,
 }
 
-/// One write: adds the breadcrumb's count to its row, unless a write of this mark has done so.
+/// One write: adds the breadcrumb's count to its row, unless a write with the same mark was applied before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Write {
     pub(super) position: Position,
@@ -62,29 +62,30 @@ pub(super) struct Write {
     pub(super) breadcrumb: Breadcrumb,
 }
 
-/// Which breadcrumbs are to be written.
+/// Selection of the breadcrumbs to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// First ones, repeats whose minute is over, and what failed before.
+    /// First occurrences, repeats whose minute is over, and writes that failed before.
     Ripe,
-    /// Repeats of the current minute as well.
+    /// All of these, and repeats of the current minute.
     All,
 }
 
 impl Buffer {
-    /// An empty buffer of an environment of `function`.
+    /// Creates an empty buffer for an environment of `function`.
     pub(super) fn new(function: &'static str, environment: u32) -> Self {
         Self { function, environment, sequence: 0, entries: BTreeMap::new(), dropped: 0 }
     }
 
-    /// Takes in a breadcrumb. When there is no room, one that equals another, of whatever minute, is counted with that
-    /// one; only a different one is dropped.
+    /// Adds a breadcrumb. If the buffer is full, an error that equals a held one, of any minute, is counted with
+    /// that one; a different error is dropped and counted.
     pub(super) fn add(&mut self, breadcrumb: Breadcrumb) {
         let position = Position::of(&breadcrumb);
         if let Some(entry) = self.entries.get_mut(&position) {
             entry.repeat(&breadcrumb);
             return;
         }
+        // Make room, if an entry needs no further write.
         if self.entries.len() >= CAPACITY {
             self.forget_one();
         }
@@ -97,12 +98,12 @@ impl Buffer {
         }
     }
 
-    /// How many breadcrumbs wait to be written.
+    /// Returns the number of breadcrumbs that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.entries.values().filter(|entry| !entry.is_clean()).count()
     }
 
-    /// Whether somebody is writing something right now.
+    /// Returns true while any write is in flight.
     pub(super) fn is_any_out(&self) -> bool {
         self.entries.values().any(|entry| entry.is_out)
     }
@@ -111,8 +112,9 @@ impl Buffer {
     pub(super) fn due(&mut self, due: Due, now: Timestamp) -> Vec<Write> {
         self.report_dropped(now);
         let minute = now.as_secs() / 60;
-        // A breadcrumb of another minute gets no repeats any more, and need not be remembered as written.
+        // An error of another minute gets no more repeats: forget the entries that are fully written.
         self.entries.retain(|position, entry| position.minute == minute || !entry.is_clean());
+        // A full buffer does not wait for the end of the minute.
         let all = due == Due::All || self.entries.len() >= CAPACITY;
         let (environment, sequence) = (self.environment, &mut self.sequence);
         let writes = self.entries.iter_mut().filter_map(|(&position, entry)| {
@@ -124,7 +126,7 @@ impl Buffer {
         writes.collect()
     }
 
-    /// A write that was handed out has succeeded.
+    /// Marks a write that was handed out as succeeded.
     pub(super) fn settle(&mut self, write: &Write) {
         if let Some(entry) = self.out(write) {
             entry.begun = None;
@@ -133,7 +135,8 @@ impl Buffer {
         }
     }
 
-    /// A write that was handed out has failed, or nobody knows. Does nothing for one that is settled.
+    /// Returns a write that failed, or whose result is unknown, so that it is retried. Does nothing if it was
+    /// settled.
     pub(super) fn give_back(&mut self, write: &Write) {
         if let Some(entry) = self.out(write) {
             entry.is_out = false;
@@ -146,7 +149,7 @@ impl Buffer {
         self.entries.get_mut(&write.position).filter(is_this)
     }
 
-    /// Makes room by forgetting that a breadcrumb has been written: its next repeat is written at once.
+    /// Removes one entry that is fully written, to make room. The next repeat of that error is written at once.
     fn forget_one(&mut self) {
         let clean = self.entries.iter().find(|(_, entry)| entry.is_clean()).map(|(position, _)| *position);
         if let Some(position) = clean {
@@ -158,7 +161,7 @@ impl Buffer {
         self.entries.iter_mut().rev().find(|(at, _)| at.fingerprint == position.fingerprint).map(|(_, entry)| entry)
     }
 
-    /// Makes a breadcrumb of what was dropped. There is always room for one.
+    /// Turns the number of dropped errors into a breadcrumb, which may exceed the capacity by one entry.
     fn report_dropped(&mut self, now: Timestamp) {
         if self.dropped == 0 {
             return;
@@ -177,6 +180,8 @@ impl Buffer {
             count: std::mem::take(&mut self.dropped),
         };
         let position = Position::of(&breadcrumb);
+        // Add to a report that is not written yet, of any minute, so that an outage does not add one report each
+        // minute.
         match self.of_any_minute(position) {
             Some(entry) if !entry.is_clean() => entry.repeat(&breadcrumb),
             _ => match self.entries.get_mut(&position) {
@@ -192,7 +197,7 @@ impl Entry {
         Self { breadcrumb, begun: None, is_out: false, is_written: false }
     }
 
-    /// Whether nothing of it waits to be written.
+    /// Returns true if the entry holds nothing that must be written.
     fn is_clean(&self) -> bool {
         self.breadcrumb.count == 0 && self.begun.is_none()
     }
@@ -206,7 +211,7 @@ impl Entry {
         }
     }
 
-    /// Remembers a request besides the first, in place of the oldest one of too many.
+    /// Adds a request to the list besides the first one. Removes the oldest if the list is full.
     fn remember(&mut self, id: &str) {
         if self.breadcrumb.request_id.as_deref() == Some(id) {
             return;
@@ -219,12 +224,13 @@ impl Entry {
         more.push(id.to_owned());
     }
 
-    /// The write that is to be made now, if any: the one that was begun, or a new one.
+    /// Returns the write to make now, if any: the one that was begun, or a new one.
     fn begin(&mut self, with_repeats: bool, sequence: &mut u64) -> Option<Begun> {
         if self.is_out {
             return None;
         }
         let is_ripe = self.breadcrumb.count > 0 && (with_repeats || !self.is_written);
+        // Begin a new write with the whole count, unless an earlier one must be repeated first.
         if self.begun.is_none() && is_ripe {
             *sequence += 1;
             let count = std::mem::take(&mut self.breadcrumb.count);

@@ -1,15 +1,15 @@
-//! A place between two breadcrumbs, as it travels in a URL.
+//! Cursor between two pages of breadcrumbs, in the form that a URL carries.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::fingerprint::{Fingerprint, Position};
 
-/// A minute beyond any that a clock shows, some 8,000 years from now.
+/// Upper bound of a cursor's minute, some 8,000 years from now.
 const LAST_MINUTE: u64 = u32::MAX as u64;
 
-/// A place between two breadcrumbs, for the page after it: everything that is older than its row. Its text form is safe
-/// in a URL, and the whole of it: nothing is kept for it anywhere.
+/// Position between two breadcrumbs; the next page holds the rows that are older. The text form is safe in a URL
+/// and complete: the server keeps no state for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub(super) Position);
 
@@ -29,7 +29,7 @@ impl FromStr for Cursor {
             let fingerprint = Fingerprint(u64::from_str_radix(fingerprint, 16).ok()?);
             Some(Self(Position { minute, fingerprint }))
         };
-        // One text for each place: no signs, no zeros before, no capitals.
+        // Each position has exactly one text form: no signs, leading zeros or capitals.
         parse().filter(|cursor| cursor.to_string() == text).ok_or("is not a place in the breadcrumbs")
     }
 }

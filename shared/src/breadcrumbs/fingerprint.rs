@@ -1,4 +1,4 @@
-//! What makes two errors equal, and where in the table the errors of a minute are.
+//! Equality of errors, and the place of a minute's errors in the table.
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -6,14 +6,15 @@ use time::OffsetDateTime;
 use super::Breadcrumb;
 use super::mask::pieces::{Look, Piece, look, pieces};
 
-/// Partitions that a day is spread over, so that none of them takes all writes of a storm.
+/// Number of partitions of a day. They spread the writes of a storm.
 pub(super) const SHARDS: u64 = 8;
 /// Minutes of a day.
 pub(super) const DAY: u64 = 24 * 60;
-/// From this length on, letters and digits in one word are an id.
+/// Shortest word with both letters and digits that counts as an id.
 const ID_LENGTH: usize = 8;
 
-/// The same for errors that differ in numbers, ids, requests and times alone. It is stored, so it must not change.
+/// Hash that is equal for errors that differ only in numbers, ids, requests and times. It is stored, so it must not
+/// change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint(pub(super) u64);
 
@@ -25,7 +26,8 @@ impl Fingerprint {
         let sometimes = [account.as_deref(), connection.as_deref()];
         let mut hash = Sha256::new();
         for part in always.into_iter().chain(sometimes) {
-            // Its length first, so that parts cannot run into each other; a missing part is not an empty one.
+            // Hash the length first, so that adjacent parts cannot be confused; a missing part differs from an
+            // empty one.
             hash.update(part.map_or(u64::MAX, |part| part.len() as u64).to_be_bytes());
             hash.update(part.unwrap_or_default());
         }
@@ -33,9 +35,10 @@ impl Fingerprint {
     }
 }
 
-/// `message` with `#` in place of each number, time and id.
+/// Returns `message` with `#` in place of each number, time and id.
 fn normalise(message: &str) -> String {
     let mut normal = String::with_capacity(message.len());
+    // Replace whole ids, and the digits within other words.
     for piece in pieces(message, |character| character.is_ascii_alphanumeric()) {
         match piece {
             Piece::Between(text) => normal.push_str(text),
@@ -59,7 +62,8 @@ fn is_id(word: &str) -> bool {
         || word.len() >= ID_LENGTH && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
 }
 
-/// Numbers that a sign alone divides, as in times and decimals, are one.
+/// Appends `#`. A number that only one sign divides from the previous number, as in times and decimals, merges with
+/// it.
 fn push_number(normal: &mut String) {
     if normal.ends_with(['.', ',', ':', '-', '/']) && normal[..normal.len() - 1].ends_with('#') {
         normal.pop();
@@ -68,7 +72,7 @@ fn push_number(normal: &mut String) {
     }
 }
 
-/// One row: the errors of one fingerprint in one minute. Ordered by minute, within it by fingerprint.
+/// Key of one row: the errors of one fingerprint in one minute. Ordered by minute, then by fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     /// Minutes since the Unix epoch.
@@ -81,7 +85,7 @@ impl Position {
         Self { minute: breadcrumb.first_at / 60_000, fingerprint: Fingerprint::of(breadcrumb) }
     }
 
-    /// Where the row is: partition and sort key.
+    /// Returns the partition key and the sort key of the row.
     pub(super) fn key(self) -> (String, String) {
         (partition(self.minute / DAY, self.fingerprint.0 % SHARDS), self.sort_key())
     }
@@ -90,7 +94,7 @@ impl Position {
         format!("{:04}#{:016x}", self.minute % DAY, self.fingerprint.0)
     }
 
-    /// The position of the row that has `sort_key` in a partition of `day`.
+    /// Parses `sort_key` of a row in a partition of `day`.
     pub(super) fn from_sort_key(day: u64, sort_key: &str) -> Option<Self> {
         let (minute, fingerprint) = sort_key.split_once('#')?;
         let position = Self {
@@ -101,7 +105,7 @@ impl Position {
     }
 }
 
-/// A partition of `day` (days since the Unix epoch): `DAY#2026-11-22#3`.
+/// Returns the key of a partition of `day` (days since the Unix epoch): `DAY#2026-11-22#3`.
 pub(super) fn partition(day: u64, shard: u64) -> String {
     let moment = i64::try_from(day * 24 * 3600).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
     format!("DAY#{}#{shard}", moment.unwrap_or(OffsetDateTime::UNIX_EPOCH).date())

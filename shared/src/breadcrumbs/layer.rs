@@ -1,4 +1,4 @@
-//! The tracing layer: which events become breadcrumbs, and what of them.
+//! Tracing layer that turns events into breadcrumbs.
 
 use std::fmt::{self, Debug, Write};
 
@@ -11,13 +11,14 @@ use super::mask::{identifier, mask, name};
 use super::trail::Trail;
 use super::{Breadcrumb, Severity};
 
-/// The most bytes that are looked at of each field.
+/// Most bytes that are read of each field.
 const LONGEST_FIELD: usize = 4096;
 
-/// Makes breadcrumbs of tracing events: of each error, and of each warning that carries a `code`.
+/// Turns tracing events into breadcrumbs: each error, and each warning with a `code`.
 ///
-/// Of an event's fields it takes `code`, `message`, `error`, `request.id`, `account.id`, and `provider` or `connection`;
-/// others may hold anything and are left alone. Events of this module are left out: writing a breadcrumb makes none.
+/// It reads the fields `code`, `message`, `error`, `request.id`, `account.id`, and `provider` or `connection`.
+/// Other fields may hold anything and are ignored. Events of this module are skipped, so that writing a breadcrumb
+/// does not create another.
 #[derive(Debug, Clone)]
 pub struct TrailLayer(pub(super) Trail);
 
@@ -60,7 +61,7 @@ impl Fields {
             _ => return,
         };
         let mut text = Beginning::default();
-        // Fails where the text is longer than what is looked at.
+        // Fails if the text is longer than `LONGEST_FIELD`; the beginning is kept.
         let _cut = text.write_fmt(value);
         *place = Some(text.0);
     }
@@ -70,6 +71,7 @@ impl Fields {
             text.map(|text| mask(&text)).filter(|text| !text.is_empty())
         };
         let code = some(self.code, name).unwrap_or_else(|| "unclassified".to_owned());
+        // Without a message, use the error; without both, the code.
         let message = match (self.message, self.error) {
             (Some(message), Some(error)) => format!("{message}: {error}"),
             (Some(text), None) | (None, Some(text)) => text,
@@ -101,7 +103,7 @@ impl Visit for Fields {
     }
 }
 
-/// The beginning of a text, up to the end of a word: half a secret is not known as one.
+/// Beginning of a text, cut after a whole word: the mask would not recognize half a secret.
 #[derive(Default)]
 struct Beginning(String);
 
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
     use crate::breadcrumbs::trail::tests::waiting;
 
-    /// The breadcrumbs of what `events` logs.
+    /// Returns the breadcrumbs of the events that `events` logs.
     fn breadcrumbs(events: impl FnOnce()) -> Vec<Breadcrumb> {
         let trail = Trail::new("function");
         let subscriber = tracing_subscriber::registry().with(trail.layer());

@@ -1,12 +1,12 @@
-//! Takes out of a text what must not be kept: keys and other secrets, addresses of people and machines, and values that
-//! came from outside.
+//! Removes from a text what must not be kept: keys and other secrets, addresses of people and machines, and values
+//! that came from outside.
 //!
-//! It is a net under code that should not have put such things into a message in the first place, so it errs on the side
-//! of taking too much; but what people need to read, such as sentences, error codes, resource names, ARNs, times and
-//! durations, stays. Each step is a function from text to text; [`mask`] gives their order.
+//! It is a safety net: code should not put such values into a message at all. It therefore masks too much rather
+//! than too little. Text that people need to read stays: sentences, error codes, resource names, ARNs, times and
+//! durations. Each step is a function from text to text; [`mask`] gives their order.
 //!
-//! Keys of known forms, values of known names, and addresses are always found. A token of unknown form is found by how
-//! it looks: always in hex, and in all but one of a hundred in base64.
+//! Keys of known forms, values of known names, and addresses are always found. A token of unknown form is found by
+//! its look: always in hex, and in 99 of 100 cases in base64.
 
 mod addresses;
 mod keys;
@@ -16,13 +16,13 @@ mod runs;
 mod urls;
 mod value;
 
-/// The most characters of a masked text.
+/// Most characters of a masked text.
 pub(super) const LONGEST: usize = 500;
-/// The most characters of a name or an id.
+/// Most characters of a name or an id.
 const LONGEST_NAME: usize = 128;
 
-/// `text` with everything masked that must not be kept, as one line of at most [`LONGEST`] characters. Masking a masked
-/// text again changes nothing, unless it was cut.
+/// Masks everything in `text` that must not be kept, and returns one line of at most [`LONGEST`] characters.
+/// Masking is idempotent, unless the text was cut.
 pub fn mask(text: &str) -> String {
     let text = one_line(text);
     let text = names::mask(&text);
@@ -33,20 +33,21 @@ pub fn mask(text: &str) -> String {
     first(&text, LONGEST)
 }
 
-/// `text` as the name of something: masked, without spaces.
+/// Returns `text` as a name: masked, with `-` in place of spaces.
 pub(super) fn name(text: &str) -> String {
     first(&mask(text).replace(' ', "-"), LONGEST_NAME)
 }
 
-/// `text` as the id of something: without spaces, and with keys and addresses masked. Unlike in [`name`], long runs of
-/// letters and digits stay: that is what ids are.
+/// Returns `text` as an id: with `-` in place of spaces, and with keys and addresses masked. Unlike [`name`], it
+/// keeps long runs of letters and digits, because ids consist of these.
 pub(super) fn identifier(text: &str) -> String {
     let text = one_line(text).replace(' ', "-");
     let text = addresses::mask(&keys::mask(&urls::mask(&text)));
     first(&text, LONGEST_NAME)
 }
 
-/// Control characters, and those that hide or turn text, become spaces; several spaces become one.
+/// Replaces control characters, and those that hide text or change its direction, by spaces; collapses several
+/// spaces.
 fn one_line(text: &str) -> String {
     let is_space = |character: char| {
         character.is_whitespace()
@@ -83,7 +84,7 @@ mod tests {
     #[case("ghp_abcdefghijkl, AKIAIOSFODNN7EXAMPLE, xoxb-123456789", "[key], [key], [key]")]
     #[case("secret is wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "secret is [id]")]
     #[case("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP expired", "jwt [key] expired")]
-    // Secrets by their names.
+    // Secrets that their names reveal.
     #[case("Authorization: Bearer abcdef, retrying", "Authorization: [secret], retrying")]
     #[case("sent Bearer abc123", "sent Bearer [token]")]
     #[case(r#"{"x-api-key":"abc","model":"m"}"#, r#"{"x-api-key":"[secret]","model":"m"}"#)]
@@ -92,7 +93,7 @@ mod tests {
     #[case("password=hunter2, user=bob", "password=[secret], user=bob")]
     #[case("Cookie: session=abc; theme=dark", "Cookie: [secret]")]
     #[case("signature: 9f86d081e1", "signature: [secret]")]
-    // What somebody sent.
+    // Values that a client or provider sent.
     #[case(r#"invalid type: string "a prompt", expected u64"#, r#"invalid type: string "[text]", expected u64"#)]
     #[case("unknown field `not a name at all`, expected `model`", "unknown field `[text]`, expected `model`")]
     #[case(r#"body={"content":"tell me a secret","role":"user"}"#, r#"body={"content":"[text]","role":"user"}"#)]
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(identifier(&"a".repeat(500)).chars().count(), LONGEST_NAME);
     }
 
-    /// A sentence around a secret, as log messages have them.
+    /// Puts a secret into a sentence, as log messages do.
     fn around(secret: impl Strategy<Value = String>) -> impl Strategy<Value = (String, String)> {
         let before = ["", "cannot use ", "error: ", "url (", "got \"", "é ", "x=", "[", "{\"a\":"];
         let after = ["", ".", ", retrying", ")", "\"", ": refused", "\n", "]", " é"];

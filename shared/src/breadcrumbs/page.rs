@@ -1,9 +1,9 @@
-//! Reading: the rows of all partitions of a week as one list, newest first, a page at a time.
+//! Reads the rows of all partitions of a week as one list, newest first, one page at a time.
 //!
-//! A page is read in steps. A step asks all partitions of one day for their newest rows before a position; what is
-//! certain to be complete, down to the newest place at which a partition has more to give, goes through the filter. A
-//! page ends when it is full, when nothing older is kept, or after [`MAX_STEPS`]: then it may be short, and the next one
-//! goes on from there.
+//! A page is read in steps. A step queries all partitions of one day for their newest rows before a position. A
+//! partition that has more rows limits the step: only rows at or after the newest such limit are certain to be
+//! complete, and these pass through the filter. A page ends when it is full, when no older rows are kept, or after
+//! [`MAX_STEPS`] steps. In the last case it may be short, and the next page continues from there.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -18,23 +18,23 @@ use super::{Breadcrumb, Severity};
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::describe;
 
-/// The most breadcrumbs of a page.
+/// Largest number of breadcrumbs on a page.
 const LONGEST_PAGE: usize = 200;
-/// The most steps of a page: enough for a week in which nothing happened, and some more.
+/// Largest number of steps for a page: enough for a week without errors, and some more.
 const MAX_STEPS: usize = 12;
-/// How many rows a filtered step asks a partition for.
+/// Rows per partition that a step reads if a filter is set.
 const FILTERED_ROWS: usize = 100;
 
-/// Which breadcrumbs are asked for; `None` is any.
+/// Filter for breadcrumbs. `None` matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The function.
+    /// Function that logged the error.
     pub function: Option<String>,
-    /// The code.
+    /// Code of the error.
     pub code: Option<String>,
-    /// This severity alone.
+    /// Severity of the error.
     pub severity: Option<Severity>,
-    /// The account.
+    /// Account whose request had the error.
     pub account: Option<String>,
 }
 
@@ -48,34 +48,35 @@ impl Filter {
     }
 }
 
-/// Some breadcrumbs, newest first.
+/// One page of breadcrumbs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The breadcrumbs; of one minute, the one that happened last comes first.
+    /// Breadcrumbs, newest minute first; within a minute, latest `last_at` first.
     pub breadcrumbs: Vec<Breadcrumb>,
-    /// Where the next page begins; `None` at the end of what is kept. A page with few breadcrumbs, or none, may have one.
+    /// Cursor of the next page; `None` at the end of the kept rows. A page with few or no breadcrumbs may have one
+    /// too.
     pub next: Option<Cursor>,
 }
 
 type Row = (Position, Breadcrumb);
 
-/// A part of one day's rows, newest first, whole down to `end`.
+/// Rows of one day, newest first, complete down to `end`.
 struct Step {
     rows: Vec<Row>,
     end: Position,
 }
 
-/// A part of one partition's rows, newest first; there are more before `more_before`.
+/// Rows of one partition, newest first. If `more_before` is set, older rows follow before it.
 struct Shard {
     rows: Vec<Row>,
     more_before: Option<Position>,
 }
 
 impl BreadcrumbTable {
-    /// At most `limit` (1 to 200) breadcrumbs of the last [`KEPT`], newest first, from `after` on.
+    /// Reads at most `limit` (1 to 200) breadcrumbs of the last [`KEPT`], newest first, starting after `after`.
     ///
     /// # Errors
-    /// [`TableError`] when the table cannot be read.
+    /// [`TableError`] if the table cannot be read.
     pub async fn page(
         &self,
         filter: &Filter,
@@ -84,12 +85,14 @@ impl BreadcrumbTable {
         now: Timestamp,
     ) -> Result<Page, TableError> {
         let limit = limit.clamp(1, LONGEST_PAGE);
-        // A full page of unfiltered rows is an eighth of it from each partition, more or less.
+        // Without a filter, each of the 8 partitions holds about an eighth of the page. Read twice that, and some
+        // more.
         let rows = if *filter == Filter::default() { limit / 4 + 10 } else { FILTERED_ROWS };
         let newest = end_of(now.as_secs() / 60 / DAY + 1);
         let oldest = now.as_secs().saturating_sub(KEPT.as_secs()) / 60;
         let mut before = after.map_or(newest, |cursor| cursor.0.min(newest));
         let mut found = Vec::new();
+        // Collect rows until the page is full or the oldest kept minute is reached.
         for _ in 0..MAX_STEPS {
             let step = self.step(before, rows).await?;
             for (position, breadcrumb) in step.rows {
@@ -111,10 +114,11 @@ impl BreadcrumbTable {
         Ok(page(found, Some(before)))
     }
 
-    /// The newest rows before a position, of one day.
+    /// Reads the newest rows of one day before a position.
     async fn step(&self, before: Position, rows: usize) -> Result<Step, TableError> {
         let day = day_before(before);
         let shards = try_join_all((0..SHARDS).map(|shard| self.shard(day, shard, before, rows))).await?;
+        // Below the newest position that a partition stopped at, rows may be missing: keep only those above.
         let end = shards.iter().filter_map(|shard| shard.more_before).max().unwrap_or(end_of(day));
         let mut rows: Vec<Row> = shards.into_iter().flat_map(|shard| shard.rows).collect();
         rows.retain(|(position, _)| *position >= end);
@@ -122,8 +126,9 @@ impl BreadcrumbTable {
         Ok(Step { rows, end })
     }
 
-    /// The newest rows before a position, of one partition.
+    /// Reads the newest rows of one partition before a position.
     async fn shard(&self, day: u64, shard: u64, before: Position, rows: usize) -> Result<Shard, TableError> {
+        // From the end of the day, read all of its rows.
         let sort_key = if before == end_of(day + 1) { format!("{DAY}#") } else { before.sort_key() };
         let answer = self
             .client
@@ -139,20 +144,22 @@ impl BreadcrumbTable {
             .send()
             .await
             .map_err(|error| TableError(describe(&error)))?;
+        // Skip items that are not valid rows.
         let last = answer.last_evaluated_key().cloned();
         let rows: Vec<Row> = answer.items.unwrap_or_default().into_iter().filter_map(|item| row(day, item)).collect();
-        // Where what was read last is no row, go on from the last row before it.
+        // If the last key read is not a valid row's, continue from the last valid row before it.
         let more_before = last.and_then(|key| position(day, &key).or(rows.last().map(|(position, _)| *position)));
         Ok(Shard { rows, more_before })
     }
 }
 
-/// The position that every row of `day` is at or after, and none of the days before.
+/// Returns the lower bound of the rows of `day`: all of them are at or after it, and those of earlier days before
+/// it.
 fn end_of(day: u64) -> Position {
     Position { minute: day * DAY, fingerprint: Fingerprint(0) }
 }
 
-/// The day of the rows next before a position.
+/// Returns the day of the rows just before a position.
 fn day_before(position: Position) -> u64 {
     let day = position.minute / DAY;
     if position == end_of(day) { day.saturating_sub(1) } else { day }
@@ -162,13 +169,13 @@ fn position(day: u64, item: &HashMap<String, AttributeValue>) -> Option<Position
     Position::from_sort_key(day, item.get("sk")?.as_s().ok()?)
 }
 
-/// The row that an item is; `None` where it is of another form.
+/// Parses an item as a row. Returns `None` if it has another form.
 fn row(day: u64, item: HashMap<String, AttributeValue>) -> Option<Row> {
     let position = position(day, &item)?;
     let mut breadcrumb: Breadcrumb = serde_dynamo::from_item(item).ok()?;
     let first_request = breadcrumb.request_id.as_ref();
     breadcrumb.more_request_ids.retain(|id| Some(id) != first_request);
-    // Environments write in any order; each knows only of its own errors.
+    // Environments write in any order, and each knows only its own errors: put the two times in order.
     let (first_at, last_at) =
         (breadcrumb.first_at.min(breadcrumb.last_at), breadcrumb.first_at.max(breadcrumb.last_at));
     Some((position, Breadcrumb { first_at, last_at, ..breadcrumb }))

@@ -1,17 +1,17 @@
-//! The breadcrumbs table: a rolling week, one row for equal errors of one minute.
+//! The breadcrumbs table: the last seven days, with one row for equal errors of one minute.
 //!
 //! | `pk` | `sk` | item |
 //! | --- | --- | --- |
 //! | `DAY#<2026-11-22>#<shard>` | `<minute of the day>#<fingerprint>` | a [`Breadcrumb`]; expires after [`KEPT`] |
 //!
-//! A row is written by every environment that met the error. Each adds its count in one conditional UpdateItem and
-//! leaves its mark, its own id and the number of the write, in one of [`SLOTS`] attributes; the write is refused where
-//! the mark shows that it has been carried out before. So a write may be repeated until an answer comes, and counts
-//! once, also when other environments have written in between. Only where one of these shares the slot, a repeated write
-//! may count twice.
+//! Every environment that had the error writes to its row. It adds its count in one conditional UpdateItem, and
+//! leaves its mark (its environment's id and the number of the write) in one of [`SLOTS`] attributes. The write is
+//! rejected if the mark shows that it was applied before. A write can therefore be repeated until it is answered
+//! and still counts once, even if other environments wrote in between. Only if one of these shares the slot may a
+//! repeated write count twice.
 //!
-//! The first writer decides the row's first request; each writer puts its latest requests in the place of those that were
-//! there, so that a row is bounded. Of environments that meet the same error in one minute, the last writer's are kept.
+//! The first writer sets the row's first request. Each writer replaces the list of latest requests, so that a row
+//! stays bounded; of several environments with the same error in one minute, the last writer's list remains.
 
 use std::time::Duration;
 
@@ -23,36 +23,36 @@ use super::Breadcrumb;
 use super::buffer::{MORE_REQUESTS, Mark, Write};
 use crate::stores::dynamodb::describe;
 
-/// How long breadcrumbs are kept.
+/// Retention of breadcrumbs.
 pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// How long connecting may take while a function starts.
+/// Time-out of the warm-up request while a function starts.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Attributes for marks. They bound a row's size: marks take 20 bytes each.
+/// Number of attributes for marks. It bounds the size of a row: a mark takes 20 bytes.
 const SLOTS: u32 = 256;
-/// The attributes that the first write of a row decides.
+/// Attributes that only the first write of a row sets.
 const FIRST: [&str; 3] = ["first_at", "message", "request_id"];
 
-/// The breadcrumbs table.
+/// Client of the breadcrumbs table.
 #[derive(Debug, Clone)]
 pub struct BreadcrumbTable {
     pub(super) client: Client,
     pub(super) name: String,
 }
 
-/// A breadcrumb that could not be written, or a page that could not be read.
+/// Error of writing a breadcrumb or reading a page.
 #[derive(Debug, thiserror::Error)]
 #[error("the breadcrumbs table: {0}")]
 pub struct TableError(pub(super) String);
 
 impl BreadcrumbTable {
-    /// The table of the given name.
+    /// Creates a client of the table `name`.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self { client, name: name.into() }
     }
 
-    /// Connects to the table ahead of the first write, by an update that its condition refuses; all of a function's clients
-    /// share the connection. Failing is no harm: the first write tries again.
+    /// Connects to DynamoDB before the first write, by an update that its condition rejects. All clients of a
+    /// function share the connection. A failure is ignored: the first write connects again.
     pub async fn warm_up(&self) {
         let update = self
             .client
@@ -66,7 +66,7 @@ impl BreadcrumbTable {
         let _refused = tokio::time::timeout(WARM_UP_TIMEOUT, update.send()).await;
     }
 
-    /// Carries out `write`, unless it has been carried out before.
+    /// Applies `write`, unless it was applied before.
     pub(super) async fn write(&self, write: &Write) -> Result<(), TableError> {
         let (pk, sk) = write.position.key();
         let mut update = self
@@ -83,6 +83,7 @@ impl BreadcrumbTable {
             .expression_attribute_values(":environment", AttributeValue::S(environment(write.mark)))
             .expression_attribute_values(":mark", AttributeValue::S(mark(write.mark)))
             .expression_attribute_values(":count", number(write.breadcrumb.count));
+        // The first write of a row sets the `FIRST` attributes; every write sets the others and adds its count.
         let mut assignments = vec!["#mark = :mark".to_owned()];
         for (name, value) in attributes(&write.breadcrumb) {
             assignments.push(if FIRST.contains(&name) {
@@ -95,6 +96,7 @@ impl BreadcrumbTable {
                 .expression_attribute_values(format!(":{name}"), value);
         }
         let expression = format!("SET {} ADD #count :count", assignments.join(", "));
+        // A failed condition means that this write was applied before.
         match update.update_expression(expression).send().await {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
@@ -105,7 +107,7 @@ impl BreadcrumbTable {
     }
 }
 
-/// What a row holds besides its count and marks.
+/// Returns the attributes of a row besides its count and marks.
 fn attributes(breadcrumb: &Breadcrumb) -> Vec<(&'static str, AttributeValue)> {
     let Breadcrumb { first_at, last_at, function, severity, code, message, .. } = breadcrumb;
     let Breadcrumb { request_id, more_request_ids, account, connection, .. } = breadcrumb;
@@ -120,7 +122,7 @@ fn attributes(breadcrumb: &Breadcrumb) -> Vec<(&'static str, AttributeValue)> {
     ];
     let sometimes = [("request_id", request_id), ("account", account), ("connection", connection)];
     attributes.extend(sometimes.into_iter().filter_map(|(name, value)| Some((name, text(value.as_deref()?)))));
-    // Its own first request as well: the row may know another environment's as the first.
+    // Include this environment's first request: the row's first request may be another environment's.
     let requests: Vec<_> = request_id.iter().chain(more_request_ids).map(|id| text(id)).collect();
     if !requests.is_empty() {
         let latest = requests[requests.len().saturating_sub(MORE_REQUESTS)..].to_vec();
@@ -137,7 +139,7 @@ fn environment(mark: Mark) -> String {
     format!("{:08x}", mark.environment)
 }
 
-/// Marks of one environment are in the order of its writes.
+/// Returns the text of a mark. Marks of one environment sort in the order of its writes.
 fn mark(mark: Mark) -> String {
     format!("{}{:08x}", environment(mark), mark.sequence)
 }

@@ -1,4 +1,4 @@
-//! The trail of one environment: what it has yet to write.
+//! Breadcrumbs of one environment that are not yet written, and the flushes that write them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,17 +11,19 @@ use super::{Breadcrumb, BreadcrumbTable, TableError, TrailLayer};
 use crate::clock::{Clock, Timestamp};
 use crate::sync::lock;
 
-/// How long flushes do nothing after one that failed: an outage of DynamoDB must not cost every request its budget.
+/// Pause after a failed flush, in which flushes do nothing: an outage of DynamoDB must not cost each request its
+/// budget.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Writes at a time. Each needs a connection of its own, and most flushes have one or two.
+/// Concurrent writes of a flush. Each needs a connection of its own, and most flushes have one or two.
 const CONCURRENCY: usize = 4;
 
-/// Collects breadcrumbs from tracing events until they are written. Cheap to clone; clones share one buffer.
+/// Buffer that collects breadcrumbs from tracing events until they are written. Cheap to clone; clones share one
+/// buffer.
 #[derive(Debug, Clone)]
 pub struct Trail {
     function: &'static str,
     state: Arc<Mutex<State>>,
-    /// Tells those who wait for the writes of others that some are back.
+    /// Wakes the flushes that wait for writes of other flushes, as soon as some are settled or given back.
     returned: Arc<Notify>,
 }
 
@@ -30,32 +32,33 @@ struct State {
     buffer: Buffer,
     sink: Option<(BreadcrumbTable, Clock)>,
     failed_at: Option<Timestamp>,
-    /// Writes that have succeeded so far.
+    /// Number of writes that have succeeded so far.
     settled: u64,
 }
 
 impl Trail {
-    /// An empty trail of `function`.
+    /// Creates an empty trail for `function`.
     pub fn new(function: &'static str) -> Self {
         let state = State { buffer: Buffer::new(function, rand::random()), sink: None, failed_at: None, settled: 0 };
         Self { function, state: Arc::new(Mutex::new(state)), returned: Arc::default() }
     }
 
-    /// What takes errors from tracing events into this trail.
+    /// Returns the tracing layer that adds errors to this trail.
     pub fn layer(&self) -> TrailLayer {
         TrailLayer(self.clone())
     }
 
-    /// From now on breadcrumbs are timed by `clock` and written to `table`.
+    /// Sets the table that breadcrumbs are written to, and the clock that times them.
     pub fn write_to(&self, table: BreadcrumbTable, clock: Clock) {
         lock(&self.state).sink = Some((table, clock));
     }
 
-    /// Writes what is due, and waits for at most `budget`. Whatever fails is kept for the next time; nothing is returned,
-    /// because nothing may depend on it. With nothing due it costs nothing, and for some seconds after a failure neither.
+    /// Writes the breadcrumbs that are due, and waits for at most `budget`. Failed writes are kept for the next
+    /// flush. Returns no error, because no caller may depend on the result. Costs nothing if no write is due, or
+    /// within 5 s after a failure.
     ///
-    /// A write that takes longer goes on by itself while the environment lives: a first TLS handshake may not fit a
-    /// budget, and beginning it anew each time would lead nowhere.
+    /// A write that takes longer continues in the background while the environment lives: a first TLS handshake may
+    /// not fit into the budget, and restarting it each time would never complete.
     pub async fn flush(&self, budget: Duration, now: Timestamp) {
         let has_failed_lately = |failed_at: Timestamp| failed_at <= now && now < failed_at.plus(PAUSE);
         if lock(&self.state).failed_at.is_some_and(has_failed_lately) {
@@ -66,20 +69,21 @@ impl Trail {
         }
     }
 
-    /// Writes everything that waits, repeats of the current minute included, also after a failure, and waits for the
-    /// writes that earlier flushes left behind: for the end of an environment, after which nothing is written any more.
+    /// Writes all breadcrumbs, including repeats of the current minute, even within the pause after a failure. Also
+    /// waits for writes that earlier flushes left in flight. Used at the end of an environment, after which nothing
+    /// is written.
     pub async fn flush_all(&self, budget: Duration, now: Timestamp) {
         self.within(budget, now, self.clone().write_all(now)).await;
     }
 
-    /// Takes in what `breadcrumb` makes of the function's name and the present moment.
+    /// Adds the breadcrumb that `breadcrumb` makes from the function's name and the current time.
     pub(super) fn take_in(&self, breadcrumb: impl FnOnce(&str, Timestamp) -> Breadcrumb) {
         let clock = lock(&self.state).sink.as_ref().map_or_else(Clock::system, |(_, clock)| clock.clone());
         let breadcrumb = breadcrumb(self.function, clock.now());
         lock(&self.state).buffer.add(breadcrumb);
     }
 
-    /// Waits for `work` for at most `budget`; from then on it goes on by itself.
+    /// Waits for `work` for at most `budget`. After that it continues in the background.
     async fn within(
         &self,
         budget: Duration,
@@ -94,7 +98,7 @@ impl Trail {
             }
         });
         if tokio::time::timeout(budget, writing).await.is_err() {
-            // Where something was written meanwhile, the table is merely slow, and the next flush need not be spared.
+            // If any write has succeeded meanwhile, the table is only slow: do not pause the next flush.
             let is_outage = |state: &State| state.settled == settled_before;
             self.failed_if(is_outage, &TableError(format!("not written within {budget:?}")), now);
         }
@@ -110,14 +114,14 @@ impl Trail {
             if !is_failure(&state) {
                 return;
             }
-            // A write that was left behind may fail after a newer one has.
+            // A write that was left in flight may fail after a newer one: keep the later time.
             state.failed_at = state.failed_at.max(Some(now));
             state.buffer.waiting()
         };
         tracing::warn!(code = "breadcrumbs.unwritten", %error, waiting, "breadcrumbs wait to be written");
     }
 
-    /// Writes until nothing is due: what was recorded meanwhile, and repeats of what was begun before.
+    /// Writes `first`, then everything that has become due meanwhile, until nothing is due.
     async fn write_ripe(self, first: Handed, now: Timestamp) -> Result<(), TableError> {
         let mut handed = Some(first);
         while let Some(writes) = handed {
@@ -127,9 +131,10 @@ impl Trail {
         Ok(())
     }
 
-    /// Writes until nothing waits any more, not even for an answer.
+    /// Writes until nothing waits and no write is in flight.
     async fn write_all(self, now: Timestamp) -> Result<(), TableError> {
         loop {
+            // Register for the notification before looking at the buffer, so that none is missed.
             let returned = self.returned.notified();
             match self.hand_out(Due::All, now) {
                 Some(handed) => handed.carry_out().await?,
@@ -151,7 +156,7 @@ impl Trail {
     }
 }
 
-/// Writes on their way. Those that have not succeeded go back to the buffer when it is dropped.
+/// Writes in flight. Dropping it gives those that have not succeeded back to the buffer.
 struct Handed {
     trail: Trail,
     table: BreadcrumbTable,
@@ -163,7 +168,7 @@ impl Handed {
         let mut results =
             stream::iter(0..self.writes.len()).map(|number| self.one(number)).buffer_unordered(CONCURRENCY);
         let mut result = Ok(());
-        // All are tried: one row may be refused where others are not.
+        // Try all: one row may be rejected while others are not.
         while let Some(one) = results.next().await {
             result = result.and(one);
         }
@@ -209,7 +214,7 @@ pub(super) mod tests {
         Timestamp::from_secs(secs)
     }
 
-    /// What `trail` would write.
+    /// Returns the breadcrumbs that `trail` would write.
     pub(in crate::breadcrumbs) fn waiting(trail: &Trail) -> Vec<Breadcrumb> {
         let writes = lock(&trail.state).buffer.due(Due::All, Timestamp::from_secs(0));
         writes.into_iter().map(|write| write.breadcrumb).collect()
@@ -286,7 +291,7 @@ pub(super) mod tests {
     async fn a_row_that_outlasts_its_budget_is_written_though_nobody_flushes_again() {
         let (trail, stub) = trail(&[DONE]).await;
         add(&trail, "code", at(0));
-        // No answer fits this, as connecting alone needs another turn.
+        // No response arrives within a zero budget, because connecting alone needs another turn.
         trail.flush(Duration::ZERO, at(0)).await;
         let unwritten = || lock(&trail.state).buffer.waiting();
         assert_eq!((stub.answered(), unwritten()), (0, 1));

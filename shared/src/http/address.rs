@@ -1,48 +1,49 @@
-//! The client's address, as far as it can be trusted, and the part of it that is counted.
+//! Client addresses: the trusted source of an address, and the part of it that is counted.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use subtle::ConstantTimeEq;
 
-/// The header by which the platform's own proxy shows that it may name the client's address.
+/// Header with the secret that allows the platform's own proxy to name the client's address.
 pub const PROXY_SECRET_HEADER: &str = "x-levee-proxy-secret";
 
-/// The parts of a request that say where it came from.
+/// Parts of a request that tell its origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The gateway's `identity.sourceIp`: the peer of its TCP connection.
+    /// `identity.sourceIp` of the gateway: the peer of its TCP connection.
     pub source_ip: &'a str,
-    /// The lines of `X-Forwarded-For` in their order; the gateway has appended the peer to the last. `None` where the
-    /// order of the lines is not known.
+    /// Lines of `X-Forwarded-For` in their order; the gateway has appended the peer to the last. `None` if the order
+    /// of the lines is unknown.
     pub forwarded_for: Option<&'a [&'a str]>,
-    /// The values of [`PROXY_SECRET_HEADER`].
+    /// Values of [`PROXY_SECRET_HEADER`].
     pub shown_secrets: &'a [&'a str],
 }
 
 impl Origin<'_> {
-    /// Returns true where the peer shows the platform's proxy secret, and so may name the client's address.
+    /// Returns true if the peer shows the platform's proxy secret, and may therefore name the client's address.
     pub fn is_trusted(&self, proxy_secret: Option<&str>) -> bool {
         let Some(secret) = proxy_secret else { return false };
         let is_right = |shown: &&str| bool::from(shown.as_bytes().ct_eq(secret.as_bytes()));
         self.shown_secrets.iter().filter(|shown| is_right(shown)).count() > 0
     }
 
-    /// Returns the client's address: the gateway's peer, or, where that peer shows the platform's proxy secret, the
-    /// address that it appended to `X-Forwarded-For`. Entries further left are the client's own claim and are not read.
-    /// `None` where the address is not known: the trusted proxy named none that can be read, or the gateway named none.
+    /// Returns the client's address: the gateway's peer, or, if that peer shows the platform's proxy secret, the
+    /// address that it appended to `X-Forwarded-For`. Entries further left are claims of the client and are ignored.
+    /// Returns `None` if the trusted proxy named no valid address, or the gateway named no peer.
     pub fn client_address(&self, proxy_secret: Option<&str>) -> Option<IpAddr> {
         let peer: IpAddr = self.source_ip.parse().ok()?;
         if !self.is_trusted(proxy_secret) {
             return Some(peer);
         }
+        // Read the entries from the right, and skip the peer that the gateway has appended.
         let mut claims = self.forwarded_for?.iter().rev().flat_map(|line| line.rsplit(',')).peekable();
         claims.next_if(|last| forwarded_address(last) == Some(peer));
         claims.next().and_then(forwarded_address)
     }
 }
 
-/// Reads one entry of `X-Forwarded-For` as proxies write it: an address, alone or in quotes, with or without a port, IPv6
-/// with or without brackets and a zone.
+/// Parses one entry of `X-Forwarded-For` as proxies write it: an address, with or without quotes and a port; IPv6 with
+/// or without brackets and a zone.
 fn forwarded_address(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let entry = entry.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(entry).trim();
@@ -51,7 +52,7 @@ fn forwarded_address(entry: &str) -> Option<IpAddr> {
         let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
         return ipv6(address).filter(|_| is_port);
     }
-    // Without brackets an IPv6 address has no port, and only an IPv4 address has a single colon.
+    // Without brackets, an IPv6 address has no port. Only an IPv4 address has a single colon.
     match entry.split_once(':') {
         Some((address, port)) if is_port(port) => address.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
         Some(_) => ipv6(entry),
@@ -59,7 +60,7 @@ fn forwarded_address(entry: &str) -> Option<IpAddr> {
     }
 }
 
-/// Reads an IPv6 address; its zone, which is of no use to others than its sender, is left out.
+/// Parses an IPv6 address without its zone, which has no meaning outside the sending host.
 fn ipv6(text: &str) -> Option<IpAddr> {
     let address = text.split_once('%').map_or(text, |(address, _)| address);
     address.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
@@ -69,8 +70,8 @@ fn is_port(text: &str) -> bool {
     (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the part of an address that is counted together: an IPv4 address, or an IPv6 /64, the smallest network that a
-/// client is given and may pick addresses from at will.
+/// Returns the part of an address that is counted together: the IPv4 address, or the IPv6 /64 network. A /64 is the
+/// smallest network that a client receives, and the client may use any address in it.
 pub fn counted_together(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -90,7 +91,7 @@ mod tests {
 
     const PEER: &str = "203.0.113.9";
 
-    /// The address of a client whose peer shows `secrets` and forwards `lines`.
+    /// Returns the address of a client whose peer shows `secrets` and forwards `lines`.
     fn address(secrets: &[&str], lines: &[&str]) -> Option<IpAddr> {
         let origin = Origin { source_ip: PEER, forwarded_for: Some(lines), shown_secrets: secrets };
         origin.client_address(Some("secret"))

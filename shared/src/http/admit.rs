@@ -1,4 +1,4 @@
-//! Applies the authorizer's verdict, on the side of the function behind it.
+//! Applies the authorizer's verdict in the function behind it.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use lambda_http::request::RequestContext;
@@ -8,53 +8,54 @@ use serde_json::{Map, Value};
 use super::context::{Admitted, AuthorizerContext, Verdict};
 use crate::limits::{Charged, leases};
 
-/// The authorizer's verdict on a request, and what belongs on the answer whatever it is.
+/// Verdict of the authorizer on a request, and the parts of the response that do not depend on it.
 #[derive(Debug)]
 pub struct Admission<Caller> {
-    /// Whether the request may be served, and for whom.
+    /// Caller whose request may be served, or the refusal.
     pub verdict: Result<Caller, Refused>,
-    /// The id by which the request is named to its caller.
+    /// Id of the request, as its caller sees it.
     pub request_id: String,
-    /// Headers of the answer: the request's id, and where the caller's limits stand.
+    /// Headers of the response: the request's id and the state of the caller's limits.
     pub headers: HeaderMap,
-    /// The Redis keys under which the request is in flight, as [`AuthorizerContext::in_flight`] has them.
+    /// Redis keys under which the request is in flight, from [`AuthorizerContext::in_flight`].
     pub leases: Vec<String>,
-    /// The windows' charges for the request, as [`AuthorizerContext::charged`] has them.
+    /// Charges of the windows for the request, from [`AuthorizerContext::charged`].
     pub charged: Charged,
 }
 
-/// A request that may not be served, with the public sentence that says why.
+/// Refusal of a request, with the public sentence that gives the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The authorizer's word cannot be read, and [`UNREADABLE`] says so: 503. It may be of a newer version than this function.
+    /// 503: the authorizer context cannot be read, perhaps because a newer authorizer wrote it. The sentence is
+    /// [`UNREADABLE`].
     Unreadable,
-    /// The request says two different things about its caller: 400.
+    /// 400: the request makes two contradictory statements about its caller.
     BadRequest(String),
-    /// The caller may not do this: 403.
+    /// 403: the caller lacks permission.
     Forbidden(String),
-    /// A limit is used up: 429, to be tried again after so many seconds.
+    /// 429: a limit is used up. Holds the sentence, and the seconds after which the caller may retry.
     Limited(String, u64),
 }
 
-/// The public sentence about a request whose authorizer context cannot be read.
+/// Public sentence about a request whose authorizer context cannot be read.
 pub const UNREADABLE: &str = "The platform cannot serve the request at the moment. Try again.";
 
-/// Reads the verdict that the authorizer left with `request`, on a route that needs a key. A request without one did
-/// not pass the authorizer and is forbidden.
+/// Reads the authorizer's verdict on `request`, on a route that needs a key. A request without a verdict did not pass
+/// the authorizer and is forbidden.
 pub fn admit(request: &Request) -> Admission<Admitted> {
     let Admission { verdict, request_id, headers, leases, charged } = read(request);
     let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
     Admission { verdict, request_id, headers, leases, charged }
 }
 
-/// As [`admit`], on a route that anyone may call.
+/// Reads the verdict as [`admit`] does, on a route that needs no key.
 pub fn admit_anyone(request: &Request) -> Admission<()> {
     let Admission { verdict, request_id, headers, leases, charged } = read(request);
     Admission { verdict: verdict.map(drop), request_id, headers, leases, charged }
 }
 
-/// The id by which a request is named to its caller, on a route without an authorizer: the gateway's own, or Lambda's
-/// where there was no gateway.
+/// Returns the id of a request on a route without an authorizer: the gateway's own, or Lambda's if there was no
+/// gateway.
 pub fn request_id(request: &Request) -> String {
     let by_gateway = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.other.get("extendedRequestId"),
@@ -80,7 +81,7 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
                 }
                 Ok(_) => unauthorized(),
             });
-            // What the call holds and was charged can be given back nonetheless.
+            // The call's leases and charges can be given back nevertheless: read their raw fields.
             let word = |name: &str| raw_word(request, name);
             let request_id = word("requestId").unwrap_or(request_id);
             let leases = word("inFlight").as_deref().map(leases::parse).unwrap_or_default();
@@ -89,10 +90,12 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
             return Admission { verdict, request_id, headers, leases, charged };
         }
     };
+    // Copy the request's id and the state of the limits to the response.
     insert(&mut headers, super::REQUEST_ID_HEADER, &context.request_id);
     for (name, value) in context.limits.pairs() {
         insert(&mut headers, name, value);
     }
+    // Turn the verdict into the caller or a refusal.
     let reason = |otherwise: &str| context.reason.clone().unwrap_or_else(|| otherwise.to_owned());
     let verdict = match context.verdict {
         Verdict::Allow => Ok(context.caller),
@@ -103,6 +106,7 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
             Err(Refused::Limited(reason("Too many requests."), retry_after))
         }
     };
+    // Pass on the leases and charges, to be given back.
     let leases = context.in_flight.as_deref().map(leases::parse).unwrap_or_default();
     let charged = context.charged.as_deref().map(Charged::parse).unwrap_or_default();
     Admission { verdict, request_id: context.request_id, headers, leases, charged }
@@ -115,11 +119,11 @@ fn unauthorized() -> Refused {
 fn authorizer_context(request: &Request) -> Result<Option<AuthorizerContext>, serde_json::Error> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return Ok(None) };
     let fields: Map<String, Value> = context.authorizer.fields.clone().into_iter().collect();
-    // Whatever else the gateway has there, without a verdict it is not the authorizer's word.
+    // Without a verdict, the fields are not from the authorizer, whatever they hold.
     if fields.contains_key("verdict") { AuthorizerContext::parse(fields).map(Some) } else { Ok(None) }
 }
 
-/// Returns a field of the authorizer context as it is.
+/// Returns the raw value of a field of the authorizer context.
 fn raw_word(request: &Request, name: &str) -> Option<String> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     context.authorizer.fields.get(name)?.as_str().map(str::to_owned)

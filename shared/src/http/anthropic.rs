@@ -1,34 +1,34 @@
-//! Errors in the envelope of Anthropic's API, which its SDKs turn into their exceptions
+//! Errors in the envelope of Anthropic's API, which its SDKs turn into exceptions
 //! (<https://docs.anthropic.com/en/api/errors>).
 
 use http::StatusCode;
 use serde::Serialize;
 
-/// A kind of error, with the status that belongs to it.
+/// Kind of an error, each with one HTTP status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// 400: the request is malformed.
     InvalidRequest,
-    /// 403: the key is known, but may not do this.
+    /// 403: the key is known, but lacks permission.
     Permission,
-    /// 404: there is no such thing.
+    /// 404: the requested resource does not exist.
     NotFound,
-    /// 429: what the caller may use is used up.
+    /// 429: the caller's limit is used up.
     RateLimit,
     /// 429: the provider limits the platform.
     ProviderLimit,
-    /// 502: the provider cannot be reached or answers nonsense.
+    /// 502: the provider cannot be reached, or its response is invalid.
     BadGateway,
-    /// 503: the platform itself does not work at the moment.
+    /// 503: the platform itself is unavailable.
     Unavailable,
-    /// 504: the provider did not answer in time.
+    /// 504: the provider did not respond in time.
     Timeout,
-    /// 529: the provider has too much to do, or no provider is of any use at the moment.
+    /// 529: the provider is overloaded, or no provider can serve the call.
     Overloaded,
 }
 
 impl ErrorKind {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
@@ -38,12 +38,12 @@ impl ErrorKind {
             Self::BadGateway => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            // Anthropic's own; it is a number that any status may be.
+            // 529 is Anthropic's own status and valid, so the fallback is never used.
             Self::Overloaded => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         }
     }
 
-    /// Anthropic's name for it, `error.type` in the envelope.
+    /// Returns Anthropic's name of the kind, `error.type` in the envelope.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request_error",
@@ -57,12 +57,12 @@ impl ErrorKind {
     }
 }
 
-/// Writes the body of an error answer.
+/// Writes the body of an error response.
 pub fn envelope(kind: ErrorKind, message: &str, request_id: &str) -> String {
     named_envelope(kind.name(), message, request_id)
 }
 
-/// Writes the body of an error answer of the kind that Anthropic calls `kind`.
+/// Writes the body of an error response whose kind Anthropic names `kind`.
 pub fn named_envelope(kind: &str, message: &str, request_id: &str) -> String {
     #[derive(Serialize)]
     struct Envelope<'a> {
@@ -79,7 +79,7 @@ pub fn named_envelope(kind: &str, message: &str, request_id: &str) -> String {
     serde_json::to_string(&envelope).unwrap_or_default()
 }
 
-/// An error within a stream that has already begun: one server-sent event.
+/// Writes an error for a stream that has already begun, as one server-sent event.
 pub fn stream_event(kind: ErrorKind, message: &str, request_id: &str) -> String {
     format!("event: error\ndata: {}\n\n", envelope(kind, message, request_id))
 }

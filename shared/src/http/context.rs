@@ -1,7 +1,7 @@
-//! The authorizer context: what the authorizer says about a request, to the function behind it or to the gateway
-//! response that refuses it.
+//! The authorizer context: the authorizer's findings about a request, passed to the function behind it or to the
+//! gateway response that refuses it.
 //!
-//! API Gateway passes a flat map of strings. The names here are used by template.yaml's gateway responses
+//! API Gateway passes a flat map of strings. These names are used by template.yaml's gateway responses
 //! (`context.authorizer.retryAfter`) and by [`super::admit()`].
 
 use serde::{Deserialize, Serialize};
@@ -14,43 +14,44 @@ use crate::accounts::{IntegrationKind, Terms};
 use crate::clock::Timestamp;
 use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
 
-/// What travels with a request that the gateway lets through.
+/// Context of a request that the gateway lets through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizerContext {
-    /// The id by which the request is named to its caller. The gateway's other id can be chosen by the client.
+    /// Id of the request, as its caller sees it. The gateway's other id can be chosen by the client.
     pub request_id: String,
-    /// Who calls; absent on routes that need no key.
+    /// Caller; absent on routes that need no key.
     #[serde(flatten)]
     pub caller: Option<Admitted>,
-    /// What the function is to do.
+    /// Instruction for the function.
     pub verdict: Verdict,
-    /// The public sentence that says why the verdict is not [`Verdict::Allow`].
+    /// Public sentence that gives the reason for a verdict other than [`Verdict::Allow`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Seconds to wait, where the verdict is [`Verdict::Limited`].
+    /// Seconds to wait, if the verdict is [`Verdict::Limited`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<String>,
-    /// The Redis keys under which the call is in flight, with blanks between; absent where it is under none. Whoever
-    /// serves the call gives them back under [`AuthorizerContext::request_id`] when it is over.
+    /// Redis keys under which the call is in flight, separated by spaces; absent if there are none. The function that
+    /// serves the call releases them under [`AuthorizerContext::request_id`] when the call is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<String>,
-    /// The windows' charges for the call, as [`Charged`](crate::limits::Charged) writes them; absent where there were
-    /// none, or too many to name. The function gives it back where the platform fails the call.
+    /// Charges of the windows for the call, in the text form of [`Charged`](crate::limits::Charged); absent if there
+    /// were none, or too many to list. The function refunds them if the platform fails the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charged: Option<String>,
-    /// Header values to copy to the answer.
+    /// Header values to copy to the response.
     #[serde(flatten)]
     pub limits: LimitHeaders,
 }
 
 impl AuthorizerContext {
-    /// Reads the context from its `fields`.
+    /// Parses the context from its `fields`.
     ///
     /// # Errors
-    /// When a field is missing or not of its form. A caller that is there and cannot be read is an error, and not a request
-    /// without a caller.
+    /// A field is missing or malformed. A caller that is present but cannot be read is an error, and is not treated as
+    /// a request without a caller.
     pub fn parse(fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        // Parse the caller separately: a flattened option would turn a malformed caller into none.
         let has_caller = fields.contains_key("account");
         let fields = Value::Object(fields);
         let caller = if has_caller { Some(serde_json::from_value(fields.clone())?) } else { None };
@@ -58,34 +59,34 @@ impl AuthorizerContext {
     }
 }
 
-/// What the function behind the authorizer is to do with a request.
+/// Instruction for the function behind the authorizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Serve it.
+    /// Serve the request.
     Allow,
-    /// Answer 400: the request says two different things about its caller.
+    /// Answer 400: the request makes two contradictory statements about its caller.
     BadRequest,
-    /// Answer 403: the key is known, but may not do this.
+    /// Answer 403: the key is known, but lacks permission.
     Forbidden,
-    /// Answer 429, as a page: a limit is used up on a route whose answers are HTML.
+    /// Answer 429 as a page: a limit is used up on a route whose responses are HTML.
     Limited,
 }
 
-/// Who calls.
+/// Authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {
-    /// The account's id.
+    /// Id of the account.
     pub account: String,
-    /// The integration's id.
+    /// Id of the integration.
     pub integration: String,
-    /// What kind of integration it is.
-    // Absent from an authorizer of an earlier deployment.
+    /// Kind of the integration.
+    // Missing in contexts from an authorizer of an earlier deployment.
     #[serde(rename = "integrationKind", default, deserialize_with = "or_default")]
     pub kind: IntegrationKind,
-    /// The key's public id.
+    /// Public id of the key.
     pub key: String,
-    /// What it may spend; as JSON in a string, because a context holds nothing deeper.
+    /// Terms of the account, as JSON in a string, because a context cannot nest values.
     #[serde(default, with = "json_text", skip_serializing_if = "is_default")]
     pub terms: Terms,
 }
@@ -94,7 +95,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A value as JSON within a string.
+/// Serializes a value as JSON within a string.
 mod json_text {
     use serde::de::DeserializeOwned;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -108,8 +109,9 @@ mod json_text {
     }
 }
 
-/// What the ACCESS_DENIED gateway response is filled with. Every value is always there, because what an absent one
-/// renders as is not documented; and none holds a quote, because the template inserts them into JSON as they are.
+/// Values for the ACCESS_DENIED gateway response. Every value is always present, because API Gateway does not document
+/// the rendering of an absent one. No value holds a quote, because the template inserts the values into JSON
+/// unescaped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalContext {
@@ -117,37 +119,39 @@ pub struct RefusalContext {
     pub problem_type: String,
     /// Stable machine-readable reason.
     pub code: String,
-    /// Public sentence that says whose limit was reached and when to come back.
+    /// Public sentence that names the limit and the time of the next retry.
     pub detail: String,
     /// Name of the policy to wait for.
     pub policy: String,
-    /// Whose limit it is.
+    /// Scope of the limit, such as `account`; `platform` for the pool and an account's share of it.
     pub scope: String,
-    /// Calls per window as a JSON number, or `null` for the global pool.
+    /// Calls per window as a JSON number, or `null` for the pool and an account's share of it.
     pub limit: String,
-    /// Length of the window in seconds, or `null` for calls in flight and for the global pool.
+    /// Length of the window in seconds, or `null` for calls in flight, for the pool and for an account's share of it.
     pub window_seconds: String,
-    /// When to come back, RFC 3339.
+    /// Time of the reset, RFC 3339.
     pub resets_at: String,
-    /// The address at which to ask for more. Empty: there is no such route.
+    /// URL at which to ask for a higher limit. Empty: there is no such route.
     pub increase_url: String,
-    /// Seconds to wait, never shorter than the reset.
+    /// Seconds to wait, at least until the reset.
     pub retry_after: String,
-    /// Whether an SDK should wait and retry by itself: not when the wait is over a minute.
+    /// `true` if an SDK should wait and retry by itself, `false` if the wait exceeds 60 seconds.
     pub should_retry: String,
-    /// Header values. A refusal by the global pool still tells where the caller's own policies stand.
+    /// Header values. A refusal by the global pool still includes the caller's own policies.
     #[serde(flatten)]
     pub limits: LimitHeaders,
 }
 
 impl RefusalContext {
-    /// Returns the context of a refusal on `route`.
+    /// Creates the context of a refusal on `route`.
     pub fn new(refusal: &Refusal, route: Route, now: Timestamp) -> Self {
         let policy = &refusal.binding.policy;
         let retry_after = now.secs_until(refusal.binding.resets_at);
         let is_in_flight = policy.algorithm == Algorithm::Concurrency;
         let window_secs = policy.window.secs(now);
+        // Never reveal the numbers of the pool or of an account's share of it.
         let unless_secret = |number: u64| if policy.is_public() { number.to_string() } else { "null".to_owned() };
+        // Write the sentence that fits the kind of limit.
         let detail = if !policy.is_public() {
             format!("The platform is at capacity. Retry in {retry_after} seconds.")
         } else if is_in_flight {
@@ -189,7 +193,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
-    /// The refusal of an AI call by these counts: address, integration, account, share, pool, and three in flight.
+    /// Returns the refusal of an AI call with these counts: address, integration, account, share, pool, and three in
+    /// flight.
     fn refusal(counts: [i64; 8]) -> Refusal {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
@@ -228,7 +233,7 @@ mod tests {
         };
         let json = serde_json::to_string(&admitted).unwrap();
         assert_eq!(serde_json::from_str::<Admitted>(&json).unwrap(), admitted);
-        // Of 8 KB, the size of a Lambda authorizer's result among API Gateway's quotas.
+        // The limit is 8 KB, the size of a Lambda authorizer's result by API Gateway's quotas.
         assert!(json.len() < 5_632, "{}", json.len());
     }
 

@@ -1,7 +1,7 @@
-//! Calls from pages of another origin (Fetch standard, "CORS protocol"): none by default.
+//! CORS: calls from pages of another origin (Fetch standard, "CORS protocol"). None are allowed by default.
 //!
-//! Callers are known by their API keys and not by cookies, so that credentials in the standard's sense are never allowed. A
-//! page that calls the API shows its key to whoever opens it.
+//! Callers authenticate by API keys and not by cookies, so credentials in the standard's sense are never allowed. A
+//! page that calls the API reveals its key to everyone that opens it.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue};
 use super::links::Links;
 use crate::config::Reader;
 
-/// How long a browser may remember that it may call, in seconds: the longest that Chromium accepts.
+/// Seconds for which a browser may cache a preflight response: the longest time that Chromium accepts.
 const REMEMBERED_SECS: &str = "7200";
 
-/// `ALLOWED_ORIGIN`: the origin whose pages may call the API, `*` for all. Default: none.
+/// `ALLOWED_ORIGIN`: origin whose pages may call the API, or `*` for all. Default: none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowedOrigin(Option<HeaderValue>);
 
@@ -25,7 +25,7 @@ impl AllowedOrigin {
         Self(reader.parsed("ALLOWED_ORIGIN", parse))
     }
 
-    /// Adds the headers that let pages of the allowed origin read an answer.
+    /// Adds the headers that let pages of the allowed origin read a response.
     pub fn sign(&self, headers: &mut HeaderMap) {
         if let Some(origin) = &self.0 {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -33,20 +33,20 @@ impl AllowedOrigin {
         }
     }
 
-    /// Returns the headers of the answer to a preflight request for `method`; `None` where no origin is allowed.
+    /// Returns the headers of the response to a preflight request for `method`; `None` if no origin is allowed.
     pub fn preflight(&self, method: &'static str) -> Option<HeaderMap> {
         self.0.as_ref()?;
         let mut headers = HeaderMap::new();
         self.sign(&mut headers);
         headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(method));
-        // The wildcard stands for all headers but this one.
+        // The wildcard covers all headers except `Authorization`.
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("authorization, *"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(REMEMBERED_SECS));
         Some(headers)
     }
 }
 
-/// Reads `*` or an origin in the form in which browsers write it.
+/// Parses `*` or an origin in the form that browsers send.
 fn parse(text: &str) -> Result<HeaderValue, String> {
     let is_origin = |text: &str| Links::configured(text).is_ok_and(|links| links.origin() == text);
     if text != "*" && !is_origin(text) {

@@ -1,29 +1,31 @@
-//! The API's own address as its clients see it: what links, redirects and the check of a request's origin are made of.
+//! The API's own address as its clients see it: the base of links, redirects and the check of a request's origin.
 //!
-//! It differs from one client to the next. On API Gateway's own domain a path begins with the stage, on a custom domain
-//! with its base path, on one machine with neither; a CDN in front hides all three, and `BASE_URL` says what is true.
+//! It differs between clients. A path begins with the stage on API Gateway's own domain, with the base path on a
+//! custom domain, and with neither on a local machine. A CDN in front hides all three; `BASE_URL` then sets the
+//! address.
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
 
-/// What a request says about the address that it was sent to.
+/// Parts of a request that tell the address it was sent to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
-    /// The `Host` header.
+    /// `Host` header.
     pub host: Option<&'a str>,
-    /// The `X-Forwarded-Proto` header, which the gateway sets.
+    /// `X-Forwarded-Proto` header, which the gateway sets.
     pub scheme: Option<&'a str>,
-    /// The gateway's `domainName`.
+    /// `domainName` of the gateway.
     pub domain_name: &'a str,
-    /// The gateway's `requestContext.path`: what the client asked for, with whatever stands before the route.
+    /// `requestContext.path` of the gateway: the path that the client requested, including the prefix before the
+    /// route.
     pub path: &'a str,
-    /// The route as the template declares it, such as `/v1/models/{id}` or `/admin/{proxy+}`.
+    /// Route as the template declares it, such as `/v1/models/{id}` or `/admin/{proxy+}`.
     pub resource: &'a str,
-    /// The value of the route's greedy last parameter, where it has one.
+    /// Value of the route's greedy last parameter, if it has one.
     pub greedy: Option<&'a str>,
 }
 
-/// The API's own address.
+/// Address of the API: origin and path prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Links {
     origin: String,
@@ -31,8 +33,8 @@ pub struct Links {
 }
 
 impl Links {
-    /// The address as this request sees it. What the client wrote is used only where it is a plain host, a known scheme
-    /// or a plain path, because the address ends up within JSON and HTML.
+    /// Derives the address from a request. Client input is used only if it is a plain host, a known scheme or a plain
+    /// path, because the address is inserted into JSON and HTML.
     pub fn of(asked: Asked<'_>) -> Self {
         let scheme = asked.scheme.filter(|scheme| *scheme == "http").unwrap_or("https");
         let host = asked.host.filter(|host| is_plain_host(host)).unwrap_or(asked.domain_name);
@@ -40,12 +42,13 @@ impl Links {
         Self { origin: origin(scheme, host), prefix: prefix.to_owned() }
     }
 
-    /// The address that `BASE_URL` gives.
+    /// Parses the address from `BASE_URL`.
     ///
     /// # Errors
-    /// A sentence about what is wrong with it.
+    /// A sentence that describes the mistake.
     pub fn configured(base_url: &str) -> Result<Self, String> {
         let wrong = || format!("must be an http or https URL without a query, not '{base_url}'");
+        // Accept http or https, a host, and an optional path; no query.
         let url: Uri = base_url.parse().map_err(|_| wrong())?;
         let (Some(scheme @ ("http" | "https")), Some(authority), None) =
             (url.scheme_str(), url.authority(), url.query())
@@ -59,31 +62,32 @@ impl Links {
         Ok(Self { origin: origin(scheme, authority.as_str()), prefix: prefix.to_owned() })
     }
 
-    /// Scheme, host and port, as a browser writes them in `Origin`.
+    /// Returns scheme, host and port, in the form of a browser's `Origin` header.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// The whole address, without a slash at its end.
+    /// Returns the whole address, without a trailing slash.
     pub fn base_url(&self) -> String {
         format!("{}{}", self.origin, self.prefix)
     }
 
-    /// A link to `path`, which begins with a slash, for clients of this address.
+    /// Returns a link to `path`, which begins with a slash, for clients of this address.
     pub fn to(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 }
 
-/// What stands before the route's own segments in the path. `None` where the path is not of the route's form.
+/// Returns the prefix of the path before the route's own segments. Returns `None` if the path does not match the
+/// route.
 fn prefix(asked: Asked<'_>) -> Option<&str> {
     let path = asked.path.trim_end_matches('/');
     if asked.resource == "/" {
         return Some(path);
     }
     let resource = match asked.resource.split_once("/{proxy+}") {
-        // The greedy part may hold slashes, and the gateway may have decoded it: its text is surer than its number of
-        // segments.
+        // The greedy part may contain slashes, and the gateway may have decoded it: its text is more reliable than its
+        // number of segments.
         Some((fixed, "")) => {
             let greedy = asked.greedy.unwrap_or_default().trim_matches('/');
             let is_greedy = |rest: &str| {
@@ -110,7 +114,7 @@ fn is_plain_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
-/// One that begins with one slash: with two it would lead to another host.
+/// Returns true for a plain path with one leading slash: two would lead to another host.
 fn is_plain_path(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")

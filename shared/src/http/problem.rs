@@ -6,29 +6,29 @@ use serde::Serialize;
 
 use super::status::reason;
 
-/// The longest wait in seconds that Anthropic's SDKs sit out by themselves when told `Retry-After`.
+/// Longest `Retry-After`, in seconds, for which Anthropic's SDKs wait and retry by themselves.
 pub const LONGEST_SDK_WAIT_SECS: u64 = 60;
 
-/// Tells official SDKs, and tools built on them, whether another try may help. Without it some try a 401 again for
+/// Header that tells official SDKs, and tools built on them, if a retry may help. Without it some retry a 401 for
 /// minutes.
 pub const SHOULD_RETRY_HEADER: &str = "x-should-retry";
 
-/// An error that its caller is told of. All of it is public.
+/// Error that is reported to the caller. All of it is public.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The HTTP status; its reason phrase is the title.
+    /// HTTP status; its reason phrase is the title.
     pub status: StatusCode,
     /// Stable machine-readable reason.
     pub code: &'static str,
-    /// The sentence for people: what is wrong and what to do.
+    /// Sentence for people: the problem and its remedy.
     pub detail: String,
-    /// Seconds after which it may be tried again.
+    /// Seconds after which the caller may retry.
     pub retry_after: Option<u64>,
 }
 
 #[derive(Serialize)]
 struct Body<'a> {
-    // With no type of its own, a problem is what its status says.
+    // `about:blank`: the problem has no meaning beyond its status.
     r#type: &'static str,
     title: &'a str,
     status: u16,
@@ -38,17 +38,17 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// A problem after which nothing is to be tried again by itself.
+    /// Creates a problem without a time to retry.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), retry_after: None }
     }
 
-    /// The same, to be tried again after `secs` seconds.
+    /// Sets the seconds after which the caller may retry.
     pub fn retry_after(self, secs: u64) -> Self {
         Self { retry_after: Some(secs), ..self }
     }
 
-    /// Returns true where the same request cannot succeed soon: it is the caller's mistake, or the wait is long.
+    /// Returns true if the same request cannot succeed soon: the caller made a mistake, or the wait is long.
     pub fn is_final(&self) -> bool {
         match self.retry_after {
             Some(secs) => secs > LONGEST_SDK_WAIT_SECS,
@@ -61,7 +61,7 @@ impl Problem {
         reason(self.status)
     }
 
-    /// Returns the answer to the request `request_id`.
+    /// Returns the response to the request `request_id`.
     pub fn to_response(&self, request_id: &str) -> Response<String> {
         let (status, title) = (self.status.as_u16(), self.title());
         let body = Body { r#type: "about:blank", title, status, detail: &self.detail, code: self.code, request_id };

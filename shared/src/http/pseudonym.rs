@@ -1,4 +1,4 @@
-//! Pseudonyms of client addresses: an address is counted, and never written down.
+//! Pseudonyms of client addresses: addresses are counted, but never stored or logged.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,17 +7,17 @@ use super::address::counted_together;
 use crate::accounts::pepper::hash_under;
 
 const SHORTEST: usize = 32;
-/// The subject of clients whose address is not known: all of them together.
+/// Subject of clients with an unknown address: all of them are counted together.
 const UNKNOWN: &str = "unknown";
 
-/// The secret under which client addresses are counted.
+/// Secret key for the pseudonyms of client addresses.
 ///
-/// It is a secret of its own and not a pepper of API keys. A new pepper reaches one environment after the other, and an
-/// address that has two pseudonyms meanwhile may make twice the calls.
+/// It is separate from the pepper of API keys. A new pepper reaches one environment after the other, and meanwhile an
+/// address would have two pseudonyms and could make twice the calls.
 #[derive(Clone)]
 pub struct AddressKey(Vec<u8>);
 
-/// An `ADDRESS_KEY` that is too short. It does not repeat the value.
+/// Error for an `ADDRESS_KEY` that is too short. It does not repeat the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("ADDRESS_KEY must be a secret of at least {SHORTEST} characters")]
 pub struct InvalidAddressKey;
@@ -26,12 +26,12 @@ impl AddressKey {
     /// Reads the key from the text of its secret.
     ///
     /// # Errors
-    /// [`InvalidAddressKey`].
+    /// [`InvalidAddressKey`] if the secret has fewer than 32 bytes.
     pub fn new(secret: &str) -> Result<Self, InvalidAddressKey> {
         if secret.len() < SHORTEST { Err(InvalidAddressKey) } else { Ok(Self(secret.as_bytes().to_vec())) }
     }
 
-    /// Returns the subject under which a client of `address` is counted; `None` is an address that is not known.
+    /// Returns the subject under which a client of `address` is counted. `None` is an unknown address.
     pub fn pseudonym(&self, address: Option<IpAddr>) -> String {
         let subject = address.map_or_else(|| UNKNOWN.to_owned(), |address| counted_together(address).to_string());
         let mut hash = hash_under(&self.0, &subject);
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_pseudonym_is_the_same_in_every_environment_and_shows_no_address() {
-        // Written down, because environments of two deployments must agree on it.
+        // A literal, because environments of two deployments must agree on it.
         assert_eq!(pseudonym("203.0.113.9"), "7059ef5cd6b350337d81289b");
         assert_eq!(pseudonym("::ffff:203.0.113.9"), pseudonym("203.0.113.9"));
         assert_eq!(pseudonym("2001:db8:1:2::3"), pseudonym("2001:db8:1:2::4"));

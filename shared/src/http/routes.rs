@@ -1,22 +1,22 @@
-//! What a route is to the authorizer. The routes themselves are declared in template.yaml alone; a test holds the two
-//! together.
+//! Route classes for the authorizer. The routes themselves are declared in template.yaml alone; a test compares the
+//! two.
 
 use crate::accounts::Scope;
 use crate::limits::Class;
 
-/// A class of routes that are limited together and need the same scope.
+/// Class of routes that share limits and need the same scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
     /// Anthropic's Messages API: messages, token counts and models.
     Ai,
     /// Sign-in of platform admins.
     Login,
-    /// What an account reads about itself.
+    /// Data that an account reads about itself.
     Own,
 }
 
 impl Route {
-    /// The class of an API Gateway resource path such as `/v1/models/{id}`; `None` where it has none.
+    /// Returns the class of an API Gateway resource path such as `/v1/models/{id}`; `None` if it has none.
     pub fn of(resource: &str) -> Option<Self> {
         match resource {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
@@ -26,7 +26,7 @@ impl Route {
         }
     }
 
-    /// What its limits are about.
+    /// Returns the class of calls that limits refer to.
     pub fn class(self) -> Class {
         match self {
             Self::Ai => Class::Ai,
@@ -35,7 +35,7 @@ impl Route {
         }
     }
 
-    /// The scope that a key needs; `None` where anyone may call without a key.
+    /// Returns the scope that a key needs; `None` if no key is needed.
     pub fn scope(self) -> Option<Scope> {
         match self {
             Self::Ai => Some(Scope::Ai),
@@ -44,13 +44,13 @@ impl Route {
         }
     }
 
-    /// Whether people see its answers.
+    /// Returns true if the responses are pages for people.
     pub fn answers_html(self) -> bool {
         matches!(self, Self::Login)
     }
 
-    /// `type` of a 429's body on this route. Anthropic's SDKs expect `error`; elsewhere it is the problem type's URI
-    /// (RFC 9457; the URI is draft-ietf-httpapi-ratelimit-headers-10's).
+    /// Returns the `type` of a 429's body on this route. Anthropic's SDKs expect `error`; elsewhere it is the URI of
+    /// the problem type (RFC 9457; the URI is from draft-ietf-httpapi-ratelimit-headers-10).
     pub fn problem_type(self) -> &'static str {
         match self {
             Self::Ai => "error",

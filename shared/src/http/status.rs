@@ -1,10 +1,10 @@
-//! The names of statuses.
+//! Names of HTTP statuses.
 
 use std::fmt;
 
 use http::StatusCode;
 
-/// Returns the reason phrase of `status`; 529 is Anthropic's own "Overloaded".
+/// Returns the reason phrase of `status`. 529 is Anthropic's own "Overloaded".
 pub fn reason(status: StatusCode) -> &'static str {
     match (status.as_u16(), status.canonical_reason()) {
         (_, Some(reason)) => reason,
@@ -13,7 +13,7 @@ pub fn reason(status: StatusCode) -> &'static str {
     }
 }
 
-/// A status as people read it: `529 Overloaded`.
+/// Status in readable form: `529 Overloaded`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named(pub StatusCode);
 

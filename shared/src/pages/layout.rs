@@ -1,4 +1,4 @@
-//! The layout of every page, and the headers that an HTML answer carries.
+//! Layout of every page, and the headers of HTML responses.
 
 use std::sync::OnceLock;
 
@@ -11,38 +11,38 @@ use sha2::{Digest, Sha256};
 use crate::http::Links;
 use crate::text::mark_invisible;
 
-/// The one style of all pages.
+/// Style of all pages.
 const STYLE: &str = include_str!("style.css");
 
-/// A page that others lead to.
+/// Entry of the navigation.
 #[derive(Debug, Clone, Copy)]
 pub struct Tab {
-    /// Its path within the API.
+    /// Path of the page within the API.
     pub path: &'static str,
-    /// Its name.
+    /// Name of the page.
     pub name: &'static str,
 }
 
-/// One page.
+/// A page before it is rendered.
 pub struct Page<'a> {
-    /// What it is about.
+    /// Title of the page.
     pub title: &'a str,
-    /// The API's own address.
+    /// Address of the API.
     pub links: &'a Links,
-    /// The pages in the navigation; none, no navigation.
+    /// Entries of the navigation. Without entries, there is no navigation.
     pub tabs: &'a [Tab],
-    /// The path of the tab that this page is under.
+    /// Path of the tab that this page belongs to.
     pub here: &'a str,
-    /// Who is signed in, at the end of the header.
+    /// Signed-in admin, shown at the end of the header.
     pub who: Option<Markup>,
-    /// Seconds after which the browser is to load it again.
+    /// Seconds after which the browser reloads the page.
     pub refresh_secs: Option<u32>,
-    /// What stands under the title.
+    /// Content below the title.
     pub content: Markup,
 }
 
 impl Page<'_> {
-    /// Returns the page as an answer, in which no character hides.
+    /// Renders the page as a response, with invisible characters marked.
     pub fn into_response(self, status: StatusCode) -> Response<String> {
         let page = mark_invisible(&self.render().into_string(), |it| matches!(it, '\n' | '\t'));
         let mut response = Response::new(page);
@@ -92,7 +92,7 @@ impl Page<'_> {
     }
 }
 
-/// The policy of every page: nothing but its own style, forms to this API alone, in no frame.
+/// Returns the content security policy of every page: only its own style, forms to this API alone, no frames.
 fn policy() -> &'static str {
     static POLICY: OnceLock<String> = OnceLock::new();
     POLICY.get_or_init(|| {
@@ -104,7 +104,7 @@ fn policy() -> &'static str {
     })
 }
 
-/// Gives an HTML answer the headers that it must have.
+/// Adds the headers that every HTML response must have.
 fn secure(headers: &mut HeaderMap) {
     for (name, value) in [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),

@@ -1,4 +1,4 @@
-//! How times and numbers are shown: with zone and unit, and so that people can read them.
+//! Readable format of times and numbers, with zone and unit.
 
 use std::time::Duration;
 
@@ -6,23 +6,24 @@ use maud::{Markup, html};
 
 use crate::clock::Timestamp;
 
-/// A moment, to the second.
+/// Formats a time, to the second.
 pub fn time(moment: Timestamp) -> Markup {
     let datetime = Timestamp::from_secs(moment.as_secs()).to_rfc3339();
     html! { time datetime=(datetime) { (datetime.replace('T', " ").replace('Z', " UTC")) } }
 }
 
-/// A number of things: `1,234 calls`, `1 call`.
+/// Formats a number of things: `1,234 calls`, `1 call`.
 pub fn count(number: u64, of: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {of}{plural}", grouped(number))
 }
 
-/// A number with its thousands set apart: `1,234`.
+/// Formats a number with separated thousands: `1,234`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
+        // A comma precedes each group of three digits.
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
@@ -31,12 +32,12 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// A share: `12.5 %`.
+/// Formats a percentage: `12.5 %`.
 pub fn percent(percent: f64) -> String {
     format!("{percent:.1} %")
 }
 
-/// A number of bytes in the largest unit that leaves at least one: `1.5 MiB`.
+/// Formats a number of bytes in the largest unit of which there is at least one: `1.5 MiB`.
 pub fn bytes(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     match units.into_iter().find(|(_, bits)| bytes >> bits > 0) {
@@ -45,7 +46,7 @@ pub fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A length of time in its largest unit, rounded down: `5 minutes`.
+/// Formats a duration in its largest unit, rounded down: `5 minutes`.
 pub fn duration(length: Duration) -> String {
     let secs = length.as_secs();
     let units = [("day", 24 * 3600), ("hour", 3600), ("minute", 60)];

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-/// A table with a caption, under column heads; a sentence where it has no rows. A narrow screen scrolls it sideways, by
-/// the keyboard too.
+/// Renders a table with a caption and column heads, or a sentence if it has no rows. A narrow screen scrolls the table
+/// sideways, also by keyboard.
 pub fn table(caption: &str, columns: &[&str], rows: &[Markup], when_empty: &str) -> Markup {
     html! {
         @if rows.is_empty() {

@@ -1,6 +1,7 @@
-//! What every AWS client shares: region, credentials and one HTTPS client on rustls with ring.
+//! Shared configuration of all AWS clients: region, credentials and one HTTPS client on rustls with ring.
 //!
-//! The values come from the variables that Lambda sets, so no credential chain is linked, and finding them does no I/O.
+//! The values come from the variables that Lambda sets, so no credential chain is linked and reading them needs no
+//! I/O.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 
 use crate::config::Reader;
 
-/// Where AWS is and who we are there.
+/// AWS region and credentials.
 #[derive(Debug, Clone)]
 pub struct AwsConfig {
     /// `AWS_REGION`, set by Lambda.
@@ -42,10 +43,10 @@ impl AwsConfig {
     }
 }
 
-/// A pooled connection idle for longer is dropped: the environment may have been frozen meanwhile.
+/// Idle time after which a pooled connection is dropped: the environment may have been frozen meanwhile.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
-/// The HTTPS client, with its pool of connections, under every AWS SDK client of a function.
+/// Returns the HTTPS client, with its connection pool, that all AWS SDK clients of a function share.
 pub fn https_client() -> SharedHttpClient {
     static CLIENT: OnceLock<SharedHttpClient> = OnceLock::new();
     let build = || {
@@ -57,8 +58,8 @@ pub fn https_client() -> SharedHttpClient {
     CLIENT.get_or_init(build).clone()
 }
 
-/// Bounds a call, connecting and its one retry included: an attempt that finds a dead connection leaves time for
-/// another.
+/// Returns time-outs that bound a call to `call`, including connecting and one retry. An attempt gets two fifths of
+/// it, so that an attempt on a dead connection leaves time for another.
 pub(crate) fn timeouts(call: Duration) -> TimeoutConfig {
     let attempt = call * 2 / 5;
     TimeoutConfig::builder().connect_timeout(attempt).operation_attempt_timeout(attempt).operation_timeout(call).build()

@@ -1,4 +1,4 @@
-//! The DynamoDB client: the SDK with bounded calls.
+//! The DynamoDB client: the SDK's client with bounded calls.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use super::aws::{self, AwsConfig};
 use crate::config::Reader;
 
-/// How to reach DynamoDB and how long to wait for it.
+/// Configuration of the DynamoDB client.
 #[derive(Debug, Clone)]
 pub struct DynamoDbConfig {
     /// Region and credentials.
     pub aws: AwsConfig,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`: another address than the region's, as the SDKs define it. Default: unset.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: endpoint in place of the region's, as the SDKs define it. Default: unset.
     pub endpoint_url: Option<String>,
-    /// `DYNAMODB_TIMEOUT_MS`: how long a call may take, connecting and its one retry included. Default 500, 50 to
-    /// 15,000.
+    /// `DYNAMODB_TIMEOUT_MS`: time-out of a call in milliseconds, including connecting and its one retry. Default 500,
+    /// 50 to 15,000.
     pub timeout: Duration,
 }
 
 impl DynamoDbConfig {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             aws: AwsConfig::read(reader),
@@ -35,7 +35,7 @@ impl DynamoDbConfig {
     }
 }
 
-/// A client for the given configuration. Opens no connection yet.
+/// Creates a client. Does not connect yet.
 pub fn client(config: &DynamoDbConfig) -> Client {
     let mut builder = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -48,13 +48,14 @@ pub fn client(config: &DynamoDbConfig) -> Client {
     Client::from_conf(builder.build())
 }
 
-/// What went wrong with a call, in one line: DynamoDB's code and message, or where the call broke off.
+/// Describes the error of a call in one line: DynamoDB's code and message, or the chain of causes.
 pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     error: &SdkError<E, R>,
 ) -> String {
     if let (Some(code), Some(message)) = (error.code(), error.message()) {
         return format!("{code}: {message}");
     }
+    // Without a code, join the whole chain of causes.
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -64,27 +65,28 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
     text
 }
 
-/// Whether a transaction that was cancelled for the reason `code` may succeed when it is tried again
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>). The SDK does not try
-/// it again.
+/// Returns true if a transaction that was cancelled with `code` may succeed on a retry
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>). The SDK does not
+/// retry it.
 pub(crate) fn passes(code: &str) -> bool {
     ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"].contains(&code)
 }
 
-/// The longest pause between two attempts.
+/// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// Waits after an attempt, which is counted from 1: a random time, so that those who met do not meet again, of up to
-/// `first` after the first one, and of twice as much after each later one, up to 200 ms.
+/// Waits after the attempt with number `attempt`, counted from 1. The time is random, so that conflicting writers do
+/// not conflict again: up to `first` after the first attempt, and up to twice as much after each later one, but at
+/// most 200 ms.
 pub(crate) async fn pause(attempt: u32, first: Duration) {
     let longest = first.saturating_mul(2u32.saturating_pow(attempt.saturating_sub(1))).min(LONGEST_PAUSE);
     tokio::time::sleep(rand::random_range(Duration::ZERO..=longest)).await;
 }
 
-/// Reads the items with the given keys, at most 100 of them, in any order; those that are not there are left out.
+/// Reads the items with the given keys, at most 100, in any order. Missing items are left out.
 ///
 /// # Errors
-/// A line that says why, also where DynamoDB has read only a part of them.
+/// A line with the cause, also if DynamoDB has read only a part of the items.
 pub(crate) async fn batch_get(
     client: &Client,
     table: &str,
@@ -94,6 +96,7 @@ pub(crate) async fn batch_get(
     let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(consistent).build();
     let keys = keys.map_err(|error| error.to_string())?;
     let answer = client.batch_get_item().request_items(table, keys).send().await.map_err(|error| describe(&error))?;
+    // DynamoDB may read a part only; the SDK does not retry the rest.
     if answer.unprocessed_keys.is_some_and(|keys| !keys.is_empty()) {
         return Err("throttled: a part of the batch was not read".to_owned());
     }
@@ -111,13 +114,13 @@ mod tests {
         for (attempt, longest) in [(1, 10), (2, 20), (5, 160), (6, 200), (40, 200), (u32::MAX, 200)] {
             let began = Instant::now();
             pause(attempt, Duration::from_millis(10)).await;
-            // Timers are of whole milliseconds.
+            // Timers have a resolution of one millisecond.
             assert!(began.elapsed() <= Duration::from_millis(longest + 1), "{attempt}: {:?}", began.elapsed());
         }
     }
 }
 
-/// A DynamoDB that answers what a test tells it to.
+/// DynamoDB stub with scripted responses.
 #[cfg(test)]
 pub(crate) mod stub {
     use std::sync::{Arc, Mutex};
@@ -130,20 +133,20 @@ pub(crate) mod stub {
     use super::{AwsConfig, Client, DynamoDbConfig, client};
     use crate::sync::lock;
 
-    /// How long the stub's clients wait for a call.
+    /// Time-out of the stub's clients.
     pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 
-    /// A client, and what it has asked.
+    /// Stub server with its client and a record of the requests.
     pub(crate) struct Stub {
         pub(crate) client: Client,
-        /// Where it listens: for clients of other services with a JSON protocol.
+        /// URL of the server, for clients of other services with a JSON protocol.
         pub(crate) url: String,
         asked: Arc<Mutex<Vec<String>>>,
     }
 
     impl Stub {
-        /// A DynamoDB that gives `answers` (status and body) in turn, and the last one from then on. With no answers at
-        /// all it accepts connections and never says a word.
+        /// Starts a server that gives `answers` (status and body) in turn, and repeats the last one. Without answers
+        /// it accepts connections and never responds.
         pub(crate) async fn start(answers: &'static [(u16, &'static str)]) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
@@ -165,7 +168,7 @@ pub(crate) mod stub {
             lock(&self.asked).len()
         }
 
-        /// The bodies of the calls that have been answered.
+        /// Returns the bodies of the requests that were answered.
         pub(crate) fn asked(&self) -> Vec<String> {
             lock(&self.asked).clone()
         }
@@ -174,6 +177,7 @@ pub(crate) mod stub {
     async fn serve(mut connection: TcpStream, answers: &'static [(u16, &'static str)], asked: Arc<Mutex<Vec<String>>>) {
         let mut request = Vec::new();
         while connection.read_buf(&mut request).await.is_ok_and(|length| length > 0) {
+            // Wait until the whole request has arrived.
             let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
             let length = head.split_once("content-length: ").unwrap().1.split("\r\n").next().unwrap();
@@ -183,6 +187,7 @@ pub(crate) mod stub {
             }
             let body = String::from_utf8_lossy(&request[end + 4..whole]).into_owned();
             request.drain(..whole);
+            // Record the request, and send the answer of its turn.
             let turn = {
                 let mut asked = lock(&asked);
                 asked.push(body);

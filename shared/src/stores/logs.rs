@@ -1,4 +1,4 @@
-//! CloudWatch Logs Insights: finds what the functions logged about one request, or under one code.
+//! CloudWatch Logs Insights: finds the functions' log lines about one request, or under one code.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,33 +12,33 @@ use super::dynamodb::describe;
 use crate::clock::Timestamp;
 use crate::config::Reader;
 
-/// How long one call may take, its retries included.
+/// Time-out of one call, including its retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// The pause before a query's results are asked for first; half as long again before each later time.
+/// Pause before the first request for a query's results; half as long again before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause between asking for results.
+/// Longest pause between two requests for results.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The longest request id that is searched for.
+/// Longest request id that is searched for.
 const LONGEST_ID: usize = 128;
-/// How many lines are looked for about one request.
+/// Most lines that are read about one request.
 const LINES_OF_REQUEST: usize = 1_000;
-/// The most lines that one query finds
+/// Most lines that one query can return
 /// (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax-Limit.html>).
 const MOST_LINES: usize = 10_000;
 
-/// Where the functions' logs are.
+/// Configuration of the log search.
 #[derive(Debug, Clone)]
 pub struct LogsConfig {
     /// Region and credentials.
     pub aws: AwsConfig,
-    /// `LOG_GROUPS`: the functions' log groups, separated by commas.
+    /// `LOG_GROUPS`: log groups of the functions, separated by commas.
     pub groups: Vec<String>,
-    /// `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`: another address than the region's, as the SDKs define it. Default: unset.
+    /// `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`: endpoint in place of the region's, as the SDKs define it. Default: unset.
     pub endpoint_url: Option<String>,
 }
 
 impl LogsConfig {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             aws: AwsConfig::read(reader),
@@ -48,31 +48,31 @@ impl LogsConfig {
     }
 }
 
-/// The log groups that a list separated by commas names.
+/// Splits a comma-separated list of log groups.
 pub fn groups(list: &str) -> Vec<String> {
     list.split(',').map(|group| group.trim().to_owned()).filter(|group| !group.is_empty()).collect()
 }
 
-/// Whether `text` has the form of a request's id: 1 to 128 characters of base64, in either alphabet.
+/// Returns true if `text` has the form of a request id: 1 to 128 characters of base64, in either alphabet.
 pub fn is_request_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(&byte);
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Finds log lines.
+/// Client that searches log lines.
 #[derive(Debug, Clone)]
 pub struct Logs {
     client: Client,
     groups: Vec<String>,
 }
 
-/// The logs could not be searched.
+/// Failed search of the logs.
 #[derive(Debug, thiserror::Error)]
 #[error("CloudWatch Logs: {0}")]
 pub struct LogsError(String);
 
 impl Logs {
-    /// A search in the given log groups. Opens no connection yet.
+    /// Creates a client for the given log groups. Does not connect yet.
     pub fn new(config: &LogsConfig) -> Self {
         let mut builder = aws_sdk_cloudwatchlogs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -84,11 +84,11 @@ impl Logs {
         Self { client: Client::from_conf(builder.build()), groups: config.groups.clone() }
     }
 
-    /// The lines about the request `request_id` that were logged from `since` on, waiting for at most `timeout`: at most
-    /// 1,000, in the order in which they were logged.
+    /// Finds the lines about the request `request_id` that were logged since `since`: at most 1,000, in the order of
+    /// logging. Waits for at most `timeout`.
     ///
     /// # Errors
-    /// [`LogsError`] when the id is of no form that a request's id has, or when the logs cannot be searched in time.
+    /// [`LogsError`] if `request_id` is malformed, or if the logs cannot be searched in time.
     pub async fn find(
         &self,
         request_id: &str,
@@ -96,21 +96,22 @@ impl Logs {
         now: Timestamp,
         timeout: Duration,
     ) -> Result<Vec<String>, LogsError> {
-        // Nothing that could end the string literal in the query gets there.
+        // Reject every character that could end the string literal in the query.
         if !is_request_id(request_id) {
             return Err(LogsError("this is not a request's id".to_owned()));
         }
-        // Rounded up, so that what was logged within this second is found.
+        // Round up, so that lines of the present second are found.
         let range = (seconds(since), seconds(now).saturating_add(1));
         self.search_in_time(request_id, range, LINES_OF_REQUEST, timeout).await
     }
 
-    /// All lines that contain `code`, such as `usage.unwritten`, and were logged from `since` on: as often as needed, one
-    /// query finds no more than 10,000. No query may take longer than `timeout`. Their order is no particular one.
+    /// Finds all lines that contain `code`, such as `usage.unwritten`, and were logged since `since`. One query
+    /// returns at most 10,000 lines, so the time range is split into as many queries as needed. Each query may take at
+    /// most `timeout`. The lines are sorted as text, not by time.
     ///
     /// # Errors
-    /// [`LogsError`] when `code` is of no form that a code has, when the logs cannot be searched in time, or when one
-    /// second holds more lines than a query finds.
+    /// [`LogsError`] if `code` is malformed, if the logs cannot be searched in time, or if one second holds more lines
+    /// than a query can return.
     pub async fn find_all(
         &self,
         code: &str,
@@ -123,13 +124,14 @@ impl Logs {
         }
         let mut lines = BTreeSet::new();
         let mut ranges = vec![(seconds(since), seconds(now).saturating_add(1))];
+        // Query each range, and split a range that holds too many lines.
         while let Some((first, last)) = ranges.pop() {
             let found = self.search_in_time(code, (first, last), MOST_LINES, timeout).await?;
             if found.len() < MOST_LINES {
                 lines.extend(found);
             } else if last - first > 1 {
-                // Both halves hold the second between them, whichever of them that is counted to; a line that is in both
-                // is one nonetheless, by the time in it.
+                // Both halves include the second in the middle. A line that both return counts once in the set,
+                // because it holds its time.
                 let middle = first + (last - first) / 2;
                 ranges.extend([(middle, last), (first, middle)]);
             } else {
@@ -150,12 +152,13 @@ impl Logs {
         tokio::time::timeout(timeout, self.search(text, range, limit)).await.map_err(timed_out).flatten()
     }
 
-    /// At most `limit` lines with `text`, which must not be able to end a string literal, of a range of Unix seconds, its
-    /// ends included.
+    /// Returns at most `limit` lines that contain `text`, within a range of Unix seconds, inclusive. `text` must not
+    /// be able to end a string literal.
     async fn search(&self, text: &str, range: (i64, i64), limit: usize) -> Result<Vec<String>, LogsError> {
         let query = format!(
             "fields @timestamp, @log, @message | filter @message like \"{text}\" | sort @timestamp asc | limit {limit}"
         );
+        // Start the query.
         let started = self
             .client
             .start_query()
@@ -168,6 +171,7 @@ impl Logs {
             .map_err(|error| LogsError(describe(&error)))?;
         let query = started.query_id.ok_or_else(|| LogsError("a query without an id".to_owned()))?;
 
+        // Poll until the query ends, with growing pauses.
         let mut pause = FIRST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
@@ -275,7 +279,7 @@ mod tests {
         assert_eq!(groups("/levee/a, /levee/b,"), ["/levee/a", "/levee/b"]);
     }
 
-    /// The answer of a query that found `lines`.
+    /// Returns the response to a query that found `lines`.
     fn found(lines: impl Iterator<Item = String>) -> (u16, &'static str) {
         let rows: Vec<_> = lines.map(|line| format!(r#"[{{"field":"@message","value":"{line}"}}]"#)).collect();
         (200, format!(r#"{{"status":"Complete","results":[{}]}}"#, rows.join(",")).leak())

@@ -1,10 +1,10 @@
-//! The Redis handle: one budget per use, a guard that spares callers an outage, and connections that are replaced
-//! rather than trusted.
+//! The Redis handle: one budget for each use, a guard that bounds the cost of an outage, and connections that are
+//! replaced after a failure.
 //!
-//! The client's own connection manager keeps a connection after a time-out, and a connection that a frozen environment
-//! lost silently then fails every later call. Here a lost connection, a time-out and a reply that says that the server
-//! cannot serve drop the connection, the next use opens a new one, and a connection that has been idle for long is asked
-//! for a PING before it is believed. Only lost connections and time-outs open the guard: an error reply is an answer.
+//! The client's own connection manager keeps a connection after a time-out. If a frozen environment lost the
+//! connection silently, every later call would fail. This handle drops a connection that failed, timed out, or replied
+//! that the server cannot serve; the next use opens a new one. A connection that was idle for long must answer a PING
+//! before it is used. Only lost connections and time-outs open the guard: an error reply shows that Redis answers.
 
 mod failure;
 mod guard;
@@ -23,24 +23,25 @@ use self::guard::Guard;
 use crate::config::Reader;
 use crate::sync::lock;
 
-/// A connection idle for longer than this is asked for a PING first: the environment may have been frozen meanwhile.
+/// Idle time after which a connection must answer a PING: the environment may have been frozen meanwhile.
 const IDLE_BEFORE_PING: Duration = Duration::from_secs(10);
-/// How long that PING may take before a new connection is opened instead.
+/// Time-out of that PING, after which a new connection is opened instead.
 const PING_TIMEOUT: Duration = Duration::from_millis(20);
-/// How long connecting may take while a function starts.
+/// Time-out of connecting while a function starts.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How to reach Redis and how long a decision may wait for it.
+/// Configuration of the Redis handle.
 #[derive(Clone)]
 pub struct RedisConfig {
     /// `REDIS_URL`: `redis://` or, with TLS as on AWS, `rediss://`.
     pub client: Option<Client>,
-    /// `REDIS_BUDGET_MS`: the whole time a decision may spend on Redis, connecting included. Default 75, 5 to 1,000.
+    /// `REDIS_BUDGET_MS`: time in milliseconds that a decision may spend on Redis, including connecting. Default 75, 5
+    /// to 1,000.
     pub budget: Duration,
 }
 
 impl RedisConfig {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("REDIS_URL");
         Self { client: reader.parsed("REDIS_URL", parse_url), budget: reader.millis("REDIS_BUDGET_MS", 75, 5..=1_000) }
@@ -54,22 +55,22 @@ fn parse_url(url: &str) -> Result<Client, &'static str> {
     Client::open(info.set_tcp_settings(tcp)).map_err(|_| "is not a redis:// or rediss:// URL")
 }
 
-/// Why Redis was not asked, or did not answer.
+/// Reason for the lack of an answer from Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// The guard is open after an earlier failure; nothing was sent.
+    /// The guard is open after an earlier failure; no command was sent.
     #[error("not asked: the guard is open")]
     GuardOpen,
     /// The budget ran out.
     #[error("no answer within the budget of {0:?}")]
     TimedOut(Duration),
-    /// Redis or the connection answered with an error.
+    /// Redis or the connection returned an error.
     #[error("{0}")]
     Failed(#[from] RedisError),
 }
 
 impl Unavailable {
-    /// The state of Redis that this shows.
+    /// Classifies the failure.
     fn failure(&self) -> Failure {
         match self {
             Self::GuardOpen | Self::TimedOut(_) => Failure::Lost,
@@ -78,7 +79,7 @@ impl Unavailable {
     }
 }
 
-/// A handle to Redis, shared by all uses within one environment.
+/// Handle to Redis that all uses within one environment share.
 pub struct Redis {
     client: Option<Client>,
     budget: Duration,
@@ -93,7 +94,7 @@ struct Idle {
 }
 
 impl Redis {
-    /// A handle for the given configuration. Opens no connection yet.
+    /// Creates a handle. Does not connect yet.
     pub fn new(config: RedisConfig) -> Self {
         Self {
             client: config.client,
@@ -103,14 +104,15 @@ impl Redis {
         }
     }
 
-    /// Runs one operation on a connection, all within the budget.
+    /// Runs one operation on a connection, within the budget.
     ///
-    /// A connection that was closed meanwhile (Redis restarted, an idle time-out), or whose server can serve nothing any
-    /// more, is replaced once, so the operation may run twice where the connection broke after Redis had begun.
+    /// A held connection that was closed meanwhile (a restart of Redis, an idle time-out), or whose server can no
+    /// longer serve, is replaced once. The operation may therefore run twice if the connection broke after Redis had
+    /// begun.
     ///
     /// # Errors
-    /// [`Unavailable`] at once while the guard is open, after at most the budget otherwise. A lost connection or a time-out
-    /// opens the guard. An error reply does not: this use fails, and the next one is tried.
+    /// [`Unavailable`], at once while the guard is open, otherwise after at most the budget. A lost connection or a
+    /// time-out opens the guard. An error reply fails only this use and leaves the guard closed.
     pub async fn run<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
@@ -118,6 +120,7 @@ impl Redis {
         let Some(turn) = lock(&self.guard).admit(Instant::now()) else { return Err(Unavailable::GuardOpen) };
         let outcome = self.attempt(self.budget, operation).await;
         let failure = outcome.as_ref().err().map(|unavailable| (unavailable, unavailable.failure()));
+        // Log error replies.
         if let Some((error, Failure::Unfit | Failure::Refused)) = failure {
             tracing::error!(
                 code = "redis.refused",
@@ -126,10 +129,11 @@ impl Redis {
                 "Redis refused a command; what depends on it passes unchecked"
             );
         }
+        // Close the guard after an answer, open it after a lost connection or a time-out.
         match failure {
             None | Some((_, Failure::Refused)) => {
                 if lock(&self.guard).close() {
-                    // A warning, so that it is kept as a breadcrumb: the board tells outages apart by it.
+                    // A warning, so that it becomes a breadcrumb: the board separates outages by it.
                     tracing::warn!(
                         code = "redis.back",
                         connection = "redis",
@@ -137,7 +141,7 @@ impl Redis {
                     );
                 }
             }
-            // It answers, and serves nothing: a guard that is open stays so until the next probe.
+            // Redis answers but cannot serve: an open guard stays open until the next probe.
             Some((_, Failure::Unfit)) => {}
             Some((error, Failure::Lost)) => {
                 if lock(&self.guard).open(turn, Instant::now()) {
@@ -153,8 +157,8 @@ impl Redis {
         outcome
     }
 
-    /// Connects ahead of the first use and runs `operation`, within a time that suits a cold start. Failing changes
-    /// nothing.
+    /// Connects before the first use and runs `operation`, within a time-out that suits a cold start. A failure is
+    /// only logged.
     pub async fn warm_up<F>(&self, operation: impl Fn(MultiplexedConnection) -> F)
     where
         F: Future<Output = Result<(), RedisError>>,
@@ -173,6 +177,7 @@ impl Redis {
         F: Future<Output = Result<T, RedisError>>,
     {
         let held = lock(&self.connection).clone();
+        // Check the held connection or connect, then run the operation, all within the budget.
         let outcome = tokio::time::timeout(budget, async {
             let held = still_good(held).await;
             let is_held = held.is_some();
@@ -181,7 +186,7 @@ impl Redis {
                 None => self.connect().await?,
             };
             let mut result = operation(connection.clone()).await;
-            // Only a connection that was good before is replaced: a new one has just shown how things stand.
+            // Replace only a connection that was held: the failure of a new one is current.
             if is_held && result.as_ref().is_err_and(asks_for_another_connection) {
                 connection = self.connect().await?;
                 result = operation(connection.clone()).await;
@@ -194,7 +199,7 @@ impl Redis {
             Ok(Err(error)) => (Err(Unavailable::Failed(error)), None),
             Err(_) => (Err(Unavailable::TimedOut(budget)), None),
         };
-        // No connection is left behind that is not known to be good.
+        // Keep the connection only if it is known to be good.
         let is_good = value.as_ref().err().is_none_or(|unavailable| unavailable.failure() == Failure::Refused);
         *lock(&self.connection) =
             connection.filter(|_| is_good).map(|connection| Idle { connection, since: Instant::now() });
@@ -205,18 +210,18 @@ impl Redis {
         let Some(client) = &self.client else {
             return Err((redis::ErrorKind::InvalidClientConfig, "REDIS_URL is not set").into());
         };
-        // The budget bounds both; the client's own limits are put out of its way.
+        // The budget bounds both, so the client's own time-outs are disabled.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         client.get_multiplexed_async_connection_with_config(&config).await
     }
 }
 
-/// Returns whether an operation that ended in `error` may succeed on a new connection.
+/// Returns true if an operation that failed with `error` may succeed on a new connection.
 fn asks_for_another_connection(error: &RedisError) -> bool {
     error.is_connection_dropped() || Failure::from(error) == Failure::Unfit
 }
 
-/// Returns the connection that was held, if it was used lately or answers a PING.
+/// Returns the held connection if it was used lately or answers a PING.
 async fn still_good(held: Option<Idle>) -> Option<MultiplexedConnection> {
     let Idle { mut connection, since } = held?;
     if since.elapsed() < IDLE_BEFORE_PING {
@@ -267,7 +272,8 @@ mod tests {
         assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
     }
 
-    /// A peer that answers every request with `reply`, and the number of connections that it has accepted.
+    /// Starts a peer that answers every request with `reply`. Also returns the number of connections that it has
+    /// accepted.
     async fn peer(reply: &'static str) -> (Redis, Arc<AtomicUsize>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap();
@@ -279,7 +285,7 @@ mod tests {
                 tokio::spawn(async move {
                     let mut request = [0; 4096];
                     while let Ok(length @ 1..) = connection.read(&mut request).await {
-                        // Connecting sends commands too; each is one array.
+                        // Connecting sends commands too; each command is one array.
                         let commands = request[..length].iter().filter(|byte| **byte == b'*').count();
                         if connection.write_all(reply.repeat(commands).as_bytes()).await.is_err() {
                             return;

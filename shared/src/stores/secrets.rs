@@ -1,7 +1,7 @@
-//! Secrets: a configuration value is either the secret itself or the ARN of a Secrets Manager secret that holds it.
+//! Secrets: a configuration value is either the secret itself, or the ARN of a Secrets Manager secret that holds it.
 //!
-//! On AWS the template passes ARNs, so that no secret stands in a function's configuration; on one machine the value
-//! itself is passed. Secrets are fetched once, at start.
+//! On AWS the template passes ARNs, so that no secret appears in a function's configuration; on a local machine the
+//! value itself is passed.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::aws::{self, AwsConfig};
 use super::dynamodb::describe;
 
 const ARN_PREFIX: &str = "arn:";
-/// What is told of an answer that is neither a secret nor an error with a name.
+/// Cause given for a response that is neither a secret nor an error with a code.
 const UNREADABLE: &str = "its answer cannot be read";
 
-/// A secret value or the ARN of one. Never printed.
+/// Secret value, or the ARN of one. Never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct SecretRef(String);
 
-/// A secret that could not be fetched at start.
+/// Error of fetching a secret.
 #[derive(Debug, thiserror::Error)]
 #[error("the secret {arn} cannot be read: {cause}")]
 pub struct SecretError {
@@ -32,15 +32,15 @@ pub struct SecretError {
 }
 
 impl SecretRef {
-    /// A reference from a configuration value.
+    /// Creates a reference from a configuration value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(value.into())
     }
 
-    /// The secret's value, fetched from Secrets Manager when this is an ARN.
+    /// Returns the secret's value, fetched from Secrets Manager if this is an ARN.
     ///
     /// # Errors
-    /// When Secrets Manager refuses, cannot be reached within 5 seconds, or holds no text.
+    /// Secrets Manager rejects the request, cannot be reached within 5 seconds, or holds no text.
     pub async fn resolve(&self, aws: &AwsConfig) -> Result<String, SecretError> {
         if !self.0.starts_with(ARN_PREFIX) {
             return Ok(self.0.clone());
@@ -69,12 +69,12 @@ fn config(aws: &AwsConfig) -> Builder {
         .timeout_config(aws::timeouts(Duration::from_secs(5)))
 }
 
-/// What went wrong, with nothing of an answer in it but the error that it names: an answer that cannot be read may hold
-/// the secret.
+/// Describes the error. Of the response it uses only a named error: a response that cannot be parsed may hold the
+/// secret.
 fn why<R: fmt::Debug>(error: &SdkError<GetSecretValueError, R>) -> String {
     match error {
         SdkError::ResponseError(_) => UNREADABLE.to_owned(),
-        // What cannot be parsed counts as an error of the service, one that names no code.
+        // A response that cannot be parsed counts as a service error without a code.
         SdkError::ServiceError(_) if error.code().is_none() => UNREADABLE.to_owned(),
         error => describe(error),
     }

@@ -1,8 +1,8 @@
-//! What became of a request, in a word.
+//! Outcome of a request, in one word.
 
 use http::StatusCode;
 
-/// The outcome of a request that was answered with `status`, as wide events tell it.
+/// Returns the outcome of a request with this response status, for wide events.
 pub fn outcome(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 | 403 => "forbidden",

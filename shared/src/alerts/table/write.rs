@@ -1,7 +1,6 @@
-//! Writes to the alerts table that belong together.
+//! Transactions and retried writes on the alerts table.
 //!
-//! Two writes to one item at the same time make DynamoDB cancel one of them. The SDK does not retry that, so it is
-//! retried here.
+//! If two writes to one item meet, DynamoDB cancels one of them. The SDK does not retry that, so this module does.
 
 use std::time::Duration;
 
@@ -14,35 +13,38 @@ use super::{ALERTS, Alerts, AlertsError, BUDGET, Item, MAY_WAIT_SECS, WAITING, e
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::{describe, passes, pause};
 
-/// How often a write is tried that others get in the way of.
+/// Number of attempts of a write that conflicts with others.
 const ATTEMPTS: u32 = 8;
-/// The longest pause before the second attempt; doubled before each later one.
+/// Longest pause before the second attempt. It doubles before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// Alerts that one transaction marks as sent: two items each, and the budget ("up to 100": API_TransactWriteItems.html).
+/// Number of alerts that one transaction marks as sent: two items each, and the budget ("up to 100":
+/// API_TransactWriteItems.html).
 const MARKED_AT_ONCE: usize = 40;
-/// What a single write that met a transaction is told.
+/// Error code of a single write that conflicts with a transaction.
 const CONFLICT: &str = "TransactionConflictException";
 
-/// Why a transaction was not written.
+/// Reason for a transaction that was not written.
 pub(super) enum Unwritten {
-    /// The condition of its first item with one does not hold; what that item is, where that was asked for.
+    /// An item's condition does not hold. Holds the stored item, if the write asked for it.
     Condition(Option<Item>),
-    /// Anything else.
+    /// Any other failure, as text.
     Failed(String),
 }
 
 impl Alerts {
-    /// Writes all of `items` or none.
+    /// Writes all of `items` or none. Retries conflicts with other writes.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<(), Unwritten> {
         let mut attempt = 1;
         loop {
             let result = self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await;
             let Err(error) = result else { return Ok(()) };
             let reasons = reasons(&error);
+            // A failed condition is final.
             let refused = |reason: &&CancellationReason| reason.code() == Some("ConditionalCheckFailed");
             if let Some(refused) = reasons.iter().find(refused) {
                 return Err(Unwritten::Condition(refused.item().cloned()));
             }
+            // Retry only conflicts and throttling.
             if attempt == ATTEMPTS || !reasons.iter().filter_map(CancellationReason::code).any(passes) {
                 return Err(Unwritten::Failed(describe(&error)));
             }
@@ -51,7 +53,7 @@ impl Alerts {
         }
     }
 
-    /// Counts that the alert at `position` was raised again. One that is gone is not counted.
+    /// Counts a repeat of the alert at `position`. Does nothing if the alert no longer exists.
     pub(super) async fn count_repeat(&self, position: &str) -> Result<(), AlertsError> {
         let mut attempt = 1;
         loop {
@@ -77,7 +79,8 @@ impl Alerts {
         }
     }
 
-    /// Marks the alerts at `positions` as sent. The budget changes from `from` to `to` with the last of them.
+    /// Marks the alerts at `positions` as sent. The transaction with the last of them changes the budget from
+    /// `from` to `to`.
     pub(in super::super) async fn mark_sent(
         &self,
         positions: &[String],
@@ -87,6 +90,7 @@ impl Alerts {
         let mut chunks = positions.chunks(MARKED_AT_ONCE).peekable();
         while let Some(positions) = chunks.next() {
             let mut items = Vec::new();
+            // Remove each alert from the outbox, if no other delivery has, and set its time of sending.
             for position in positions {
                 let delete = Delete::builder().table_name(&self.name).set_key(Some(entry_key(WAITING, position)));
                 let delete =
@@ -102,7 +106,7 @@ impl Alerts {
         Ok(())
     }
 
-    /// Changes the budget from `from` to `to`.
+    /// Replaces the budget `from` by `to`, unless another delivery has changed it.
     pub(in super::super) async fn set_budget(
         &self,
         from: &Budget,
@@ -178,7 +182,7 @@ mod tests {
     const WRONG: (u16, &str) =
         (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
 
-    /// What raising an alert comes to, and how many calls it takes.
+    /// Raises an alert against `answers`. Returns the result and the number of calls made.
     async fn raise(answers: &'static [(u16, &'static str)]) -> (Result<bool, String>, usize) {
         let stub = Stub::start(answers).await;
         let alert = Alert {

@@ -1,4 +1,4 @@
-//! The buffer by itself: what is due when, what is dropped, and that nothing counts twice.
+//! Tests of the buffer alone: which writes are due, which errors are dropped, and that nothing counts twice.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const MINUTE: u64 = 60_000;
 
-/// An error of `function` at `at` (Unix milliseconds).
+/// Returns an error of `function` at `at` (Unix milliseconds).
 pub(in crate::breadcrumbs) fn breadcrumb(code: &str, message: &str, at: u64) -> Breadcrumb {
     Breadcrumb {
         first_at: at,
@@ -27,12 +27,12 @@ fn buffer() -> Buffer {
     Buffer::new("function", 7)
 }
 
-/// A code without digits for each number.
+/// Returns a code without digits for each number.
 fn code(number: usize) -> String {
     number.to_string().bytes().map(|digit| char::from(digit + b'a' - b'0')).collect()
 }
 
-/// What is due at `at` (Unix milliseconds).
+/// Returns the writes that are due at `at` (Unix milliseconds).
 fn due(buffer: &mut Buffer, due: Due, at: u64) -> Vec<Write> {
     buffer.due(due, Timestamp::from_millis(at))
 }
@@ -126,7 +126,7 @@ fn nothing_distinct_is_lost_below_the_bound_and_above_it_is_counted() {
     for number in 0..CAPACITY + 3 {
         buffer.add(breadcrumb(&code(number), "m", 0));
     }
-    // These equal others; one of them is of another minute.
+    // These equal errors that are held; the second is of another minute.
     buffer.add(breadcrumb(&code(0), "m", 1));
     buffer.add(breadcrumb(&code(1), "m", MINUTE));
     let writes = due(&mut buffer, Due::Ripe, MINUTE);
@@ -189,7 +189,7 @@ fn a_clock_that_goes_back_loses_nothing() {
     assert_eq!(counts(&due(&mut buffer, Due::Ripe, 2 * MINUTE)), [("a", 1)]);
 }
 
-/// What a write meets.
+/// Result of a write, and the part of it that the buffer sees.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     Done,
@@ -215,7 +215,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// The table is a map that refuses marks as the real one's condition does.
+    /// Models the table as a map that rejects marks in the same way as the condition of the real write.
     #[test]
     fn every_error_is_counted_exactly_once_whatever_happens_to_the_writes(
         steps in proptest::collection::vec(step(), 0..200)
@@ -240,6 +240,7 @@ proptest! {
                     buffers[environment].add(error);
                 }
                 Step::Flush { environment, due: all, fates } => {
+                    // Hand out the due writes, and let each succeed, lose its answer or get lost.
                     let buffer = &mut buffers[environment];
                     let writes = due(buffer, if all { Due::All } else { Due::Ripe }, now);
                     for (write, fate) in writes.iter().zip(fates.iter().cycle()) {
@@ -259,6 +260,7 @@ proptest! {
                 Step::Wait(millis) => now += millis,
             }
         }
+        // At the end every write succeeds: one round for what was begun, another for the rest.
         for buffer in &mut buffers {
             for _ in 0..2 {
                 for write in due(buffer, Due::All, now) {

@@ -1,10 +1,10 @@
-//! Addresses of people (e-mail) and of machines (IPv4, IPv6).
+//! Masks addresses of people (e-mail) and of machines (IPv4, IPv6).
 
 use std::net::Ipv6Addr;
 
 use super::pieces::replace;
 
-/// The longest text form of an IPv6 address, one that ends as an IPv4 address (RFC 4291, section 2.2).
+/// Length of the longest text form of an IPv6 address, one that ends as an IPv4 address (RFC 4291, section 2.2).
 const LONGEST_IPV6: usize = 45;
 
 pub(super) fn mask(text: &str) -> String {
@@ -19,7 +19,7 @@ fn is_email_character(character: char) -> bool {
     !(character.is_whitespace() || "\"'`<>()[]{},;=|".contains(character))
 }
 
-/// An address, or a user with a password, before the host.
+/// Masks an e-mail address, or a user with a password before a host.
 fn email(run: &str) -> Option<String> {
     let (local, domain) = run.rsplit_once('@')?;
     let end = domain.find(|character: char| !(character.is_alphanumeric() || "-.".contains(character)));
@@ -35,13 +35,15 @@ fn is_ip_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || ":.%".contains(character)
 }
 
-/// The first IPv6 address within `run` and what comes after it, which may be another one.
+/// Masks the first IPv6 address within `run`, and further ones after it.
 fn ipv6(run: &str) -> Option<String> {
     if run.bytes().filter(|byte| *byte == b':').count() < 2 {
         return None;
     }
+    // An address may begin at the start of the run, or after a colon or a dot.
     let starts = std::iter::once(0).chain(run.match_indices([':', '.']).map(|(at, _)| at + 1));
     let (start, end) = starts.into_iter().find_map(|start| Some((start, start + longest_ipv6(&run[start..])?)))?;
+    // A zone id such as `%eth0` belongs to the address.
     let mut rest = &run[end..];
     if let Some(zone) = rest.strip_prefix('%') {
         rest = zone.trim_start_matches(|character: char| character.is_ascii_alphanumeric());
@@ -49,7 +51,7 @@ fn ipv6(run: &str) -> Option<String> {
     Some(format!("{}[address]{}", &run[..start], ipv6(rest).unwrap_or_else(|| rest.to_owned())))
 }
 
-/// The length of the longest IPv6 address that `text` begins with.
+/// Returns the length of the longest IPv6 address at the start of `text`.
 fn longest_ipv6(text: &str) -> Option<usize> {
     let is_end = |at: usize| text[at..].chars().next().is_none_or(|character| ":.%".contains(character));
     let ends = (3..=text.len().min(LONGEST_IPV6)).rev().filter(|at| is_end(*at));
@@ -63,7 +65,7 @@ fn ipv4(run: &str) -> Option<String> {
     (groups.len() >= 4 && groups[..4].iter().all(is_group)).then(|| run.replace(inner, "[address]"))
 }
 
-/// The address in names such as `ip-10-0-1-23.ec2.internal`.
+/// Masks the address in names such as `ip-10-0-1-23.ec2.internal`.
 fn host_name(run: &str) -> Option<String> {
     let (before, numbers) = run.split_once("ip-")?;
     let is_address = numbers.split('-').filter(|number| number.parse::<u8>().is_ok()).count() >= 4;

@@ -1,9 +1,9 @@
-//! Keys and tokens that show by their first characters what they are.
+//! Masks keys and tokens that are known by their first characters.
 
 use super::pieces::replace;
 
-/// How keys of other makers begin, and how many characters must follow: AI providers, AWS, Google, GitHub, GitLab, Slack,
-/// Stripe, npm, JSON Web Tokens.
+/// Prefixes of other makers' keys, each with the fewest characters that must follow: AI providers, AWS, Google,
+/// GitHub, GitLab, Slack, Stripe, npm, JSON Web Tokens.
 const PREFIXES: [(&str, usize); 30] = [
     ("sk-", 8),
     ("sk_live_", 8),
@@ -36,7 +36,7 @@ const PREFIXES: [(&str, usize); 30] = [
     ("eyJ", 12),
     ("bedrock-api-key-", 8),
 ];
-/// Length of the public id of one of Levee's own keys.
+/// Length of the public id in Levee's own keys.
 const ID_LENGTH: usize = 12;
 
 pub(super) fn mask(text: &str) -> String {
@@ -44,17 +44,18 @@ pub(super) fn mask(text: &str) -> String {
 }
 
 fn mask_run(run: &str) -> Option<String> {
+    // A key begins at the start of a word.
     let starts = run.char_indices().filter(|(at, _)| {
         let before = run[..*at].chars().next_back();
         before.is_none_or(|before| !before.is_ascii_alphanumeric())
     });
     let (at, instead) = starts.into_iter().find_map(|(at, _)| Some((at, instead(&run[at..])?)))?;
-    // What ends the sentence is no part of the key.
+    // A full stop that ends the sentence is not part of the key.
     let end = run.trim_end_matches('.').len().max(at);
     Some(format!("{}{instead}{}", &run[..at], &run[end..]))
 }
 
-/// What is shown of a run that begins with a key.
+/// Returns the replacement for a run that begins with a key; `None` if it does not.
 fn instead(run: &str) -> Option<String> {
     if let Some(rest) = run.strip_prefix("lv_") {
         return own_key(rest);
@@ -63,7 +64,7 @@ fn instead(run: &str) -> Option<String> {
     PREFIXES.iter().any(is_key).then(|| "[key]".to_owned())
 }
 
-/// Of one of Levee's own keys, the id stays: it is public, and what the key is known by.
+/// Masks one of Levee's own keys, except for its public id.
 fn own_key(rest: &str) -> Option<String> {
     let mut parts = rest.splitn(3, '_');
     let (environment, id) = (parts.next()?, parts.next());

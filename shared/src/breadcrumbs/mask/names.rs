@@ -1,22 +1,22 @@
-//! Values that the name before them gives away: secrets (`password=…`, `Authorization: Bearer …`) and what came from
-//! outside (`invalid type: string "…"`).
+//! Masks values that the name before them reveals: secrets (`password=…`, `Authorization: Bearer …`), and values
+//! that came from outside (`invalid type: string "…"`).
 
 use super::value::Value;
 
-/// Parts of names whose values are always secret, without hyphens and underscores.
+/// Parts of names whose values are always secret. Names are compared without hyphens and underscores.
 const SECRET: [&str; 8] =
     ["password", "passwd", "passphrase", "apikey", "authorization", "privatekey", "accesskey", "secretkey"];
-/// Parts of names whose values often are, but which also stand in sentences.
+/// Parts of names whose values are often secret, but which also occur in sentences.
 const MAYBE_SECRET: [&str; 5] = ["secret", "token", "credential", "signature", "session"];
 /// Schemes of the header `Authorization`.
 pub(super) const SCHEMES: [&str; 4] = ["bearer", "basic", "digest", "negotiate"];
-/// Words before a quoted value that somebody sent.
+/// Words before a quoted value that a client or provider sent.
 const FOREIGN: [&str; 10] =
     ["body", "completion", "content", "input", "prompt", "string", "system", "text", "value", "bytes"];
-/// Words before a quoted name, which may be another text when somebody sent it.
+/// Words before a quoted name. The quoted text may be arbitrary input.
 const NAMED: [&str; 6] = ["field", "key", "literal", "model", "parameter", "variant"];
 
-/// What a name says of its value.
+/// Sensitivity of a value, by the name before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Secret,
@@ -30,12 +30,14 @@ pub(super) enum Kind {
 pub(super) fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
+    // Copy the text up to the end of each name, then mask the value after it if the name requires that.
     while let Some(start) = rest.find(is_name) {
         let end = rest[start..].find(|character| !is_name(character)).map_or(rest.len(), |length| start + length);
         let name = &rest[start..end];
         masked.push_str(&rest[..end]);
         rest = &rest[end..];
         let is_in_arn = masked.rsplit(' ').next().is_some_and(|word| word.contains("arn:aws"));
+        // Within an ARN, a name such as `secret` is part of the resource's path.
         let Some(kind) = kind(name).filter(|_| !is_in_arn) else { continue };
         if let Some(value) = Value::after_name(rest)
             && let Some(instead) = value.instead(kind)
@@ -59,7 +61,7 @@ fn kind(name: &str) -> Option<Kind> {
     let has = |part: &&str| name.contains(*part);
     match name {
         _ if name == "pwd" || SECRET.iter().any(has) => Some(Kind::Secret),
-        // Tokens in the plural are what a model reads and writes.
+        // "tokens" in the plural are counts of a model's input and output.
         _ if MAYBE_SECRET.iter().any(has) && !name.contains("tokens") => Some(Kind::MaybeSecret),
         _ if name.contains("cookie") => Some(Kind::Cookie),
         _ if SCHEMES.contains(&name) => Some(Kind::Scheme),

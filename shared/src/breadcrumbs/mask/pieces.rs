@@ -1,18 +1,19 @@
-//! Texts as pieces: the words of one kind of characters, and what stands between them.
+//! Splits texts into runs of one kind of characters and the text between them, and judges the look of a run.
 
-/// A piece of a text.
+/// One piece of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::breadcrumbs) enum Piece<'a> {
-    /// As many characters of the asked kind as there are in a row.
+    /// Longest run of characters of the requested kind.
     Run(&'a str),
-    /// Other characters.
+    /// Characters between two runs.
     Between(&'a str),
 }
 
-/// Cuts `text` where characters begin or cease to be of the kind that `is_member` tells.
+/// Splits `text` at each change between characters for which `is_member` is true and others.
 pub(in crate::breadcrumbs) fn pieces(text: &str, is_member: impl Fn(char) -> bool) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
+        // The first character decides the kind of the next piece.
         let is_run = is_member(rest.chars().next()?);
         let end = rest.find(|character| is_member(character) != is_run).unwrap_or(rest.len());
         let (piece, after) = rest.split_at(end);
@@ -21,7 +22,7 @@ pub(in crate::breadcrumbs) fn pieces(text: &str, is_member: impl Fn(char) -> boo
     })
 }
 
-/// `text` with each run for which `mask` has something else replaced by that.
+/// Replaces each run for which `mask` returns a replacement.
 pub(super) fn replace(text: &str, is_member: impl Fn(char) -> bool, mask: impl Fn(&str) -> Option<String>) -> String {
     let mut masked = String::with_capacity(text.len());
     for piece in pieces(text, is_member) {
@@ -36,27 +37,27 @@ pub(super) fn replace(text: &str, is_member: impl Fn(char) -> bool, mask: impl F
     masked
 }
 
-/// Longer words than this are no words.
+/// Letters of the longest word.
 const LONGEST_WORD: usize = 24;
-/// Longer names than this, of several words in one, are no names.
+/// Letters of the longest name that consists of several words.
 const LONGEST_NAME: usize = 64;
-/// Pieces this short may be anything.
+/// Length up to which a piece is too short to judge.
 const SHORT: usize = 4;
-/// More consonants than this in a row cannot be spoken.
+/// Most consonants in a row that can be pronounced.
 const CONSONANTS: usize = 5;
 
-/// What a run of ASCII letters and digits looks like.
+/// Look of a run of ASCII letters and digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::breadcrumbs) enum Look {
-    /// A word in small letters or with a first capital: nothing that is drawn by lot goes on behind it.
+    /// Lower-case word, or one with a capital first letter. It ends a random part.
     Word,
     /// A name of several words (`TransactionCanceledException`), in capitals, or with a number (`sha256`).
     Name,
     /// Too little to tell.
     Short,
-    /// Digits alone.
+    /// Only digits.
     Number,
-    /// As if drawn by lot: a part of an id, a hash, a key.
+    /// Random characters: a part of an id, a hash or a key.
     Random,
 }
 
@@ -68,9 +69,10 @@ pub(in crate::breadcrumbs) fn look(piece: &str) -> Look {
     let ends_in_digits = piece.trim_end_matches(is_digit).len() == letters;
     let has_one_number = pieces(piece, is_digit).filter(|piece| matches!(piece, Piece::Run(_))).count() <= 1;
     let is_plain = (capitals == 0 || capitals == letters) && ends_in_digits && letters <= LONGEST_WORD;
-    // A capital begins a word of about five letters; by lot, every other letter is one.
+    // In names, about every fifth letter is a capital; in random text, about half of the letters are.
     let is_name = capitals > 0 && capitals * 100 <= letters * 35 && has_one_number && letters <= LONGEST_NAME;
     let is_lower = piece.bytes().skip(1).all(|byte| byte.is_ascii_lowercase());
+    // Check from the most certain look to the least.
     match () {
         () if letters == 0 && digits < 20 => Look::Number,
         () if piece.len() <= SHORT && (is_plain || digits == 0) => Look::Short,

@@ -1,12 +1,13 @@
-//! Long runs of letters and digits that look drawn by lot: hashes, tokens in hex and base64, keys of unknown makers.
+//! Masks long runs of letters and digits that look random: hashes, tokens in hex and base64, keys of unknown
+//! makers.
 
 use super::pieces::{Look, Piece, look, pieces, replace};
 
-/// The fewest letters and digits in random pieces for a part to be masked.
+/// Fewest letters and digits in random pieces for a part to be masked.
 const SHORTEST: usize = 20;
-/// The same within an ARN, whose resources have random parts.
+/// The same limit within an ARN, whose resource names have random parts.
 const SHORTEST_IN_ARN: usize = 40;
-/// The fewest letters and digits of a part that is masked for how they change, whatever its pieces look like.
+/// Fewest letters and digits of a part that is masked for its mix of character kinds, regardless of its pieces.
 const SHORTEST_MIXED: usize = 28;
 
 pub(super) fn mask(text: &str) -> String {
@@ -21,14 +22,15 @@ fn is_base64(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=' | '_' | '-')
 }
 
-/// Masks what lies between the words of `run`, or all of it.
+/// Masks the stretches between the words of `run`, or all of it.
 fn mask_run(run: &str, is_in_arn: bool) -> String {
-    // What only base64 looks like: a plus within, or the length of AWS's secret keys.
+    // Typical for base64 alone: a plus sign within, or the length of AWS's secret keys.
     let is_base64 = !run.contains(['-', '_']) && (run.contains('+') || run.len() == 40);
     if !is_in_arn && is_base64 && is_mixed(run, 35) {
         return "[id]".to_owned();
     }
     let mut masked = String::new();
+    // Keep words, and mask the stretches before, between and after them.
     let (mut start, mut at) = (0, 0);
     for piece in alphanumeric(run) {
         let (Piece::Run(text) | Piece::Between(text)) = piece;
@@ -48,12 +50,14 @@ fn alphanumeric(text: &str) -> impl Iterator<Item = Piece<'_>> {
 }
 
 fn mask_stretch(stretch: &str, is_in_arn: bool) -> String {
+    // Mask the whole stretch if it looks random, except for signs at its ends.
     if !is_in_arn && is_mixed(stretch, 50) {
         let is_sign = |character: char| !character.is_ascii_alphanumeric();
         let start = stretch.len() - stretch.trim_start_matches(is_sign).len();
         let end = stretch.trim_end_matches(['/', '-', '_']).len();
         return format!("{}[id]{}", &stretch[..start], &stretch[end..]);
     }
+    // Otherwise mask only the parts with enough random characters.
     let shortest = if is_in_arn { SHORTEST_IN_ARN } else { SHORTEST };
     let mut masked = String::new();
     let mut done = 0;
@@ -66,8 +70,9 @@ fn mask_stretch(stretch: &str, is_in_arn: bool) -> String {
     masked
 }
 
-/// Whether small letters, capitals and digits follow each other as by lot: whether they change at so many percent of all
-/// places. By lot they do at 62; in names that end in a few random characters, at less than half.
+/// Returns true if lower-case letters, capitals and digits alternate as in random text: if the kind changes at
+/// `percent` of all places or more. In random text it changes at 62 %; in names that end in a few random
+/// characters, at less than half.
 fn is_mixed(text: &str, percent: usize) -> bool {
     let kind = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
     let kinds: Vec<_> = text.as_bytes().iter().filter(|byte| byte.is_ascii_alphanumeric()).map(kind).collect();
@@ -75,11 +80,11 @@ fn is_mixed(text: &str, percent: usize) -> bool {
     kinds.len() >= SHORTEST_MIXED && changes * 100 >= kinds.len() * percent
 }
 
-/// A part of a stretch, from a random piece to another with no name between them.
+/// Part of a stretch, from one random piece to another with no name between them.
 struct Part {
     start: usize,
     end: usize,
-    /// Letters and digits in random pieces and numbers.
+    /// Number of letters and digits in random pieces and numbers.
     random: usize,
 }
 
@@ -87,6 +92,7 @@ fn parts(stretch: &str) -> Vec<Part> {
     let mut parts: Vec<Part> = Vec::new();
     let mut is_open = false;
     let mut at = 0;
+    // A random piece opens a part, further ones extend it, and a word or name closes it.
     for piece in alphanumeric(stretch) {
         let (Piece::Run(text) | Piece::Between(text)) = piece;
         let (start, end) = (at, at + text.len());
@@ -102,7 +108,7 @@ fn parts(stretch: &str) -> Vec<Part> {
                 parts.push(Part { start, end, random: text.len() });
                 is_open = true;
             }
-            // Base64 is filled up with these.
+            // `=` is the padding of base64.
             (Look::Short, Some(part)) if text.starts_with('=') && part.end == start => part.end = end,
             (Look::Short | Look::Number, _) => {}
         }

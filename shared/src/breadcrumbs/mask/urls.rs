@@ -1,8 +1,8 @@
-//! What URLs carry besides a place: users with passwords, and query strings.
+//! Masks the parts of URLs that are not a location: users with passwords, and query strings.
 
 use super::pieces::replace;
 
-/// Signs that end a sentence or a bracket around a URL rather than belong to it.
+/// Signs that end a sentence or a bracket around a URL and are not part of it.
 const CLOSING: [char; 8] = [')', ']', '}', '.', ',', ';', ':', '!'];
 
 pub(super) fn mask(text: &str) -> String {
@@ -19,10 +19,11 @@ pub(super) fn mask(text: &str) -> String {
     )
 }
 
-/// `rest` of a URL, from its authority on, without the part of that before `@`.
+/// Masks the user info, before `@`, in the rest of a URL from its authority on.
 fn without_user(rest: &str) -> String {
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    // A password may hold any of these signs unescaped; then what looks like a port is none.
+    // A password may contain `/`, `?` or `#` unescaped. The text after the last colon then does not look like a
+    // port.
     let port = authority.rsplit_once(':').map(|(_, port)| port);
     let is_odd =
         port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit() || CLOSING.contains(&(byte as char))));
@@ -30,7 +31,7 @@ fn without_user(rest: &str) -> String {
     at.map_or_else(|| rest.to_owned(), |at| format!("[secret]{}", &rest[at..]))
 }
 
-/// `word` without what follows `?`, or `#` in a URL; `None` where nothing does.
+/// Masks the query after `?` in `word`, or also after `#` in a URL. Returns `None` if there is none.
 fn without_query(word: &str, is_url: bool) -> Option<String> {
     let (at, query) = word.match_indices(['?', '#']).map(|(at, _)| (at, &word[at + 1..])).find(|(at, query)| {
         let name = query.split_once('=').map(|(name, _)| name);

@@ -1,17 +1,17 @@
-//! Values after names: where they begin and end, and whether they must not be kept.
+//! Values after names: their extent, and the decision if they must be masked.
 
 use super::names::{Kind, SCHEMES, is_name};
 
-/// What this and other steps of masking leave.
+/// Replacements that this and other masking steps insert.
 const MASKED: [&str; 7] = ["[address]", "[email]", "[id]", "[key]", "[secret]", "[text]", "[token]"];
-/// Signs after a value that are no part of it.
+/// Signs after a value that are not part of it.
 const CLOSING: [char; 8] = [',', ';', ':', '.', ')', ']', '}', '!'];
 
-/// What comes after a name.
+/// Text after a name, split into separator, value and rest.
 pub(super) struct Value<'a> {
-    /// What stands between name and value.
+    /// Text between name and value.
     pub(super) before: &'a str,
-    /// `=` or `:`, if one does.
+    /// `=` or `:`, if there is one.
     sign: Option<char>,
     is_quoted: bool,
     value: &'a str,
@@ -19,19 +19,21 @@ pub(super) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value after a name that ends where `rest` begins; `None` where there is none, or a masked one.
+    /// Finds the value after a name that ends just before `rest`. Returns `None` if there is none, or if it is
+    /// masked.
     pub(super) fn after_name(rest: &'a str) -> Option<Self> {
-        // Of a path such as `secrets::read`, no part is a value.
+        // In a path such as `secrets::read`, no part is a value.
         if rest.starts_with("::") {
             return None;
         }
-        // The name may have been quoted itself.
+        // Skip, in this order: the closing quote of a quoted name, spaces, the sign, and `Some(`.
         let mut at = quote(rest).map_or(0, str::len);
         at += spaces(&rest[at..]);
         let sign = rest[at..].chars().next().filter(|sign| matches!(sign, '=' | ':'));
         at += sign.map_or(0, char::len_utf8);
         at += spaces(&rest[at..]);
         at += if rest[at..].starts_with("Some(") { "Some(".len() } else { 0 };
+        // The value ends at its closing quote, or at the end of the word.
         let quote = quote(&rest[at..]);
         at += quote.map_or(0, str::len);
         let (before, rest) = rest.split_at(at);
@@ -41,7 +43,7 @@ impl<'a> Value<'a> {
         is_open.then_some(Self { before, sign, is_quoted: quote.is_some(), value, after })
     }
 
-    /// What stands for the value, if it must not be kept after a name of this kind.
+    /// Returns the replacement for the value if it must not be kept after a name of this kind.
     pub(super) fn instead(&self, kind: Kind) -> Option<&'static str> {
         let is_assigned = self.sign == Some('=') || self.sign.is_some() && self.is_quoted;
         match kind {
@@ -58,7 +60,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What comes after the whole value: a scheme is followed by its token, a cookie by other cookies.
+    /// Returns the text after the whole value. A scheme is followed by its token, a cookie by further cookies.
     pub(super) fn end(&self, kind: Kind) -> &'a str {
         let (mut value, mut after) = (self.value, self.after);
         let is_cookie = |value: &str| kind == Kind::Cookie && value.contains('=');
@@ -79,13 +81,13 @@ fn spaces(text: &str) -> usize {
     text.len() - text.trim_start_matches(' ').len()
 }
 
-/// The quotation mark that `text` begins with, escaped or not.
+/// Returns the quotation mark at the start of `text`, escaped or not.
 fn quote(text: &str) -> Option<&str> {
     let quotes = ["\\\"", "\"", "'", "`"];
     quotes.into_iter().find(|quote| text.starts_with(quote)).map(|quote| &text[..quote.len()])
 }
 
-/// The length of a quoted value; one that is not closed goes on to the end.
+/// Returns the length of a quoted value. Without a closing mark it extends to the end.
 fn quoted(text: &str, quote: &str) -> usize {
     let closes = |at: &usize| match quote {
         "\"" => !text[..*at].ends_with('\\'),
@@ -95,13 +97,13 @@ fn quoted(text: &str, quote: &str) -> usize {
     text.match_indices(quote).map(|(at, _)| at).find(closes).unwrap_or(text.len())
 }
 
-/// The length of a value without quotation marks.
+/// Returns the length of a value without quotation marks.
 fn unquoted(text: &str) -> usize {
     let end = text.find(|character: char| character.is_whitespace() || "\"'`<>&\\".contains(character));
     text[..end.unwrap_or(text.len())].trim_end_matches(CLOSING).len()
 }
 
-/// Numbers and words that say something of a secret but are none.
+/// Returns true for short numbers and for literals such as `true` and `null`, which are no secrets.
 fn is_plain(value: &str) -> bool {
     let is_number = value.len() <= 6 && value.bytes().all(|byte| byte.is_ascii_digit());
     is_number || ["true", "false", "null", "none"].contains(&value.to_lowercase().as_str())
@@ -112,7 +114,7 @@ fn looks_secret(value: &str) -> bool {
     value.len() >= 24 || value.len() >= 8 && has(|c| c.is_ascii_digit()) && has(|c| c.is_ascii_alphabetic())
 }
 
-/// A word as in a sentence, such as `authentication` after `Basic`.
+/// Returns true for a word of a sentence, such as `authentication` after `Basic`.
 fn is_ordinary(value: &str) -> bool {
     let value = value.trim_end_matches(CLOSING);
     let is_lower = |text: &str| text.chars().all(|character| character.is_lowercase());

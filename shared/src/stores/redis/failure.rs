@@ -1,23 +1,23 @@
-//! The meaning of an error for the connection and for the guard. No I/O.
+//! Classification of Redis errors by their meaning for the connection and the guard. No I/O.
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// The state of Redis that an error shows.
+/// State of Redis that an error shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Failure {
     /// No connection, a connection that was lost, or a peer that does not speak the protocol.
     Lost,
-    /// Redis answers, but serves nothing on this connection: it is loading, it has become a replica, it wants a password, or
-    /// its primary is gone. Another connection may reach a server that serves.
+    /// Redis answers, but cannot serve on this connection: it is loading, it has become a replica, it requires a
+    /// password, or its primary is gone. Another connection may reach a server that can serve.
     Unfit,
-    /// Redis refused this one command. The connection is good, and other commands may succeed.
+    /// Redis rejected this one command. The connection is good, and other commands may succeed.
     Refused,
 }
 
 impl From<&RedisError> for Failure {
     fn from(error: &RedisError) -> Self {
         match error.kind() {
-            // A reply that is no Redis reply cannot be skipped, so nothing behind it can be read either.
+            // An invalid reply cannot be skipped, so later replies on the connection cannot be read either.
             ErrorKind::Io | ErrorKind::Parse | ErrorKind::InvalidClientConfig => Self::Lost,
             ErrorKind::AuthenticationFailed
             | ErrorKind::Server(

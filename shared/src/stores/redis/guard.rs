@@ -1,32 +1,32 @@
-//! The guard that spares callers an outage: it decides which uses may try Redis. No I/O.
+//! The guard that limits the cost of an outage: it decides which uses may try Redis. No I/O.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The pause before the first probe after a failure; doubled by each failed probe.
+/// Pause before the first probe after a failure; doubled by each failed probe.
 const FIRST_PROBE_AFTER: Duration = Duration::from_secs(2);
-/// The longest pause between probes.
+/// Longest pause between probes.
 const LAST_PROBE_AFTER: Duration = Duration::from_secs(30);
 
-/// A guard: closed while Redis answers, so that every use may try; open while it does not, so that one use in each pause may.
+/// Circuit breaker for Redis. While it is closed, every use may try. While it is open, one use in each pause may try.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    /// The moment of the next probe, and the pause after it. `None` while Redis answers.
+    /// Time of the next probe, and the pause after it. `None` while the guard is closed.
     open: Option<(Instant, Duration)>,
 }
 
-/// The capacity in which a use may try.
+/// Kind of an admitted use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The guard was closed.
     Regular,
-    /// The guard was open; this use finds out whether it may close.
+    /// The guard was open; the result of this use decides if it closes.
     Probe,
 }
 
 impl Guard {
-    /// Admits a use, or returns `None`. While the guard is open, one use is admitted each time the pause has passed.
+    /// Admits a use, or returns `None`. While the guard is open, one use is admitted after each pause.
     pub(super) fn admit(&mut self, now: Instant) -> Option<Turn> {
         match &mut self.open {
             None => Some(Turn::Regular),
@@ -38,8 +38,8 @@ impl Guard {
         }
     }
 
-    /// Opens after a failure, or waits longer after a failed probe. Returns true when it was closed before. Uses that had
-    /// begun before it opened change nothing when they fail too.
+    /// Opens the guard after a failure, or doubles the pause after a failed probe. Returns true if it was closed
+    /// before. Later failures of uses that were admitted before it opened change nothing.
     pub(super) fn open(&mut self, turn: Turn, now: Instant) -> bool {
         let pause = match (self.open, turn) {
             (None, _) => FIRST_PROBE_AFTER,
@@ -49,7 +49,7 @@ impl Guard {
         self.open.replace((now + pause, pause)).is_none()
     }
 
-    /// Closes after an answer. Returns true when it was open before.
+    /// Closes the guard after an answer. Returns true if it was open before.
     pub(super) fn close(&mut self) -> bool {
         self.open.take().is_some()
     }
