@@ -11,7 +11,7 @@ use crate::output::{Changes, fields, table};
 use crate::place;
 use crate::views::{AccountView, IntegrationView, KeyView, LimitView};
 
-/// How many accounts are asked for at once.
+/// Number of accounts per read.
 const PAGE: usize = 100;
 
 /// What to do.
@@ -86,7 +86,7 @@ impl Command {
     }
 }
 
-/// All accounts by id.
+/// Reads all accounts, by id.
 pub(crate) async fn all(context: &Context) -> anyhow::Result<Vec<Account>> {
     let (mut accounts, mut after) = (Vec::new(), None);
     loop {
@@ -110,11 +110,13 @@ async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
     let account = AccountView::of(&account, now);
     let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::of(id, it, now)).collect();
     let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
+    // For programs: one object with integrations and keys.
     let mut json = serde_json::to_value(&account)?;
     json["integrations"] = serde_json::to_value(&integrations)?;
     json["keys"] = serde_json::to_value(&keys)?;
     json["more"] = more.into();
     context.output.say(&json, || {
+        // For people: the account, then tables of integrations, keys and overrides of limits.
         let mut text = fields(&account.fields());
         let rows: Vec<_> = integrations.iter().map(IntegrationView::row).collect();
         if !rows.is_empty() {
@@ -136,6 +138,7 @@ async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
 
 async fn create(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
     let account = Account::new(id, name, context.now());
+    // Prepare the write, which `change` runs after the audit.
     let creating = async {
         match context.target.accounts.create_account(&account).await? {
             Creation::Done => Ok(()),
@@ -150,6 +153,7 @@ async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
     let account = context.account(id).await?.account;
     let changes = Changes::default().add("name", &account.name, name);
     if !changes.are_none() {
+        // The write is conditional, and fails if another operator made a change in between.
         let renaming = async {
             if context.target.accounts.rename_account(&account, name).await? {
                 return Ok(());
@@ -166,6 +170,7 @@ async fn set_status(context: &Context, id: &str, status: Status, action: &str) -
     let changes = Changes::default().add("status", account.status, status);
     let marked = [Marked::Account(id.to_owned())];
     let mut effective = None;
+    // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
         context.publish_again(&marked).await;
     } else {
@@ -182,6 +187,7 @@ async fn set_status(context: &Context, id: &str, status: Status, action: &str) -
 
 async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
     let account = context.account(id).await?.account;
+    // Ask before anything is changed.
     consent.ask(&format!("Delete account {id} ({})?", account.name))?;
     let deleting = async {
         match context.target.accounts.delete_account(id).await? {

@@ -1,4 +1,4 @@
-//! `levee admin`: who may sign in to the board.
+//! `levee admin`: the admins that may sign in to the board.
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
@@ -141,9 +141,11 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
     if context.target.admins.admin(email).await?.is_some() {
         bail!("there is an admin {email} already; change them with: levee admin set {email}");
     }
+    // Read the password only if the address is free.
     let Password { hash, generated } = source.read()?;
     let created_at = context.now().as_secs();
     let admin = Admin { email: email.to_owned(), role, password: hash, created_at, sessions_from: 0 };
+    // The write is conditional, because the address may have been taken since.
     let creating = async {
         if context.target.admins.create(&admin).await? {
             return Ok(());
@@ -157,29 +159,33 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
 
 async fn set(context: &Context, email: &str, changed: &Changed) -> anyhow::Result<()> {
     let admin = admin(context, email).await?;
-    // Whatever is wrong with the password is known before anything is changed.
+    // Read the password first, so that a mistake in it is found before anything is changed.
     let asked_for = changed.password || changed.source.given();
     let password = if asked_for { Some(changed.source.read()?) } else { None };
     let gone = || format!("somebody else deleted admin {email} at this moment");
     let mut changes = Changes::default();
+    // Change the role if another one is given.
     if let Some(role) = changed.role.map(Role::from).filter(|role| *role != admin.role) {
         changes = changes.add("role", admin.role, role);
         let setting = async { context.target.admins.set_role(email, role).await?.then_some(()).with_context(gone) };
         context.change("admin.set", email, changes.sentence(), setting).await?;
     }
+    // Without a new password the work is done.
     let Some(Password { hash, generated }) = password else {
         return changes.tell(&context.output, "admin", email, None);
     };
+    // Replace the password, which ends all sessions.
     let setting = async {
         let admins = &context.target.admins;
         admins.set_password(email, &hash, context.now()).await?.then_some(()).with_context(gone)?;
-        // Whoever mistyped the old one may use the new one at once.
+        // Forget wrong attempts, so that the admin can use the new password at once.
         Ok(admins.clear_attempts(email).await?)
     };
     context.change("admin.set", email, "password replaced, all sessions ended".to_owned(), setting).await?;
     if generated.is_none() {
         return changes.replaced("password").tell(&context.output, "admin", email, None);
     }
+    // Print a generated password, with the admin as stored.
     let view = serde_json::to_value(AdminView::of(&self::admin(context, email).await?))?;
     tell(context, view, generated, String::new)
 }
@@ -218,7 +224,7 @@ async fn unblock(context: &Context, email: &str) -> anyhow::Result<()> {
     context.output.say(&json!({ "email": email, "unblocked": true }), text)
 }
 
-/// Prints a generated password, alone, or else `text`.
+/// Prints a generated password by itself, or `text` if none was generated.
 fn tell(
     context: &Context,
     mut view: Value,

@@ -1,4 +1,4 @@
-//! `levee audit`: what admins and operators did lately.
+//! `levee audit`: recent actions of admins and operators.
 
 use clap::value_parser;
 

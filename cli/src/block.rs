@@ -56,9 +56,9 @@ Examples:
     },
 }
 
-/// An address, a network, or an account's id.
+/// Parses an address, a network or an account's id.
 fn blocked(text: &str) -> Result<Blocked, String> {
-    // No account's id has these.
+    // An account's id has none of these characters.
     if !text.contains(['.', ':', '/']) {
         return Ok(Blocked::Account(place::id(text)?));
     }
@@ -71,15 +71,15 @@ fn reason(text: &str) -> Result<String, String> {
     form::reason(text).map(str::to_owned).map_err(|error| error.to_string())
 }
 
-/// A block.
+/// A block, as it is shown.
 #[derive(Debug, Serialize)]
 struct BlockView {
-    /// The network or the account's id, as commands take it.
+    /// Network or account's id, in the form that commands take.
     who: String,
     /// `network` or `account`.
     kind: &'static str,
     until: Option<String>,
-    /// Whether it holds no more.
+    /// True if the block has expired.
     over: bool,
     reason: String,
     created_at: Option<String>,
@@ -125,13 +125,16 @@ async fn list(context: &Context) -> anyhow::Result<()> {
 async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent: &Consent) -> anyhow::Result<()> {
     let now = context.now();
     let until = until.from(now).map_err(usage)?;
+    // Blocking a whole account needs consent.
     if let Blocked::Account(id) = who {
         let account = context.account(id).await?.account;
         consent.ask(&format!("Refuse all calls of account {id} ({})?", account.name))?;
     }
+    // Describe the block, for the audit and for the output.
     let block = Block { subject: who.clone(), until, reason: reason.to_owned(), created_at: now.as_secs() };
     let view = BlockView::of(&block, now);
     let end = view.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
+    // Write the audit, then the block, and publish it.
     let adding = async { Ok(context.target.accounts.add_block(&block, now).await.map(drop)?) };
     let detail = format!("{end}, reason '{reason}'");
     let ((), effective) =
@@ -144,6 +147,7 @@ async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent
 
 async fn delete(context: &Context, who: &Blocked) -> anyhow::Result<()> {
     let blocks = context.target.accounts.platform().await?.blocks;
+    // Find the block, because the audit names its reason.
     let Some(block) = blocks.iter().find(|block| block.subject == *who) else {
         bail!("{who} is not blocked; list who is with: levee block list");
     };

@@ -1,4 +1,4 @@
-//! `levee breaker`: which share of the calls each AI provider gets, how it came to that, and deciding it by hand.
+//! `levee breaker`: the share of the calls that each AI provider gets, the decisions behind it, and overrides by hand.
 
 mod change;
 mod view;

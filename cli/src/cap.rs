@@ -1,5 +1,5 @@
-//! `levee cap`: what accounts and keys may spend: an account's cap on tokens a month, and guards on what one call may cost
-//! and where it may go.
+//! `levee cap`: limits of spending. An account has a cap on tokens per month. Accounts and keys have guards, which
+//! limit the cost of one call and the providers that it may use.
 
 mod args;
 mod change;
@@ -69,11 +69,12 @@ pub(crate) struct One {
     holder: Holder,
 }
 
-/// Who may have a cap or guards.
+/// Account or key, which may have a cap or guards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Holder {
     Account(String),
-    /// By its id as it was given, which is checked where the key is read: a mistake must not repeat it.
+    /// Id of a key as it was given. It is checked only when the key is read: an error here would repeat the text,
+    /// which may be a key.
     Key(String),
 }
 
@@ -94,7 +95,7 @@ impl FromStr for Holder {
 }
 
 impl Holder {
-    /// The same among those that limits are changed for.
+    /// Converts to the type that limits use.
     fn whose(&self) -> Whose {
         match self.clone() {
             Self::Account(account) => Whose::Account(account),
@@ -124,6 +125,7 @@ async fn list(context: &Context, account: Option<&str>) -> anyhow::Result<()> {
         }
         None => views.extend(account::all(context).await?.iter().map(CapView::of_account)),
     }
+    // Leave out accounts and keys without changes.
     views.retain(CapView::has_something);
     context.output.list(&views, CapView::HEADERS, "no caps or guards were changed here", CapView::row)
 }
@@ -137,7 +139,7 @@ async fn show(context: &Context, holder: &Holder) -> anyhow::Result<()> {
     context.output.say(&detail, || fields(&detail.fields()))
 }
 
-/// An account or a key, which is there.
+/// Account or key that exists.
 enum Found {
     Account(Box<Account>),
     Key(Box<KeyRecord>),
@@ -151,7 +153,7 @@ impl Found {
         })
     }
 
-    /// What it is called in the record of changes.
+    /// Returns its name in the audit.
     fn called(&self) -> String {
         match self {
             Self::Account(account) => account.id.clone(),
@@ -163,7 +165,7 @@ impl Found {
         matches!(self, Self::Account(_))
     }
 
-    /// What was changed about its cap: nothing about a key, which has none.
+    /// Returns the override of its cap. A key has no cap, so its override is empty.
     fn cap(&self) -> CapOverride {
         match self {
             Self::Account(account) => account.cap,

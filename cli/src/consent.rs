@@ -1,4 +1,4 @@
-//! Asking before something is done that cannot be undone.
+//! Confirmation of changes that cannot be undone.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -16,15 +16,17 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
-    /// Asks `question` unless the answer was given with the command.
+    /// Asks `question`, unless `--yes` is given. Fails if the answer is not yes.
     pub(crate) fn ask(&self, question: &str) -> anyhow::Result<()> {
         if self.yes {
             return Ok(());
         }
+        // Only a terminal can be asked.
         let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
         if !stdin.is_terminal() || !stderr.is_terminal() {
             return Err(usage(format!("{question} There is nobody to ask here: say --yes")));
         }
+        // Standard output is for results, so the question goes to standard error.
         write!(stderr, "{} [y/N] ", tame(question))?;
         stderr.flush()?;
         let mut answer = String::new();

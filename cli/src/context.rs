@@ -1,4 +1,4 @@
-//! What every command works with: where it works, how it prints, and who runs it.
+//! Context of every command: the stack that it works on, its output and its user.
 
 use anyhow::Context as _;
 use levee::accounts::{AccountDetail, Integration, KeyRecord, TableError};
@@ -14,12 +14,12 @@ use crate::output::{Output, aside};
 use crate::place::{self, Area, NoKey, Place};
 use crate::target::{Target, TargetArgs};
 
-/// The longest user name that is written down.
+/// Longest user name in the audit, in characters.
 const LONGEST_USER: usize = 64;
-/// How many integrations or keys are asked for at once.
+/// Number of integrations or keys per read.
 const PAGE: usize = 100;
 
-/// What every command works with.
+/// Context of every command.
 pub(crate) struct Context {
     pub(crate) target: Target,
     pub(crate) output: Output,
@@ -36,12 +36,12 @@ impl Context {
         self.target.clock.now()
     }
 
-    /// Who runs this command.
+    /// Returns the name of this command's user in the audit.
     pub(crate) fn actor(&self) -> &str {
         &self.actor
     }
 
-    /// Makes a change. It is written to the record of changes first: a change that cannot be recorded is not made.
+    /// Writes a change to the audit, then makes it. A change that cannot be recorded is not made.
     pub(crate) async fn change<T>(
         &self,
         action: &str,
@@ -54,18 +54,22 @@ impl Context {
             let (action, target) = (action.to_owned(), target.to_owned());
             AuditEntry { at, actor, action, target, detail, request_id: None }
         };
+        // Write the audit.
         let recorded = self.target.admins.audit(&record(detail)).await;
         recorded.context("nothing was changed, as it could not be written to the record of changes")?;
+        // Make the change.
         let error = match change.await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
+        // Record that it failed, or that its outcome is unknown.
         let is_open = matches!(error.downcast_ref(), Some(TableError::Unanswered(_)));
         let end = if is_open { "not known whether it was done" } else { "not done" };
         let missed = self.target.admins.audit(&record(format!("{end}: {error:#}"))).await;
         if let Err(missed) = missed {
             aside(&format!("warning: the record of changes has this as done: {missed}"));
         }
+        // Point out an unknown outcome.
         Err(if is_open {
             error.context(format!("it is not known whether {target} was changed; look at it"))
         } else {
@@ -73,8 +77,8 @@ impl Context {
         })
     }
 
-    /// Makes a change as [`Context::change`] does and makes it take effect at once; returns when it does. One that failed may have
-    /// been made all the same, by a write whose answer was lost, so that what holds now is published then too.
+    /// Makes a change as [`Context::change`] does, and publishes it. Returns the time of effect. A failed change is
+    /// published too: it may have been written although the answer was lost.
     pub(crate) async fn change_and_publish<T>(
         &self,
         action: &str,
@@ -92,14 +96,14 @@ impl Context {
         }
     }
 
-    /// Publishes what holds, where nothing is to be changed: a change before this one may not have come so far.
+    /// Publishes the present state without a change: an earlier change may not have been published.
     pub(crate) async fn publish_again(&self, changed: &[Marked]) {
-        // Where that fails, it takes effect by itself a little later.
+        // If this fails, the state takes effect by itself a little later.
         let _published = self.target.publish(changed, self.now()).await;
     }
 
-    /// Makes a change that was made take effect at once. Where that fails it takes effect by itself a little later, which
-    /// is told as a warning.
+    /// Publishes a change, so that it takes effect at once. If this fails, prints a warning: the change takes effect
+    /// by itself a little later.
     pub(crate) async fn publish(&self, changed: &[Marked]) -> Effect {
         match self.target.publish(changed, self.now()).await {
             Ok(()) => Effect::AtOnce,
@@ -111,14 +115,14 @@ impl Context {
         }
     }
 
-    /// The account with what belongs to it; it must be there.
+    /// Reads an account with its integrations and keys. Fails if it does not exist.
     pub(crate) async fn account(&self, id: &str) -> anyhow::Result<AccountDetail> {
         let detail = self.target.accounts.account(id).await?;
         let missing = || format!("there is no account {id}; list them with: levee account list");
         detail.with_context(missing)
     }
 
-    /// The integration, which must be there.
+    /// Reads an integration. Fails if it does not exist.
     pub(crate) async fn integration(&self, place: &Place) -> anyhow::Result<Integration> {
         let Place { account, integration } = place;
         let found = self.target.accounts.integration(account, integration).await?;
@@ -127,7 +131,7 @@ impl Context {
         })
     }
 
-    /// All integrations of an account.
+    /// Reads all integrations of an account.
     pub(crate) async fn integrations(&self, account: &str) -> anyhow::Result<Vec<Integration>> {
         let (mut integrations, mut after) = (Vec::new(), None);
         loop {
@@ -140,7 +144,7 @@ impl Context {
         }
     }
 
-    /// All keys of an account or of one of its integrations.
+    /// Reads all keys of an account or of one of its integrations.
     pub(crate) async fn keys(&self, area: &Area) -> anyhow::Result<Vec<KeyRecord>> {
         let (mut keys, mut after) = (Vec::new(), None);
         loop {
@@ -154,12 +158,12 @@ impl Context {
         }
     }
 
-    /// The key with the id `text`, which must be there.
+    /// Reads the key with the id `text`. Fails if it does not exist.
     pub(crate) async fn key(&self, text: &str) -> anyhow::Result<KeyRecord> {
         self.key_of(place::key_id(text)).await
     }
 
-    /// The key with the id that was given, if one was; it must be there.
+    /// Reads the key with a parsed id. Fails if the text was no id, or if the key does not exist.
     pub(crate) async fn key_of(&self, id: Result<String, NoKey>) -> anyhow::Result<KeyRecord> {
         let id = id.map_err(|error| usage(error.to_string()))?;
         let found = self.target.accounts.key(&id).await?;
@@ -167,13 +171,14 @@ impl Context {
     }
 }
 
-/// Returns the name of the user who runs this command, for the record of changes. `USER` is not set everywhere, in
-/// containers for instance; the operating system knows the name all the same.
+/// Returns the name of the user that runs this command, for the audit. `USER` is not set everywhere, for instance not
+/// in containers. The operating system still knows the name.
 fn user() -> anyhow::Result<String> {
     let named = config::from_environment(|reader| reader.optional("USER").or_else(|| reader.optional("LOGNAME")))?;
     Ok(named.unwrap_or_else(|| whoami::username().unwrap_or_default()))
 }
 
+/// Formats a user name for the audit, without control characters and invisible ones.
 fn actor(user: &str) -> String {
     let is_seen = |character: &char| !character.is_control() && !is_invisible(*character);
     let user: String = user.chars().filter(is_seen).take(LONGEST_USER).collect();

@@ -1,4 +1,4 @@
-//! When a change takes effect.
+//! Time at which a change takes effect.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::Serialize;
 
 use crate::output::aside;
 
-/// When a change takes effect everywhere.
+/// Time at which a change takes effect everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(crate) enum Effect {
-    /// With the next request: every environment of the functions knows.
+    /// With the next request: every environment of the functions will notice it.
     #[serde(rename = "at once")]
     AtOnce,
-    /// They could not be told, and find out by themselves.
+    /// Within 60 s: the change could not be published, and environments notice it when their caches expire.
     #[serde(rename = "within 60 s")]
     Soon,
 }
 
 impl Effect {
-    /// Tells people that it is at once. What is later was told when that was found out.
+    /// Prints that the change takes effect at once. A later effect has been printed as a warning already.
     pub(crate) fn tell(self) {
         if self == Self::AtOnce {
             aside(&format!("It takes effect {self}."));

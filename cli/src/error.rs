@@ -1,25 +1,26 @@
-//! What is told when a command does not succeed, and with which exit code it ends.
+//! Errors of commands: messages, advice and exit codes.
 
 use std::process::ExitCode;
 
 use crate::output::aside;
 
-/// A command that cannot be understood as it was given: exit code 2, as clap's own.
+/// Command that cannot be understood as it was given. Its exit code is 2, as for clap's own errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// An error for a command that cannot be understood.
+/// Creates an error for a command that cannot be understood.
 pub(crate) fn usage(text: impl Into<String>) -> anyhow::Error {
     Usage(text.into()).into()
 }
 
-/// Prints the error with what to do about it.
+/// Prints the error with advice, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error, local: bool) -> ExitCode {
-    // Whoever reads our output has heard enough.
+    // The reader of standard output closed it, which is no failure.
     if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
+    // Print the error with its causes, then advice.
     let text = format!("{error:#}");
     aside(&format!("error: {text}"));
     if let Some(advice) = advice(&text, local) {
@@ -28,7 +29,7 @@ pub(crate) fn report(error: &anyhow::Error, local: bool) -> ExitCode {
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// What to do about errors of AWS, by what they say.
+/// Returns advice for an error of AWS or of the local stack, by the error's text.
 fn advice(text: &str, local: bool) -> Option<&'static str> {
     let says = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
     if local {

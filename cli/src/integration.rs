@@ -115,7 +115,7 @@ impl Command {
 }
 
 async fn list(context: &Context, account: &str) -> anyhow::Result<()> {
-    // An account that is not there is told apart from one without integrations.
+    // Fail if the account does not exist, so that it is not taken for one without integrations.
     context.account(account).await?;
     let integrations = context.integrations(account).await?;
     let views: Vec<_> = integrations.iter().map(|it| IntegrationView::of(account, it, context.now())).collect();
@@ -126,6 +126,7 @@ async fn list(context: &Context, account: &str) -> anyhow::Result<()> {
 async fn create(context: &Context, place: &Place, name: &str, kind: IntegrationKind) -> anyhow::Result<()> {
     let integration = Integration::new(&place.integration, name, kind, context.now());
     let account = &place.account;
+    // Prepare the write, which `change` runs after the audit.
     let creating = async {
         match context.target.accounts.create_integration(account, &integration).await? {
             Creation::Done => Ok(()),
@@ -163,6 +164,7 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
     let changes = Changes::default().add("status", integration.status, status);
     let marked = [place.marked()];
     let mut effective = None;
+    // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
         context.publish_again(&marked).await;
     } else {
@@ -181,6 +183,7 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
 
 async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::Result<()> {
     let integration = context.integration(place).await?;
+    // Ask before anything is changed.
     consent.ask(&format!("Delete integration {place} ({})?", integration.name))?;
     let deleting = async {
         let accounts = &context.target.accounts;

@@ -1,4 +1,4 @@
-//! `levee key`: API keys of integrations. A new key is shown once, when it is made.
+//! `levee key`: API keys of integrations. A new key is shown once, when it is created.
 
 mod change;
 mod issue;
@@ -14,7 +14,7 @@ use crate::place::{self, Area, Place};
 use crate::views::{KeyView, LimitView};
 use crate::when::{self, End};
 
-/// [`Scope::DEFAULT`], as it is given.
+/// [`Scope::DEFAULT`], in the form of an argument.
 const DEFAULT_SCOPES: &str = "ai,catalogs,read";
 
 /// What to do.
@@ -149,7 +149,7 @@ impl Command {
 }
 
 async fn list(context: &Context, area: &Area) -> anyhow::Result<()> {
-    // An account that is not there is told apart from one without keys.
+    // Fail if the account or the integration does not exist, so that it is not taken for one without keys.
     match area.integration.clone() {
         None => drop(context.account(&area.account).await?),
         Some(integration) => {
@@ -162,7 +162,7 @@ async fn list(context: &Context, area: &Area) -> anyhow::Result<()> {
     context.output.list(&views, KeyView::HEADERS, "there are no keys", KeyView::row)
 }
 
-/// What a key is called in the record of changes: its public id, and whose it is.
+/// Returns the name of a key in the audit: its account, its integration and its public id.
 pub(crate) fn called(key: &KeyRecord) -> String {
     format!("{}/{}/{}", key.account, key.integration, key.id)
 }

@@ -1,9 +1,16 @@
-//! `levee`, the operators' command: accounts, integrations, API keys, limits, token caps, usage, blocks, breakers and
-//! platform admins, on AWS or on the local stack, the record of changes, and the story of a request.
+//! `levee`, the operators' command. It manages accounts, integrations, API keys, limits, token caps, usage, blocks,
+//! breakers and platform admins, shows the audit, and tells the story of a request. It works on AWS or on the local
+//! stack.
 //!
-//! One file a group of commands. A command finds out what is there, says what it is about to do in the record of changes
-//! (the audit log that the board shows), does it, makes the functions notice it at once, and tells its result on standard
-//! output; everything else goes to standard error. No hash and no secret is ever printed but a new key or a generated password, once.
+//! Each group of commands has a file. A command that changes something runs in these steps:
+//! - It reads the present state.
+//! - It writes the change to the audit, which the board shows. The command's texts call it the record of changes.
+//! - It makes the change, and publishes it so that the functions notice it at once.
+//! - It prints the result to standard output. Everything else goes to standard error.
+//!
+//! No hash is ever printed, and a secret only once: a new key, or a generated password.
+//!
+//! Start reading at [`main`], then `context.rs`, which all commands share.
 
 mod account;
 mod admin;
@@ -115,7 +122,7 @@ enum Command {
     Why(why::Why),
 }
 
-/// Runs the command; what went wrong is told on standard error.
+/// Runs the command. An error is printed to standard error.
 pub async fn main(cli: Cli) -> ExitCode {
     let local = cli.target.is_local();
     match run(cli).await {
@@ -171,7 +178,7 @@ mod tests {
             let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  levee ")).collect();
             assert!(!examples.is_empty(), "{path} has no example");
             for example in examples {
-                // What follows two blanks is a remark.
+                // Two blanks begin a remark.
                 let example = example.split("  ").next().unwrap();
                 let parsed = Cli::command().try_get_matches_from(words(&format!("levee {example}")));
                 assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
@@ -179,7 +186,7 @@ mod tests {
         }
     }
 
-    /// The words of a line, as a shell splits it.
+    /// Splits a line into words as a shell does.
     fn words(line: &str) -> Vec<String> {
         let parts = line.split('\'').enumerate();
         let words = parts.flat_map(|(index, part)| match index % 2 {

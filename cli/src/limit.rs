@@ -1,4 +1,5 @@
-//! `levee limit`: changes to policies for everyone, an account, an integration or a key. What is set narrower wins.
+//! `levee limit`: overrides of policies for everyone, an account, an integration or a key. The narrowest override
+//! wins.
 
 mod change;
 
@@ -140,13 +141,16 @@ impl Command {
 
 async fn list(context: &Context, whose: &Whose) -> anyhow::Result<()> {
     let now = context.now();
+    // List the overrides of the place itself.
     let mut views = LimitView::all(whose, &Found::read(context, whose).await?.changes, now);
+    // Add those of an account's integrations.
     if let Whose::Account(account) = whose {
         for integration in context.integrations(account).await? {
             let whose = Whose::Integration(Place { account: account.clone(), integration: integration.id });
             views.extend(LimitView::all(&whose, &integration.limits, now));
         }
     }
+    // Add those of all keys below.
     if let Some(area) = area(whose) {
         let keys = context.keys(&area).await?;
         views.extend(keys.into_iter().flat_map(|key| LimitView::all(&Whose::Key(key.id), &key.limits, now)));
@@ -162,7 +166,7 @@ async fn show(context: &Context, one: &One) -> anyhow::Result<()> {
     context.output.say(&view, || fields(&view.fields()))
 }
 
-/// Whose keys' limits are listed too.
+/// Returns the area whose keys are listed too.
 fn area(whose: &Whose) -> Option<Area> {
     match whose {
         Whose::Platform | Whose::Key(_) => None,
@@ -173,10 +177,10 @@ fn area(whose: &Whose) -> Option<Area> {
     }
 }
 
-/// What was changed in one place, which is there.
+/// Overrides in one place, which exists.
 struct Found {
     changes: Overrides,
-    /// What the place is called in the record of changes.
+    /// Name of the place in the audit.
     called: String,
 }
 
@@ -194,7 +198,7 @@ impl Found {
         })
     }
 
-    /// What was changed about one policy; something must have been.
+    /// Returns the override of one policy. Fails if there is none.
     fn change(&self, One { whose, policy }: &One) -> anyhow::Result<&Override> {
         let nothing =
             || format!("nothing was changed about the limit '{policy}' of {whose}; see: levee limit list {whose}");

@@ -1,4 +1,4 @@
-//! The operators' command.
+//! The operators' command, `levee`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What commands print: JSON for programs, aligned text for people.
+//! Output of commands: JSON for programs, aligned text for people.
 
 use std::io::Write;
 
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use crate::effect::Effect;
 
-/// Shown where there is no value.
+/// Text for a missing value.
 pub(crate) const NOTHING: &str = "-";
 
-/// Standard output.
+/// Standard output, in the chosen format.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
@@ -23,7 +23,7 @@ impl Output {
         Self { json }
     }
 
-    /// Prints `value` to programs, `text` to people.
+    /// Prints `value` as JSON for programs, or `text` for people.
     pub(crate) fn say(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         let mut text = if self.json { serde_json::to_string_pretty(value)? } else { tame_lines(&text()) };
         if !text.is_empty() && !text.ends_with('\n') {
@@ -32,12 +32,12 @@ impl Output {
         write(&text)
     }
 
-    /// Prints CSV, with its line ends.
+    /// Prints CSV, and keeps its line ends.
     pub(crate) fn csv(&self, text: &str) -> anyhow::Result<()> {
         write(&tame_csv(text))
     }
 
-    /// Prints a list. That it is empty is told to people, beside the output.
+    /// Prints a list. For people, an empty list is a note on standard error.
     pub(crate) fn list<T: Serialize>(
         &self,
         rows: &[T],
@@ -60,19 +60,19 @@ fn write(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a command has changed, or found to be so already.
+/// Changes that a command makes; empty if everything is as wanted already.
 #[derive(Debug, Default)]
 pub(crate) struct Changes(Vec<Change>);
 
 #[derive(Debug)]
 enum Change {
     FromTo(&'static str, String, String),
-    /// Something that is not shown.
+    /// Replacement of a value that must not be shown.
     Replaced(&'static str),
 }
 
 impl Changes {
-    /// Adds a change, unless it is none.
+    /// Adds a change, unless the values are equal.
     pub(crate) fn add(mut self, field: &'static str, from: impl ToString, to: impl ToString) -> Self {
         let (from, to) = (from.to_string(), to.to_string());
         if from != to {
@@ -81,7 +81,7 @@ impl Changes {
         self
     }
 
-    /// Adds that something that may not be shown is another now.
+    /// Adds the replacement of a value that must not be shown.
     pub(crate) fn replaced(mut self, field: &'static str) -> Self {
         self.0.push(Change::Replaced(field));
         self
@@ -91,7 +91,7 @@ impl Changes {
         self.0.is_empty()
     }
 
-    /// In one sentence: `name 'A' -> 'B', status 'active' -> 'suspended'`.
+    /// Returns the changes in one sentence: `name 'A' -> 'B', status 'active' -> 'suspended'`.
     pub(crate) fn sentence(&self) -> String {
         let parts = self.0.iter().map(|change| match change {
             Change::FromTo(field, from, to) => format!("{field} '{from}' -> '{to}'"),
@@ -100,7 +100,7 @@ impl Changes {
         parts.collect::<Vec<_>>().join(", ")
     }
 
-    /// By field, for programs.
+    /// Returns the changes by field, for programs.
     pub(crate) fn to_json(&self) -> Value {
         let changed = self.0.iter().map(|change| match change {
             Change::FromTo(field, from, to) => ((*field).to_owned(), json!({ "from": from, "to": to })),
@@ -109,8 +109,8 @@ impl Changes {
         changed.collect::<Map<_, _>>().into()
     }
 
-    /// Tells what has changed about `subject`, such as `account`, with the given id, and when that takes effect, where
-    /// requests are to notice it.
+    /// Prints the changes of the `subject`, such as `account`, with the given id. Also prints the time of effect, if
+    /// requests have to notice the changes.
     pub(crate) fn tell(
         &self,
         output: &Output,
@@ -130,11 +130,13 @@ impl Changes {
     }
 }
 
-/// Rows under headers, in columns.
+/// Formats rows under headers, in columns.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    // Replace characters that a terminal would obey.
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| tame(cell)).collect()).collect();
     let headers: Vec<String> = headers.iter().map(|&header| header.to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&headers).chain(&rows).collect();
+    // Make each column as wide as its widest cell.
     let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max();
     let widths: Vec<usize> = (0..headers.len()).map(|column| width(column).unwrap_or(0)).collect();
     let line = |row: &&Vec<String>| {
@@ -144,38 +146,38 @@ pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     all.iter().map(line).collect()
 }
 
-/// Returns labels and values, one pair a line.
+/// Formats labels and values, one pair a line.
 pub(crate) fn fields<L: AsRef<str>>(pairs: &[(L, String)]) -> String {
     let width = pairs.iter().map(|(label, _)| label.as_ref().chars().count()).max().unwrap_or(0);
     pairs.iter().map(|(label, value)| format!("{:width$}  {}\n", label.as_ref(), tame(value))).collect()
 }
 
-/// A moment in Unix seconds, in RFC 3339.
+/// Formats a moment in Unix seconds as RFC 3339.
 pub(crate) fn moment(secs: Option<u64>) -> Option<String> {
     secs.map(|secs| Timestamp::from_secs(secs).to_rfc3339())
 }
 
-/// The text of a value that may be missing.
+/// Returns the text of a value, or [`NOTHING`] if it is missing.
 pub(crate) fn or_nothing(text: &Option<String>) -> String {
     text.clone().unwrap_or_else(|| NOTHING.to_owned())
 }
 
-/// Tells people a sentence beside the output.
+/// Prints a sentence for people, on standard error.
 pub(crate) fn aside(sentence: &str) {
     eprintln!("{}", tame(sentence));
 }
 
-/// Returns `text` in one line, with nothing in it that a terminal would obey or that hides.
+/// Returns `text` in one line. Characters that a terminal obeys and invisible characters are replaced.
 pub(crate) fn tame(text: &str) -> String {
     mark_invisible(text, |_| false)
 }
 
-/// Several lines, each of them tame.
+/// Applies [`tame`] to each line.
 fn tame_lines(text: &str) -> String {
     text.split('\n').map(tame).collect::<Vec<_>>().join("\n")
 }
 
-/// CSV, with its line ends and nothing else that is not tame.
+/// Applies [`tame`] to CSV, but keeps its line ends.
 fn tame_csv(text: &str) -> String {
     text.split("\r\n").map(tame).collect::<Vec<_>>().join("\r\n")
 }

@@ -1,4 +1,4 @@
-//! Where an admin's password comes from.
+//! Sources of an admin's password.
 
 use std::io::BufRead;
 
@@ -9,7 +9,7 @@ use rand::distr::Alphanumeric;
 
 use crate::error::usage;
 
-/// How many letters and digits a generated password has.
+/// Length of a generated password, in letters and digits.
 const GENERATED_LENGTH: usize = 24;
 
 /// Where a password comes from; asked for, unless another way is chosen.
@@ -23,20 +23,20 @@ pub(crate) struct PasswordArgs {
     generate_password: bool,
 }
 
-/// A password.
+/// Hash of a password that was given or generated.
 pub(crate) struct Password {
     pub(crate) hash: PasswordHash,
-    /// The password itself where it was generated, to be printed once.
+    /// Text of a generated password, to be printed once; `None` if the password was given.
     pub(crate) generated: Option<String>,
 }
 
 impl PasswordArgs {
-    /// Whether a way was chosen.
+    /// Returns true if a source was chosen.
     pub(crate) fn given(&self) -> bool {
         self.password_stdin || self.generate_password
     }
 
-    /// The password, asked for twice without showing it unless it comes from elsewhere.
+    /// Reads the password from the chosen source. Without one, asks for it twice without showing it.
     pub(crate) fn read(&self) -> anyhow::Result<Password> {
         if self.generate_password {
             let password: String =

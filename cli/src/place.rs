@@ -1,4 +1,4 @@
-//! What commands name: integrations as `ACCOUNT/INTEGRATION`, keys by their id.
+//! Names in commands: `ACCOUNT/INTEGRATION` for integrations, ids for keys.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is published of a change to it.
+    /// Returns the marker that publishes a change to it.
     pub(crate) fn marked(&self) -> Marked {
         Marked::Integration(self.account.clone(), self.integration.clone())
     }
@@ -54,17 +54,18 @@ impl FromStr for Area {
     }
 }
 
-/// Whose limits: everyone's, an account's, an integration's or a key's.
+/// Holder of limits: the platform as a whole, an account, an integration or a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Whose {
     Platform,
     Account(String),
     Integration(Place),
-    /// A key by its id as it was given, which is checked where the key is read: a mistake must not repeat it.
+    /// Id of a key as it was given. It is checked only when the key is read: an error here would repeat the text,
+    /// which may be a key.
     Key(String),
 }
 
-/// How it is given: `platform`, `acme`, `acme/crm` or `key:4f8KpQ2mZx7R`; an account of the name `platform` as
+/// Parses `platform`, `acme`, `acme/crm` or `key:4f8KpQ2mZx7R`. An account with the id `platform` is given as
 /// `account:platform`.
 impl FromStr for Whose {
     type Err = String;
@@ -76,6 +77,7 @@ impl FromStr for Whose {
         if let Some(key) = text.strip_prefix("key:") {
             return Ok(Self::Key(key.to_owned()));
         }
+        // The prefix distinguishes an account with the id `platform` from the platform.
         if let Some(account) = text.strip_prefix("account:") {
             return Ok(Self::Account(id(account)?));
         }
@@ -105,7 +107,7 @@ impl Whose {
         }
     }
 
-    /// What is published of a change to it.
+    /// Returns the marker that publishes a change to it.
     pub(crate) fn marked(&self) -> Marked {
         match self {
             Self::Platform => Marked::Platform,
@@ -116,22 +118,22 @@ impl Whose {
     }
 }
 
-/// The id of an account or an integration.
+/// Parses the id of an account or an integration.
 pub(crate) fn id(text: &str) -> Result<String, String> {
     form::id(text).map(str::to_owned).map_err(|error| error.to_string())
 }
 
-/// A name for people.
+/// Parses a name for people.
 pub(crate) fn name(text: &str) -> Result<String, String> {
     form::name(text).map(str::to_owned).map_err(|error| error.to_string())
 }
 
-/// A text that names no key. It does not repeat the text, which may be a mistyped key.
+/// Error for a text that is no key's id. It does not repeat the text, which may be a mistyped key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a key's id has 12 letters and digits: the third part of lv_<environment>_<id>_…")]
 pub(crate) struct NoKey;
 
-/// The id of the key that `text` names: by its id, or by the whole key, as somebody who found a leaked one would.
+/// Parses a key's id. Takes a whole key too, such as one that was found leaked.
 pub(crate) fn key_id_or_key(text: &str) -> Result<String, NoKey> {
     match ApiKey::parse(text.trim()) {
         Ok(key) => Ok(key.id().to_owned()),
@@ -139,7 +141,7 @@ pub(crate) fn key_id_or_key(text: &str) -> Result<String, NoKey> {
     }
 }
 
-/// A key's id. A whole key is none: a command line is seen by others and kept in histories.
+/// Parses a key's id. Refuses a whole key: other users may see a command line, and shells keep it in their history.
 pub(crate) fn key_id(text: &str) -> Result<String, NoKey> {
     let is_id = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_id { Ok(text.to_owned()) } else { Err(NoKey) }

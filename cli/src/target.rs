@@ -1,4 +1,4 @@
-//! Where a command works: a stack on AWS, or the local one.
+//! Stack that a command works on: one on AWS, or the local one.
 
 mod aws;
 mod local;
@@ -23,7 +23,7 @@ use self::metering::MeteringPlace;
 use self::publisher::Publisher;
 use crate::error::usage;
 
-/// How long a call to DynamoDB may take.
+/// Time-out of a call to DynamoDB.
 const DYNAMODB_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Where to work.
@@ -49,9 +49,10 @@ impl TargetArgs {
         self.local.is_some()
     }
 
-    /// Finds the stack. Tables are not asked yet.
+    /// Finds the stack. Its tables are not read yet.
     pub(crate) async fn open(&self) -> anyhow::Result<Target> {
         let Some(state) = &self.local else { return aws::open(self).await };
+        // The options of a stack on AWS contradict `--local`.
         if self.stack.is_some() || self.region.is_some() || self.profile.is_some() {
             return Err(usage(
                 "--local is one stack, --stack, --region and --profile are about another: leave one out",
@@ -61,14 +62,14 @@ impl TargetArgs {
     }
 }
 
-/// A stack.
+/// A stack, with everything that commands use of it.
 pub(crate) struct Target {
     pub(crate) accounts: AccountsTable,
     pub(crate) admins: AdminsTable,
     pub(crate) breakers: BreakersTable,
-    /// The clock that the stack runs on.
+    /// Clock that the stack runs on.
     pub(crate) clock: Clock,
-    /// The environment that the stack's keys are for.
+    /// Environment that the stack's keys are for.
     pub(crate) key_environment: String,
     pub(crate) logs: LogPlace,
     metering: MeteringPlace,
@@ -77,13 +78,13 @@ pub(crate) struct Target {
     publisher: Publisher,
 }
 
-/// Where the functions' logs are.
+/// Place of the functions' logs.
 pub(crate) enum LogPlace {
     Aws(Logs),
     Local(PathBuf),
 }
 
-/// What is different about each stack.
+/// Properties that differ between stacks.
 struct Found {
     dynamodb: DynamoDbConfig,
     accounts_table: String,
@@ -118,7 +119,7 @@ impl From<Found> for Target {
 }
 
 impl Target {
-    /// The peppers that keys are hashed under. Only commands that make keys read them.
+    /// Reads the peppers that keys are hashed under. Only commands that create keys need them.
     pub(crate) async fn peppers(&self) -> anyhow::Result<Peppers> {
         let text = self.peppers.resolve(&self.aws).await?;
         Peppers::from_json(&text).map_err(|error| anyhow::anyhow!("the secret with the peppers {error}"))

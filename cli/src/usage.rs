@@ -1,4 +1,4 @@
-//! `levee usage`: what accounts have used, and bringing back what could not be written.
+//! `levee usage`: usage of accounts, and the replay of usage that could not be written.
 
 mod replay;
 mod report;

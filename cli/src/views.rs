@@ -1,4 +1,4 @@
-//! What is shown of records: all but hashes.
+//! Records as they are shown: everything except hashes.
 
 mod limits;
 
@@ -11,7 +11,7 @@ pub(crate) use self::limits::{LimitView, limit_text, mode_name};
 use crate::output::{NOTHING, moment, or_nothing};
 use crate::place::{Place, Whose};
 
-/// An account.
+/// An account, as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct AccountView {
     id: String,
@@ -39,7 +39,7 @@ impl AccountView {
     }
 }
 
-/// An integration.
+/// An integration, as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct IntegrationView {
     account: String,
@@ -74,7 +74,7 @@ impl IntegrationView {
     }
 }
 
-/// A key.
+/// A key, as it is shown. The key itself is not known.
 #[derive(Debug, Serialize)]
 pub(crate) struct KeyView {
     id: String,
@@ -131,13 +131,13 @@ impl KeyView {
     }
 }
 
-/// A platform admin.
+/// A platform admin, as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct AdminView {
     email: String,
     role: String,
     created_at: Option<String>,
-    /// When all sessions were last ended at once.
+    /// Moment at which all sessions were last ended at once.
     signed_out_at: Option<String>,
 }
 
@@ -162,7 +162,7 @@ impl AdminView {
     }
 }
 
-/// An entry of the record of changes.
+/// An entry of the audit, as it is shown.
 #[derive(Debug, Serialize)]
 pub(crate) struct AuditView {
     at: Option<String>,
@@ -187,7 +187,7 @@ impl AuditView {
     }
 }
 
-/// Scopes as they are given: separated by commas.
+/// Formats scopes in the form of an argument: separated by commas.
 pub(crate) fn scopes<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> String {
     scopes.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

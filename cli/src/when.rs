@@ -1,4 +1,4 @@
-//! Times as people give them: `90d`, `24h`, `2027-01-31`.
+//! Parsing of times in arguments: `90d`, `24h`, `2027-01-31`.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use levee::clock::Timestamp;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The longest time that is accepted, ten years.
+/// Longest duration that is accepted: ten years.
 const LONGEST: Duration = Duration::from_secs(3650 * 24 * 3600);
 
-/// When a key ends.
+/// End of a key, an override or a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     Never,
@@ -18,7 +18,7 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// The moment in Unix seconds, `None` for never.
+    /// Returns the end in Unix seconds; `None` for never. Fails if it is in the past.
     pub(crate) fn from(self, now: Timestamp) -> Result<Option<u64>, String> {
         let at = match self {
             Self::Never => return Ok(None),
@@ -32,7 +32,7 @@ impl End {
     }
 }
 
-/// The time that `text` gives as a whole number of `m`, `h`, `d` or `w`: at most ten years.
+/// Parses a whole number of `m`, `h`, `d` or `w`, up to ten years.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let mistake = || "a time is a number and a unit, such as 30m, 24h, 90d or 2w".to_owned();
     let unit = text.chars().last().ok_or_else(mistake)?;
@@ -43,13 +43,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         'w' => 7 * 24 * 3600,
         _ => return Err(mistake()),
     };
+    // Check the digits, as `parse` would take a sign too.
     let number = text.strip_suffix(unit).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
     let number: u64 = number.and_then(|digits| digits.parse().ok()).ok_or_else(mistake)?;
     let duration = Duration::from_secs(number.saturating_mul(secs));
     if duration > LONGEST { Err("at most 3650d".to_owned()) } else { Ok(duration) }
 }
 
-/// The end that `text` gives: a time from now on, the beginning of a day in UTC, a moment in RFC 3339, or `never`.
+/// Parses an end: a time from now on, the beginning of a day in UTC, a moment in RFC 3339, or `never`.
 pub(crate) fn end(text: &str) -> Result<End, String> {
     if text == "never" {
         return Ok(End::Never);
@@ -57,6 +58,7 @@ pub(crate) fn end(text: &str) -> Result<End, String> {
     if let Ok(duration) = duration(text) {
         return Ok(End::After(duration));
     }
+    // A day begins at midnight in UTC.
     let moment = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
     let moment = OffsetDateTime::parse(&moment, &Rfc3339).ok();
     let secs = moment.and_then(|moment| u64::try_from(moment.unix_timestamp()).ok());

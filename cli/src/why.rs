@@ -1,4 +1,4 @@
-//! `levee why`: what happened to a request, from what the functions logged.
+//! `levee why`: the story of a request, told from the functions' logs.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::output::fields;
 use crate::target::LogPlace;
 use crate::when;
 
-/// How long CloudWatch may take to search.
+/// Time-out of a search in CloudWatch Logs.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Tell what happened to a request
@@ -41,6 +41,7 @@ impl Why {
         if !is_request_id(&self.id) {
             return Err(usage("this is not a request's id: it looks like /I35jLf7JA2CvdI="));
         }
+        // Find the lines in the local log files, or in CloudWatch Logs.
         let lines = match &context.target.logs {
             LogPlace::Local(folder) => lines_with(&self.id, folder)?,
             LogPlace::Aws(logs) => {
@@ -73,12 +74,13 @@ impl Why {
     }
 }
 
-/// The lines of the files in `folder` that contain `text`.
+/// Returns the lines that contain `text`, of the log files in `folder`.
 pub(crate) fn lines_with(text: &str, folder: &Path) -> anyhow::Result<Vec<String>> {
     let unreadable = || format!("the logs in {} cannot be read", folder.display());
     let mut lines = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(unreadable)? {
         let path = entry.with_context(unreadable)?.path();
+        // Skip files that are no logs.
         if path.extension().is_none_or(|extension| extension != "log") {
             continue;
         }

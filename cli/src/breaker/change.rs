@@ -1,4 +1,4 @@
-//! Holding a provider at a share, and letting its breaker decide again.
+//! Overrides of a provider's breaker, and their removal.
 
 use std::time::Duration;
 
@@ -22,10 +22,11 @@ pub(super) async fn hold(
     why: &Why,
 ) -> anyhow::Result<()> {
     let state = context.target.breakers.read(provider).await?;
+    // A provider without any decision may be a mistyped name.
     if state.generation == 0 {
         aside(&format!("Nothing was ever decided about {provider}: check that AI_PROVIDERS names one so."));
     }
-    // Taken once, so that the audit names the very moment that is decided.
+    // Read the clock once, so that audit and decision have the same end.
     let now = context.now();
     let detail = format!("{} to {share}, until {}", state.share, now.plus(lasts).to_rfc3339());
     let decided = make(context, now, action, provider, Word::Hold { share, lasts }, &detail, why).await?;
@@ -51,6 +52,7 @@ async fn make(
     detail: &str,
     why: &Why,
 ) -> anyhow::Result<Transition> {
+    // Write the audit with the reason, then the decision.
     let reason = why.reason.as_ref().map(|reason| format!(", reason '{reason}'"));
     let detail = format!("{detail}{}", reason.unwrap_or_default());
     let saying = async { Ok(say(&context.target.breakers, provider, word, context.actor(), now).await?) };

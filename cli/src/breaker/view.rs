@@ -1,4 +1,4 @@
-//! What is shown of breakers and of decisions.
+//! Breakers and their decisions, as they are shown.
 
 use levee::breaker::{State, Transition};
 use levee::clock::Timestamp;
@@ -6,23 +6,23 @@ use serde::Serialize;
 
 use crate::output::NOTHING;
 
-/// Where a provider stands.
+/// State of a provider's breaker.
 #[derive(Debug, Serialize)]
 pub(super) struct BreakerView {
     provider: String,
     mode: String,
-    /// Percent.
+    /// Share of the calls, in percent.
     share: f64,
-    /// `None` where nothing was ever decided.
+    /// Moment of the present decision; `None` if none was ever made.
     since: Option<String>,
     reason: String,
-    /// When a provider that was given up is probed.
+    /// Moment at which an open breaker will be probed.
     paused_until: Option<String>,
-    /// Until when somebody holds it.
+    /// End of an override.
     forced_until: Option<String>,
-    /// Whether that is over, and only to be noticed by the next call.
+    /// True if the override has ended and no call has noticed it yet.
     over: bool,
-    /// Who holds it.
+    /// Admin or operator that made the override.
     by: Option<String>,
 }
 
@@ -66,16 +66,16 @@ impl BreakerView {
     }
 }
 
-/// A decision.
+/// One decision about a provider.
 #[derive(Debug, Serialize)]
 pub(super) struct DecisionView {
     at: String,
     generation: u64,
     from: String,
-    /// Percent.
+    /// Share before the decision, in percent.
     from_share: f64,
     to: String,
-    /// Percent.
+    /// Share since the decision, in percent.
     share: f64,
     reason: String,
     results: u32,
@@ -118,7 +118,7 @@ impl DecisionView {
     }
 }
 
-/// A moment in whole seconds, which is not yet to come.
+/// Formats a moment in whole seconds, rounded down so that it does not lie in the future.
 fn past(moment: Timestamp) -> String {
     Timestamp::from_secs(moment.as_secs()).to_rfc3339()
 }

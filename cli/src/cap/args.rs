@@ -1,4 +1,4 @@
-//! What may be set, as it is given.
+//! Arguments of `levee cap set`.
 
 use std::collections::BTreeSet;
 
@@ -62,7 +62,7 @@ impl From<UnknownFieldsArg> for UnknownFields {
     }
 }
 
-/// Something of one's own, or what holds without.
+/// Value of its own, or the value that applies without one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setting<T> {
     Own(T),
@@ -139,7 +139,7 @@ fn server_tools(text: &str) -> Result<Setting<BTreeSet<String>>, String> {
     names(text, |server_tools| Guards { server_tools: Some(server_tools), ..Guards::default() })
 }
 
-/// Reads names with commas between that are allowed in `guards`, or `all`.
+/// Parses names that are separated by commas and allowed in `guards`, or `all`.
 fn names(text: &str, guards: fn(BTreeSet<String>) -> Guards) -> Result<Setting<BTreeSet<String>>, String> {
     if text == "all" {
         return Ok(Setting::Elsewhere);

@@ -1,4 +1,4 @@
-//! Setting and taking back caps and guards.
+//! Changes of caps and guards, and their removal.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::context::Context;
 use crate::error::usage;
 use crate::output::Changes;
 
-/// The cap and the guards that are to hold.
+/// Cap and guards to be written.
 struct Wanted {
-    /// Of an account.
+    /// Cap of an account; without meaning for a key.
     cap: CapOverride,
     guards: Guards,
 }
 
 impl Change {
-    /// Returns what is to hold for what was found.
+    /// Returns the cap and guards of `found` with this change applied.
     fn applied_to(&self, found: &Found) -> Wanted {
         let (cap, guards) = (found.cap(), found.guards());
         let limit = self.tokens.as_ref().map_or(cap.limit, |tokens| tokens.own());
@@ -46,7 +46,7 @@ impl Change {
     }
 }
 
-/// Returns the names that are set, or those of `before` where none are.
+/// Returns the names that are set, or `before` if none are.
 fn names(set: Option<&Setting<BTreeSet<String>>>, before: &BTreeSet<String>) -> BTreeSet<String> {
     set.map_or_else(|| before.clone(), |names| names.own().unwrap_or_default())
 }
@@ -56,12 +56,14 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> 
     if of_account && matches!(holder, Holder::Key(_)) {
         return Err(usage("a key has no cap of its own: --tokens and --mode are set for its account"));
     }
+    // Compare the present cap and guards with the wanted ones.
     let found = Found::read(context, holder).await?;
     let wanted = change.applied_to(&found);
     let changes = between(&found, &wanted);
     let place = holder.whose();
     let mut json = serde_json::to_value(CapView::of(&place, found.is_account().then_some(wanted.cap), &wanted.guards))?;
     json["changed"] = changes.to_json();
+    // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
         context.publish_again(&[holder.whose().marked()]).await;
     } else {
@@ -75,6 +77,7 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> 
 
 pub(super) async fn delete(context: &Context, holder: &Holder) -> anyhow::Result<()> {
     let found = Found::read(context, holder).await?;
+    // Defaults stand for a cap and guards that are not set.
     let wanted = Wanted { cap: CapOverride::default(), guards: Guards::default() };
     let place = holder.whose();
     if between(&found, &wanted).are_none() {
@@ -85,7 +88,7 @@ pub(super) async fn delete(context: &Context, holder: &Holder) -> anyhow::Result
     context.output.say(&json, || format!("caps and guards of {place} removed"))
 }
 
-/// Writes the wanted cap and guards in one transaction, publishes them, and returns when they take effect.
+/// Writes the wanted cap and guards in one transaction and publishes them. Returns the time of effect.
 async fn make(
     context: &Context,
     action: &str,
@@ -99,6 +102,7 @@ async fn make(
             Found::Account(account) => accounts.set_account_terms(account, &wanted.cap, &wanted.guards).await?,
             Found::Key(key) => accounts.set_key_guards(key, &wanted.guards).await?,
         };
+        // The write is conditional, and fails if another operator made a change in between.
         if !is_done {
             bail!("{place} was changed by another operator at this moment; look at it with: levee cap show {place}");
         }

@@ -9,34 +9,34 @@ use serde::Serialize;
 use crate::output::NOTHING;
 use crate::place::Whose;
 
-/// What was changed about one account or key.
+/// Overrides of one account's cap, and guards of one account or key.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct CapView {
-    /// Whose it is, as commands take it.
+    /// Account or key, in the form that commands take.
     place: String,
-    /// An account's own cap; 0 for none, `None` where it was not changed.
+    /// An account's own cap in tokens per month: 0 for no cap, `None` if it was not changed.
     tokens: Option<u64>,
-    /// What becomes of calls beyond the cap; `None` for a key, which has no cap.
+    /// Handling of calls beyond the cap; `None` for a key, which has no cap.
     mode: Option<CapMode>,
     #[serde(flatten)]
     guards: GuardsView,
 }
 
-/// Guards for people and programs.
+/// Guards, as they are shown.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(super) struct GuardsView {
-    /// Empty: all.
+    /// Allowed models; empty for all.
     models: Vec<String>,
     max_tokens: Option<u64>,
-    /// Empty: all.
+    /// Allowed providers; empty for all.
     providers: Vec<String>,
-    /// Empty: all.
+    /// Allowed values of `speed`; empty for all.
     speed: Vec<String>,
-    /// Empty: all.
+    /// Allowed values of `service_tier`; empty for all.
     service_tier: Vec<String>,
-    /// Empty: all.
+    /// Allowed values of `inference_geo`; empty for all.
     inference_geo: Vec<String>,
-    /// `None`: all.
+    /// Allowed server tools; `None` for all.
     server_tools: Option<Vec<String>>,
     unknown_fields: UnknownFields,
 }
@@ -56,7 +56,7 @@ impl GuardsView {
         }
     }
 
-    /// Returns the guards by name, as they are given.
+    /// Returns the guards by name, in the form of the command's arguments.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let server_tools = match &self.server_tools {
             Some(tools) if tools.is_empty() => "none".to_owned(),
@@ -74,9 +74,10 @@ impl GuardsView {
         ]
     }
 
-    /// Returns the guards that were changed, in one text.
+    /// Returns the changed guards in one text.
     fn summary(&self) -> String {
         let fields = self.fields().into_iter().zip(Self::default().fields());
+        // Leave out guards that are as by default.
         let changed: Vec<_> = fields
             .filter(|(own, default)| own != default)
             .map(|((name, value), _)| format!("{name} {value}"))
@@ -88,7 +89,7 @@ impl GuardsView {
 impl CapView {
     pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "GUARDS"];
 
-    /// What was changed about `whose` guards, and where that is an account its cap.
+    /// Creates the view of the guards of `whose`, and of the cap if that is an account.
     pub(super) fn of(whose: &Whose, cap: Option<CapOverride>, guards: &Guards) -> Self {
         Self {
             place: whose.to_string(),
@@ -106,7 +107,7 @@ impl CapView {
         Self::of(&Whose::Key(key.id.clone()), None, &key.guards)
     }
 
-    /// Returns whether anything was changed.
+    /// Returns true if anything was changed.
     pub(super) fn has_something(&self) -> bool {
         let has_cap = self.tokens.is_some() || self.mode == Some(CapMode::Block);
         has_cap || self.guards != GuardsView::default()
@@ -119,14 +120,14 @@ impl CapView {
     }
 }
 
-/// What holds for one account or key, and what of it was changed there.
+/// Own settings of one account or key, with those that apply besides.
 #[derive(Debug, Serialize)]
 pub(super) struct CapDetail {
     #[serde(flatten)]
     own: CapView,
-    /// An account's cap as it applies; `None` where there is none, and for keys.
+    /// Cap that applies to an account; `None` if there is none, and for keys.
     cap: Option<TokenCap>,
-    /// Of a key: what its account's guards say, which hold besides.
+    /// Guards of a key's account, which apply as well; `None` for an account.
     account: Option<GuardsView>,
 }
 
@@ -141,6 +142,7 @@ impl CapDetail {
 
     pub(super) fn fields(&self) -> Vec<(String, String)> {
         let mut fields = vec![("place".to_owned(), self.own.place.clone())];
+        // Only an account has a cap.
         if self.own.mode.is_some() {
             let cap = match self.cap {
                 Some(TokenCap { limit, mode }) => format!("{limit} tokens a month, then {mode}"),
@@ -150,6 +152,7 @@ impl CapDetail {
             fields.push(("cap".to_owned(), format!("{cap}{whose}")));
         }
         fields.extend(self.own.guards.fields().into_iter().map(|(name, value)| (name.to_owned(), value)));
+        // The guards of a key's account apply to the key as well.
         if let Some(account) = &self.account {
             fields.extend(account.fields().into_iter().map(|(name, value)| (format!("account's {name}"), value)));
         }
@@ -157,7 +160,7 @@ impl CapDetail {
     }
 }
 
-/// An account's own cap for people, as it is given.
+/// Formats an account's own cap in the form of the command's argument.
 pub(super) fn own_tokens(tokens: Option<u64>) -> String {
     match tokens {
         Some(0) => "none".to_owned(),
@@ -166,7 +169,7 @@ pub(super) fn own_tokens(tokens: Option<u64>) -> String {
     }
 }
 
-/// Returns names for people, as they are given.
+/// Formats names in the form of the command's arguments.
 fn names_text<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
     if names.is_empty() { "all".to_owned() } else { names.join(",") }

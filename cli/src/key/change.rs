@@ -1,4 +1,4 @@
-//! Changing, revoking and deleting keys.
+//! Changes of keys, their revocation and their deletion.
 
 use anyhow::bail;
 use levee::accounts::{Deletion, KeyChange, KeyRecord, Status};
@@ -18,6 +18,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
     if key.status == Status::Revoked {
         bail!("key {} is revoked, which is for good: make a new one with: levee key create", key.id);
     }
+    // Compare the key with its changed form.
     let change = KeyChange {
         name: changed.name.clone(),
         scopes: changed.scopes.as_ref().map(|scopes| scopes.iter().copied().collect()),
@@ -27,6 +28,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
     let changes = between(&key, &change.applied_to(&key));
     let marked = [Marked::Key(key.id.clone())];
     let mut effective = None;
+    // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
         context.publish_again(&marked).await;
     } else {
@@ -43,7 +45,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
 }
 
 pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> anyhow::Result<()> {
-    // Whoever found a leaked key has the whole of it, and nothing is lost by showing it.
+    // Take a whole key too, such as one that was found leaked. Showing it loses nothing, as it is about to be revoked.
     let key = context.key_of(place::key_id_or_key(id)).await?;
     let changes = Changes::default().add("status", key.status, Status::Revoked);
     let marked = [Marked::Key(key.id.clone())];

@@ -1,4 +1,4 @@
-//! Making keys. The key goes to standard output, alone; what is to be known about it goes to standard error.
+//! Creation and rotation of keys. The key goes to standard output by itself. Everything else goes to standard error.
 
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ use crate::when::End;
 pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> anyhow::Result<()> {
     let now = context.now();
     let expires_at = new.expires.from(now).map_err(usage)?;
+    // Check that the integration exists.
     context.integration(place).await?;
+    // Generate the key, and the record to be stored, which has only its hash.
     let key = generate(context)?;
     let peppers = context.target.peppers().await?;
     let record = KeyRecord {
@@ -38,6 +40,7 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
     };
     let (marked, detail) = ([Marked::Key(record.id.clone())], properties(&record));
     let ((), effective) = context.change_and_publish("key.create", &called(&record), detail, &marked, creating).await?;
+    // Print the key once it is stored.
     show(context, &key, &record, Value::Null, effective, now)?;
     aside(&format!("Key {} of {place} is accepted {effective}. {ONCE}", key.id()));
     Ok(())
@@ -46,15 +49,18 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
 pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expires: Option<End>) -> anyhow::Result<()> {
     let now = context.now();
     let old = context.key(id).await?;
+    // Only a key that still works can be rotated.
     if !old.is_live(now) {
         bail!("key {} does not work any more: make a new one with: levee key create", old.id);
     }
+    // Generate a key with the old one's name, scopes, limits and guards.
     let key = generate(context)?;
     let peppers = context.target.peppers().await?;
     let mut new = old.successor(&key, &peppers, now);
     if let Some(expires) = expires {
         new.expires_at = expires.from(now).map_err(usage)?;
     }
+    // Store the new key, and let the old one end after the overlap.
     let rotating = async {
         let end = context.target.accounts.rotate_key(&old, &new, overlap, now).await?;
         end.with_context(|| {
@@ -65,6 +71,7 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
     let marked = [Marked::Key(new.id.clone()), Marked::Key(old.id.clone())];
     let (end, effective) = context.change_and_publish("key.rotate", &called(&old), detail, &marked, rotating).await?;
     let end = moment(Some(end)).unwrap_or_default();
+    // Print the new key once it is stored.
     show(context, &key, &new, json!({ "id": old.id, "expires_at": end }), effective, now)?;
     aside(&format!("Key {} is accepted {effective}; {} works until {end}. {ONCE}", new.id, old.id));
     Ok(())
@@ -83,7 +90,7 @@ fn properties(key: &KeyRecord) -> String {
     format!("name '{}', scopes {}, expires {expires}{exempt}", key.name, scopes(&key.scopes))
 }
 
-/// Prints the key, which is the only time that it is to be seen.
+/// Prints the key, which cannot be shown again.
 fn show(
     context: &Context,
     key: &ApiKey,
@@ -100,7 +107,7 @@ fn show(
     }
     let shown = context.output.say(&view, || key.reveal().to_owned());
     shown.map_err(|error| {
-        // Not passed on as it is: a reader that has gone away is no success here.
+        // Hide the kind of the error: a closed pipe is no failure elsewhere, but here the key would be lost.
         anyhow::anyhow!("the key could not be printed ({error}); withdraw it with: levee key revoke {}", record.id)
     })
 }

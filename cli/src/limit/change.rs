@@ -1,4 +1,4 @@
-//! Setting and taking back changes to policies.
+//! Overrides of policies, and their removal.
 
 use anyhow::bail;
 use levee::limits::{Level, Override, Scope, built_in_policies};
@@ -16,11 +16,13 @@ pub(super) async fn set(context: &Context, one: &One, change: &Change) -> anyhow
     check(whose, policy)?;
     let now = context.now();
     let change = change.to_override(now).map_err(usage)?;
+    // Compare the present override with the wanted one.
     let found = Found::read(context, whose).await?;
     let changes = between(found.changes.get(policy), Some(&change));
     let mut json = serde_json::to_value(LimitView::of(whose, policy, &change, now))?;
     json["changed"] = changes.to_json();
     let marked = [whose.marked()];
+    // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
         context.publish_again(&marked).await;
     } else {
@@ -52,6 +54,7 @@ pub(super) async fn delete(context: &Context, one: &One) -> anyhow::Result<()> {
 async fn write(context: &Context, One { whose, policy }: &One, change: Option<&Override>) -> anyhow::Result<()> {
     let accounts = &context.target.accounts;
     let now = context.now();
+    // Write to the record of the place. Only the platform cannot be missing.
     let done = match whose {
         Whose::Platform => accounts.set_platform_limit(policy, change, now).await.map(|()| true)?,
         Whose::Account(account) => accounts.set_account_limit(account, policy, change, now).await?,
@@ -66,19 +69,21 @@ async fn write(context: &Context, One { whose, policy }: &One, change: Option<&O
     Ok(())
 }
 
-/// Refuses what could have no effect.
+/// Refuses an override that could have no effect.
 fn check(whose: &Whose, policy: &str) -> anyhow::Result<()> {
+    // Policies that LIMIT_POLICIES adds are unknown here, so they cannot be checked.
     let Some((_, scope, classes)) = built_in_policies().find(|(name, ..)| *name == policy) else {
         aside(&format!("note: {policy} is not one of the built-in policies; it must be in LIMIT_POLICIES"));
         return Ok(());
     };
-    // Sign-ins and requests without a valid key are known by their address alone.
+    // Sign-ins and requests without a valid key have no account, only an address.
     if !classes.iter().any(|class| class.has_key()) && *whose != Whose::Platform {
         return Err(usage(format!(
             "the limit '{policy}' is about requests of nobody in particular: it can be set for the platform, not for \
              {whose}"
         )));
     }
+    // A count that several holders share cannot have a limit for one of them.
     if whose.level().may_override(scope) {
         return Ok(());
     }
@@ -86,7 +91,7 @@ fn check(whose: &Whose, policy: &str) -> anyhow::Result<()> {
     Err(usage(format!("the limit '{policy}' is counted per {scope}: it can be set for {places}, not for {whose}")))
 }
 
-/// Where a policy of `scope` can be changed.
+/// Returns the places in which a policy of `scope` can be overridden.
 fn places(scope: Scope) -> Vec<&'static str> {
     let levels = [
         (Level::Platform, "the platform"),

@@ -18,17 +18,17 @@ use levee::stores::secrets::SecretRef;
 use super::publisher::{Monitor, Publisher};
 use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target, TargetArgs};
 
-/// The stack unless another is named.
+/// Name of the stack, if no other is given.
 const DEFAULT_STACK: &str = "levee";
-/// How long a call about credentials or the stack, or to one of its functions, may take, its retries included.
+/// Time-out of a call about credentials or the stack, or to one of its functions, retries included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// Outputs that are variables of the functions, with those variables' names.
+/// Outputs that hold variables of the functions, with the names of these variables.
 const VARIABLES: [(&str, &str); 3] =
     [("TokenCapDefault", "AI_TOKEN_CAP_DEFAULT"), ("TokenCapCounts", "AI_TOKEN_CAP_COUNTS"), ("Prices", "AI_PRICES")];
-/// What CloudFormation says when there is no stack of a name.
+/// Part of CloudFormation's error about an unknown stack.
 const NO_STACK: &str = "does not exist";
 
-/// What the environment says.
+/// Settings from environment variables.
 struct Environment {
     stack: Option<String>,
     dynamodb_url: Option<String>,
@@ -48,6 +48,7 @@ impl Environment {
 pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
     let environment = config::from_environment(Environment::read)?;
     let sdk = load(args).await;
+    // Find region and credentials, then the stack's outputs.
     let region = sdk.region().map(ToString::to_string);
     let region = region.context("it is not known in which region the stack is: give --region, or set AWS_REGION")?;
     let aws = AwsConfig { credentials: credentials(&sdk).await?, region };
@@ -80,7 +81,7 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
     .into())
 }
 
-/// Region and credentials as all of AWS's tools find them.
+/// Loads region and credentials as AWS's own tools do.
 async fn load(args: &TargetArgs) -> SdkConfig {
     let timeouts = TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build();
     let mut loader =
@@ -102,6 +103,7 @@ async fn credentials(sdk: &SdkConfig) -> anyhow::Result<aws_credential_types::Cr
 
 async fn outputs(sdk: &SdkConfig, stack: &str, region: &str) -> anyhow::Result<Outputs> {
     let client = aws_sdk_cloudformation::Client::new(sdk);
+    // Read the stack, and answer an unknown name with advice.
     let answer = client.describe_stacks().stack_name(stack).send().await.map_err(|error| {
         let text = describe(&error);
         let missing = text.contains(NO_STACK);
@@ -112,6 +114,7 @@ async fn outputs(sdk: &SdkConfig, stack: &str, region: &str) -> anyhow::Result<O
     let Some(found) = answer.stacks.unwrap_or_default().into_iter().next() else {
         bail!("CloudFormation said nothing about the stack {stack}");
     };
+    // A stack of another version may lack outputs. The error names its status.
     let status = found.stack_status.as_ref().map_or("unknown", StackStatus::as_str);
     let outputs = found.outputs.unwrap_or_default();
     let outputs = outputs.into_iter().filter_map(|output| Some((output.output_key?, output.output_value?)));
@@ -120,7 +123,7 @@ async fn outputs(sdk: &SdkConfig, stack: &str, region: &str) -> anyhow::Result<O
     })
 }
 
-/// What the stack says of itself; see `Outputs` in template.yaml.
+/// Outputs of the stack; see `Outputs` in template.yaml.
 #[derive(Debug, PartialEq, Eq)]
 struct Outputs {
     accounts_table: String,
@@ -131,18 +134,19 @@ struct Outputs {
     key_environment: String,
     log_groups: String,
     monitor_function: String,
-    /// What the stack says of its functions' variables, by their names.
+    /// Variables of the functions, by name.
     variables: BTreeMap<String, String>,
 }
 
 impl Outputs {
-    /// The outputs by name; the error is the name of one that is missing.
+    /// Reads the outputs by name. The error is the name of a missing one.
     fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, &'static str> {
         let mut by_name: BTreeMap<String, String> = pairs.into_iter().collect();
-        // A stack that says nothing of them has them as they are by default.
+        // A variable without an output has its default.
         let variables =
             VARIABLES.into_iter().filter_map(|(output, name)| Some((name.to_owned(), by_name.remove(output)?)));
         let variables = variables.collect();
+        // An empty output counts as missing.
         let mut take = |name: &'static str| by_name.remove(name).filter(|value| !value.is_empty()).ok_or(name);
         Ok(Self {
             variables,
@@ -164,7 +168,7 @@ mod tests {
 
     const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-    /// The outputs of template.yaml, each with its own name as its value.
+    /// Returns the outputs of template.yaml, each with its own name as its value.
     fn of_template() -> Vec<(String, String)> {
         let outputs = TEMPLATE.split_once("\nOutputs:\n").unwrap().1;
         let names = outputs.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));

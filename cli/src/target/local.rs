@@ -16,18 +16,18 @@ use serde::Deserialize;
 use super::publisher::Publisher;
 use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target};
 
-/// Where the stack's local.json is by default.
+/// Default folder of the stack's local.json.
 const STATE_DIR: &str = "target/levee";
 const FILE: &str = "local.json";
-/// The functions' variables, by function.
+/// File with the functions' variables, by function.
 const VARIABLES_FILE: &str = "sam-env.json";
-/// The function whose variables this command reads: it shows admins what this command shows operators.
+/// Function whose variables this command reads. It shows admins the same as this command shows operators.
 const FUNCTION: &str = "HealthApi";
-/// How long Redis may take, in milliseconds: longer than a request may wait for it.
+/// Time-out of Redis in milliseconds. It is longer than that of a request.
 const REDIS_BUDGET_MS: &str = "1000";
 const START_IT: &str = "start the local stack with: cargo xtask up";
 
-/// What is needed of local.json.
+/// Fields of local.json that are used.
 #[derive(Debug, Deserialize)]
 struct Local {
     dynamodb_url: String,
@@ -38,6 +38,7 @@ struct Local {
 }
 
 pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
+    // Find and read local.json.
     let state = match state {
         Some(state) => state.to_owned(),
         None => find(&std::env::current_dir()?)
@@ -52,6 +53,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         name.with_context(|| format!("the stack of {} has no table {id}", file.display()))
     };
     let clock_file = state.join("clock-offset");
+    // Configure the clock and Redis as the functions do.
     let lookup = |name: &str| match name {
         "LEVEE_CLOCK_OFFSET_FILE" => Some(clock_file.display().to_string()),
         "REDIS_URL" => Some(local.redis_url.clone()),
@@ -82,7 +84,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
     .into())
 }
 
-/// The variables of one function, as `file` has them.
+/// Reads the variables of one function from `file`.
 fn variables(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let text = std::fs::read(file).with_context(|| format!("cannot read {}; {START_IT}", file.display()))?;
     let mut by_function: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&text)
@@ -90,7 +92,7 @@ fn variables(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     Ok(by_function.remove(FUNCTION).unwrap_or_default())
 }
 
-/// The state folder of the stack that belongs to the folder `from` or to one above it.
+/// Finds the state folder of the stack that belongs to the folder `from` or to one above it.
 fn find(from: &Path) -> Option<PathBuf> {
     from.ancestors().map(|folder| folder.join(STATE_DIR)).find(|state| state.join(FILE).is_file())
 }

@@ -1,4 +1,4 @@
-//! Where a stack's usage is, and what its functions were told about it.
+//! Usage of a stack: its table, and the functions' configuration about it.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +12,23 @@ use super::{DYNAMODB_TIMEOUT, Target};
 pub(super) struct MeteringPlace {
     pub(super) client: Client,
     pub(super) table: String,
-    /// By name.
+    /// Variables of the functions, by name.
     pub(super) variables: BTreeMap<String, String>,
 }
 
-/// What the functions were told about usage.
+/// Configuration of the functions about usage.
 #[derive(Debug)]
 pub(crate) struct MeteringConfig {
-    /// The cap of accounts that have none of their own.
+    /// Cap of accounts that have none of their own.
     pub(crate) cap: CapConfig,
-    /// Which tokens count against caps.
+    /// Kinds of tokens that count against caps.
     pub(crate) counts: Counts,
-    /// What models cost.
+    /// Prices of models.
     pub(crate) prices: Prices,
 }
 
 impl Target {
-    /// What the functions were told about usage. Only commands about that read it.
+    /// Reads the functions' configuration about usage. Only commands about usage need it.
     pub(crate) fn metering_config(&self) -> anyhow::Result<MeteringConfig> {
         let lookup = |name: &str| self.metering.variables.get(name).cloned();
         let read = |reader: &mut config::Reader<'_>| MeteringConfig {
@@ -39,12 +39,12 @@ impl Target {
         Ok(config::from_lookup(lookup, read)?)
     }
 
-    /// Reads sums.
+    /// Creates the reader of monthly sums.
     pub(crate) fn months(&self) -> Months {
         Months::new(self.metering.client.clone(), &self.metering.table)
     }
 
-    /// Reads and writes records. Each ledger begins with a shard of its own choice.
+    /// Creates a ledger, which reads and writes records. Each ledger begins with a random shard.
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::new(self.metering.client.clone(), &self.metering.table, DYNAMODB_TIMEOUT)
     }

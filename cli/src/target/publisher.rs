@@ -1,6 +1,7 @@
-//! Telling every environment of the functions what has changed, so that it takes effect at once.
+//! Publication of changes to every environment of the functions, so that they take effect at once.
 //!
-//! On the local stack Redis is told. On AWS it cannot be reached from outside, so the monitor is called to tell it.
+//! On the local stack, this command writes them to Redis. On AWS, Redis cannot be reached from outside, so the monitor
+//! is called to do it.
 
 use anyhow::{anyhow, bail};
 use aws_sdk_lambda::primitives::Blob;
@@ -11,9 +12,9 @@ use levee::stores::dynamodb::describe;
 use levee::stores::redis::Redis;
 use serde_json::{Value, json};
 
-/// Who tells the environments.
+/// Writer of the changes to Redis.
 pub(crate) enum Publisher {
-    /// This command.
+    /// This command itself.
     Redis(Box<Redis>),
     /// A function of the stack.
     Monitor(Monitor),
@@ -41,15 +42,18 @@ impl Publisher {
 
 impl Monitor {
     async fn publish(&self, changed: &[Marked]) -> anyhow::Result<()> {
+        // Ask the monitor to publish the changes.
         let event = json!({ "publish": changed.iter().map(ToString::to_string).collect::<Vec<_>>() });
         let call = self.client.invoke().function_name(&self.function).payload(Blob::new(event.to_string()));
         let answer = call.send().await.map_err(|error| anyhow!("Lambda: {}", describe(&error)))?;
+        // Read the monitor's answer.
         let said = answer.payload().map(|payload| payload.as_ref()).unwrap_or_default();
         let said: Value = serde_json::from_slice(said).unwrap_or_default();
         if let Some(error) = answer.function_error() {
             let message = said["errorMessage"].as_str().unwrap_or("it did not say why");
             bail!("the function {} failed ({error}): {message}", self.function);
         }
+        // A monitor of an earlier version does not know this event.
         if !said["published"].is_u64() {
             bail!("the function {} does not know how; deploy this version of the stack", self.function);
         }

@@ -1,4 +1,4 @@
-//! `levee usage replay`: writes what could not be written when it happened.
+//! `levee usage replay`: writes usage that could not be written at the time of the call.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,13 +15,13 @@ use crate::context::Context;
 use crate::output::{aside, fields};
 use crate::when;
 
-/// How many records are read or written at the same time.
+/// Number of records that are read or written at the same time.
 const AT_ONCE: usize = 8;
-/// After how many records one is told how far it has come.
+/// Number of records between two messages about progress.
 const PROGRESS: usize = 1_000;
-/// How many accounts are named in the record of changes.
+/// Maximum number of accounts that the audit names.
 const MOST_NAMED: usize = 5;
-/// Of how many records people are told why they were not written.
+/// Maximum number of unwritten records that are listed for people.
 const MOST_TOLD: usize = 20;
 
 /// Write the usage that could not be written when it happened, from the log lines that hold it
@@ -50,18 +50,18 @@ pub(crate) struct Replay {
     dry_run: bool,
 }
 
-/// What became of the records.
+/// Result of a replay, in numbers of records.
 #[derive(Debug, Serialize)]
 struct Outcome {
     dry_run: bool,
-    /// In a dry run, those that would be.
+    /// Written records; in a dry run, those that would be written.
     written: usize,
     already_there: usize,
-    /// Those of calls that began too long ago.
+    /// Records of calls that began too long ago.
     too_old: Vec<Left>,
-    /// Those that the ledger did not take.
+    /// Records that the ledger did not take.
     failed: Vec<Left>,
-    /// Lines that hold no whole record.
+    /// Number of lines that hold no whole record.
     unreadable: usize,
 }
 
@@ -97,25 +97,28 @@ impl Left {
 
 impl Replay {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
+        // Collect the records from a file or from the logs.
         let found = match &self.file {
             Some(file) => Unwritten::in_file(file)?,
             None => Unwritten::logged(context, self.since).await?,
         };
         let unreadable = found.unreadable;
         let now = context.now();
+        // Set aside the calls that began too long ago.
         let (records, too_old): (Vec<_>, Vec<_>) =
             found.into_records().into_iter().partition(|record| may_be_replayed(record, now));
         let too_old = too_old.iter().map(|record| Left::new(record, why_too_old())).collect();
         let mut outcome =
             Outcome { dry_run: self.dry_run, written: 0, already_there: 0, too_old, failed: Vec::new(), unreadable };
 
-        // Find out what is missing, so that nothing is recorded as changed where nothing will be.
+        // Find the missing records first, so that the audit has no entry if nothing is to be written.
         let missing = missing(context, records, &mut outcome).await?;
         if self.dry_run {
             outcome.written = missing.len();
         } else if !missing.is_empty() {
             let detail = format!("records: {}, of {}", missing.len(), accounts(&missing));
             let writing = context.change("usage.replay", "usage", detail, write(context, &missing, &mut outcome)).await;
+            // Print the outcome even if the write failed.
             outcome.tell(context)?;
             return writing;
         }
@@ -123,7 +126,7 @@ impl Replay {
     }
 }
 
-/// Whose `records` are, for the record of changes: the first few accounts by name.
+/// Names the accounts of `records` for the audit, up to [`MOST_NAMED`] of them.
 fn accounts(records: &[Record]) -> String {
     let accounts: BTreeSet<&str> = records.iter().map(|record| record.call.account.as_str()).collect();
     let named: Vec<&str> = accounts.iter().copied().take(MOST_NAMED).collect();
@@ -132,13 +135,14 @@ fn accounts(records: &[Record]) -> String {
     named.join(", ") + &more
 }
 
-/// Those of `records` that the ledger does not have, or less final ones in their place.
+/// Returns the `records` that the ledger lacks or has in a less final state.
 async fn missing(context: &Context, records: Vec<Record>, outcome: &mut Outcome) -> anyhow::Result<Vec<Record>> {
     let ledger = context.target.ledger();
     let (all, mut missing, mut progress) = (records.len(), Vec::new(), Progress::default());
     for chunk in records.chunks(AT_ONCE) {
         let there = join_all(chunk.iter().map(|record| ledger.record(&record.call))).await;
         for (record, there) in chunk.iter().zip(there) {
+            // Writing a record that is no more final than the stored one would change nothing.
             match call::step(there?.as_ref(), record) {
                 Some(_) => missing.push(record.clone()),
                 None => outcome.already_there += 1,
@@ -149,9 +153,9 @@ async fn missing(context: &Context, records: Vec<Record>, outcome: &mut Outcome)
     Ok(missing)
 }
 
-/// Writes `records`. It fails where none could be written.
+/// Writes `records`. Fails if the ledger refuses a whole chunk before anything was written.
 async fn write(context: &Context, records: &[Record], outcome: &mut Outcome) -> anyhow::Result<()> {
-    // Each begins with a shard of its own, so that they do not meet there.
+    // Each ledger begins with a random shard, so that concurrent writes spread over the shards.
     let ledgers: Vec<Ledger> = (0..AT_ONCE).map(|_| context.target.ledger()).collect();
     let mut progress = Progress::default();
     let mut chunks = records.chunks(AT_ONCE);
@@ -161,13 +165,13 @@ async fn write(context: &Context, records: &[Record], outcome: &mut Outcome) -> 
         for (record, result) in chunk.iter().zip(results) {
             match result {
                 Ok(Written::Now) => outcome.written += 1,
-                // Somebody else wrote it at this moment.
+                // Another replay or a function wrote it in the meantime.
                 Ok(Written::Before) => outcome.already_there += 1,
                 Err(error) => errors.push((record, error)),
             }
         }
         outcome.failed.extend(errors.iter().map(|(record, error)| Left::new(record, error)));
-        // A table that takes none of them takes none a moment later.
+        // If the table refuses a whole chunk, give up on the remaining records.
         if let (true, Some((_, error))) = (errors.len() == chunk.len(), errors.first()) {
             outcome.failed.extend(chunks.by_ref().flatten().map(|record| Left::new(record, error)));
             if outcome.written == 0 {
@@ -186,7 +190,7 @@ async fn write_one(ledger: &Ledger, record: &Record) -> Result<Written, LedgerEr
     }
 }
 
-/// How far something has come.
+/// Counter that prints progress.
 #[derive(Default)]
 struct Progress(usize);
 
@@ -202,6 +206,7 @@ impl Progress {
 
 impl Outcome {
     fn tell(&self, context: &Context) -> anyhow::Result<()> {
+        // List the first unwritten records on standard error.
         let left = self.too_old.len() + self.failed.len();
         self.too_old.iter().chain(&self.failed).take(MOST_TOLD).for_each(Left::tell);
         if left > MOST_TOLD {
@@ -219,6 +224,7 @@ impl Outcome {
             ];
             fields(&counts.map(|(label, count)| (label, count.to_string())))
         })?;
+        // The command fails while anything remains unwritten.
         if left > 0 {
             bail!("{left} could not be written");
         }

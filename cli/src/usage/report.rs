@@ -1,4 +1,4 @@
-//! What was used, as it is shown.
+//! Usage, as it is shown.
 
 use std::cmp::Reverse;
 
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::output::{NOTHING, fields, table};
 use crate::target::MeteringConfig;
 
-/// What one account has used in a month.
+/// Usage of one account in a month.
 #[derive(Debug, Serialize)]
 struct AccountUse {
     account: String,
@@ -23,7 +23,7 @@ struct AccountUse {
     cap: Option<CapUse>,
 }
 
-/// The columns of [`figures`].
+/// Columns of [`figures`].
 const FIGURES: [&str; 8] = ["CALLS", "ATTEMPTS", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "COUNTED", "COST USD"];
 
 impl AccountUse {
@@ -39,15 +39,17 @@ pub(super) async fn list(context: &Context, month: Month) -> anyhow::Result<()> 
     let config = context.target.metering_config()?;
     let accounts = account::all(context).await?;
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+    // Read the usage of all accounts, then report each.
     let mut by_account = context.target.months().read_all(&ids, month).await?;
     let mut views = Vec::new();
     for account in &accounts {
         let lines = by_account.remove(&account.id).unwrap_or_default();
-        // How many calls are open is not told of all accounts: it is a read of all open calls for each.
+        // The list does not show open calls, so they are not read.
         let UsageReport { account, totals, cap, .. } =
             report(context, &config, &account.id, month, &lines, 0, config.cap.of(account));
         views.push(AccountUse { account, month, used: totals.used, cap });
     }
+    // List the account with the most counted tokens first.
     views.sort_by_key(|view| Reverse(view.used.counted));
     let headers: Vec<&str> = ["ACCOUNT"].into_iter().chain(FIGURES).chain(["CAP"]).collect();
     context.output.list(&views, &headers, "there are no accounts", AccountUse::row)
@@ -57,7 +59,7 @@ pub(super) async fn show(context: &Context, id: &str, month: Month, as_csv: bool
     let config = context.target.metering_config()?;
     let account = context.target.accounts.account(id).await?.map(|detail| detail.account);
     let lines = context.target.months().read(id, month).await?;
-    // The usage of an account that was deleted stays.
+    // The usage of a deleted account is kept, so a missing account may still have some.
     if account.is_none() && lines.is_empty() {
         bail!(
             "there is no account {id}, and nothing was used under this id in {month}; list accounts with: levee account list"
@@ -103,6 +105,7 @@ fn text(report: &UsageReport) -> String {
         all.push(("cost USD", cost.to_string()));
     }
     let mut text = fields(&all);
+    // Add a table for each breakdown that has rows.
     let part = |header: &'static str, rows: Vec<(&String, &Used)>| {
         let headers: Vec<&str> = [header].into_iter().chain(FIGURES).collect();
         let row = |(name, used): (&String, &Used)| [name.clone()].into_iter().chain(figures(used)).collect();

@@ -1,4 +1,4 @@
-//! Finds the records that could not be written, where they were logged instead.
+//! Search for the records that could not be written, in the log lines that hold them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
@@ -14,22 +14,22 @@ use crate::output::aside;
 use crate::target::LogPlace;
 use crate::why;
 
-/// How long CloudWatch may take for one search.
+/// Time-out of one search in CloudWatch Logs.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What log lines hold.
+/// Records found in log lines.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
-    /// One record of each attempt, by account, call and number: the most final that there is a line of.
+    /// Most final record of each attempt, by account, call and number of the attempt.
     attempts: BTreeMap<(String, String, u32), Record>,
-    /// How many lines must hold a record and do not hold it whole.
+    /// Number of lines that should hold a record but do not hold it whole.
     pub(super) unreadable: usize,
 }
 
 impl Unwritten {
-    /// What the stack has logged: on AWS within the last `since`.
+    /// Reads the records that the stack has logged; on AWS, within the last `since`.
     pub(super) async fn logged(context: &Context, since: Duration) -> anyhow::Result<Self> {
-        // A line that names several of the codes is one nonetheless.
+        // Use a set, as a line that names several codes is found several times.
         let mut lines = BTreeSet::new();
         for code in [UNOPENED, UNWRITTEN, LOST_TRACK] {
             match &context.target.logs {
@@ -46,7 +46,7 @@ impl Unwritten {
         Ok(found)
     }
 
-    /// What the lines of a file hold, or with `-` those of standard input.
+    /// Reads the records in the lines of a file, or of standard input if the path is `-`.
     pub(super) fn in_file(file: &Path) -> anyhow::Result<Self> {
         let unreadable = || format!("{} cannot be read", file.display());
         let input: Box<dyn BufRead> = if file == Path::new("-") {
@@ -55,6 +55,7 @@ impl Unwritten {
             Box::new(std::io::BufReader::new(std::fs::File::open(file).with_context(unreadable)?))
         };
         let mut found = Self::default();
+        // A log file may hold bytes that are no text.
         for line in input.split(b'\n') {
             found.add(&String::from_utf8_lossy(&line.with_context(unreadable)?));
         }
@@ -65,6 +66,7 @@ impl Unwritten {
         match read(line) {
             Ok(Some(record)) => {
                 let key = (record.call.account.clone(), record.call.id.clone(), record.call.attempt);
+                // Keep the more final of two records of an attempt.
                 let kept = self.attempts.get(&key);
                 if kept.is_none_or(|kept| call::step(Some(kept), &record).is_some()) {
                     self.attempts.insert(key, record);
@@ -75,7 +77,7 @@ impl Unwritten {
         }
     }
 
-    /// The records, by account.
+    /// Returns the records, sorted by account.
     pub(super) fn into_records(self) -> Vec<Record> {
         self.attempts.into_values().collect()
     }
@@ -88,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// A line of `code` about an attempt of acme's.
+    /// Returns a log line with `code` about an attempt of the account acme.
     fn line(code: &str, id: &str, attempt: u32, state: &str) -> String {
         let record = json!({
             "id": id, "attempt": attempt, "request_id": "r", "account": "acme", "integration": "crm",

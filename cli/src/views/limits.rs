@@ -1,4 +1,4 @@
-//! What was changed about limits, as it is shown.
+//! Overrides of limits, as they are shown.
 
 use levee::clock::Timestamp;
 use levee::limits::{Mode, Override, Overrides};
@@ -7,17 +7,17 @@ use serde::Serialize;
 use crate::output::{NOTHING, moment, table};
 use crate::place::Whose;
 
-/// A change to one policy in one place.
+/// Override of one policy in one place.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct LimitView {
-    /// Whose it is, as commands take it.
+    /// Place, in the form that commands take.
     place: String,
     policy: String,
     limit: Option<u64>,
     exempt: bool,
     mode: Option<Mode>,
     until: Option<String>,
-    /// Whether it holds no more.
+    /// True if the override has expired.
     over: bool,
 }
 
@@ -36,7 +36,7 @@ impl LimitView {
         }
     }
 
-    /// All changes of one place.
+    /// Creates the views of all overrides in one place.
     pub(crate) fn all(whose: &Whose, changes: &Overrides, now: Timestamp) -> Vec<Self> {
         changes.iter().map(|(policy, change)| Self::of(whose, policy, change, now)).collect()
     }
@@ -58,14 +58,14 @@ impl LimitView {
         [limit_text(self.exempt, self.limit), mode_name(self.mode).to_owned(), until]
     }
 
-    /// A table of changes, set off from what is above it; nothing where there are none.
+    /// Formats a table of overrides, set off from the text above it; empty if there are none.
     pub(crate) fn below<'a>(views: impl IntoIterator<Item = &'a Self>) -> String {
         let rows: Vec<_> = views.into_iter().map(Self::row).collect();
         if rows.is_empty() { String::new() } else { format!("\n{}", table(Self::HEADERS, &rows)) }
     }
 }
 
-/// A limit for people: a number, that there is none, or that it is as it is elsewhere.
+/// Formats a limit: a number, an exemption, or [`NOTHING`] if the override leaves it unchanged.
 pub(crate) fn limit_text(exempt: bool, limit: Option<u64>) -> String {
     match limit {
         _ if exempt => "exempt".to_owned(),
@@ -74,7 +74,7 @@ pub(crate) fn limit_text(exempt: bool, limit: Option<u64>) -> String {
     }
 }
 
-/// The name of a mode, as it is given.
+/// Returns the name of a mode, in the form of an argument.
 pub(crate) fn mode_name(mode: Option<Mode>) -> &'static str {
     match mode {
         Some(Mode::Enforce) => "enforce",

@@ -1,4 +1,4 @@
-//! The accounts: their list, and stopping one.
+//! List of the accounts, and their suspension and resumption.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::layout;
 
 const PAGE: &str = "/admin/accounts";
 
-/// A page of the accounts, as JSON.
+/// Answers with a page of accounts as JSON.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let (accounts, next) = read(call).await?;
     let accounts: Vec<_> = accounts
@@ -30,10 +30,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     Ok(answer::json(StatusCode::OK, &json!({ "accounts": accounts, "next": next })))
 }
 
-/// A page of the accounts, with buttons for operators.
+/// Shows a page of accounts, with buttons for operators.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let (accounts, next) = read(call).await?;
     let is_operator = admin.session.role >= Role::Operator;
+    // One row per account, with the button that changes its status.
     let rows: Vec<_> = accounts
         .iter()
         .map(|account| {
@@ -50,6 +51,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
             }
         })
         .collect();
+    // Viewers do not get the column of buttons.
     let columns = ["Account", "Name", "Status", "Change"];
     let columns = if is_operator { &columns[..] } else { &columns[..3] };
     let content = html! {
@@ -70,17 +72,17 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
     Ok(layout::page(call, admin, PAGE, "Accounts", content))
 }
 
-/// Stops an account.
+/// Suspends an account.
 pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     change(call, admin, "account.suspend", Status::Suspended).await
 }
 
-/// Lets an account go on.
+/// Resumes an account.
 pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     change(call, admin, "account.resume", Status::Active).await
 }
 
-/// Back to the list, after a form.
+/// Redirects to the list of accounts after a form.
 pub(crate) fn back(call: &Call<'_>) -> Answer {
     see_other(&call.links.to(PAGE))
 }
@@ -91,12 +93,12 @@ async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), Failed>
 }
 
 async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, Failed> {
-    // Check that there is such an account.
+    // Check that the account exists.
     let id = call.id;
     let found = if is_name(id) { call.state.accounts.account(id).await.map_err(Failed::accounts)? } else { None };
     let before = found.ok_or(Failed::NotFound)?.account;
 
-    // Write down what is about to be done, then do it.
+    // Write the audit, then make the change.
     let detail = format!("{} to {}", status(before.status), status(to));
     record(call, &admin.session.email, action, id, &detail).await?;
     match call.state.accounts.set_account_status(id, to).await {
@@ -105,6 +107,7 @@ async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> 
             Ok(answer::json(StatusCode::OK, &json!({ "id": id, "status": to, "effective_within_seconds": within })))
         }
         done => {
+            // Record that the change failed or that its outcome is unknown.
             let detail = "could not be done; nothing was changed, or it is not known";
             record(call, &admin.session.email, &format!("{action}.failed"), id, detail).await?;
             done.map_err(Failed::accounts).and(Err(Failed::NotFound))
@@ -112,7 +115,7 @@ async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> 
     }
 }
 
-/// Makes all environments notice the change of an account, and says when the last one does.
+/// Publishes the change of an account to all environments. Returns the time within which all of them notice it.
 async fn publish(call: &Call<'_>, id: &str) -> Duration {
     let (state, changed) = (call.state, [Marked::Account(id.to_owned())]);
     match accounts::publish(&state.accounts, &state.redis, &changed, call.now).await {
@@ -125,6 +128,7 @@ async fn publish(call: &Call<'_>, id: &str) -> Duration {
                 %error,
                 "a change of an account is noticed only when caches are over"
             );
+            // Environments notice the change when their cached record expires.
             FRESH
         }
     }

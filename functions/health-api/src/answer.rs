@@ -1,13 +1,13 @@
-//! Answers that are no pages.
+//! Answers other than pages.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-/// An answer; bodies are always text.
+/// An answer. Its body is always text.
 pub(crate) type Answer = Response<String>;
 
-/// JSON for programs.
+/// Creates a JSON answer for programs, which must not be cached.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let mut answer = Response::new(serde_json::to_string(body).unwrap_or_default());
     *answer.status_mut() = status;
@@ -17,7 +17,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     answer
 }
 
-/// Sends a browser on to `location`, which it GETs (303, RFC 9110 section 15.4.4).
+/// Redirects a browser to `location`, which it fetches with GET (303, RFC 9110 section 15.4.4).
 pub(crate) fn see_other(location: &str) -> Answer {
     let mut answer = Response::new(String::new());
     *answer.status_mut() = StatusCode::SEE_OTHER;

@@ -1,4 +1,4 @@
-//! What admins did.
+//! The audit: a log of the actions of admins.
 
 use http::StatusCode;
 use levee::admins::AuditEntry;
@@ -16,7 +16,7 @@ use crate::layout;
 const PAGE: &str = "/admin/audit";
 const COLUMNS: [&str; 6] = ["When", "Who", "What", "To what", "Detail", "Request"];
 
-/// Writes down what is about to be done. Where that fails, it must not be done.
+/// Writes an action to the audit before it is taken. If this fails, the caller must not take the action.
 pub(crate) async fn record(
     call: &Call<'_>,
     actor: &str,
@@ -35,7 +35,7 @@ pub(crate) async fn record(
     call.state.admins.audit(&entry).await.map_err(Failed::admins)
 }
 
-/// An entry for programs.
+/// One entry as JSON.
 #[derive(Serialize)]
 struct Shown {
     at: String,
@@ -53,7 +53,7 @@ impl From<AuditEntry> for Shown {
     }
 }
 
-/// What is asked for.
+/// Reads the page of entries that the caller asks for.
 async fn read(call: &Call<'_>) -> Result<AuditPage, Failed> {
     let after: Option<AuditCursor> = call
         .query("after")
@@ -64,7 +64,7 @@ async fn read(call: &Call<'_>) -> Result<AuditPage, Failed> {
     page.map_err(Failed::admins)
 }
 
-/// A page of entries, as JSON.
+/// Answers with a page of entries as JSON.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let AuditPage { entries, next } = read(call).await?;
     let entries: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
@@ -72,7 +72,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     Ok(json(StatusCode::OK, &serde_json::json!({ "entries": entries, "next": next })))
 }
 
-/// A page of entries, for people.
+/// Shows a page of entries.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let AuditPage { entries, next } = read(call).await?;
     let rows: Vec<_> = entries

@@ -1,4 +1,4 @@
-//! The board: the platform at one moment, for people. Each part of the snapshot has a file that shows it.
+//! System Health page: the platform at one moment. Each part of the snapshot is rendered by a file of its own.
 
 mod alerts;
 mod limits;
@@ -21,10 +21,10 @@ use crate::health::Health;
 use crate::snapshot::{ACCOUNTS, RedisState, Snapshot};
 use crate::{errors, layout};
 
-/// How often the browser loads it again.
+/// Interval at which the browser loads the page again, in seconds.
 const REFRESH_SECS: u32 = 30;
 
-/// The board.
+/// Shows the System Health page.
 pub(crate) fn page(call: &Call<'_>, admin: &SignedIn, snapshot: &Snapshot) -> Answer {
     let content = content(call.links, snapshot);
     layout::signed_in(call, admin, "/admin", "System Health", Some(REFRESH_SECS), content)
@@ -54,7 +54,7 @@ fn content(links: &Links, snapshot: &Snapshot) -> Markup {
     }
 }
 
-/// Says which accounts are looked at, where that is not all of them.
+/// Renders a note about the accounts that are covered, if not all of them are.
 fn first_accounts(snapshot: &Snapshot) -> Markup {
     html! {
         @if snapshot.more_accounts {
@@ -64,6 +64,7 @@ fn first_accounts(snapshot: &Snapshot) -> Markup {
 }
 
 fn overall(snapshot: &Snapshot) -> Markup {
+    // Choose the headline. A platform that cannot serve AI calls is shown in red, although it is only degraded.
     let (class, word, sentence) = match snapshot.overall {
         Health::Degraded if snapshot.no_ai_calls => ("bad", "Degraded.", "AI calls cannot be served."),
         Health::Up => ("good", "Up.", "Requests are authorized, and their limits checked."),

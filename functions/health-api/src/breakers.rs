@@ -1,4 +1,4 @@
-//! The breakers: where each provider stands, what was decided about it, and deciding it by hand.
+//! Breakers of the AI providers: their state, their decisions, and overrides by admins.
 
 mod page;
 mod report;
@@ -19,12 +19,13 @@ use crate::call::Call;
 use crate::config::State;
 use crate::failed::Failed;
 
-/// Where `providers` stand. What Redis has seen of them is left out where it cannot be asked.
+/// Reads the state of `providers`. If Redis cannot be reached, the figures that it holds are left out.
 pub(crate) async fn read(
     state: &State,
     providers: &[String],
     now: Timestamp,
 ) -> Result<Vec<BreakerReport>, TableError> {
+    // Read the decisions from DynamoDB and the figures from Redis at the same time.
     let decided = try_join_all(providers.iter().map(|provider| state.breakers.read(provider)));
     let (decided, seen) = tokio::join!(decided, peek(&state.redis, providers, now));
     let seen = seen.unwrap_or_else(|_| vec![Peek::default(); providers.len()]);
@@ -32,23 +33,24 @@ pub(crate) async fn read(
     Ok(all.map(|((name, state), seen)| BreakerReport::new(name, &state, seen, now)).collect())
 }
 
-/// Returns whether no provider takes AI calls, as far as their breakers tell: each is given up, or held there by an admin.
+/// Returns true if no provider takes AI calls according to its breaker: each has been given up, or is held open by an
+/// admin.
 pub(crate) fn none_takes_calls(providers: &[BreakerReport]) -> bool {
     !providers.is_empty() && providers.iter().all(|provider| provider.share == Some(0.0))
 }
 
-/// Where all providers stand, in order of preference.
+/// Answers with the state of all providers, in order of preference.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let breakers = read(call.state, &call.state.providers, call.now).await.map_err(Failed::breakers)?;
     Ok(answer::json(StatusCode::OK, &json!({ "breakers": breakers })))
 }
 
-/// Where one provider stands.
+/// Answers with the state of one provider.
 pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
     Ok(answer::json(StatusCode::OK, &standing(call).await?))
 }
 
-/// A page of what was decided about one provider.
+/// Answers with a page of decisions about one provider.
 pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, Failed> {
     known(call)?;
     let (decisions, next) = decisions(call).await?;
@@ -66,13 +68,15 @@ async fn standing(call: &Call<'_>) -> Result<BreakerReport, Failed> {
     found.into_iter().next().ok_or(Failed::NotFound)
 }
 
-/// What was decided, newest first, after the decision that is asked for; and the last of them where there may be more.
+/// Reads a page of decisions, newest first, after the decision that the caller names. Also returns the generation of
+/// the page's last decision if there may be more.
 async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), Failed> {
     let mistake = |_| Failed::Invalid("'after' takes what a page before said.".to_owned());
     let after = call.query("after").map(str::parse).transpose().map_err(mistake)?;
     let limit = call.limit()?;
     let most = u16::try_from(limit).unwrap_or(u16::MAX);
     let found = call.state.breakers.history(call.id, after, most).await.map_err(Failed::breakers)?;
+    // Only a full page may be followed by another one.
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.to.generation);
     Ok((found.iter().map(Decision::of).collect(), next))
 }

@@ -13,25 +13,25 @@ use url::form_urlencoded;
 use crate::config::State;
 use crate::failed::Failed;
 
-/// The largest body that is read.
+/// Largest body that is read, in bytes.
 const LARGEST_BODY: usize = 8 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// One request.
+/// One request, with everything that its handler needs.
 pub(crate) struct Call<'a> {
     pub(crate) state: &'a State,
     pub(crate) request: &'a Request,
-    /// The API's own address.
+    /// Public address of the API.
     pub(crate) links: &'a Links,
-    /// The id by which the request is named to its caller.
+    /// Id of the request, as its caller sees it.
     pub(crate) request_id: &'a str,
-    /// When it came.
+    /// Moment of arrival.
     pub(crate) now: Timestamp,
-    /// What the path names, empty where it names nothing.
+    /// Value of the path's parameter; empty if it has none.
     pub(crate) id: &'a str,
 }
 
-/// The admin whose request it is.
+/// The signed-in admin that sends a request.
 pub(crate) struct SignedIn {
     pub(crate) session: Session,
     pub(crate) token: SessionToken,
@@ -42,13 +42,13 @@ impl Call<'_> {
         self.request.headers()
     }
 
-    /// A parameter of the query; an empty one counts as absent.
+    /// Returns a parameter of the query. An empty one counts as absent.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
         let parameters = self.request.query_string_parameters_ref()?;
         parameters.first(name).map(str::trim).filter(|value| !value.is_empty())
     }
 
-    /// A parameter of the query that names something: up to 64 letters, digits, dots, underscores and hyphens.
+    /// Returns a parameter of the query that is a name: 1 to 64 letters, digits, dots, underscores and hyphens.
     pub(crate) fn query_name(&self, name: &str) -> Result<Option<&str>, Failed> {
         match self.query(name) {
             Some(value) if !is_name(value) => {
@@ -58,7 +58,7 @@ impl Call<'_> {
         }
     }
 
-    /// How many entries are asked for: 1 to 100, 50 where nothing is said.
+    /// Returns the number of entries that the caller asks for: 1 to 100, by default 50.
     pub(crate) fn limit(&self) -> Result<usize, Failed> {
         let Some(text) = self.query("limit") else { return Ok(50) };
         let limit = text.parse().ok().filter(|limit| (1..=100).contains(limit));
@@ -66,16 +66,16 @@ impl Call<'_> {
     }
 }
 
-/// Whether `text` may be the name of something.
+/// Returns true if `text` has the form of a name: 1 to 64 letters, digits, dots, underscores and hyphens.
 pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// The fields of a form.
+/// Fields of a form.
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads the body of `request`, of whatever kind it is; what is no form has no fields.
+    /// Reads the body of `request`. A body of another content type has no fields.
     pub(crate) fn of(request: &Request) -> Result<Self, Failed> {
         if request.body().len() > LARGEST_BODY {
             return Err(Failed::TooLarge);
@@ -88,7 +88,7 @@ impl Form {
         Ok(Self(fields))
     }
 
-    /// A field, empty where it is absent.
+    /// Returns a field; empty if it is absent.
     pub(crate) fn field(&self, name: &str) -> &str {
         self.0.iter().find(|(field, _)| field == name).map_or("", |(_, value)| value)
     }
@@ -99,7 +99,7 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     content_type.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(FORM))
 }
 
-/// The request's path without what stands before its route, and the API's own address as the request sees it.
+/// Returns the path without the prefix before its route, and the public address of the API as the request shows it.
 pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
         return (String::new(), Links::of(Asked::default()));
@@ -108,6 +108,7 @@ pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
     let resource = context.resource_path.as_deref().unwrap_or_default();
     let parameters = request.path_parameters_ref();
     let greedy = parameters.and_then(|parameters| parameters.first("proxy"));
+    // Derive the public address from the `Host` header and the gateway's context.
     let links = Links::of(Asked {
         host: header("host"),
         scheme: header("x-forwarded-proto"),
@@ -116,6 +117,7 @@ pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
         resource,
         greedy,
     });
+    // Put the greedy parameter back into the path.
     let path = resource.replace("{proxy+}", greedy.unwrap_or_default().trim_end_matches('/'));
     (path, links)
 }

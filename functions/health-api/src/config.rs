@@ -1,4 +1,4 @@
-//! What the board is configured with, and what it holds between calls.
+//! Configuration of the board, and the state that one environment keeps between calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,42 +24,42 @@ use crate::health::Remembered;
 use crate::requests::Stories;
 use crate::routes::Router;
 
-/// The board's configuration.
+/// Configuration of the board.
 pub struct Config {
-    /// What all functions have.
+    /// Configuration that all functions share.
     pub common: Common,
-    /// Redis.
+    /// Configuration of Redis.
     pub redis: RedisConfig,
-    /// The default limits.
+    /// Default limits.
     pub limits: LimitsConfig,
-    /// The functions' logs.
+    /// Configuration of the search in the functions' logs.
     pub logs: LogsConfig,
-    /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
+    /// `ACCOUNTS_TABLE`: table of accounts, integrations and keys.
     pub accounts_table: String,
-    /// `ADMINS_TABLE`: the table of admins, their sessions and what they did.
+    /// `ADMINS_TABLE`: table of admins, their sessions and the audit.
     pub admins_table: String,
-    /// `ALERTS_TABLE`: the table of alerts.
+    /// `ALERTS_TABLE`: table of alerts.
     pub alerts_table: String,
-    /// `BREAKERS_TABLE`: the table of what is decided about providers.
+    /// `BREAKERS_TABLE`: table of decisions about providers.
     pub breakers_table: String,
-    /// `USAGE_TABLE`: the table of AI calls and monthly sums.
+    /// `USAGE_TABLE`: table of AI calls and monthly sums.
     pub usage_table: String,
-    /// The token cap of accounts that have none of their own.
+    /// Token cap of accounts that have none of their own.
     pub cap: CapConfig,
-    /// Which tokens count against caps.
+    /// Kinds of tokens that count against caps.
     pub counts: Counts,
-    /// What models cost.
+    /// Prices of models.
     pub prices: Prices,
-    /// `AI_PROVIDERS`: the providers in order of preference, of which only the names are kept.
+    /// `AI_PROVIDERS`: names of the providers in order of preference. Nothing else of them is kept.
     pub providers: Vec<String>,
     /// `BASE_URL`: the API's public address. Default: taken from each request.
     pub base_url: Option<Links>,
-    /// The origin whose pages may call.
+    /// Origin whose pages may call the API from a browser.
     pub allowed_origin: AllowedOrigin,
 }
 
 impl Config {
-    /// Reads the variables named at the fields.
+    /// Reads the configuration from the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
         Self {
@@ -82,7 +82,7 @@ impl Config {
     }
 }
 
-/// The names of the providers, and nothing else of them: what is beside may be a key.
+/// Parses the names of the providers, and discards their other fields, which may hold keys.
 fn names(text: &str) -> Result<Vec<String>, &'static str> {
     #[derive(Deserialize)]
     struct Provider {
@@ -92,7 +92,7 @@ fn names(text: &str) -> Result<Vec<String>, &'static str> {
     Ok(providers.into_iter().map(|provider| provider.name).collect())
 }
 
-/// What one environment holds between calls.
+/// State that one environment keeps between calls.
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) accounts: AccountsTable,
@@ -113,29 +113,29 @@ pub struct State {
     pub(crate) base_url: Option<Links>,
     pub(crate) allowed_origin: AllowedOrigin,
     pub(crate) router: Router,
-    /// How long one read of DynamoDB may take.
+    /// Time-out of one read of DynamoDB.
     pub(crate) store_timeout: Duration,
-    /// What `/health` said last.
+    /// Last answer of `/health`.
     pub(crate) health: Remembered,
-    /// The stories that were told last.
+    /// Stories that were shown last.
     pub(crate) stories: Stories,
-    /// Since when this environment has not reached Redis; `None` while it does.
+    /// Moment since which this environment has not reached Redis; `None` while it does.
     pub(crate) redis_gone: Mutex<Option<Timestamp>>,
 }
 
-/// Why the board could not start.
+/// Error that keeps the board from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Two routes contradict each other.
+    /// Two routes that contradict each other.
     #[error("the routes: {0}")]
     Routes(#[from] matchit::InsertError),
 }
 
 impl State {
-    /// Makes the clients, which connect when first used.
+    /// Creates the clients, which connect when first used.
     ///
     /// # Errors
-    /// When the table of routes contradicts itself.
+    /// Fails if the table of routes contradicts itself.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         let Common { clock, dynamodb, .. } = &config.common;
         let client = dynamodb::client(dynamodb);

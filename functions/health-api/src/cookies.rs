@@ -1,17 +1,17 @@
-//! The two cookies. Both have the `__Host-` prefix (RFC 6265bis, section 4.1.3.2): no other host, and no page without
-//! TLS, can have set them.
+//! The board's two cookies. Both have the `__Host-` prefix (RFC 6265bis, section 4.1.3.2), so neither another host nor
+//! a page without TLS can have set them.
 
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-/// Holds the session's token, for as long as a session lasts.
+/// Cookie with the session token. It is kept for 12 hours, which is the lifetime of a session.
 pub(crate) const SESSION: Kind = Kind { name: "__Host-levee-session", kept: Duration::hours(12) };
-/// Holds what the sign-in form must repeat, for as long as somebody may leave that form open.
+/// Cookie with the token that the sign-in form must repeat. It is kept for 12 hours, for forms that are left open.
 pub(crate) const LOGIN: Kind = Kind { name: "__Host-levee-login", kept: Duration::hours(12) };
 
-/// One of the cookies.
+/// Name and lifetime of one of the cookies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     name: &'static str,
@@ -19,15 +19,18 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// The value that a request carries. Of several of one name, a browser sends the one that fits best first.
+    /// Returns the value that a request carries. Of several cookies with this name, the first counts: browsers send
+    /// the closest match first.
     pub(crate) fn read(self, headers: &HeaderMap) -> Option<String> {
+        // A request may have several `Cookie` lines, each with several cookies.
         let mut cookies = headers.get_all(COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|it| *it == b';'));
         let value = cookies.find_map(|cookie| self.value_in(cookie))?;
         std::str::from_utf8(value).ok().map(str::to_owned)
     }
 
-    /// The value, if `cookie` is of exactly this name. Bytes, because a cookie that others set may hold anything; and no
-    /// white space but that of RFC 6265, section 5.2, because what counts as more could pass for the prefix.
+    /// Returns the value if `cookie` has exactly this name. It works on bytes, because cookies that other sites set
+    /// may hold anything. It trims only the white space of RFC 6265, section 5.2: a more liberal definition could let
+    /// another name pass for the prefix.
     fn value_in(self, cookie: &[u8]) -> Option<&[u8]> {
         let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
         let begin = cookie.iter().position(|byte| !is_space(byte))?;
@@ -40,7 +43,7 @@ impl Kind {
         append(headers, self.of(value.to_owned(), self.kept));
     }
 
-    /// Removes the cookie from its browser.
+    /// Removes the cookie from the browser.
     pub(crate) fn clear(self, headers: &mut HeaderMap) {
         append(headers, self.of(String::new(), Duration::ZERO));
     }

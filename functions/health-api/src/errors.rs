@@ -1,4 +1,4 @@
-//! Recent errors: the breadcrumbs, filtered, a page at a time.
+//! Recent errors: breadcrumbs, filtered and in pages.
 
 use http::StatusCode;
 use levee::breadcrumbs::{Breadcrumb, Cursor, Filter, Page, Severity};
@@ -18,41 +18,41 @@ use crate::snapshot::Moment;
 const PAGE: &str = "/admin/errors";
 const COLUMNS: [&str; 8] = ["Last", "How often", "Function", "What", "Message", "Account", "About", "Request"];
 
-/// One error, for programs and pages.
+/// One error, for JSON and for pages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorReport {
-    /// When it last happened within its minute.
+    /// Moment of its last occurrence within its minute.
     pub at: Moment,
-    /// When it first happened within its minute.
+    /// Moment of its first occurrence within its minute.
     pub first_at: Moment,
-    /// How often it happened within its minute.
+    /// Number of occurrences within its minute.
     pub count: u64,
-    /// The function that logged it.
+    /// Function that logged it.
     pub function: String,
-    /// How bad it is.
+    /// Severity: warning or error.
     pub severity: Severity,
-    /// Stable machine-readable reason.
+    /// Stable machine-readable code.
     pub code: String,
-    /// What happened.
+    /// Message of the log line.
     pub message: String,
-    /// The account that it happened to.
+    /// Affected account, if there is one.
     pub account: Option<String>,
-    /// The provider or connection that it is about.
+    /// Provider or connection that it is about.
     pub connection: Option<String>,
-    /// The first request that it happened to.
+    /// Id of the first affected request.
     pub request_id: Option<String>,
-    /// Where the story of that request is told.
+    /// Link to the story of that request.
     pub story: Option<String>,
-    /// The latest other requests that it happened to, the newest last.
+    /// Latest other affected requests, newest last.
     pub more_requests: Vec<ErrorRequest>,
 }
 
-/// One of the requests that an error happened to.
+/// One of the requests that an error affected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorRequest {
-    /// Its id.
+    /// Id of the request.
     pub request_id: String,
-    /// Where its story is told.
+    /// Link to its story.
     pub story: String,
 }
 
@@ -60,6 +60,7 @@ impl ErrorReport {
     pub(crate) fn new(breadcrumb: Breadcrumb, links: &Links) -> Self {
         let Breadcrumb { first_at, last_at, function, severity, code, message, .. } = breadcrumb;
         let Breadcrumb { request_id, more_request_ids, account, connection, count, .. } = breadcrumb;
+        // Link the affected requests to their stories.
         let story = request_id.as_deref().map(|id| layout::story_link(links, id));
         let told = |request_id: String| ErrorRequest { story: layout::story_link(links, &request_id), request_id };
         let more_requests = more_request_ids.into_iter().map(told).collect();
@@ -81,7 +82,7 @@ impl ErrorReport {
     }
 }
 
-/// Errors as a table.
+/// Renders errors as a table.
 pub(crate) fn rows(links: &Links, caption: &str, errors: &[ErrorReport]) -> Markup {
     let rows: Vec<_> = errors
         .iter()
@@ -105,7 +106,7 @@ pub(crate) fn rows(links: &Links, caption: &str, errors: &[ErrorReport]) -> Mark
     table(caption, &COLUMNS, &rows, "No errors.")
 }
 
-/// What is asked for.
+/// Filter and page that the caller asks for.
 struct Asked {
     filter: Filter,
     after: Option<Cursor>,
@@ -133,10 +134,11 @@ impl Asked {
         Ok((breadcrumbs.into_iter().map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect(), next))
     }
 
-    /// The page that begins at `next`, with the same filter.
+    /// Returns the link to the page that begins at `next`, with the same filter.
     fn link(&self, links: &Links, next: &Cursor) -> String {
         let Filter { function, code, severity, account } = &self.filter;
         let mut query = Serializer::new(String::new());
+        // Repeat the parts of the filter that are set.
         for (name, value) in [
             ("function", function.as_deref()),
             ("code", code.as_deref()),
@@ -152,14 +154,14 @@ impl Asked {
     }
 }
 
-/// A page of recent errors, as JSON.
+/// Answers with a page of recent errors as JSON.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let (breadcrumbs, next) = Asked::of(call)?.read(call).await?;
     let next = next.map(|next| next.to_string());
     Ok(json(StatusCode::OK, &serde_json::json!({ "breadcrumbs": breadcrumbs, "next": next })))
 }
 
-/// A page of recent errors, with a form to filter them.
+/// Shows a page of recent errors, with a form to filter them.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let asked = Asked::of(call)?;
     let (errors, next) = asked.read(call).await?;

@@ -1,4 +1,4 @@
-//! Why a request is not answered as asked. Here, and nowhere else, that becomes a status, a code and a public sentence.
+//! Failures of a request. This is the only place that turns them into a status, a code and a public sentence.
 
 use std::fmt::Display;
 
@@ -6,49 +6,49 @@ use http::StatusCode;
 use levee::http::Problem;
 use levee::metering::asked::TooLong;
 
-/// Why a request is not answered as asked.
+/// Failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failed {
-    /// There is no such page or thing.
+    /// Unknown page, account or provider.
     #[error("there is no such thing")]
     NotFound,
-    /// The path takes these methods.
+    /// Method that the path does not take, with the methods that it takes.
     #[error("the path takes {}", .0.join(", "))]
     Method(Vec<&'static str>),
-    /// There is no session, or it is over.
+    /// No session, or one that has ended.
     #[error("not signed in")]
     SignedOut,
-    /// The session's role does not suffice.
+    /// Session whose role is too low.
     #[error("the role does not suffice")]
     Role,
-    /// The request did not pass the authorizer.
+    /// Refusal by the authorizer. The sentence is public.
     #[error("{0}")]
     Forbidden(String),
-    /// What should change something does not come from a page of this board.
+    /// Change that does not come from a page of this board.
     #[error("from another site")]
     CrossSite,
-    /// It does not carry the token of its session or sign-in form.
+    /// Request without the token of its session or sign-in form.
     #[error("without the token of its form")]
     Token,
-    /// What was asked for makes no sense. The sentence is public.
+    /// Invalid input. The sentence is public.
     #[error("{0}")]
     Invalid(String),
-    /// The answer would be too long.
+    /// Answer that would be too long.
     #[error("{0}")]
     TooLong(#[from] TooLong),
-    /// The body is too large.
+    /// Body that is too large.
     #[error("the body is too large")]
     TooLarge,
-    /// The body is no form.
+    /// Body that is no form.
     #[error("the body is no form")]
     NotAForm,
-    /// A limit is used up, for so many seconds. The sentence is public.
+    /// Used-up limit, with the seconds until it resets. The sentence is public.
     #[error("{0}")]
     Limited(String, u64),
-    /// A store cannot be used. The code says which, for logs.
+    /// Store that cannot be used, with the code that names it in logs and the error.
     #[error("{1}")]
     Unavailable(&'static str, String),
-    /// A session was ended, and that could not be written down.
+    /// Session that has ended, although the audit could not be written.
     #[error("{0}")]
     SignOutUnwritten(String),
 }
@@ -58,7 +58,8 @@ impl Failed {
         Self::Unavailable("admins.unreachable", error.to_string())
     }
 
-    /// Not `accounts.unreachable`, which says that callers cannot be known: the board reads what the authorizer does not.
+    /// Uses another code than `accounts.unreachable`, which means that callers cannot be authorized: the board reads
+    /// parts of the table that the authorizer does not read.
     pub(crate) fn accounts(error: impl Display) -> Self {
         Self::Unavailable("board.unreadable", error.to_string())
     }
@@ -79,7 +80,7 @@ impl Failed {
         Self::Unavailable("logs.unreachable", error.to_string())
     }
 
-    /// What the caller is told.
+    /// Returns the problem that the caller gets.
     pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::NotFound => Problem::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here."),

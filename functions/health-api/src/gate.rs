@@ -1,4 +1,4 @@
-//! Who may pass: the checks before every handler, and the only place that makes them.
+//! Access checks that run before every handler. No other module makes them.
 
 use http::{HeaderMap, Method};
 use lambda_http::Request;
@@ -11,14 +11,14 @@ use crate::cookies;
 use crate::failed::Failed;
 use crate::routes::Access;
 
-/// Where a script that has a session shows the session's form token.
+/// Header in which a script sends the form token of its session.
 const TOKEN_HEADER: &str = "x-levee-csrf";
-/// The field in which forms carry it.
+/// Field in which a form carries this token.
 pub(crate) const TOKEN_FIELD: &str = "csrf";
 
-/// Lets a request pass, or says why not; the admin whose request it is, where the route is for admins.
+/// Checks that a request may use its route. Returns the signed-in admin if the route is for admins.
 pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result<Option<SignedIn>, Failed> {
-    // Sign-ins are limited per address, by the authorizer.
+    // Apply the authorizer's verdict, which limits sign-ins per client address.
     if access == Access::SigningIn {
         admit_anyone(call.request).verdict.map_err(|refused| match refused {
             Refused::Unreadable => Failed::Unavailable("context.unreadable", UNREADABLE.to_owned()),
@@ -28,7 +28,7 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
         })?;
     }
 
-    // What may change something comes from this board itself.
+    // A request that may change something must come from this board's own origin.
     let changes = call.request.method() != Method::GET;
     if changes && !is_same_site(call.links.origin(), call.headers()) {
         return Err(Failed::CrossSite);
@@ -40,6 +40,7 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
             if !is_form(call.headers()) {
                 return Err(Failed::NotAForm);
             }
+            // The token of the form must equal that of the cookie. Compare them in constant time.
             let expected = cookies::LOGIN.read(call.headers()).filter(|token| is_login_token(token));
             let shown = form.field(TOKEN_FIELD);
             let matches = expected.is_some_and(|expected| expected.as_bytes().ct_eq(shown.as_bytes()).into());
@@ -47,6 +48,7 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
         }
         Access::SignedIn(role) => {
             let admin = session(call).await?;
+            // A change needs the session's form token as well.
             if changes && !shows_token(&admin, call.headers(), form) {
                 return Err(Failed::Token);
             }
@@ -55,7 +57,8 @@ pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result
     }
 }
 
-/// Where the caller's limits stand, for the answer whatever it is; nothing on routes that the authorizer does not see.
+/// Returns the rate-limit headers for the answer, whatever its status. They are empty on routes that bypass the
+/// authorizer.
 pub(crate) fn limits(request: &Request, access: Access) -> HeaderMap {
     match access {
         Access::SigningIn => admit_anyone(request).headers,
@@ -75,9 +78,9 @@ fn shows_token(admin: &SignedIn, headers: &HeaderMap, form: &Form) -> bool {
     admin.token.csrf().matches(shown.unwrap_or_else(|| form.field(TOKEN_FIELD)))
 }
 
-/// Whether a request says that it comes from a page of `own` origin, and nothing in it says otherwise. Browsers say so
-/// in `Sec-Fetch-Site` (W3C Fetch Metadata) or in `Origin`, which is `null` on pages that send no referrer, as these
-/// (Fetch, "append a request Origin header"). No page can make up either.
+/// Returns true if the headers say that the request comes from the origin `own`, and none contradicts it. Browsers say
+/// so in `Sec-Fetch-Site` (W3C Fetch Metadata) or in `Origin`. `Origin` is `null` on pages that send no referrer, such
+/// as this board's (Fetch, "append a request Origin header"). No page can forge either header.
 fn is_same_site(own: &str, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let by_origin = text("origin").filter(|origin| *origin != "null").map(|origin| origin == own);
@@ -88,12 +91,12 @@ fn is_same_site(own: &str, headers: &HeaderMap) -> bool {
     }
 }
 
-/// A new token for the sign-in form and its cookie.
+/// Creates a token for the sign-in form and its cookie.
 pub(crate) fn new_login_token() -> String {
     rand::random::<[u8; 16]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether a cookie holds what [`new_login_token`] makes.
+/// Returns true if `text` has the form of a token that [`new_login_token`] makes.
 pub(crate) fn is_login_token(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

@@ -1,4 +1,4 @@
-//! One request, from top to bottom.
+//! One request, from its arrival to its answer.
 
 use http::header::{ALLOW, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, Response};
@@ -15,13 +15,14 @@ use crate::{
     requests, snapshot, usage,
 };
 
-/// Serves one request. There is no error: whatever goes wrong is an answer.
+/// Serves one request. It never fails: every error becomes an answer.
 pub async fn handle(state: &State, request: Request) -> Response<String> {
     let id = request_id(&request);
     let mut report = report::begin(&id);
     let (path, links) = path_and_links(&request);
     let links = state.base_url.clone().unwrap_or(links);
-    // What is not the board's own: a browser's question about a route of the API, and paths that no other route takes.
+    // Answer the requests that are not for the board: CORS preflights of API routes, and paths that no other route
+    // takes.
     let asked = preflight::asked(&request);
     if asked.is_some() || not_offered::is_asked(&request) {
         let answer = match asked {
@@ -35,11 +36,13 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
         report.answered(answer.status(), problem.as_ref());
         return answer;
     }
+    // Find the route and serve it.
     let mut limits = HeaderMap::new();
     let answer = match state.router.find(request.method(), &path) {
         Found::Route(route, named) => {
             report.route(route.1);
             limits = gate::limits(&request, route.2);
+            // Read the clock once, so that the whole request has one time.
             let now = state.clock.now();
             let call = Call { state, request: &request, links: &links, request_id: &id, now, id: named };
             serve(&call, route).await
@@ -47,6 +50,7 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
         Found::Methods(methods) => Err(Failed::Method(methods)),
         Found::Nothing => Err(Failed::NotFound),
     };
+    // Turn a failure into an answer, and add the headers that every answer has.
     let problem = answer.as_ref().err().map(Failed::problem);
     let mut answer = answer.unwrap_or_else(|failed| refuse(&failed, &path, &links, &id));
     let headers = answer.headers_mut();
@@ -56,26 +60,28 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     answer
 }
 
-/// Gives every answer, of whatever kind, the headers that it must have.
+/// Adds the headers that every answer must have.
 fn sign(headers: &mut HeaderMap, links: &Links, id: &str) {
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID_HEADER, id);
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
-    // For a year (RFC 6797). It means nothing where the answer itself goes over plain HTTP.
+    // HSTS for one year (RFC 6797). Browsers ignore it over plain HTTP.
     if links.origin().starts_with("https://") {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
 }
 
 async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, Failed> {
+    // Check access before any handler runs.
     let form = Form::of(call.request)?;
     let admin = gate::pass(call, *access, &form).await?;
     match (operation, admin) {
         (Operation::Health, _) => Ok(health::answer(call).await),
         (Operation::LoginPage, _) => Ok(login::page(call)),
         (Operation::SignIn, _) => login::sign_in(call, &form).await,
+        // All operations below need a signed-in admin.
         (_, None) => Err(Failed::SignedOut),
         (Operation::SignOut, Some(admin)) => login::sign_out(call, &admin).await,
         (Operation::SignOutEverywhere, Some(admin)) => login::sign_out_everywhere(call, &admin).await,
@@ -107,9 +113,10 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
     }
 }
 
-/// What the caller is told of a failure: JSON to a program, a page to a person. A person who is not signed in gets the
-/// form for it.
+/// Answers a request that failed: JSON for a program, an error page for a person. A person without a session is
+/// redirected to the sign-in form.
 fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
+    // Log failures of the stores once, here at the boundary.
     match failed {
         Failed::Unavailable(code, error) => {
             tracing::error!(code, request.id = id, error, "a request to the board cannot be answered");
@@ -119,14 +126,17 @@ fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
         }
         _ => {}
     }
+    // Choose JSON, the sign-in form or an error page.
     let mut answer = match failed {
         _ if answers_json(path) => failed.problem().to_response(id),
         Failed::SignedOut => see_other(&links.to("/login")),
         _ => layout::problem(&failed.problem(), links, id),
     };
+    // The session has ended although the audit could not be written, so its cookie is removed too.
     if matches!(failed, Failed::SignOutUnwritten(_)) {
         cookies::SESSION.clear(answer.headers_mut());
     }
+    // A 405 names the methods that the path takes.
     if let Failed::Method(methods) = failed
         && let Ok(methods) = HeaderValue::from_str(&methods.join(", "))
     {

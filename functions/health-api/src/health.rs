@@ -1,4 +1,5 @@
-//! `/health`: how the platform is, in a word, for anyone; so it says nothing more, and costs next to nothing.
+//! `/health`: the health of the platform in one word, for everyone. It reveals nothing else, and an answer from memory
+//! reads no store.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -15,22 +16,22 @@ use crate::breakers;
 use crate::call::Call;
 use crate::config::State;
 
-/// How long an environment says the same again, so that nobody can use it to keep the stores busy.
+/// Time for which an environment repeats its last answer, so that callers of `/health` cannot keep the stores busy.
 const REMEMBERED: Duration = Duration::from_secs(2);
 
-/// How the platform is.
+/// Health of the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Requests are authorized, and their limits checked.
+    /// Requests are authorized and their limits are checked.
     Up,
-    /// Requests are authorized, and something else does not work: Redis, or every AI provider.
+    /// Requests are authorized, but something else does not work, such as Redis or every AI provider.
     Degraded,
     /// Requests cannot be authorized.
     Down,
 }
 
-/// What was found last, and when.
+/// Last health that was found, and the moment of finding it.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered(Mutex<Option<(Health, Timestamp)>>);
 
@@ -46,6 +47,7 @@ impl Remembered {
 }
 
 pub(crate) async fn answer(call: &Call<'_>) -> Answer {
+    // Repeat a recent answer, or look again.
     let health = match call.state.health.get(call.now) {
         Some(health) => health,
         None => {
@@ -54,17 +56,20 @@ pub(crate) async fn answer(call: &Call<'_>) -> Answer {
             health
         }
     };
+    // Only `down` has an error status. `degraded` is an answer with 200.
     let status = if health == Health::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     json(status, &serde_json::json!({ "status": health }))
 }
 
 async fn find_out(call: &Call<'_>) -> Health {
+    // Read the accounts table, ping Redis and read the breakers at the same time.
     let ping =
         async |mut connection: MultiplexedConnection| redis::cmd("PING").query_async::<()>(&mut connection).await;
     let state = call.state;
     let breakers = with_timeout(state.store_timeout, breakers::read(state, &state.providers, call.now));
     let (accounts, redis, breakers) = tokio::join!(accounts_are_readable(state), state.redis.run(ping), breakers);
     let serves = breakers.is_ok_and(|providers| !breakers::none_takes_calls(&providers));
+    // Without the accounts table, new callers cannot be authorized. Any other failure only degrades the platform.
     match (accounts, redis) {
         (Err(error), _) => {
             tracing::error!(
@@ -80,7 +85,7 @@ async fn find_out(call: &Call<'_>) -> Health {
     }
 }
 
-/// Whether the table can be read that says who is calling.
+/// Checks that the table of accounts and keys can be read.
 pub(crate) async fn accounts_are_readable(state: &State) -> Result<(), String> {
     with_timeout(state.store_timeout, state.accounts.key("")).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! What the board's pages have in common.
+//! Layout that the board's pages share.
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
@@ -19,12 +19,12 @@ const TABS: [Tab; 5] = [
     Tab { path: "/admin/audit", name: "Audit" },
 ];
 
-/// A page for a signed-in admin; `here` is the path of its tab.
+/// Creates a page for a signed-in admin; `here` is the path of its tab.
 pub(crate) fn page(call: &Call<'_>, admin: &SignedIn, here: &str, title: &str, content: Markup) -> Answer {
     signed_in(call, admin, here, title, None, content)
 }
 
-/// The same, which the browser loads again every `refresh_secs` seconds.
+/// Creates the same page, which the browser loads again every `refresh_secs` seconds.
 pub(crate) fn signed_in(
     call: &Call<'_>,
     admin: &SignedIn,
@@ -41,7 +41,7 @@ pub(crate) fn signed_in(
     Page { title, links, tabs: &TABS, here, who: Some(who), refresh_secs, content }.into_response(StatusCode::OK)
 }
 
-/// A form of one button, which POSTs to `path`. `about` tells it apart from others of its name.
+/// Renders a form with one button, which POSTs to `path`. `about` tells it apart from other buttons of its name.
 pub(crate) fn button(call: &Call<'_>, admin: &SignedIn, path: &str, name: &str, about: &str) -> Markup {
     let label = (!about.is_empty()).then(|| format!("{name} {about}"));
     html! {
@@ -52,12 +52,12 @@ pub(crate) fn button(call: &Call<'_>, admin: &SignedIn, path: &str, name: &str, 
     }
 }
 
-/// A page for somebody who is not signed in.
+/// Creates a page for a visitor without a session.
 pub(crate) fn outside(links: &Links, status: StatusCode, title: &str, content: Markup) -> Answer {
     Page { title, links, tabs: &[], here: "", who: None, refresh_secs: None, content }.into_response(status)
 }
 
-/// What a person is told of a problem.
+/// Creates the page that explains a problem.
 pub(crate) fn problem(problem: &Problem, links: &Links, request_id: &str) -> Answer {
     let content = html! {
         div.notice.bad { p { (problem.detail) } }
@@ -71,13 +71,13 @@ pub(crate) fn problem(problem: &Problem, links: &Links, request_id: &str) -> Ans
     answer
 }
 
-/// Where the story of a request is told. An id holds slashes and equals signs.
+/// Returns the link to the story of a request. The id is encoded, as it may hold slashes and equals signs.
 pub(crate) fn story_link(links: &Links, request_id: &str) -> String {
     let id: String = byte_serialize(request_id.as_bytes()).collect();
     format!("{}?id={id}", links.to("/admin/requests"))
 }
 
-/// A request's id that leads to its story; nothing where there is none.
+/// Renders a request's id as a link to its story; renders nothing without an id.
 pub(crate) fn story(links: &Links, request_id: Option<&str>) -> Markup {
     html! {
         @if let Some(id) = request_id { a href=(story_link(links, id)) { code { (id) } } }

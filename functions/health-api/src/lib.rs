@@ -1,9 +1,12 @@
-//! The System Health board: what state the platform is in, for its admins, and `/health` for everyone.
+//! The System Health board for the platform's admins, and `/health` for everyone.
 //!
-//! Invariants: the router, not the handlers, checks who may do what ([`routes`] is the table, [`gate`] the rule), so
-//! that a new route cannot be left open; what changes anything comes from a form or a script of this board, of this
-//! session; whatever an admin changes is written down before it is done, and not done where it cannot be written down,
-//! but for signing out, which is done anyway. What the board cannot read it names, and shows the rest.
+//! Invariants:
+//! - The router checks access, not the handlers: [`routes`] is the table, [`gate`] the rule. So a new route cannot be
+//!   left open by mistake.
+//! - A request that changes anything must come from this board's own origin and carry the token of its session.
+//! - Every action of an admin is written to the audit before it is taken. If the audit cannot be written, the action
+//!   is refused. Signing out is the exception: it is done anyway.
+//! - A part of the board that cannot be read is named, and the rest is shown.
 //!
 //! Start reading at [`handle()`].
 

@@ -1,6 +1,7 @@
-//! Signing in and out.
+//! Sign-in and sign-out.
 //!
-//! Neither passwords nor addresses of the unknown are logged or stored; what admins do is ([`crate::audit`]).
+//! Passwords and e-mail addresses that no admin has are not logged, and are stored as hashes only. Actions of admins
+//! are written to the audit ([`crate::audit`]).
 
 use std::time::Duration;
 
@@ -17,26 +18,29 @@ use crate::failed::Failed;
 use crate::gate::{TOKEN_FIELD, is_login_token, new_login_token};
 use crate::{cookies, layout};
 
-/// No refusal is faster, so that its time does not tell whether there is such an admin, whose audit it is written to.
+/// Shortest duration of a refused sign-in. Only the refusal of an existing admin is written to the audit, and the time
+/// of an answer must not reveal it.
 const REFUSAL_TAKES: Duration = Duration::from_millis(500);
 const WRONG: &str = "The e-mail address or the password is wrong.";
 
-/// The form to sign in.
+/// Shows the sign-in form.
 pub(crate) fn page(call: &Call<'_>) -> Answer {
     form(call, StatusCode::OK, None)
 }
 
-/// Begins a session.
+/// Checks the password and begins a session.
 pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Failed> {
     let began = Instant::now();
     let (email, password) = (form.field("email"), form.field("password"));
     match call.state.admins.sign_in(email, password, call.now).await {
         Ok((token, session)) => {
-            // A session that nobody can see in the audit is none, and neither is one beside which an older one lives on.
+            // A session must be in the audit, and must replace the browser's older session. If either fails, end the
+            // new session.
             if let Err(failed) = replace(call, &session).await {
                 call.state.admins.sign_out(&token).await.map_err(Failed::admins)?;
                 return Err(failed);
             }
+            // Set the session's cookie, and remove that of the form.
             let mut answer = see_other(&call.links.to("/admin"));
             cookies::SESSION.set(answer.headers_mut(), token.reveal());
             cookies::LOGIN.clear(answer.headers_mut());
@@ -45,7 +49,7 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
         Err(SignInError::Wrong) => {
             tracing::warn!(code = "login.refused", request.id = call.request_id, "a sign-in was refused");
             if let Err(failed) = record_refusal(call, email).await {
-                // The answer is that of any other refusal: another one would tell that there is such an admin.
+                // The answer stays that of any other refusal: a different one would reveal that the admin exists.
                 tracing::error!(
                     code = "admins.unreachable",
                     request.id = call.request_id,
@@ -53,6 +57,7 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
                     "the audit of a refused sign-in was not written"
                 );
             }
+            // Make all refusals take equally long.
             tokio::time::sleep_until(began + REFUSAL_TAKES).await;
             Ok(self::form(call, StatusCode::UNAUTHORIZED, Some(WRONG)))
         }
@@ -62,6 +67,7 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
                 request.id = call.request_id,
                 "a sign-in was not looked at: there were too many wrong ones for its address"
             );
+            // Attempts are counted per e-mail address. Say how long this one has to wait.
             let sentence = format!("There were too many attempts for this address. Try again in {secs} seconds.");
             let mut answer = self::form(call, StatusCode::TOO_MANY_REQUESTS, Some(&sentence));
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
@@ -71,7 +77,7 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
     }
 }
 
-/// Writes down that `session` began, and ends the one that its browser had before.
+/// Records the start of `session` in the audit, and ends the session that the browser had before.
 async fn replace(call: &Call<'_>, session: &Session) -> Result<(), Failed> {
     record(call, &session.email, "session.sign-in", &session.email, "").await?;
     match cookies::SESSION.read(call.headers()).as_deref().and_then(SessionToken::parse) {
@@ -80,7 +86,7 @@ async fn replace(call: &Call<'_>, session: &Session) -> Result<(), Failed> {
     }
 }
 
-/// Tells the admin whose address it is, if it is one's.
+/// Records a refused sign-in in the audit, if an admin has this address.
 async fn record_refusal(call: &Call<'_>, email: &str) -> Result<(), Failed> {
     match call.state.admins.admin(email).await.map_err(Failed::admins)? {
         Some(admin) => record(call, &admin.email, "session.refused", &admin.email, "a wrong password").await,
@@ -88,9 +94,10 @@ async fn record_refusal(call: &Call<'_>, email: &str) -> Result<(), Failed> {
     }
 }
 
-/// Ends the session.
+/// Ends the admin's session.
 pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let email = &admin.session.email;
+    // Try to write the audit first, but end the session in any case.
     let written = record(call, email, "session.sign-out", email, "").await;
     call.state.admins.sign_out(&admin.token).await.map_err(Failed::admins)?;
     signed_out(call, written)
@@ -99,13 +106,14 @@ pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer
 /// Ends all sessions of the admin.
 pub(crate) async fn sign_out_everywhere(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let email = &admin.session.email;
+    // As for one session: the audit first, the end in any case.
     let written = record(call, email, "session.sign-out-everywhere", email, "").await;
     call.state.admins.sign_out_everywhere(email, call.now).await.map_err(Failed::admins)?;
     signed_out(call, written)
 }
 
-/// The answer once a session is over. Ending one is the only change that is made although it could not be `written`
-/// down: whoever wants out gets out.
+/// Answers once a session has ended. Signing out is the only change that is made even if it could not be `written` to
+/// the audit, so that an admin can always sign out.
 fn signed_out(call: &Call<'_>, written: Result<(), Failed>) -> Result<Answer, Failed> {
     written.map_err(|failed| Failed::SignOutUnwritten(failed.to_string()))?;
     let mut answer = see_other(&call.links.to("/login"));
@@ -114,7 +122,7 @@ fn signed_out(call: &Call<'_>, written: Result<(), Failed>) -> Result<Answer, Fa
 }
 
 fn form(call: &Call<'_>, status: StatusCode, mistake: Option<&str>) -> Answer {
-    // The form of another tab stays good.
+    // Keep the token of the cookie, so that a form in another tab stays valid.
     let token = cookies::LOGIN.read(call.headers()).filter(|token| is_login_token(token));
     let token = token.unwrap_or_else(new_login_token);
     let content = html! {

@@ -1,4 +1,4 @@
-//! Starts the board.
+//! The function `health-api`: reads its configuration and serves the board.
 
 use health_api::{Config, State, handle};
 use lambda_http::Error;

@@ -1,7 +1,7 @@
-//! Answers to paths that the API does not offer: a 404 in words that help a client whose base URL is wrong.
+//! Answers to paths that the API does not offer: a 404 that helps a client with a wrong base URL.
 //!
-//! The gateway sends here what no other route takes. Such a request has passed no authorizer, so that nothing but this
-//! answer may be behind it, whatever its path says; and it costs no look into a store.
+//! The gateway sends here every path that no other route takes. Such a request has passed no authorizer, so it must
+//! lead to nothing but this answer, whatever its path says. The answer reads no store.
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
@@ -12,23 +12,25 @@ use serde::Serialize;
 
 use crate::answer::Answer;
 
-/// The API Gateway resources whose requests are answered here.
+/// API Gateway resources whose requests are answered here.
 pub const RESOURCES: [&str; 2] = ["/", "/{proxy+}"];
 
 const OFFERED: &str = "Offered are POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models, GET /v1/models/{id} and GET /v1/usage.";
 
-/// Returns true where the gateway sent `request` here because no other route takes it.
+/// Returns true if the gateway sent `request` here because no other route takes it.
 pub(crate) fn is_asked(request: &Request) -> bool {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return false };
     context.resource_path.as_deref().is_some_and(|resource| RESOURCES.contains(&resource))
 }
 
-/// Returns what is said about `path`. It repeats nothing of it.
+/// Returns the problem for `path`. It repeats nothing of the path, which may hold a secret.
 pub(crate) fn problem(path: &str, links: &Links) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", detail(path, &links.base_url()))
 }
 
+/// Explains the most likely mistake in `path`.
 fn detail(path: &str, base: &str) -> String {
+    // Split the path, and look for an offered path at its end.
     let lower = path.to_ascii_lowercase();
     let parts: Vec<&str> = lower.split('/').filter(|part| !part.is_empty()).collect();
     let within: &[&str] = if parts.first() == Some(&"v1") { &parts[1..] } else { &parts };
@@ -48,9 +50,11 @@ fn detail(path: &str, base: &str) -> String {
                 "The path has two slashes in a row. It is {offered}, and the base URL has no slash at its end: {base}"
             )
         }
+        // An offered path, but without `/v1`.
         (within, Some(offered)) if within.len() == parts.len() && is_whole(within) => {
             format!("The path lacks /v1: it is {offered}. Where a client does not add /v1, its base URL is {base}/v1")
         }
+        // An offered path with `/v1`: only the case of its letters is wrong.
         (_, Some(offered)) if parts.len() > within.len() && is_whole(within) => {
             format!("The path is {offered}, in lower case.")
         }
@@ -63,7 +67,7 @@ fn not_offered(what: &str) -> String {
     format!("{what} not offered. {OFFERED}")
 }
 
-/// Returns the offered path that `parts` are, with or without `v1`.
+/// Returns the offered path that `parts` spell, with or without `v1`.
 fn offered(parts: &[&str]) -> Option<&'static str> {
     let within = parts.strip_prefix(&["v1"]).unwrap_or(parts);
     match within {
@@ -80,7 +84,7 @@ fn is_whole(within: &[&str]) -> bool {
     offered(within).is_some()
 }
 
-/// Returns the answer, which SDKs and people can read.
+/// Creates the answer, in a form that SDKs and people can read.
 pub(crate) fn answer(problem: &Problem, request_id: &str) -> Answer {
     #[derive(Serialize)]
     struct Body<'a> {
@@ -107,7 +111,7 @@ pub(crate) fn answer(problem: &Problem, request_id: &str) -> Answer {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(SHOULD_RETRY_HEADER, HeaderValue::from_static("false"));
-    // Anthropic's SDKs look here for the id of a call that failed.
+    // Anthropic's SDKs read the id of a failed call from this header.
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("request-id", id);
     }

@@ -1,4 +1,4 @@
-//! Preflight requests: a browser asks whether a page of another origin may call a route of the API.
+//! CORS preflight requests, in which a browser asks if a page of another origin may call a route of the API.
 
 use http::StatusCode;
 use lambda_http::request::RequestContext;
@@ -7,7 +7,7 @@ use levee::http::{AllowedOrigin, Problem};
 
 use crate::answer::Answer;
 
-/// The routes about which browsers may ask, and the methods that these take.
+/// Routes that browsers may ask about, with the method that each takes.
 pub const ROUTES: [(&str, &str); 5] = [
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
@@ -20,14 +20,14 @@ pub const ROUTES: [(&str, &str); 5] = [
 pub(crate) fn asked(request: &Request) -> Option<&'static (&'static str, &'static str)> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     let resource = context.resource_path.as_deref()?;
-    // Only preflight requests of these routes lead here.
+    // The gateway sends only preflight requests of these routes to this function.
     ROUTES.iter().find(|(path, _)| *path == resource)
 }
 
-/// Returns the answer for a route that takes `method`.
+/// Answers a preflight request for a route that takes `method`.
 ///
 /// # Errors
-/// A problem where no origin is allowed.
+/// Returns a problem if no origin is allowed.
 pub(crate) fn answer(allowed: &AllowedOrigin, method: &'static str) -> Result<Answer, Problem> {
     let Some(headers) = allowed.preflight(method) else {
         let detail = "Pages of other origins may not call this API.";

@@ -1,4 +1,4 @@
-//! The board's wide event: everything about one request in one line, which is its metrics too.
+//! The board's wide event: one log line with all facts about one request, which carries its metrics too.
 
 use http::StatusCode;
 use levee::http::Problem;
@@ -9,22 +9,22 @@ use metrique::timers::Timer;
 use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
-/// One request. It is written when it is dropped.
+/// Wide event of one request. It is written when it is dropped.
 #[metrics(emf::dimension_sets = [[]])]
 #[derive(Debug)]
 pub(crate) struct Report {
     #[metrics(flatten)]
     head: Head,
-    /// `none` where there is no such route.
+    /// Path of the route; `none` if the request matches none of the board's routes.
     route: &'static str,
     /// `health`, `login`, `admin` or `none`.
     #[metrics(name = "RouteClass")]
     route_class: &'static str,
-    /// `ok`, `caller_error`, `forbidden` or `failed`, or `unfinished` where the environment was stopped first.
+    /// `ok`, `caller_error`, `forbidden` or `failed`; `unfinished` if the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
     status: u64,
-    /// What the caller was told.
+    /// Sentence that the caller got, if there was a problem.
     error: Option<String>,
     #[metrics(name = "Requests", unit = Count)]
     requests: u64,
@@ -48,7 +48,7 @@ pub(crate) fn begin(request_id: &str) -> ReportGuard {
 }
 
 impl Report {
-    /// The request is to `route`.
+    /// Records the route of the request.
     pub(crate) fn route(&mut self, route: &'static str) {
         self.route = route;
         self.route_class = match route {
@@ -58,7 +58,7 @@ impl Report {
         };
     }
 
-    /// It was answered with `status`, because of `problem` where there was one.
+    /// Records the status of the answer, and the problem if there was one.
     pub(crate) fn answered(&mut self, status: StatusCode, problem: Option<&Problem>) {
         self.status = status.as_u16().into();
         self.error = problem.map(|problem| problem.detail.clone());

@@ -1,4 +1,4 @@
-//! The story of one request.
+//! Page with the story of one request, which is told from the functions' logs.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -16,18 +16,18 @@ use crate::failed::Failed;
 use crate::layout;
 
 const PAGE: &str = "/admin/requests";
-/// How far back logs are searched.
+/// Period of the logs that is searched.
 const SEARCHED: Duration = Duration::from_secs(24 * 3600);
-/// How long a search may take.
+/// Time-out of a search.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is shorter is no request's id: it would be in too many lines.
+/// Shortest text that is searched for, in characters. A shorter one would match too many lines.
 const SHORTEST_ID: usize = 8;
-/// How long an environment tells the same story again.
+/// Time for which an environment remembers a story.
 const REMEMBERED: Duration = Duration::from_secs(60);
-/// How many stories it remembers at most.
+/// Maximum number of stories that an environment remembers.
 const MOST_REMEMBERED: usize = 32;
 
-/// A form to type a request's id, and the story of the one that was typed.
+/// Shows a form for a request's id, and the story of the request that was entered.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let id = call.query("id");
     let found = match id {
@@ -68,6 +68,7 @@ async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
     if let Some(story) = call.state.stories.get(id, call.now) {
         return Ok(Some(story));
     }
+    // Search the logs. Remember the story only if it is complete.
     let story = find(call, id).await?;
     if let Some(story) = story.as_ref().filter(|story| is_whole(story)) {
         call.state.stories.remember(id, story.clone(), call.now);
@@ -75,7 +76,7 @@ async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
     Ok(story)
 }
 
-/// Whether nothing is to be added to a story: its request was answered, or refused by the authorizer.
+/// Returns true if a story is complete: its request was answered, or refused by the authorizer.
 fn is_whole(story: &Story) -> bool {
     let passed = |verdict: &str| ["allowed", "unchecked"].iter().any(|it| verdict.starts_with(it));
     story.sentences().iter().any(|sentence| match sentence.label {
@@ -85,7 +86,7 @@ fn is_whole(story: &Story) -> bool {
     })
 }
 
-/// The stories that were told last, so that loading one again searches no logs.
+/// Cache of the stories that were shown last, so that loading one again searches no logs.
 #[derive(Debug, Default)]
 pub(crate) struct Stories(Mutex<VecDeque<(String, Story, Timestamp)>>);
 
@@ -98,6 +99,7 @@ impl Stories {
 
     fn remember(&self, id: &str, story: Story, now: Timestamp) {
         let mut stories = lock(&self.0);
+        // Replace an older copy, and evict the oldest story if there are too many.
         stories.retain(|(it, ..)| it != id);
         stories.push_back((id.to_owned(), story, now));
         if stories.len() > MOST_REMEMBERED {

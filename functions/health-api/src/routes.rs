@@ -1,94 +1,94 @@
-//! Every route that the board serves, who may use it, and what it does. API Gateway is told of them in template.yaml; a
-//! test holds the two together.
+//! Table of all routes that the board serves: access and operation of each. template.yaml declares the same routes to
+//! API Gateway, and a test compares the two.
 
 use std::collections::BTreeMap;
 
 use http::Method;
 use levee::admins::Role;
 
-/// Who may use a route.
+/// Access that a route requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone.
+    /// None: the route is open to everyone.
     Anyone,
-    /// Anyone who is not over the limit of sign-ins, which the authorizer counts, and who has the form.
+    /// The token of the sign-in form, from a client below the limit of sign-ins, which the authorizer counts.
     SigningIn,
-    /// A signed-in admin of at least this role.
+    /// A signed-in admin with at least this role.
     SignedIn(Role),
 }
 
-/// What a route does.
+/// Operation of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// How the platform is, in a word.
+    /// Health of the platform in one word.
     Health,
-    /// The form to sign in.
+    /// Sign-in form.
     LoginPage,
-    /// Begins a session.
+    /// Start of a session.
     SignIn,
-    /// Ends the session.
+    /// End of the session.
     SignOut,
-    /// Ends all sessions of the admin.
+    /// End of all sessions of the admin.
     SignOutEverywhere,
-    /// The board.
+    /// System Health page.
     Board,
-    /// Recent errors.
+    /// Page of recent errors.
     Errors,
-    /// The accounts.
+    /// Page of accounts.
     Accounts,
-    /// Stops an account, from a form.
+    /// Suspension of an account, from a form.
     Suspend,
-    /// Lets it go on, from a form.
+    /// Resumption of an account, from a form.
     Resume,
-    /// What was decided about a provider.
+    /// Page of one provider and its breaker's decisions.
     Breaker,
-    /// Gives a provider no calls or all, from a form.
+    /// Override that gives a provider no calls or all calls, from a form.
     Force,
-    /// Gives a provider a part of the calls, from a form.
+    /// Override that gives a provider a part of the calls, from a form.
     Pin,
-    /// Lets a provider's breaker decide again, from a form.
+    /// Removal of an override, from a form.
     Release,
-    /// The story of a request.
+    /// Story of one request.
     Requests,
-    /// What admins did.
+    /// Page of the audit.
     Audit,
-    /// The board, as JSON.
+    /// Snapshot of the board as JSON.
     ApiSnapshot,
-    /// Recent errors, as JSON.
+    /// Recent errors as JSON.
     ApiBreadcrumbs,
-    /// The accounts, as JSON.
+    /// Accounts as JSON.
     ApiAccounts,
-    /// Stops an account, from a script.
+    /// Suspension of an account, from a script.
     ApiSuspend,
-    /// Lets it go on, from a script.
+    /// Resumption of an account, from a script.
     ApiResume,
-    /// What admins did, as JSON.
+    /// The audit as JSON.
     ApiAudit,
-    /// Where the providers stand, as JSON.
+    /// State of all providers as JSON.
     ApiBreakers,
-    /// Where one provider stands, as JSON.
+    /// State of one provider as JSON.
     ApiBreaker,
-    /// What was decided about it, as JSON.
+    /// Decisions about one provider as JSON.
     ApiBreakerHistory,
-    /// Gives a provider no calls or all, from a script.
+    /// Override that gives a provider no calls or all calls, from a script.
     ApiForce,
-    /// Gives a provider a part of the calls, from a script.
+    /// Override that gives a provider a part of the calls, from a script.
     ApiPin,
-    /// Lets a provider's breaker decide again, from a script.
+    /// Removal of an override, from a script.
     ApiRelease,
-    /// What all accounts used, as JSON or CSV.
+    /// Usage of all accounts as JSON or CSV.
     ApiUsage,
-    /// What one account used, as JSON or CSV.
+    /// Usage of one account as JSON or CSV.
     ApiAccountUsage,
 }
 
-/// Method, path, access and operation.
+/// Method, path, required access and operation of a route.
 pub type Route = (Method, &'static str, Access, Operation);
 
 const VIEWER: Access = Access::SignedIn(Role::Viewer);
 const OPERATOR: Access = Access::SignedIn(Role::Operator);
 
-/// Every route.
+/// All routes of the board.
 pub static ROUTES: [Route; 30] = [
     (Method::GET, "/health", Access::Anyone, Operation::Health),
     (Method::GET, "/login", Access::Anyone, Operation::LoginPage),
@@ -122,26 +122,27 @@ pub static ROUTES: [Route; 30] = [
     (Method::GET, "/admin/api/accounts/{id}/usage", VIEWER, Operation::ApiAccountUsage),
 ];
 
-/// Whether the answers on `path` are for programs; all others are pages.
+/// Returns true if answers on `path` are JSON for programs. All other answers are pages.
 pub fn answers_json(path: &str) -> bool {
     path == "/health" || path.starts_with("/admin/api/")
 }
 
-/// Finds routes.
+/// Finder of routes by path and method.
 pub(crate) struct Router(matchit::Router<Vec<&'static Route>>);
 
-/// What a path leads to.
+/// Result of looking up a path.
 pub(crate) enum Found<'a> {
-    /// This route, with the value of its parameter, empty where it has none.
+    /// The route, with the value of its path parameter; empty if it has none.
     Route(&'static Route, &'a str),
-    /// A path that takes other methods.
+    /// A path that takes other methods, which are listed.
     Methods(Vec<&'static str>),
-    /// Nothing.
+    /// No route.
     Nothing,
 }
 
 impl Router {
     pub(crate) fn new() -> Result<Self, matchit::InsertError> {
+        // Group the routes by path, as `matchit` does not know methods.
         let mut by_path: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
         for route in &ROUTES {
             by_path.entry(route.1).or_default().push(route);
@@ -153,9 +154,10 @@ impl Router {
         Ok(Self(router))
     }
 
-    /// What `path`, without what stands before the route, leads to.
+    /// Finds the route for `method` and `path`. `path` has no prefix before the route, such as a stage.
     pub(crate) fn find<'a>(&self, method: &Method, path: &'a str) -> Found<'a> {
         let Ok(matched) = self.0.at(path) else { return Found::Nothing };
+        // An empty parameter names nothing.
         if matched.params.iter().any(|(_, value)| value.is_empty()) {
             return Found::Nothing;
         }

@@ -1,5 +1,7 @@
-//! Everything that the board shows, at one moment. Each part is read by itself, within a time of its own: what cannot
-//! be read is named, and the rest is shown.
+//! Data of the board at one moment. Each part is read by itself, with a time-out of its own. A part that cannot be
+//! read is named, and the rest is shown.
+//!
+//! Start reading at [`take`].
 
 mod limits;
 mod providers;
@@ -27,18 +29,18 @@ use crate::call::Call;
 use crate::errors::ErrorReport;
 use crate::health::{self, Health};
 
-/// How many of the newest errors are shown.
+/// Number of newest errors that are shown.
 const ERRORS: usize = 20;
-/// How many breadcrumbs are read at once.
+/// Number of breadcrumbs per read.
 const PAGE: usize = 100;
-/// How often, at most: of a larger storm the older part is not looked at.
+/// Maximum number of such reads. The older part of a larger storm is left out.
 const MOST_PAGES: usize = 5;
-/// How many of the newest alerts are shown.
+/// Number of newest alerts that are shown.
 const ALERTS: usize = 10;
-/// Of how many accounts limits and tokens are looked at.
+/// Number of accounts whose limits and tokens are read.
 pub(crate) const ACCOUNTS: usize = 100;
 
-/// A moment; RFC 3339 in JSON.
+/// A moment, written to JSON in RFC 3339.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub Timestamp);
 
@@ -48,47 +50,47 @@ impl Serialize for Moment {
     }
 }
 
-/// The board. A part that is `None` could not be read.
+/// Data of the board. A part that is `None` could not be read.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Snapshot {
-    /// When it was taken.
+    /// Moment at which it was taken.
     pub at: Moment,
-    /// The platform in a word.
+    /// Health of the platform in one word.
     pub overall: Health,
-    /// The parts that could not be read.
+    /// Names of the parts that could not be read.
     pub failed_parts: Vec<&'static str>,
     /// True if no AI provider takes calls.
     pub no_ai_calls: bool,
-    /// Whether there are more accounts than limits and tokens look at, which is the first 100 by id.
+    /// True if there are more accounts than the first 100 by id, whose limits and tokens are read.
     pub more_accounts: bool,
-    /// Redis.
+    /// State of Redis.
     pub redis: RedisReport,
-    /// The AI providers in order of preference.
+    /// AI providers in order of preference.
     pub providers: Vec<ProviderReport>,
-    /// Limits and who is near them.
+    /// Limits, and the accounts near a limit.
     pub limits: LimitsReport,
-    /// What the accounts used in this month, the most first.
+    /// Usage of the accounts in this month, highest first.
     pub tokens: Option<Vec<TokensReport>>,
-    /// The newest errors.
+    /// Newest errors.
     pub errors: Option<Vec<ErrorReport>>,
-    /// The newest alerts.
+    /// Newest alerts.
     pub alerts: Option<Vec<AlertReport>>,
 }
 
 /// One alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AlertReport {
-    /// What makes two alerts the same one.
+    /// Identity of the alert: alerts with the same key are one.
     pub key: String,
-    /// One line.
+    /// Title in one line.
     pub title: String,
-    /// What is known, and what to do.
+    /// Known facts, and the action to take.
     pub detail: String,
-    /// When it was raised.
+    /// Moment at which it was raised.
     pub raised_at: Moment,
-    /// When somebody was told; `None` while it waits.
+    /// Moment at which it was sent; `None` while it waits.
     pub sent_at: Option<Moment>,
-    /// How often it was raised again while it cooled down.
+    /// Number of times it was raised again during its cool-down.
     pub repeats: u64,
 }
 
@@ -99,16 +101,16 @@ impl From<Raised> for AlertReport {
     }
 }
 
-/// The parts as they are read, each with the time that it may take.
+/// Reader of the parts, which collects the names of those that fail.
 struct Parts<'a> {
     call: &'a Call<'a>,
     failed: std::sync::Mutex<Vec<&'static str>>,
 }
 
 impl Parts<'_> {
-    /// What `work` finds out in time; a failure is remembered and logged under the part's name.
+    /// Awaits `work` within the time-out of a part. Logs a failure and records it under the part's name.
     async fn read<T, E: Display>(&self, name: &'static str, work: impl Future<Output = Result<T, E>>) -> Option<T> {
-        // A part may be two reads, one after the other.
+        // A part may take two reads in sequence.
         let outcome = with_timeout(self.call.state.store_timeout * 2, work).await;
         outcome.map_err(|error| self.failed(name, &error)).ok()
     }
@@ -133,10 +135,13 @@ impl Parts<'_> {
 pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     let state = call.state;
     let parts = &Parts { call, failed: std::sync::Mutex::default() };
+    // Measure Redis first and by itself, so that no other work counts as its latency.
     let looked = redis::look(state).await;
     let is_redis_up = looked.is_ok();
+    // Skip the headroom if Redis does not answer, as it is stored there.
     let headrooms =
         async { if is_redis_up { parts.read("headroom", state.headrooms.read(&state.providers)).await } else { None } };
+    // Limits and tokens need the list of accounts first.
     let per_account = async {
         let accounts = parts.read("accounts", state.accounts.accounts(None, ACCOUNTS)).await;
         let more = accounts.as_ref().is_some_and(|(_, next)| next.is_some());
@@ -144,6 +149,7 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         let (limits, tokens) = tokio::join!(limits::read(parts, accounts), tokens::read(parts, accounts));
         (more, limits, tokens)
     };
+    // Read all parts at the same time.
     let (authorization, redis, (more_accounts, limits, tokens), recent, alerts, breakers, headrooms) = tokio::join!(
         parts.read("authorization", health::accounts_are_readable(state)),
         redis::report(parts, looked),
@@ -153,6 +159,7 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
         parts.read("breakers", breakers::read(state, &state.providers, call.now)),
         headrooms,
     );
+    // Put the parts together.
     let no_ai_calls = breakers.as_deref().is_some_and(breakers::none_takes_calls);
     let providers = providers::judge(&state.providers, breakers, recent.as_deref(), headrooms.as_deref(), call.now);
     let newest = |recent: Vec<Breadcrumb>| {
@@ -161,6 +168,7 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     let errors = recent.map(newest);
     let mut failed_parts = lock(&parts.failed).clone();
     failed_parts.sort_unstable();
+    // Without authorization the platform is down. Any other failure degrades it.
     let is_degraded = redis.state == RedisState::Down || no_ai_calls || !failed_parts.is_empty();
     let overall = match authorization {
         None => Health::Down,
@@ -172,20 +180,20 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     Snapshot { at, overall, failed_parts, more_accounts, no_ai_calls, redis, providers, limits, tokens, errors, alerts }
 }
 
-/// The snapshot for programs.
+/// Answers with the snapshot as JSON.
 pub(crate) fn json(snapshot: &Snapshot) -> Answer {
     answer::json(StatusCode::OK, snapshot)
 }
 
-/// The breadcrumbs of the last hour, and as many before as are shown.
+/// Reads the breadcrumbs of the last hour, and older ones until there are as many as the board shows.
 async fn recent(call: &Call<'_>) -> Result<Vec<Breadcrumb>, TableError> {
     let is_recent = |it: &Breadcrumb| Timestamp::from_millis(it.last_at).plus(providers::HOUR) >= call.now;
     let enough = |found: &[Breadcrumb]| found.len() >= ERRORS && found.last().is_some_and(|last| !is_recent(last));
     breadcrumbs(call, &Filter::default(), enough).await
 }
 
-/// The newest breadcrumbs that `filter` lets pass, until they are `enough` or too many. A page may be short although
-/// there are more.
+/// Reads the newest breadcrumbs that match `filter`, until `enough` returns true or the maximum of reads is reached. A
+/// page may be short although there are more.
 async fn breadcrumbs(
     call: &Call<'_>,
     filter: &Filter,

@@ -1,4 +1,4 @@
-//! What accounts used in a month, for programs: as JSON and as CSV.
+//! Monthly usage of accounts for programs, as JSON and as CSV.
 
 use std::fmt::Display;
 
@@ -15,25 +15,25 @@ use crate::call::{Call, is_name};
 use crate::failed::Failed;
 
 const PATH: &str = "/admin/api/usage";
-/// The most lines of an answer about several accounts, so that it stays well below the 6 MB that a function may answer,
-/// and so does what is read for it.
+/// Maximum number of lines in an answer about several accounts. It keeps the answer, and the data read for it, well
+/// below the 6 MB that a function may return.
 const MOST_LINES: usize = 8_000;
 
-/// A page of accounts.
+/// One page of accounts.
 #[derive(Debug, Serialize)]
 struct Page<'a> {
     month: Month,
     accounts: &'a [UsageReport],
-    /// The account after which the next page begins.
+    /// Id of the account after which the next page begins.
     next: Option<String>,
 }
 
-/// What each of a page of accounts used.
+/// Answers with the usage of a page of accounts.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     let asked = asked(call)?;
     let (after, limit) = (call.query_name("after")?, call.limit()?);
 
-    // Read the accounts, what the first of them used, as far as one answer holds it, and how many calls are not over.
+    // Read the accounts, then their usage as far as it fits into one answer, and the number of open calls.
     let (state, month) = (call.state, asked.month);
     let (accounts, next) = in_time(call, state.accounts.accounts(after, limit)).await?;
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
@@ -43,7 +43,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     );
     let (used, open) = (used?, open?);
 
-    // The next page begins where this one ends, early or not.
+    // The next page begins with the first account that did not fit.
     let next = next_after(&ids, used.len(), next);
     let reports: Vec<UsageReport> = accounts
         .iter()
@@ -52,6 +52,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
             report(call, &account.id, state.cap.of(account), month, lines, open.of(&account.id, month))
         })
         .collect();
+    // Write the answer, with a link to the next page.
     let mut answer = asked.answer(&Page { month, accounts: &reports, next: next.clone() }, &reports)?;
     if let Some(link) = next.and_then(|next| link(call, &asked, &next, limit)) {
         answer.headers_mut().insert(LINK, link);
@@ -59,13 +60,14 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
     Ok(answer)
 }
 
-/// What one account used. That of an account that was deleted stays.
+/// Answers with the usage of one account. The usage of a deleted account is kept.
 pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
     let asked = asked(call)?;
     let (state, id, month) = (call.state, call.id, asked.month);
     if !is_name(id) {
         return Err(Failed::NotFound);
     }
+    // Read the account, its usage and the number of open calls at the same time.
     let (account, lines, open) = tokio::join!(
         in_time(call, state.accounts.account(id)),
         in_time(call, state.months.read(id, month)),
@@ -73,7 +75,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
     );
     let (account, lines, open_calls) = (account?.map(|it| it.account), lines?, open?.of(id, month));
 
-    // Check that there is such an account, or was one in that month.
+    // Check that the account exists, or that a deleted one was used in that month.
     if account.is_none() && lines.is_empty() {
         return Err(Failed::NotFound);
     }
@@ -99,13 +101,13 @@ fn asked(call: &Call<'_>) -> Result<Asked, Failed> {
     asked.map_err(|mistake| Failed::Invalid(mistake.to_string()))
 }
 
-/// What `read` finds. A page of accounts is several reads, one after the other.
+/// Awaits `read` for at most twice the time-out of one read: a page of accounts takes several reads in sequence.
 async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, Failed> {
     stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(Failed::usage)
 }
 
-/// The account after which the next page begins, where the first `told` of `ids` are told, and the accounts go on after
-/// `next`.
+/// Returns the account after which the next page begins. This page has the first `told` of `ids`. The accounts behind
+/// `ids` begin after `next`.
 fn next_after(ids: &[&str], told: usize, next: Option<String>) -> Option<String> {
     match ids.get(..told) {
         Some([.., last]) if told < ids.len() => Some((*last).to_owned()),
@@ -113,7 +115,7 @@ fn next_after(ids: &[&str], told: usize, next: Option<String>) -> Option<String>
     }
 }
 
-/// Where the next page is (RFC 8288): CSV has no other place for it.
+/// Returns the header that links the next page (RFC 8288). CSV has no other place for it.
 fn link(call: &Call<'_>, asked: &Asked, next: &str, limit: usize) -> Option<HeaderValue> {
     let after: String = byte_serialize(next.as_bytes()).collect();
     let (page, month, format) = (call.links.to(PATH), asked.month, asked.format.name());

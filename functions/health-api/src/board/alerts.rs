@@ -1,4 +1,4 @@
-//! The newest alerts.
+//! Table of the newest alerts.
 
 use levee::pages::{show, table};
 use maud::{Markup, html};

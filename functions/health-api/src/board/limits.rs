@@ -1,4 +1,4 @@
-//! The platform's limits, and who is near one.
+//! The platform's limits, and the accounts near a limit.
 
 use levee::limits::{Algorithm, Mode};
 use levee::pages::{show, table};
@@ -42,7 +42,7 @@ pub(super) fn limits(limits: &LimitsReport) -> Markup {
     }
 }
 
-/// What a number of calls is about: a window, or the calls in flight.
+/// Returns the unit of a number of calls: per window, or in flight.
 fn per(window_seconds: Option<u64>) -> String {
     match window_seconds {
         Some(seconds) => format!(" per {}", show::count(seconds, "second")),
@@ -50,7 +50,7 @@ fn per(window_seconds: Option<u64>) -> String {
     }
 }
 
-/// What becomes of a call beyond the limit, and how exactly it is counted.
+/// Returns the handling of a call beyond the limit, and a note if the window slides.
 fn how(default: &DefaultLimit) -> &'static str {
     match (default.mode, default.algorithm) {
         (Mode::Enforce, Algorithm::Sliding) => "refused; the window slides",

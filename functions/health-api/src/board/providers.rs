@@ -1,4 +1,4 @@
-//! Where AI providers stand.
+//! Table of the AI providers.
 
 use levee::headroom::Headroom;
 use levee::http::Links;
@@ -19,7 +19,7 @@ const COLUMNS: [&str; 9] = [
     "In the last hour",
     "Last error",
 ];
-/// From how many percent of the platform's rate limits on the rest is shown as scarce.
+/// Percentage of the platform's rate limits below which the remainder is marked as scarce.
 const SCARCE: u64 = 10;
 
 pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
@@ -46,7 +46,8 @@ pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
     table("In order of preference", &COLUMNS, &rows, "No providers.")
 }
 
-/// Returns what a provider leaves of the platform's rate limits: the scarcest one in percent, and what is left of each.
+/// Renders the remainder of the platform's rate limits at a provider: the scarcest one in percent, and the amount left
+/// of each.
 fn left(headroom: Option<Headroom>) -> Markup {
     let Some(Headroom { requests_left, input_tokens_left, output_tokens_left, least_percent }) = headroom else {
         return html! { "not known" };
@@ -67,7 +68,7 @@ fn left(headroom: Option<Headroom>) -> Markup {
     }
 }
 
-/// Where a provider stands, why, since when, and who holds it.
+/// Renders the mode of a provider, its reason and start, and the admin that overrides it.
 fn standing(breaker: &BreakerReport) -> Markup {
     let Some(mode) = breaker.mode else { return html! { "not known" } };
     html! {

@@ -1,4 +1,4 @@
-//! How Redis is.
+//! State of Redis.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How much accounts have used of their token caps.
+//! Table of the accounts' token usage and caps.
 
 use levee::metering::TokenState;
 use levee::pages::{show, table};
@@ -31,7 +31,7 @@ pub(super) fn tokens(tokens: Option<&[TokensReport]>) -> Markup {
     table("Tokens by account since the first of the month (UTC)", &columns, &rows, "No account made an AI call.")
 }
 
-/// How much of the cap is used, and how bad that is.
+/// Renders the used part of the cap, and marks it if the cap is near or used up.
 fn share(tokens: &TokensReport) -> Markup {
     let (Some(cap), Some(percent)) = (tokens.cap, tokens.percent) else { return html! {} };
     let percent = show::percent(percent);

@@ -1,4 +1,4 @@
-//! One provider, for people: where it stands, what was decided about it, and forms to decide it by hand.
+//! Page of one provider: its state, its decisions, and forms to override them.
 
 use levee::admins::Role;
 use levee::breaker::Mode;
@@ -16,11 +16,11 @@ use crate::layout;
 
 const PAGE: &str = "/admin/breakers";
 const COLUMNS: [&str; 10] = ["When", "From", "To", "Share", "Why", "Results", "Bad", "Throttled", "Late", "By"];
-/// For how long a provider may be held by a form.
+/// Durations of an override that the forms offer, in minutes and in words.
 const TIMES: [(u32, &str); 6] =
     [(10, "10 minutes"), (30, "30 minutes"), (120, "2 hours"), (480, "8 hours"), (1_440, "a day"), (10_080, "a week")];
 
-/// The page of one provider.
+/// Shows the page of one provider.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
     let report = standing(call).await?;
     let (decisions, next) = decisions(call).await?;
@@ -38,12 +38,12 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
     Ok(layout::page(call, admin, "/admin", &format!("Provider {}", report.name), content))
 }
 
-/// Back to the page of the provider, after a form.
+/// Redirects to the provider's page after a form.
 pub(crate) fn back(call: &Call<'_>) -> Answer {
     see_other(&link(call.links, call.id))
 }
 
-/// Where the page of a provider is.
+/// Returns the link to the page of a provider.
 pub(crate) fn link(links: &Links, name: &str) -> String {
     links.to(&format!("{PAGE}/{name}"))
 }
@@ -68,12 +68,12 @@ fn facts(report: &BreakerReport) -> Markup {
     }
 }
 
-/// A share as a bar and a figure.
+/// Renders a share as a bar and a number.
 pub(crate) fn bar(name: &str, share: f64) -> Markup {
     html! { meter min="0" max="100" value=(share) aria-label={ "Share of " (name) } {} " " (show::percent(share)) }
 }
 
-/// How good a mode is.
+/// Returns the CSS class that marks a mode as good, doubtful or bad.
 pub(crate) fn class(mode: Mode) -> &'static str {
     match mode {
         Mode::Closed => "good",
@@ -83,6 +83,7 @@ pub(crate) fn class(mode: Mode) -> &'static str {
 }
 
 fn forms(call: &Call<'_>, admin: &SignedIn, report: &BreakerReport) -> Markup {
+    // All forms have the session's token, a reason and a button in common.
     let form = |verb: &str, label: &str, fields: Markup| {
         html! {
             form.row method="post" action={ (link(call.links, call.id)) "/" (verb) } aria-label=(label) {

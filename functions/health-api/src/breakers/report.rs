@@ -1,4 +1,4 @@
-//! What is told of a provider, and of a decision about it.
+//! JSON form of a provider's state and of a decision about it.
 
 use levee::breaker::{Mode, Peek, Reason, State, Transition};
 use levee::clock::Timestamp;
@@ -6,36 +6,37 @@ use serde::Serialize;
 
 use crate::snapshot::Moment;
 
-/// Where a provider stands.
+/// State of a provider's breaker.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BreakerReport {
-    /// Its name.
+    /// Name of the provider.
     pub name: String,
-    /// `closed`, `shed`, `open`, `probe` or `ramp`; `None` where it could not be read.
+    /// `closed`, `shed`, `open`, `probe` or `ramp`; `None` if it could not be read.
     pub mode: Option<Mode>,
-    /// How much of the calls it gets, percent.
+    /// Share of the calls that it gets, in percent.
     pub share: Option<f64>,
-    /// How much of the calls since the decision went badly, 0 to 1; `None` where that is not known.
+    /// Part of the ended calls that were bad or throttled since the decision, 0 to 1; `None` if unknown.
     pub failure_ratio: Option<f64>,
-    /// How much of them was late, 0 to 1.
+    /// Part of the calls that were late since the decision, 0 to 1; `None` if unknown.
     pub slow_ratio: Option<f64>,
-    /// How long the first content of streams lately took.
+    /// Time to the first content of recent streams, in milliseconds.
     pub ttft_ms: Option<u64>,
-    /// When this was decided; `None` where nothing ever was.
+    /// Moment of the present decision; `None` if none was ever made.
     pub since: Option<Moment>,
-    /// Why.
+    /// Reason of the present decision.
     pub reason: Option<Reason>,
-    /// When a provider that was given up is probed.
+    /// Moment at which an open breaker will be probed.
     pub paused_until: Option<Moment>,
-    /// Until when an admin holds it.
+    /// End of an admin's override.
     pub forced_until: Option<Moment>,
-    /// Which admin.
+    /// Admin that made the override.
     pub by: Option<String>,
 }
 
 impl BreakerReport {
     pub(super) fn new(name: &str, state: &State, seen: Peek, now: Timestamp) -> Self {
         let forced = state.forced_at(now);
+        // While an override applies, the breaker's own pause does not.
         let paused_until = state.paused_until(now).filter(|_| forced.is_none());
         let rounded = |ratio: f64| (ratio * 10_000.0).round() / 10_000.0;
         Self {
@@ -53,7 +54,7 @@ impl BreakerReport {
         }
     }
 
-    /// A provider of which nothing could be read.
+    /// Creates the report of a provider that could not be read.
     pub(crate) fn unread(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -71,13 +72,13 @@ impl BreakerReport {
     }
 }
 
-/// A decision.
+/// One decision about a provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Decision {
     pub(super) at: Moment,
     pub(super) generation: u64,
     pub(super) from: Mode,
-    /// Percent, as all shares.
+    /// Share before the decision, in percent as all shares.
     pub(super) from_share: f64,
     pub(super) to: Mode,
     pub(super) share: f64,

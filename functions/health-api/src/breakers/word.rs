@@ -1,4 +1,4 @@
-//! What an admin says about a provider.
+//! Overrides of a breaker by an admin: force, pin and release.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::audit::record;
 use crate::call::{Call, Form, SignedIn};
 use crate::failed::Failed;
 
-/// Gives a provider no calls or all for a time: `to` is `open` or `closed`.
+/// Gives a provider no calls or all calls for a time. The field `to` is `open` or `closed`.
 pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
     let share = match form.field("to") {
         "open" => Share::NONE,
@@ -24,7 +24,7 @@ pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Res
     hold(call, admin, form, "breaker.force", share).await
 }
 
-/// Gives a provider a part of the calls for a time: `share` is a percentage.
+/// Gives a provider a part of the calls for a time. The field `share` is a percentage.
 pub(crate) async fn pin(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
     let share = share(form.field("share").trim());
     let share = share.map_err(|_| {
@@ -33,10 +33,11 @@ pub(crate) async fn pin(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Resul
     hold(call, admin, form, "breaker.pin", share).await
 }
 
-/// Lets a provider's breaker decide again.
+/// Ends an override, so that the provider's breaker decides again.
 pub(crate) async fn release(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
     known(call)?;
     let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
+    // Only an override can be released.
     let Some(forced) = state.forced else { return Err(not_held()) };
     let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
     make(call, admin, form, "breaker.release", Word::Release, &detail).await
@@ -44,16 +45,18 @@ pub(crate) async fn release(call: &Call<'_>, admin: &SignedIn, form: &Form) -> R
 
 async fn hold(call: &Call<'_>, admin: &SignedIn, form: &Form, action: &str, share: Share) -> Result<Answer, Failed> {
     known(call)?;
+    // Read the duration.
     let most = LONGEST.as_secs() / 60;
     let minutes = form.field("minutes").trim().parse().ok().filter(|minutes| (1..=most).contains(minutes));
     let mistake = || Failed::Invalid(format!("'minutes' takes a whole number from 1 to {most}."));
     let lasts = Duration::from_secs(minutes.ok_or_else(mistake)? * 60);
+    // Describe the change for the audit, from the present share to the new one.
     let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
     let detail = format!("{} to {share}, until {}", state.share, call.now.plus(lasts).to_rfc3339());
     make(call, admin, form, action, Word::Hold { share, lasts }, &detail).await
 }
 
-/// Writes down what is about to be said, then says it.
+/// Writes the audit, then makes or ends the override.
 async fn make(
     call: &Call<'_>,
     admin: &SignedIn,
@@ -65,6 +68,7 @@ async fn make(
     let detail = format!("{detail}{}", reason(form)?);
     let by = &admin.session.email;
     record(call, by, action, call.id, &detail).await?;
+    // Write the decision. Record in the audit if that fails.
     let decided = match say(&call.state.breakers, call.id, word, by, call.now).await {
         Ok(decided) => decided,
         Err(error) => {
@@ -76,6 +80,7 @@ async fn make(
             });
         }
     };
+    // Log the decision, and answer with the new state.
     decided.tell("health-api", true);
     let report = BreakerReport::new(call.id, &decided.to, Peek::default(), call.now);
     let mut body = serde_json::to_value(&report).unwrap_or_default();
@@ -87,7 +92,7 @@ fn not_held() -> Failed {
     Failed::Invalid("Nobody holds this provider: its breaker decides.".to_owned())
 }
 
-/// Why, as the record of changes has it; nothing where that is not said.
+/// Returns the reason as the audit has it; empty if none was given.
 fn reason(form: &Form) -> Result<String, Failed> {
     let text = form.field("reason").trim();
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! The limits: what holds for everyone, how much of the platform's pools is used, and who is near a limit.
+//! Limits: the defaults, the use of the platform's pools, and the accounts near a limit.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,15 @@ use serde::Serialize;
 
 use super::Parts;
 
-/// Limits and who is near them.
+/// Limits, and the accounts near a limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LimitsReport {
-    /// The limits that hold where nobody has others, by policy; a policy that is turned off is not there.
+    /// Limits without an override of an account, integration or key, by policy. A policy that is turned off is left
+    /// out.
     pub defaults: BTreeMap<String, DefaultLimit>,
-    /// The platform's pools by policy; those that are turned off are not there.
+    /// The platform's pools by policy. A pool that is turned off is left out.
     pub pools: BTreeMap<String, Pool>,
-    /// The accounts that have used 80 % or more of a limit, the nearest first; `None` where that could not be read.
+    /// Accounts that have used 80 % or more of a limit, nearest first; `None` if that could not be read.
     pub near: Option<Vec<Near>>,
 }
 
@@ -28,13 +29,13 @@ pub struct LimitsReport {
 pub struct DefaultLimit {
     /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the present window; `None` for calls in flight.
+    /// Length of the present window in seconds; `None` for calls in flight.
     pub window_seconds: Option<u64>,
-    /// Whose calls are counted together.
+    /// Scope within which calls are counted together.
     pub scope: String,
-    /// How calls are counted.
+    /// Algorithm that counts the calls.
     pub algorithm: Algorithm,
-    /// What becomes of a call beyond the limit.
+    /// Handling of a call beyond the limit.
     pub mode: Mode,
 }
 
@@ -43,37 +44,38 @@ pub struct DefaultLimit {
 pub struct Pool {
     /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the present window; `None` for calls in flight.
+    /// Length of the present window in seconds; `None` for calls in flight.
     pub window_seconds: Option<u64>,
-    /// Calls in this window, or in flight; `None` where they could not be read.
+    /// Calls in this window, or in flight; `None` if they could not be read.
     pub used: Option<u64>,
-    /// How much of the limit that is.
+    /// Used part of the limit, in percent.
     pub percent: Option<f64>,
 }
 
 /// An account that is near a limit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Near {
-    /// The account's id.
+    /// Id of the account.
     pub account: String,
-    /// The policy.
+    /// Name of the policy.
     pub policy: String,
     /// Calls per window, or in flight.
     pub limit: u64,
-    /// Length of the present window; `None` for calls in flight.
+    /// Length of the present window in seconds; `None` for calls in flight.
     pub window_seconds: Option<u64>,
     /// Calls in this window, or in flight.
     pub used: u64,
-    /// How much of the limit that is.
+    /// Used part of the limit, in percent.
     pub percent: f64,
 }
 
-/// Reads the counters of `accounts` in one round trip; `None` where nobody knows which accounts there are.
+/// Reads the counters of `accounts` in one round trip; `accounts` is `None` if they could not be read.
 pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> LimitsReport {
     let (state, now) = (parts.call.state, parts.call.now);
-    // Without what was changed for everyone, the configured limits are shown, and the part is named as failed.
+    // If the platform's overrides cannot be read, the configured limits are shown and the part is named as failed.
     let platform = parts.read("limits", state.accounts.platform()).await.unwrap_or_default().limits;
     let charges = charges(&state.limits, &platform, accounts.unwrap_or_default(), now);
+    // Read the counters.
     let counts = if charges.is_empty() {
         Some(Vec::new())
     } else {
@@ -83,6 +85,7 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Lim
         };
         parts.read("limits", state.redis.run(count)).await
     };
+    // Without the list of accounts it is unknown if any is near a limit.
     if accounts.is_none() {
         parts.failed("limits", "the accounts are not known");
     }
@@ -91,25 +94,27 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Lim
     LimitsReport { defaults: defaults(&state.limits, &platform, now), near, ..report }
 }
 
-/// What an account's calls are charged to, whatever route and key they come with.
+/// Returns the party that all calls of an account are charged to, whatever their integration and key.
 fn party<'a>(account: &'a str, of_account: &'a Overrides, none: &'a Overrides) -> Party<'a> {
     Party { account, integration: "", key: "", of_account, of_integration: none, of_key: none }
 }
 
-/// What is looked at: the pools, and what each account is limited by as a whole.
+/// Returns the charges to look at: those to the pools, and those to each account as a whole.
 fn charges(limits: &LimitsConfig, platform: &Overrides, accounts: &[Account], now: Timestamp) -> Vec<Charge> {
     let none = Overrides::new();
     let of = |party| Asked { class: Class::Ai, resource: "", address: None, party, platform };
+    // Without a party, only the pools are charged.
     let mut charges = limits.charges(&of(None), now);
     for account in accounts {
         let asked = of(Some(party(&account.id, &account.limits, &none)));
+        // Of an account's charges, keep those that count the account as a whole.
         let is_the_accounts = |scope| matches!(scope, Scope::AccountClass | Scope::Account | Scope::Share);
         charges.extend(limits.charges(&asked, now).into_iter().filter(|charge| is_the_accounts(charge.policy.scope)));
     }
     charges
 }
 
-/// What asks for the counts of `charges`, in the order in which [`decide()`] reads them.
+/// Builds the commands that read the counts of `charges`, in the order in which [`decide()`] takes them.
 fn commands(charges: &[Charge], now: Timestamp) -> redis::Pipeline {
     let mut commands = redis::pipe();
     for charge in charges {
@@ -119,6 +124,7 @@ fn commands(charges: &[Charge], now: Timestamp) -> redis::Pipeline {
                 commands.cmd("GET").arg(charge.counter(now)).cmd("GET").arg(charge.previous_counter(now))
             }
             Algorithm::Concurrency => {
+                // Count the leases that end after now.
                 commands.cmd("ZCOUNT").arg(charge.leases()).arg(format!("({}", now.as_millis())).arg("+inf")
             }
         };
@@ -126,10 +132,11 @@ fn commands(charges: &[Charge], now: Timestamp) -> redis::Pipeline {
     commands
 }
 
-/// The limits that hold where nobody has others.
+/// Returns the limits that apply without an override of an account, integration or key.
 fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTreeMap<String, DefaultLimit> {
     let none = Overrides::new();
     let party = Some(party("", &none, &none));
+    // Charge a call of each class, by an account without overrides.
     let charges_of = |class| limits.charges(&Asked { class, resource: "", address: Some(""), party, platform }, now);
     let shown = |Charge { policy, .. }: Charge| {
         let scope = match policy.scope {
@@ -144,6 +151,7 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
 }
 
 fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp) -> LimitsReport {
+    // List the pools, whose use is not known yet.
     let (mut pools, mut near) = (BTreeMap::new(), Vec::new());
     for Charge { policy, .. } in charges.iter().filter(|charge| charge.policy.scope == Scope::Global) {
         let (limit, window_seconds) = (policy.limit, window_seconds(policy, now));
@@ -151,9 +159,11 @@ fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp
     }
     let subjects: Vec<String> = charges.iter().map(|charge| charge.subject.0.clone()).collect();
     let counts = counts.map(|counts| counts.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>());
+    // Turn the counts into readings. Without counts only the limits are known.
     let Some(Decision::Allowed(readings)) = counts.map(|counts| decide(&charges, true, &counts, now)) else {
         return LimitsReport { defaults: BTreeMap::new(), pools, near: None };
     };
+    // Fill in the use of the pools, and collect the accounts near a limit.
     for (subject, reading) in subjects.into_iter().zip(readings) {
         let percent = reading.used_permille() as f64 / 10.0;
         let is_near = reading.is_near();
@@ -161,7 +171,7 @@ fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp
         if let Some(pool) = pools.get_mut(&policy.name) {
             (pool.used, pool.percent) = (Some(used), Some(percent));
         } else if is_near {
-            // An account's count on routes of one class has the class behind the account.
+            // The subject of a count per class is the account, a slash and the class.
             let account = subject.split('/').next().unwrap_or_default().to_owned();
             let (limit, window_seconds) = (policy.limit, window_seconds(&policy, now));
             near.push(Near { account, policy: policy.name.clone(), limit, window_seconds, used, percent });
@@ -184,7 +194,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_010);
 
-    /// Of policies that concern accounts, a sliding one, one for the day, and calls in flight.
+    /// Policies of accounts (a sliding one, one for the day, calls in flight) and one pool.
     fn limits() -> LimitsConfig {
         let entries = r#"[{"name":"account","algorithm":"sliding"}]"#;
         let lookup = |name: &str| (name == "LIMIT_POLICIES").then(|| entries.to_owned());
@@ -197,7 +207,7 @@ mod tests {
         ])
     }
 
-    /// Acme as everybody, and Globex with ten times as many calls a day.
+    /// Acme without overrides, and Globex with ten times as many calls a day.
     fn accounts() -> Vec<Account> {
         let account = |id: &str| Account::new(id, "A", NOW);
         let more = Override { limit: Some(10_000), ..Override::default() };
@@ -222,7 +232,7 @@ mod tests {
 
     #[test]
     fn accounts_from_80_percent_of_their_own_limit_on_are_near_the_nearest_first() {
-        // The window's second half has begun: half of the 20 calls before count.
+        // Half of the window has passed, so half of the 20 calls of the previous window count.
         let acme = [Some(70), Some(20), Some(790), None, Some(0)];
         let globex = [None, None, Some(9_900), Some(39), Some(8)];
         let report = report_of(Some([&[Some(50)][..], &acme, &globex].concat()));

@@ -1,4 +1,4 @@
-//! The AI providers, and what went wrong with them lately.
+//! The AI providers and their recent errors.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use serde::Serialize;
 use super::Moment;
 use crate::breakers::BreakerReport;
 
-/// How far back errors count.
+/// Period within which errors count.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// One provider.
+/// State and recent errors of one provider.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProviderReport {
-    /// Where it stands. Nothing but its name is known where that could not be read.
+    /// State of its breaker. If that could not be read, only its name is known.
     #[serde(flatten)]
     pub breaker: BreakerReport,
-    /// Errors within the last hour; `None` where they could not be read.
+    /// Number of errors within the last hour; `None` if they could not be read.
     pub errors_last_hour: Option<u64>,
-    /// When the last of them happened.
+    /// Moment of the last of them.
     pub last_error_at: Option<Moment>,
-    /// What it leaves of the platform's rate limits; `None` where no answer of the last two minutes said so.
+    /// Remainder of the platform's rate limits; `None` if no answer of the last two minutes reported it.
     pub headroom: Option<Headroom>,
 }
 
-/// Returns the providers of these `names`, given where they stand, the newest breadcrumbs, and what each of them leaves of the
-/// platform's rate limits.
+/// Returns a report on each of the providers `names`, from their breakers, the newest breadcrumbs and the remainder of
+/// the platform's rate limits at each.
 pub(super) fn judge(
     names: &[String],
     breakers: Option<Vec<BreakerReport>>,
@@ -42,6 +42,7 @@ pub(super) fn judge(
         let at = names.iter().position(|it| it == name)?;
         *headrooms?.get(at)?
     };
+    // Count the errors of the last hour that name this provider.
     let report = |breaker: BreakerReport| {
         let is_own =
             |it: &&Breadcrumb| it.connection.as_deref() == Some(breaker.name.as_str()) && is_error(it) && is_recent(it);

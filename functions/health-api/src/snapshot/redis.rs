@@ -1,4 +1,4 @@
-//! Redis: whether it answers, how fast, how full it is, and since when it is gone.
+//! Redis: its state, latency and memory, and the start of an outage.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -15,61 +15,61 @@ use tokio::time::Instant;
 use super::{Moment, Parts, breadcrumbs};
 use crate::config::State;
 
-/// The code under which an environment reports once an outage that it lost Redis.
+/// Code of the breadcrumb by which an environment reports, once per outage, that it lost Redis.
 const GONE: &str = "redis.gone";
-/// The code under which it reports that Redis answers again.
+/// Code of the breadcrumb by which it reports that Redis answers again.
 const BACK: &str = "redis.back";
-/// Two losses further apart than this belong to two outages: environments come and go, and each reports once.
+/// Longest gap between two losses that belong to one outage. Environments come and go, and each reports once.
 const UNBROKEN: Duration = Duration::from_secs(30 * 60);
 
-/// Whether Redis answers.
+/// Reachability of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RedisState {
-    /// It answers.
+    /// Redis answers.
     Up,
-    /// It does not; requests pass without limits.
+    /// Redis does not answer. Requests pass without limits.
     Down,
 }
 
-/// Whether this environment spares its callers Redis.
+/// State of the guard that keeps this environment from waiting for Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Guard {
-    /// It asks Redis.
+    /// Redis is asked.
     Closed,
-    /// It does not, but for a probe now and then.
+    /// Redis is not asked, except by an occasional probe.
     Open,
 }
 
-/// Redis.
+/// State of Redis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RedisReport {
-    /// Whether it answers.
+    /// Reachability.
     pub state: RedisState,
-    /// While it does not: since when, as far as is known.
+    /// Start of the outage, as far as it is known; `None` while Redis answers.
     pub since: Option<Moment>,
-    /// Whether this environment spares its callers Redis.
+    /// State of this environment's guard.
     pub guard: Guard,
-    /// How long a PING took.
+    /// Duration of a PING, in milliseconds.
     pub latency_ms: Option<f64>,
-    /// Memory in use.
+    /// Memory in use, in bytes.
     pub used_memory_bytes: Option<u64>,
-    /// The most memory that it may use; `None` where nothing limits it.
+    /// Memory limit, in bytes; `None` if there is none.
     pub max_memory_bytes: Option<u64>,
-    /// Open connections.
+    /// Number of open connections.
     pub connected_clients: Option<u64>,
-    /// How long it has been running.
+    /// Time since Redis was started, in seconds.
     pub uptime_seconds: Option<u64>,
 }
 
-/// What Redis said: how long a PING took, and what it tells of itself.
+/// Answer of Redis: the duration of a PING, and its `INFO`.
 pub(super) type Looked = Result<(Duration, InfoDict), Unavailable>;
 
-/// Asks Redis. Do nothing else meanwhile: what the process is busy with would count as Redis's time.
+/// Measures Redis. Callers must do nothing else meanwhile: other work of the process would count as latency.
 pub(super) async fn look(state: &State) -> Looked {
     let look = async |mut connection: MultiplexedConnection| {
-        // The first answer on a connection includes opening it.
+        // The first PING may include opening the connection, so the second one is measured.
         redis::cmd("PING").query_async::<()>(&mut connection).await?;
         let began = Instant::now();
         redis::cmd("PING").query_async::<()>(&mut connection).await?;
@@ -94,11 +94,12 @@ pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
             uptime_seconds: info.get("uptime_in_seconds"),
         },
         Err(unavailable) => {
+            // Read the reports about lost and recovered connections, of all environments.
             let of = |code: &str| Filter { code: Some(code.to_owned()), ..Filter::default() };
             let (gone, back) = (of(GONE), of(BACK));
             let read = async |filter| parts.read("redis", breadcrumbs(parts.call, filter, |_| false)).await;
             let (gone, back) = tokio::join!(read(&gone), read(&back));
-            // A row stands for all losses within its minute, of which the first may belong to an outage before.
+            // A row covers all losses within its minute, and the first of them may belong to an earlier outage.
             let gone = gone.unwrap_or_default();
             let lost = gone.iter().flat_map(|it| [it.first_at, it.last_at]).map(Timestamp::from_millis).collect();
             let back = back.unwrap_or_default().iter().map(|it| Timestamp::from_millis(it.last_at)).max();
@@ -116,20 +117,23 @@ pub(super) async fn report(parts: &Parts<'_>, looked: Looked) -> RedisReport {
     }
 }
 
-/// Remembers since when this environment has not reached Redis.
+/// Records if Redis is gone. Returns the moment since which this environment has not reached it.
 fn note(gone: &Mutex<Option<Timestamp>>, is_gone: bool, now: Timestamp) -> Option<Timestamp> {
     let mut gone = lock(gone);
     *gone = if is_gone { gone.or(Some(now)) } else { None };
     *gone
 }
 
-/// Returns the beginning of the outage that this environment met at `here` and that lasts at `now`: the first report of the
-/// newest unbroken run of environments that lost Redis. What was before an environment got Redis `back` is another outage.
+/// Returns the start of the outage that this environment met at `here` and that lasts at `now`. It is the first report
+/// in the newest unbroken run of environments that lost Redis. Everything up to the moment at which an environment got
+/// Redis `back` belongs to an earlier outage; if `here` does, `now` takes its place.
 fn began(here: Timestamp, mut lost: Vec<Timestamp>, back: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let is_of_this_one = |at: &Timestamp| back.is_none_or(|back| *at > back);
+    // Drop what belongs to an earlier outage.
     lost.retain(is_of_this_one);
     lost.sort_unstable();
     let here = if is_of_this_one(&here) { here } else { now };
+    // Walk back from the newest report, as long as the gaps are short.
     lost.into_iter()
         .rev()
         .fold(here, |began, lost| if lost < began && lost.plus(UNBROKEN) >= began { lost } else { began })

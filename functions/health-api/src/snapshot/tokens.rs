@@ -1,4 +1,4 @@
-//! Tokens: what each account used in this month.
+//! Tokens that each account used in this month.
 
 use levee::accounts::Account;
 use levee::metering::Month;
@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use super::Parts;
 
-/// What an account used in this month (UTC).
+/// Usage of one account in this month (UTC).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokensReport {
-    /// The account's id.
+    /// Id of the account.
     pub account: String,
     /// Tokens that count against caps.
     pub used: u64,
-    /// AI calls.
+    /// Number of AI calls.
     pub calls: u64,
-    /// The most that it may use; `None`: no cap.
+    /// Token cap of the month; `None` if there is none.
     pub cap: Option<u64>,
-    /// How much of the cap is used.
+    /// Used part of the cap, in percent.
     pub percent: Option<f64>,
-    /// What the month comes to if it goes on like that.
+    /// Tokens at the end of the month, at the present rate.
     pub projected: u64,
 }
 
-/// Reads the sums of `accounts`, the most first; those that made no call are left out.
+/// Reads the usage of `accounts`, highest first. Accounts that made no call are left out.
 pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Option<Vec<TokensReport>> {
     let (now, state) = (parts.call.now, parts.call.state);
     let Some(accounts) = accounts else {
@@ -33,6 +33,7 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Opt
     };
     let (month, _) = Month::of(now);
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
+    // Read the sums of all accounts at once.
     let mut months = parts.read("tokens", state.months.totals(&ids, month)).await?;
     let mut reports: Vec<TokensReport> = Vec::new();
     for account in accounts {
