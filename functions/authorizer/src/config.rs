@@ -1,4 +1,4 @@
-//! What the authorizer is configured with, and what it holds between calls.
+//! Configuration of the authorizer, and the state that an environment keeps between calls.
 
 use levee::accounts::pepper_source::PepperError;
 use levee::accounts::{AccountsTable, Directory, PepperSource};
@@ -11,15 +11,15 @@ use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::{SecretError, SecretRef};
 
-/// The authorizer's configuration.
+/// Configuration of the authorizer.
 pub struct Config {
-    /// What all functions have.
+    /// Configuration that all functions share.
     pub common: Common,
-    /// Redis.
+    /// Redis, which counts calls.
     pub redis: RedisConfig,
-    /// The policies.
+    /// Policies of limits.
     pub limits: LimitsConfig,
-    /// The token cap of accounts that have none of their own.
+    /// Token cap of accounts that have none of their own.
     pub cap: CapConfig,
     /// `ACCOUNTS_TABLE`: the table of accounts, integrations and keys.
     pub accounts_table: String,
@@ -27,15 +27,16 @@ pub struct Config {
     pub key_environment: String,
     /// `KEY_PEPPERS`: the peppers as JSON, or the ARN of the secret that holds them.
     pub peppers: SecretRef,
-    /// `ADDRESS_KEY`: the secret under which client addresses are counted, or the ARN of the secret that holds it.
+    /// `ADDRESS_KEY`: the secret with which client addresses are turned into pseudonyms, or the ARN of the secret that
+    /// holds it.
     pub address_key: SecretRef,
-    /// `PROXY_SECRET`: what the platform's own proxy shows, or the ARN of the secret that holds it. Default: no proxy
-    /// is trusted.
+    /// `PROXY_SECRET`: the secret by which the platform's own proxy proves itself, or the ARN of the secret that holds
+    /// it. Default: no proxy is trusted.
     pub proxy_secret: Option<SecretRef>,
 }
 
 impl Config {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             common: Common::read(reader),
@@ -51,7 +52,7 @@ impl Config {
     }
 }
 
-/// What one environment holds between calls.
+/// State that one environment keeps between calls.
 pub struct State {
     pub(crate) directory: Directory,
     pub(crate) limiter: Limiter,
@@ -63,32 +64,32 @@ pub struct State {
     pub(crate) proxy_secret: Option<String>,
 }
 
-/// Why the authorizer could not start.
+/// Error at the start of the authorizer.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A secret could not be fetched.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The peppers cannot be read.
+    /// The peppers could not be parsed.
     #[error(transparent)]
     Peppers(#[from] PepperError),
-    /// The key of client addresses cannot be used.
+    /// The key of client addresses is invalid.
     #[error(transparent)]
     AddressKey(#[from] InvalidAddressKey),
 }
 
 impl State {
-    /// Fetches the secrets and connects to the stores; a store that cannot be reached yet does not keep it from starting.
+    /// Fetches the secrets and connects to the stores. A store that cannot be reached yet does not prevent the start.
     ///
     /// # Errors
-    /// When a secret cannot be fetched or is not of its form.
+    /// Returns [`StartError`] if a secret cannot be fetched or is malformed.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         let Common { clock, dynamodb, .. } = config.common;
         let table = AccountsTable::new(dynamodb::client(&dynamodb), config.accounts_table);
         let directory = Directory::new(table, dynamodb.timeout);
         let limiter = Limiter::new(Redis::new(config.redis), clock, config.limits.degraded);
 
-        // Everything that needs a handshake, at once: a starting function has a whole CPU and no caller waiting.
+        // Do everything that needs a handshake concurrently: a starting function has a whole CPU and no caller waiting.
         let aws = &dynamodb.aws;
         let proxy_secret = async {
             match &config.proxy_secret {

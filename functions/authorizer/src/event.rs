@@ -1,4 +1,4 @@
-//! The REQUEST authorizer's event, as far as it is read
+//! Event of a REQUEST authorizer, with the fields that are read
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html>).
 
 use levee::accounts::ApiKey;
@@ -7,42 +7,42 @@ use serde::Deserialize;
 
 use crate::headers::{Ambiguous, Headers};
 
-/// The event.
+/// Event of a REQUEST authorizer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// The ARN of the method that is called; what the answer's policy names.
+    /// ARN of the called method, from which the answer's policy takes the API.
     pub method_arn: String,
-    /// The route as the template declares it, such as `/v1/models/{id}`.
+    /// Route as the template declares it, such as `/v1/models/{id}`.
     pub resource: String,
     #[serde(flatten)]
     headers: Headers,
-    /// The gateway's own facts.
+    /// Request context of the gateway.
     pub request_context: RequestContext,
 }
 
-/// The gateway's own facts about a request.
+/// Facts about a request that the gateway adds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestContext {
-    /// The gateway's own id for the request.
+    /// The gateway's own id of the request.
     extended_request_id: Option<String>,
-    /// The gateway's other id, which is whatever the client sends in `x-amzn-RequestId`.
+    /// The gateway's other id of the request. A client can choose it by the header `x-amzn-RequestId`.
     request_id: Option<String>,
-    /// The client.
+    /// Client of the request.
     pub identity: Identity,
 }
 
-/// The client, as the gateway sees it.
+/// Client of the request, as the gateway sees it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
-    /// The peer of the gateway's TCP connection.
+    /// Address of the peer of the gateway's TCP connection.
     pub source_ip: String,
 }
 
 impl Event {
-    /// Returns the id by which the request is named everywhere: the gateway's own, or the other one where there is none.
+    /// Returns the request id that is used everywhere: the gateway's own id, or the other one if that is missing.
     pub fn request_id(&self) -> &str {
         let RequestContext { extended_request_id, request_id, .. } = &self.request_context;
         let own = extended_request_id.as_deref().filter(|id| !id.is_empty());
@@ -54,15 +54,17 @@ impl Event {
         &self.request_context.identity.source_ip
     }
 
-    /// Returns the API key that the client presents in `x-api-key` or `Authorization: Bearer`. Where the two differ, it is
-    /// the one that has the form of a Levee key: tools fill the other with a placeholder or another service's key.
+    /// Returns the API key that the client sends in `x-api-key` or `Authorization: Bearer`. If the two differ, it is
+    /// the one with the form of a Levee key: tools fill the other header with a placeholder or with another service's
+    /// key.
     ///
     /// # Errors
-    /// [`Ambiguous`] where either header has several values, or each holds a Levee key and they differ.
+    /// Returns [`Ambiguous`] if either header has several values, or if each holds a Levee key and they differ.
     pub fn api_key(&self) -> Result<Option<&str>, Ambiguous> {
         let own = self.headers.one("x-api-key")?;
         let bearer = self.headers.one("authorization")?.and_then(bearer);
         let is_key = |text: &str| ApiKey::parse(text).is_ok();
+        // Prefer the header that holds a Levee key; `x-api-key` if neither does.
         match (own, bearer) {
             (Some(own), Some(bearer)) if own != bearer && is_key(bearer) => {
                 if is_key(own) {
@@ -75,15 +77,15 @@ impl Event {
         }
     }
 
-    /// Returns the values of the header in which the platform's own proxy shows its secret.
+    /// Returns all values of the header for the platform's proxy secret.
     pub fn shown_secrets(&self) -> Vec<&str> {
         self.headers.all(PROXY_SECRET_HEADER)
     }
 
-    /// Checks that the platform's own proxy shows one secret.
+    /// Checks that the header for the platform's proxy secret has at most one value.
     ///
     /// # Errors
-    /// [`Ambiguous`] where its header has several values.
+    /// Returns [`Ambiguous`] if it has several values.
     pub fn check_shown_secret(&self) -> Result<(), Ambiguous> {
         self.headers.one(PROXY_SECRET_HEADER).map(drop)
     }
@@ -91,13 +93,13 @@ impl Event {
     /// Returns the lines of `X-Forwarded-For`.
     ///
     /// # Errors
-    /// [`Ambiguous`] where their order is not known.
+    /// Returns [`Ambiguous`] if their order is not known.
     pub fn forwarded_for(&self) -> Result<Vec<&str>, Ambiguous> {
         self.headers.lines("x-forwarded-for")
     }
 }
 
-/// Returns the token of an `Authorization` header of the scheme Bearer.
+/// Returns the token of an `Authorization` header with the scheme Bearer.
 fn bearer(authorization: &str) -> Option<&str> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
@@ -138,7 +140,7 @@ mod tests {
         }
     }
 
-    /// The key among headers in which KEY and OTHER stand for two Levee keys.
+    /// Returns the key of a request whose headers use KEY and OTHER for two Levee keys.
     fn key(headers: Value) -> Result<Option<String>, Ambiguous> {
         let other = ApiKey::from_parts("live", "4f8KpQ2mZx7R", "JIHGFEDCBAjihgfedcba9876543210").unwrap();
         let text = headers.to_string().replace("KEY", KEY).replace("OTHER", other.reveal());

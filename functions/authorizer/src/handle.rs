@@ -1,4 +1,4 @@
-//! One request's authorization, from top to bottom.
+//! Authorization of one request, from top to bottom.
 
 use std::time::Instant;
 
@@ -21,29 +21,29 @@ use crate::report;
 use crate::response::{Effect, Response};
 use crate::standing::{Client, Standing, find_out};
 
-/// An answer with either context.
+/// Context of an answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Context {
-    /// The request goes on to its function.
+    /// The request is passed to its function.
     Passed(Box<AuthorizerContext>),
-    /// The gateway refuses it.
+    /// The gateway refuses the request.
     Refused(Box<RefusalContext>),
 }
 
-/// An authorization that did not come about.
+/// Error of an authorization.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// There is no valid key. API Gateway answers 401 to an error with exactly this message, and to no other.
+    /// The request has no valid key. API Gateway answers 401 only to an error with exactly this message.
     #[error("Unauthorized")]
     Unauthorized,
-    /// Who is calling cannot be known; the gateway answers 503.
+    /// The caller could not be identified. The gateway answers 503.
     #[error("the caller cannot be known: {0}")]
     Unknown(#[from] accounts::Unreachable),
-    /// Records were out of date however often they were read.
+    /// The records were stale in every round.
     #[error("the records changed faster than they were read")]
     Undecided,
-    /// The template declares a route that this function knows no rule for.
+    /// The template declares a route for which this function has no rule.
     #[error("no rule for the route {0}")]
     NoRule(String),
 }
@@ -54,14 +54,14 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// How often a decision is begun anew because a record turned out to be out of date. A record that changes more often
-/// than that while one request is decided is taken as it is.
+/// Maximum number of rounds of a decision. A new round begins if a record turned out to be stale. The last round takes
+/// the records as they are.
 const ROUNDS: usize = 3;
 
-/// Decides about one request.
+/// Authorizes one request.
 ///
 /// # Errors
-/// [`Failure`], which the gateway turns into 401 or 503.
+/// Returns [`Failure`], which the gateway turns into 401 or 503.
 pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Failure> {
     let route = Route::of(&event.resource).ok_or_else(|| Failure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
@@ -71,17 +71,17 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         let id = event.request_id();
         tracing::warn!(code = "client_address.unknown", request.id = id, "the address of a client cannot be read");
     }
-    // What markers said while this request was decided.
+    // Newer versions of records that markers have named in earlier rounds.
     let mut told = Vec::new();
     for round in 1..=ROUNDS {
         let now = state.limiter.now();
 
-        // Find out who is calling, and whether they may call at all.
+        // Identify the caller, and check whether it may call at all.
         let platform = state.directory.platform(now).await;
         let standing = find_out(state, &event, route, &client, &platform, now, &mut report).await?;
         report.stands(&standing);
 
-        // Check the limits, and that what was found out is not out of date.
+        // Charge the limits and check for stale records, in one round trip. The last round checks no records.
         let mut ask = ask(state, &event, route, &client, &platform, &standing, now);
         ask.known.iter_mut().for_each(|known| state.directory.acknowledge(known, &told));
         let (known, leases) = (ask.known.clone(), leases(&ask));
@@ -91,6 +91,7 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         }
         let began = Instant::now();
         let decision = state.limiter.check(ask, now).await;
+        // If records were stale, note the newer versions and begin a new round.
         if let Decision::Stale(markers) = &decision {
             report.stale(began.elapsed());
             told = known.into_iter().zip(markers).filter_map(|(known, marker)| newer(known, *marker)).collect();
@@ -100,27 +101,27 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
         report.decided(&decision, began.elapsed());
         return answer(state, &event, route, standing, decision, Held { leases, charged }, state.limiter.now());
     }
-    // The last round asks about no record, so that none is out of date.
+    // Not reached: the last round checks no records, so its decision is never stale.
     Err(Failure::Undecided)
 }
 
-/// The credit that a call uses up when it passes.
+/// Places in flight and quota that a call takes if it passes.
 struct Held {
     leases: Option<String>,
     charged: Charged,
 }
 
-/// The largest context that what was charged is still added to, bytes: of the 8 KB that API Gateway takes, the policy and
-/// the rest of the answer need some.
+/// Largest context, in bytes, to which the charges are still added. API Gateway accepts 8 KB per answer, and the policy
+/// and the rest of the answer need some of it.
 const LARGEST_CONTEXT: usize = 5_120;
 
-/// The version that a marker says there is, where it is newer than the known one.
+/// Returns the version that a marker names, if it is newer than the known one.
 fn newer(known: Version, marker: Option<(u64, bool)>) -> Option<Version> {
     let (version, is_stopped) = marker?;
     (version > known.version).then_some(Version { version, is_stopped, ..known })
 }
 
-/// What the limiter is asked: what the request is charged to, and the records that its standing follows from.
+/// Builds the question to the limiter: the charges of the request, and the records that its standing depends on.
 fn ask(
     state: &State,
     event: &Event,
@@ -130,6 +131,7 @@ fn ask(
     standing: &Standing,
     now: Timestamp,
 ) -> Ask {
+    // Choose the class to charge, and collect the records.
     let mut known = vec![Version { of: Marked::Platform, version: platform.version, is_stopped: false }];
     let id = event.request_id().to_owned();
     let (class, caller) = match standing {
@@ -139,7 +141,7 @@ fn ask(
             (Class::FailedAuth, None)
         }
         Standing::Ambiguous(_) => (Class::FailedAuth, None),
-        // What is turned away costs a function call nonetheless, so that too much of it is refused at the gateway.
+        // A forbidden request still costs a function call. Charge it, so that the gateway refuses a flood of them.
         Standing::Forbidden(caller, _) => {
             known.extend(caller.iter().flat_map(Caller::known));
             (Class::FailedAuth, None)
@@ -149,6 +151,7 @@ fn ask(
             (route.class(), Some(caller))
         }
     };
+    // Compute the charges. An exempt key is not counted by its address.
     let party = caller.map(|Caller { key, owner }| Party {
         account: &owner.account.id,
         integration: &owner.integration.id,
@@ -165,13 +168,14 @@ fn ask(
     Ask { charges, known, group, id }
 }
 
-/// The Redis keys under which the call is in flight once it passes.
+/// Returns the Redis keys of the places in flight that the call takes if it passes, separated by spaces.
 fn leases(ask: &Ask) -> Option<String> {
     let leased = ask.charges.iter().filter(|charge| charge.policy.algorithm == Algorithm::Concurrency);
     let leases: Vec<String> = leased.map(Charge::leases).collect();
     (!leases.is_empty()).then(|| leases.join(" "))
 }
 
+/// Turns standing and decision into an answer to the gateway.
 fn answer(
     state: &State,
     event: &Event,
@@ -181,6 +185,7 @@ fn answer(
     Held { leases, charged }: Held,
     now: Timestamp,
 ) -> Result<Response<Context>, Failure> {
+    // Handle callers that may not call; a limit that refuses them comes first.
     let is_refused = matches!(decision, Decision::Refused(_));
     let limits = || match &decision {
         Decision::Allowed(readings) => LimitHeaders::of(readings, now),
@@ -202,12 +207,12 @@ fn answer(
         Decision::Allowed(readings) => {
             passed(state, event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases, charged.to_text()))
         }
-        // The last round asks about no record, so none is stale.
+        // The decision is never stale here, because the last round checks no records.
         Decision::Unchecked | Decision::Stale(_) => {
-            // Should the script have run although its reply did not come, the call holds its places.
+            // The script may have run although its reply was lost, so the call keeps its places in flight.
             passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases, None))
         }
-        // A page is not refused by the gateway, which would answer a person with JSON.
+        // The gateway would answer with JSON, so a page for people is refused by its function instead.
         Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
         Decision::Refused(refusal) => {
             let context = RefusalContext::new(&refusal, route, now);
@@ -216,17 +221,19 @@ fn answer(
     })
 }
 
-/// What the function behind the authorizer is told.
+/// Verdict for the function behind the authorizer.
 enum Passage {
-    /// With the places in flight that it holds, and what it was charged.
+    /// Allowed, with the limit headers, the places in flight, and the charges.
     Passes(LimitHeaders, Option<String>, Option<String>),
     Forbidden(String, LimitHeaders),
     BadRequest(Ambiguous, LimitHeaders),
     Limited(Refusal, Timestamp),
 }
 
+/// Returns an answer that passes the request to its function, which renders any verdict other than allowed.
 fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<Context> {
     let request_id = event.request_id().to_owned();
+    // Describe the caller and its terms.
     let caller_told = caller.map(|Caller { key, owner }| Admitted {
         account: owner.account.id.clone(),
         integration: owner.integration.id.clone(),
@@ -248,9 +255,11 @@ fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passag
         charged: None,
         limits: LimitHeaders::default(),
     };
+    // Add what the verdict needs.
     let context = match passage {
         Passes(limits, in_flight, charged) => {
             let context = AuthorizerContext { limits, in_flight, ..plain };
+            // Leave out the charges if they may not fit; the call is then not refunded.
             let fits = serde_json::to_string(&context).is_ok_and(|text| text.len() <= LARGEST_CONTEXT);
             AuthorizerContext { charged: charged.filter(|_| fits), ..context }
         }

@@ -1,14 +1,14 @@
-//! The request's headers as API Gateway passes them to an authorizer.
+//! Headers of the request, as API Gateway passes them to an authorizer.
 //!
-//! The event holds them twice: with all values, and with the last value of each name. Names are written as the client
-//! wrote them, so that one header may be there under several spellings, in no order. A header that decides about the
-//! caller is therefore read from all of its spellings, and is ambiguous where they disagree.
+//! The event holds them twice: once with all values, and once with the last value of each name. Names are spelled as
+//! the client sent them, so one header may appear under several spellings, in no particular order. A header that
+//! decides about the caller is therefore read from all of its spellings, and is ambiguous if they disagree.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// The two maps of headers. Either is `None` where the request has no headers. A value that is `null` counts as none.
+/// The two maps of headers. Either is `None` if the request has no headers. A `null` value counts as none.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Headers {
@@ -16,20 +16,21 @@ pub struct Headers {
     multi_value_headers: Option<BTreeMap<String, Option<Vec<Option<String>>>>>,
 }
 
-/// A request that says two different things about its caller. The sentence is public and repeats no value.
+/// Error of a request that states two different things about its caller. The message is public and repeats no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguous {
-    /// One header with several values.
+    /// One header has several values.
     #[error("The header {0} was sent more than once, with different values. Send it once.")]
     Header(&'static str),
-    /// Two different API keys.
+    /// Two headers hold different API keys.
     #[error("x-api-key and Authorization: Bearer hold two different API keys. Send one of them.")]
     Keys,
 }
 
 impl Headers {
-    /// Returns the values of the header `name` under each spelling, in the order in which they were sent.
+    /// Returns the values of the header `name` for each spelling, in the order in which they were sent.
     fn spellings(&self, name: &str) -> impl Iterator<Item = Vec<&str>> {
+        // Take spellings from the map with all values; the other map only adds those that are missing there.
         let all = self.multi_value_headers.iter().flatten();
         let of_lines = all.map(|(key, values)| (key, values.iter().flatten().flatten().map(String::as_str).collect()));
         let is_listed = |key: &String| self.multi_value_headers.as_ref().is_some_and(|all| all.contains_key(key));
@@ -38,15 +39,15 @@ impl Headers {
         of_lines.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, values)| values)
     }
 
-    /// Returns every value of the header `name` that is not empty.
+    /// Returns every non-empty value of the header `name`.
     pub fn all(&self, name: &str) -> Vec<&str> {
         self.spellings(name).flatten().map(str::trim).filter(|value| !value.is_empty()).collect()
     }
 
-    /// Returns the value of the header `name`. An empty value counts as none, and a repeated one once.
+    /// Returns the value of the header `name`. Ignores empty values, and counts equal values once.
     ///
     /// # Errors
-    /// [`Ambiguous`] where it has several values.
+    /// Returns [`Ambiguous`] if it has several different values.
     pub fn one(&self, name: &'static str) -> Result<Option<&str>, Ambiguous> {
         let values = self.all(name);
         let Some(first) = values.first() else { return Ok(None) };
@@ -59,7 +60,7 @@ impl Headers {
     /// Returns the lines of the header `name`, which is a list and may be sent in several lines.
     ///
     /// # Errors
-    /// [`Ambiguous`] where two spellings hold different lines, because their order is not known.
+    /// Returns [`Ambiguous`] if two spellings hold different lines, because their order is not known.
     pub fn lines(&self, name: &'static str) -> Result<Vec<&str>, Ambiguous> {
         let mut spellings = self.spellings(name);
         let lines = spellings.next().unwrap_or_default();

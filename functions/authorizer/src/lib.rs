@@ -1,7 +1,7 @@
-//! API Gateway's REQUEST authorizer: who is calling, and are they within their limits.
+//! API Gateway's REQUEST authorizer: identifies the caller and checks its limits.
 //!
-//! One call decides both, so that a request costs one function call before it reaches its own. The answer is an IAM
-//! policy with a context ([`response`]); what the context says is the contract of [`levee::http::context`].
+//! One call does both, so that a request costs only one function call before it reaches its own function. The answer is
+//! an IAM policy with a context ([`response`]). The context is the contract that [`levee::http::context`] defines.
 //!
 //! Start reading at [`handle()`].
 

@@ -1,4 +1,4 @@
-//! The authorizer's wide event: everything about one authorization in one line, which is its metrics too.
+//! Wide event of the authorizer: everything about one authorization in one log line, which is also its metrics.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use metrique::unit_of_work::metrics;
 use crate::event::Event;
 use crate::standing::Standing;
 
-/// One authorization. It is written when it is dropped.
+/// Event of one authorization, written on drop.
 #[metrics(emf::dimension_sets = [["RouteClass"], []])]
 #[derive(Debug)]
 pub struct Report {
@@ -31,12 +31,12 @@ pub struct Report {
     key: Option<String>,
     /// `allowed`, `unchecked`, `limited`, `unauthorized`, `forbidden`, `bad_request` or `failed`.
     verdict: &'static str,
-    /// Why not, in words for operators.
+    /// Reason for a verdict other than `allowed`, for operators.
     reason: Option<String>,
-    /// Where each policy stands, as `account 12/600`; `over (warn)` and `over (shadow)` follow where the call passed
+    /// Usage of each policy, such as `account 12/600`. `over (warn)` or `over (shadow)` follows if the call passed
     /// beyond the limit.
     policies: Vec<String>,
-    /// The policy that refused.
+    /// Name of the policy that refused.
     #[metrics(name = "policy.name")]
     policy: Option<String>,
     #[metrics(name = "Requests", unit = Count)]
@@ -65,7 +65,7 @@ pub struct Report {
     took: Timer,
 }
 
-/// Begins the report about `event`. Until something is known, it says that the authorization failed.
+/// Begins the event of one authorization. Its verdict is `failed` until another one is recorded.
 pub fn begin(event: &Event, route: Route) -> ReportGuard {
     Report {
         head: Head::new("authorizer", "authorized a request", event.request_id()),
@@ -100,7 +100,7 @@ impl Report {
         self.unknown_address = true;
     }
 
-    /// Records who is calling, as far as that is known.
+    /// Records the caller, as far as it is known, and a verdict that follows from its standing.
     pub(crate) fn stands(&mut self, standing: &Standing) {
         self.unauthorized = matches!(standing, Standing::Nobody(..));
         (self.verdict, self.reason) = ("failed", None);
@@ -124,19 +124,20 @@ impl Report {
         self.key = Some(caller.key.id.clone());
     }
 
-    /// A record that was decided from is out of date, which took so long to find out.
+    /// Records that a record was stale, and the time `took` that finding it out cost.
     pub fn stale(&mut self, took: Duration) {
         self.stale += 1;
         self.limits_took = Some(self.limits_took.unwrap_or_default() + took);
     }
 
-    /// It cannot be known who is calling.
+    /// Records that the caller could not be identified.
     pub fn failed(&mut self, reason: &str) {
         self.end("failed", Some(reason));
         self.failed = true;
     }
 
-    /// The limits were checked, in `took`. Whoever may not call at all stays so.
+    /// Records the decision about the limits, which took `took`. A verdict that refuses the caller stays, unless a
+    /// limit refuses too.
     pub fn decided(&mut self, decision: &Decision, took: Duration) {
         self.limits_took = Some(self.limits_took.unwrap_or_default() + took);
         let may_call = !matches!(self.verdict, "unauthorized" | "forbidden" | "bad_request");
@@ -162,6 +163,7 @@ impl Report {
                 &refusal.readings
             }
         };
+        // Record the policies, and those that are near or over their limit.
         let is_over = |mode| readings.iter().any(|reading| reading.is_over && reading.policy.mode == mode);
         (self.warned, self.shadowed) = (is_over(Mode::Warn), is_over(Mode::Shadow));
         self.near_limit = readings.iter().any(|reading| reading.is_near() && reading.policy.mode != Mode::Shadow);
@@ -175,6 +177,7 @@ impl Report {
     }
 }
 
+/// Returns the usage of a policy as text, such as `account 12/600`.
 fn standing(reading: &Reading) -> String {
     let over = match reading.policy.mode {
         Mode::Warn if reading.is_over => " over (warn)",

@@ -1,12 +1,12 @@
-//! The authorizer's answer: an IAM policy for one method, and a context
+//! Answer of the authorizer: an IAM policy for one method, and a context
 //! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-output.html>).
 //!
-//! The type is our own because the effect of `aws_lambda_events`' one defaults to Allow. Here an effect is always
-//! written down.
+//! The type is defined here, because the effect of the one in `aws_lambda_events` defaults to Allow. This one has no
+//! default.
 
 use serde::Serialize;
 
-/// The answer, with `context` as its flat context.
+/// Answer with `context` as its flat context.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response<C> {
@@ -15,12 +15,12 @@ pub struct Response<C> {
     context: C,
 }
 
-/// Whether the gateway lets the request through. There is no default.
+/// Effect of the policy. It has no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Effect {
-    /// To the function behind the route.
+    /// The gateway passes the request to the function behind the route.
     Allow,
-    /// To the ACCESS_DENIED gateway response.
+    /// The gateway answers with its ACCESS_DENIED response.
     Deny,
 }
 
@@ -40,7 +40,7 @@ struct Statement {
 }
 
 impl<C: Serialize> Response<C> {
-    /// An answer about the method `method_arn`, called by `principal_id`.
+    /// Returns an answer about the method `method_arn`, called by `principal_id`.
     pub fn new(effect: Effect, principal_id: &str, method_arn: &str, context: C) -> Self {
         Self {
             principal_id: principal_id.to_owned(),
@@ -53,8 +53,8 @@ impl<C: Serialize> Response<C> {
     }
 }
 
-// Answers are not cached, so a resource that names every method of the API decides about this request alone. A method's
-// own ARN holds text that the client chose, and may be longer than the 512 characters that a policy allows.
+// Names every method of the API. As answers are not cached, that decides about this request alone. A method's own ARN
+// holds text that the client chose, and may be longer than the 512 characters that a policy allows.
 fn resource(method_arn: &str) -> String {
     let api = method_arn.split('/').next().unwrap_or_default();
     format!("{api}/*")

@@ -1,4 +1,5 @@
-//! The caller of one request, and whether it may make the request at all. Limits come afterwards.
+//! Identification of the caller of one request, and the check that it may make the request at all. Limits are checked
+//! afterwards.
 
 use std::net::IpAddr;
 
@@ -14,13 +15,13 @@ use crate::handle::Failure;
 use crate::headers::Ambiguous;
 use crate::report::Report;
 
-/// The client, as far as it is counted.
+/// Client of a request, with what is counted about it.
 pub(crate) struct Client {
-    /// `None` where it is not known.
+    /// Address of the client, or `None` if it is not known.
     pub address: Option<IpAddr>,
-    /// The pseudonym under which the address is counted.
+    /// Pseudonym under which the address is counted.
     pub pseudonym: String,
-    /// The reason why the request's origin cannot be told, where it says two different things.
+    /// Conflict in the headers that state the request's origin, if there is one.
     ambiguous: Option<Ambiguous>,
 }
 
@@ -33,31 +34,31 @@ impl Client {
         let forwarded_for = lines.as_deref().ok();
         let origin = Origin { source_ip: event.source_ip(), forwarded_for, shown_secrets: &shown };
         let address = origin.client_address(secret);
-        // The lines of a client that no proxy vouches for are not read.
+        // Conflicting lines matter only if a trusted proxy sent the request; those of other clients are not read.
         let unordered = lines.as_ref().err().filter(|_| origin.is_trusted(secret)).cloned();
         let ambiguous = event.check_shown_secret().err().or(unordered);
         Self { address, pseudonym: state.address_key.pseudonym(address), ambiguous }
     }
 }
 
-/// The caller of a request, or the reason why there is none.
+/// Caller of a request, or the reason why there is none.
 pub(crate) enum Standing {
-    /// A caller that needs no key.
+    /// The route needs no key.
     Anyone,
-    /// A key that may do this.
+    /// Caller with a key that may use the route.
     Caller(Caller),
-    /// No valid key, for a reason that follows from these records.
+    /// No valid key, with the reason and the records that it follows from.
     Nobody(&'static str, Vec<Version>),
-    /// A caller that may not do this, and the public reason.
+    /// Forbidden, with the caller, if known, and the public reason.
     Forbidden(Option<Caller>, String),
-    /// A request that says two different things about its caller.
+    /// The request states two different things about its caller.
     Ambiguous(Ambiguous),
 }
 
-/// Finds out who is calling, and whether that caller may use `route`.
+/// Identifies the caller, and checks that it may use `route`.
 ///
 /// # Errors
-/// [`Failure::Unknown`] where the records of an unknown key cannot be read.
+/// Returns [`Failure::Unknown`] if the records of an unknown key cannot be read.
 pub(crate) async fn find_out(
     state: &State,
     event: &Event,
@@ -67,12 +68,12 @@ pub(crate) async fn find_out(
     now: Timestamp,
     report: &mut Report,
 ) -> Result<Standing, Failure> {
-    // Turn away blocked networks.
+    // Refuse blocked networks.
     if client.address.is_some_and(|address| platform.block_of_address(address, now).is_some()) {
         return Ok(Standing::Forbidden(None, "Calls from your network are blocked.".to_owned()));
     }
 
-    // Turn away requests whose origin or key is stated twice: either reading could be the wrong one.
+    // Refuse requests that state their origin or key twice: either reading could be wrong.
     if let Some(ambiguous) = &client.ambiguous {
         return Ok(Standing::Ambiguous(ambiguous.clone()));
     }
@@ -96,14 +97,14 @@ pub(crate) async fn find_out(
         }
     };
 
-    // Check that the caller may use this route; the function behind it says no, as the gateway's 403 is our 429.
+    // Check that the caller may use this route. The function answers 403, because the gateway's own 403 stands for 429.
     Ok(match forbidden(&caller, scope, platform, now) {
         Some(reason) => Standing::Forbidden(Some(caller), reason),
         None => Standing::Caller(caller),
     })
 }
 
-/// Returns the public reason why `caller` may not use a route that needs `scope`.
+/// Returns the public reason if `caller` may not use a route that needs `scope`.
 fn forbidden(caller: &Caller, scope: Scope, platform: &Platform, now: Timestamp) -> Option<String> {
     if caller.owner.account.status != Status::Active {
         return Some("This account is suspended.".to_owned());

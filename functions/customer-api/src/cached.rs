@@ -1,4 +1,4 @@
-//! What is the same for all callers, read once for those who ask within two seconds.
+//! Cache of one value that is the same for all callers.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use levee::clock::Timestamp;
 use levee::sync::lock;
 
-/// How old an answer may be.
+/// Lifetime of a cached value.
 pub(crate) const FRESH: Duration = Duration::from_secs(2);
 
-/// What was read last. An environment serves one request at a time, so that no two read at once.
+/// The value that was read last, and the time of the read. An environment serves one request at a time, so reads do not
+/// overlap.
 #[derive(Debug)]
 pub(crate) struct Cached<T>(Mutex<Option<(T, Timestamp)>>);
 
@@ -20,8 +21,8 @@ impl<T> Default for Cached<T> {
 }
 
 impl<T: Clone> Cached<T> {
-    /// What was read less than [`FRESH`] before `now`, or else what `read` finds. A failure is not remembered, nor is
-    /// what was read by a clock that is set back since.
+    /// Returns the cached value if it was read less than [`FRESH`] before `now`, else reads it anew. Errors are not
+    /// cached. A value from the future, read before the clock was set back, is not used.
     pub(crate) async fn get_or_read<E>(
         &self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! What the customers' API is configured with, and what it holds between calls.
+//! Configuration of the customers' API, and the state that an environment keeps between requests.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use levee::stores::dynamodb;
 
 use crate::cached::Cached;
 
-/// The configuration.
+/// Configuration of the customers' API.
 pub struct Config {
-    /// What all functions have.
+    /// Configuration that all functions share.
     pub common: Common,
     /// `USAGE_TABLE`: the table of AI calls and monthly sums.
     pub usage_table: String,
-    /// Which tokens count against caps.
+    /// Kinds of tokens that count against caps.
     pub counts: Counts,
-    /// What models cost.
+    /// Prices of models.
     pub prices: Prices,
-    /// The origin whose pages may call.
+    /// Web origin whose pages may call the API.
     pub allowed_origin: AllowedOrigin,
 }
 
 impl Config {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             common: Common::read(reader),
@@ -40,25 +40,25 @@ impl Config {
     }
 }
 
-/// What one environment holds between calls.
+/// State that one environment keeps between requests.
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) months: Months,
     pub(crate) ledger: Ledger,
-    /// How many calls of all accounts are open.
+    /// Numbers of open calls of all accounts, cached.
     pub(crate) open: Cached<Arc<OpenCalls>>,
     pub(crate) counts: Counts,
     pub(crate) prices: Prices,
     pub(crate) allowed_origin: AllowedOrigin,
-    /// How long the reads of one request may take.
+    /// Time limit for the reads of one request.
     pub(crate) store_timeout: Duration,
 }
 
 impl State {
-    /// Makes the clients, which connect when first used.
+    /// Builds the clients, which connect at their first use.
     ///
     /// # Errors
-    /// Never.
+    /// Never fails.
     pub async fn new(config: Config) -> Result<Self, Infallible> {
         let Common { clock, dynamodb, .. } = config.common;
         let client = dynamodb::client(&dynamodb);

@@ -9,9 +9,10 @@ use crate::report::{self, Report};
 use crate::routes::{Operation, operation};
 use crate::usage;
 
-/// Serves one request. There is no error: whatever goes wrong is an answer.
+/// Serves one request. Every error becomes an answer.
 pub async fn handle(state: &State, request: Request) -> Response<String> {
     let Admission { verdict, request_id, headers, .. } = admit(&request);
+    // Serve the request if the authorizer allows it, else render its verdict.
     let mut report = report::begin(&request_id);
     let answer = match verdict {
         Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
@@ -20,11 +21,12 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
         }
         Err(Refused::BadRequest(sentence)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)),
         Err(Refused::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
-        // The gateway itself refuses what is over a limit here.
+        // Defensive: the gateway refuses requests over a limit before they get here.
         Err(Refused::Limited(sentence, secs)) => {
             Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", sentence).retry_after(secs))
         }
     };
+    // Turn a problem into a response, and add the headers for limits and CORS.
     let problem = answer.as_ref().err().cloned();
     let mut answer = answer.unwrap_or_else(|problem| problem.to_response(&request_id));
     answer.headers_mut().extend(headers);
@@ -33,6 +35,7 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     answer
 }
 
+/// Serves a request that the authorizer allowed.
 async fn serve(
     state: &State,
     caller: &Admitted,
@@ -45,6 +48,7 @@ async fn serve(
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such route."));
     };
     report.route(route);
+    // Run the operation of the route.
     match operation {
         Operation::Usage => usage::answer(state, caller, request, request_id).await,
     }

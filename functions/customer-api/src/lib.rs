@@ -1,10 +1,9 @@
-//! The customers' API: what an account may know about itself.
+//! The customers' API, by which an account reads its own usage.
 //!
-//! Invariants: whose records are read is what the authorizer says, and nothing in the request; a parameter that is not
-//! known is refused, because an answer to another question would be taken for the right one; errors are RFC 9457
-//! problems.
+//! Invariants: the account comes from the authorizer and never from the request. An unknown parameter is refused,
+//! because the answer would not be the one that was asked for. Errors are RFC 9457 problems.
 //!
-//! Start reading at [`handle()`]; [`routes`] is every route.
+//! Start reading at [`handle()`]. [`routes`] lists every route.
 
 mod cached;
 pub mod config;

@@ -1,4 +1,4 @@
-//! The wide event: everything about one request in one line, which is its metrics too.
+//! Wide event of the customers' API: everything about one request in one log line, which is also its metrics.
 
 use http::StatusCode;
 use levee::http::{Admitted, Problem};
@@ -9,7 +9,7 @@ use metrique::timers::Timer;
 use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
-/// One request. It is written when it is dropped.
+/// Event of one request, written on drop.
 #[metrics(emf::dimension_sets = [[]])]
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -21,15 +21,15 @@ pub(crate) struct Report {
     integration: Option<String>,
     #[metrics(name = "key.id")]
     key: Option<String>,
-    /// `none` where there is no such route.
+    /// Path of the route as declared, or `none` if there is no such route.
     route: &'static str,
     #[metrics(name = "RouteClass")]
     route_class: &'static str,
-    /// `ok`, `caller_error`, `forbidden` or `failed`, or `unfinished` where the environment was stopped first.
+    /// `ok`, `caller_error`, `forbidden` or `failed`; `unfinished` if the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
     status: u64,
-    /// What the caller was told.
+    /// Message of the problem that the caller got.
     error: Option<String>,
     #[metrics(name = "Requests", unit = Count)]
     requests: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Report {
     took: Timer,
 }
 
-/// Begins the report about the request `request_id`.
+/// Begins the event of the request `request_id`.
 pub(crate) fn begin(request_id: &str) -> ReportGuard {
     Report {
         head: Head::new("customer-api", "answered a customer", request_id),
@@ -56,19 +56,19 @@ pub(crate) fn begin(request_id: &str) -> ReportGuard {
 }
 
 impl Report {
-    /// The request is `caller`'s.
+    /// Records the caller.
     pub(crate) fn caller(&mut self, caller: &Admitted) {
         self.account = Some(caller.account.clone());
         self.integration = Some(caller.integration.clone());
         self.key = Some(caller.key.clone());
     }
 
-    /// The request is to `route`.
+    /// Records the route.
     pub(crate) fn route(&mut self, route: &'static str) {
         self.route = route;
     }
 
-    /// It was answered with `status`, because of `problem` where there was one.
+    /// Records the status of the answer, and its problem if it has one.
     pub(crate) fn answered(&mut self, status: StatusCode, problem: Option<Problem>) {
         self.status = status.as_u16().into();
         self.error = problem.map(|problem| problem.detail);

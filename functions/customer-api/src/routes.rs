@@ -1,19 +1,19 @@
-//! The routes that the customers' API serves. They are declared in template.yaml; a test holds the two lists together.
+//! Routes of the customers' API. They are declared in template.yaml; a test compares the two lists.
 
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 
-/// What a route does.
+/// Operation of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// What the account used in a month.
+    /// Reads the account's usage in a month.
     Usage,
 }
 
 /// Method, API Gateway resource and operation of every route.
 pub const ROUTES: [(&str, &str, Operation); 1] = [("GET", "/v1/usage", Operation::Usage)];
 
-/// The resource and the operation that `request` asks for; `None` where its route is not served here.
+/// Returns the resource and the operation of `request`, or `None` if its route is not served here.
 pub fn operation(request: &Request) -> Option<(&'static str, Operation)> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     let resource = context.resource_path.as_deref()?;

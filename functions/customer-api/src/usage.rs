@@ -1,4 +1,4 @@
-//! `GET /v1/usage`: what the caller's account used in a month.
+//! `GET /v1/usage`: usage of the caller's account in a month.
 
 use std::sync::Arc;
 
@@ -10,25 +10,25 @@ use levee::metering::{Asked, UsageReport};
 
 use crate::config::State;
 
-/// The parameters of the query.
+/// Query parameters of the route.
 const PARAMETERS: [&str; 2] = ["month", "format"];
-/// Seconds after which it may be tried again while the table cannot be read.
+/// `Retry-After` while the table cannot be read, seconds.
 const RETRY_AFTER_SECS: u64 = 5;
 
-/// Answers what the caller's account used.
+/// Answers with the usage of the caller's account.
 pub(crate) async fn answer(
     state: &State,
     caller: &Admitted,
     request: &Request,
     request_id: &str,
 ) -> Result<Response<String>, Problem> {
-    // Find out what is asked for.
+    // Parse the parameters.
     let now = state.clock.now();
     only_known(request)?;
     let asked = Asked::read(parameter(request, "month"), parameter(request, "format"), request.headers(), now)
         .map_err(|mistake| invalid(mistake.to_string()))?;
 
-    // Read the sums, and how many calls are not over.
+    // Read the sums and the number of open calls concurrently, within one time limit.
     let (account, month) = (caller.account.as_str(), asked.month);
     let open = state.open.get_or_read(now, async || state.ledger.open_by_month().await.map(Arc::new));
     let read = async { tokio::join!(state.months.read(account, month), open) };
@@ -38,12 +38,13 @@ pub(crate) async fn answer(
     let lines = lines.map_err(|error| unavailable(request_id, &error.to_string()))?;
     let open_calls = open.map_err(|error| unavailable(request_id, &error.to_string()))?.of(account, month);
 
+    // Build the report, and answer in the requested format.
     let cap = caller.terms.cap;
     let report = UsageReport::new(account, month, &lines, open_calls, cap, state.counts, &state.prices, now);
     asked.answer(&report, [&report]).map_err(TooLong::problem)
 }
 
-/// Refuses parameters that mean nothing here, and those that are there twice.
+/// Refuses unknown and repeated parameters.
 fn only_known(request: &Request) -> Result<(), Problem> {
     let Some(parameters) = request.query_string_parameters_ref() else { return Ok(()) };
     for (name, _) in parameters.iter() {
@@ -58,7 +59,7 @@ fn only_known(request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A parameter of the query; an empty one counts as absent.
+/// Returns a query parameter. An empty value counts as absent.
 fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What the monitor is configured with, and what it holds between runs.
+//! Configuration of the monitor, and the state that an environment keeps between runs.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,36 +15,36 @@ use levee::metering::Ledger;
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 
-/// The monitor's configuration.
+/// Configuration of the monitor.
 pub struct Config {
-    /// What all functions have.
+    /// Configuration that all functions share.
     pub common: Common,
-    /// Where alerts go.
+    /// Topic to which alerts are sent.
     pub sns: SnsConfig,
-    /// What is worth an alert.
+    /// Thresholds of alerts.
     pub thresholds: Thresholds,
-    /// Where calls are counted.
+    /// Redis, which holds the counters and tallies.
     pub redis: RedisConfig,
     /// `ACCOUNTS_TABLE`: the table of accounts.
     pub accounts_table: String,
     /// `ALERTS_TABLE`: the table of alerts.
     pub alerts_table: String,
-    /// `BREAKERS_TABLE`: the table of what is decided about providers.
+    /// `BREAKERS_TABLE`: the table of decisions about providers.
     pub breakers_table: String,
-    /// `USAGE_TABLE`: the table of usage: calls, their sums, and the statistics.
+    /// `USAGE_TABLE`: the table of usage, which holds calls, their sums, and the statistics.
     pub usage_table: String,
 }
 
-/// What is worth an alert.
+/// Thresholds of alerts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
-    /// `ALERT_ERRORS_PER_MINUTE`: more errors of one code than that within one minute are an alert. Default 60, 1 to
-    /// 1,000,000.
+    /// `ALERT_ERRORS_PER_MINUTE`: number of errors of one code within one minute above which an alert is raised.
+    /// Default 60, 1 to 1,000,000.
     pub errors_per_minute: u64,
 }
 
 impl Config {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             common: Common::read(reader),
@@ -60,13 +60,13 @@ impl Config {
 }
 
 impl Thresholds {
-    /// Reads the variables named at the fields.
+    /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self { errors_per_minute: reader.number("ALERT_ERRORS_PER_MINUTE", 60, 1..=1_000_000) }
     }
 }
 
-/// What one environment holds between runs.
+/// State that one environment keeps between runs.
 pub struct State {
     pub(crate) clock: Clock,
     pub(crate) redis: Arc<Redis>,
@@ -81,10 +81,10 @@ pub struct State {
 }
 
 impl State {
-    /// Opens no connection yet.
+    /// Builds the clients, which connect at their first use.
     ///
     /// # Errors
-    /// None: the signature is that of every function's start.
+    /// Never fails. The signature is the one that every function's start has.
     pub async fn new(config: Config) -> Result<Self, Infallible> {
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;

@@ -1,4 +1,4 @@
-//! One run, from top to bottom.
+//! One run of the monitor, from top to bottom.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -18,45 +18,45 @@ use crate::judge::{Standing, WINDOW, breakers, judge};
 use crate::report;
 use crate::settle::{Settled, settle};
 
-/// Breadcrumbs that are asked for at once.
+/// Number of breadcrumbs per page.
 const PAGE: usize = 100;
-/// Pages that are read. Of more breadcrumbs, the newest are judged.
+/// Maximum number of pages that are read. Of more breadcrumbs, only the newest are judged.
 const PAGES: usize = 20;
-/// Decisions that are read of a provider that is given up: more than one makes in its first minute.
+/// Number of decisions that are read about a provider that is given up. Its first minute has fewer.
 const DECISIONS: u16 = 50;
-/// How long a run may fold statistics and restore counters, so that there is time left for alerts.
+/// Time budget of a run for statistics and counters, which leaves time for alerts.
 const STATISTICS_BUDGET: Duration = Duration::from_secs(25);
-/// How long a run may begin to settle calls.
+/// Time after which a run begins to settle no further calls.
 const SETTLING_BUDGET: Duration = Duration::from_secs(8);
-/// The most changes that one event may publish.
+/// Maximum number of changes that one event may publish.
 const MOST_PUBLISHED: usize = 100;
 
-/// EventBridge's scheduled event, as far as it matters, or the operators' command's.
+/// Fields of EventBridge's scheduled event, or of an event that the operators' command sends.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Event {
-    /// The event's id, by which the run is named in logs.
+    /// Id of the event, which identifies the run in logs.
     #[serde(default)]
     pub id: String,
-    /// What was changed and is to be published, as [`Marked`] is written; at most 100. A run with any does nothing else:
-    /// the operators' command, which cannot reach Redis, asks for it.
+    /// Changes to publish, in the text form of [`Marked`]; at most 100. If there are any, the run does nothing else.
+    /// The operators' command uses this, because it cannot reach Redis.
     #[serde(default)]
     pub publish: Vec<String>,
 }
 
-/// What became of an event.
+/// Result of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// A run.
+    /// A complete run.
     Ran(Summary),
-    /// Changes were published.
+    /// Published changes.
     Published {
-        /// How many.
+        /// Number of changes.
         published: usize,
     },
 }
 
-/// What a run did.
+/// Summary of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Counters that were restored in Redis.
@@ -65,21 +65,21 @@ pub struct Summary {
     pub minutes: usize,
     /// Rows of statistics that were written.
     pub rows: usize,
-    /// Calls that were given up on.
+    /// Calls that were settled as abandoned.
     pub settled: usize,
     /// Breadcrumbs that were judged.
     pub judged: usize,
-    /// Alerts that were raised and are new.
+    /// New alerts that were raised.
     pub raised: usize,
-    /// Alerts that were sent, each in its own message.
+    /// Alerts that were sent, each in a message of its own.
     pub sent: usize,
     /// Alerts that were sent in one digest.
     pub digested: usize,
-    /// Alerts that still wait.
+    /// Alerts that still wait to be sent.
     pub waiting: usize,
 }
 
-/// A run of which a part failed. Everything was tried; the next run tries again.
+/// Error of a run in which a part failed. All parts were tried, and the next run tries again.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
 pub struct Failure(Vec<String>);
@@ -90,12 +90,12 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// Folds statistics, settles calls that never came to their end, judges recent errors and where providers stand, raises
-/// alerts, and sends what waits; or publishes what the event names.
+/// Runs the monitor: folds statistics, settles calls that never came to their end, judges recent errors and the state
+/// of providers, raises alerts, and sends those that wait. If the event names changes, publishes them instead.
 ///
 /// # Errors
-/// [`Failure`] with everything that could not be done, after all of it was tried.
-// Boxed: as it is, it nests deeper than the compiler follows in the program around it.
+/// Returns [`Failure`] with everything that failed, after all of it was tried.
+// Boxed, because the nested future exceeds the compiler's recursion limit in the surrounding program.
 pub fn handle(state: &State, event: Event) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + '_>> {
     Box::pin(run(state, event))
 }
@@ -110,7 +110,7 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         failures.push(error);
     };
 
-    // Publish changes, if that is what the event is about.
+    // Publish changes, if the event names any, and do nothing else.
     if !event.publish.is_empty() {
         let published =
             published(state, &event.publish, now).await.map_err(|error| failed("monitor.unpublished", error));
@@ -118,8 +118,8 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         return published.map(|published| Answer::Published { published }).map_err(|()| Failure(failures));
     }
 
-    // Give Redis back what it has lost, then fold what it has counted. That Redis is gone is told by its own code, and is
-    // no failure of this run.
+    // Restore counters that Redis has lost, then fold its tallies. An outage of Redis is reported under its own code
+    // and is not a failure of this run.
     let until = Instant::now() + STATISTICS_BUDGET;
     match state.statistics.restore(until).await {
         Ok(Restored { is_complete, counters, .. }) => {
@@ -143,21 +143,20 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         failed("usage.unsettled", error.to_string());
     }
 
-    // Judge what went wrong lately.
+    // Read recent breadcrumbs.
     let breadcrumbs = recent(&state.breadcrumbs, now).await.unwrap_or_else(|error| {
         failed("monitor.blind", error.to_string());
         Vec::new()
     });
     summary.judged = breadcrumbs.len();
 
-    // Judge where providers stand.
+    // Read the state of all providers.
     let standings = standings(&state.breakers).await.unwrap_or_else(|error| {
         failed("breakers.unreachable", error.to_string());
         Vec::new()
     });
 
-    // Raise what somebody should be told of. What keeps one alert from being raised keeps the others too, and time is
-    // short.
+    // Raise alerts. Stop at the first error: the cause affects all alerts, and time is short.
     let alerts = judge(&breadcrumbs, &state.thresholds, now);
     for alert in alerts.into_iter().chain(breakers::judge(&standings, now)) {
         match state.alerts.raise(&alert, now).await {
@@ -169,7 +168,7 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         }
     }
 
-    // Tell them, also of what earlier runs could not send.
+    // Send alerts, including those that earlier runs could not send.
     match state.alerts.deliver(&state.sns, now).await {
         Err(error) => failed("alert.unsent", error.to_string()),
         Ok(delivery) => {
@@ -186,22 +185,25 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
     if failures.is_empty() { Ok(Answer::Ran(summary)) } else { Err(Failure(failures)) }
 }
 
+/// Returns true unless the error is an outage or a loss of data in Redis.
 fn is_failure(error: &StatisticsError) -> bool {
     !matches!(error, StatisticsError::Redis(_) | StatisticsError::Emptied)
 }
 
-/// Publishes `changed`; how many they are.
+/// Publishes `changed` and returns the number of changes.
 async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<usize, String> {
     if changed.len() > MOST_PUBLISHED {
         return Err(format!("{} changes are more than the {MOST_PUBLISHED} that are published at once", changed.len()));
     }
+    // Parse all changes before any is published.
     let marked = changed.iter().map(|text| text.parse::<Marked>().map_err(|error| format!("'{text}' {error}")));
     let marked = marked.collect::<Result<Vec<_>, _>>()?;
     publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
     Ok(marked.len())
 }
 
-/// Where all providers stand of which anything was ever decided; of those that are given up, how it came to that.
+/// Reads the state of all providers about which a decision was ever made, and the latest decisions about those that are
+/// given up.
 async fn standings(table: &BreakersTable) -> Result<Vec<Standing>, breaker::TableError> {
     let mut standings = Vec::new();
     for provider in table.providers().await? {
@@ -215,12 +217,13 @@ async fn standings(table: &BreakersTable) -> Result<Vec<Standing>, breaker::Tabl
     Ok(standings)
 }
 
-/// The breadcrumbs of the last [`WINDOW`], newest first.
+/// Returns the breadcrumbs of the last [`WINDOW`], newest first.
 async fn recent(table: &BreadcrumbTable, now: Timestamp) -> Result<Vec<Breadcrumb>, TableError> {
     let mut recent = Vec::new();
     let mut after = None;
     for _ in 0..PAGES {
         let page = table.page(&Filter::default(), after.as_ref(), PAGE, now).await?;
+        // Keep breadcrumbs within the window; the first older one ends the search.
         let is_recent = |breadcrumb: &Breadcrumb| Timestamp::from_millis(breadcrumb.last_at).until(now) <= WINDOW;
         let is_last = page.breadcrumbs.last().is_some_and(|last| !is_recent(last));
         recent.extend(page.breadcrumbs.into_iter().filter(is_recent));

@@ -1,4 +1,4 @@
-//! What is worth an alert. Pure: breadcrumbs and where providers stand in, alerts out.
+//! Decides which alerts to raise. Pure: breadcrumbs and the state of providers in, alerts out.
 
 pub mod breakers;
 mod many;
@@ -16,24 +16,27 @@ use self::many::{MANY, Many};
 use self::rules::{RULES, Rule};
 use crate::config::Thresholds;
 
-/// How far back breadcrumbs are judged. Longer than a minute, because a breadcrumb may be written late: by an environment
-/// that was frozen, or that could not reach the table. Shorter than [`COOL_DOWN`], so that none is told twice.
+/// Age up to which breadcrumbs are judged. Longer than a minute, because an environment that was frozen or could not
+/// reach the table may write a breadcrumb late. Shorter than [`COOL_DOWN`], so that no breadcrumb raises an alert
+/// twice.
 pub const WINDOW: Duration = Duration::from_secs(10 * 60);
-/// How long the same alert is not raised again.
+/// Cool-down, during which the same alert is not raised again.
 pub const COOL_DOWN: Duration = Duration::from_secs(3600);
-/// What to do about an error spike.
+/// Advice for an alert about many errors of one code.
 const SPIKE_ADVICE: &str =
     "Look at the errors of this code on the board: they name requests, accounts and connections.";
 
-/// The codes that are judged by themselves, whatever their number or severity.
+/// Returns the codes with a rule of their own, which are judged independently of severity and of the configured
+/// threshold.
 pub fn codes() -> impl Iterator<Item = &'static str> {
     RULES.iter().map(|rule| rule.code).chain(MANY.iter().flat_map(|many| many.codes).copied())
 }
 
-/// The alerts that `breadcrumbs`, in any order, are worth now, in the order of their keys: one for each [rule](rules)
-/// and what it is about, one for what is an alert when it is [many] and was in one minute, and one for each other
-/// code that has had more errors in one minute than `thresholds` allow.
+/// Returns the alerts for `breadcrumbs`, which may be in any order, sorted by key. There is one for each [rule](rules)
+/// and its subject, one for each entry of [many] that was exceeded within one minute, and one for each other code with
+/// more errors in one minute than `thresholds` allow.
 pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp) -> Vec<Alert> {
+    // Group recent breadcrumbs: by rule and subject, or by code and minute.
     let mut alerts = BTreeMap::<String, (String, &str, Findings)>::new();
     let mut errors = BTreeMap::<(&str, u64), Findings>::new();
     let mut crowds = BTreeMap::<(&str, u64), (&Many, Findings)>::new();
@@ -48,17 +51,19 @@ pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp
             errors.entry((&breadcrumb.code, minute)).or_default().add(breadcrumb);
         }
     }
+    // Keep the groups that exceed their threshold.
     for (many, findings) in crowds.into_values().filter(|(many, findings)| findings.count > many.per_minute) {
-        // Of several minutes, the last one.
+        // If several minutes exceed it, the last one is reported.
         alerts.insert(many.key.to_owned(), (many.title.to_owned(), many.advice, findings));
     }
     for ((code, _), findings) in errors {
         if findings.count > thresholds.errors_per_minute {
             let title = format!("More than {} errors in a minute: {code}", thresholds.errors_per_minute);
-            // Of several minutes, the last one.
+            // If several minutes exceed it, the last one is reported.
             alerts.insert(format!("spike/{code}"), (title, SPIKE_ADVICE, findings));
         }
     }
+    // Write the alerts: facts first, then the advice.
     let alert = |(key, (title, advice, findings)): (String, (String, &str, Findings<'_>))| Alert {
         key,
         title,
@@ -68,7 +73,7 @@ pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp
     alerts.into_iter().map(alert).collect()
 }
 
-/// The breadcrumbs of one alert.
+/// Breadcrumbs of one alert, summed up.
 #[derive(Default)]
 struct Findings<'a> {
     count: u64,
@@ -85,7 +90,8 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// How often, when, where and to whom, one fact a line.
+    /// Returns the count, the times, the last function and message, and the request, account and connection, one fact
+    /// per line.
     fn tell(&self) -> String {
         let (Some(first_at), Some(last)) = (self.first_at, self.last) else { return String::new() };
         let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };

@@ -1,8 +1,8 @@
-//! The monitor: every minute it folds statistics, settles calls that never came to their end, judges recent errors and
-//! where providers stand, raises alerts, and sends what waits to be sent.
+//! The monitor. Every minute it folds statistics, settles calls that never came to their end, judges recent errors and
+//! the state of providers, raises alerts, and sends those that wait.
 //!
-//! Folding, settling, raising and sending stand on their own: what one of them cannot do keeps the others from nothing, and none
-//! needs the run before. Start reading at [`handle()`], then [`judge()`] (what is worth an alert) and
+//! Folding, settling, raising and sending are independent: a failure of one does not stop the others, and none depends
+//! on the previous run. Start reading at [`handle()`], then [`judge()`] (the conditions of alerts) and
 //! [`levee::limits::statistics`].
 
 pub mod config;

@@ -1,4 +1,4 @@
-//! The monitor's wide event: everything about one run in one line, which is its metrics too.
+//! Wide event of the monitor: everything about one run in one log line, which is also its metrics.
 
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
@@ -8,7 +8,7 @@ use metrique::unit_of_work::metrics;
 
 use crate::handle::Summary;
 
-/// One run. It is written when it is dropped; one that did not end counts as failed.
+/// Event of one run, written on drop. It counts as failed unless [`Report::end`] was called.
 #[metrics]
 #[derive(Debug)]
 pub struct Report {
@@ -38,7 +38,7 @@ pub struct Report {
     took: Timer,
 }
 
-/// Begins the report about the run `id`.
+/// Begins the event of the run `id`.
 pub fn begin(id: &str) -> ReportGuard {
     Report {
         head: Head::new("monitor", "ran the monitor", id),
@@ -58,7 +58,7 @@ pub fn begin(id: &str) -> ReportGuard {
 }
 
 impl Report {
-    /// The run has ended.
+    /// Records the end of the run. `is_whole` is true if no part failed.
     pub fn end(&mut self, summary: &Summary, is_whole: bool) {
         let Summary { restored, minutes, rows, settled, judged, raised, sent, digested, waiting } = *summary;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

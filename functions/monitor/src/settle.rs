@@ -1,7 +1,7 @@
-//! Settles calls that never came to their end: their environment was killed, or had to leave their records open.
+//! Settles calls that never came to their end, because their environment was killed or could not close their records.
 //!
-//! What was known of such a call becomes its usage, as an estimate. Should its end be written after all, it takes the
-//! estimate's place. Two runs at the same time settle nothing twice.
+//! The usage that was known of such a call is counted as an estimate. If the call's end is written later, it replaces
+//! the estimate. Two concurrent runs settle no call twice.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use levee::clock::Timestamp;
 use levee::metering::{Ledger, LedgerError, Record, Written};
 use tokio::time::Instant;
 
-/// How long after its deadline a call is given up on: its end may be on its way.
+/// Time after its deadline until a call is given up, because the write of its end may still be in flight.
 const GRACE: Duration = Duration::from_secs(60);
-/// Calls that one run settles, of each part of the index. More of them wait for the next run.
+/// Maximum number of calls that one run settles, per shard of the index. The rest waits for the next run.
 const MOST: usize = 200;
-/// Calls that are settled at the same time.
+/// Number of calls that are settled concurrently.
 const AT_ONCE: usize = 16;
 
-/// What became of the calls that are overdue.
+/// Result of settling overdue calls.
 #[derive(Debug, Default)]
 pub struct Settled {
-    /// Calls that were given up on.
+    /// Number of calls that were settled.
     pub calls: usize,
-    /// Why others were not, of which the next run tries each again: what came first.
+    /// First error, if some calls could not be settled. The next run tries them again.
     pub failure: Option<LedgerError>,
 }
 
-/// Settles what is overdue at `now`. From `until` on nothing more is begun.
+/// Settles calls that are overdue at `now`. Begins no further call after `until`.
 pub async fn settle(ledger: &Ledger, now: Timestamp, until: Instant) -> Settled {
     let mut settled = Settled::default();
     let overdue = match ledger.overdue(now.minus(GRACE), MOST).await {
@@ -38,7 +38,7 @@ pub async fn settle(ledger: &Ledger, now: Timestamp, until: Instant) -> Settled 
     while let Some(result) = results.next().await {
         match result {
             Ok(Written::Now) => settled.calls += 1,
-            // It is over: the index was late to tell, or another run was first.
+            // The record is final already: the index lagged behind, or another run was first.
             Ok(Written::Before) => {}
             Err(error) => settled.failure = settled.failure.or(Some(error)),
         }
@@ -46,6 +46,7 @@ pub async fn settle(ledger: &Ledger, now: Timestamp, until: Instant) -> Settled 
     settled
 }
 
+/// Writes the abandoned record of an open call and logs it.
 async fn give_up(ledger: &Ledger, open: Record) -> Result<Written, LedgerError> {
     let record = open.abandoned();
     let written = ledger.write(&record).await?;

@@ -1,4 +1,4 @@
-//! Which providers somebody should be told of: those that get no calls, and those that are held by hand and forgotten.
+//! Alerts about providers: those that get no calls, and those that an admin has forced for more than a day.
 
 use std::time::Duration;
 
@@ -8,39 +8,41 @@ use levee::clock::Timestamp;
 
 use super::COOL_DOWN;
 
-/// A provider that gets no calls is told of after so long.
+/// Time without calls after which a provider is an alert.
 const GIVEN_UP_FOR: Duration = Duration::from_secs(60);
-/// A provider about which nothing was decided for so long after its pause is one that nobody calls.
+/// Time after the end of its pause without any decision after which a provider counts as unused.
 const FORGOTTEN: Duration = Duration::from_secs(10 * 60);
-/// A provider that is held by hand is told of after so long, and as often.
+/// Time after which a forced provider is an alert, and the cool-down of that alert.
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Where a provider stands.
+/// State of a provider and its recent decisions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Standing {
-    /// Its name.
+    /// Name of the provider.
     pub provider: String,
-    /// What is decided.
+    /// Present decision.
     pub state: State,
-    /// The latest decisions, the newest first; of one that is not given up they do not matter.
+    /// Latest decisions, the newest first. Used only if the provider is given up.
     pub history: Vec<Transition>,
 }
 
-/// Whether a breaker by itself gives its provider no calls, or only single ones.
+/// Returns true if the breaker itself, not an admin, gives the provider no calls or only probes.
 pub fn is_given_up(state: &State) -> bool {
     state.forced.is_none() && matches!(state.mode, Mode::Open | Mode::Probe)
 }
 
-/// The alerts that `standings` are worth at `now`.
+/// Returns the alerts for `standings` at `now`.
 pub fn judge(standings: &[Standing], now: Timestamp) -> impl Iterator<Item = Alert> {
     standings.iter().filter_map(move |standing| given_up(standing, now).or_else(|| held(standing, now)))
 }
 
+/// Returns the alert about a provider that gets no calls for more than a minute and is still in use.
 fn given_up(Standing { provider, state, history }: &Standing, now: Timestamp) -> Option<Alert> {
     if !is_given_up(state) || now >= state.since.max(state.not_before).plus(FORGOTTEN) {
         return None;
     }
-    // Rounds of probes that fail are decisions too: it was given up with the first decision of all that followed.
+    // Failed rounds of probes are decisions too. The provider was given up at the first of the latest consecutive
+    // decisions that give it up.
     let first = history.iter().take_while(|decision| is_given_up(&decision.to)).last();
     let since = first.map_or(state.since, |first| first.at.min(state.since));
     let why = first.map_or(state.reason, |first| first.to.reason);
@@ -54,11 +56,12 @@ fn given_up(Standing { provider, state, history }: &Standing, now: Timestamp) ->
             since.to_rfc3339(),
             state.failed_rounds
         ),
-        // A budget may be spent for days.
+        // A spent budget may last for days.
         cool_down: if why == Reason::Spent { A_DAY } else { COOL_DOWN },
     })
 }
 
+/// Returns the alert about a provider that an admin has forced for more than a day.
 fn held(Standing { provider, state, .. }: &Standing, now: Timestamp) -> Option<Alert> {
     let forced = state.forced_at(now)?;
     (state.since.until(now) > A_DAY).then(|| Alert {
@@ -92,7 +95,7 @@ mod tests {
         State { generation, mode, share, reason, since: ago(secs_ago), not_before: ago(secs_ago), ..State::new() }
     }
 
-    /// A provider about which these were decided, the oldest first.
+    /// Returns a provider with these decisions, the oldest first.
     fn standing(states: &[State]) -> Standing {
         let decisions = states.windows(2).rev();
         let history = decisions.map(|it| Transition::new("primary", &it[0], it[1].clone(), Grounds::default(), "it"));
@@ -117,7 +120,7 @@ mod tests {
         assert_eq!(keys(rounds(61)), ["breaker.open/primary"]);
         let alert = judge(&[rounds(90)], NOW).next().unwrap();
         assert!(alert.detail.starts_with("Given up at 2026-11-22T01:13:48Z: failing\n"), "{}", alert.detail);
-        // Nobody who came back in between was given up all the time.
+        // A provider that came back in between was not given up all the time.
         let back = standing(&[
             decided(1, Mode::Open, Reason::Failing, 300),
             decided(2, Mode::Closed, Reason::Clean, 100),
@@ -144,7 +147,7 @@ mod tests {
             assert_eq!(keys(held(share, day + 1, later)), ["breaker.forced/primary"]);
             assert_eq!(keys(held(share, day + 1, NOW)), Vec::<String>::new());
         }
-        // What admins are called stays where only admins read it.
+        // Names of admins stay on pages that only admins can read.
         let alert = judge(&[held(Share::NONE, day + 1, later)], NOW).next().unwrap();
         assert!(!alert.detail.contains("cli:ada"), "{}", alert.detail);
     }

@@ -1,22 +1,22 @@
-//! What is nothing by itself and an alert in numbers, and what to do then.
+//! Log codes that are harmless alone and an alert in numbers, with advice for operators.
 
-/// Lines of which one is nothing and many are an alert.
+/// Group of codes that are an alert together.
 pub(super) struct Many {
-    /// The alert's key.
+    /// Key of the alert.
     pub(super) key: &'static str,
-    /// The breadcrumbs' codes, counted together.
+    /// Codes of breadcrumbs that are counted together.
     pub(super) codes: &'static [&'static str],
-    /// More than so many within one minute are an alert.
+    /// Number within one minute above which an alert is raised.
     pub(super) per_minute: u64,
-    /// The alert's title.
+    /// Title of the alert.
     pub(super) title: &'static str,
-    /// What to do.
+    /// Advice for operators.
     pub(super) advice: &'static str,
 }
 
 pub(super) const MANY: [Many; 2] = [
-    // A sign-in with a wrong password, and one during the wait after several: each is somebody's mistake, many are
-    // somebody who guesses.
+    // A wrong password, and an attempt during the wait that follows several. Each may be a mistake; many suggest that
+    // passwords are being guessed.
     Many {
         key: "login.guessing",
         codes: &["login.refused", "login.blocked"],
@@ -26,7 +26,7 @@ pub(super) const MANY: [Many; 2] = [
                  may keep admins out. Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
                  it began.",
     },
-    // A call dies with its environment, now and then.
+    // A call is lost with its environment now and then.
     Many {
         key: "usage.abandoned",
         codes: &["usage.abandoned"],
@@ -39,7 +39,7 @@ pub(super) const MANY: [Many; 2] = [
 ];
 
 impl Many {
-    /// Where the lines with a code are counted.
+    /// Returns the group in which a code is counted.
     pub(super) fn of(code: &str) -> Option<&'static Self> {
         MANY.iter().find(|many| many.codes.contains(&code))
     }

@@ -1,19 +1,19 @@
-//! The errors of which one is enough: what they are about, and what to do.
+//! Error codes of which a single breadcrumb is an alert, with advice for operators.
 
 use levee::breadcrumbs::Breadcrumb;
 
-/// An error of which one is enough.
+/// Error code of which a single breadcrumb is an alert.
 pub(super) struct Rule {
-    /// The breadcrumb's code.
+    /// Code of the breadcrumb.
     pub(super) code: &'static str,
-    /// What makes two of them different alerts.
+    /// Property by which breadcrumbs are split into separate alerts.
     by: By,
     title: &'static str,
-    /// What to do.
+    /// Advice for operators.
     pub(super) advice: &'static str,
 }
 
-/// What makes two errors of one code different alerts.
+/// Property by which errors of one code are split into separate alerts.
 enum By {
     Nothing,
     Function,
@@ -171,12 +171,12 @@ pub(super) const RULES: [Rule; 21] = [
 ];
 
 impl Rule {
-    /// The rule for a code.
+    /// Returns the rule for a code.
     pub(super) fn of(code: &str) -> Option<&'static Self> {
         RULES.iter().find(|rule| rule.code == code)
     }
 
-    /// The key and the title of an alert about `breadcrumb`.
+    /// Returns the key and the title of the alert about `breadcrumb`.
     pub(super) fn about(&self, breadcrumb: &Breadcrumb) -> (String, String) {
         let about = match self.by {
             By::Nothing => None,
