@@ -120,7 +120,7 @@ impl Headrooms {
 }
 
 fn key(provider: &str) -> String {
-    format!("headroom:{provider}")
+    format!("{{levee}}:headroom:{provider}")
 }
 
 #[cfg(test)]
