@@ -1,4 +1,4 @@
-//! One block of load.
+//! Measures one block of load.
 
 use std::time::Duration;
 
@@ -8,20 +8,21 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 
-/// Asks on the first `connections` of these clients at once, over and over for `millis`; how long was measured, and how
-/// long each answer took, in nanoseconds.
+/// Sends requests on the first `connections` of these clients concurrently, one after the other for `millis`. Returns
+/// the length of the measured period and the duration of each request in nanoseconds.
 pub(crate) async fn run(
     clients: &mut Vec<Client>,
     connections: usize,
     millis: u64,
 ) -> anyhow::Result<(Duration, Vec<u64>)> {
+    // The first tenth warms up and is not measured.
     let whole = Duration::from_millis(millis);
     let since = Instant::now() + whole / 10;
     let until = since + (whole - whole / 10);
     let mut loops = JoinSet::new();
     for (place, mut client) in clients.drain(..connections).enumerate() {
         loops.spawn_local(async move {
-            // Each begins with another subject.
+            // Each connection begins with another subject.
             let mut turn = place * 7;
             let mut nanos = Vec::new();
             loop {
@@ -38,6 +39,7 @@ pub(crate) async fn run(
             }
         });
     }
+    // Return the clients for the next block.
     let mut all = Vec::new();
     while let Some(ended) = loops.join_next().await {
         let (client, nanos) = ended.context("a loop ended early")??;

@@ -1,4 +1,5 @@
-//! What can be asked: the limiter, the plainest commands through the same handle, and a server that speaks HTTP.
+//! Clients of the benchmark: the limiter, the plainest commands through the same handle, and a server that speaks
+//! HTTP.
 
 use anyhow::{Context as _, bail};
 use levee::stores::redis::{Redis, RedisConfig, Unavailable};
@@ -7,22 +8,23 @@ use redis::{AsyncCommands as _, Script};
 use crate::express::Express;
 use crate::levee::Decider;
 
-/// How many subjects of each kind the decisions are about, one after the other.
+/// Number of subjects of each kind, between which the decisions rotate.
 pub(crate) const SUBJECTS: usize = 64;
 
-/// A decision here waits longer than a function lets it: on a busy machine it is late, and still counts.
+/// Time budget of a Redis call in milliseconds. It is longer than a function's: on a busy machine a late decision
+/// still counts.
 const BUDGET_MILLIS: u64 = 1_000;
 
-/// Where the servers are.
+/// Addresses of the servers.
 pub(crate) struct Place {
-    /// Redis's URL.
+    /// URL of Redis.
     pub(crate) redis: String,
-    /// The port of the express server on this machine, where there is one.
+    /// Port of the express server on this machine, if there is one.
     pub(crate) express: Option<u16>,
 }
 
 impl Place {
-    /// A handle of its own to Redis, made as a function makes it.
+    /// Creates a Redis handle, in the same way as a function does.
     pub(crate) fn redis(&self) -> anyhow::Result<Redis> {
         let lookup = |name: &str| match name {
             "REDIS_URL" => Some(self.redis.clone()),
@@ -33,22 +35,22 @@ impl Place {
     }
 }
 
-/// One connection, and what is asked on it.
+/// One connection, and the request that is sent on it.
 pub(crate) enum Client {
-    /// PING: the floor of any round trip.
+    /// PING: the lower bound of any round trip.
     Ping(Redis),
     /// INCR of one counter.
     Incr(Redis),
-    /// A script that does nothing but three INCRBYs.
+    /// A script of three INCRBYs.
     Script(Redis, Script),
     /// The limiter.
     Levee(Box<Decider>),
-    /// Three of express-rate-limit, over HTTP.
+    /// Three limits of express-rate-limit, over HTTP.
     Express(Express),
 }
 
 impl Client {
-    /// A client of a target, by its name in the table.
+    /// Opens a client for a target, by its name in the table.
     pub(crate) async fn open(place: &Place, target: &str) -> anyhow::Result<Self> {
         Ok(match target {
             "ping" => Self::Ping(place.redis()?),
@@ -62,9 +64,10 @@ impl Client {
         })
     }
 
-    /// Asks once and waits for the answer, which must be the expected one; `turn` chooses the subject.
+    /// Sends one request and checks that the answer is the expected one; `turn` selects the subject.
     pub(crate) async fn ask(&mut self, turn: usize) -> anyhow::Result<()> {
         let subject = turn % SUBJECTS;
+        // Each plain command replies with a number of at least 1.
         let answer: Result<i64, Unavailable> = match self {
             Self::Ping(redis) => redis.run(async |mut connection| connection.ping::<()>().await.map(|()| 1)).await,
             Self::Incr(redis) => {

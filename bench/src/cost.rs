@@ -1,4 +1,4 @@
-//! What decisions cost the server, by its own account.
+//! Cost of decisions for the server, from its own statistics.
 
 use std::collections::HashMap;
 
@@ -13,22 +13,25 @@ use crate::levee::Decider;
 
 const CONNECTIONS: usize = 32;
 
-/// Asks on 32 connections for `millis` and answers, per decision: the microseconds of its script (`usec_per_call` of
-/// EVALSHA in `INFO commandstats`), the microseconds of the server's main thread (reading, running and writing), and the
-/// bytes that came in and went out.
+/// Sends requests on 32 connections for `millis` and returns, per decision: the microseconds of its script
+/// (`usec_per_call` of EVALSHA in `INFO commandstats`), the microseconds of the server's main thread (reading,
+/// running and writing), and the bytes received and sent.
 pub(crate) async fn of_decisions(place: &Place, target: &str, millis: u64) -> anyhow::Result<Value> {
+    // Warm up.
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         clients.push(Client::open(place, target).await?);
     }
     block::run(&mut clients, CONNECTIONS, millis / 4).await?;
 
+    // Measure between two readings of the server's statistics.
     let server = place.redis()?;
     tell::<()>(&server, cmd("CONFIG").arg("RESETSTAT")).await?;
     let before = facts(&server).await?;
     block::run(&mut clients, CONNECTIONS, millis).await?;
     let after = facts(&server).await?;
 
+    // Divide the growth by the number of calls.
     let command = if target == "ping" { "cmdstat_ping" } else { "cmdstat_evalsha" };
     let stats = after.get(command).with_context(|| format!("the server tells nothing of {command}"))?;
     let stat = |name: &str| {
@@ -47,13 +50,13 @@ pub(crate) async fn of_decisions(place: &Place, target: &str, millis: u64) -> an
     }))
 }
 
-/// Empties the server, decides one default AI call of each of `accounts` accounts, and answers what is held for one: all
-/// together, and one counter, one place in flight and one tally of a minute.
+/// Empties the server, makes one default AI call for each of `accounts` accounts, and returns the memory per account:
+/// in total, and of one counter, one place in flight and one tally of a minute.
 pub(crate) async fn of_accounts(place: &Place, accounts: usize) -> anyhow::Result<Value> {
     let server = place.redis()?;
     tell::<()>(&server, &cmd("FLUSHALL")).await?;
     let mut decider = Decider::open(place, "levee-ai")?;
-    // What is there once for all accounts.
+    // Create the keys that all accounts share.
     decider.ask_about(accounts, 0).await?;
     let before = number(&facts(&server).await?, "used_memory")?;
     for account in 0..accounts {
@@ -61,6 +64,7 @@ pub(crate) async fn of_accounts(place: &Place, accounts: usize) -> anyhow::Resul
     }
     let after = number(&facts(&server).await?, "used_memory")?;
 
+    // Size of the largest key of a kind.
     let count = accounts as f64;
     let largest = async |pattern: &str| {
         let keys: Vec<String> = tell(&server, cmd("KEYS").arg(pattern)).await?;
@@ -85,7 +89,7 @@ async fn tell<T: FromRedisValue>(server: &Redis, command: &Cmd) -> anyhow::Resul
     Ok(server.run(async |mut connection| command.query_async(&mut connection).await).await?)
 }
 
-/// What the server tells of itself, by name.
+/// Reads the server's `INFO`, by name.
 async fn facts(server: &Redis) -> anyhow::Result<HashMap<String, String>> {
     let text: String = tell(server, cmd("INFO").arg("everything")).await?;
     let facts = text.lines().filter_map(|line| line.split_once(':'));

@@ -1,10 +1,10 @@
-//! A client of `bench/peers/node/express.mjs`: HTTP/1.1 on a connection that is kept.
+//! A client of `bench/peers/node/express.mjs`: HTTP/1.1 on a persistent connection.
 
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// One connection.
+/// One connection to the express server.
 pub(crate) struct Express {
     stream: TcpStream,
     path: &'static str,
@@ -13,14 +13,14 @@ pub(crate) struct Express {
 }
 
 impl Express {
-    /// Connects. With `is_refused`, to the route whose limits are used up.
+    /// Connects. With `is_refused`, requests go to the route whose limits are used up.
     pub(crate) async fn connect(port: u16, is_refused: bool) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.context("express cannot be reached")?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, path: if is_refused { "/refused" } else { "/" }, is_refused, answer: Vec::new() })
     }
 
-    /// One request, and its whole answer.
+    /// Sends one request and reads the whole answer.
     pub(crate) async fn ask(&mut self, subject: usize) -> anyhow::Result<()> {
         let request = format!("GET {} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-subject: acme-{subject}\r\n\r\n", self.path);
         self.stream.write_all(request.as_bytes()).await?;
@@ -30,7 +30,7 @@ impl Express {
                 bail!("express closed the connection");
             }
         }
-        // The first call of a window passes on the route that refuses.
+        // On the route that refuses, the first call of a window passes.
         let passed = self.answer.starts_with(b"HTTP/1.1 200 ");
         let refused = self.is_refused && self.answer.starts_with(b"HTTP/1.1 429 ");
         if !(passed || refused) {
@@ -40,7 +40,7 @@ impl Express {
     }
 }
 
-/// Whether an answer with a content-length has arrived.
+/// Returns true if an answer with a content-length has arrived completely.
 fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

@@ -1,4 +1,4 @@
-//! Levee's limiter, asked as the functions ask it.
+//! Levee's limiter, called as the functions call it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use levee::stores::redis::Redis;
 
 use crate::client::{Place, SUBJECTS};
 
-/// How many calls of one account are in flight at once: so few that the default pool would have room for all accounts.
+/// Number of calls in flight per account: so low that the default pool has room for all accounts.
 const IN_FLIGHT: usize = 6;
-/// More callers than a limiter remembers refusals of, so that each refusal is asked for.
+/// Number of callers that exceeds the refusals which a limiter remembers, so that each refusal is decided by Redis.
 const FORGOTTEN: usize = 2_048;
 
-/// The policies that are counted, in the order in which they are taken.
+/// Policies that are charged; a target with fewer takes the first of them.
 const SCOPES: [(&str, Scope); 6] = [
     ("account", Scope::Account),
     ("integration", Scope::Integration),
@@ -29,20 +29,20 @@ const SCOPES: [(&str, Scope); 6] = [
     ("global", Scope::Global),
 ];
 
-/// What is asked.
+/// Kind of decision that a target measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Question {
-    /// `levee-<n>`: as many policies, fixed windows, nothing else.
+    /// `levee-<n>`: `n` policies with fixed windows, nothing else.
     Policies(usize),
-    /// `levee-<n>/refused`: the account's limit is used up; refusals of a moment ago are repeated without Redis.
+    /// `levee-<n>/refused`: the account's limit is used up; recent refusals are repeated from memory.
     Refused(usize),
-    /// `levee-<n>/refused-asked`: the same, with so many callers that Redis is asked each time.
+    /// `levee-<n>/refused-asked`: the same, with so many callers that Redis decides each time.
     RefusedAsked(usize),
-    /// `levee-ai`: all that an AI call is decided by when nothing is configured: eight charges, two of them for calls in
-    /// flight, with markers, and tallied. `levee-ai/refused-asked` likewise.
+    /// `levee-ai`: an AI call with the default configuration: eight charges, two of them for calls in flight, with
+    /// markers and tallies. `levee-ai/refused-asked` is the same, refused.
     Ai,
     AiRefused,
-    /// `levee-ai/returned`: [`Question::Ai`] with the calls in flight given back at once, a second round trip.
+    /// `levee-ai/returned`: [`Question::Ai`], then the calls in flight are given back in a second round trip.
     AiReturned,
 }
 
@@ -74,10 +74,10 @@ impl Question {
     }
 }
 
-/// A limiter on a connection of its own, as each environment has one.
+/// A limiter with a connection of its own, as in an environment.
 pub(crate) struct Decider {
     limiter: Limiter,
-    /// Gives calls in flight back, as the proxy does after the authorizer.
+    /// Connection that gives calls in flight back, as the proxy does after the authorizer.
     proxy: Redis,
     question: Question,
     config: LimitsConfig,
@@ -85,9 +85,10 @@ pub(crate) struct Decider {
 }
 
 impl Decider {
-    /// A decider for a target, by its name in the table.
+    /// Opens a decider for a target, by its name in the table.
     pub(crate) fn open(place: &Place, target: &str) -> anyhow::Result<Self> {
         let question = Question::of(target).with_context(|| format!("there is no target {target}"))?;
+        // Raise the default limits so that none is reached.
         let mut config = LimitsConfig::default();
         for policy in config.policies.iter_mut().filter(|policy| policy.limit > 0) {
             Arc::make_mut(policy).limit = LARGEST_LIMIT;
@@ -105,12 +106,12 @@ impl Decider {
         })
     }
 
-    /// One decision, which must be the expected one.
+    /// Makes one decision, which has to be the expected one.
     pub(crate) async fn ask(&mut self, turn: usize) -> anyhow::Result<()> {
         self.ask_about(turn % self.question.subjects(), turn).await
     }
 
-    /// The same about one subject of any number.
+    /// Makes a decision about a subject of any number.
     pub(crate) async fn ask_about(&mut self, subject: usize, turn: usize) -> anyhow::Result<()> {
         let now = self.limiter.now();
         let mut ask = match self.question {
@@ -118,7 +119,7 @@ impl Decider {
             _ => Ask { charges: self.policies.iter().map(|it| charge(it, subject)).collect(), ..Ask::default() },
         };
         if self.question.is_refused() {
-            // More than there will ever be.
+            // Charge more than the limit allows.
             for charge in ask.charges.iter_mut().filter(|charge| charge.policy.scope == Scope::Account) {
                 charge.weight = LARGEST_LIMIT + 1;
             }
@@ -127,6 +128,7 @@ impl Decider {
             Question::AiReturned => ask.charges.iter().filter(|it| is_lease(it)).map(Charge::leases).collect(),
             _ => Vec::new(),
         };
+        // Decide, and give the calls in flight back if the target says so.
         let id = ask.id.clone();
         match self.limiter.check(ask, now).await {
             Decision::Allowed(_) if !self.question.is_refused() => {}
@@ -139,9 +141,10 @@ impl Decider {
         Ok(())
     }
 
-    /// What the authorizer asks for an AI call when nothing is configured, except that the limits are out of reach. A
-    /// call's id comes again, so that as many calls are in flight as would be if each were given back.
+    /// Builds the authorizer's request for an AI call with the default configuration, but with unreachable limits.
+    /// Ids of calls repeat, so that the number of calls in flight stays the same as if each were given back.
     fn ai_call(&self, subject: usize, turn: usize, now: levee::clock::Timestamp) -> Ask {
+        // Charges of the default policies.
         let (account, integration, key) = (id("acc", subject), id("int", subject), id("key", subject));
         let (address, none) = (id("adr", subject), Overrides::new());
         let (of_account, of_integration, of_key) = (&none, &none, &none);
@@ -155,6 +158,7 @@ impl Decider {
             platform: &none,
         };
         let charges = self.config.charges(&asked, now);
+        // Markers of the records that the decision is based on.
         let group = tally::group(Some(party), Class::Ai, &charges);
         let version = |of| Version { of, version: 1, is_stopped: false };
         let known = [
@@ -196,7 +200,7 @@ fn charge(policy: &Arc<Policy>, subject: usize) -> Charge {
     Charge { policy: Arc::clone(policy), subject: Subject(subject), weight: 1 }
 }
 
-/// An id of the length that ids have.
+/// Returns an id of the usual length.
 fn id(kind: &str, number: usize) -> String {
     format!("{kind}{number:09}")
 }

@@ -1,16 +1,17 @@
-//! One of the processes that `cargo xtask bench limits` starts: Levee's limiter under load, and what it is measured
-//! against through the same client: `bench REDIS_URL [EXPRESS_PORT]`.
+//! One of the processes that `cargo xtask bench limits` starts: Levee's limiter under load, and the requests it is
+//! compared with through the same client. Usage: `bench REDIS_URL [EXPRESS_PORT]`.
 //!
-//! The protocol is that of all its processes (`bench/peers`). They write one line when they are ready, and then answer
-//! each line with a line, all JSON:
+//! All processes (`bench/peers`) have the same protocol. They write one line when they are ready, and then answer
+//! each line with one line, all JSON:
 //!
-//! - `{"target":"levee-3","connections":32,"millis":200}`: a **block**. Decides for as long, on as many connections at
-//!   once, and answers `{"measured_ns":…,"nanos":[…]}`: how long it measured and how long each decision took that began
-//!   and ended within. The first tenth of a block is not measured: caches are cold, and connections may have been closed.
-//! - `{"cost":"levee-3","millis":1000}`: what a decision costs the server, see [`cost`]. This process only.
-//! - `{"memory":1000}`: what as many active accounts cost the server, see [`cost`]. This process only.
+//! - `{"target":"levee-3","connections":32,"millis":200}`: a **block**. Makes decisions for this time on this number
+//!   of connections, and answers `{"measured_ns":…,"nanos":[…]}`: the length of the measured period, and the duration
+//!   of each decision that began and ended in it. The first tenth of a block is not measured: caches are cold, and
+//!   connections may have been closed.
+//! - `{"cost":"levee-3","millis":1000}`: the cost of a decision for the server, see [`cost`]. This process only.
+//! - `{"memory":1000}`: the memory of this number of active accounts in the server, see [`cost`]. This process only.
 //!
-//! Where something failed the answer is `{"error":…}`.
+//! The answer to a failed request is `{"error":…}`.
 #![allow(clippy::print_stdout, reason = "its standard output is the answer to whoever started it")]
 
 mod block;
@@ -27,7 +28,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Place};
 
-/// The connections of each target, opened at its first block.
+/// Connections of each target, opened at its first block.
 type Clients = HashMap<String, Vec<Client>>;
 
 fn main() -> anyhow::Result<()> {
@@ -35,7 +36,7 @@ fn main() -> anyhow::Result<()> {
     let redis = arguments.next().context("usage: bench REDIS_URL [EXPRESS_PORT]")?;
     let express = arguments.next().map(|port| port.parse()).transpose()?;
     let place = Place { redis, express };
-    // One thread, as each of the processes that this one is compared with has.
+    // Use one thread, as the processes of the other limiters do.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut clients = Clients::new();
     println!("{}", json!({ "versions": {} }));
@@ -50,12 +51,14 @@ fn main() -> anyhow::Result<()> {
 
 async fn answer(place: &Place, clients: &mut Clients, asked: &Value) -> anyhow::Result<Value> {
     let number = |name: &str| asked[name].as_u64().with_context(|| format!("{name} is no number: {asked}"));
+    // A request for costs.
     if let Some(target) = asked["cost"].as_str() {
         return cost::of_decisions(place, target, number("millis")?).await;
     }
     if asked["memory"].is_u64() {
         return cost::of_accounts(place, usize::try_from(number("memory")?)?).await;
     }
+    // A block: open the missing connections, then measure.
     let target = asked["target"].as_str().with_context(|| format!("no target: {asked}"))?;
     let connections = usize::try_from(number("connections")?)?;
     let clients = clients.entry(target.to_owned()).or_default();

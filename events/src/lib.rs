@@ -1,8 +1,8 @@
-//! The sample events beside this package, `<function>/<name>.json`, and what the functions must answer them
-//! (`expected.json`), however they are called: by the local stack, under AWS's runtime interface emulator, by
-//! `sam local invoke`.
+//! Sample events of the functions, in `<function>/<name>.json` beside this package, and the expected answers
+//! (`expected.json`). They are the same for all ways to call a function: the local stack, AWS's runtime interface
+//! emulator, and `sam local invoke`.
 //!
-//! An expectation names what an answer must hold; what it does not name may be anything.
+//! An expectation lists required contents of an answer; everything else may have any value.
 
 use std::fs;
 use std::path::Path;
@@ -10,26 +10,26 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::{Map, Value, json};
 
-/// What stands between the head and the body of a streamed answer
+/// Delimiter between the head and the body of a streamed answer
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/response-streaming-tutorial.html>).
 const BODY_FOLLOWS: [u8; 8] = [0; 8];
 
-/// One event.
+/// One sample event and its expected answer.
 #[derive(Debug)]
 pub struct Sample {
-    /// The package of the function that it is for.
+    /// Package of the function.
     pub function: String,
-    /// What it shows.
+    /// Name of the sample, which describes it.
     pub name: String,
-    /// The JSON that the function gets.
+    /// The event, as JSON.
     pub event: Vec<u8>,
     expected: Value,
 }
 
-/// The events in `folder`, in alphabetical order.
+/// Reads the events in `folder`, in alphabetical order.
 ///
 /// # Errors
-/// When an event has no expectation, or an expectation no event.
+/// Fails if an event has no expectation, or an expectation no event.
 pub fn samples(folder: &Path) -> anyhow::Result<Vec<Sample>> {
     let file = folder.join("expected.json");
     let expected = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -37,6 +37,7 @@ pub fn samples(folder: &Path) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for (function, events) in &expected {
         let events = events.as_object().with_context(|| format!("expected.json: {function} is no object"))?;
+        // There have to be as many files as expectations.
         let mut files = fs::read_dir(folder.join(function)).with_context(|| format!("no events for {function}"))?;
         let count = files.try_fold(0, |count, file| file.map(|_| count + 1))?;
         ensure!(count == events.len(), "{function} has {count} events and {} expectations", events.len());
@@ -50,10 +51,10 @@ pub fn samples(folder: &Path) -> anyhow::Result<Vec<Sample>> {
 }
 
 impl Sample {
-    /// Holds a function's answer, as it went over the wire, against what is expected.
+    /// Compares a function's answer, as it was transmitted, with the expected one.
     ///
     /// # Errors
-    /// What is different, and the answer.
+    /// Lists the differences and the answer.
     pub fn check(&self, answer: &[u8]) -> anyhow::Result<()> {
         let answer = read(answer).with_context(|| format!("{}/{}", self.function, self.name))?;
         let mut differences = Vec::new();
@@ -69,8 +70,8 @@ impl Sample {
     }
 }
 
-/// A plain answer is the JSON that it is. A streamed one becomes its status, its headers and its `body`, or, where that
-/// is a stream of server-sent events, their names under `events`.
+/// Parses an answer. A plain answer is its JSON. A streamed one becomes its status, its headers and its `body`, or,
+/// for server-sent events, the names of the events under `events`.
 fn read(answer: &[u8]) -> anyhow::Result<Value> {
     let streamed = answer.windows(BODY_FOLLOWS.len()).position(|window| window == BODY_FOLLOWS);
     let Some(head) = streamed else {
@@ -88,7 +89,7 @@ fn read(answer: &[u8]) -> anyhow::Result<Value> {
     Ok(Value::Object(read))
 }
 
-/// Objects may hold more than is expected of them; everything else must be the same.
+/// Compares two values. Objects may have additional members; everything else must be equal.
 fn compare(at: &str, expected: &Value, found: &Value, differences: &mut Vec<String>) {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {

@@ -1,6 +1,6 @@
-//! Stand-ins for two services of AWS, on loopback: SNS, which takes alerts, and CloudWatch Logs Insights, which searches
-//! what the functions logged. They speak the services' own protocols, so that the functions use the real SDK, and they
-//! check no signature.
+//! Stand-ins for two AWS services, on loopback: SNS, which receives alerts, and CloudWatch Logs Insights, which
+//! searches the functions' logs. They speak the services' own protocols, so that the functions use the real SDK. They
+//! do not check signatures.
 
 mod cloudwatch_logs;
 mod insights;

@@ -1,5 +1,5 @@
-//! What the local stack passes to the functions in place of AWS resources: for each variable that the template fills
-//! from a resource or a secret, its value on this machine.
+//! Values that the local stack passes to the functions in place of AWS resources: one for each variable that the
+//! template fills from a resource or a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,58 +8,59 @@ use url::Url;
 
 use crate::template::{ACCOUNT, REGION};
 
-/// Variables that the developer's own environment does not replace: an address for every program that uses an AWS SDK is
-/// not one for this stack, whose credentials, topic and logs only its own parts know.
+/// Variables that the developer's own environment does not override. An AWS endpoint that is set for every program on
+/// the machine does not know this stack's credentials, topic and logs.
 pub(crate) const ONLY_OURS: [&str; 2] = ["AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "AWS_ENDPOINT_URL_SNS"];
 
-/// The secret under which client addresses are counted on this machine.
+/// Secret under which client addresses are counted on this machine.
 const ADDRESS_KEY: &str = "the-local-stack-counts-addresses-so";
 
-/// Where the parts of the running stack are.
+/// Addresses and secrets of the running stack's parts.
 #[derive(Debug, Clone)]
 pub struct Inputs {
-    /// `redis://127.0.0.1:PORT`.
+    /// Address of Redis: `redis://127.0.0.1:PORT`.
     pub redis_url: String,
-    /// The DynamoDB emulator's address.
+    /// Address of the DynamoDB emulator.
     pub dynamodb_url: String,
-    /// The gateway's address, a stage prefix included.
+    /// Address of the gateway, including the stage prefix.
     pub gateway_url: String,
     /// Name, base URL and key of each stand-in provider, in order of preference.
     pub providers: Vec<(String, String, String)>,
-    /// What the platform's own proxy would show.
+    /// Secret that the platform's own proxy sends with each request.
     pub proxy_secret: String,
-    /// The peppers of API keys; see [`key_peppers`].
+    /// Peppers of the API keys; see [`key_peppers`].
     pub key_peppers: String,
-    /// The address of the stand-in for SNS.
+    /// Address of the SNS stand-in.
     pub sns_url: String,
-    /// The address of the stand-in for CloudWatch Logs.
+    /// Address of the CloudWatch Logs stand-in.
     pub logs_url: String,
-    /// The names of the functions' log groups; see [`log_group`].
+    /// Names of the functions' log groups; see [`log_group`].
     pub log_groups: Vec<String>,
 }
 
-/// The peppers under which the local stack's keys are hashed. They guard nothing: the keys are in the source.
+/// Returns the peppers under which the local stack's API keys are hashed. They protect nothing: the keys are in the
+/// source code.
 pub fn key_peppers() -> String {
     json!({ "1": "the-local-stack-has-nothing-to-hide" }).to_string()
 }
 
-/// The ARN of the topic that takes alerts.
+/// Returns the ARN of the topic for alerts.
 pub fn alert_topic() -> String {
     format!("arn:aws:sns:{REGION}:{ACCOUNT}:AlertTopic")
 }
 
-/// The name of a function's log group.
+/// Returns the name of a function's log group.
 pub fn log_group(function: &str) -> String {
     format!("/levee/{function}")
 }
 
-/// Returns the hosts of the stand-in providers, with commas between.
+/// Returns the hosts of the stand-in providers, separated by commas.
 fn http_hosts(inputs: &Inputs) -> String {
     let hosts = inputs.providers.iter().filter_map(|(_, url, _)| Url::parse(url).ok()?.host_str().map(str::to_owned));
     hosts.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
 }
 
-/// The variables by name. Only those that the template declares for a function reach it.
+/// Returns the variables by name. A function gets only those that the template declares for it.
 pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
     let providers: Vec<_> = inputs
         .providers
@@ -76,7 +77,7 @@ pub fn overrides(inputs: &Inputs) -> BTreeMap<String, String> {
         ("PROXY_SECRET", inputs.proxy_secret.clone()),
         ("AI_PROVIDERS", json!(providers).to_string()),
         ("AI_HTTP_HOSTS", http_hosts(inputs)),
-        // On one machine no call goes to the backup unless something is wrong.
+        // Send no calls to the backup on one machine unless the primary fails.
         ("AI_WARM_PERCENT", "0".to_owned()),
         ("AWS_ENDPOINT_URL_SNS", inputs.sns_url.clone()),
         ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", inputs.logs_url.clone()),

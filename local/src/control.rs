@@ -1,5 +1,5 @@
-//! The control address, where tests and people break the stack on purpose. It listens on loopback, and takes no request
-//! from a web page.
+//! The control address, on which tests and developers make the stack fail on purpose. It listens on loopback and
+//! refuses requests from web pages.
 
 mod guard;
 
@@ -28,20 +28,20 @@ use crate::{
     schedule,
 };
 
-/// "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
+/// Largest event, in bytes. "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
 const LARGEST_EVENT: usize = 6 * 1024 * 1024;
 
-/// What may be controlled.
+/// Parts of the stack that can be controlled.
 #[derive(Clone, Debug)]
 pub(crate) struct Controlled {
     pub(crate) redis: Arc<Redis>,
     pub(crate) dynamodb: Arc<DynamoDb>,
-    /// By name.
+    /// Functions by name.
     pub(crate) functions: Arc<BTreeMap<String, Arc<Function>>>,
     pub(crate) clock: Arc<Clock>,
 }
 
-/// Why a request was not obeyed.
+/// Status and message of a request that was rejected.
 struct Refused(StatusCode, String);
 
 impl IntoResponse for Refused {
@@ -60,6 +60,7 @@ pub(crate) async fn serve(
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
+    // Routes of the stack, the stand-in providers and SNS, behind the guard.
     let routes = Router::new()
         .route("/redis/{action}", post(redis))
         .route("/dynamodb/{action}", post(dynamodb))
@@ -119,7 +120,7 @@ async fn dynamodb(State(stack): State<Controlled>, Path(action): Path<String>, b
     Ok(Json(json!({ "dynamodb": action })))
 }
 
-/// What goes wrong with writes from now on, as [`Faults`] has it, until it is deleted.
+/// Sets the faults of DynamoDB's writes, as described by [`Faults`]. They last until they are deleted.
 async fn faults(State(stack): State<Controlled>, body: Bytes) -> Answer {
     let faults = parse::<Faults>(&body)?;
     faults.check().map_err(|error| Refused(StatusCode::BAD_REQUEST, error))?;
@@ -155,8 +156,9 @@ async fn function(
     Ok(Json(json!({ "function": name, "environment": number, "did": action })))
 }
 
-/// Calls a function past the gateway, as Lambda's Invoke does (API_Invoke.html): the event in, the payload out. A
-/// function's failure is a payload too, told apart by a header. A stream is answered whole, with its prelude.
+/// Calls a function directly, without the gateway, as Lambda's Invoke does (API_Invoke.html): the body is the event,
+/// the answer is the payload. A failed function is also answered with a payload, marked by a header. A streamed
+/// answer is returned as a whole, with its prelude.
 async fn invoke(State(stack): State<Controlled>, Path(name): Path<String>, event: Bytes) -> Result<Response, Refused> {
     let function = stack.functions.get(&name).ok_or_else(|| unknown(format!("function {name}")))?;
     let answer = match function.invoke(Call { event, trace_id: String::new() }).await {

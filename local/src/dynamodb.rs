@@ -1,4 +1,5 @@
-//! DynamoDB in this process: dynoxide, behind an address that can refuse, hang or throttle, or be [unreliable](Faults).
+//! DynamoDB in this process: the dynoxide emulator behind an address that can refuse, hang or throttle, or inject
+//! [faults](Faults).
 
 mod faults;
 mod front;
@@ -21,10 +22,10 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Starts the emulator with the tables of the template.
+    /// Starts the emulator and creates the tables of the template.
     ///
     /// # Errors
-    /// When a table's definition is not what CreateTable takes.
+    /// Fails if CreateTable rejects the definition of a table.
     pub async fn start(tables: &BTreeMap<String, Table>) -> anyhow::Result<Self> {
         let database = Database::memory()?;
         for (id, table) in tables {
@@ -42,19 +43,19 @@ impl DynamoDb {
         Ok(Self { front: Front::start(inner).await? })
     }
 
-    /// Where clients connect.
+    /// Returns the address that clients connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.front.address
     }
 
-    /// From now on connections are treated in this way; those that are open are cut.
+    /// Changes the handling of connections and cuts those that are open.
     pub async fn set(&self, mode: Mode) {
         self.front.set(mode).await;
     }
 
-    /// From now on this goes wrong with writes, while connections are served at all; those that are open are cut. `None`
-    /// is nothing.
+    /// Sets the faults of writes, which apply in [`Mode::Serve`], and cuts open connections. `None` removes all
+    /// faults.
     pub async fn inject(&self, faults: Option<Faults>) {
         self.front.inject(faults).await;
     }

@@ -1,9 +1,9 @@
-//! API Gateway REST on one machine, for what template.yaml uses. Each rule names the page of the API Gateway developer
-//! guide (<https://docs.aws.amazon.com/apigateway/latest/developerguide/>) that it follows, and has a test in
-//! tests/tests/gateway/.
+//! An API Gateway REST API on one machine, with the features that template.yaml uses. Each rule names the page of the
+//! API Gateway developer guide (<https://docs.aws.amazon.com/apigateway/latest/developerguide/>) that it follows, and
+//! has a test in tests/tests/stack/gateway/.
 //!
-//! What differs from AWS, knowingly: header names arrive in lower case (as HTTP/2 clients send them), throttling and WAF
-//! are absent, and a function's time-out is answered 504.
+//! Known differences from AWS: header names arrive in lower case (as HTTP/2 clients send them), throttling and WAF
+//! are absent, and a function's time-out is answered with 504.
 //!
 //! Start reading at [`Gateway::answer`].
 
@@ -34,26 +34,27 @@ use crate::{
     template::{Api, ResponseType, Template},
 };
 
-/// A body that may break off.
+/// A body that may end in an error.
 type Body = UnsyncBoxBody<Bytes, stream::BrokenOff>;
 type Reply = Response<Body>;
 
-/// "Payload size: 10 MB": api-gateway-execution-service-limits-table.html.
+/// Largest payload, in bytes. "Payload size: 10 MB": api-gateway-execution-service-limits-table.html.
 const LARGEST_PAYLOAD: usize = 10 * 1024 * 1024;
-/// How much beyond that is read before a client is cut off.
+/// Bytes of a too large body that are read in all before the client is cut off.
 const MOST_DROPPED: usize = 4 * LARGEST_PAYLOAD;
-/// "Total combined size of request line and header values: 10240 bytes", on the same page.
+/// Largest request head, in bytes. "Total combined size of request line and header values: 10240 bytes", on the same
+/// page.
 const LARGEST_HEAD: usize = 10_240;
 
-/// How the API is reached.
+/// Address under which the API is reached.
 #[derive(Clone, Debug)]
 pub struct Front {
-    /// With a stage, paths start with it, as on the API's own domain; without, the API is served as behind a custom
-    /// domain, and the stage is called `local`.
+    /// Stage of the API. With a stage, paths start with it, as on the API's own domain. Without one, the API is
+    /// served as behind a custom domain, and the stage is called `local`.
     pub stage: Option<String>,
-    /// `http` or `https`.
+    /// Scheme: `http` or `https`.
     pub scheme: &'static str,
-    /// The port that clients connect to.
+    /// Port that clients connect to.
     pub port: u16,
 }
 
@@ -67,7 +68,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The API of `template`, served by `functions` (by logical id).
+    /// Creates a gateway for the API of `template`, served by `functions` (by logical id).
     #[must_use]
     pub fn new(template: &Template, functions: BTreeMap<String, Arc<Function>>, front: Front) -> Self {
         Self { api: template.api.clone(), routes: Routes::new(&template.routes), functions, front }
@@ -89,10 +90,10 @@ impl Gateway {
     }
 
     async fn serve(&self, exchange: &mut Exchange, body: Incoming) -> Result<Reply, Refusal> {
-        // A body that is too large is refused before anything else reads it.
+        // Read the body first: one that is too large is refused before anything else.
         let body = read(body).await?;
 
-        // Which route? A path outside of the stage, or a method that the resource lacks, is an unknown one.
+        // Find the route. A path outside of the stage and a method that the resource lacks are unknown routes.
         let path = exchange.path.clone().ok_or_else(|| Refusal::unknown_route(exchange))?;
         let Some(resource) = self.routes.resource(&path) else {
             return Err(Refusal::unknown_route(exchange));
@@ -102,20 +103,21 @@ impl Gateway {
             return self.preflight(exchange, resource.methods).await;
         };
 
-        // Who is calling?
+        // Authorize the caller.
         if let Some(authorizer) = &route.authorizer {
             exchange.authorizer = Some(self.authorize(exchange, authorizer).await?);
         }
 
-        // What does the function say?
+        // Call the function and return its answer.
         let function = self.functions.get(&route.function).ok_or(Refusal::internal())?;
         let event = event::proxy(exchange, &body, &self.api.binary_media_types)?;
         integrate::call(exchange, route, function, event, &self.api.binary_media_types).await
     }
 }
 
-/// Reads the body, up to the payload limit. API Gateway has the whole request before it looks further. The rest of a
-/// body that is too large is read and dropped, so that the client hears the refusal instead of a broken connection.
+/// Reads the body, up to the payload limit. Like API Gateway, this reads the whole request before it is routed. The
+/// rest of a body that is too large is read and dropped, so that the client gets the refusal instead of a broken
+/// connection.
 async fn read(mut body: Incoming) -> Result<Bytes, Refusal> {
     let (mut whole, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -135,7 +137,7 @@ fn full(body: impl Into<Bytes>) -> Body {
     Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// An answer from before a request has an id.
+/// Builds an answer to a request that was refused before it had an id.
 fn plain(status: StatusCode) -> Reply {
     let message = status.canonical_reason().unwrap_or_default();
     let mut reply = Response::new(full(serde_json::json!({ "message": message }).to_string()));

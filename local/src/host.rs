@@ -1,13 +1,13 @@
-//! The Lambda service on one machine: it runs the built binaries and speaks the Runtime API to them, so that what runs
-//! here is what runs on AWS.
+//! The Lambda service on one machine. It runs the built binaries and speaks the Runtime API to them, so that they run
+//! here exactly as on AWS.
 //!
-//! A [`Function`] is a bounded queue of calls and a fixed number of environments. An environment is one process with a
-//! Runtime API address of its own; it takes one call at a time, is stopped (SIGSTOP) between calls, is killed at the
-//! deadline, and is started again whenever it ends. A call that an environment could not take stays in the queue.
+//! A [`Function`] is a bounded queue of calls and a fixed number of environments. An environment is one process with
+//! a Runtime API address of its own. It takes one call at a time, is stopped (SIGSTOP) between calls, is killed at
+//! the deadline, and is started again whenever it ends. A call that an environment could not take stays in the queue.
 //!
-//! Start reading at `environment::Environment::run`. Follows "Lambda runtime API" (runtimes-api.html), "Building a custom
-//! runtime" (runtimes-custom.html) and "Lambda execution environment" (lambda-runtime-environment.html) in the AWS
-//! Lambda developer guide.
+//! Start reading at `environment::Environment::run`. Follows "Lambda runtime API" (runtimes-api.html), "Building a
+//! custom runtime" (runtimes-custom.html) and "Lambda execution environment" (lambda-runtime-environment.html) in the
+//! AWS Lambda developer guide.
 
 mod caller;
 mod control;
@@ -28,48 +28,48 @@ use self::environment::Environment;
 pub use self::logs::Logs;
 pub(crate) use self::{environment::uuid, logs::Output};
 
-/// What the host needs to know of a function.
+/// Configuration of a function.
 #[derive(Clone, Debug)]
 pub struct FunctionConfig {
-    /// The name that logs and the control address use.
+    /// Name used in logs and at the control address.
     pub name: String,
-    /// The function's ARN.
+    /// ARN of the function.
     pub arn: String,
-    /// The binary to run.
+    /// Path of the binary.
     pub program: PathBuf,
-    /// Every variable of the process but the address of its Runtime API and its log stream.
+    /// Environment variables of the process, without the address of its Runtime API and its log stream.
     pub variables: Vec<(String, String)>,
-    /// How long one call may take.
+    /// Time-out of one call.
     pub timeout: Duration,
-    /// How many environments there are.
+    /// Number of environments.
     pub environments: usize,
-    /// Whether environments are stopped between their calls.
+    /// True if environments are stopped between calls.
     pub freeze: bool,
 }
 
 /// One invocation.
 #[derive(Debug)]
 pub struct Call {
-    /// The JSON event.
+    /// Event, as JSON.
     pub event: Bytes,
-    /// The value of `X-Amzn-Trace-Id`.
+    /// Value of `X-Amzn-Trace-Id`.
     pub trace_id: String,
 }
 
-/// What a function answered.
+/// Answer of a function.
 #[derive(Debug)]
 pub enum Answer {
     /// The whole payload.
     Buffered(Bytes),
-    /// A payload that comes in pieces.
+    /// A payload that arrives in pieces.
     Streamed(Stream),
 }
 
 impl Answer {
-    /// The whole payload, once the function is done.
+    /// Waits for the whole payload.
     ///
     /// # Errors
-    /// Why a stream broke off.
+    /// The failure that ended a stream early.
     pub async fn whole(self) -> Result<Bytes, Failure> {
         let mut stream = match self {
             Self::Buffered(payload) => return Ok(payload),
@@ -87,27 +87,27 @@ impl Answer {
     }
 }
 
-/// A streamed payload, prelude and all.
+/// A streamed payload, including its prelude.
 #[derive(Debug)]
 pub struct Stream {
-    /// The content type that the runtime named.
+    /// Content type that the runtime sent.
     pub content_type: String,
-    /// The pieces as they come. A channel that closes without [`Piece::End`] has lost its function.
+    /// Pieces as they arrive. If the channel closes without [`Piece::End`], the function is gone.
     pub chunks: mpsc::Receiver<Piece>,
 }
 
 /// A piece of a stream.
 #[derive(Debug)]
 pub enum Piece {
-    /// As the function sent it.
+    /// Data, as the function sent it.
     Data(Bytes),
-    /// The function broke off.
+    /// The function ended the stream early.
     Broken(Failure),
-    /// The function is done.
+    /// The stream is complete.
     End,
 }
 
-/// Why a call has no answer, or a stream no end.
+/// Failure of a call or of a stream.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Failure {
     /// The function reported an error.
@@ -121,21 +121,22 @@ pub enum Failure {
     /// The process ended during the call.
     #[error("Runtime.ExitError: {0}")]
     Exited(String),
-    /// The function's time was up.
+    /// The function exceeded its time-out.
     #[error("Task timed out after {:.2} seconds", .0.as_secs_f64())]
     TimedOut(Duration),
     /// The response is over 6 MiB.
     #[error("Function.ResponseSizeTooLarge: the response is over {} bytes", response::LARGEST)]
     TooLarge,
-    /// Too many calls wait.
+    /// The queue is full.
     #[error("Rate Exceeded")]
     Throttled,
 }
 
-/// Calls that may wait for an environment: Lambda's account concurrency, 1,000 (gettingstarted-limits.html).
+/// Number of calls that may wait for an environment: Lambda's account concurrency, 1,000
+/// (gettingstarted-limits.html).
 const QUEUE: usize = 1000;
 
-/// A call in the queue, with the way back to its caller.
+/// A call in the queue, and the channel for its answer.
 struct Job {
     call: Call,
     answer: oneshot::Sender<Result<Answer, Failure>>,
@@ -143,7 +144,7 @@ struct Job {
 
 type Queue = Arc<Mutex<mpsc::Receiver<Job>>>;
 
-/// What may be done to an environment from outside.
+/// Commands from the control address to an environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Kill the process; a fresh one is started.
@@ -156,23 +157,23 @@ pub enum Command {
     Start,
 }
 
-/// What an environment is doing.
+/// State of an environment.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
-    /// The process, while there is one.
+    /// Id of the process, while one is running.
     pub pid: Option<u32>,
     /// `starting`, `idle`, `busy`, `held` or `down`.
     pub state: &'static str,
-    /// Calls taken since the stack started.
+    /// Number of calls taken since the stack started.
     pub invocations: u64,
-    /// Processes started since the stack started.
+    /// Number of processes started since the stack started.
     pub starts: u64,
 }
 
 /// A function and its environments.
 #[derive(Debug)]
 pub struct Function {
-    /// What it was started with.
+    /// Configuration that it was started with.
     pub config: Arc<FunctionConfig>,
     queue: mpsc::Sender<Job>,
     environments: Vec<Handle>,
@@ -185,10 +186,10 @@ struct Handle {
 }
 
 impl Function {
-    /// Starts every environment and waits until each has asked for its first call.
+    /// Starts all environments and waits until each has asked for its first call.
     ///
     /// # Errors
-    /// When an environment ends, or reports an error, before that; with its last lines of output.
+    /// Fails if an environment ends or reports an error before that. The error contains its last lines of output.
     pub async fn start(config: FunctionConfig, logs: &Logs) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let (queue, jobs) = mpsc::channel(QUEUE);
@@ -208,8 +209,8 @@ impl Function {
         Ok(Self { config, queue, environments })
     }
 
-    /// Calls the function and waits for its answer; of a stream, for its start. Waiting for a free environment is part
-    /// of it, so a caller that has a limit sets it around this.
+    /// Calls the function and waits for its answer, or for the start of a streamed one. This includes waiting for a
+    /// free environment, so callers with a deadline have to set a time-out around it.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -219,7 +220,7 @@ impl Function {
         answered.await.unwrap_or_else(|_| Err(Failure::Exited("the local stack is stopping".to_owned())))
     }
 
-    /// Sends a command to one environment; false when there is none of that number.
+    /// Sends a command to one environment. Returns false if there is none of that number.
     pub async fn command(&self, number: usize, command: Command) -> bool {
         match self.environments.get(number) {
             Some(environment) => environment.commands.send(command).await.is_ok(),
@@ -227,7 +228,7 @@ impl Function {
         }
     }
 
-    /// What each environment is doing.
+    /// Returns the state of each environment.
     #[must_use]
     pub fn status(&self) -> Vec<Status> {
         let read = |handle: &Handle| handle.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();

@@ -1,8 +1,9 @@
-//! The whole Levee stack on one machine, for people and for tests: a gateway that behaves as API Gateway REST, a host that
-//! runs the built function binaries as Lambda does, their stores, and stand-in AI providers. It is never deployed.
+//! The whole Levee stack on one machine, for developers and tests: a gateway that behaves as API Gateway REST, a host
+//! that runs the built function binaries as Lambda does, their stores, and stand-in AI providers. It is never
+//! deployed.
 //!
-//! Start reading at [`stack`], which says what starts in which order; [`gateway`] and [`host`] are the two emulations,
-//! [`template`] is what both are told.
+//! Start reading at [`stack`], which starts the parts in order. [`gateway`] and [`host`] are the two emulations, and
+//! [`template`] is their configuration.
 
 mod aws;
 pub mod bindings;
@@ -36,7 +37,7 @@ use tracing_subscriber::EnvFilter;
 /// Runs the stack until Ctrl-C or SIGTERM.
 ///
 /// # Errors
-/// What could not be started, or which part of the stack ended by itself.
+/// Names the part that could not be started, or that ended by itself.
 pub fn run(options: Options) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(variables::own("RUST_LOG").unwrap_or_default().as_str());
     let filter = filter
@@ -52,7 +53,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(stack::run(options));
-    // Drops every task, and with each child's handle the child.
+    // Drops all tasks and with them the handles of child processes, which kills these.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     process::reap();
     result

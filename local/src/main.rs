@@ -1,4 +1,4 @@
-//! `levee-local`: the whole Levee stack on one machine. `--help` says how; `local::stack` says what.
+//! `levee-local`: the whole Levee stack on one machine. For its usage see `--help`, for its parts `local::stack`.
 
 use std::process::ExitCode;
 

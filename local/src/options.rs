@@ -1,4 +1,4 @@
-//! The command line.
+//! The command-line options.
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
@@ -8,8 +8,9 @@ use crate::{providers::STAND_INS, relay::DockerHost};
 
 /// Run the whole Levee stack on this machine.
 ///
-/// The gateway reads routes, authorizers and answers from the template and behaves as API Gateway REST; the functions are
-/// the built binaries, run as Lambda runs them. Prints "Levee is up at …" when it is ready. Ctrl-C stops everything.
+/// The gateway reads routes, authorizers and answers from the template and behaves as API Gateway REST; the functions
+/// are the built binaries, run as Lambda runs them. Prints "Levee is up at …" when it is ready. Ctrl-C stops
+/// everything.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "levee-local", version, max_term_width = 100)]
 pub struct Options {
@@ -53,7 +54,8 @@ pub struct Options {
     #[arg(long, value_name = "FUNCTION=N,…", default_value_t, hide_default_value = true)]
     pub environments: Environments,
 
-    /// The stand-in AI providers that the functions call, in order of preference; both run and take scripts all the same.
+    /// The stand-in AI providers that the functions call, in order of preference; both run and take scripts all the
+    /// same.
     #[arg(long, value_name = "NAME,…", default_value_t)]
     pub providers: Providers,
 
@@ -72,8 +74,8 @@ fn parameter(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// "Stage names can only contain alphanumeric characters, hyphens, and underscores. Maximum length is 128 characters":
-/// api-gateway-known-issues.html.
+/// Parses a stage name. "Stage names can only contain alphanumeric characters, hyphens, and underscores. Maximum
+/// length is 128 characters": api-gateway-known-issues.html.
 fn stage(name: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 128 || !name.chars().all(fits) {
@@ -82,12 +84,12 @@ fn stage(name: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
-/// Numbers of environments by function, as `authorizer=2,ai-proxy=3`.
+/// Numbers of environments by function, as `authorizer=2,ai-proxy=3`; 1 to 64 each, default 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environments(pub BTreeMap<String, usize>);
 
 impl Environments {
-    /// The number of a function.
+    /// Returns the number of environments of a function.
     #[must_use]
     pub fn of(&self, function: &str) -> usize {
         self.0.get(function).copied().unwrap_or(1)
@@ -116,12 +118,12 @@ impl std::fmt::Display for Environments {
     }
 }
 
-/// Names of stand-in providers in order of preference, as `primary,backup`: at least one, none of them twice.
+/// Names of stand-in providers in order of preference, as `primary,backup`: at least one, and no duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Providers(Vec<&'static str>);
 
 impl Providers {
-    /// The names in order of preference.
+    /// Returns the names in order of preference.
     #[must_use]
     pub fn names(&self) -> &[&'static str] {
         &self.0

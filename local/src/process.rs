@@ -1,9 +1,9 @@
 //! Child processes that cannot outlive levee-local.
 //!
-//! Every child is started through levee-local itself: the copy asks the kernel to be killed when its parent dies and then
-//! becomes the real program by `exec`. So not even SIGKILL on levee-local leaves a function behind (Linux; elsewhere the
-//! children are killed on every orderly end). Each child leads its own process group: Ctrl-C in a terminal reaches
-//! levee-local alone, which then stops the children in order.
+//! Every child is started through levee-local itself: the copy asks the kernel to kill it when its parent dies, and
+//! then becomes the real program by `exec`. So even SIGKILL on levee-local leaves no function behind. This is so on
+//! Linux; on other systems the children are killed on every orderly end. Each child leads its own process group, so
+//! Ctrl-C in a terminal reaches only levee-local, which then stops the children in order.
 
 use std::{
     ffi::OsString,
@@ -17,10 +17,11 @@ use tokio::process::Command;
 
 const GUARD: &str = "__guarded-child";
 
-/// A command that runs `program` under the guard, with an empty environment, killed when its handle is dropped.
+/// Returns a command that runs `program` under the guard, with an empty environment. The process is killed when its
+/// handle is dropped.
 ///
 /// # Errors
-/// When the path of the running executable cannot be found.
+/// Fails if the path of the running executable cannot be found.
 pub fn guarded(program: &Path) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(GUARD).arg(std::process::id().to_string()).arg(program);
@@ -28,8 +29,8 @@ pub fn guarded(program: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// Becomes the guarded program if that is what this process was started for. Returns only otherwise (`None`), or with
-/// the reason why the program could not be started.
+/// Replaces this process by the guarded program if it was started for that. Returns `None` if it was not, or else the
+/// reason that the program could not be started.
 pub fn exec_if_guard(mut arguments: impl Iterator<Item = OsString>) -> Option<String> {
     if arguments.nth(1)? != GUARD {
         return None;
@@ -52,8 +53,8 @@ fn die_with_parent(parent: i32) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_parent(_parent: i32) {}
 
-/// Waits for the children that were killed at the end, so that none is left as a zombie where nothing adopts orphans
-/// (containers without an init).
+/// Waits for the children that were killed at the end, so that none remains as a zombie on systems on which no
+/// process adopts orphans (containers without an init).
 pub(crate) fn reap() {
     const PATIENCE: Duration = Duration::from_secs(2);
     let began = Instant::now();

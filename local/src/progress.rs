@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, time::Instant};
 
-/// Tells what was started and how long it took.
+/// Reporter of the steps of the start and their durations.
 pub(crate) struct Progress {
     step: Instant,
 }
@@ -12,7 +12,7 @@ impl Progress {
         Self { step: Instant::now() }
     }
 
-    /// The step that began with the last call has ended.
+    /// Reports the end of a step, which began with the previous call.
     pub(crate) fn done(&mut self, what: &str, detail: impl Display) {
         eprintln!("  {what:<12} {:>5} ms  {detail}", self.step.elapsed().as_millis());
         self.step = Instant::now();

@@ -1,33 +1,35 @@
-//! Stand-in AI providers: small servers on loopback that speak Anthropic's Messages API as the real one does, and fail
-//! the way a script asks them to.
+//! Stand-in AI providers: small servers on loopback that speak Anthropic's Messages API as the real one does, and
+//! fail as scripted.
 //!
-//! What they answer is a pure function of who they are, the request and the script: the same request gives the same
-//! bytes, so that a test can lay what came through a proxy beside what came directly. Only headers carry the time.
+//! Their answers are a pure function of their name, the request and the script. The same request gets the same bytes,
+//! so that a test can compare an answer that came through a proxy with one that came directly. Only headers contain
+//! the time.
 //!
 //! A script is set through the control address (`PUT /providers/{name}`; see [`control_routes`]):
 //!
 //! | field | value | effect |
 //! | --- | --- | --- |
-//! | `status` | 400 to 599 | calls answer this status with the error type that Anthropic gives it |
-//! | `fail_ratio` | 0 to 1 | this share of calls fails with `status` (500 when unset), evenly spread; absent: all of them |
+//! | `status` | 400 to 599 | calls are answered with this status and Anthropic's error type for it |
+//! | `fail_ratio` | 0 to 1 | share of calls that fail with `status` (500 when unset), evenly spread; absent: all |
 //! | `retry_after` | seconds, or a string sent as it is | the `retry-after` header of failing calls |
 //! | `ttft_ms` | 0 to 600,000 ms | from `message_start` to the first content; for JSON, before the answer |
 //! | `gap_ms` | 0 to 600,000 ms | between two deltas; for JSON, `gap_ms` × `deltas` before the answer |
-//! | `deltas` | 0 to 100,000 | how many deltas the text has (8 when unset), as far as `max_tokens` has room |
+//! | `deltas` | 0 to 100,000 | number of deltas of the text (8 when unset), as far as `max_tokens` has room |
 //! | `hang` | `true` or `"headers"` | never answers |
 //! | | `"first_token"` | headers, `message_start`, then a `ping` a second; for JSON, headers and no body |
-//! | | `"stream"` | falls silent after 2 deltas; for JSON, after half of the body |
+//! | | `"stream"` | sends nothing more after 2 deltas; for JSON, after half of the body |
 //! | `cut_after` | 0 to 100,000 deltas | drops the connection there; for JSON, after half of the body |
-//! | `error_event_after` | 0 to 100,000 deltas | an `overloaded_error` event there ends the stream; JSON is untouched |
-//! | `usage` | object | laid over the usage that was computed, for example `{"input_tokens": 5}` |
+//! | `error_event_after` | 0 to 100,000 deltas | an `overloaded_error` event ends the stream there; no effect on JSON |
+//! | `usage` | object | overrides fields of the computed usage, for example `{"input_tokens": 5}` |
 //! | `answer` | object | replaces the answer of every call that does not fail, see below |
 //!
-//! `null` clears a field. Deltas of every kind count for `hang`, `cut_after` and `error_event_after`; the earliest of
-//! them wins, and a stream with fewer deltas ends as usual. `status`, `fail_ratio`, `retry_after`, `answer` and
-//! `hang: "headers"` hold for every endpoint, each endpoint spreading its failures by itself; the rest shapes messages.
+//! `null` clears a field. Deltas of every kind count for `hang`, `cut_after` and `error_event_after`. The earliest of
+//! these applies, and a stream with fewer deltas ends as usual. `status`, `fail_ratio`, `retry_after`, `answer` and
+//! `hang: "headers"` apply to every endpoint, and each endpoint spreads its failures by itself. The other fields
+//! apply to messages only.
 //!
-//! `usage` takes the fields of Anthropic's usage object, with `iterations`, `speed`, `inference_geo` and
-//! `service_tier` among them. Sums and iterations are sent as scripted; neither is computed from the other.
+//! `usage` takes the fields of Anthropic's usage object, including `iterations`, `speed`, `inference_geo` and
+//! `service_tier`. Sums and iterations are sent as scripted; neither is computed from the other.
 //!
 //! `answer` is sent exactly as it is written, without any of the headers that Anthropic adds:
 //!
@@ -39,16 +41,16 @@
 //!
 //! A body that is not a string gets the content type `application/json`, unless `headers` has another.
 //!
-//! The answer replaces the outcome of calls that the front door lets in: a wrong key is still refused, the share of
-//! calls that `fail_ratio` and `status` name still fails, `hang: "headers"` still never answers, and `ttft_ms` passes
+//! The answer replaces the outcome of calls that the front door admits. A wrong key is still refused, the share of
+//! calls given by `fail_ratio` and `status` still fails, `hang: "headers"` still never answers, and `ttft_ms` passes
 //! before the answer. The request's body is not checked, and the fields that shape messages have no effect. Statuses
 //! 1xx, 204 and 304 have no body in HTTP; after a 1xx the connection closes. A call counts as completed below 400 and
 //! as failed from 400 on. Its usage counts as zero, and it is not listed among the calls served.
 //!
-//! The stand-in shows what it served in total (`GET /providers/{name}`) and call by call
+//! The stand-in reports what it served in total (`GET /providers/{name}`) and by call
 //! (`GET /providers/{name}/served`).
 //!
-//! Start reading at [`StandIn`], then `messages` (the call), `reply` (what is said) and `stream` (how it is sent).
+//! Start reading at [`StandIn`], then `messages` (the call), `reply` (the content) and `stream` (the transmission).
 
 mod answer;
 mod control;
@@ -88,10 +90,10 @@ use script::{Hang, Script};
 use tally::{Endpoint, Tally};
 use usage::Usage;
 
-/// The names of the local stack's stand-ins, in the order of preference that holds where no other is asked for.
+/// Names of the local stack's stand-ins, in the default order of preference.
 pub const STAND_INS: [&str; 2] = ["primary", "backup"];
 
-/// One stand-in: its address, its key, its script and what it has counted.
+/// One stand-in: its address, key, script and counters.
 #[derive(Debug)]
 pub struct StandIn {
     name: String,
@@ -102,9 +104,9 @@ pub struct StandIn {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Shared with the calls that began under it, because a scripted answer may be large.
+    /// Shared with the calls that began under this script, because a scripted answer may be large.
     script: Arc<Script>,
-    /// Replaced, not cleared, by a reset: calls that began before it go on counting in the old one.
+    /// Replaced, not cleared, by a reset: calls that began before it continue to count in the old tally.
     tally: Arc<Mutex<Tally>>,
 }
 
@@ -113,7 +115,7 @@ impl StandIn {
     ///
     /// # Errors
     ///
-    /// No port could be bound.
+    /// Fails if no port can be bound.
     pub async fn start(name: &str) -> anyhow::Result<Arc<Self>> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
@@ -128,17 +130,17 @@ impl StandIn {
         Ok(stand_in)
     }
 
-    /// What it was called at start, and the name under which it is scripted.
+    /// Returns the name, under which it is scripted.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Scheme, host and port, with no slash at the end: `http://127.0.0.1:40001`.
+    /// Returns scheme, host and port, without a slash at the end: `http://127.0.0.1:40001`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The one key that it accepts, in `x-api-key` or as a bearer token.
+    /// Returns the only key that it accepts, in `x-api-key` or as a bearer token.
     pub fn api_key(&self) -> &str {
         &self.api_key
     }
@@ -151,13 +153,14 @@ impl StandIn {
             .route("/v1/models/{id}", get(models::retrieve))
             .fallback(|| async { Problem::not_found("Not found") })
             .method_not_allowed_fallback(|| async { Problem::new(405, "Method Not Allowed") })
-            // The front door has measured the body already.
+            // The front door has checked the size of the body already.
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(Arc::clone(self), front_door::admit))
             .with_state(Arc::clone(self))
     }
 
-    /// Counts a call and applies what the script holds for every endpoint: a failure, no answer, or a scripted one.
+    /// Counts a call and applies the parts of the script that apply to every endpoint: a failure, a hang, or a
+    /// scripted answer.
     async fn begin(&self, endpoint: Endpoint) -> Result<(Arc<Script>, tally::Call), Diverted> {
         let (script, mut call, fails) = {
             let state = self.state();
@@ -175,7 +178,7 @@ impl StandIn {
         }
         let Some(answer) = &script.answer else { return Ok((script, call)) };
 
-        // Even a sleep of nothing lasts until the timer's next millisecond.
+        // Do not sleep for 0 ms: even that lasts until the timer's next millisecond.
         if let Some(wait @ 1..) = script.ttft_ms {
             tokio::time::sleep(Duration::from_millis(wait)).await;
         }

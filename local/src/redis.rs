@@ -1,4 +1,4 @@
-//! Redis or Valkey: a child on a free port, or the server that `REDIS_URL` names.
+//! Redis or Valkey: a child process on a free port, or the server that `REDIS_URL` names.
 
 use std::{
     net::SocketAddr,
@@ -18,53 +18,53 @@ use tokio::{
 
 use crate::host::{Logs, Output};
 
-/// How long the server may take to answer its first PING.
+/// Time in which the server has to answer its first PING.
 const START: Duration = Duration::from_secs(10);
-/// How long a server that was given may take before it is called silent.
+/// Time after which a server that `REDIS_URL` names is reported as silent.
 const GIVEN: Duration = Duration::from_secs(2);
 
-/// What may be done to the server.
+/// Commands to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Kill it: connections are refused.
+    /// Kills it: connections are refused.
     Stop,
-    /// Start it again, empty, on the same port.
+    /// Starts it again, empty, on the same port.
     Start,
-    /// Stop it (SIGSTOP): connections hang.
+    /// Stops it (SIGSTOP): connections hang.
     Pause,
-    /// Let it go on.
+    /// Continues it after [`Command::Pause`].
     Resume,
 }
 
 /// The server that the stack uses.
 #[derive(Debug)]
 pub struct Redis {
-    /// As `redis://127.0.0.1:6379`.
+    /// URL, as `redis://127.0.0.1:6379`.
     pub url: String,
-    /// The child's desk; none for a server that is not ours.
+    /// Channel to the task that owns the child; `None` for a server of `REDIS_URL`.
     commands: Option<mpsc::Sender<(Command, oneshot::Sender<anyhow::Result<()>>)>>,
 }
 
 impl Redis {
-    /// Its address without what is secret in it.
+    /// Returns the URL without user name and password.
     pub(crate) fn shown(&self) -> String {
         let Ok(mut url) = url::Url::parse(&self.url) else { return "REDIS_URL".to_owned() };
         let _has_none = (url.set_username(""), url.set_password(None));
         url.to_string()
     }
 
-    /// Uses the server at `url`. One that does not answer is told on standard error, once, and used all the same: the
-    /// functions serve without Redis, and it may yet come.
+    /// Uses the server at `url`. If it does not answer, this is reported once on standard error and the server is
+    /// used all the same: the functions work without Redis, and it may be started later.
     #[must_use]
     pub fn given(url: String) -> Self {
         tokio::spawn(look_at(url.clone()));
         Self { url, commands: None }
     }
 
-    /// Starts a server on a free port; `deaths` hears of its end, if nobody asked for that.
+    /// Starts a server on a free port. `deaths` is notified if it ends without a command.
     ///
     /// # Errors
-    /// When there is no server to run, or it does not answer.
+    /// Fails if no server program is found, or if it does not answer.
     pub async fn start(program: Option<&Path>, logs: &Logs, deaths: mpsc::Sender<String>) -> anyhow::Result<Self> {
         let program = find(program)?;
         let output = logs.of("redis", "redis".to_owned())?;
@@ -76,10 +76,10 @@ impl Redis {
         Ok(Self { url: format!("redis://{address}"), commands: Some(commands) })
     }
 
-    /// Does something to the server and waits until it is done.
+    /// Executes a command and waits until it is done.
     ///
     /// # Errors
-    /// When the server is not ours, or does not start.
+    /// Fails if the server is not this stack's, or does not start.
     pub async fn command(&self, command: Command) -> anyhow::Result<()> {
         let Some(commands) = &self.commands else { bail!("REDIS_URL names a server that is not this stack's") };
         let (done, is_done) = oneshot::channel();
@@ -88,13 +88,14 @@ impl Redis {
     }
 }
 
-/// The child.
+/// The child process.
 struct Server {
     program: PathBuf,
     address: SocketAddr,
     output: Output,
     child: Option<Child>,
-    /// Holds the port while there is no child: bound, not listening, so that connections are refused.
+    /// Socket that reserves the port while there is no child: bound but not listening, so that connections are
+    /// refused.
     reserved: Option<TcpSocket>,
 }
 
@@ -147,6 +148,7 @@ impl Server {
         self.reserved = None;
         self.output.forget();
         let port = self.address.port().to_string();
+        // Start the server without persistence and follow its output.
         let mut command = crate::process::guarded(&self.program)?;
         command
             .args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no", "--loglevel", "warning"])
@@ -160,6 +162,7 @@ impl Server {
                 Pipe::Err(pipe) => drop(self.output.follow(pipe)),
             }
         }
+        // Wait until it answers.
         let began = Instant::now();
         while !answers(self.address).await {
             if let Some(status) = child.try_wait()? {
@@ -190,10 +193,10 @@ async fn ended(child: Option<&mut Child>) -> String {
     }
 }
 
-/// Says so if no server answers at `url`, without what is secret in it.
+/// Reports on standard error, without secrets, if no server answers at `url`.
 async fn look_at(url: String) {
     let Some((host, port)) = place(&url) else { return };
-    // Any answer will do: one that asks for a password first, or for TLS, is there.
+    // Any answer counts: a server may require a password or TLS first.
     let ping = async {
         let mut socket = TcpStream::connect((host.as_str(), port)).await?;
         socket.write_all(b"PING\r\n").await?;
@@ -210,7 +213,7 @@ async fn look_at(url: String) {
     );
 }
 
-/// The host and port of a URL that has them: a socket file has none.
+/// Returns the host and port of a URL, or `None` for a URL without them, such as that of a socket file.
 fn place(url: &str) -> Option<(String, u16)> {
     let url =
         url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "redis" | "rediss" | "valkey" | "valkeys"))?;
@@ -229,7 +232,7 @@ async fn answers(address: SocketAddr) -> bool {
     ping.await.unwrap_or(false)
 }
 
-/// The program to run: the one that was named, or valkey-server or redis-server on PATH.
+/// Returns the program to run: the named one, or else valkey-server or redis-server from PATH.
 fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let is_program = |path: &PathBuf| path.is_file();
     if let Some(named) = named {

@@ -1,7 +1,7 @@
-//! A second way to the stores, for the containers of `sam local`: they cannot reach this machine's loopback.
+//! A second address of the stores for the containers of `sam local`, which cannot reach this machine's loopback.
 //!
-//! Docker on Linux gives the machine an address on its bridge; each server that containers need gets a port there,
-//! which is passed on to the loopback. Docker Desktop has a name that stands for the loopback, and needs no ports.
+//! On Linux, Docker gives the machine an address on its bridge. Each server that containers need gets a port there,
+//! which is forwarded to the loopback. Docker Desktop has a name for the loopback and needs no ports.
 
 use std::{
     convert::Infallible,
@@ -15,12 +15,12 @@ use url::{Host, Url};
 
 use crate::bindings::Inputs;
 
-/// How containers reach this machine.
+/// Address under which containers reach this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DockerHost {
-    /// By an address of this machine.
+    /// An address of this machine.
     Address(IpAddr),
-    /// By a name that stands for its loopback.
+    /// A name that stands for its loopback.
     Name(String),
 }
 
@@ -33,10 +33,10 @@ impl FromStr for DockerHost {
 }
 
 impl DockerHost {
-    /// What to pass to functions in containers.
+    /// Returns the inputs for functions in containers.
     ///
     /// # Errors
-    /// When this machine does not have the address.
+    /// Fails if this machine does not have the address.
     pub(crate) async fn reroute(&self, mut inputs: Inputs) -> anyhow::Result<Inputs> {
         inputs.redis_url = self.url(&inputs.redis_url).await?;
         inputs.dynamodb_url = self.url(&inputs.dynamodb_url).await?;
@@ -48,11 +48,12 @@ impl DockerHost {
         Ok(inputs)
     }
 
-    /// The URL under which containers reach what `url` names on this machine. One that names another machine stays.
+    /// Returns the URL under which containers reach the server of `url`. URLs of other machines are returned
+    /// unchanged.
     async fn url(&self, url: &str) -> anyhow::Result<String> {
         let mut parsed = Url::parse(url).with_context(|| format!("{url} is no URL"))?;
         let on_loopback = match parsed.host() {
-            // The host of a URL whose scheme is not the web's is always a domain.
+            // The host of a URL with a scheme other than http is always parsed as a domain.
             Some(Host::Domain(name)) => {
                 name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
             }
@@ -60,11 +61,12 @@ impl DockerHost {
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,
         };
-        // The only scheme without a default here is Redis's.
+        // Redis's is the only scheme here without a default port.
         let port = parsed.port_or_known_default().unwrap_or(6379);
         if !on_loopback {
             return Ok(url.to_owned());
         }
+        // Use the name for the loopback, or relay from a port of the bridge's address.
         let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let (name, port) = match self {
             Self::Name(name) => (name.clone(), port),
@@ -79,7 +81,7 @@ impl DockerHost {
     }
 }
 
-/// Listens on a free port of `address`, and nowhere else, and passes connections on to `server`. Returns the port.
+/// Listens on a free port of `address` only, and forwards connections to `server`. Returns the port.
 async fn relay(address: IpAddr, server: (String, u16)) -> anyhow::Result<u16> {
     let listener = TcpListener::bind(SocketAddr::new(address, 0))
         .await

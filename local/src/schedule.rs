@@ -1,4 +1,4 @@
-//! Functions that are called by the clock, as EventBridge does.
+//! Functions that are called on a schedule, as EventBridge does.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     template::{ACCOUNT, REGION, Schedule},
 };
 
-/// Calls a function as its schedule says, beginning one period from now.
+/// Calls a function at the rate of its schedule, beginning one period from now.
 pub(crate) async fn keep(schedule: Schedule, function: Arc<Function>) {
     let mut ticks = interval_at(Instant::now() + schedule.every, schedule.every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -23,8 +23,8 @@ pub(crate) async fn keep(schedule: Schedule, function: Arc<Function>) {
     }
 }
 
-/// Calls a function with a scheduled event and returns its answer. The event is that of "Amazon EventBridge scheduled events"
-/// (services-cloudwatchevents.html).
+/// Calls a function with a scheduled event and returns its answer. The event is that of "Amazon EventBridge scheduled
+/// events" (services-cloudwatchevents.html).
 pub(crate) async fn call(function: &Function) -> Result<String, Failure> {
     let event = json!({
         "version": "0",

@@ -1,4 +1,4 @@
-//! What the local stack's tables hold when it starts: the keys that tests and people use, and demo data.
+//! Initial content of the local stack's tables: the keys for tests and developers, and demo data.
 
 use std::collections::BTreeMap;
 
@@ -13,51 +13,51 @@ use levee::stores::dynamodb::{self, DynamoDbConfig};
 
 use crate::providers::EXAMPLE_MODEL;
 
-/// Where to seed.
+/// Addresses of the stores, and options of the seed.
 #[derive(Debug, Clone)]
 pub struct Targets {
-    /// The DynamoDB emulator's address.
+    /// Address of the DynamoDB emulator.
     pub dynamodb_url: String,
-    /// Redis's address.
+    /// Address of Redis.
     pub redis_url: String,
     /// Table names by logical id.
     pub tables: BTreeMap<String, String>,
-    /// Whether to seed demo accounts and a month of usage besides the fixed keys.
+    /// True to seed demo accounts and a month of usage besides the fixed keys.
     pub demo: bool,
-    /// The peppers of API keys.
+    /// Peppers of the API keys.
     pub key_peppers: String,
 }
 
-/// What was seeded, for `local.json`.
+/// Seeded keys and admins, for `local.json`.
 #[derive(Debug, Clone)]
 pub struct Seeded {
-    /// The fixed key: every scope, exempt from the limit per client address.
+    /// The fixed key: it has all scopes and is exempt from the limit per client address.
     pub api_key: String,
-    /// A key like any other.
+    /// A key with default settings.
     pub plain_api_key: String,
-    /// The account of both keys.
+    /// Account of both keys.
     pub account_id: String,
-    /// A key of each demo integration, by `account/integration`.
+    /// One key for each demo integration, by `account/integration`.
     pub demo_keys: BTreeMap<String, String>,
-    /// The platform admins, in templates that have a table for them.
+    /// The platform admins, if the template has a table for them.
     pub admins: Option<SeededAdmins>,
 }
 
 /// The platform admins.
 #[derive(Debug, Clone)]
 pub struct SeededAdmins {
-    /// The e-mail address of the one who may change things.
+    /// E-mail address of the operator.
     pub operator: &'static str,
-    /// The e-mail address of the one who may look.
+    /// E-mail address of the viewer.
     pub viewer: &'static str,
-    /// The password of both.
+    /// Password of both.
     pub password: &'static str,
 }
 
-/// Id, name and kind.
+/// Id, name and kind of an integration.
 type DemoIntegration = (&'static str, &'static str, IntegrationKind);
 
-/// The accounts of the demo, the first of which is always there: id, name, integrations.
+/// Accounts of the demo: id, name, integrations. The first one is always seeded.
 const ACCOUNTS: [(&str, &str, [DemoIntegration; 2]); 3] = [
     (
         "acme",
@@ -78,7 +78,7 @@ const ACCOUNTS: [(&str, &str, [DemoIntegration; 2]); 3] = [
 const API_KEY: (&str, &str) = ("localDemoKey", "thisKeyOpensNothingButLocalhost1");
 const PLAIN_API_KEY: (&str, &str) = ("localPlainKy", "thisKeyOpensNothingButLocalhost2");
 const DEMO_SECRET: &str = "thisKeyOpensNothingButLocalhost4";
-/// The environment of local keys, which no deployed stack accepts.
+/// Environment of local keys, which no deployed stack accepts.
 pub(crate) const ENVIRONMENT: &str = "local";
 const ADMINS: SeededAdmins =
     SeededAdmins { operator: "admin@levee.local", viewer: "viewer@levee.local", password: "nothing-but-localhost" };
@@ -87,7 +87,7 @@ const DAY_SECS: u64 = 24 * 3600;
 /// Seeds the tables.
 ///
 /// # Errors
-/// When a table is missing or cannot be written.
+/// Fails if a table is missing or cannot be written.
 pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     let client = dynamodb::client(&DynamoDbConfig {
         aws: AwsConfig {
@@ -101,6 +101,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     let accounts = AccountsTable::new(client.clone(), table("Accounts")?);
     let peppers = Peppers::from_json(&targets.key_peppers).context("peppers")?;
 
+    // Accounts and integrations; without the demo, only the first account.
     let now = Clock::system().now();
     for (id, name, integrations) in ACCOUNTS.iter().take(if targets.demo { ACCOUNTS.len() } else { 1 }) {
         accounts.put_account(&Account::new(id, name, now)).await?;
@@ -109,6 +110,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
         }
     }
 
+    // The two fixed keys.
     let (account, _, [(integration, ..), _]) = ACCOUNTS[0];
     let record = |key: &ApiKey, account: &str, integration: &str, name: &str| {
         KeyRecord::new(key, &peppers, account, integration, name, now)
@@ -121,6 +123,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     let plain_api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
     accounts.put_key(&record(&plain_api_key, account, integration, "local stack, plain")).await?;
 
+    // Keys and usage of the demo.
     let mut demo_keys = BTreeMap::new();
     if targets.demo {
         for (account, _, integrations) in ACCOUNTS {
@@ -145,7 +148,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     })
 }
 
-/// Both admins share one hash: a second one would only take longer.
+/// Creates both admins with one hash, since a second one would only take longer.
 async fn seed_admins(table: &AdminsTable, now: Timestamp) -> anyhow::Result<SeededAdmins> {
     let password = tokio::task::spawn_blocking(|| PasswordHash::new(ADMINS.password)).await??;
     for (email, role) in [(ADMINS.operator, Role::Operator), (ADMINS.viewer, Role::Viewer)] {
@@ -155,19 +158,21 @@ async fn seed_admins(table: &AdminsTable, now: Timestamp) -> anyhow::Result<Seed
     Ok(ADMINS)
 }
 
-/// The key of a demo integration. Its id is made of their names, cut or filled up to the length of an id.
+/// Returns the key of a demo integration. Its id is made of the names of account and integration, cut or padded to
+/// the length of an id.
 fn demo_key(account: &str, integration: &str) -> anyhow::Result<ApiKey> {
     let id: String = account.chars().chain(integration.chars()).chain(std::iter::repeat('0')).take(12).collect();
     Ok(ApiKey::from_parts(ENVIRONMENT, &id, DEMO_SECRET)?)
 }
 
-/// A month of calls: one a day and integration, the amounts told apart by account and weekday.
+/// Writes a month of calls, one per day and integration. The amounts depend on account, integration and day.
 async fn seed_usage(ledger: &Ledger, now: Timestamp) -> anyhow::Result<()> {
     for day in 1..=30u64 {
         for (size, (account, _, integrations)) in (1u64..).zip(ACCOUNTS) {
             for (integration, _, kind) in integrations {
                 let tokens = size * 1_000 * (1 + (day * 7 + integration.len() as u64) % 5);
                 let started_at = now.as_secs() - day * DAY_SECS;
+                // Build a finished call of that day and write its record.
                 let call = Call {
                     id: format!("demo-{integration}-{day}"),
                     attempt: 1,

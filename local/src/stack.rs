@@ -1,4 +1,4 @@
-//! What starts in which order, and how all of it ends.
+//! Starts the parts of the stack in order, and stops all of them.
 
 use std::{
     collections::BTreeMap,
@@ -33,19 +33,20 @@ use crate::{
     variables::{self, Sources},
 };
 
-/// What the platform's own proxy shows on AWS. It guards nothing: the address is this machine's.
+/// Secret of the platform's own proxy. It protects nothing here, as the address is this machine's.
 const PROXY_SECRET: &str = "the-local-proxy-has-no-secrets";
-/// The table without which there is nothing to seed, as in templates of tests.
+/// Table without which nothing is seeded, as in templates of tests.
 const SEEDED_TABLE: &str = "Accounts";
 
-/// Runs the stack until Ctrl-C or SIGTERM, or until a part of it that nothing can replace has ended.
+/// Runs the stack until Ctrl-C or SIGTERM, or until a part has ended that cannot be restarted.
 ///
 /// # Errors
-/// What could not be started, or what has ended.
+/// Names the part that could not be started, or that has ended.
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (deaths, mut death) = mpsc::channel(1);
+    // Run until a signal arrives or the stack fails.
     let stopped = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -69,7 +70,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     }
 }
 
-/// What the running stack holds on to.
+/// Results of the start, and the files to remove at the end.
 struct Stack {
     url: String,
     certificate: Option<PathBuf>,
@@ -79,6 +80,7 @@ struct Stack {
 }
 
 async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Result<Stack> {
+    // Read the template and check the options against it.
     let mut progress = Progress::begin();
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("cannot make the folder {}", options.state_dir.display()))?;
@@ -87,7 +89,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     check(&template, options)?;
     progress.done("template", format!("{} functions, {} routes", template.functions.len(), template.routes.len()));
 
-    // The address is taken first: others are told of it, and a taken port is known at once.
+    // Bind the address first: other parts need it, and a port in use is reported at once.
     let server = Server::bind(options.port).await?;
     let certificate = options.tls.then(|| state.join("tls-cert.pem"));
     let tls = certificate.as_deref().map(Tls::self_signed).transpose()?;
@@ -100,6 +102,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let prefix = front.stage.as_ref().map(|stage| format!("/{stage}")).unwrap_or_default();
     let url = format!("{}://{host}:{}{prefix}", front.scheme, front.port);
 
+    // Start the stores.
     let logs = Logs::new(&state).with_context(|| format!("cannot write logs to {}", state.display()))?;
     let redis = match variables::own("REDIS_URL") {
         Some(url) => Redis::given(url),
@@ -111,6 +114,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let dynamodb_url = format!("http://{}", dynamodb.address());
     progress.done("dynamodb", format!("{dynamodb_url}, {} tables", template.tables.len()));
 
+    // Start the stand-ins for AI providers and AWS services.
     let stand_ins = try_join_all(STAND_INS.map(StandIn::start)).await?;
     progress.done("providers", stand_ins.iter().map(|it| it.base_url()).collect::<Vec<_>>().join(", "));
 
@@ -125,9 +129,11 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let logs_url = CloudWatchLogs::serve(logs.folder().to_owned(), groups).await?;
     progress.done("aws", format!("SNS {sns_url}, CloudWatch Logs {logs_url}"));
 
+    // Seed the tables.
     let seeded = seed(&template, options, &redis.url, &dynamodb_url).await?;
     progress.done("seed", if seeded.is_some() { "keys and data" } else { "nothing to seed in this template" });
 
+    // Compute the functions' variables, for this machine and for containers.
     let clock = Arc::new(Clock::new(state.join("clock-offset"))?);
     let inputs = bindings::Inputs {
         redis_url: redis.url.clone(),
@@ -155,6 +161,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
         bin_dir: &options.bin_dir,
         template_file: &options.template,
     };
+    // Start all functions at the same time.
     let mut for_sam = BTreeMap::new();
     let mut starting = Vec::new();
     for (id, function) in &template.functions {
@@ -178,6 +185,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let functions: BTreeMap<String, Arc<Function>> = try_join_all(starting).await?.into_iter().collect();
     progress.done("functions", functions.values().map(|it| it.config.name.as_str()).collect::<Vec<_>>().join(", "));
 
+    // Start the schedules, the gateway and the control address.
     for schedule in &template.schedules {
         if let Some(function) = functions.get(&schedule.function) {
             tokio::spawn(schedule::keep(schedule.clone(), function.clone()));
@@ -192,6 +200,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     let control = control::serve(controlled, stand_ins, sns).await?;
     progress.done("gateway", &url);
 
+    // Write local.json and sam-env.json last: tests take them as a sign that the stack is up.
     let api_key = seeded.as_ref().map(|seeded| seeded.api_key.clone());
     let admins = seeded.as_ref().and_then(|seeded| seeded.admins.as_ref());
     let mut local = json!({
@@ -218,7 +227,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
     Ok(Stack { url, certificate, api_key, admins: admins.cloned(), _files: files })
 }
 
-/// Checks what would otherwise fail in the middle of the start.
+/// Checks options and binaries early, so that the start does not fail half-way.
 fn check(template: &Template, options: &Options) -> anyhow::Result<()> {
     let names: Vec<&str> = template.functions.values().map(|function| function.name.as_str()).collect();
     if let Some(name) = options.environments.0.keys().find(|name| !names.contains(&name.as_str())) {
@@ -265,26 +274,27 @@ async fn seed(
     seed::seed(&targets).await.context("the tables cannot be seeded").map(Some)
 }
 
-/// Name, base URL and key of the stand-ins that the functions are to call, in order of preference.
+/// Returns name, base URL and key of the stand-ins that the functions are to call, in order of preference.
 fn preferred(stand_ins: &[Arc<StandIn>], options: &Options) -> Vec<(String, String, String)> {
     let named = |name: &&str| stand_ins.iter().find(|it| it.name() == *name);
     let found = options.providers.names().iter().filter_map(named);
     found.map(|it| (it.name().to_owned(), it.base_url(), it.api_key().to_owned())).collect()
 }
 
-/// Table names by logical id.
+/// Returns the table names by logical id.
 fn tables(template: &Template) -> BTreeMap<String, String> {
     template.tables.iter().map(|(id, table)| (id.clone(), table.name.clone())).collect()
 }
 
-/// What `sam local` is told: the stores are this stack's, wherever levee-local's own environment has them.
+/// Returns the variables for `sam local`: those of the stores are this stack's, even if levee-local's own environment
+/// overrides them.
 fn with_stores(mut declared: BTreeMap<String, String>, inputs: &bindings::Inputs) -> BTreeMap<String, String> {
     declared.insert("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), inputs.dynamodb_url.clone());
     declared.entry("REDIS_URL".to_owned()).and_modify(|url| url.clone_from(&inputs.redis_url));
     declared
 }
 
-/// The line that tests wait for, and for people a first call and the board.
+/// Prints the line that tests wait for, and for developers an example call and the address of the board.
 fn announce(stack: &Stack) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "Levee is up at {}", stack.url)?;

@@ -1,4 +1,4 @@
-//! The files that tell others of the running stack. They exist while it is up, and only then.
+//! Files that describe the running stack for other programs. They exist only while it is up.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ impl StateFiles {
             ("local.json", serde_json::to_string_pretty(local)?),
         ] {
             let file = folder.join(name);
-            // Whoever sees the file sees all of it.
+            // Write a draft and rename it, so that readers never see a partial file.
             let draft = file.with_extension("draft");
             files.0.push(file.clone());
             std::fs::write(&draft, content + "\n")

@@ -1,7 +1,7 @@
-//! template.yaml, read into what the emulation needs: functions, routes, the API's answers, and tables.
+//! Parses template.yaml into the parts that are emulated: functions, routes, gateway responses and tables.
 //!
-//! Nothing is guessed: an intrinsic, a property of the API or a route shape that is not emulated is a [`Mistake`] that
-//! names its line. Resources that mean nothing on one machine (networks, alarms, roles) are passed over unread.
+//! Nothing is guessed: an intrinsic, a property of the API or a shape of a route that is not emulated is a
+//! [`Mistake`] that names its line. Resources without a meaning on one machine (networks, alarms, roles) are ignored.
 //! Start reading at [`Template::read`].
 
 mod api;
@@ -27,12 +27,12 @@ use self::{
     scope::Scope,
 };
 
-/// What is wrong with the template, and where.
+/// An error in the template, with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// The line, counted from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong there.
+    /// Description of the error.
     pub message: String,
 }
 
@@ -50,18 +50,18 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-/// The template as the local stack understands it.
+/// The parsed template.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// By logical id.
+    /// Functions by logical id.
     pub functions: BTreeMap<String, Function>,
     /// The one `AWS::Serverless::Api`.
     pub api: Api,
-    /// Every route of every function, in the order of the file.
+    /// Routes of all functions, in the order of the file.
     pub routes: Vec<Route>,
-    /// The schedules of functions.
+    /// Schedules of the functions.
     pub schedules: Vec<Schedule>,
-    /// By logical id.
+    /// Tables by logical id.
     pub tables: BTreeMap<String, Table>,
     root: Node,
     references: BTreeMap<String, String>,
@@ -71,26 +71,27 @@ impl Template {
     /// Reads the template at `path`, with its parameters at their defaults.
     ///
     /// # Errors
-    /// When the file cannot be read, or with `file:line: message` when it holds something that is not emulated.
+    /// Fails if the file cannot be read, or with `file:line: message` if it contains something that is not emulated.
     pub fn load(path: &Path) -> anyhow::Result<Self> {
         Self::load_with(path, &BTreeMap::new())
     }
 
-    /// Reads the template at `path`, with these values for its parameters.
+    /// Reads the template at `path`, with these values of its parameters.
     ///
     /// # Errors
-    /// As [`Template::load`], and when the template has no parameter of a name that is given.
+    /// As [`Template::load`], and if the template lacks one of the parameters.
     pub fn load_with(path: &Path, parameters: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| anyhow::anyhow!("cannot read the template {}: {error}", path.display()))?;
         Self::read(&text, parameters).map_err(|mistake| anyhow::anyhow!("{}:{mistake}", path.display()))
     }
 
-    /// Reads a template's text, with these values for its parameters.
+    /// Parses a template's text, with these values of its parameters.
     ///
     /// # Errors
-    /// The first thing in it that is not emulated, or a parameter that it does not have.
+    /// The first construct that is not emulated, or a parameter that the template lacks.
     pub fn read(text: &str, parameters: &BTreeMap<String, String>) -> Result<Self, Mistake> {
+        // Parse the YAML and set the parameters.
         let mut root = node::parse(text)?;
         for (name, value) in parameters {
             set_parameter(&mut root, name, value)?;
@@ -99,6 +100,7 @@ impl Template {
         if let Some(api) = root.get("Globals").and_then(|globals| globals.get("Api")) {
             api.only("Globals.Api (put it on the API itself)", &[], api::IGNORED)?;
         }
+        // Read the tables first: functions refer to their names.
         let mut scope = Scope::new(&root);
         let tables = tables::read(&resources(&root, &scope, "AWS::DynamoDB::Table")?, &scope)?;
         let mut references: BTreeMap<String, String> =
@@ -107,6 +109,7 @@ impl Template {
             scope.define(id, name);
         }
 
+        // Read the one API, then the functions with their routes and schedules.
         let mut functions = BTreeMap::new();
         let (mut routes, mut schedules) = (Vec::new(), Vec::new());
         let apis = resources(&root, &scope, "AWS::Serverless::Api")?;
@@ -121,17 +124,18 @@ impl Template {
             references.insert(resource.id.clone(), function.name.clone());
             functions.insert(resource.id, function);
         }
+        // Check references between the parts.
         references.insert(api.id.clone(), API_ID.to_owned());
         events::check(&routes)?;
         api.check(&functions)?;
         Ok(Self { functions, api, routes, schedules, tables, references, root: root.clone() })
     }
 
-    /// The environment variables that the template gives to a function. `instead` may name another value for any of
-    /// them; what it names is not evaluated.
+    /// Returns the environment variables that the template declares for a function. `instead` may override any of
+    /// them; an overridden value is not evaluated.
     ///
     /// # Errors
-    /// A variable whose value does not exist on this machine, by its line.
+    /// The line of a variable whose value does not exist on this machine.
     pub fn variables(
         &self,
         function: &Function,
@@ -155,7 +159,7 @@ impl Template {
     }
 }
 
-/// Makes `value` the default of the parameter `name`, which must be there.
+/// Sets the default of the parameter `name`, which has to exist, to `value`.
 fn set_parameter(root: &mut Node, name: &str, value: &str) -> Result<(), Mistake> {
     let parameter = root.get_mut("Parameters").and_then(|parameters| parameters.get_mut(name));
     let Some(parameter) = parameter else {
@@ -166,14 +170,14 @@ fn set_parameter(root: &mut Node, name: &str, value: &str) -> Result<(), Mistake
     Ok(())
 }
 
-/// A resource that exists under the template's conditions.
+/// A resource whose condition, if any, holds.
 struct Resource<'a> {
     id: String,
     properties: &'a Node,
     metadata: Option<&'a Node>,
 }
 
-/// The resources of one type.
+/// Returns the resources of one type.
 fn resources<'a>(root: &'a Node, scope: &Scope<'_>, kind: &str) -> Result<Vec<Resource<'a>>, Mistake> {
     static NOTHING: Node = Node { line: 1, kind: Kind::Map(Vec::new()) };
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! The environment of a function: what Lambda sets, what the template gives, and what this machine puts in its place.
+//! The environment of a function: variables that Lambda sets, those of the template, and this machine's overrides.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,15 +9,16 @@ use crate::{
     template::{Function, REGION, Template},
 };
 
-/// A variable of levee-local's own environment; one set to nothing counts as unset. Nothing else in this package reads it.
+/// Returns a variable of levee-local's own environment; an empty one counts as unset. All of this package reads
+/// variables through this function.
 #[expect(clippy::disallowed_methods, reason = "the one place; the local stack has no levee::config")]
 pub(crate) fn own(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where a function's variables come from besides the template.
+/// Sources of a function's variables besides the template.
 pub(crate) struct Sources<'a> {
-    /// Of bindings.rs.
+    /// Result of [`bindings::overrides`].
     pub(crate) bindings: &'a BTreeMap<String, String>,
     pub(crate) dynamodb_url: &'a str,
     pub(crate) clock_file: &'a Path,
@@ -25,8 +26,9 @@ pub(crate) struct Sources<'a> {
     pub(crate) template_file: &'a Path,
 }
 
-/// The variables that the template declares, by `sam local`'s order of precedence: levee-local's own environment, then
-/// this machine's bindings, then the template's value. [`bindings::ONLY_OURS`] are left to the bindings.
+/// Returns the variables that the template declares, in `sam local`'s order of precedence: levee-local's own
+/// environment, then this machine's bindings, then the template's value. The own environment is ignored for
+/// [`bindings::ONLY_OURS`].
 pub(crate) fn declared(
     template: &Template,
     function: &Function,
@@ -42,8 +44,8 @@ pub(crate) fn declared(
         .with_context(|| format!("the variables of {}", function.name))
 }
 
-/// The whole environment of a function's process, but for what differs between its environments. Names and values of
-/// Lambda's own: "Defined runtime environment variables" (configuration-envvars.html).
+/// Returns the environment of a function's process, without the variables that differ between its environments.
+/// Lambda's own names and values: "Defined runtime environment variables" (configuration-envvars.html).
 pub(crate) fn all(
     function: &Function,
     declared: &BTreeMap<String, String>,
@@ -71,6 +73,6 @@ pub(crate) fn all(
     ];
     let fixed = fixed.map(|(name, value)| (name.to_owned(), value));
     let declared = declared.iter().map(|(name, value)| (name.clone(), value.clone()));
-    // Later ones win: nothing takes the address of the stores from the stack.
+    // Later entries override earlier ones: nothing replaces the stack's own addresses of the stores.
     passed_on.chain(declared).chain(fixed).collect()
 }

@@ -1,4 +1,4 @@
-//! An answer as tests look at it.
+//! A complete HTTP answer, with accessors for tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-/// A whole answer.
+/// A complete answer.
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The body, as received.
+    /// Body, as received.
     pub body: Vec<u8>,
-    /// When it had been read.
+    /// Time at which the body had been read.
     pub received_at: SystemTime,
     headers: BTreeMap<String, String>,
 }
@@ -29,7 +29,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// Reads an answer to its end. A body that breaks off ends where it broke off.
+    /// Reads an answer to its end. If the body breaks off, the part until then is kept.
     #[expect(clippy::disallowed_methods, reason = "tests hold answers against the real time")]
     pub async fn read(mut response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
@@ -45,22 +45,22 @@ impl Answer {
         Self { status, body, received_at: SystemTime::now(), headers }
     }
 
-    /// The value of the header `name`, empty where there is none.
+    /// Returns the value of the header `name`, or an empty string if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).expect("a text body")
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
-    /// The body's server-sent events: name and data. Every event must be whole and its data JSON.
+    /// Returns the body's server-sent events: name and data. Every event has to be complete, with JSON as its data.
     pub fn events(&self) -> Vec<(String, Value)> {
         let text = self.text();
         assert!(text.ends_with("\n\n"), "the stream ends within an event: {text}");
@@ -74,8 +74,8 @@ impl Answer {
             .collect()
     }
 
-    /// The header `name` as a structured-fields list of strings with their integer parameters (RFC 9651). Of others there
-    /// is the unit of calls in flight alone, which is left out.
+    /// Returns the header `name` as a structured-fields list of strings with their integer parameters (RFC 9651). The
+    /// only other parameter is the unit of calls in flight, which is checked and left out.
     pub fn list(&self, name: &str) -> Vec<(String, Vec<(&'static str, i64)>)> {
         let list: sfv::List =
             sfv::Parser::new(self.header(name)).parse().unwrap_or_else(|error| panic!("{name}: {error}: {self:?}"));

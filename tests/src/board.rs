@@ -1,4 +1,4 @@
-//! The System Health board as an admin's browser sees it.
+//! A client of the System Health board that behaves as an admin's browser.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use reqwest::RequestBuilder;
 
 use crate::{Answer, Stack};
 
-/// A browser: keeps cookies, says where its requests come from, and follows no redirect.
+/// A browser: it keeps cookies, sends the origin of its requests, and does not follow redirects.
 #[derive(Debug, Clone)]
 pub struct Browser<'a> {
     stack: &'a Stack,
     cookies: BTreeMap<String, String>,
-    /// The `Set-Cookie` lines of the last answer.
+    /// `Set-Cookie` lines of the last answer.
     pub set_cookies: Vec<String>,
 }
 
 impl Stack {
-    /// A browser that has been nowhere yet.
+    /// Returns a browser without cookies.
     pub fn browser(&self) -> Browser<'_> {
         Browser { stack: self, cookies: BTreeMap::new(), set_cookies: Vec::new() }
     }
 
-    /// A browser in which this admin has signed in.
+    /// Returns a browser in which this admin has signed in.
     pub async fn signed_in(&self, (email, password): (&str, &str)) -> Browser<'_> {
         let mut browser = self.browser();
         let answer = browser.sign_in(email, password).await;
@@ -29,7 +29,7 @@ impl Stack {
         browser
     }
 
-    /// Scheme, host and port of the API.
+    /// Returns scheme, host and port of the API.
     pub fn origin(&self) -> String {
         let url = reqwest::Url::parse(self.local("url")).expect("a URL");
         url.origin().ascii_serialization()
@@ -43,9 +43,9 @@ impl Browser<'_> {
         self.send(request).await
     }
 
-    /// Sends a form as a page of the board does.
+    /// Sends a form in the same way as a page of the board.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        // What browsers say of a page's own forms where the page sends no referrer.
+        // Browsers send a null origin for a page's own forms if the page sends no referrer.
         let request = self.stack.client().post(self.stack.url(path)).header("origin", "null");
         let request = request.header("sec-fetch-site", "same-origin");
         let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
@@ -53,13 +53,13 @@ impl Browser<'_> {
         self.send(request).await
     }
 
-    /// Sends a form of a signed-in admin, with the token that the pages carry.
+    /// Sends a form of a signed-in admin, with the token from the pages.
     pub async fn submit(&mut self, path: &str) -> Answer {
         let token = self.token().await;
         self.post(path, &[("csrf", &token)]).await
     }
 
-    /// The token in the forms of this session.
+    /// Returns the token in the forms of this session.
     pub async fn token(&mut self) -> String {
         token_of(&self.get("/admin/audit").await)
     }
@@ -88,18 +88,18 @@ impl Browser<'_> {
         Answer::read(response).await
     }
 
-    /// A cookie's value, empty where there is none.
+    /// Returns a cookie's value, or an empty string if there is none.
     pub fn cookie(&self, name: &str) -> &str {
         self.cookies.get(name).map_or("", String::as_str)
     }
 
-    /// Puts a cookie there.
+    /// Sets a cookie.
     pub fn set_cookie(&mut self, name: &str, value: &str) {
         self.cookies.insert(name.to_owned(), value.to_owned());
     }
 }
 
-/// The token in a page's forms.
+/// Returns the token in a page's forms.
 pub fn token_of(page: &Answer) -> String {
     let (_, rest) = page.text().split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("no form: {page:?}"));
     rest.split('"').next().expect("a value").to_owned()

@@ -1,17 +1,18 @@
-//! Decisions about providers: read, and made for a test.
+//! Decisions about providers: reads them, and makes decisions for a test.
 
 use levee::breaker::{BreakersTable, Grounds, State, Transition, Wrote};
 
 use crate::Stack;
 
 impl Stack {
-    /// The table of decisions.
+    /// Returns the table of decisions.
     pub fn breakers(&self) -> BreakersTable {
         BreakersTable::new(self.dynamodb(), "Breakers")
     }
 }
 
-/// Writes the decision `to` about `provider`, made by `by` on `grounds`, after the one that `table` has. What was written.
+/// Writes the decision `to` about `provider`, made by `by` on `grounds`, after the current one in `table`. Returns
+/// the decision as written.
 pub async fn decide(table: &BreakersTable, provider: &str, to: State, grounds: Grounds, by: &str) -> State {
     let from = table.read(provider).await.expect("DynamoDB");
     let transition = Transition::new(provider, &from, to, grounds, by);

@@ -1,4 +1,4 @@
-//! A TCP relay that misbehaves on request: between a function and a store, it cuts, stalls and half-opens sockets.
+//! A TCP relay between a function and a store that misbehaves on request: it cuts, stalls and half-opens connections.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ pub struct Chaos {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections opened before this generation are dead.
+    /// Current generation; connections of earlier ones are dead.
     generation: AtomicU64,
-    /// Nothing is relayed, on new connections neither.
+    /// True if nothing is relayed, also on new connections.
     is_black_hole: AtomicBool,
     accepted: AtomicUsize,
     reset: Notify,
 }
 
 impl Chaos {
-    /// A relay to `target`; it behaves until it is told not to.
+    /// Starts a relay to `target`, which forwards everything at first.
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -43,22 +43,22 @@ impl Chaos {
         Self { address, state }
     }
 
-    /// Where the relay listens.
+    /// Returns the address of the relay.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it has accepted.
+    /// Returns the number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// Swallows everything from now on and answers nothing, or stops doing so.
+    /// Starts or stops to drop all data without any answer.
     pub fn black_hole(&self, on: bool) {
         self.state.is_black_hole.store(on, Ordering::SeqCst);
     }
 
-    /// Lets the open connections die without a word, as when a network forgets them. New ones work.
+    /// Makes the open connections dead without closing them, as after a network failure. New ones work.
     pub fn forget_connections(&self) {
         self.state.generation.fetch_add(1, Ordering::SeqCst);
     }
@@ -74,7 +74,7 @@ async fn serve(client: TcpStream, target: SocketAddr, state: Arc<State>) {
     let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let reset = state.reset.notified();
-    // Dropping a socket with no time to linger sends RST.
+    // Dropping a socket with zero linger time sends RST.
     let _ = client.set_zero_linger();
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
@@ -91,7 +91,7 @@ async fn relay(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, born: u64, state
         let read = from.read(&mut buffer).await;
         let is_dead = || state.is_black_hole.load(Ordering::SeqCst) || born < state.generation.load(Ordering::SeqCst);
         if is_dead() {
-            // What comes now is swallowed, an end of the connection included.
+            // Drop the data, and hide the end of the connection as well.
             match read {
                 Ok(1..) => continue,
                 _ => tokio::time::sleep(Duration::from_secs(3600)).await,

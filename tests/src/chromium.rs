@@ -1,4 +1,4 @@
-//! Chromium, driven as a person would use it: it opens pages of the stack, signs in, and says what is wrong with them.
+//! Chromium, operated as by a user: it opens pages of the stack, signs in, and reports problems of the pages.
 //!
 //! `cargo xtask test` provides `chromium`, `chromedriver` and axe-core, or leaves out the tests that need them.
 
@@ -15,26 +15,26 @@ use tempfile::TempDir;
 
 use crate::{Stack, binaries};
 
-/// The tags of the axe-core rules that pages are held to: WCAG 2.2 up to level AA, and what is good practice besides.
+/// Tags of the axe-core rules that pages have to pass: WCAG 2.2 up to level AA, and best practices.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/// A window to look at a page in.
+/// Window size and preferences for viewing a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View {
-    /// Its name in the names of pictures.
+    /// Name, used in the names of pictures.
     pub name: &'static str,
-    /// CSS pixels.
+    /// Width in CSS pixels.
     pub width: u32,
-    /// CSS pixels.
+    /// Height in CSS pixels.
     pub height: u32,
-    /// True if the reader prefers dark pages.
+    /// True if the user prefers dark pages.
     pub is_dark: bool,
 }
 
 impl View {
     /// A laptop.
     pub const DESKTOP: Self = Self { name: "desktop", width: 1280, height: 900, is_dark: false };
-    /// A laptop whose reader prefers dark pages.
+    /// A laptop of a user who prefers dark pages.
     pub const DARK: Self = Self { name: "dark", is_dark: true, ..Self::DESKTOP };
     /// A phone, held upright.
     pub const PHONE: Self = Self { name: "phone", width: 390, height: 844, is_dark: false };
@@ -51,8 +51,9 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// Starts a browser that has been nowhere yet.
+    /// Starts a browser with an empty profile.
     pub async fn start() -> Self {
+        // Start the driver and read its port from its output.
         let mut driver = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
             .stdin(Stdio::null())
@@ -66,6 +67,7 @@ impl Chromium {
             port.trim_end_matches('.').parse::<u16>().ok()
         });
         let port = ports.next().expect("chromedriver says on which port it listens");
+        // Start Chromium through it.
         let profile = TempDir::new().expect("a temporary folder");
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
             .capabilities(capabilities(&profile))
@@ -81,7 +83,7 @@ impl Chromium {
         self.client.title().await.expect("a title")
     }
 
-    /// Signs in to the board with its form, as the page after it shows.
+    /// Signs in to the board with its form, and waits for the board.
     pub async fn sign_in(&self, stack: &Stack, (email, password): (&str, &str)) {
         self.open(&stack.url("/login")).await;
         for (field, text) in [("input[name=email]", email), ("input[name=password]", password)] {
@@ -93,7 +95,7 @@ impl Chromium {
         self.client.wait().for_url(&stack.url("/admin").parse().expect("a URL")).await.expect("the board");
     }
 
-    /// Presses the button that a screen reader reads out as `name`, and waits for the page that follows.
+    /// Clicks the button with the accessible name `name`, and waits for the next page.
     pub async fn press(&self, name: &str) {
         let button = format!("//button[@aria-label='{name}' or (not(@aria-label) and normalize-space()='{name}')]");
         let button = self.client.find(Locator::XPath(&button)).await.unwrap_or_else(|_| panic!("no button {name}"));
@@ -101,7 +103,7 @@ impl Chromium {
         self.client.wait().for_element(Locator::Css("main")).await.expect("a page");
     }
 
-    /// Resizes the window and sets what its reader prefers.
+    /// Resizes the window and sets the user's preferences.
     pub async fn look_at(&self, view: View) {
         let View { width, height, is_dark, .. } = view;
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
@@ -116,10 +118,10 @@ impl Chromium {
         self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Returns what axe-core finds wrong with the page: a line for each rule and element.
+    /// Returns the violations that axe-core finds on the page, one line for each rule and element.
     pub async fn findings(&self) -> Vec<String> {
         self.run(&axe()).await;
-        // The board shows the present: without a script, loading it anew is the only way to that.
+        // Allow the board to refresh itself: without a script, a reload is the only way to stay current.
         let rules = json!({ "meta-refresh": { "enabled": false } });
         let options = json!({ "runOnly": RULES, "resultTypes": ["violations"], "rules": rules });
         let script =
@@ -135,14 +137,15 @@ impl Chromium {
         nodes.collect()
     }
 
-    /// Returns the elements that reach beyond the window's sides without a part of the page that scrolls around them.
+    /// Returns the elements that extend beyond the sides of the window and are not inside a scrolling part of the
+    /// page.
     pub async fn overflow(&self) -> Vec<String> {
         let found = self.run(OVERFLOW).await;
         let found = found.as_array().unwrap_or_else(|| panic!("no list: {found}"));
         found.iter().map(|element| element.as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Returns what the browser complained of since this was asked last: violations of policies and errors of scripts.
+    /// Returns the browser's complaints since the last call: violations of policies and errors of scripts.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Log).await.expect("a log");
         let entries = log.as_array().into_iter().flatten();
@@ -191,7 +194,7 @@ impl WebDriverCompatibleCommand for DevTools {
     }
 }
 
-/// The lines of the browser's console since it was read last.
+/// Command that returns the lines of the browser's console since the last call.
 #[derive(Debug)]
 struct Log;
 
@@ -205,7 +208,7 @@ impl WebDriverCompatibleCommand for Log {
     }
 }
 
-/// Chromium without a window, and without what it asks of the internet by itself.
+/// Returns the capabilities of a headless Chromium that does not connect to the internet by itself.
 fn capabilities(profile: &TempDir) -> Map<String, Value> {
     let mut arguments = vec![
         "--headless".to_owned(),
@@ -219,7 +222,7 @@ fn capabilities(profile: &TempDir) -> Map<String, Value> {
         "--hide-scrollbars".to_owned(),
         format!("--user-data-dir={}", profile.path().display()),
     ];
-    // Chromium's own sandbox refuses to run as root, as in a container.
+    // Chromium's sandbox does not work as root, for example in a container.
     if rustix::process::geteuid().is_root() {
         arguments.push("--no-sandbox".to_owned());
     }
@@ -228,7 +231,7 @@ fn capabilities(profile: &TempDir) -> Map<String, Value> {
     Map::from_iter([("goog:chromeOptions".to_owned(), options), ("goog:loggingPrefs".to_owned(), logging)])
 }
 
-/// The source of axe-core, as `cargo xtask test` has installed it.
+/// Returns the source of axe-core, as installed by `cargo xtask test`.
 fn axe() -> String {
     let file = target().join("tools/sdk-axe/node_modules/axe-core/axe.min.js");
     std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("{} is missing: run cargo xtask test", file.display()))
@@ -238,7 +241,8 @@ fn target() -> PathBuf {
     binaries().parent().expect("a build directory").to_owned()
 }
 
-/// Elements may reach beyond the window only inside of one that scrolls. Those that are all outside are hidden on purpose.
+/// Script that lists elements beyond the window. They are allowed inside a scrolling element. Those that are
+/// completely outside are hidden on purpose.
 const OVERFLOW: &str = "
     const width = document.documentElement.clientWidth;
     const scrolls = element => element && element !== document.body && element !== document.documentElement &&

@@ -1,4 +1,4 @@
-//! What the ledger holds and what a stand-in served, call by call.
+//! Records of the ledger and calls served by a stand-in, for comparison.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 
 use crate::Stack;
 
-/// How many calls a stand-in shows at a time.
+/// Number of calls that a stand-in shows at a time.
 const PAGE: usize = 1_000;
 
-/// A call that a stand-in has answered, or begun to.
+/// A call that a stand-in has answered at least in part.
 #[derive(Debug, Clone)]
 pub struct Served {
-    /// What the caller wrote as `metadata.user_id`, empty where it did not.
+    /// Value of `metadata.user_id` in the request, empty if it was absent.
     pub user: String,
     /// `completed`, `failed` or `interrupted`.
     pub end: String,
-    /// What of its usage was sent.
+    /// Usage of the part that was sent.
     pub figures: Figures,
 }
 
-/// A usage object of the Messages API under the ledger's names.
+/// Converts a usage object of the Messages API to the ledger's names.
 pub fn figures(usage: &Value) -> Figures {
     let figure = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
     let usage = Usage {
@@ -38,17 +38,17 @@ pub fn figures(usage: &Value) -> Figures {
 }
 
 impl Stack {
-    /// The ledger in the stack's table.
+    /// Returns the ledger in the stack's table.
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.dynamodb(), "Usage", Duration::from_secs(30))
     }
 
-    /// The sums in the stack's table.
+    /// Returns the sums in the stack's table.
     pub fn months(&self) -> Months {
         Months::new(self.dynamodb(), "Usage")
     }
 
-    /// The record of every attempt, in no order.
+    /// Returns the records of all attempts, unordered.
     pub async fn records(&self) -> Vec<Record> {
         let pages = self
             .dynamodb()
@@ -64,7 +64,7 @@ impl Stack {
         serde_dynamo::from_items(items).expect("records")
     }
 
-    /// Every call for a message that has ended at the stand-in `name`, in the order of their ends.
+    /// Returns all calls for a message that have ended at the stand-in `name`, in the order of their ends.
     pub async fn served(&self, name: &str) -> Vec<Served> {
         let (mut served, mut after) = (Vec::new(), json!(0));
         loop {

@@ -1,4 +1,4 @@
-//! The harness of the whole-stack tests: starts the built stack as people do and asks it as clients do.
+//! The harness of the whole-stack tests: it starts the built stack as users do, and sends requests as clients do.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "this package is tests")]
 

@@ -1,4 +1,4 @@
-//! What clients, providers, operators and stores see of a running stack of the product's template.
+//! Clients, providers, clock and stores of a running stack, as used by tests.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Stack, wait_for};
 
-/// The minute that limits are counted in.
+/// Length of the window in which limits are counted, in seconds.
 const WINDOW_SECS: u64 = 60;
 
-/// A Messages API call of one user message.
+/// Returns a Messages API call with one user message.
 pub fn messages(text: &str) -> Value {
     json!({ "model": "claude-sonnet-5-5", "max_tokens": 256, "messages": [{ "role": "user", "content": text }] })
 }
 
-/// An account's sums of the current month.
+/// Sums of an account for a month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "named as in the table")]
 pub struct Month {
@@ -38,7 +38,8 @@ pub struct Month {
 }
 
 impl Month {
-    /// What was added since `before`, under the names of the provider's usage figures, and the number of calls.
+    /// Returns the number of calls and the usage added since `before`, under the names of the provider's usage
+    /// figures.
     pub fn since(&self, before: &Month) -> (u64, Value) {
         let cache_write_5m = self.cache_write_5m - before.cache_write_5m;
         let cache_write_1h = self.cache_write_1h - before.cache_write_1h;
@@ -54,29 +55,29 @@ impl Month {
     }
 }
 
-/// The client's side.
+/// Requests of clients.
 impl Stack {
-    /// A key like any other: not exempt from the limit per client address.
+    /// Returns a key with default settings: not exempt from the limit per client address.
     pub fn plain_api_key(&self) -> &str {
         self.local("plain_api_key")
     }
 
-    /// What the platform's own proxy shows.
+    /// Returns the secret of the platform's own proxy.
     pub fn proxy_secret(&self) -> &str {
         self.local("proxy_secret")
     }
 
-    /// A POST with the fixed key, without a body yet.
+    /// Returns a POST request with the fixed key and no body.
     pub fn request(&self, path: &str) -> RequestBuilder {
         self.request_with_key(self.api_key(), path)
     }
 
-    /// A POST with the given key, without a body yet.
+    /// Returns a POST request with the given key and no body.
     pub fn request_with_key(&self, key: &str, path: &str) -> RequestBuilder {
         anthropic(self.client().post(self.url(path)), key)
     }
 
-    /// POSTs `call` and returns the answer while it is still coming.
+    /// POSTs `call` and returns the answer before its body has been read.
     pub async fn send(&self, path: &str, call: &Value) -> reqwest::Response {
         self.request(path).json(call).send().await.expect("an answer")
     }
@@ -98,9 +99,9 @@ impl Stack {
     }
 }
 
-/// The providers' side.
+/// Control of the stand-in providers.
 impl Stack {
-    /// POSTs `call` to the stand-in `name` itself, with its own key.
+    /// POSTs `call` directly to the stand-in `name`, with its own key.
     pub async fn direct(&self, name: &str, path: &str, call: &Value) -> Answer {
         let provider = self.provider(name).await;
         let url = format!("{}{path}", provider["base_url"].as_str().expect("an address"));
@@ -108,17 +109,17 @@ impl Stack {
         Answer::read(request.json(call).send().await.expect("an answer")).await
     }
 
-    /// The key that the stand-in `name` accepts.
+    /// Returns the key that the stand-in `name` accepts.
     pub fn provider_key(name: &str) -> String {
         format!("sk-standin-{name}-0f1e2d3c4b5a69788796a5b4c3d2e1f0")
     }
 
-    /// What the stand-in `name` says of itself.
+    /// Returns the state that the stand-in `name` reports.
     pub async fn provider(&self, name: &str) -> Value {
         self.control("GET", &format!("/providers/{name}"), Value::Null).await.json()
     }
 
-    /// Returns the number of calls for a message that the stand-in `name` has got.
+    /// Returns the number of calls for a message that the stand-in `name` has received.
     pub async fn requests(&self, name: &str) -> u64 {
         self.provider(name).await["requests"].as_u64().expect("a number")
     }
@@ -129,53 +130,53 @@ impl Stack {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// Gives the stand-in `name` its first script and fresh counters.
+    /// Resets the script and the counters of the stand-in `name`.
     pub async fn reset(&self, name: &str) {
         let answer = self.control("DELETE", &format!("/providers/{name}"), Value::Null).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// Waits until the stand-in `name` shows `count` under `field`.
+    /// Waits until the stand-in `name` reports `count` in `field`.
     pub async fn wait_for_provider(&self, name: &str, field: &str, count: u64) {
         wait_for(async || (self.provider(name).await[field] == count).then_some(())).await;
     }
 }
 
-/// Time.
+/// Control of the clock.
 impl Stack {
-    /// How far the functions' clock has been moved.
+    /// Returns the offset of the functions' clock.
     pub fn clock_offset(&self) -> Duration {
         let text = std::fs::read_to_string(self.state().join("clock-offset")).unwrap_or_default();
         Duration::from_secs(text.trim().parse().unwrap_or(0))
     }
 
-    /// The functions' present moment.
+    /// Returns the current time by the functions' clock.
     pub fn now(&self) -> Timestamp {
         Clock::system().now().plus(self.clock_offset())
     }
 
-    /// Moves the clock to the beginning of the next minute, so that a test has a whole window to itself.
+    /// Moves the clock to the beginning of the next minute, so that a test starts with a new window.
     pub async fn skip_to_fresh_window(&self) {
         let now = self.now().as_secs();
         self.advance(WINDOW_SECS - now % WINDOW_SECS).await;
     }
 
-    /// Moves the clock on until it is `second` seconds into a period of `period` seconds, such as a UTC day.
+    /// Moves the clock forward until it is `second` seconds into a period of `period` seconds, such as a UTC day.
     pub async fn place_clock(&self, period: u64, second: u64) {
         let now = self.now().as_secs();
         self.advance((second + period - now % period) % period).await;
     }
 
-    /// Unix seconds by the functions' clock when `answer` had been read.
+    /// Returns the Unix time in seconds, by the functions' clock, at which `answer` had been read.
     pub fn received_at(&self, answer: &Answer) -> u64 {
         let since_epoch = answer.received_at.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
         (since_epoch + self.clock_offset()).as_secs()
     }
 }
 
-/// The stores' side.
+/// Access to the stores.
 impl Stack {
-    /// The tallies of all minutes that are not folded into the statistics yet, by field.
+    /// Returns the tallies of all minutes that are not folded into the statistics yet, by field.
     pub async fn tallies(&self) -> BTreeMap<String, u64> {
         let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
@@ -188,7 +189,7 @@ impl Stack {
         tallies
     }
 
-    /// The count of every limit's current counters, by policy.
+    /// Returns the sums of all limit counters in Redis, by policy.
     pub async fn redis_counters(&self) -> BTreeMap<String, u64> {
         let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis");
@@ -201,13 +202,13 @@ impl Stack {
         counters
     }
 
-    /// A handle on the stack's Redis, which waits for as long as a busy machine takes.
+    /// Returns a handle to the stack's Redis, with a budget that is long enough for a busy machine.
     pub fn redis(&self) -> Redis {
         let client = redis::Client::open(self.local("redis_url")).expect("a Redis URL");
         Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(30) })
     }
 
-    /// A client for the stack's DynamoDB.
+    /// Returns a client for the stack's DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         dynamodb::client(&DynamoDbConfig {
             aws: AwsConfig {
@@ -219,12 +220,12 @@ impl Stack {
         })
     }
 
-    /// The account's sums of the current month by the functions' clock.
+    /// Returns the account's sums of the current month by the functions' clock.
     pub async fn month(&self, account: &str) -> Month {
         self.month_of(account, &self.now().month()).await
     }
 
-    /// The account's sums of `month`, such as `2026-11`.
+    /// Returns the account's sums of `month`, such as `2026-11`.
     pub async fn month_of(&self, account: &str, month: &str) -> Month {
         let pages = self
             .dynamodb()
@@ -238,6 +239,7 @@ impl Stack {
             .items()
             .send();
         let items = pages.collect::<Result<Vec<_>, _>>().await.expect("DynamoDB");
+        // Add up the shards of the sums.
         let sum = |name: &str| {
             let number = |item: &HashMap<String, AttributeValue>| item[name].as_n().expect("a number").parse::<i64>();
             let sum = items.iter().map(|item| number(item).expect("a whole number")).sum::<i64>();
@@ -255,7 +257,7 @@ impl Stack {
         }
     }
 
-    /// Waits until the account's month has `calls` calls.
+    /// Waits until the account's month has `calls` calls, and returns the sums.
     pub async fn wait_for_month(&self, account: &str, calls: u64) -> Month {
         wait_for(async || Some(self.month(account).await).filter(|month| month.calls == calls)).await
     }

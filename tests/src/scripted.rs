@@ -1,4 +1,4 @@
-//! An AI provider that sends what a test tells it to, when it tells it to.
+//! An AI provider that sends a test's pieces at the test's times.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,29 +8,30 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The head of an event stream.
+/// Head of an event stream.
 pub const STREAM_HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
 
-/// The pieces to send, each after its pause.
+/// Pieces to send, each after its pause.
 type Pieces = Vec<(Duration, Vec<u8>)>;
 
-/// One running provider.
+/// A running provider.
 #[derive(Debug)]
 pub struct Scripted {
-    /// Its base URL.
+    /// Base URL.
     pub url: String,
     lines: Arc<Mutex<Lines>>,
 }
 
 #[derive(Debug)]
 struct Lines {
-    /// Each of these once, then the last one for ever.
+    /// Answers to send once each, the last one forever.
     answers: VecDeque<Pieces>,
     bodies: Vec<String>,
 }
 
 impl Scripted {
-    /// A provider that answers each request with `pieces`, each after its pause, and then closes the connection.
+    /// Starts a provider that answers each request with `pieces`, each after its pause, and then closes the
+    /// connection.
     pub async fn start(pieces: Vec<(Duration, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -45,30 +46,30 @@ impl Scripted {
         Self { url, lines }
     }
 
-    /// Makes it answer from now on: these in turn, each in one piece, then the last one again and again.
+    /// Sets the answers from now on: these in turn, each in one piece, then the last one forever.
     pub fn says(&self, answers: &[&str]) {
         let whole = |answer: &&str| vec![(Duration::ZERO, answer.as_bytes().to_vec())];
         self.lines.lock().expect("a lock").answers = answers.iter().map(whole).collect();
     }
 
-    /// Makes it answer `answer`, which need be no text, from now on.
+    /// Sets one answer from now on, which need not be text.
     pub fn says_bytes(&self, answer: Vec<u8>) {
         self.lines.lock().expect("a lock").answers = [vec![(Duration::ZERO, answer)]].into();
     }
 
-    /// The bodies of the requests that have come.
+    /// Returns the bodies of the requests so far.
     pub fn bodies(&self) -> Vec<String> {
         self.lines.lock().expect("a lock").bodies.clone()
     }
 
-    /// The `AI_PROVIDERS` that names this provider alone, with `more` members such as `"models":{…}`.
+    /// Returns an `AI_PROVIDERS` with this provider only. `more` adds members such as `"models":{…}`.
     pub fn as_only_provider(&self, more: &str) -> String {
         format!(r#"[{{"name":"scripted","kind":"anthropic","base_url":"{}","api_key":"sk-scripted"{more}}}]"#, self.url)
     }
 }
 
 impl Lines {
-    /// Returns the answer for whoever sent `body`.
+    /// Records a request's body and returns the next answer.
     fn answer(&mut self, body: String) -> Pieces {
         self.bodies.push(body);
         let next = if self.answers.len() > 1 { self.answers.pop_front() } else { self.answers.front().cloned() };
@@ -76,13 +77,14 @@ impl Lines {
     }
 }
 
-/// An event of a stream.
+/// Formats an event of a stream.
 pub fn event(name: &str, data: &Value) -> String {
     format!("event: {name}\ndata: {data}\n\n")
 }
 
 async fn serve(mut connection: TcpStream, lines: Arc<Mutex<Lines>>) {
     let _slower_without_it = connection.set_nodelay(true);
+    // Read the request to the end of its body.
     let mut request = Vec::new();
     let body = loop {
         if !connection.read_buf(&mut request).await.is_ok_and(|length| length > 0) {

@@ -1,4 +1,4 @@
-//! Anthropic's official SDKs, each driven by a program in its language under `tests/sdk`.
+//! Anthropic's official SDKs, each operated by a program in its language under `tests/sdk`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,10 +11,10 @@ use tokio::time::timeout;
 
 use crate::{Stack, binaries, workspace};
 
-/// How long a program may take for a scenario, its waits as told included.
+/// Time-out of one scenario, including the pauses it asks for.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// What an official SDK is written for.
+/// Language of an official SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
     /// `anthropic` on PyPI.
@@ -24,7 +24,7 @@ pub enum Language {
 }
 
 impl Language {
-    /// The folder of the program under `tests/sdk`.
+    /// Returns the folder of the program under `tests/sdk`.
     fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
@@ -32,7 +32,7 @@ impl Language {
         }
     }
 
-    /// The file in that folder that pins the versions.
+    /// Returns the file in that folder that pins the versions.
     fn pins(self) -> &'static str {
         match self {
             Self::Python => "requirements.txt",
@@ -40,7 +40,7 @@ impl Language {
         }
     }
 
-    /// Where `cargo xtask test` has installed the SDK in its pinned version.
+    /// Returns the folder into which `cargo xtask test` has installed the SDK in its pinned version.
     fn installed(self) -> PathBuf {
         let pins = workspace().join("tests/sdk").join(self.name()).join(self.pins());
         let target = binaries().parent().expect("a build directory").to_owned();
@@ -56,7 +56,8 @@ impl Language {
         folder
     }
 
-    /// The program, with nothing of this process's environment: no key, no proxy, no other address than the one told.
+    /// Returns the command of the program, with an empty environment: no key, no proxy, and no address but the given
+    /// one.
     fn command(self) -> Command {
         let folder = self.installed();
         let program = workspace().join("tests/sdk").join(self.name());
@@ -79,36 +80,36 @@ impl Language {
     }
 }
 
-/// Whom an SDK asks.
+/// API that an SDK calls.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The API's address.
+    /// Address of the API.
     pub base_url: String,
-    /// The key to show there.
+    /// API key.
     pub api_key: String,
-    /// How often the SDK may try again; `None` is its default.
+    /// Maximum number of retries; `None` is the SDK's default.
     pub max_retries: Option<u32>,
 }
 
 impl Target {
-    /// The same with another key.
+    /// Replaces the key.
     pub fn with_key(self, api_key: &str) -> Self {
         Self { api_key: api_key.to_owned(), ..self }
     }
 
-    /// The same with a number of further tries.
+    /// Sets the number of retries.
     pub fn retrying(self, times: u32) -> Self {
         Self { max_retries: Some(times), ..self }
     }
 }
 
 impl Stack {
-    /// The stack, with the fixed key.
+    /// Returns the stack as a target, with the fixed key.
     pub fn target(&self) -> Target {
         Target { base_url: self.url(""), api_key: self.api_key().to_owned(), max_retries: None }
     }
 
-    /// The primary stand-in itself, with its own key: what the SDK would meet without us.
+    /// Returns the primary stand-in as a target, with its own key, to compare an SDK's behaviour without Levee.
     pub async fn provider_target(&self) -> Target {
         let provider = self.provider("primary").await;
         let base_url = provider["base_url"].as_str().expect("an address").to_owned();
@@ -116,7 +117,7 @@ impl Stack {
     }
 }
 
-/// A program that has loaded an SDK. Dropping it ends it.
+/// A running program that has loaded an SDK. Dropping it ends the program.
 #[derive(Debug)]
 pub struct Sdk {
     input: ChildStdin,
@@ -138,12 +139,12 @@ impl Sdk {
         sdk
     }
 
-    /// Runs a scenario of `tests/sdk` and returns what came of it.
+    /// Runs a scenario of `tests/sdk` and returns its outcome.
     pub async fn run(&mut self, scenario: &str, target: &Target) -> Value {
         self.run_with(scenario, target, json!({})).await
     }
 
-    /// As [`Sdk::run`], where the scenario has to be told `more`.
+    /// Works as [`Sdk::run`], with additional parameters `more` of the scenario.
     pub async fn run_with(&mut self, scenario: &str, target: &Target, more: Value) -> Value {
         let Target { base_url, api_key, max_retries } = target;
         let mut call = more;

@@ -1,4 +1,4 @@
-//! The running stack: starts the built `levee-local`, knows where its parts are, and stops it.
+//! The running stack: starts the built `levee-local`, provides the addresses of its parts, and stops it.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 use crate::Answer;
 
-/// How long a start may take on a machine that does other things besides.
+/// Time-out of a start, on a machine that is busy.
 const START: Duration = Duration::from_secs(60);
-/// How long a stop may take.
+/// Time-out of a stop.
 const STOP: Duration = Duration::from_secs(20);
 
-/// What to start.
+/// Options of a stack.
 #[derive(Debug)]
 pub struct Builder {
     with_demo: bool,
@@ -28,53 +28,53 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Another template than the product's, by its path from the workspace.
+    /// Sets another template than the product's, given by its path from the workspace.
     pub fn template(mut self, path: impl AsRef<Path>) -> Self {
         self.template = workspace().join(path);
         self
     }
 
-    /// Sets a variable of every function whose template entry declares it.
+    /// Sets a variable of all functions whose template entry declares it.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Gives a parameter of the template this value.
+    /// Sets a parameter of the template.
     pub fn parameter(self, name: &str, value: &str) -> Self {
         self.argument("--parameter").argument(&format!("{name}={value}"))
     }
 
-    /// Seeds the demo's accounts and their month of usage too, which takes about a second.
+    /// Seeds the demo's accounts and their month of usage as well, which takes about a second.
     pub fn with_demo(mut self) -> Self {
         self.with_demo = true;
         self
     }
 
-    /// Numbers of environments, as `authorizer=3,ai-proxy=2`.
+    /// Sets numbers of environments, as `authorizer=3,ai-proxy=2`.
     pub fn environments(self, numbers: &str) -> Self {
         self.argument("--environments").argument(numbers)
     }
 
-    /// Gives a provider 300 ms, in place of seconds, for its first token, for a whole answer and between two pieces.
+    /// Reduces the time-outs of a provider to 300 ms: for its first token, for a whole answer and between two pieces.
     pub fn impatient(self) -> Self {
         self.env("AI_FIRST_TOKEN_TIMEOUT_MS", "300")
             .env("AI_CALL_TIMEOUT_MS", "300")
             .env("AI_STREAM_GAP_TIMEOUT_MS", "300")
     }
 
-    /// One provider, the stand-in `primary`, whose failures reach the client as they are.
+    /// Uses only one provider, the stand-in `primary`, so that its failures reach the client unchanged.
     pub fn only_primary(self) -> Self {
         self.argument("--providers").argument("primary").one_attempt()
     }
 
-    /// One attempt at a provider for each call, however many have failed before. Where there are several providers, one
-    /// that fails is still followed by the next.
+    /// Turns off the breaker and retries: each call tries each provider once at most, regardless of earlier failures.
+    /// After a failure the next provider is still tried.
     pub fn one_attempt(self) -> Self {
         self.env("AI_RETRY_BUDGET_PERCENT", "0").env("BREAKER_MODE", "dry-run")
     }
 
-    /// Limits nobody who makes calls.
+    /// Turns off all limits on callers.
     pub fn without_limits(self) -> Self {
         let limits = [
             "LIMIT_AI_PER_ADDRESS",
@@ -112,19 +112,21 @@ impl Builder {
         self.try_start().await.unwrap_or_else(|output| panic!("the stack did not start:\n{output}"))
     }
 
-    /// As [`Builder::start`]; the error is what `levee-local` said before it ended.
+    /// Works as [`Builder::start`]; the error is the output of a `levee-local` that has ended.
     pub async fn try_start(self) -> Result<Stack, String> {
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let state = TempDir::new().expect("a temporary folder");
+        // Start the process and collect its output.
         let mut process = self.command(state.path()).spawn().expect("levee-local runs");
         let output = Output::default();
         let (ready, is_ready) = mpsc::channel();
         output.follow(process.stdout.take().expect("a pipe"), Some(ready));
         output.follow(process.stderr.take().expect("a pipe"), None);
+        // Wait for the ready line.
         let began = Instant::now();
         while is_ready.try_recv().is_err() {
             if process.try_wait().expect("a child").is_some() {
-                // What it said last may still be on its way.
+                // Wait for the last lines of output.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 return Err(output.text());
             }
@@ -145,6 +147,7 @@ impl Builder {
             "{} is missing: build it and the functions first, with `cargo build --workspace --bins`",
             program.display()
         );
+        // Stores and providers of the developer's environment are not passed on.
         let mut command = Command::new(program);
         command
             .arg("--template")
@@ -177,9 +180,9 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Returns a builder for the product's template, with everything as by default but for three things. Waits for stores
-    /// are long: a machine that is busy with other tests is not one whose stores are gone. No call goes to the backup
-    /// unless something is wrong. And there is no demo data.
+    /// Returns a builder for the product's template with three changes to the defaults. Time-outs of the stores are
+    /// long, because a busy machine must not look like a store outage. No call goes to the backup unless the primary
+    /// fails. There is no demo data.
     pub fn builder() -> Builder {
         let variables = [("REDIS_BUDGET_MS", "1000"), ("DYNAMODB_TIMEOUT_MS", "5000"), ("AI_WARM_PERCENT", "0")];
         Builder {
@@ -190,37 +193,37 @@ impl Stack {
         }
     }
 
-    /// What local.json says under `name`, empty where that is nothing.
+    /// Returns the value of `name` in local.json, or an empty string.
     pub fn local(&self, name: &str) -> &str {
         self.local[name].as_str().unwrap_or_default()
     }
 
-    /// The keys of the demo's integrations, by `account/integration`.
+    /// Returns the keys of the demo's integrations, by `account/integration`.
     pub fn demo_keys(&self) -> BTreeMap<String, String> {
         serde_json::from_value(self.local["demo_keys"].clone()).expect("a map of keys")
     }
 
-    /// The address of a path of the API.
+    /// Returns the URL of a path of the API.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.local("url"))
     }
 
-    /// The fixed key with every scope.
+    /// Returns the fixed key, which has all scopes.
     pub fn api_key(&self) -> &str {
         self.local("api_key")
     }
 
-    /// The account of the fixed keys.
+    /// Returns the account of the fixed keys.
     pub fn account_id(&self) -> &str {
         self.local("account_id")
     }
 
-    /// E-mail address and password of the platform admin who may change things.
+    /// Returns e-mail address and password of the operator among the platform admins.
     pub fn admin(&self) -> (&str, &str) {
         self.credentials("admin")
     }
 
-    /// E-mail address and password of the platform admin who may look.
+    /// Returns e-mail address and password of the viewer among the platform admins.
     pub fn viewer(&self) -> (&str, &str) {
         self.credentials("viewer")
     }
@@ -230,12 +233,13 @@ impl Stack {
         (text("email"), text("password"))
     }
 
-    /// A client that trusts the stack's certificate, opens a connection for each request and follows no redirect.
+    /// Returns a client that trusts the stack's certificate, opens a connection for each request and does not follow
+    /// redirects.
     pub fn client(&self) -> &reqwest::Client {
         &self.client
     }
 
-    /// Asks the control address; `Value::Null` sends no body.
+    /// Sends a request to the control address; `Value::Null` sends no body.
     pub async fn control(&self, method: &str, path: &str, body: Value) -> Answer {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
         let mut request = self.client.request(method, format!("{}{path}", self.local("control_url")));
@@ -245,51 +249,51 @@ impl Stack {
         Answer::read(request.send().await.expect("the control address answers")).await
     }
 
-    /// POSTs to a path of the control address, which has to do it.
+    /// POSTs to a path of the control address, which has to succeed.
     pub async fn order(&self, path: &str) {
         let answer = self.control("POST", path, Value::Null).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
 
-    /// What the environments of a function are doing, as `GET /functions` has it.
+    /// Returns the state of a function's environments, as in `GET /functions`.
     pub async fn environments(&self, function: &str) -> Vec<Value> {
         let all = self.control("GET", "/functions", Value::Null).await.json();
         all[function].as_array().unwrap_or_else(|| panic!("no function {function} in {all}")).clone()
     }
 
-    /// How many calls each environment of a function has taken.
+    /// Returns the number of calls that each environment of a function has taken.
     pub async fn invocations(&self, function: &str) -> Vec<u64> {
         self.environments(function).await.iter().map(|it| it["invocations"].as_u64().unwrap_or_default()).collect()
     }
 
-    /// The number of the environment that is in a call; waits until there is one.
+    /// Waits until an environment is in a call, and returns its number.
     pub async fn busy_environment(&self, function: &str) -> usize {
         let busy = |environments: Vec<Value>| environments.iter().position(|it| it["state"] == "busy");
         wait_for(async || busy(self.environments(function).await)).await
     }
 
-    /// Moves the functions' clock.
+    /// Moves the functions' clock forward.
     pub async fn advance(&self, seconds: u64) {
         let answer = self.control("POST", "/time/advance", serde_json::json!({ "seconds": seconds })).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    /// The folder of local.json and the logs.
+    /// Returns the folder of local.json and the logs.
     pub fn state(&self) -> &Path {
         self.state.path()
     }
 
-    /// The process id of `levee-local`.
+    /// Returns the process id of `levee-local`.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Everything that the stack has printed.
+    /// Returns everything that the stack has printed.
     pub fn output(&self) -> String {
         self.output.text()
     }
 
-    /// Sends a signal to `levee-local` and waits for its end; true if it ended well.
+    /// Sends a signal to `levee-local` and waits for its end. Returns true if it exited successfully.
     pub fn stop_by(&mut self, signal: rustix::process::Signal) -> bool {
         signal_to(self.process.id(), signal);
         let began = Instant::now();
@@ -316,7 +320,7 @@ impl Drop for Stack {
     }
 }
 
-/// Asks until there is an answer.
+/// Repeats `ask` until it returns a value.
 pub async fn wait_for<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -328,18 +332,18 @@ pub async fn wait_for<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-/// Sends a signal to a process.
+/// Sends a signal to a process, which may have ended already.
 pub fn signal_to(pid: u32, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
     let _gone = rustix::process::kill_process(pid, signal);
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// The folder of the built binaries: that of this test, without `deps`.
+/// Returns the folder of the built binaries: that of this test, without `deps`.
 pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().expect("the path of this test");
     let folder = test.parent().expect("a folder");
@@ -362,7 +366,7 @@ fn client(local: &Value) -> reqwest::Client {
     builder.build().expect("a client")
 }
 
-/// Collects lines.
+/// Collector of output lines.
 #[derive(Clone, Debug, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 

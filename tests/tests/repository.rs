@@ -1,4 +1,4 @@
-//! The repository tests itself: what is written down in two places says the same in both.
+//! Consistency of the repository: facts that are written in two places are the same in both.
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -16,7 +16,7 @@ fn template() -> Template {
     Template::load(&root().join("template.yaml")).unwrap()
 }
 
-/// The variables that a configuration asks for.
+/// Returns the variables that a configuration reads.
 fn asked_for<T>(read: impl FnOnce(&mut levee::config::Reader<'_>) -> T) -> BTreeSet<String> {
     let names = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
@@ -27,7 +27,7 @@ fn asked_for<T>(read: impl FnOnce(&mut levee::config::Reader<'_>) -> T) -> BTree
     names.into_inner()
 }
 
-/// The variables that each function reads, by the function's name.
+/// Returns the variables that each function reads, by the function's name.
 fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
         ("authorizer", asked_for(authorizer::Config::read)),
@@ -38,7 +38,7 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     ])
 }
 
-/// Set by Lambda or by the local stack, not by the template.
+/// Variables that are set by Lambda or by the local stack, not by the template.
 const NOT_IN_TEMPLATE: [&str; 5] =
     ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LEVEE_CLOCK_OFFSET_FILE"];
 
@@ -85,7 +85,7 @@ fn the_readme_names_every_variable_and_no_other() {
     assert_eq!(documented, read);
 }
 
-/// The text of the sources in `folder` and below, without the monitor's own rules.
+/// Returns the text of the sources in `folder` and below, without the monitor's own rules.
 fn sources(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -112,7 +112,7 @@ fn every_gateway_response_that_another_try_cannot_help_says_so() {
     for (kind, response) in &responses {
         let said = response.headers.iter().find(|(name, _)| name == "x-should-retry").map(|(_, source)| source);
         let expected = match kind {
-            // The authorizer knows how long the wait is.
+            // The authorizer knows the length of the wait.
             ResponseType::AccessDenied => Some(HeaderSource::Context("authorizer.shouldRetry".to_owned())),
             ResponseType::Throttled => None,
             kind if is_server_error(*kind, response.status) => None,
@@ -145,7 +145,7 @@ fn the_logging_rules_name_every_metric_and_no_other() {
     assert_eq!(documented, named.map(|(name, _)| name).collect());
 }
 
-/// Function, method and path of everything that is served, and whether the authorizer has to be asked first.
+/// Returns function, method and path of everything that is served, and true if it needs the authorizer.
 fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     let ai = ai_proxy::routes::ROUTES.iter().map(|(method, path, _)| ("ai-proxy", (*method).to_owned(), *path, true));
     let health = health_api::routes::ROUTES.iter().map(|(method, path, access, _)| {
@@ -174,7 +174,7 @@ fn browsers_may_ask_about_every_route_that_needs_a_key_and_no_other() {
 fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_route() {
     let template = template();
     let served = served();
-    // What the catch-all route takes is served by nothing else.
+    // Paths of the catch-all route are served by nothing else.
     let covers = |resource: &str, path: &str| match resource.strip_suffix("{proxy+}") {
         Some(prefix) if prefix != "/" => path.starts_with(prefix),
         _ => resource == path,
@@ -195,7 +195,7 @@ fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_ro
     }
 }
 
-/// The routes of `template.yaml` that have a throttle of their own, as method and path.
+/// Returns the routes of `template.yaml` with a throttle of their own, as method and path.
 fn throttled() -> BTreeSet<(String, String)> {
     let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
     let settings = template.split_once("      MethodSettings:\n").unwrap().1;
@@ -210,7 +210,7 @@ fn throttled() -> BTreeSet<(String, String)> {
             };
             let rate: u32 = field("ThrottlingRateLimit").parse().unwrap();
             assert!(rate > 0 && field("ThrottlingBurstLimit").parse::<u32>().unwrap() >= rate, "{setting}");
-            // The path's own slashes are written as ~1; the first one is the setting's.
+            // The path's slashes are written as ~1, except the first, which is the setting's.
             let path = setting.lines().next().unwrap().trim().replacen('/', "", 1).replace("~1", "/");
             (field("HttpMethod"), if path.is_empty() { "/".to_owned() } else { path })
         })

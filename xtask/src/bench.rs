@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: how fast the limiter is and how much the breaker saves, beside others, on this machine. What was
-//! measured once, and how, is in docs/BENCHMARKS.md and docs/BREAKER.md.
+//! `cargo xtask bench`: compares the limiter's speed and the breaker's savings with other designs, on this machine.
+//! Results and methods are in docs/BENCHMARKS.md and docs/BREAKER.md.
 
 mod breaker;
 mod limits;

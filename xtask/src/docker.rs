@@ -1,25 +1,27 @@
-//! Where Docker's containers find this machine.
+//! The address under which Docker's containers reach this machine.
 
 use anyhow::{Context as _, bail};
 
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Docker Desktop's name for the machine that it runs on; connections to it arrive on the loopback.
+/// Docker Desktop's name for its host; connections to it arrive on the loopback.
 const DESKTOP_HOST: &str = "host.docker.internal";
 
-/// The address or name of this machine for containers on Docker's default network.
+/// Returns the address or name of this machine for containers on Docker's default network.
 ///
 /// # Errors
-/// When Docker does not answer, or its network has no address here.
+/// Fails if Docker does not answer, or if its network has no address on this machine.
 pub(crate) fn host(workspace: &Workspace) -> anyhow::Result<String> {
     let ask = |arguments: &[&str]| {
         shell::output(workspace.command("docker").args(arguments)).context("Docker does not answer; is it running?")
     };
+    // Docker Desktop has a name for its host.
     let system = ask(&["info", "--format", "{{.OperatingSystem}}"])?;
     if cfg!(not(target_os = "linux")) || system.contains("Docker Desktop") {
         return Ok(DESKTOP_HOST.to_owned());
     }
+    // Elsewhere the bridge's gateway is this machine.
     let format = "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}\n{{end}}";
     let networks = ask(&["network", "inspect", "bridge", "--format", format])?;
     match networks.lines().find_map(gateway) {
@@ -28,8 +30,8 @@ pub(crate) fn host(workspace: &Workspace) -> anyhow::Result<String> {
     }
 }
 
-/// This machine's address from a line of a gateway, which some versions leave out, and the subnet, of which it is the
-/// first address then.
+/// Returns this machine's address from a line with a gateway and a subnet. Some versions of Docker leave the gateway
+/// out; it is the first address of the subnet then.
 fn gateway(line: &str) -> Option<String> {
     let is_v4 = |text: &str| text.parse::<std::net::Ipv4Addr>().is_ok();
     let (gateway, subnet) = line.split_once(' ')?;

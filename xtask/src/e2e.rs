@@ -1,7 +1,7 @@
-//! `cargo xtask e2e`: checks from the outside that what the repository promises to its users is so.
+//! `cargo xtask e2e`: checks from the outside that the repository keeps its promises to users.
 //!
-//! A step is a row of [`STEPS`] and a function beside it; what cannot be checked on a machine is SKIPPED with the
-//! reason, never silently left out.
+//! A step is a row of [`STEPS`] with its function. A step that cannot be checked on a machine is reported as SKIPPED
+//! with the reason, never silently left out.
 
 mod docker;
 mod emulator;
@@ -20,14 +20,14 @@ use crate::{shell, tools};
 /// One promise to check.
 struct Step {
     name: &'static str,
-    /// The promise, in a sentence.
+    /// The promise, in one sentence.
     about: &'static str,
     needs: &'static [Need],
     run: fn(&Workspace) -> anyhow::Result<Outcome>,
 }
 
 impl Step {
-    /// Returns why it cannot be taken on this machine.
+    /// Returns the reason that the step cannot run on this machine, if there is one.
     fn obstacle(&self, workspace: &Workspace) -> Option<String> {
         if self.needs.contains(&Need::Docker) {
             docker::obstacle().or_else(|| preflight::obstacle(workspace, self.needs))
@@ -86,7 +86,7 @@ impl E2e {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         let chosen = |step: &&Step| self.only.is_empty() || self.only.iter().any(|name| name == step.name);
         let steps = STEPS.iter().filter(chosen).collect::<Vec<_>>();
-        // What cannot be had here is the matter of its step; what can, is installed at once.
+        // Install all needs at the start. Steps whose needs cannot be met here are skipped.
         let obstacles = steps.iter().map(|step| step.obstacle(workspace)).collect::<Vec<_>>();
         let possible = steps.iter().zip(&obstacles).filter(|(_, obstacle)| obstacle.is_none());
         let needs = possible.flat_map(|(step, _)| step.needs).copied().collect::<Vec<_>>();
@@ -106,8 +106,8 @@ fn step_names() -> clap::builder::PossibleValuesParser {
     STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
 }
 
-/// The translator's schema and cfn-lint's rules; neither asks AWS, so neither credentials nor a network are needed. The
-/// region only says which services' rules apply.
+/// Checks the template against the translator's schema and cfn-lint's rules. Neither accesses AWS, so that no
+/// credentials and no network are needed. The region only selects the rules by its services.
 fn template(workspace: &Workspace) -> anyhow::Result<Outcome> {
     if !workspace.root.join("template.yaml").is_file() {
         bail!("there is no template.yaml");

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: throws what a fuzzer makes up at the code that reads bytes of strangers.
+//! `cargo xtask fuzz`: fuzzes the code that parses untrusted bytes.
 //!
-//! The targets are in `fuzz/`, a workspace of its own. They need no nightly toolchain: libFuzzer's instrumentation is in
-//! the stable compiler too, and sanitizers, which are not, have nothing to find in code without `unsafe`.
+//! The targets are in `fuzz/`, a workspace of its own. They need no nightly toolchain: the stable compiler has
+//! libFuzzer's instrumentation. Sanitizers, which are not in it, would find nothing in code without `unsafe`.
 
 use std::fs;
 
@@ -12,23 +12,23 @@ use crate::report::{Outcome, Report};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// The files of `fuzz/fuzz_targets`.
+/// Files of `fuzz/fuzz_targets`.
 const TARGETS: [&str; 3] = ["sse", "usage_message", "usage_stream"];
 
-/// What every run begins with.
+/// Initial corpus of every run.
 const SEEDS: &str = "shared/core/src/metering/usage/corpus";
 
-/// The largest input that is made up, in bytes: a few times the largest seed.
+/// Largest generated input, in bytes: a few times the largest seed.
 const LARGEST_INPUT: u32 = 16 * 1024;
 
-/// Throw made-up bytes at what reads bytes of strangers
+/// Fuzz the code that parses untrusted bytes
 ///
-/// What a target finds ends its run and stays in fuzz/artifacts; what it learned stays in fuzz/corpus for the next run.
+/// A finding ends its target's run and is kept in fuzz/artifacts; the corpus is kept in fuzz/corpus for the next run.
 #[derive(clap::Args)]
 pub(crate) struct Fuzz {
     #[command(flatten)]
     consent: Consent,
-    /// How long each target runs, in seconds
+    /// Duration of each target's run, in seconds
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// The one target to run; without it, all

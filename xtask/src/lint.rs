@@ -7,12 +7,12 @@ use crate::report::{Outcome, Report};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// How long the advisory database may take to arrive: it is a few megabytes of git.
+/// Time-out of the download of the advisory database, a few megabytes of git.
 const ADVISORIES_LIMIT: Duration = Duration::from_secs(120);
 
 /// Check formatting, lints, documentation and dependencies
 ///
-/// Every check runs, whatever the ones before it said; the end lists those that failed.
+/// All checks run, even if earlier ones failed; the end lists those that failed.
 #[derive(clap::Args)]
 pub(crate) struct Lint {
     #[command(flatten)]
@@ -21,7 +21,8 @@ pub(crate) struct Lint {
 
 impl Lint {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
-        // Asked at once, done after the checks that need no tool: a badly formatted line is known in a second.
+        // Ask for consent now, install after the checks that need no tool: a formatting error is reported within a
+        // second.
         let tools = preflight::agree(workspace, &[Need::Deny, Need::Machete], &self.consent)?;
         let mut report = Report::default();
         let cargo = |arguments: &[&str]| shell::run(&mut workspace.cargo(arguments)).map(|()| Outcome::Ok);
@@ -40,8 +41,8 @@ impl Lint {
     }
 }
 
-/// The advisory database comes from the internet; where it cannot be had, nothing is known about advisories, and that is
-/// no fault of the code.
+/// Checks advisories. The database comes from the internet; if it cannot be fetched, the check is skipped, since that
+/// is not a fault of the code.
 fn advisories(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let mut fetch = workspace.cargo(["deny", "fetch", "db"]);
     eprintln!("$ {}", shell::line(&fetch));

@@ -1,7 +1,7 @@
-//! The developers' command, `cargo xtask`: run the whole stack on this machine, test it, lint it, and check from the
-//! outside that what the README promises is so.
+//! The developers' command, `cargo xtask`: runs the whole stack on this machine, tests it, lints it, and checks the
+//! README's promises from the outside.
 //!
-//! One file a command; what a command needs from the machine is declared there and settled by [`preflight`].
+//! Each command has a file, which declares its needs of the machine; [`preflight`] installs them.
 #![allow(clippy::print_stdout, reason = "a command line tool talks on standard output")]
 
 mod bench;

@@ -1,9 +1,10 @@
-//! The needs of a command, checked before anything is built.
+//! Checks a command's needs before anything is built.
 //!
-//! A need that is not met is named together with the commands that meet it. Those that keep to the build directory run
-//! without a question, Redis's among them where the distribution's package can be unpacked there; those that change the
-//! system run after a yes. A machine with Rust, a C compiler and apt or dnf is therefore enough, for any user. Start
-//! reading at [`ensure`]; [`plan`] is pure and says which commands, [`machine`] looks at what they can rely on.
+//! A need that is not met is reported together with the commands that install it. Commands that only write to the
+//! build directory run without a question; this includes Redis if the distribution's package can be unpacked there.
+//! Commands that change the system run only after consent. A machine with Rust, a C compiler and apt or dnf is
+//! therefore enough, for any user. Start reading at [`ensure`]. [`plan`] is pure and chooses the commands;
+//! [`machine`] detects what they can rely on.
 
 mod consent;
 mod machine;
@@ -25,31 +26,32 @@ use consent::Answer;
 use machine::Machine;
 use plan::{Plan, listing};
 
-/// Installs what is missing of these needs, after a yes where that changes the system.
+/// Installs missing needs, after consent if that changes the system.
 ///
 /// # Errors
 ///
-/// Something is missing and must not or cannot be installed, or its installation failed. The text names what, and the
+/// Something is missing and must not or cannot be installed, or its installation failed. The text names it, and the
 /// commands that install it.
 pub(crate) fn ensure(workspace: &Workspace, needs: &[Need], consent: &Consent) -> anyhow::Result<()> {
     agree(workspace, needs, consent)?.carry_out(workspace)
 }
 
-/// Returns why these needs are not met and cannot be met here, whatever is agreed to; `None` where they are or can be.
+/// Returns the reason that needs are missing and cannot be installed here, even with consent; `None` if they are met
+/// or can be.
 pub(crate) fn obstacle(workspace: &Workspace, needs: &[Need]) -> Option<String> {
     let missing = missing(workspace, needs);
     let advice = Plan::new(&missing, &Machine::detect(workspace), &workspace.tools()).err()?;
     Some(format!("{}{}", lacking(&missing), advice.trim_end()))
 }
 
-/// Commands that were agreed to and have not run yet.
+/// Commands that have consent and have not run yet.
 pub(crate) struct Agreed {
     missing: Vec<Need>,
     commands: Vec<Vec<String>>,
 }
 
-/// Finds what is missing and asks where that takes a yes: the first half of [`ensure`], so that long work may come
-/// between the question and the installation.
+/// Finds missing needs and asks for consent if it is required. This is the first half of [`ensure`], so that long
+/// work can be done between the question and the installation.
 pub(crate) fn agree(workspace: &Workspace, needs: &[Need], consent: &Consent) -> anyhow::Result<Agreed> {
     let missing = missing(workspace, needs);
     if missing.is_empty() {
@@ -60,6 +62,7 @@ pub(crate) fn agree(workspace: &Workspace, needs: &[Need], consent: &Consent) ->
         Ok(plan) => plan,
         Err(advice) => bail!("{lacking}{advice}"),
     };
+    // Ask, or decide by the flags.
     let changes_system = plan.changes_system();
     let commands = plan.commands();
     let listing = listing(&commands);
@@ -84,17 +87,17 @@ pub(crate) fn agree(workspace: &Workspace, needs: &[Need], consent: &Consent) ->
 }
 
 impl Agreed {
-    /// Runs the commands, and checks that they brought what was missing.
+    /// Runs the commands and checks that all needs are met afterwards.
     pub(crate) fn carry_out(&self, workspace: &Workspace) -> anyhow::Result<()> {
         self.attempt(workspace)?.map_or(Ok(()), |lacking| bail!(lacking))
     }
 
-    /// Runs the commands of what a command can do without, and returns the name of what they did not bring, as where the
-    /// system's package is too old.
+    /// Runs the commands for needs that are optional, and returns a description of the first one that is still
+    /// missing, for example because the system's package is too old.
     pub(crate) fn attempt(&self, workspace: &Workspace) -> anyhow::Result<Option<String>> {
         for words in &self.commands {
             let Some((program, arguments)) = words.split_first() else { continue };
-            // Tools are built in cargo's own temporary folder, not among our packages.
+            // Build tools in cargo's own temporary folder, not among the workspace's packages.
             shell::run(workspace.command(program).args(arguments).env_remove("CARGO_TARGET_DIR"))?;
         }
         let lacking = self.missing.iter().find(|need| !need.met(workspace));
@@ -103,7 +106,7 @@ impl Agreed {
     }
 }
 
-/// Returns each of these needs that is not met, once.
+/// Returns the needs that are not met, without duplicates.
 fn missing(workspace: &Workspace, needs: &[Need]) -> Vec<Need> {
     let mut missing = Vec::new();
     for need in needs {

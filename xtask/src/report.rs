@@ -1,13 +1,13 @@
-//! A list of named steps: each is announced, timed and judged, all of them run, and the end says what failed.
+//! A list of named steps. All of them run and are announced, timed and judged; the end lists the failed ones.
 
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-/// What a step that did not fail has to say.
+/// Result of a step that did not fail.
 pub(crate) enum Outcome {
     Ok,
-    /// It could not be checked here; the text says why.
+    /// The step could not be checked here; the text gives the reason.
     Skipped(String),
 }
 
@@ -17,14 +17,14 @@ enum Verdict {
     Failed(String),
 }
 
-/// The steps so far.
+/// Results of the steps so far.
 #[derive(Default)]
 pub(crate) struct Report {
     rows: Vec<(String, Verdict, Duration)>,
 }
 
 impl Report {
-    /// Announces a step, runs it and notes how it went; never stops the steps after it.
+    /// Announces a step, runs it and records its result. A failure does not stop later steps.
     pub(crate) fn step(&mut self, name: &str, step: impl FnOnce() -> anyhow::Result<Outcome>) {
         eprintln!("\n=== {name}");
         let start = Instant::now();
@@ -38,7 +38,7 @@ impl Report {
         self.rows.push((name.to_owned(), verdict, took));
     }
 
-    /// Prints the table; an error that names the failed steps, where there are any.
+    /// Prints the summary. Returns an error that names the failed steps, if there are any.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         eprintln!("\n=== Summary");
         for (name, verdict, took) in &self.rows {

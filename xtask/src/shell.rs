@@ -1,4 +1,4 @@
-//! Running other commands: shown before they run, waited for within a limit, judged by their exit status.
+//! Runs other commands: prints them before, waits for them with a time-out, and checks their exit status.
 
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
@@ -17,13 +17,13 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// True where the command can be started and succeeds; what it prints is dropped.
+/// Returns true if the command can be started and succeeds; its output is dropped.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// What a command printed on standard output; an error that carries its standard error where it failed.
+/// Returns the standard output of a command. The error of a failed command contains its standard error.
 pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let line = line(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {line}"))?;
@@ -33,7 +33,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Waits for a child until the limit, then kills it; `None` where that was needed.
+/// Waits for a child until the time-out, then kills it and returns `None`.
 pub(crate) fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
     let deadline = Instant::now() + limit;
     while Instant::now() < deadline {
@@ -47,13 +47,13 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<
     Ok(None)
 }
 
-/// The command as one would type it.
+/// Formats the command as typed at a prompt.
 pub(crate) fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| quote(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
-/// A word as a POSIX shell reads it back.
+/// Quotes a word for a POSIX shell.
 pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -63,7 +63,7 @@ pub(crate) fn quote(word: &str) -> String {
     }
 }
 
-/// The exit of this command when something failed: what, and why.
+/// Prints an error and returns the exit code of a failure.
 pub(crate) fn fail(error: anyhow::Error) -> ExitCode {
     eprintln!("error: {error:#}");
     ExitCode::FAILURE

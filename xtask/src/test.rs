@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that the repository can prove about itself on one machine.
+//! `cargo xtask test`: runs all tests that are possible on one machine.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use crate::report::{Outcome, Report};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Needs of some whole-stack tests alone. Where they are not met, these tests are skipped and all others run.
+/// Needs of some whole-stack tests only. If they are not met, these tests are skipped and all others run.
 struct Part {
     name: &'static str,
     needs: &'static [Need],
-    /// The modules of the whole-stack tests that need it.
+    /// Modules of the whole-stack tests with these needs.
     suites: &'static [&'static str],
 }
 
@@ -33,9 +33,9 @@ const PARTS: [Part; 2] = [
 
 /// Run all tests: unit tests, whole-stack tests and documentation tests
 ///
-/// The whole-stack tests run the same binaries as "cargo xtask up", each test a stack of its own on free ports. Those that
-/// point Anthropic's official SDKs at it, and those that open its pages in Chromium, are reported as SKIPPED where Python,
-/// Node.js or Chromium is missing and may not be installed.
+/// The whole-stack tests run the same binaries as "cargo xtask up", each test a stack of its own on free ports. Those
+/// that point Anthropic's official SDKs at it, and those that open its pages in Chromium, are reported as SKIPPED
+/// where Python, Node.js or Chromium is missing and may not be installed.
 #[derive(clap::Args)]
 pub(crate) struct Test {
     #[command(flatten)]
@@ -51,12 +51,13 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         preflight::ensure(workspace, &[Need::Redis, Need::CCompiler, Need::Nextest], &self.consent)?;
-        // Asked at once, done after the build.
+        // Ask for consent now, install after the build.
         let parts = agree(workspace, &self.consent);
-        // Whole-stack tests start the binaries from the build directory, which cargo does not know. All targets, because
-        // the features of dependencies are then those of the steps below, and nothing is built twice.
+        // Build the binaries, which whole-stack tests start from the build directory without cargo's knowledge. Build
+        // all targets, so that dependencies have the same features as in the steps below and nothing is built twice.
         shell::run(&mut workspace.cargo(["build", "--workspace", "--all-targets"]))?;
 
+        // Install the optional parts; the tests of a part that fails are skipped.
         let mut report = Report::default();
         let mut skipped = Vec::new();
         for (part, agreed) in parts {
@@ -72,6 +73,7 @@ impl Test {
                 skipped.extend(part.suites);
             }
         }
+        // Run the tests with a filter for the skipped suites.
         let profile = profile(&self.nextest, is_ci(), &skipped);
         let filter = filter_file(workspace, profile, &skipped)?;
         let mut step = |name: &str, arguments: &[String]| {
@@ -87,7 +89,7 @@ impl Test {
     }
 }
 
-/// Asks for each part, and for nothing that an earlier part brings.
+/// Asks for consent to each part, without the needs that an earlier part installs.
 fn agree(workspace: &Workspace, consent: &Consent) -> Vec<(&'static Part, anyhow::Result<Agreed>)> {
     let mut promised = Vec::new();
     let parts = PARTS.iter().map(|part| {
@@ -101,8 +103,8 @@ fn agree(workspace: &Workspace, consent: &Consent) -> Vec<(&'static Part, anyhow
     parts.collect()
 }
 
-/// Installs a part, and returns why it is not there in the end. A developer may be offline; for CI, an installation that
-/// fails is an error.
+/// Installs a part, and returns the reason if it is missing in the end. A failed installation is an error in CI only,
+/// since a developer may be offline.
 fn provide(workspace: &Workspace, agreed: anyhow::Result<Agreed>, ci: bool) -> anyhow::Result<Option<String>> {
     let lacking = match agreed.map(|agreed| agreed.attempt(workspace)) {
         Ok(Ok(lacking)) => lacking,
@@ -112,8 +114,8 @@ fn provide(workspace: &Workspace, agreed: anyhow::Result<Agreed>, ci: bool) -> a
     Ok(lacking.map(|lacking| lacking.trim_end().to_owned()))
 }
 
-/// Returns the nextest profile to run: the one that the developer names, CI's, or, where suites are left out, one of our
-/// own. `None` is nextest's default.
+/// Returns the nextest profile to run: the one that the developer names, CI's, or, if suites are left out, `partial`.
+/// `None` is nextest's default.
 fn profile<'a>(given: &'a [String], ci: bool, skipped: &[&str]) -> Option<&'a str> {
     let mut words = given.iter();
     while let Some(word) = words.next() {
@@ -127,12 +129,12 @@ fn profile<'a>(given: &'a [String], ci: bool, skipped: &[&str]) -> Option<&'a st
     if ci { Some("ci") } else { (!skipped.is_empty()).then_some("partial") }
 }
 
-/// Writes the nextest configuration that leaves these suites out of a profile, and returns its path; `None` where all
+/// Writes the nextest configuration that excludes these suites from a profile, and returns its path; `None` if all
 /// suites run.
 ///
-/// A profile's default filter is intersected with the filters of the command line, which are added up among themselves.
-/// The file is a tool's configuration, which nextest merges with the repository's, so that any profile can have the
-/// filter. The exception is the profile `default`, for which nextest reads the repository's alone.
+/// A profile's default filter is intersected with the union of the filters on the command line. The file is a tool
+/// configuration, which nextest merges with the repository's, so that any profile can have the filter. The exception
+/// is the profile `default`, for which nextest reads only the repository's configuration.
 fn filter_file(workspace: &Workspace, profile: Option<&str>, skipped: &[&str]) -> anyhow::Result<Option<PathBuf>> {
     let Some(profile) = profile.filter(|_| !skipped.is_empty()) else { return Ok(None) };
     let file = workspace.target.join("tests-without.toml");
@@ -146,7 +148,7 @@ fn default_filter(skipped: &[&str]) -> String {
     format!("not (package(tests) & ({}))", suites.join(" | "))
 }
 
-/// Returns the arguments of the cargo that runs the tests.
+/// Returns the arguments with which cargo runs the tests.
 fn nextest(filter: Option<&Path>, profile: Option<&str>, given: &[String]) -> Vec<String> {
     let mut arguments = ["nextest", "run", "--workspace", "--no-fail-fast"].map(str::to_owned).to_vec();
     arguments.extend(filter.map(|file| format!("--tool-config-file=levee:{}", file.display())));

@@ -1,4 +1,4 @@
-//! `cargo xtask up`: build everything and become the local stack.
+//! `cargo xtask up`: builds everything and replaces itself by the local stack.
 
 use std::os::unix::process::CommandExt as _;
 
@@ -38,7 +38,7 @@ pub(crate) struct Up {
     /// out unless it is given
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true)]
     docker: Option<Option<String>>,
-    /// How many environments of which function to start, for example authorizer=2,ai-proxy=3
+    /// Numbers of environments to start by function, for example authorizer=2,ai-proxy=3
     #[arg(long, value_name = "FUNCTION=COUNT,…")]
     environments: Option<String>,
     /// The stand-in AI providers to call, in order of preference: primary,backup unless given
@@ -57,7 +57,7 @@ impl Up {
             Some(None) => Some(docker::host(workspace)?),
         };
         build(workspace)?;
-        // From here on this process is the stack: signals reach it, and nothing of ours waits in between.
+        // Replace this process by the stack, so that signals reach it directly.
         let stack = workspace.bin_dir().join("levee-local");
         let mut command = workspace.command(&stack);
         command.args(self.flags(workspace));
@@ -83,7 +83,7 @@ impl Up {
     }
 }
 
-/// Builds what the stack consists of: the function binaries and the host that runs them.
+/// Builds the parts of the stack: the function binaries and the host that runs them.
 pub(crate) fn build(workspace: &Workspace) -> anyhow::Result<()> {
     let mut arguments = vec!["build".to_owned(), "--package=local".to_owned()];
     arguments.extend(workspace.functions()?.iter().map(|function| format!("--package={function}")));

@@ -1,4 +1,4 @@
-//! Where things are: the repository, what cargo builds, and the packages that become Lambda functions.
+//! Paths of the repository and of cargo's build directory, and the packages that become Lambda functions.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,15 +10,15 @@ use anyhow::Context as _;
 
 /// The repository that this command was built from, and its build directory.
 pub(crate) struct Workspace {
-    /// The folder of the workspace's `Cargo.toml`; every command runs in it.
+    /// Folder of the workspace's `Cargo.toml`, in which every command runs.
     pub(crate) root: PathBuf,
-    /// `CARGO_TARGET_DIR`, or `target` in the root; absolute.
+    /// Absolute path of the build directory: `CARGO_TARGET_DIR`, or else `target` in the root.
     pub(crate) target: PathBuf,
 }
 
 impl Workspace {
     pub(crate) fn locate() -> anyhow::Result<Self> {
-        // Cargo names the folder when it runs us; the one compiled in serves a binary that is started by hand.
+        // Cargo names the folder at run time; the compiled-in path is for a binary that is started by hand.
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let root = Path::new(&package).parent().context("xtask has no parent folder")?.to_owned();
         let target = match env::var_os("CARGO_TARGET_DIR") {
@@ -28,7 +28,8 @@ impl Workspace {
         Ok(Self { root, target })
     }
 
-    /// The packages under `functions/`, in alphabetical order: one Lambda function each, named like its folder.
+    /// Returns the packages under `functions/`, in alphabetical order. Each is one Lambda function, named as its
+    /// folder.
     pub(crate) fn functions(&self) -> anyhow::Result<Vec<String>> {
         let folder = self.root.join("functions");
         let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
@@ -43,20 +44,21 @@ impl Workspace {
         Ok(names)
     }
 
-    /// Where binaries of the dev profile land.
+    /// Returns the folder of the dev profile's binaries.
     pub(crate) fn bin_dir(&self) -> PathBuf {
         self.target.join("debug")
     }
 
-    /// Where developers' tools are installed, so that they touch nothing outside the build directory.
+    /// Returns the folder of developers' tools, which is inside the build directory.
     pub(crate) fn tools(&self) -> PathBuf {
         self.target.join("tools")
     }
 
-    /// A command that runs in the root, finds the tools, and sees the environment as it was before `cargo run`.
+    /// Returns a command that runs in the root, finds the tools, and has the environment from before `cargo run`.
     ///
-    /// `cargo run` sets `CARGO_MANIFEST_DIR`, `CARGO_PKG_*` and others for us. Some build scripts (ring's among them)
-    /// watch these, and everything above them would be built again at each change between `cargo` and `cargo xtask`.
+    /// `cargo run` sets `CARGO_MANIFEST_DIR`, `CARGO_PKG_*` and other variables. Some build scripts (ring's among
+    /// them) watch these, so everything that depends on them would be rebuilt at each change between `cargo` and
+    /// `cargo xtask`.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root);
@@ -71,7 +73,7 @@ impl Workspace {
         command
     }
 
-    /// [`Workspace::command`] for the cargo that runs us, with these arguments.
+    /// Returns a [`Workspace::command`] that runs cargo with these arguments.
     pub(crate) fn cargo<I, S>(&self, args: I) -> Command
     where
         I: IntoIterator<Item = S>,
@@ -84,7 +86,7 @@ impl Workspace {
 
     fn path_with_tools(&self) -> Option<OsString> {
         let path = env::var_os("PATH")?;
-        // What the developer has installed comes first.
+        // Tools that the developer has installed take precedence.
         env::join_paths(env::split_paths(&path).chain([self.tools().join("bin")])).ok()
     }
 }

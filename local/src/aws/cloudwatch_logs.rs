@@ -1,7 +1,8 @@
-//! CloudWatch Logs, of which StartQuery and GetQueryResults are there.
+//! The CloudWatch Logs stand-in. It implements StartQuery and GetQueryResults.
 //!
 //! Follows the JSON protocol (<https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html>) and the Amazon
-//! CloudWatch Logs API reference. A query is run when it is started; its first poll says that it is still running.
+//! CloudWatch Logs API reference. A query runs when it is started, and its first poll reports that it is still
+//! running.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,16 +24,16 @@ use serde_json::{Value, json};
 use super::insights::{self, Query};
 use crate::host::uuid;
 
-/// Queries whose results are kept.
+/// Maximum number of queries whose results are kept.
 const REMEMBERED: usize = 100;
-/// What stands before an operation's name in `X-Amz-Target`.
+/// Prefix of the operation's name in `X-Amz-Target`.
 const TARGET: &str = "Logs_20140328.";
 
-/// The stand-in.
+/// The stand-in for CloudWatch Logs.
 #[derive(Debug)]
 pub(crate) struct CloudWatchLogs {
     folder: PathBuf,
-    /// Functions by log group.
+    /// Function names by log group.
     groups: BTreeMap<String, String>,
     queries: Mutex<VecDeque<Started>>,
 }
@@ -44,7 +45,7 @@ struct Started {
     polled: bool,
 }
 
-/// The shape and the message of an error.
+/// Shape and message of an error.
 struct Refused(&'static str, String);
 
 #[derive(Deserialize)]
@@ -63,7 +64,8 @@ struct GetQueryResults {
 }
 
 impl CloudWatchLogs {
-    /// Serves the log files of `folder` on a free port and returns the address. `groups` are functions by log group.
+    /// Serves the log files of `folder` on a free port and returns the address. `groups` maps log groups to
+    /// functions.
     pub(crate) async fn serve(folder: PathBuf, groups: BTreeMap<String, String>) -> std::io::Result<String> {
         let logs = Arc::new(Self { folder, groups, queries: Mutex::default() });
         super::serve(Router::new().route("/", post(answer)).with_state(logs)).await
@@ -78,6 +80,7 @@ impl CloudWatchLogs {
     }
 
     fn start(&self, call: StartQuery) -> Result<Value, Refused> {
+        // Validate the call in the order of the service.
         let Some(query) = Query::read(&call.query_string) else {
             return Err(Refused("MalformedQueryException", "a query of this form is not emulated".to_owned()));
         };
@@ -92,11 +95,13 @@ impl CloudWatchLogs {
             None => Err(Refused("ResourceNotFoundException", format!("Log group '{name}' does not exist"))),
         };
         let groups = call.log_group_names.into_iter().map(group).collect::<Result<_, _>>()?;
+        // Run the query now and keep the results for the polls.
         let found = insights::search(&self.folder, &groups, &query, (call.start_time, call.end_time));
         let results = found.iter().map(insights::Line::result).collect();
         let started = Started { id: uuid(), results, polled: false };
         let answer = json!({ "queryId": started.id });
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
+        // Evict the oldest query at the bound.
         if queries.len() == REMEMBERED {
             queries.pop_front();
         }

@@ -1,4 +1,4 @@
-//! The one form of Logs Insights query that is understood here, and what it finds in the functions' log files.
+//! The one form of Logs Insights query that the stand-in understands, and the search of the functions' log files.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -7,12 +7,13 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339, macros::form
 
 use crate::template::ACCOUNT;
 
-/// The stages of the form, all but the last one's number.
+/// First stage of a query.
 const FIELDS: &str = "fields @timestamp, @log, @message";
 const SORT: &str = "sort @timestamp asc";
-/// "Maximum of 10,000": CWL_QuerySyntax-Limit.html.
+/// Largest `limit` of a query. "Maximum of 10,000": CWL_QuerySyntax-Limit.html.
 const LARGEST_LIMIT: usize = 10_000;
 
+/// A query of the form
 /// `fields @timestamp, @log, @message | filter @message like "<text>" | sort @timestamp asc | limit <n>`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
@@ -21,7 +22,8 @@ pub(super) struct Query {
 }
 
 impl Query {
-    /// Reads a query of exactly that form; `None` is any other. The text may hold no quote and no backslash.
+    /// Parses a query of exactly this form and returns `None` for any other. The text is not empty and contains no
+    /// quote and no backslash.
     pub(super) fn read(query: &str) -> Option<Self> {
         let rest = query.trim().strip_prefix(FIELDS)?.strip_prefix(" | filter @message like \"")?;
         let (text, rest) = rest.split_once("\" | ")?;
@@ -40,7 +42,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// As a result of a query: a list of fields.
+    /// Converts the line into one row of a query's results: a list of fields.
     pub(super) fn result(&self) -> Value {
         let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
         let fields = [
@@ -52,8 +54,8 @@ impl Line {
     }
 }
 
-/// What `query` finds in the files of `folder`, by log group, from `start` to `end` (Unix seconds, both included).
-/// A group without a file is one whose function has logged nothing.
+/// Returns the lines that match `query`, oldest first, from the files of `folder` that belong to `groups` and from
+/// `start` to `end` (Unix seconds, both included). A group without a file has logged nothing.
 pub(super) fn search(
     folder: &Path,
     groups: &BTreeMap<String, String>,
@@ -74,7 +76,7 @@ pub(super) fn search(
     found
 }
 
-/// The lines of a log. One that names no time is as old as the one before.
+/// Splits a log into lines. A line without a timestamp gets that of the line before it.
 fn read(group: &str, log: &str) -> Vec<Line> {
     let mut at = OffsetDateTime::UNIX_EPOCH;
     log.lines()

@@ -1,4 +1,4 @@
-//! SNS: one topic, whose messages are kept for whoever asks the control address.
+//! The SNS stand-in: one topic, whose messages are kept and can be read at the control address.
 //!
 //! Follows the query protocol (<https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>) and "Publish" of the
 //! Amazon SNS API reference.
@@ -22,24 +22,25 @@ use url::form_urlencoded;
 
 use crate::host::uuid;
 
-/// Messages that are kept.
+/// Maximum number of messages that are kept. The oldest one is evicted.
 const REMEMBERED: usize = 1_000;
-/// "Subjects … must be less than 100 characters long": API_Publish.html.
+/// A subject is shorter than this many characters. "Subjects … must be less than 100 characters long":
+/// API_Publish.html.
 const SUBJECT_ENDS_BEFORE: usize = 100;
-/// "Messages must be … at most 262,144 bytes": API_Publish.html.
+/// Length of the longest message in bytes. "Messages must be … at most 262,144 bytes": API_Publish.html.
 const LONGEST_MESSAGE: usize = 262_144;
 
-/// The stand-in.
+/// The stand-in for SNS.
 #[derive(Debug)]
 pub(crate) struct Sns {
     topic: String,
     state: Mutex<Published>,
 }
 
-/// What has been published, and whether anything can be.
+/// Published messages and the failure switch.
 #[derive(Debug, Default, Serialize)]
 struct Published {
-    /// While true, every call is answered 500.
+    /// True if every call is answered with 500.
     fail: bool,
     /// Oldest first.
     messages: VecDeque<Message>,
@@ -56,7 +57,7 @@ struct Message {
 struct Refused(StatusCode, &'static str, String);
 
 impl Sns {
-    /// A stand-in with the topic of that ARN.
+    /// Returns a stand-in whose only topic has this ARN.
     pub(crate) fn new(topic: &str) -> Arc<Self> {
         Arc::new(Self { topic: topic.to_owned(), state: Mutex::default() })
     }
@@ -74,6 +75,7 @@ impl Sns {
             return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message));
         }
         let invalid = |code, message: &str| Refused(StatusCode::BAD_REQUEST, code, message.to_owned());
+        // Only Publish to the one topic is implemented.
         match call.get("Action").map(String::as_str) {
             Some("Publish") => {}
             None => return Err(invalid("MissingAction", "No action was supplied with this request.")),
@@ -82,6 +84,7 @@ impl Sns {
         if call.get("TopicArn") != Some(&self.topic) {
             return Err(Refused(StatusCode::NOT_FOUND, "NotFound", "Topic does not exist".to_owned()));
         }
+        // Check the parameters against the service's limits.
         let subject = call.get("Subject").cloned();
         if subject.as_deref().is_some_and(|subject| !is_subject(subject)) {
             return Err(invalid("InvalidParameter", "Invalid parameter: Subject"));
@@ -90,6 +93,7 @@ impl Sns {
         if message.is_empty() || message.len() > LONGEST_MESSAGE {
             return Err(invalid("InvalidParameter", "Invalid parameter: Message"));
         }
+        // Keep the message; evict the oldest one at the bound.
         let id = uuid();
         if state.messages.len() == REMEMBERED {
             state.messages.pop_front();
@@ -103,8 +107,8 @@ impl Sns {
     }
 }
 
-/// "Must be ASCII text that begins with a letter, number, or punctuation mark; must not include line breaks or control
-/// characters": API_Publish.html.
+/// Checks a subject. "Must be ASCII text that begins with a letter, number, or punctuation mark; must not include
+/// line breaks or control characters": API_Publish.html.
 fn is_subject(text: &str) -> bool {
     let mut characters = text.chars();
     characters.next().is_some_and(|first| first.is_ascii_graphic())
@@ -128,7 +132,7 @@ fn published(id: &str) -> String {
     )
 }
 
-// The code and the message are of this file, and need no escaping.
+// The code and the message come from this file and need no escaping.
 fn refused(status: StatusCode, code: &str, message: &str) -> String {
     let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
     format!(
@@ -138,7 +142,8 @@ fn refused(status: StatusCode, code: &str, message: &str) -> String {
     )
 }
 
-/// `/alerts` on the control address: `GET` shows what was published, `PUT {"fail": true|false}` breaks and mends SNS.
+/// Returns the route `/alerts` of the control address. `GET` shows the published messages; `PUT {"fail": true|false}`
+/// makes SNS fail or work again.
 pub(crate) fn control_routes(sns: Arc<Sns>) -> Router {
     Router::new().route("/alerts", get(show).put(set)).with_state(sns)
 }

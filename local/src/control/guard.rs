@@ -1,5 +1,6 @@
-//! The guard of the control address: it keeps web pages out. A page that a developer has open can send requests to
-//! loopback, directly or by a host name that resolves to it; browsers then send `Origin` or that name as `Host`.
+//! The guard of the control address, which rejects requests from web pages. A page that is open in a developer's
+//! browser can send requests to loopback, directly or through a host name that resolves to it. Browsers then send
+//! `Origin`, or that name as `Host`.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -21,7 +22,7 @@ const FROM_A_PAGE: &str = "The control address takes no requests from web pages.
 const OTHER_HOST: &str = "The control address answers to loopback names only. Send the request to 127.0.0.1, [::1] or \
                           localhost with the port of control_url in local.json, and with that as its Host header.";
 
-/// Refuses requests from web pages and under foreign names before any route sees them, unknown routes included.
+/// Rejects requests from web pages and under foreign host names before they reach any route, including unknown ones.
 pub(super) fn guarded(routes: Router) -> Router {
     routes.layer(middleware::from_fn(admit))
 }
@@ -39,14 +40,15 @@ fn refusal(uri: &Uri, headers: &HeaderMap) -> Option<&'static str> {
     }
     let mut hosts = headers.get_all(HOST).iter();
     let (host, second) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next());
-    // A target in absolute form names a host too, which has precedence over the header.
+    // The authority of a target in absolute form takes precedence over the header.
     let target = uri.authority().map(|authority| authority.as_str());
     let is_admitted = host.is_some_and(is_loopback) && second.is_none() && target.is_none_or(is_loopback);
     (!is_admitted).then_some(OTHER_HOST)
 }
 
-/// Tells whether a `Host` names this machine: 127.0.0.0/8, `[::1]` or `localhost`, with a port or without.
+/// Returns true if a `Host` value names this machine: 127.0.0.0/8, `[::1]` or `localhost`, with or without a port.
 fn is_loopback(host: &str) -> bool {
+    // An address, with a port or without.
     if let Ok(address) = host.parse::<SocketAddr>() {
         return address.ip().is_loopback();
     }
@@ -56,6 +58,7 @@ fn is_loopback(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback());
     }
+    // The name `localhost`, with an optional port in decimal digits.
     let (name, is_port) = match host.split_once(':') {
         None => (host, true),
         Some((name, port)) => (name, port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()),

@@ -1,5 +1,5 @@
-//! What DynamoDB does now and then, and the emulator never: it cancels a transaction that meets another one, and an answer
-//! to a write gets lost.
+//! Faults that DynamoDB has now and then and the emulator never has: it cancels a transaction that conflicts with
+//! another one, and the answer to a write gets lost.
 
 use std::{
     net::SocketAddr,
@@ -15,25 +15,25 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-/// How often what goes wrong.
+/// Frequencies of the injected faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
-    /// The share of the TransactWriteItems calls that is not executed and answered TransactionCanceledException, because
-    /// of a conflict on the last of its items. Default 0, at most 1.
+    /// Share of the TransactWriteItems calls that are not executed and answered with TransactionCanceledException,
+    /// because of a conflict on the last item. 0 to 1, default 0.
     pub conflict_ratio: f64,
-    /// The share of the TransactWriteItems and PutItem calls, of those that are executed, whose answer is lost: the
-    /// connection is cut in its place. Default 0, at most 1.
+    /// Share of the executed TransactWriteItems and PutItem calls whose answer is lost: the connection is cut
+    /// instead. 0 to 1, default 0.
     pub lost_ratio: f64,
-    /// What makes the sequence of faults the same each time. Default: it is another one each time.
+    /// Seed of the sequence of faults, which makes it repeatable. Default: a random seed.
     pub seed: Option<u64>,
 }
 
 impl Faults {
-    /// Whether the shares are shares.
+    /// Checks that the shares are from 0 to 1.
     ///
     /// # Errors
-    /// A sentence that says what is none.
+    /// Names the share that is not.
     pub fn check(&self) -> Result<(), String> {
         for (name, ratio) in [("conflict_ratio", self.conflict_ratio), ("lost_ratio", self.lost_ratio)] {
             if !(0.0..=1.0).contains(&ratio) {
@@ -44,7 +44,7 @@ impl Faults {
     }
 }
 
-/// What becomes of a call.
+/// Outcome that was drawn for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Served,
@@ -52,7 +52,7 @@ enum Fate {
     Lost,
 }
 
-/// The way to the emulator at `inner`, with faults.
+/// A proxy to the emulator at `inner` that injects faults.
 #[derive(Debug)]
 pub(super) struct Unreliable {
     faults: Faults,
@@ -60,7 +60,7 @@ pub(super) struct Unreliable {
     inner: SocketAddr,
 }
 
-/// Ends a connection without an answer.
+/// Error that ends a connection without an answer.
 #[derive(Debug, thiserror::Error)]
 enum Cut {
     #[error("the answer is lost on purpose")]
@@ -77,7 +77,7 @@ impl Unreliable {
         Self { faults, random: Mutex::new(StdRng::seed_from_u64(seed)), inner }
     }
 
-    /// Serves one connection to its end.
+    /// Serves one connection until it ends.
     pub(super) async fn serve(&self, client: TcpStream) {
         let service = service_fn(|request| self.answer(request));
         let connection = server::conn::http1::Builder::new().serve_connection(TokioIo::new(client), service);
@@ -102,7 +102,7 @@ impl Unreliable {
             _ => return Fate::Served,
         };
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        // Both are asked each time, so that one ratio does not move the other's sequence.
+        // Draw both numbers each time, so that one ratio does not change the other's sequence.
         let conflicts = random.random_bool(self.faults.conflict_ratio);
         let is_lost = random.random_bool(self.faults.lost_ratio);
         match (may_conflict && conflicts, may_be_lost && is_lost) {
@@ -116,23 +116,25 @@ impl Unreliable {
         let server = TcpStream::connect(self.inner).await?;
         server.set_nodelay(true)?;
         let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(server)).await?;
-        // Ends with the sender.
+        // The connection's task ends when the sender is dropped.
         tokio::spawn(connection);
         let (parts, body) = sender.send_request(request).await?.into_parts();
         Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
     }
 }
 
-/// The operation that is called.
+/// Returns the name of the called operation, without the API version.
 fn operation(headers: &HeaderMap) -> &str {
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     target.rsplit_once('.').map_or(target, |(_, operation)| operation)
 }
 
-/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>
+/// Builds the answer to a transaction that conflicts on its last item
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>).
 fn conflict(body: &[u8]) -> Response<Full<Bytes>> {
     let request: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let items = request["TransactItems"].as_array().map_or(1, Vec::len);
+    // One reason per item; only the last item conflicts.
     let mut codes = vec!["None"; items.saturating_sub(1)];
     codes.push("TransactionConflict");
     let message =
@@ -145,7 +147,7 @@ fn conflict(body: &[u8]) -> Response<Full<Bytes>> {
     }))
 }
 
-/// An answer with one of DynamoDB's errors.
+/// Builds an answer with one of DynamoDB's errors.
 pub(super) fn refuse(error: serde_json::Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(error.to_string()));
     *response.status_mut() = StatusCode::BAD_REQUEST;

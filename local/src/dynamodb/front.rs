@@ -1,4 +1,4 @@
-//! The address in front of the emulator, and how it fails when asked to.
+//! The address in front of the emulator, and the ways in which it fails on request.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,23 +16,23 @@ use tokio::{
 
 use super::faults::{Faults, Unreliable, refuse};
 
-/// What happens to connections.
+/// Handling of connections and calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// They reach the emulator.
+    /// Connections are passed to the emulator.
     #[serde(skip)]
     Serve,
-    /// They are refused.
+    /// Connections are refused.
     #[default]
     Refuse,
-    /// They are taken and never answered.
+    /// Connections are accepted and never answered.
     Hang,
-    /// Every call is answered ProvisionedThroughputExceededException.
+    /// Every call is answered with ProvisionedThroughputExceededException.
     Throttle,
 }
 
-/// What is to be different from now on, and who waits for that.
+/// A change, and the channel that reports that it is in force.
 type Change = (Different, oneshot::Sender<()>);
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ enum Different {
     Faults(Option<Faults>),
 }
 
-/// The listener, whatever it does at the moment.
+/// The listener's address, and the channel that changes its behaviour.
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) address: SocketAddr,
@@ -49,7 +49,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Listens on a free port and passes connections to `inner`.
+    /// Listens on a free port and forwards connections to `inner`.
     pub(super) async fn start(inner: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -58,12 +58,12 @@ impl Front {
         Ok(Self { address, changes })
     }
 
-    /// Returns when the mode holds.
+    /// Sets the mode and returns once it is in force.
     pub(super) async fn set(&self, mode: Mode) {
         self.change(Different::Mode(mode)).await;
     }
 
-    /// Returns when the faults hold.
+    /// Sets the faults and returns once they are in force.
     pub(super) async fn inject(&self, faults: Option<Faults>) {
         self.change(Different::Faults(faults)).await;
     }
@@ -80,9 +80,9 @@ async fn run(listener: TcpListener, address: SocketAddr, inner: SocketAddr, mut 
     let mut listener = Some(listener);
     let mut mode = Mode::Serve;
     let mut unreliable: Option<Arc<Unreliable>> = None;
-    // Dropped with every change, which cuts the connections.
+    // Replaced at every change, which cuts the connections.
     let mut connections = JoinSet::new();
-    // Bound but not listening: the port stays ours while it refuses connections.
+    // Bound but not listening: the port stays reserved while connections are refused.
     let mut reserved: Option<TcpSocket> = None;
     loop {
         tokio::select! {
@@ -94,6 +94,7 @@ async fn run(listener: TcpListener, address: SocketAddr, inner: SocketAddr, mut 
                         unreliable = faults.map(|faults| Arc::new(Unreliable::new(faults, inner)));
                     }
                 }
+                // Cut all connections, then close or reopen the listener.
                 connections = JoinSet::new();
                 if mode == Mode::Refuse {
                     listener = None;

@@ -1,4 +1,4 @@
-//! The call of a REQUEST authorizer: "Use API Gateway Lambda authorizers"
+//! The call of a REQUEST authorizer, after "Use API Gateway Lambda authorizers"
 //! (apigateway-use-lambda-authorizer.html).
 
 use serde_json::{Map, Value};
@@ -15,18 +15,24 @@ use crate::{
     template::ResponseType,
 };
 
-/// "methodArn … 1600 bytes; a longer one gets 414": api-gateway-execution-service-limits-table.html.
+/// Longest method ARN, in bytes. "methodArn … 1600 bytes; a longer one gets 414":
+/// api-gateway-execution-service-limits-table.html.
 const LONGEST_ARN: usize = 1600;
 
 impl Gateway {
-    /// The context for the function, or why the caller may not go on.
+    /// Calls the authorizer and returns its context for the function.
+    ///
+    /// # Errors
+    /// The refusal that ends the request.
     pub(super) async fn authorize(&self, exchange: &mut Exchange, name: &str) -> Result<Map<String, Value>, Refusal> {
+        // Find the authorizer's function, and check the length of the ARN.
         let function = self.api.authorizers.get(name).and_then(|authorizer| self.functions.get(&authorizer.function));
         let function = function.ok_or(Refusal::of(ResponseType::AuthorizerConfigurationError))?;
         let arn = event::method_arn(exchange);
         if arn.len() > LONGEST_ARN {
             return Err(Refusal::of_status(http::StatusCode::URI_TOO_LONG, "Request-URI Too Long"));
         }
+        // Call the authorizer.
         let call = Call { event: event::authorizer(exchange), trace_id: exchange.trace_id.clone() };
         let started = std::time::Instant::now();
         let payload = match function.invoke(call).await {
@@ -41,6 +47,7 @@ impl Gateway {
                 return Err(Refusal::of(ResponseType::AuthorizerFailure));
             }
         };
+        // Evaluate its policy.
         let output = policy::read(&payload, &arn).map_err(|mistake| {
             tracing::warn!("the authorizer {name} answered what API Gateway refuses: {mistake}");
             Refusal::of(ResponseType::AuthorizerConfigurationError)
@@ -55,7 +62,7 @@ impl Gateway {
             Verdict::ImplicitDeny => "User is not authorized to access this resource",
             Verdict::ExplicitDeny => "User is not authorized to access this resource with an explicit deny",
         };
-        // The denial may show the context.
+        // Keep the context: the response to a denial may use it.
         exchange.authorizer = Some(context);
         Err(Refusal::of(ResponseType::AccessDenied).saying(denied))
     }

@@ -1,5 +1,6 @@
-//! What the gateway says on its own: "Gateway responses for REST APIs"
-//! (api-gateway-gatewayResponse-definition.html) and "Gateway response types" (supported-gateway-response-types.html).
+//! Responses that the gateway makes itself: "Gateway responses for REST APIs"
+//! (api-gateway-gatewayResponse-definition.html) and "Gateway response types"
+//! (supported-gateway-response-types.html).
 
 use std::borrow::Cow;
 
@@ -9,17 +10,17 @@ use serde_json::Value;
 use super::{Gateway, Reply, event, exchange::Exchange, full};
 use crate::template::{ACCOUNT, API_ID, BodyPart, GatewayResponse, HeaderSource, RequestPart, ResponseType};
 
-/// Why a request is not answered by its function.
+/// Reason to answer a request without its function's answer.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// `None` for answers that AWS gives no type of their own.
+    /// Response type; `None` for answers that have no type of their own on AWS.
     kind: Option<ResponseType>,
     status: StatusCode,
     message: Option<Cow<'static, str>>,
 }
 
 impl Refusal {
-    /// A refusal of a type of the table.
+    /// Returns a refusal with the status and message of its response type.
     pub(super) fn of(kind: ResponseType) -> Self {
         let message = match kind {
             ResponseType::MissingAuthenticationToken => Some("Missing Authentication Token"),
@@ -27,7 +28,7 @@ impl Refusal {
             ResponseType::RequestTooLarge => Some("Request Too Long"),
             ResponseType::IntegrationTimeout => Some("Endpoint request timed out"),
             ResponseType::ApiConfigurationError | ResponseType::IntegrationFailure => Some("Internal server error"),
-            // API Gateway says {"message":null} for an authorizer's failure.
+            // API Gateway sends {"message":null} if an authorizer fails.
             _ => None,
         };
         let message = message.map(Cow::Borrowed);
@@ -35,8 +36,8 @@ impl Refusal {
         Self { kind: Some(kind), status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message }
     }
 
-    /// The refusal of a route that does not exist. API Gateway takes such a request for a signed one: an `Authorization`
-    /// header that is no signature is its complaint then, and is repeated in the message.
+    /// Returns the refusal of an unknown route. API Gateway takes such a request for a signed one. It rejects an
+    /// `Authorization` header that is not a signature, and repeats the header in the message.
     pub(super) fn unknown_route(exchange: &Exchange) -> Self {
         let Some(header) = exchange.header(header::AUTHORIZATION) else {
             return Self::of(ResponseType::MissingAuthenticationToken);
@@ -47,38 +48,39 @@ impl Refusal {
         Self { message: Some(message.into()), ..Self::of(ResponseType::InvalidSignature) }
     }
 
-    /// A refusal that only the defaults of its class shape.
+    /// Returns a refusal without a response type of its own; only the template's DEFAULT_4XX or DEFAULT_5XX applies.
     pub(super) fn of_status(status: StatusCode, message: &'static str) -> Self {
         Self { kind: None, status, message: Some(message.into()) }
     }
 
-    /// `500`, when the service itself cannot go on.
+    /// Returns the refusal `500`, for errors of the gateway itself.
     pub(super) fn internal() -> Self {
         Self::of_status(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
     }
 
-    /// `502`: the function failed, or answered what is no proxy response ("malformed Lambda proxy response",
-    /// handle-errors-in-lambda-integration.html).
+    /// Returns the refusal `502`: the function failed, or its answer is not a proxy response ("malformed Lambda proxy
+    /// response", handle-errors-in-lambda-integration.html).
     pub(super) fn bad_gateway() -> Self {
         Self::of_status(StatusCode::BAD_GATEWAY, "Internal server error")
     }
 
-    /// The same with another message.
+    /// Replaces the message.
     pub(super) fn saying(self, message: &'static str) -> Self {
         Self { message: Some(message.into()), ..self }
     }
 
-    /// AWS's name of the type, as `$context.error.responseType`.
+    /// Returns AWS's name of the response type, as in `$context.error.responseType`.
     fn name(&self) -> &'static str {
         self.kind.map_or_else(|| self.fallback().name(), ResponseType::name)
     }
 
-    /// "If the response type is unspecified, this response defaults to the DEFAULT_4XX (5XX) type."
+    /// Returns the default type of the status class. "If the response type is unspecified, this response defaults to
+    /// the DEFAULT_4XX (5XX) type."
     fn fallback(&self) -> ResponseType {
         if self.status.is_server_error() { ResponseType::Default5xx } else { ResponseType::Default4xx }
     }
 
-    /// The exception that `x-amzn-ErrorType` names, where it is known.
+    /// Returns the exception named in `x-amzn-ErrorType`, if AWS sets one.
     fn exception(&self) -> Option<&'static str> {
         Some(match self.kind {
             Some(ResponseType::AccessDenied) => "AccessDeniedException",
@@ -95,8 +97,9 @@ impl Refusal {
 }
 
 impl Gateway {
-    /// Renders a refusal as the template says, or as AWS does by default.
+    /// Renders a refusal as configured in the template, or else with AWS's defaults.
     pub(super) fn refuse(&self, exchange: &Exchange, refusal: &Refusal) -> Reply {
+        // Look up the type's own response, then the default of its class.
         let nothing = GatewayResponse::default();
         let specified = refusal.kind.and_then(|kind| self.api.responses.get(&kind));
         let response = specified.or_else(|| self.api.responses.get(&refusal.fallback())).unwrap_or(&nothing);
@@ -112,6 +115,7 @@ impl Gateway {
         if let Ok(value) = HeaderValue::from_str(media_type) {
             headers.insert(header::CONTENT_TYPE, value);
         }
+        // Add the exception's name and the template's headers.
         if let Some(exception) = refusal.exception() {
             headers.insert("x-amzn-errortype", HeaderValue::from_static(exception));
         }
@@ -126,7 +130,7 @@ impl Gateway {
     }
 }
 
-/// The template of a media type that the client accepts; else the JSON one.
+/// Returns the first template of a media type that the client accepts, or else the JSON one.
 fn template<'a>(response: &'a GatewayResponse, accept: Option<&str>) -> Option<(&'a str, &'a [BodyPart])> {
     let of = |wanted: &str| response.bodies.iter().find(|(media_type, _)| media_type == wanted);
     let accepted = accept.unwrap_or_default().split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
@@ -158,7 +162,7 @@ fn value(source: &HeaderSource, exchange: &Exchange, refusal: &Refusal) -> Optio
     }
 }
 
-/// The value of a `$context` variable; `None` for one that this request does not have.
+/// Returns the value of a `$context` variable, or `None` if this request does not have it.
 fn context(name: &str, exchange: &Exchange, refusal: &Refusal) -> Option<String> {
     if let Some(key) = name.strip_prefix("authorizer.") {
         return Some(match exchange.authorizer.as_ref()?.get(key)? {

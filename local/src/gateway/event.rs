@@ -1,7 +1,7 @@
-//! The events that functions get.
+//! The events that functions receive.
 //!
-//! "Input format of a Lambda function for proxy integration" (set-up-lambda-proxy-integrations.html) and "Input to an API Gateway Lambda
-//! authorizer" (api-gateway-lambda-authorizer-input.html), version 1.0 of the payload.
+//! "Input format of a Lambda function for proxy integration" (set-up-lambda-proxy-integrations.html) and "Input to an
+//! API Gateway Lambda authorizer" (api-gateway-lambda-authorizer-input.html), version 1.0 of the payload.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,11 @@ use serde_json::{Map, Value, json};
 use super::{errors::Refusal, exchange::Exchange, payload::is_binary};
 use crate::template::{ACCOUNT, API_ID, REGION, ResponseType};
 
-/// "Invocation payload (request and response): 6 MB each" (Lambda quotas, gettingstarted-limits.html).
+/// Largest event, in bytes. "Invocation payload (request and response): 6 MB each" (Lambda quotas,
+/// gettingstarted-limits.html).
 const LARGEST_EVENT: usize = 6 * 1024 * 1024;
 
-/// The event of a proxy integration.
+/// Builds the event of a proxy integration.
 pub(super) fn proxy(exchange: &Exchange, body: &Bytes, binary: &[String]) -> Result<Bytes, Refusal> {
     let content_type = exchange.header(header::CONTENT_TYPE).unwrap_or("application/json");
     let encoded = !body.is_empty() && is_binary(binary, content_type);
@@ -36,7 +37,7 @@ pub(super) fn proxy(exchange: &Exchange, body: &Bytes, binary: &[String]) -> Res
     Ok(event.into())
 }
 
-/// The event of a REQUEST authorizer: the request without its body, and what is asked for.
+/// Builds the event of a REQUEST authorizer: the request without its body, and the method ARN.
 pub(super) fn authorizer(exchange: &Exchange) -> Bytes {
     let mut event = request(exchange);
     event.insert("type".to_owned(), "REQUEST".into());
@@ -45,7 +46,7 @@ pub(super) fn authorizer(exchange: &Exchange) -> Bytes {
     Value::Object(event).to_string().into()
 }
 
-/// As `arn:aws:execute-api:us-east-1:123456789012:api/stage/GET/path`.
+/// Returns the method ARN, as `arn:aws:execute-api:us-east-1:123456789012:api/stage/GET/path`.
 pub(super) fn method_arn(exchange: &Exchange) -> String {
     let path = exchange.decoded_path();
     let path = path.strip_prefix('/').unwrap_or(&path);
@@ -72,9 +73,10 @@ fn request(exchange: &Exchange) -> Map<String, Value> {
     event
 }
 
-/// Returns the request's headers with those that API Gateway adds. It appends the caller's address to the lines of
-/// `X-Forwarded-For`, which become one.
+/// Returns the request's headers with those that API Gateway adds. It merges the lines of `X-Forwarded-For` into one
+/// and appends the caller's address.
 fn headers(exchange: &Exchange) -> impl Iterator<Item = (String, String)> {
+    // Compute the headers that the gateway adds or replaces.
     let before = exchange.headers.get_all("x-forwarded-for").iter();
     let before = before.map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned());
     let forwarded = before.chain([exchange.peer.to_string()]).collect::<Vec<_>>().join(", ");
@@ -85,7 +87,7 @@ fn headers(exchange: &Exchange) -> impl Iterator<Item = (String, String)> {
         ("X-Forwarded-Proto".to_owned(), exchange.scheme.to_owned()),
     ];
     let replaced: Vec<String> = added.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    // Hop-by-hop headers end at the gateway.
+    // Drop hop-by-hop headers, which end at the gateway.
     const HOP_BY_HOP: [&str; 5] = ["connection", "keep-alive", "te", "transfer-encoding", "upgrade"];
     let own = exchange.headers.iter().filter(move |(name, _)| {
         !replaced.iter().any(|replaced| replaced == name.as_str()) && !HOP_BY_HOP.contains(&name.as_str())
@@ -94,7 +96,7 @@ fn headers(exchange: &Exchange) -> impl Iterator<Item = (String, String)> {
         .chain(added)
 }
 
-/// A map with the last value of each name, and one with all values.
+/// Returns a map with the last value of each name, and one with all values.
 fn maps(pairs: impl Iterator<Item = (String, String)>) -> (Map<String, Value>, Map<String, Value>) {
     let (mut last, mut all) = (Map::new(), Map::new());
     for (name, value) in pairs {
@@ -106,7 +108,7 @@ fn maps(pairs: impl Iterator<Item = (String, String)>) -> (Map<String, Value>, M
     (last, all)
 }
 
-/// API Gateway sends null for an empty map.
+/// Converts an empty map to null, as API Gateway does.
 fn or_null(map: Map<String, Value>) -> Value {
     if map.is_empty() { Value::Null } else { Value::Object(map) }
 }
@@ -135,7 +137,7 @@ fn request_context(exchange: &Exchange) -> Value {
     context
 }
 
-/// Six letters that stand for the resource.
+/// Returns six hexadecimal digits that identify the resource.
 pub(super) fn resource_id(exchange: &Exchange) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

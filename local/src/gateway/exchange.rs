@@ -1,4 +1,4 @@
-//! One request on its way through the gateway: what events and `$context` variables are made of.
+//! State of one request in the gateway, from which events and `$context` variables are built.
 
 use std::net::IpAddr;
 
@@ -10,26 +10,26 @@ use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::forma
 use super::{Front, LARGEST_HEAD};
 use crate::host::uuid;
 
-/// As `09/Apr/2015:12:34:56 +0000`, the CLF form of `$context.requestTime`.
+/// Format of `$context.requestTime` (CLF), as `09/Apr/2015:12:34:56 +0000`.
 const CLF: &[BorrowedFormatItem<'_>] =
     format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
 
-/// One request.
+/// State of one request.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) request_id: String,
     pub(super) extended_request_id: String,
     pub(super) trace_id: String,
     pub(super) method: Method,
-    /// The path as the client sent it, with the stage.
+    /// Path as the client sent it, with the stage.
     pub(super) full_path: String,
-    /// The path within the API, still encoded; `None` outside of the stage.
+    /// Path within the API, still encoded; `None` if it is outside of the stage.
     pub(super) path: Option<String>,
-    /// The resource that was matched, as `/v1/models/{id}`.
+    /// Path of the matched resource, as `/v1/models/{id}`.
     pub(super) resource: Option<String>,
     pub(super) path_parameters: Vec<(String, String)>,
     pub(super) query: Vec<(String, String)>,
-    /// As received; events add the forwarding headers.
+    /// Headers as received; events add the forwarding headers.
     pub(super) headers: HeaderMap,
     pub(super) peer: IpAddr,
     pub(super) received: OffsetDateTime,
@@ -37,17 +37,18 @@ pub(super) struct Exchange {
     pub(super) stage: String,
     pub(super) scheme: &'static str,
     pub(super) port: u16,
-    /// The authorizer's context, in text, once it has allowed or denied.
+    /// The authorizer's context, all values as text; `None` until the authorizer has answered.
     pub(super) authorizer: Option<Map<String, Value>>,
 }
 
 impl Exchange {
-    /// Takes in a request's head.
+    /// Creates the state from a request's head.
     ///
     /// # Errors
-    /// The status for a head that never becomes an event: one that is too large, or names no host or two (RFC 9112, section
-    /// 3.2).
+    /// The status for a head that is refused: one that is too large, names more than one host, or names an invalid
+    /// one (RFC 9112, section 3.2).
     pub(super) fn begin(head: &Parts, peer: IpAddr, front: &Front) -> Result<Self, StatusCode> {
+        // Check the size of the head and the Host header.
         let line = head.method.as_str().len() + head.uri.to_string().len() + " HTTP/1.1 ".len();
         if line + head.headers.values().map(HeaderValue::len).sum::<usize>() > LARGEST_HEAD {
             // "HTTP header is larger than 10240 bytes", as API Gateway answers.
@@ -57,6 +58,7 @@ impl Exchange {
         if !hosts.next().is_none_or(is_host) || hosts.next().is_some() {
             return Err(StatusCode::BAD_REQUEST);
         }
+        // Remove the stage from the path.
         let full_path = head.uri.path().to_owned();
         let path = match &front.stage {
             None => Some(full_path.clone()),
@@ -94,39 +96,39 @@ impl Exchange {
         })
     }
 
-    /// Remembers the resource that the path belongs to.
+    /// Records the resource that the path belongs to.
     pub(super) fn matched(&mut self, resource: &str, parameters: Vec<(String, String)>) {
         self.resource = Some(resource.to_owned());
         self.path_parameters = parameters;
     }
 
-    /// A request header, by its first value.
+    /// Returns the first value of a request header.
     pub(super) fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The path within the API, decoded, as events carry it.
+    /// Returns the decoded path within the API, as used in events.
     pub(super) fn decoded_path(&self) -> String {
         decode(self.path.as_deref().unwrap_or("/"))
     }
 
-    /// The host that the client asked, without the port.
+    /// Returns the requested host, without the port.
     pub(super) fn domain_name(&self) -> &str {
         let host = self.header(header::HOST).unwrap_or("localhost");
         host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name })
     }
 
-    /// The value of `$context.requestTime`.
+    /// Returns the value of `$context.requestTime`.
     pub(super) fn request_time(&self) -> String {
         self.received.format(CLF).unwrap_or_default()
     }
 
-    /// The value of `$context.requestTimeEpoch`, in milliseconds.
+    /// Returns the value of `$context.requestTimeEpoch`, in milliseconds.
     pub(super) fn request_time_epoch(&self) -> i64 {
         i64::try_from(self.received.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
     }
 
-    /// Adds the headers that every answer of API Gateway carries.
+    /// Adds the headers that every answer of API Gateway has.
     pub(super) fn sign(&self, headers: &mut HeaderMap) {
         for (name, value) in [("x-amzn-requestid", &self.request_id), ("x-amz-apigw-id", &self.extended_request_id)] {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -136,15 +138,15 @@ impl Exchange {
     }
 }
 
-/// Returns whether a `Host` header is a host with or without a port.
+/// Returns true if a `Host` header is a host with or without a port.
 fn is_host(value: &HeaderValue) -> bool {
     let is_plain = |host: &&str| !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\']);
     let host = value.to_str().ok().filter(is_plain);
     host.is_some_and(|host| url::Url::parse(&format!("http://{host}/")).is_ok())
 }
 
-/// Percent-decoding: "REST APIs decode URL-encoded request parameters before passing them to backend integrations"
-/// (api-gateway-known-issues.html).
+/// Decodes percent-encoding. "REST APIs decode URL-encoded request parameters before passing them to backend
+/// integrations" (api-gateway-known-issues.html).
 pub(super) fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -159,7 +161,7 @@ fn extended_id() -> String {
     base64::engine::general_purpose::STANDARD.encode(rand::random::<[u8; 11]>())
 }
 
-/// The client's trace, or a new one: `Root=1-{time}-{24 hex digits}`.
+/// Returns the client's trace, or a new one: `Root=1-{time}-{24 hex digits}`.
 fn trace_id(headers: &HeaderMap, now: OffsetDateTime) -> String {
     let sent = headers.get("x-amzn-trace-id").and_then(|value| value.to_str().ok());
     match sent.filter(|sent| sent.contains("Root=")) {

@@ -1,7 +1,7 @@
-//! Headers that a function answers with.
+//! Headers of a function's answer.
 //!
-//! "Amazon API Gateway important notes" (api-gateway-known-issues.html) lists those that API Gateway keeps for itself and passes
-//! on as `x-amzn-Remapped-*`.
+//! "Amazon API Gateway important notes" (api-gateway-known-issues.html) lists those that API Gateway reserves and
+//! passes on as `x-amzn-Remapped-*`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::Value;
@@ -24,12 +24,12 @@ const REMAPPED: [HeaderName; 15] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// Collects the headers of an answer; the error says what is malformed.
+/// Collector of an answer's headers. Errors say which value is malformed.
 #[derive(Debug, Default)]
 pub(super) struct Headers(HeaderMap);
 
 impl Headers {
-    /// Adds the members of `headers` and `multiValueHeaders`: "if you specify values for both, API Gateway merges them
+    /// Adds the members of `headers` or `multiValueHeaders`. "If you specify values for both, API Gateway merges them
     /// into a single list" (set-up-lambda-proxy-integrations.html).
     pub(super) fn extend(&mut self, object: Option<&Value>) -> Result<(), String> {
         let object = match object {
@@ -52,13 +52,15 @@ impl Headers {
             Value::Number(_) | Value::Bool(_) => value.to_string(),
             _ => return Err(format!("the header {name} is neither a string, a number nor a boolean")),
         };
+        // Check the name and the value.
         let known = HeaderName::try_from(name).map_err(|_| format!("{name:?} is no header name"))?;
         let value = HeaderValue::from_str(&text)
             .map_err(|_| format!("the header {name} has a value that no header may have"))?;
-        // The gateway frames the message itself.
+        // Drop transfer-encoding: the gateway frames the message itself.
         if known == header::TRANSFER_ENCODING {
             return Ok(());
         }
+        // Rename reserved headers, and drop values that are present already.
         let remapped = REMAPPED.contains(&known);
         let name = if remapped { HeaderName::try_from(format!("x-amzn-remapped-{known}")) } else { Ok(known) };
         let name = name.map_err(|error| error.to_string())?;
@@ -69,7 +71,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Adds cookies, one header each.
+    /// Adds cookies, one header for each.
     pub(super) fn cookies(&mut self, cookies: Option<&Value>) -> Result<(), String> {
         for cookie in cookies.and_then(Value::as_array).into_iter().flatten() {
             self.append("set-cookie", cookie)?;
@@ -77,7 +79,7 @@ impl Headers {
         Ok(())
     }
 
-    /// The finished headers: "application/json" is the content type of an answer that names none.
+    /// Returns the headers. The content type defaults to "application/json".
     pub(super) fn finish(mut self, trace_id: &str) -> HeaderMap {
         self.0.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
         if let Ok(value) = HeaderValue::from_str(trace_id) {

@@ -1,7 +1,7 @@
-//! The Lambda proxy integration: one call of the function, and its answer as HTTP.
+//! The Lambda proxy integration: calls the function and converts its answer to HTTP.
 //!
-//! "Output format of a Lambda function for proxy integration" (set-up-lambda-proxy-integrations.html) and "Handle Lambda errors in API
-//! Gateway" (handle-errors-in-lambda-integration.html).
+//! "Output format of a Lambda function for proxy integration" (set-up-lambda-proxy-integrations.html) and "Handle
+//! Lambda errors in API Gateway" (handle-errors-in-lambda-integration.html).
 
 use base64::Engine;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::{
     template::{ResponseType, Route},
 };
 
-/// Calls the function of a route within the route's time.
+/// Calls the function of a route and waits for its answer, at most as long as the route allows.
 pub(super) async fn call(
     exchange: &Exchange,
     route: &Route,
@@ -23,6 +23,7 @@ pub(super) async fn call(
     event: Bytes,
     binary: &[String],
 ) -> Result<Reply, Refusal> {
+    // Call the function before the deadline.
     let deadline = Instant::now() + route.timeout;
     let call = Call { event, trace_id: exchange.trace_id.clone() };
     let answer = tokio::time::timeout_at(deadline, function.invoke(call)).await;
@@ -40,12 +41,13 @@ pub(super) async fn call(
         tracing::warn!("{name} answered {} what is no proxy response: {mistake}", exchange.full_path);
         Refusal::bad_gateway()
     };
+    // Convert the answer; its kind has to match the route.
     match (answer, route.streaming) {
         (Answer::Buffered(payload), false) => {
             let Proxied { status, headers, body } = parse(&payload, &exchange.trace_id).map_err(malformed)?;
             let body: Bytes = match body {
                 Text::Plain(text) => text.into(),
-                // Encoded text stays as it is unless the client wants a binary type.
+                // Leave encoded text as it is unless the client wants a binary type.
                 Text::Encoded(text) if !wants_binary(binary, exchange.header(header::ACCEPT)) => text.into(),
                 Text::Encoded(text) => base64::engine::general_purpose::STANDARD
                     .decode(text)
@@ -64,7 +66,7 @@ pub(super) async fn call(
     }
 }
 
-/// What the client is told of a function that gave no answer.
+/// Returns the refusal for a function that gave no answer.
 pub(super) fn refusal(failure: &Failure) -> Refusal {
     match failure {
         Failure::TimedOut(_) => Refusal::of(ResponseType::IntegrationTimeout),
@@ -80,7 +82,7 @@ fn reply(status: StatusCode, headers: http::HeaderMap, body: super::Body) -> Rep
     reply
 }
 
-/// A proxy response, read.
+/// A parsed proxy response.
 struct Proxied {
     status: StatusCode,
     headers: http::HeaderMap,
@@ -94,6 +96,7 @@ enum Text {
 
 fn parse(payload: &[u8], trace_id: &str) -> Result<Proxied, String> {
     let payload: Value = serde_json::from_slice(payload).map_err(|error| format!("it is no JSON: {error}"))?;
+    // Reject unknown members, as API Gateway does.
     let object = payload.as_object().ok_or("it is no object")?;
     const KNOWN: [&str; 5] = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"];
     if let Some(name) = object.keys().find(|name| !KNOWN.contains(&name.as_str())) {
@@ -116,7 +119,7 @@ fn parse(payload: &[u8], trace_id: &str) -> Result<Proxied, String> {
     Ok(Proxied { status: status(object)?.ok_or("it has no statusCode")?, headers: headers.finish(trace_id), body })
 }
 
-/// `statusCode`, as a number or as text.
+/// Returns `statusCode`, which is a number or text; `None` if it is absent.
 pub(super) fn status(object: &Map<String, Value>) -> Result<Option<StatusCode>, String> {
     let number = match object.get("statusCode") {
         None | Some(Value::Null) => return Ok(None),

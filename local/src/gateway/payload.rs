@@ -1,14 +1,14 @@
-//! Which bodies travel as base64: "Content type conversions in API Gateway"
+//! Rules for bodies that are passed in base64: "Content type conversions in API Gateway"
 //! (api-gateway-payload-encodings-workflow.html) and "Return binary media from a Lambda proxy integration"
 //! (lambda-proxy-binary-media.html).
 
-/// Whether a media type (with or without parameters) is in the API's list. `*/*` stands for every type.
+/// Returns true if the API's list contains a media type (with or without parameters). `*/*` matches every type.
 pub(super) fn is_binary(list: &[String], media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     list.iter().any(|binary| binary == "*/*" || *binary == essence)
 }
 
-/// Whether an encoded answer is decoded: by the first media type that the client accepts.
+/// Returns true if an encoded answer is to be decoded. The first media type that the client accepts decides.
 pub(super) fn wants_binary(list: &[String], accept: Option<&str>) -> bool {
     let first = accept.and_then(|accept| accept.split(',').next()).unwrap_or("application/json");
     is_binary(list, first)

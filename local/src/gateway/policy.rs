@@ -1,14 +1,15 @@
-//! The answer of an authorizer, checked and evaluated.
+//! Parses and evaluates the answer of an authorizer.
 //!
-//! "Output from an API Gateway Lambda authorizer" (api-gateway-lambda-authorizer-output.html) and "Policy evaluation outcome
-//! tables" (apigateway-authorization-flow.html): an explicit Deny wins, and what nothing allows is denied.
+//! "Output from an API Gateway Lambda authorizer" (api-gateway-lambda-authorizer-output.html) and "Policy evaluation
+//! outcome tables" (apigateway-authorization-flow.html): an explicit Deny takes precedence, and calls that no
+//! statement allows are denied.
 
 use serde_json::{Map, Value};
 
-/// What an authorizer decided.
+/// Decision of an authorizer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The caller may go on.
+    /// A statement allows the call, and none denies it.
     Allow,
     /// No statement allows the call.
     ImplicitDeny,
@@ -16,15 +17,15 @@ pub(super) enum Verdict {
     ExplicitDeny,
 }
 
-/// The parts of the answer.
+/// Parts of an authorizer's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Output {
     pub(super) verdict: Verdict,
-    /// `principalId` and the context, every value in text.
+    /// `principalId` and the context, all values as text.
     pub(super) context: Map<String, Value>,
 }
 
-/// Reads an authorizer's answer for a call of `arn`; the error says what is malformed.
+/// Parses an authorizer's answer to a call of `arn`. The error names the malformed part.
 pub(super) fn read(payload: &[u8], arn: &str) -> Result<Output, String> {
     let output: Value = serde_json::from_slice(payload).map_err(|error| format!("the answer is no JSON: {error}"))?;
     let principal = match output.get("principalId") {
@@ -42,7 +43,8 @@ pub(super) fn read(payload: &[u8], arn: &str) -> Result<Output, String> {
     Ok(Output { verdict, context })
 }
 
-/// "You can't set a JSON object or array as a valid value of any key in the context map"; the others arrive as text.
+/// Converts a context value to text. "You can't set a JSON object or array as a valid value of any key in the context
+/// map."
 fn in_text((name, value): (&String, &Value)) -> Result<(String, Value), String> {
     match value {
         Value::String(_) => Ok((name.clone(), value.clone())),
@@ -53,6 +55,7 @@ fn in_text((name, value): (&String, &Value)) -> Result<(String, Value), String> 
 
 fn evaluate(policy: &Value, arn: &str) -> Result<Verdict, String> {
     let statements = policy.get("Statement").map(one_or_many).ok_or("the policy has no Statement")?;
+    // An applicable Deny decides at once; an Allow holds unless a later statement denies.
     let mut verdict = Verdict::ImplicitDeny;
     for statement in statements {
         const KNOWN: [&str; 4] = ["Sid", "Effect", "Action", "Resource"];
@@ -79,10 +82,12 @@ fn one_or_many(value: &Value) -> Vec<&Value> {
     value.as_array().map_or_else(|| vec![value], |values| values.iter().collect())
 }
 
-/// IAM's wildcards: `*` is any text, `?` any one character. Case counts in resources; actions differ only in ours.
+/// Matches IAM's wildcards: `*` is any text, `?` any single character. Case is significant, also in actions, for
+/// which AWS ignores it.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
+    // Position of the last `*`, and the position in the text from which the match is retried.
     let mut star = None;
     while t < text.len() {
         if p < pattern.len() && (pattern[p] == '?' || (pattern[p] == text[t] && pattern[p] != '*')) {

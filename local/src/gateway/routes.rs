@@ -1,9 +1,9 @@
-//! Which resource a path belongs to.
+//! Matches paths to resources.
 //!
-//! "API Gateway selects … the most specific": a literal part comes before `{name}`, which comes before `{name+}`
-//! (api-gateway-method-settings-method-request.html, "Set up a method resource", and api-gateway-set-up-simple-proxy.html). The
-//! methods of the resource that was found decide: a method of its own before ANY, and no other resource is tried. `/v1` is a
-//! resource too where there is `/v1/messages`, and has no methods.
+//! "API Gateway selects … the most specific": a literal part has precedence over `{name}`, which has precedence over
+//! `{name+}` (api-gateway-method-settings-method-request.html, "Set up a method resource", and
+//! api-gateway-set-up-simple-proxy.html). Once a resource is found, only its own methods count: a named method before
+//! ANY, and no other resource is tried. `/v1` is a resource as well if `/v1/messages` is one, and has no methods.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use http::Method;
 use super::exchange::decode;
 use crate::template::{Methods, Route};
 
-/// Every resource of the API.
+/// All resources of the API, as a tree of path parts.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     root: Node,
@@ -23,19 +23,19 @@ struct Node {
     literal: BTreeMap<String, Node>,
     variable: Option<(String, Box<Node>)>,
     greedy: Option<(String, Box<Node>)>,
-    /// The path of the resource, as `/v1/models/{id}`.
+    /// Path of the resource, as `/v1/models/{id}`.
     path: String,
     methods: ResourceMethods,
 }
 
-/// The methods of one resource.
+/// Methods of one resource.
 #[derive(Debug, Default)]
 pub(super) struct ResourceMethods {
     named: BTreeMap<String, Route>,
     any: Option<Route>,
 }
 
-/// A resource that a path belongs to.
+/// A matched resource, and the values of its path parameters.
 pub(super) struct Found<'a> {
     pub(super) path: &'a str,
     pub(super) methods: &'a ResourceMethods,
@@ -43,17 +43,17 @@ pub(super) struct Found<'a> {
 }
 
 impl ResourceMethods {
-    /// The route for a method. HEAD is a method like any other: GET does not answer it.
+    /// Returns the route of a method. HEAD is a method of its own: a route for GET does not answer it.
     pub(super) fn route(&self, method: &Method) -> Option<&Route> {
         self.named.get(method.as_str()).or(self.any.as_ref())
     }
 
-    /// Returns true for a resource that is there for those below it alone.
+    /// Returns true for a resource without methods, which exists only because resources are below it.
     pub(super) fn is_empty(&self) -> bool {
         self.named.is_empty() && self.any.is_none()
     }
 
-    /// The methods by name, for a preflight answer.
+    /// Returns the names of the methods, for the answer to a preflight request.
     pub(super) fn names(&self) -> Vec<&str> {
         match self.any {
             Some(_) => vec!["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"],
@@ -67,6 +67,7 @@ impl Routes {
         let mut root = Node { path: "/".to_owned(), ..Node::default() };
         for route in routes {
             let mut node = &mut root;
+            // Walk down the tree, adding nodes as needed.
             let mut path = String::new();
             for part in parts(&route.path) {
                 path.extend(["/", part]);
@@ -88,7 +89,7 @@ impl Routes {
         Self { root }
     }
 
-    /// The resource of an encoded path. One slash at the end makes no difference.
+    /// Finds the resource of an encoded path. A slash at the end is ignored.
     pub(super) fn resource(&self, path: &str) -> Option<Found<'_>> {
         let parts: Vec<&str> = parts(path.strip_suffix('/').unwrap_or(path)).collect();
         let mut parameters = Vec::new();
@@ -102,6 +103,7 @@ impl Node {
         let Some((first, rest)) = parts.split_first() else {
             return Some((&self.path, &self.methods));
         };
+        // Try the literal part, then the variable, then the greedy one.
         if let Some(found) = self.literal.get(*first).and_then(|node| node.find(rest, parameters)) {
             return Some(found);
         }

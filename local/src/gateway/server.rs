@@ -1,4 +1,4 @@
-//! The listener of the gateway: HTTP/1.1, with TLS where asked.
+//! The listener of the gateway: HTTP/1.1, with TLS on request.
 
 use std::{
     convert::Infallible,
@@ -23,18 +23,18 @@ use tokio_rustls::{
 use super::Gateway;
 use crate::status_line::with_reason;
 
-/// How long a client may take to send its head.
+/// Time in which a client has to send a request's head.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// A bound address that does not serve yet, so that the stack knows its port before anything starts.
+/// A bound address that does not accept yet, so that the stack knows the port before any other part starts.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    /// Where clients connect.
+    /// Address that clients connect to.
     pub address: SocketAddr,
 }
 
-/// A certificate for localhost, made for this run.
+/// A certificate for localhost, created for this run.
 #[derive(Clone)]
 pub struct Tls(TlsAcceptor);
 
@@ -45,10 +45,10 @@ impl std::fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Makes a self-signed certificate for localhost and writes it to `file` for clients to trust.
+    /// Creates a self-signed certificate for localhost and writes it to `file` for clients to trust.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn self_signed(file: &Path) -> anyhow::Result<Self> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         std::fs::write(file, made.cert.pem()).with_context(|| format!("cannot write {}", file.display()))?;
@@ -63,10 +63,10 @@ impl Tls {
 }
 
 impl Server {
-    /// Takes the port; 0 takes a free one.
+    /// Binds the port; 0 binds a free one.
     ///
     /// # Errors
-    /// When something else has the port.
+    /// Fails if the port is in use or not permitted.
     pub async fn bind(port: u16) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.with_context(|| {
             format!("port {port} is taken or not allowed: stop what listens there, or choose another with --port (0: a free one)")
@@ -80,7 +80,7 @@ impl Server {
             let (socket, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of sockets, most likely: the next may be free soon.
+                    // Most likely out of sockets: retry after a pause.
                     tracing::warn!("the gateway accepted no connection: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;

@@ -1,8 +1,10 @@
-//! Streamed answers: "Set up a Lambda proxy integration with payload response streaming" (response-transfer-mode-lambda.html) and
-//! "Stream the integration response for your proxy integrations" (response-transfer-mode.html).
+//! Streamed answers: "Set up a Lambda proxy integration with payload response streaming"
+//! (response-transfer-mode-lambda.html) and "Stream the integration response for your proxy integrations"
+//! (response-transfer-mode.html).
 //!
-//! The metadata and eight NUL bytes become the head as soon as they are there; every piece after them goes to the client
-//! as it comes. When the function breaks off, so does the client's connection: a stream never ends as if it were whole.
+//! The metadata, ended by eight NUL bytes, becomes the head as soon as it is complete. Every piece after it is sent
+//! to the client as it arrives. If the function breaks off, so does the client's connection: an incomplete stream
+//! never ends regularly.
 
 use std::{
     pin::Pin,
@@ -23,23 +25,25 @@ use crate::{
     template::ResponseType,
 };
 
-/// Ends the metadata.
+/// Delimiter after the metadata.
 const DELIMITER: [u8; 8] = [0; 8];
-/// The content type that says that metadata comes first.
+/// Content type of a stream that begins with metadata.
 const INTEGRATION_RESPONSE: &str = "application/vnd.awslambda.http-integration-response";
-/// The delimiter must come within the first 16 KB of the stream: response-transfer-mode-lambda.html.
+/// Largest metadata, in bytes. The delimiter must come within the first 16 KB of the stream:
+/// response-transfer-mode-lambda.html.
 const LARGEST_METADATA: usize = 16 * 1024;
-/// "Idle timeout … 5 minutes for Regional and private endpoints": response-transfer-mode.html.
+/// Longest pause between two pieces. "Idle timeout … 5 minutes for Regional and private endpoints":
+/// response-transfer-mode.html.
 const IDLE: Duration = Duration::from_secs(5 * 60);
 
-/// Why a body stopped before its end.
+/// Error of a body that ends early.
 #[derive(Debug, thiserror::Error)]
 #[error("the function broke off its stream: {0}")]
 pub(crate) struct BrokenOff(String);
 
 type Opened = (StatusCode, HeaderMap, Body);
 
-/// Waits for the metadata and makes the answer's head of it. The inner error says what is malformed.
+/// Waits for the metadata and converts it to the answer's head. The inner error names the malformed part.
 pub(super) async fn open(
     mut stream: Stream,
     trace_id: &str,
@@ -49,6 +53,7 @@ pub(super) async fn open(
     if stream.content_type != INTEGRATION_RESPONSE {
         return Ok(Err(format!("its content type is {}, not {INTEGRATION_RESPONSE}", stream.content_type)));
     }
+    // Collect chunks until the delimiter.
     let mut start = BytesMut::new();
     let end = loop {
         let searched = &start[..start.len().min(LARGEST_METADATA)];
@@ -66,6 +71,7 @@ pub(super) async fn open(
             None => return Err(Refusal::bad_gateway()),
         }
     };
+    // Bytes after the delimiter are the first piece of the body.
     let mut first = start.split_off(end);
     let first = first.split_off(DELIMITER.len()).freeze();
     Ok(head(&start, trace_id).map(|(status, headers)| {
@@ -81,7 +87,7 @@ pub(super) async fn open(
     }))
 }
 
-/// `{statusCode, headers, multiValueHeaders, cookies}`; all of it may be left out.
+/// Parses `{statusCode, headers, multiValueHeaders, cookies}`; all members are optional.
 fn head(metadata: &[u8], trace_id: &str) -> Result<(StatusCode, HeaderMap), String> {
     let metadata: Value =
         serde_json::from_slice(metadata).map_err(|error| format!("its metadata is no JSON: {error}"))?;
@@ -93,7 +99,7 @@ fn head(metadata: &[u8], trace_id: &str) -> Result<(StatusCode, HeaderMap), Stri
     Ok((integrate::status(object)?.unwrap_or(StatusCode::OK), headers.finish(trace_id)))
 }
 
-/// The pieces of a stream as a body.
+/// A body made of a stream's pieces.
 struct Pieces {
     function: String,
     first: Option<Bytes>,
@@ -110,6 +116,7 @@ impl http_body::Body for Pieces {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        // Send the bytes that came with the metadata first, then the pieces as they come.
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
@@ -122,6 +129,7 @@ impl http_body::Body for Pieces {
                 None => Some(Err(self.broken("it is gone".to_owned()))),
             });
         }
+        // Break off after five minutes without a piece, or at the route's deadline.
         if self.idle.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Err(BrokenOff("it was idle for too long".to_owned()))));
         }
@@ -143,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// response-transfer-mode.html: "the timeout is 5 minutes" for Regional endpoints, counted anew from each piece.
+    /// response-transfer-mode.html: "the timeout is 5 minutes" for Regional endpoints, measured from each piece.
     #[tokio::test]
     async fn a_stream_breaks_off_when_five_minutes_pass_without_a_piece() {
         let (sender, chunks) = mpsc::channel(2);
@@ -159,7 +167,7 @@ mod tests {
         assert_eq!(pieces.frame().await.unwrap().unwrap().into_data().unwrap(), "one");
         assert!(pieces.idle.deadline() >= started + Duration::from_secs(300));
 
-        // As if they had passed.
+        // Simulate that five minutes have passed.
         pieces.idle.as_mut().reset(Instant::now());
         let broken = pieces.frame().await.unwrap().unwrap_err();
         assert!(broken.to_string().contains("idle"), "{broken}");

@@ -1,37 +1,37 @@
-//! The caller of a call that is under way, as its environment knows it: told once, or fed piece by piece.
+//! The caller of a call in flight, to which its environment sends one answer or a stream.
 
 use http::{HeaderMap, header};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Answer, Failure, Piece, Stream};
 
-/// Pieces that may wait for a slow reader.
+/// Number of pieces that may wait for a slow reader.
 const WAITING_PIECES: usize = 64;
 
-/// A caller may have gone at any time, which stops nothing here: Lambda lets the function finish.
+/// State of a caller. A caller may have gone at any time; as on Lambda, the function still runs to its end.
 pub(super) enum Caller {
-    /// Has heard nothing yet.
+    /// No answer has been sent.
     Waiting(oneshot::Sender<Result<Answer, Failure>>),
-    /// Is being sent a stream.
+    /// A stream is being sent.
     Streaming(mpsc::Sender<Piece>),
-    /// Has its answer.
+    /// The answer has been sent completely.
     Answered,
 }
 
 impl Caller {
-    /// Whether an answer is still expected.
+    /// Returns true if no answer has been sent yet.
     pub(super) fn waits(&self) -> bool {
         matches!(self, Self::Waiting(_))
     }
 
-    /// Tells the caller the whole answer.
+    /// Sends the whole answer.
     pub(super) fn answer(&mut self, answer: Result<Answer, Failure>) {
         if let Self::Waiting(caller) = std::mem::replace(self, Self::Answered) {
             let _gone = caller.send(answer);
         }
     }
 
-    /// Starts a stream; its pieces go to the sender that is returned.
+    /// Starts a stream and returns the sender for its pieces.
     pub(super) fn begin(&mut self, headers: &HeaderMap) -> mpsc::Sender<Piece> {
         let (sender, chunks) = mpsc::channel(WAITING_PIECES);
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -41,17 +41,17 @@ impl Caller {
         sender
     }
 
-    /// Tells a caller who still listens that nothing more comes, and why.
+    /// Reports a failure to a caller that still waits for an answer or for pieces.
     pub(super) fn fail(&mut self, failure: Failure) {
         match std::mem::replace(self, Self::Answered) {
             Self::Waiting(caller) => drop(caller.send(Err(failure))),
-            // A full channel closes without `Piece::End`, which says the same without the reason.
+            // If the channel is full, it closes without `Piece::End`, which reports the failure without its reason.
             Self::Streaming(caller) => drop(caller.try_send(Piece::Broken(failure))),
             Self::Answered => {}
         }
     }
 
-    /// The stream has come to its end.
+    /// Marks the stream as complete.
     pub(super) fn done(&mut self) {
         *self = Self::Answered;
     }

@@ -1,4 +1,4 @@
-//! The side of an environment that faces the control address: commands, and what others may know of it.
+//! The part of an environment that serves the control address: commands and the published status.
 
 use std::{
     pin::pin,
@@ -12,24 +12,25 @@ use tokio::{
 
 use super::{Command, Status, process::Process};
 
-/// The side that faces the control address.
+/// Command channel, status and hold flag of an environment.
 pub(super) struct Control {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) status: Arc<Mutex<Status>>,
-    /// Stopped by command: takes no calls.
+    /// True while stopped by command: takes no calls.
     pub(super) held: bool,
-    /// Whether the process is stopped between calls.
+    /// True if the process is stopped between calls.
     pub(super) freeze: bool,
 }
 
-/// Why waiting for a function ended without what was waited for.
+/// Reason that a wait ended early.
 pub(super) enum Interruption {
     Ended(String),
     TimedOut,
 }
 
 impl Control {
-    /// Waits for `work`, for the end of the process, or for the deadline (which kills it); obeys commands meanwhile.
+    /// Waits for `work`, the end of the process, or the deadline, at which it kills the process. Executes commands
+    /// meanwhile.
     pub(super) async fn until<T>(
         &mut self,
         process: &mut Process,
@@ -67,7 +68,7 @@ impl Control {
         }
     }
 
-    /// Between calls: stopped, unless asked otherwise.
+    /// Puts the process into the state between calls: stopped, unless configured otherwise.
     pub(super) fn idle(&self, process: &Process) {
         if self.held || self.freeze {
             process.stop();

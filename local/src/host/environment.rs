@@ -1,5 +1,5 @@
-//! One execution environment: a process that is started, fed one call at a time, stopped in between, killed at a
-//! deadline, and started again when it ends.
+//! One execution environment: a process that is started, gets one call at a time, is stopped between calls, killed at
+//! a deadline, and started again when it ends.
 
 use std::{
     net::SocketAddr,
@@ -26,25 +26,26 @@ use super::{
     runtime_api::{self, Id, Request, Response},
 };
 
-/// How long a process may take to ask for its first call: three times what Lambda allows
-/// (lambda-runtime-environment.html, "Init phase … limited to 10 seconds"), since developers' machines are slow and busy.
+/// Time in which a process has to ask for its first call: three times Lambda's limit
+/// (lambda-runtime-environment.html, "Init phase … limited to 10 seconds"), since developers' machines are slow and
+/// busy.
 const INIT: Duration = Duration::from_secs(30);
-/// The pause before the second start in a row that failed; doubled up to [`LONGEST_PAUSE`].
+/// Pause after the first failed start, doubled with each further one up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// From this many failed starts on, waiting calls are told instead of kept.
+/// From this number of failed starts on, waiting calls fail instead of staying in the queue.
 const HOPELESS: u32 = 3;
 
-/// Tells the stack how the first start went.
+/// Channel that reports the result of the first start.
 pub(super) type Ready = oneshot::Sender<Result<(), String>>;
 
 pub(super) struct Environment {
-    /// As `authorizer/0`.
+    /// Name in logs, as `authorizer/0`.
     name: String,
     config: Arc<FunctionConfig>,
     api: SocketAddr,
     jobs: Queue,
-    /// A call that was taken from the queue but not yet given to a process.
+    /// A call that was taken from the queue but not given to a process yet.
     kept: Option<Job>,
     requests: mpsc::Receiver<Request>,
     output: Output,
@@ -76,7 +77,7 @@ impl Environment {
         Ok((environment, Handle { commands, status }))
     }
 
-    /// Runs processes one after the other for as long as the stack runs.
+    /// Runs one process after another until the stack stops. Ends early if the first start fails.
     pub(super) async fn run(mut self, ready: Ready) {
         let mut ready = Some(ready);
         let mut failures = 0;
@@ -84,6 +85,7 @@ impl Environment {
             match self.boot().await {
                 Ok((process, next)) => {
                     failures = 0;
+                    // The first process is up: report it, then serve until the process ends.
                     if let Some(ready) = ready.take() {
                         let _stack_is_stopping = ready.send(Ok(()));
                     }
@@ -91,12 +93,14 @@ impl Environment {
                     self.output.line(&format!("{end}; a fresh environment starts"));
                 }
                 Err(failure) => match ready.take() {
+                    // The first start failed: report it with the last lines of output, and give up.
                     Some(ready) => {
                         let lines = self.output.last_lines();
                         let _stack_is_stopping =
                             ready.send(Err(format!("{} did not start: {failure}{lines}", self.name)));
                         return;
                     }
+                    // A later start failed: pause before the next one.
                     None => {
                         failures += 1;
                         self.output.line(&failure);
@@ -111,7 +115,7 @@ impl Environment {
     async fn boot(&mut self) -> Result<(Process, oneshot::Sender<Response>), String> {
         self.control.set("starting");
         let stream = format!("local/[$LATEST]{:032x}", rand::random::<u128>());
-        // Answers of the process before are of no use.
+        // Discard requests of the previous process.
         while self.requests.try_recv().is_ok() {}
         let started = Process::start(&self.config, self.api, &stream, &self.output);
         let mut process = started.map_err(|error| format!("cannot run {}: {error}", self.config.program.display()))?;
@@ -119,6 +123,7 @@ impl Environment {
             status.pid = Some(process.pid);
             status.starts += 1;
         });
+        // Wait for the first request, which has to ask for a call or report an error.
         let first = timeout(INIT, async {
             tokio::select! {
                 end = process.ended() => Err(format!("{end} before it asked for a call")),
@@ -133,6 +138,7 @@ impl Environment {
                 },
             }
         });
+        // Kill a process that failed to initialize.
         match first.await {
             Ok(Ok(next)) => Ok((process, next)),
             Ok(Err(failure)) => {
@@ -148,9 +154,10 @@ impl Environment {
         }
     }
 
-    /// Gives calls to the process until it ends; says how it ended.
+    /// Gives calls to the process until it ends, and returns a description of its end.
     async fn serve(&mut self, mut process: Process, mut next: oneshot::Sender<Response>) -> String {
         let end = loop {
+            // Wait for a call; handle the end of the process, commands and stray requests meanwhile.
             self.control.idle(&process);
             let job = tokio::select! {
                 biased;
@@ -158,7 +165,7 @@ impl Environment {
                 Some(command) = self.control.commands.recv() => {
                     self.control.obey(command, &process);
                     if command == Command::Kill {
-                        // No call may meet the dying process.
+                        // Wait for the end, so that no call reaches the dying process.
                         break process.ended().await;
                     }
                     continue;
@@ -172,6 +179,7 @@ impl Environment {
                 }
                 Some(job) = take(&mut self.kept, &self.jobs), if !self.control.held => job,
             };
+            // Skip a call whose caller has gone.
             if job.answer.is_closed() {
                 continue;
             }
@@ -184,7 +192,7 @@ impl Environment {
         end
     }
 
-    /// One call: from the event to the process's next request for one, or to its end.
+    /// Handles one call, from sending the event until the process asks for the next call or ends.
     async fn call(
         &mut self,
         process: &mut Process,
@@ -196,10 +204,11 @@ impl Environment {
         self.control.set("busy");
         process.resume();
         if process.is_gone() || next.send(self.invocation(&id, &job)).is_err() {
-            // The process is gone, or its connection, which is the same: the call waits for the next one.
+            // The process or its connection is gone. Keep the call for the next process.
             self.kept = Some(job);
             return ControlFlow::Break(process.ended().await);
         }
+        // Wait for the answer, and report an early end of the process to the caller.
         self.control.update(|status| status.invocations += 1);
         let mut caller = Caller::Waiting(job.answer);
         match self.converse(process, deadline, &id, &mut caller).await {
@@ -218,8 +227,8 @@ impl Environment {
         }
     }
 
-    /// Takes the answer to a call and passes it on, until the runtime asks for the next call: then the environment is
-    /// free.
+    /// Receives the answer to a call and passes it to the caller, until the runtime asks for the next call and the
+    /// environment is free.
     async fn converse(
         &mut self,
         process: &mut Process,
@@ -231,7 +240,7 @@ impl Environment {
             let request = self.control.until(process, deadline, self.requests.recv()).await?;
             let (reply, verdict) = match request {
                 Some(Request::Next { reply }) => {
-                    // A runtime that asks before it has answered has given up on the call.
+                    // A runtime that asks for the next call before it has answered has abandoned this one.
                     caller.fail(Failure::Exited("the runtime asked for the next call without an answer".to_owned()));
                     return Ok(reply);
                 }
@@ -265,7 +274,7 @@ impl Environment {
         }
     }
 
-    /// The answer to `/next`: the event, and what the runtime must know of it.
+    /// Builds the answer to `/next`: the event, and the headers for the runtime.
     fn invocation(&self, id: &Id, job: &Job) -> Response {
         let mut response = http::Response::new(Full::new(job.call.event.clone()));
         let deadline = time::OffsetDateTime::now_utc() + self.config.timeout;
@@ -286,7 +295,7 @@ impl Environment {
         response
     }
 
-    /// Waits before the next start. Calls stay in the queue, unless starting has become hopeless.
+    /// Waits before the next start. Calls stay in the queue until [`HOPELESS`] starts have failed.
     async fn pause(&mut self, failures: u32, failure: &str) {
         self.control.set("down");
         let mut pause = pin!(sleep((PAUSE * 2_u32.saturating_pow(failures - 1)).min(LONGEST_PAUSE)));
@@ -307,7 +316,7 @@ impl Environment {
     }
 }
 
-/// The next call: the kept one, or the queue's first.
+/// Returns the next call: the kept one, or else the first of the queue.
 async fn take(kept: &mut Option<Job>, jobs: &Queue) -> Option<Job> {
     match kept.take() {
         Some(job) => Some(job),
@@ -315,12 +324,13 @@ async fn take(kept: &mut Option<Job>, jobs: &Queue) -> Option<Job> {
     }
 }
 
-/// Whether an answer is for this call. Runtimes that do not echo the invocation's id are known by the request's.
+/// Returns true if an answer belongs to this call. Runtimes that do not echo the invocation id are matched by request
+/// id only.
 fn fits(of: &Id, call: &Id) -> bool {
     of.request == call.request && (of.invocation.is_none() || of.invocation == call.invocation)
 }
 
-/// Refuses what the runtime may not send now, as the answer to a call that has timed out.
+/// Rejects a request that the runtime may not send now, such as the answer to a call that has timed out.
 fn turn_away(request: Request) {
     let (Request::Next { reply }
     | Request::Response { reply, .. }
@@ -329,7 +339,7 @@ fn turn_away(request: Request) {
     let _dead_process = reply.send(runtime_api::stale());
 }
 
-/// A request id of the form that AWS uses.
+/// Returns a random id in the format of AWS's request ids (UUID version 4).
 pub(crate) fn uuid() -> String {
     let mut bits = rand::random::<u128>();
     bits = (bits & !(0xf << 76)) | (4 << 76);

@@ -1,5 +1,5 @@
-//! Where the output of functions goes: to levee-local's own standard error, a prefix before each line, and to one file a
-//! function.
+//! Output of the functions. Each line is written to the standard error of levee-local, with a prefix, and to one file
+//! per function.
 
 use std::{
     collections::VecDeque,
@@ -10,20 +10,20 @@ use std::{
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// Lines kept to explain the death of a process.
+/// Number of lines kept to explain the end of a process.
 const REMEMBERED: usize = 20;
 
-/// The folder of the log files.
+/// Folder of the log files.
 #[derive(Clone, Debug)]
 pub struct Logs {
     folder: PathBuf,
 }
 
 impl Logs {
-    /// Makes the folder `logs` in `state`, without the files of an earlier run.
+    /// Creates the folder `logs` in `state` and removes the files of an earlier run.
     ///
     /// # Errors
-    /// When the folder cannot be written.
+    /// Fails if the folder cannot be written.
     pub fn new(state: &Path) -> std::io::Result<Self> {
         let folder = state.join("logs");
         match std::fs::remove_dir_all(&folder) {
@@ -33,12 +33,12 @@ impl Logs {
         Ok(Self { folder })
     }
 
-    /// Where they are.
+    /// Returns the path of the folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The output of one environment of `function`, or of another child.
+    /// Opens the log for one environment of `function`, or for another child process.
     pub(crate) fn of(&self, function: &str, prefix: String) -> std::io::Result<Output> {
         let path = self.folder.join(format!("{function}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
@@ -46,7 +46,7 @@ impl Logs {
     }
 }
 
-/// Takes the lines of one child.
+/// Log of one child process.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
     prefix: String,
@@ -66,10 +66,10 @@ impl Output {
         })
     }
 
-    /// Says something of its own.
+    /// Writes one line.
     pub(crate) fn line(&self, line: &str) {
         eprintln!("[{}] {line}", self.prefix);
-        // One write a line: environments of one function share the file.
+        // Write each line at once: environments of one function share the file.
         let _unwritable_log_costs_only_the_line = (&*self.file).write_all(format!("{line}\n").as_bytes());
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.len() == REMEMBERED {
@@ -78,13 +78,13 @@ impl Output {
         last.push_back(line.to_owned());
     }
 
-    /// The last lines, for an error message.
+    /// Returns the last lines, for an error message.
     pub(crate) fn last_lines(&self) -> String {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.iter().map(|line| format!("\n  {line}")).collect()
     }
 
-    /// Forgets the lines of the process before.
+    /// Discards the lines of the previous process.
     pub(crate) fn forget(&self) {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -39,22 +39,22 @@ impl Process {
         Ok(Self { child, pid, readers })
     }
 
-    /// Waits for the end of the process. May be called again after it.
+    /// Waits for the end of the process and describes it. May be called again.
     pub(super) async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
-        // What the process said last belongs before the report of its death. A grandchild may hold the pipe open.
+        // Read the last output before reporting the end. A grandchild may keep the pipe open.
         for reader in self.readers.drain(..) {
             let _grandchild = tokio::time::timeout(Duration::from_millis(200), reader).await;
         }
         status.map_or_else(|error| error.to_string(), describe)
     }
 
-    /// Whether the process has ended.
+    /// Returns true if the process has ended.
     pub(super) fn is_gone(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
-    /// SIGKILL, and the end.
+    /// Kills the process with SIGKILL and waits for its end.
     pub(super) async fn kill(&mut self) {
         crate::process::signal(self.pid, Signal::KILL);
         self.ended().await;

@@ -1,8 +1,8 @@
-//! A socket that acknowledges at once what it receives.
+//! A socket that acknowledges received data immediately.
 //!
-//! The runtime's client does not set TCP_NODELAY, so the kernel holds back each small write (a stream's first chunk, right
-//! after its prelude) until the one before is acknowledged; and Linux delays acknowledgements by 40 ms. The client is
-//! not ours to change, the acknowledgement is.
+//! The runtime's client does not set TCP_NODELAY. So its kernel holds back each small write (such as a stream's first
+//! chunk, right after the prelude) until the previous one is acknowledged, and Linux delays acknowledgements by 40
+//! ms. The client cannot be changed, but the acknowledgement can.
 
 use std::{
     io,
@@ -15,12 +15,12 @@ use tokio::{
     net::TcpStream,
 };
 
-/// See the module.
+/// A TCP stream with TCP_QUICKACK; see the module documentation.
 #[derive(Debug)]
 pub(super) struct QuickAck(pub(super) TcpStream);
 
 impl QuickAck {
-    /// The kernel forgets the wish by and by, so it is repeated.
+    /// Sets TCP_QUICKACK. The kernel resets the option over time, so this is repeated after each read.
     #[cfg(target_os = "linux")]
     fn ask(&self) {
         let _slower_without_it = rustix::net::sockopt::set_tcp_quickack(&self.0, true);

@@ -1,4 +1,4 @@
-//! What a function sends back: read whole, or passed on piece by piece.
+//! Reads a function's answer, as a whole or piece by piece.
 
 use bytes::BytesMut;
 use http::HeaderMap;
@@ -8,15 +8,16 @@ use tokio::sync::mpsc;
 
 use super::{Answer, Failure, Piece};
 
-/// "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
+/// Largest payload, in bytes. "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
 pub(super) const LARGEST: usize = 6 * 1024 * 1024;
 
-/// Whether the runtime streams its answer (runtimes-custom.html, "Configuring runtime to send streaming responses").
+/// Returns true if the runtime streams its answer (runtimes-custom.html, "Configuring runtime to send streaming
+/// responses").
 pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
     headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode.as_bytes() == b"streaming")
 }
 
-/// Reads a whole payload.
+/// Reads a whole payload, up to [`LARGEST`] bytes.
 pub(super) async fn buffered(mut body: Incoming) -> Result<Answer, Failure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -31,8 +32,8 @@ pub(super) async fn buffered(mut body: Incoming) -> Result<Answer, Failure> {
     Ok(Answer::Buffered(whole.freeze()))
 }
 
-/// Passes chunks on as they come. A caller who has gone does not stop the function: the rest is read and dropped, as
-/// Lambda does (configuration-response-streaming.html).
+/// Forwards chunks to the caller as they arrive. If the caller has gone, the rest is read and dropped, as on Lambda
+/// (configuration-response-streaming.html), so that the function is not stopped.
 pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) -> Result<(), Failure> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Failure::Exited(format!("the stream broke off: {error}")))?;
@@ -51,7 +52,7 @@ pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) ->
     Ok(())
 }
 
-/// A mid-stream error, which runtimes report in trailers.
+/// Returns the error that a runtime reported in the trailers of a stream.
 fn reported(trailers: &HeaderMap) -> Option<Failure> {
     let text = |name: &str| trailers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let error_type = text("lambda-runtime-function-error-type")?;

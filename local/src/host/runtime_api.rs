@@ -1,4 +1,5 @@
-//! The Runtime API of one environment: a loopback address that turns requests into [`Request`]s for the environment.
+//! The Runtime API of one environment: a loopback address that converts HTTP requests to [`Request`]s for the
+//! environment.
 //!
 //! Paths, headers and statuses are those of "Lambda runtime API" (runtimes-api.html).
 
@@ -18,32 +19,32 @@ use super::quick_ack::QuickAck;
 
 pub(super) type Response = http::Response<Full<Bytes>>;
 
-/// What a runtime asks for. Each request is answered through its `reply`.
+/// A request of a runtime, which is answered through its `reply`.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The next call, when there is one.
+    /// Asks for the next call and waits until there is one.
     Next { reply: oneshot::Sender<Response> },
-    /// The answer to a call.
+    /// Answers a call.
     Response { id: Id, headers: HeaderMap, body: Incoming, reply: oneshot::Sender<Response> },
-    /// The failure of a call.
+    /// Reports the failure of a call.
     Error { id: Id, body: Incoming, reply: oneshot::Sender<Response> },
-    /// The runtime cannot start.
+    /// Reports that the runtime cannot start.
     InitError { body: Incoming, reply: oneshot::Sender<Response> },
 }
 
-/// Which call an answer is for.
+/// Ids of the call that an answer belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Id {
-    /// `Lambda-Runtime-Aws-Request-Id`
+    /// Value of `Lambda-Runtime-Aws-Request-Id`.
     pub(super) request: String,
-    /// `Lambda-Runtime-Invocation-Id`, which newer runtimes echo so that a late answer is known as one.
+    /// Value of `Lambda-Runtime-Invocation-Id`, which newer runtimes echo so that late answers can be detected.
     pub(super) invocation: Option<String>,
 }
 
-/// The header that carries [`Id::invocation`].
+/// Header with [`Id::invocation`].
 pub(super) const INVOCATION_ID: &str = "lambda-runtime-invocation-id";
 
-/// Listens on a free loopback port and passes requests on.
+/// Listens on a free loopback port and forwards requests to the environment.
 pub(super) async fn listen(requests: mpsc::Sender<Request>) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
@@ -67,6 +68,7 @@ pub(super) async fn listen(requests: mpsc::Sender<Request>) -> std::io::Result<S
 async fn answer(request: http::Request<Incoming>, requests: mpsc::Sender<Request>) -> Result<Response, Infallible> {
     let (parts, body) = request.into_parts();
     let (reply, answered) = oneshot::channel();
+    // Route by method and path.
     let path = parts.uri.path().strip_prefix("/2018-06-01/runtime/").unwrap_or_default();
     let id = |request: &str| Id {
         request: request.to_owned(),
@@ -88,22 +90,22 @@ async fn answer(request: http::Request<Incoming>, requests: mpsc::Sender<Request
     }
 }
 
-/// `202 Accepted`, as for every report that was taken.
+/// Builds the answer `202 Accepted` to a report.
 pub(super) fn accepted() -> Response {
     json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#.to_owned())
 }
 
-/// An `ErrorResponse` of the Runtime API.
+/// Builds an `ErrorResponse` of the Runtime API.
 fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
     json(status, serde_json::json!({ "errorType": kind, "errorMessage": message }).to_string())
 }
 
-/// `413`, for a response over the limit.
+/// Builds the answer `413` to a response over the limit.
 pub(super) fn too_large() -> Response {
     refused(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "Exceeded maximum payload size")
 }
 
-/// `400 InvalidRequestID`, for an answer to a call that is not under way.
+/// Builds the answer `400 InvalidRequestID` to a response for a call that is not in flight.
 pub(super) fn stale() -> Response {
     refused(StatusCode::BAD_REQUEST, "InvalidRequestID", "Invalid request ID")
 }

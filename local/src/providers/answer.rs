@@ -1,4 +1,4 @@
-//! The answer that a script gives in full: status, headers and body, sent as they are written.
+//! An answer that a script contains in full: status, headers and body, sent as they are written.
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::errors::Problem;
 
-/// A scripted answer, checked and ready to send.
+/// A scripted answer, validated and ready to send.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub(super) struct Answer {
@@ -20,7 +20,7 @@ pub(super) struct Answer {
     body: Bytes,
 }
 
-/// The `answer` field as a script has it. Its members are read by hand, so that a mistake names the member.
+/// The `answer` field as written in a script. Its members are parsed by hand, so that an error names the member.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields, expecting = "an object with status, headers and body")]
 struct Written {
@@ -36,7 +36,7 @@ struct Written {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verbatim;
 
-/// The end of a call that does not reach its endpoint's own answer.
+/// Outcome of a call that does not get its endpoint's own answer.
 #[derive(Debug)]
 pub(super) enum Diverted {
     /// A refusal of the request, or a scripted failure.
@@ -61,12 +61,12 @@ impl IntoResponse for Diverted {
 }
 
 impl Answer {
-    /// Tells whether the status makes this answer count as a failed call.
+    /// Returns true if the call counts as failed: a status of 400 or more.
     pub(super) fn is_failure(&self) -> bool {
         self.status.as_u16() >= 400
     }
 
-    /// Builds the response. 1xx, 204 and 304 go without the body, because HTTP has none for them.
+    /// Builds the response. Statuses 1xx, 204 and 304 have no body, as in HTTP.
     pub(super) fn response(&self) -> Response {
         let has_body = !self.status.is_informational()
             && !matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -106,7 +106,7 @@ fn status(written: &Value) -> Result<StatusCode, String> {
         return Ok(StatusCode::OK);
     }
     let status = written.as_u64().and_then(|status| u16::try_from(status).ok());
-    // The type accepts 100 to 999.
+    // `StatusCode` accepts 100 to 999.
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     status.ok_or_else(|| "status: must be a number from 100 to 999".to_owned())
 }
@@ -128,6 +128,7 @@ fn headers(written: &Value) -> Result<HeaderMap, String> {
             Value::Array(values) => values.as_slice(),
             value => std::slice::from_ref(value),
         };
+        // Append each value, so that a name may occur several times.
         for value in values {
             let text =
                 value.as_str().ok_or_else(|| format!("headers: {name} must be a string or a list of strings"))?;

@@ -1,4 +1,4 @@
-//! `/providers/{name}` on the control address: scripting the stand-ins and reading what they counted.
+//! `/providers/{name}` on the control address, which scripts the stand-ins and shows their counters.
 
 use std::sync::Arc;
 
@@ -14,16 +14,18 @@ use serde_json::{Map, Value, json};
 use super::StandIn;
 use super::tally::lock;
 
-/// How many calls are shown at a time.
+/// Maximum number of calls in one page.
 const LARGEST_PAGE: usize = 1_000;
 
-/// Bytes of the largest script: a scripted answer may be larger than what any client of a provider accepts.
+/// Size of the largest script, in bytes. A scripted answer may be larger than any that a provider's client accepts.
 const LARGEST_SCRIPT: usize = 64 * 1024 * 1024;
 
-/// `PUT` lays fields over the script (`null` clears one), `GET` shows script and counts, `DELETE` restores both for the
-/// calls that begin from then on; each answers with what `GET` would. An unknown name is a 404 that lists the names, a
-/// wrong field a 400 that names it. `GET /providers/{name}/served?after=<number>` shows the calls that ended after the
-/// one of that number, as [`served`](super::served) has them, at most 1,000 at a time.
+/// Returns the routes of the stand-ins.
+///
+/// `PUT` changes fields of the script (`null` clears one), `GET` shows script and counters, `DELETE` resets both for
+/// the calls that begin after it. Each is answered as `GET` is. An unknown name is answered with a 404 that lists the
+/// names, a wrong field with a 400 that names it. `GET /providers/{name}/served?after=<number>` shows the calls that
+/// ended after the one of that number, in the form of [`served`](super::served), at most 1,000 at a time.
 pub fn control_routes(stand_ins: Vec<Arc<StandIn>>) -> Router {
     Router::new()
         .route("/providers/{name}", get(show).put(patch).delete(restore).layer(DefaultBodyLimit::max(LARGEST_SCRIPT)))

@@ -1,15 +1,15 @@
-//! Anthropic's errors: which type a status has, and the envelope that carries it.
+//! Anthropic's errors: the type for each status, and the envelope.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// An error answer. The front door adds the envelope's `request_id`, which only it knows.
+/// An error answer. The front door adds the envelope's `request_id`.
 #[derive(Clone, Debug)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) message: String,
-    /// The `retry-after` header, as it is sent.
+    /// Value of the `retry-after` header, sent as it is.
     pub(super) retry_after: Option<String>,
 }
 
@@ -44,7 +44,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The types of <https://docs.claude.com/en/api/errors>; other statuses take the nearest one.
+/// Returns the error type of a status, after <https://docs.claude.com/en/api/errors>; other statuses get the nearest
+/// one.
 pub(super) fn error_type(status: u16) -> &'static str {
     match status {
         401 => "authentication_error",
@@ -61,7 +62,7 @@ pub(super) fn error_type(status: u16) -> &'static str {
     }
 }
 
-/// What Anthropic says with a status that nothing in the request has caused.
+/// Returns Anthropic's usual message for a status that is not caused by the request.
 pub(super) fn usual_message(status: u16) -> &'static str {
     match status {
         401 => "invalid x-api-key",

@@ -1,4 +1,5 @@
-//! What every endpoint has in common: the key, the version, the size of the body, and the headers of the answer.
+//! Checks and headers that all endpoints have in common: the key, the version, the size of the body, and the headers
+//! of the answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,33 +27,33 @@ use super::seed::{Seed, fnv_1a};
 use super::tally::lock;
 use super::usage::Usage;
 
-/// Anthropic's limit on a request's body, bytes.
+/// Anthropic's limit on a request's body, in bytes.
 const BODY_LIMIT: usize = 32 * 1024 * 1024;
 
-/// What the organisation may use in a minute.
+/// Rate limits of the organisation, per minute.
 const REQUESTS_A_MINUTE: u64 = 4_000;
 const INPUT_TOKENS_A_MINUTE: u64 = 2_000_000;
 const OUTPUT_TOKENS_A_MINUTE: u64 = 400_000;
 
-/// The format of the `date` header (RFC 9110, section 5.6.7).
+/// Format of the `date` header (RFC 9110, section 5.6.7).
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
 
-/// The request that a stand-in saw last, for tests of what a proxy forwards. Several values of one header are joined
-/// with `, `.
+/// The last request that a stand-in received, for tests of what a proxy forwards. Several values of one header are
+/// joined with `, `.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Seen {
     method: String,
     path: String,
     query: Option<String>,
     headers: BTreeMap<String, String>,
-    /// FNV-1a (64 bits, 16 hexadecimal digits) of the body, or of its first 32 MiB.
+    /// FNV-1a hash (64 bits, 16 hexadecimal digits) of the body, or of its first 32 MiB.
     body_hash: String,
-    /// Bytes.
+    /// Length of the body in bytes.
     body_length: usize,
 }
 
-/// Judges a request before its endpoint sees it, and dresses the answer.
+/// Checks a request before it reaches its endpoint, and adds headers to the answer.
 pub(super) async fn admit(State(stand_in): State<Arc<StandIn>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let (body, length) = match read(body).await {
@@ -60,11 +61,12 @@ pub(super) async fn admit(State(stand_in): State<Arc<StandIn>>, request: Request
         Err(problem) => return problem.into_response(),
     };
 
-    // Not the query: an SDK's `?beta=true` changes nothing of what is said.
+    // Leave out the query: an SDK's `?beta=true` does not change the answer.
     let seed = Seed::of(&[stand_in.name.as_bytes(), parts.uri.path().as_bytes(), &body]);
     let tally = stand_in.tally();
     lock(&tally).last_request = Some(seen(&parts, &body, length));
 
+    // Refuse the request, or pass it to its endpoint with seed and version.
     let response = match judge(&stand_in, &parts, length) {
         Ok(version) => {
             parts.extensions.insert(seed);
@@ -82,8 +84,8 @@ pub(super) async fn admit(State(stand_in): State<Arc<StandIn>>, request: Request
     dress(response, &stand_in, &seed.id("req_011C", 20))
 }
 
-/// Reads all of a body and keeps what may be used of it. The rest is read too: a client that is still writing when the
-/// connection closes might never see the 413.
+/// Reads the whole body and keeps at most 32 MiB of it. The rest has to be read as well, because a client that is
+/// still writing when the connection closes might never see the 413.
 async fn read(mut body: Body) -> Result<(Bytes, usize), Problem> {
     let (mut kept, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
@@ -137,7 +139,7 @@ fn seen(parts: &http::request::Parts, body: &[u8], length: usize) -> Seen {
     }
 }
 
-/// Gives an answer the headers that Anthropic sends, some that a proxy has to keep to itself, and, to an error, its body.
+/// Adds Anthropic's headers, and some that a proxy has to remove; gives an error its body.
 fn dress(mut response: Response, stand_in: &StandIn, request_id: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let mut answer = (problem.status, axum::Json(problem.envelope(request_id))).into_response();
@@ -149,6 +151,7 @@ fn dress(mut response: Response, stand_in: &StandIn, request_id: &str) -> Respon
         response = answer;
     }
 
+    // Add Anthropic's headers.
     let spent = response.extensions_mut().remove::<Usage>().unwrap_or_default();
     let is_limited = response.status() == 429;
     let headers = response.headers_mut();
@@ -158,7 +161,7 @@ fn dress(mut response: Response, stand_in: &StandIn, request_id: &str) -> Respon
     set(headers, "anthropic-organization-id", "5f0c2d9e-6f3b-4a52-9d0a-0c5a1b7e4d21");
     set(headers, "strict-transport-security", "max-age=31536000; includeSubDomains; preload");
 
-    // Nothing of this is for the proxy's callers.
+    // Headers that must not reach the proxy's callers.
     set(headers, "server", &format!("standin/{}", stand_in.name));
     set(headers, "set-cookie", &format!("_cfuvid={}; Path=/; HttpOnly; Secure", stand_in.name));
     set(headers, "x-api-key", &stand_in.api_key);
@@ -168,7 +171,7 @@ fn dress(mut response: Response, stand_in: &StandIn, request_id: &str) -> Respon
     response
 }
 
-/// Every call finds its buckets full, so that what remains depends on the call alone.
+/// Sets the rate limit headers. Buckets are full before every call, so that the remainder depends on the call alone.
 fn rate_limits(headers: &mut HeaderMap, spent: &Usage, is_limited: bool) {
     let wait = retry_after(headers).unwrap_or(Duration::from_secs(if is_limited { 60 } else { 1 }));
     let reset = OffsetDateTime::now_utc().replace_nanosecond(0).map(|now| now + wait);

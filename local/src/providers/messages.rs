@@ -60,14 +60,15 @@ fn streamed(reply: Reply, script: &Script, call: Call) -> Response {
 async fn whole(reply: &Reply, script: &Script, call: Call) -> Response {
     let gaps = script.gap_ms.unwrap_or_default() * script.deltas.unwrap_or(reply::DEFAULT_DELTAS);
     let wait = Duration::from_millis(script.ttft_ms.unwrap_or_default() + gaps);
-    // Even a sleep of nothing lasts until the timer's next millisecond.
+    // Do not sleep for 0 ms: even that lasts until the timer's next millisecond.
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
     }
 
-    // No message fails to serialise.
+    // Serialising a message cannot fail.
     let json = Bytes::from(serde_json::to_vec(&Message::whole(reply)).unwrap_or_default());
     let length = json.len();
+    // End as scripted: after half of the body, without any of it, or regularly.
     let half = || Step::Send(json.slice(..length / 2), Sent::Nothing);
     let steps = match script.ending() {
         Some((_, Ending::Cut)) => vec![half(), Step::Cut],

@@ -12,12 +12,12 @@ use super::answer::Diverted;
 use super::errors::Problem;
 use super::tally::Endpoint;
 
-/// Model of the local stack's examples: the seeded usage, the call printed at the start, and tests. An alias.
+/// Alias of the model of the local stack's examples: the seeded usage, the call printed at the start, and tests.
 pub const EXAMPLE_MODEL: &str = "claude-sonnet-5-5";
 
-/// Models from the newest to the oldest, as Anthropic lists them: identifier, name, stage of life.
+/// Models from the newest to the oldest, as Anthropic lists them: identifier, name, lifecycle stage.
 ///
-/// The dates of the 5.5 models are the stand-in's own: Anthropic publishes these models under their alias alone, and
+/// The dates of the 5.5 models are the stand-in's own: Anthropic publishes these models under their alias only, and
 /// tests need aliases that resolve to another identifier.
 const MODELS: [(&str, &str, &str); 10] = [
     ("claude-fable-5-2", "Claude Fable 5.2", "active"),
@@ -32,13 +32,14 @@ const MODELS: [(&str, &str, &str); 10] = [
     ("claude-opus-4-5-20251101", "Claude Opus 4.5", "deprecated"),
 ];
 
-/// What Anthropic says of a release whose date it does not know.
+/// Anthropic's date for a release whose date it does not know.
 const UNKNOWN_DATE: &str = "1970-01-01T00:00:00Z";
 
 const DEFAULT_PAGE: usize = 20;
 const LARGEST_PAGE: usize = 1_000;
 
-/// What answers to a name: an alias stands for its dated model, another name with `claude` in it for itself.
+/// Returns the model that serves a name. An alias stands for its dated model; any other name that contains `claude`
+/// stands for itself.
 ///
 /// # Errors
 ///
@@ -52,7 +53,7 @@ pub(super) fn serving(asked: &str) -> Result<String, Problem> {
     if asked.contains("claude") { Ok(asked.to_owned()) } else { Err(Problem::not_found(format!("model: {asked}"))) }
 }
 
-/// A page's size and the model that it follows or precedes.
+/// Query of a page: its size, and the model that it follows or precedes.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     limit: Option<String>,
@@ -77,6 +78,7 @@ fn listed(page: &Page) -> Result<Json<Value>, Problem> {
         Some(Err(_)) => return Err(Problem::invalid("limit: Input should be a valid integer")),
     };
 
+    // Select the page after or before the given model, or the first one.
     let (models, has_more) = match (&page.after_id, &page.before_id) {
         (Some(_), Some(_)) => return Err(Problem::invalid("Only one of after_id and before_id may be given")),
         (Some(after), None) => first(&MODELS[position("after_id", after)? + 1..], limit),

@@ -1,4 +1,4 @@
-//! What an answer says: its blocks, cut up as a stream sends them, and what it used.
+//! Content of an answer: its blocks, split into the deltas of a stream, and its usage.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,15 +9,15 @@ use super::seed::Seed;
 use super::tools;
 use super::usage::{self, OutputDetails, ServerToolUse, Usage};
 
-/// Deltas of a text when no script says.
+/// Number of deltas of a text unless scripted.
 pub(super) const DEFAULT_DELTAS: u64 = 8;
 const THINKING_DELTAS: usize = 3;
 const WORDS_A_DELTA: usize = 4;
 
-/// The longest delta of a scripted number of them, characters.
+/// Longest delta in characters if their number is scripted.
 const LONGEST_DELTA: u64 = 48;
 
-/// Characters of a tool's input in one delta.
+/// Number of characters of a tool's input in one delta.
 const JSON_PIECE: usize = 12;
 
 /// A whole answer.
@@ -32,7 +32,7 @@ pub(super) struct Reply {
     pub(super) max_tokens: u64,
 }
 
-/// A block as it is when complete, and the deltas that make it from its empty form.
+/// A complete block, and the deltas that build it from its empty form.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) whole: Content,
@@ -62,7 +62,7 @@ pub(super) enum Delta {
 }
 
 impl Delta {
-    /// Characters that count as output.
+    /// Returns the number of characters that count as output.
     pub(super) fn weight(&self) -> u64 {
         match self {
             Self::TextDelta { text } => length(text),
@@ -74,7 +74,7 @@ impl Delta {
 }
 
 impl Content {
-    /// As it is in `content_block_start`. What the provider's own tools found comes whole.
+    /// Returns the form in `content_block_start`. Results of the provider's own tools are sent whole.
     pub(super) fn emptied(&self) -> Self {
         match self.clone() {
             Self::Thinking { .. } => Self::Thinking { thinking: String::new(), signature: String::new() },
@@ -86,14 +86,14 @@ impl Content {
     }
 }
 
-/// What `max_tokens` leaves to say.
+/// Output that `max_tokens` still allows.
 struct Room {
     characters: u64,
     is_full: bool,
 }
 
 impl Room {
-    /// As many of the pieces as there is room for, the last one cut.
+    /// Returns as many pieces as there is room for, the last one shortened.
     fn take(&mut self, pieces: Vec<String>) -> Vec<String> {
         let mut taken = Vec::with_capacity(pieces.len());
         for mut piece in pieces {
@@ -122,14 +122,15 @@ impl Room {
     }
 }
 
-/// Thinking if asked for, a search if offered, text always, and a call of a tool if called for: as much of it as
-/// `max_tokens` has room for.
+/// Composes an answer: thinking if requested, a search if offered, always text, and a tool call if requested, as far
+/// as `max_tokens` has room.
 pub(super) fn compose(name: &str, ask: &Ask, script: &Script, seed: Seed) -> Reply {
     let available = usage::characters(ask.max_tokens);
     let mut room = Room { characters: available, is_full: false };
     let mut blocks = Vec::new();
     let mut usage = usage::of_prompt(&ask.body);
 
+    // Thinking and server tools come first.
     if ask.thinks {
         blocks.extend(thinking(&mut room, seed));
         let thinking_tokens = usage::tokens(available - room.characters);
@@ -144,6 +145,7 @@ pub(super) fn compose(name: &str, ask: &Ask, script: &Script, seed: Seed) -> Rep
             Some(ServerToolUse { web_search_requests: u64::from(searches), web_fetch_requests: u64::from(fetches) });
     }
 
+    // The text ends at the earliest stop sequence, or if there is no room left.
     let mut pieces = text(name, script.deltas, room.characters, seed.branch("text"));
     let stop_sequence = stop(&mut pieces, &ask.stop_sequences);
     let pieces = room.take(pieces);
@@ -152,6 +154,7 @@ pub(super) fn compose(name: &str, ask: &Ask, script: &Script, seed: Seed) -> Rep
         blocks.push(Block { whole, deltas: pieces.into_iter().map(|text| Delta::TextDelta { text }).collect() });
     }
 
+    // Call a tool unless a stop sequence ended the answer.
     let mut stop_reason = if stop_sequence.is_some() { "stop_sequence" } else { "end_turn" };
     if let Some(tool) = tools::called(ask).filter(|_| stop_sequence.is_none()) {
         blocks.extend(tool_use(&mut room, tool, seed));
@@ -161,9 +164,10 @@ pub(super) fn compose(name: &str, ask: &Ask, script: &Script, seed: Seed) -> Rep
         stop_reason = "max_tokens";
     }
 
+    // Compute the usage from the characters produced, then apply the script's overrides.
     usage.output_tokens = usage::tokens(available - room.characters);
     if let Some(over) = &script.usage {
-        // The script was checked when it was set.
+        // The script was validated when it was set.
         usage = usage.overridden(over).unwrap_or(usage);
     }
     Reply {
@@ -218,15 +222,15 @@ fn tool_use(room: &mut Room, tool: &Value, seed: Seed) -> Option<Block> {
     Some(Block { whole: Content::ToolUse { id: seed.id("toolu_01", 22), name, input }, deltas })
 }
 
-/// The first is empty, as Anthropic's is.
+/// Splits a tool's input into deltas. The first one is empty, as in Anthropic's streams.
 fn json_deltas(input: &Value) -> Vec<Delta> {
     let characters: Vec<char> = input.to_string().chars().collect();
     let pieces = characters.chunks(JSON_PIECE).map(|piece| piece.iter().collect());
     [String::new()].into_iter().chain(pieces).map(|partial_json| Delta::InputJsonDelta { partial_json }).collect()
 }
 
-/// A scripted number of deltas is kept by shortening them, to one character if need be; otherwise the text is as long
-/// as it is, and may exceed `max_tokens`.
+/// Generates the pieces of the text. A scripted number of deltas is kept by shortening them, down to one character.
+/// Otherwise the pieces have their natural length, and may exceed `max_tokens`.
 fn text(name: &str, scripted: Option<u64>, room: u64, mut source: Seed) -> Vec<String> {
     let count = scripted.unwrap_or(DEFAULT_DELTAS);
     let longest = scripted.map_or(u64::MAX, |count| (room / count.max(1)).clamp(1, LONGEST_DELTA));
@@ -239,7 +243,7 @@ fn text(name: &str, scripted: Option<u64>, room: u64, mut source: Seed) -> Vec<S
         .collect()
 }
 
-/// Ends the text where the earliest stop sequence begins, and says which one that was.
+/// Ends the text at the earliest stop sequence, and returns that sequence.
 fn stop(pieces: &mut Vec<String>, sequences: &[String]) -> Option<String> {
     let text = pieces.concat();
     let found = sequences.iter().filter(|sequence| !sequence.is_empty());

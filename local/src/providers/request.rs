@@ -1,16 +1,16 @@
-//! Reading a request for a message, and refusing one as Anthropic does.
+//! Parses a request for a message, and refuses an invalid one as Anthropic does.
 
 use serde_json::Value;
 
 use super::errors::Problem;
 use super::models;
 
-/// A valid request, with what shapes the answer picked out.
+/// A valid request, with the fields that shape the answer.
 #[derive(Debug)]
 pub(super) struct Ask {
     /// The whole body.
     pub(super) body: Value,
-    /// The model that answers: an alias is resolved.
+    /// Model that answers, with aliases resolved.
     pub(super) model: String,
     pub(super) max_tokens: u64,
     pub(super) stream: bool,
@@ -18,7 +18,8 @@ pub(super) struct Ask {
     pub(super) stop_sequences: Vec<String>,
 }
 
-/// What `anthropic-version` promises (<https://platform.claude.com/docs/en/api/versioning>). Answers are the same.
+/// API version in `anthropic-version` (<https://platform.claude.com/docs/en/api/versioning>). Answers do not depend
+/// on it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Version {
     /// `2023-06-01`.
@@ -31,6 +32,7 @@ pub(super) enum Version {
 impl Ask {
     pub(super) fn read(body: &[u8], version: Version) -> Result<Self, Problem> {
         let body = prompt(body, version)?;
+        // Check the fields that only messages have.
         let max_tokens = match &body["max_tokens"] {
             Value::Null => return Err(Problem::invalid("max_tokens: Field required")),
             value => integer("max_tokens", value)?,
@@ -55,12 +57,12 @@ impl Ask {
         })
     }
 
-    /// Whom the caller says that it calls for.
+    /// Returns the user id that the caller sent in `metadata`.
     pub(super) fn user(&self) -> Option<String> {
         self.body["metadata"]["user_id"].as_str().map(str::to_owned)
     }
 
-    /// The text of the last message, if it is the user's.
+    /// Returns the text of the last message, if its role is `user`.
     pub(super) fn last_user_text(&self) -> String {
         let last = self.body["messages"].as_array().and_then(|messages| messages.last());
         match last.filter(|message| message["role"] == "user").map(|message| &message["content"]) {
@@ -71,7 +73,7 @@ impl Ask {
     }
 }
 
-/// What a message and a count of tokens have in common.
+/// Validates the fields that messages and token counts have in common, and returns the body.
 pub(super) fn prompt(body: &[u8], version: Version) -> Result<Value, Problem> {
     let body: Value = serde_json::from_slice(body)
         .map_err(|error| Problem::invalid(format!("The request body is not valid JSON: {error}")))?;
@@ -90,7 +92,7 @@ pub(super) fn prompt(body: &[u8], version: Version) -> Result<Value, Problem> {
     Ok(body)
 }
 
-/// Refuses what version 2026-10-21 has removed.
+/// Refuses fields and blocks that version 2026-10-21 has removed.
 fn removed(body: &Value) -> Result<(), Problem> {
     if let Some(name) = ["temperature", "top_p", "top_k"].into_iter().find(|name| body.get(name).is_some()) {
         return Err(Problem::invalid(format!("{name}: not supported in API version 2026-10-21")));
@@ -134,6 +136,7 @@ fn messages(messages: &Value) -> Result<(), Problem> {
         if !message.is_object() {
             return Err(Problem::invalid(format!("messages.{number}: Input should be a valid dictionary")));
         }
+        // Each message needs a role, and content that is text or a list of typed blocks.
         match message["role"].as_str() {
             None => return Err(Problem::invalid(format!("messages.{number}.role: Field required"))),
             Some("user" | "assistant" | "system") => {}

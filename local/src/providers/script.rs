@@ -1,4 +1,4 @@
-//! What a stand-in has been told to do. The fields are tabled in [`super`].
+//! The script of a stand-in. Its fields are listed in [`super`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -10,10 +10,10 @@ use super::usage::Usage;
 const LONGEST_WAIT_MS: u64 = 600_000;
 const MOST_DELTAS: u64 = 100_000;
 
-/// Deltas that `"hang": "stream"` still sends.
+/// Number of deltas that `"hang": "stream"` still sends.
 const DELTAS_BEFORE_SILENCE: u64 = 2;
 
-/// See the table in [`super`].
+/// A script; see the table in [`super`].
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Script {
@@ -41,7 +41,7 @@ pub(super) struct Script {
     pub(super) answer: Option<Answer>,
 }
 
-/// Seconds, or whatever string a test wants to see survive.
+/// Value of `retry-after`: seconds, or a string that is sent as it is.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(untagged, expecting = "seconds as a number, or a string")]
 pub(super) enum RetryAfter {
@@ -49,7 +49,7 @@ pub(super) enum RetryAfter {
     Verbatim(String),
 }
 
-/// Where a call stops answering.
+/// Point at which a call stops answering.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Hang {
@@ -58,7 +58,7 @@ pub(super) enum Hang {
     Stream,
 }
 
-/// What becomes of a stream that does not end well.
+/// Irregular ending of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Ending {
     Pings,
@@ -68,14 +68,15 @@ pub(super) enum Ending {
 }
 
 impl Script {
-    /// This script with `patch` laid over it.
+    /// Returns this script with the fields of `patch` applied.
     ///
     /// # Errors
     ///
-    /// A sentence that names the field that is unknown, of the wrong type or out of range.
+    /// Names the first field that is unknown, of the wrong type or out of range.
     pub(super) fn patched(&self, patch: &Map<String, Value>) -> Result<Self, String> {
         let mut fields = fields(self);
         for (field, value) in patch {
+            // Check each field by itself, so that the error can name it.
             Self::deserialize(json!({ field: value })).map_err(|error| format!("{field}: {error}"))?.check()?;
             fields.insert(field.clone(), value.clone());
         }
@@ -87,6 +88,7 @@ impl Script {
             Some(value) if !(least..=most).contains(&value) => Err(format!("{field}: must be {least} to {most}")),
             _ => Ok(()),
         };
+        // Numbers.
         in_range("status", self.status.map(u64::from), 400, 599)?;
         in_range("ttft_ms", self.ttft_ms, 0, LONGEST_WAIT_MS)?;
         in_range("gap_ms", self.gap_ms, 0, LONGEST_WAIT_MS)?;
@@ -96,6 +98,7 @@ impl Script {
         if self.fail_ratio.is_some_and(|ratio| !(0.0..=1.0).contains(&ratio)) {
             return Err("fail_ratio: must be 0 to 1".to_owned());
         }
+        // Values that are sent as they are.
         if let Some(RetryAfter::Verbatim(value)) = &self.retry_after
             && http::HeaderValue::from_str(value).is_err()
         {
@@ -107,7 +110,7 @@ impl Script {
         Ok(())
     }
 
-    /// 0 to 1: how many of the calls answer with [`Script::failure`].
+    /// Returns the share of calls that are answered with [`Script::failure`], 0 to 1.
     pub(super) fn share_of_failures(&self) -> f64 {
         self.fail_ratio.unwrap_or(if self.status.is_some() { 1.0 } else { 0.0 })
     }
@@ -121,7 +124,7 @@ impl Script {
         Problem { retry_after, ..Problem::new(status, usual_message(status)) }
     }
 
-    /// After how many deltas a stream stops, and how; the earliest ending that the script names.
+    /// Returns the earliest irregular ending of a stream, with the number of deltas before it.
     pub(super) fn ending(&self) -> Option<(u64, Ending)> {
         let hang = match self.hang {
             Some(Hang::FirstToken) => Some((0, Ending::Pings)),
@@ -133,7 +136,7 @@ impl Script {
         [hang, cut, error].into_iter().flatten().min_by_key(|(after, _)| *after)
     }
 
-    /// The script as `GET /providers/{name}` shows it: only what is set.
+    /// Returns the script as shown by `GET /providers/{name}`: only the fields that are set.
     pub(super) fn shown(&self) -> Value {
         Value::Object(fields(self))
     }
@@ -146,7 +149,7 @@ fn fields(script: &Script) -> Map<String, Value> {
     }
 }
 
-/// `true` means `"headers"`, and `false` the same as `null`.
+/// Parses `hang`. `true` means `"headers"`, and `false` is the same as `null`.
 fn hang<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Hang>, D::Error> {
     match Value::deserialize(deserializer)? {
         Value::Null | Value::Bool(false) => Ok(None),

@@ -1,7 +1,7 @@
-//! Where everything that looks random comes from: a hash of the request, so that the same request gives the same answer.
+//! Source of everything that looks random: a hash of the request, so that the same request gets the same answer.
 
-/// What stand-ins say. Some words are longer in bytes than in characters, some need escaping in JSON: a proxy that cuts
-/// a stream in the wrong place shows.
+/// Words of the stand-ins' texts. Some are longer in bytes than in characters, and some need escaping in JSON, so
+/// that a proxy that splits a stream in the wrong place is detected.
 const WORDS: [&str; 24] = [
     "the",
     "levee",
@@ -31,28 +31,28 @@ const WORDS: [&str; 24] = [
 
 const BASE_62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// FNV-1a, 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>). Stable across Rust releases, which the standard
-/// library's hasher does not promise.
+/// Computes the FNV-1a hash, 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>). It is stable across Rust
+/// releases, which the standard library does not guarantee for its hasher.
 pub(super) fn fnv_1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A source of repeatable choices.
+/// A generator of repeatable choices.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed(u64);
 
 impl Seed {
     pub(super) fn of(parts: &[&[u8]]) -> Self {
-        // 0xff never occurs in UTF-8, so it keeps ("ab", "c") apart from ("a", "bc").
+        // 0xff never occurs in UTF-8, so it separates ("ab", "c") from ("a", "bc").
         Self(fnv_1a(parts.iter().flat_map(|part| part.iter().chain(&[0xff]))))
     }
 
-    /// An independent source for one use, so that asking for a tool does not change the text.
+    /// Returns an independent generator for one purpose, so that requesting a tool does not change the text.
     pub(super) fn branch(self, purpose: &str) -> Self {
         Self::of(&[&self.0.to_le_bytes(), purpose.as_bytes()])
     }
 
-    /// SplitMix64 (Steele, Lea and Flood, 2014).
+    /// Returns the next number, by SplitMix64 (Steele, Lea and Flood, 2014).
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -65,12 +65,12 @@ impl Seed {
         WORDS[self.below(WORDS.len())]
     }
 
-    /// `count` words, each followed by a space.
+    /// Returns `count` words, each followed by a space.
     pub(super) fn words(&mut self, count: usize) -> String {
         (0..count).flat_map(|_| [self.word(), " "]).collect()
     }
 
-    /// An identifier such as Anthropic gives: a prefix and base-62 characters.
+    /// Returns an identifier in Anthropic's format: a prefix and base-62 characters.
     pub(super) fn id(self, prefix: &str, length: usize) -> String {
         let mut source = self.branch(prefix);
         let tail = (0..length).map(|_| char::from(BASE_62[source.below(BASE_62.len())]));

@@ -1,4 +1,4 @@
-//! What became of each call for a message, so that what was served can be held against what somebody else has counted.
+//! Log of the calls for messages that have ended, with which tests compare another component's counts.
 
 use std::collections::VecDeque;
 
@@ -6,27 +6,27 @@ use serde::Serialize;
 
 use super::usage::Usage;
 
-/// How many calls are remembered: the newest.
+/// Number of calls that are kept: the newest.
 const REMEMBERED: usize = 10_000;
 
-/// What a call asks for.
+/// Content of a call.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct About {
-    /// The message's id.
+    /// Id of the message.
     pub(super) message: String,
-    /// The model that answers.
+    /// Model that answers.
     pub(super) model: String,
-    /// `metadata.user_id` of the request: what a caller may tell its calls apart by.
+    /// `metadata.user_id` of the request, by which a caller can tell its calls apart.
     pub(super) user: Option<String>,
 }
 
-/// How a call ended.
+/// Outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum End {
-    /// All of it was sent.
+    /// The answer was sent completely.
     Completed,
-    /// The stand-in ended it: with an error, or by dropping the connection.
+    /// The stand-in ended the call, with an error or by dropping the connection.
     Failed,
     /// The client left before the end.
     Interrupted,
@@ -35,16 +35,16 @@ pub(super) enum End {
 /// A call that has ended.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Ended {
-    /// Its place among those that have ended, from 1.
+    /// Position in the order of ends, from 1.
     number: u64,
     #[serde(flatten)]
     about: About,
     end: End,
-    /// What it used, as far as it was really sent.
+    /// Usage of the part that was sent.
     usage: Usage,
 }
 
-/// The calls that have ended, as far as they were understood.
+/// Calls that have ended and whose request was valid.
 #[derive(Debug, Default)]
 pub(super) struct Served {
     newest: VecDeque<Ended>,
@@ -60,7 +60,7 @@ impl Served {
         }
     }
 
-    /// Those that ended after the one with this number, as far as they are remembered, in the order of their ends.
+    /// Returns the kept calls that ended after the one of this number, in the order of their ends.
     pub(super) fn after(&self, number: u64) -> impl Iterator<Item = &Ended> {
         let from = self.newest.partition_point(|ended| ended.number <= number);
         self.newest.range(from..)

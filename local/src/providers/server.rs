@@ -1,4 +1,4 @@
-//! The listener of a stand-in: HTTP/1.1 that adds no header of its own, so that a scripted answer leaves as it was
+//! The listener of a stand-in: HTTP/1.1 without any additional header, so that a scripted answer is sent as it is
 //! written.
 
 use std::convert::Infallible;
@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::status_line::with_reason;
 
-/// The head of a response with a 1xx status. hyper sends none as a final response, so it is written here.
+/// Head of a response with a 1xx status. hyper sends none as a final response, so it is written by hand.
 #[derive(Debug, thiserror::Error)]
 #[error("a 1xx status ends the connection")]
 struct Interim(Vec<u8>);
@@ -29,7 +29,7 @@ struct Interim(Vec<u8>);
 /// Serves connections until the runtime ends.
 pub(super) async fn run(mut listener: TcpListener, routes: Router) {
     loop {
-        // axum's `accept` waits and tries again after an error.
+        // axum's `accept` retries after an error, with a pause.
         let (socket, _) = Listener::accept(&mut listener).await;
         tokio::spawn(serve(socket, routes.clone()));
     }
@@ -43,12 +43,13 @@ async fn serve(socket: TcpStream, routes: Router) {
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |request: Request<Incoming>| {
         let response = routes.call(request);
-        // Boxed: a connection whose socket is to be had back needs a future that can be moved.
+        // Boxed, because `poll_without_shutdown` needs a future that is `Unpin`.
         Box::pin(async move { final_response(response.await) })
     });
     let mut connection = http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(socket), service);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
 
+    // Write the head of a 1xx answer by hand, then close the connection.
     let mut socket = connection.into_parts().io.into_inner();
     if let Err(error) = ended {
         match error.source().and_then(|cause| cause.downcast_ref()) {
@@ -69,7 +70,7 @@ fn final_response(response: Result<Response<Body>, Infallible>) -> Result<Respon
     }
     let reason = status.canonical_reason().unwrap_or("<none>");
     let mut head = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
-    // The router has given the empty body a length; 1xx has none.
+    // Leave out the length that the router has set for the empty body: 1xx has none.
     for (name, value) in response.headers().iter().filter(|(name, _)| *name != CONTENT_LENGTH) {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             head.extend_from_slice(part);

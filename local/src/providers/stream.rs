@@ -1,4 +1,4 @@
-//! How an answer is sent: a pure list of steps for what and when, and a player that walks it.
+//! Transmission of an answer: a pure list of steps, and a player that executes them.
 
 use std::io;
 use std::iter;
@@ -15,10 +15,10 @@ use super::script::{Ending, Script};
 use super::tally::Call;
 use super::usage::{Usage, tokens};
 
-/// How often a provider that has nothing to say shows that it is there.
+/// Interval of the pings of a provider that has nothing else to send.
 const PING_EVERY: Duration = Duration::from_secs(1);
 
-/// What the server needs to write out what it holds, before the connection is dropped.
+/// Time for the server to flush its buffers before the connection is dropped.
 const FLUSH: Duration = Duration::from_millis(10);
 
 /// One step of sending a body.
@@ -26,24 +26,24 @@ const FLUSH: Duration = Duration::from_millis(10);
 pub(super) enum Step {
     Wait(Duration),
     Send(Bytes, Sent),
-    /// Nothing more, with the connection left open.
+    /// Sends nothing more, with the connection left open.
     Silence,
-    /// The connection drops.
+    /// Drops the connection.
     Cut,
 }
 
-/// What the client knows, or has been given, once a step was sent.
+/// Usage that the client has received once a step is done.
 #[derive(Clone, Debug)]
 pub(super) enum Sent {
     Nothing,
     Input(Box<Usage>),
-    /// Tokens in all, so far.
+    /// Number of output tokens in total so far.
     Output(u64),
     All(Box<Usage>),
     Failure,
 }
 
-/// The events of <https://docs.claude.com/en/docs/build-with-claude/streaming>.
+/// Events of <https://docs.claude.com/en/docs/build-with-claude/streaming>.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event<'a> {
@@ -57,7 +57,7 @@ enum Event<'a> {
     Error { error: Overloaded },
 }
 
-/// A message, whole or at its start.
+/// A message, whole or as in `message_start`.
 #[derive(Serialize)]
 pub(super) struct Message<'a> {
     model: &'a str,
@@ -71,7 +71,7 @@ pub(super) struct Message<'a> {
 }
 
 impl Event<'_> {
-    /// As it is on the wire: `event: <type>`, `data: <JSON>`, and an empty line.
+    /// Serialises the event: `event: <type>`, `data: <JSON>`, and an empty line.
     fn bytes(&self) -> Bytes {
         let name = match self {
             Self::MessageStart { .. } => "message_start",
@@ -83,7 +83,7 @@ impl Event<'_> {
             Self::MessageStop => "message_stop",
             Self::Error { .. } => "error",
         };
-        // No value of these types fails to serialise.
+        // Serialising these types cannot fail.
         let data = serde_json::to_string(self).unwrap_or_default();
         Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
     }
@@ -126,13 +126,15 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The steps of a stream, made one by one: a script may ask for 100,000 deltas.
+/// Returns the steps of a stream. They are created lazily, because a script may ask for 100,000 deltas.
 pub(super) fn steps(reply: Reply, script: &Script) -> Box<dyn Iterator<Item = Step> + Send> {
+    // The start, with the pause before the first content.
     let start = Event::MessageStart { message: Message::at_start(&reply) };
     let input = Usage { output_tokens: 0, iterations: None, ..reply.usage.clone() };
     let head = [Some(Step::Send(start.bytes(), Sent::Input(Box::new(input)))), Some(ping()), wait(script.ttft_ms)];
     let head = head.into_iter().flatten();
 
+    // The regular end.
     let stop = Stop { stop_reason: reply.stop_reason, stop_sequence: reply.stop_sequence.as_deref() };
     let delta = Event::MessageDelta { delta: stop, usage: reply.usage.at_end() };
     let tail = [
@@ -140,6 +142,7 @@ pub(super) fn steps(reply: Reply, script: &Script) -> Box<dyn Iterator<Item = St
         Step::Send(Event::MessageStop.bytes(), Sent::All(Box::new(reply.usage.clone()))),
     ];
 
+    // The content, replaced from some delta on if the script asks for an irregular ending.
     let rest = content(reply, wait(script.gap_ms)).chain(tail);
     match script.ending() {
         Some((after, how)) => Box::new(head.chain(until(rest, after, how))),
@@ -147,7 +150,7 @@ pub(super) fn steps(reply: Reply, script: &Script) -> Box<dyn Iterator<Item = St
     }
 }
 
-/// The blocks, with `gap` before every delta but the first.
+/// Returns the steps of all blocks, with `gap` before every delta but the first.
 fn content(reply: Reply, gap: Option<Step>) -> impl Iterator<Item = Step> + Send {
     let most = reply.usage.output_tokens;
     let (mut characters, mut is_first) = (0, true);
@@ -160,13 +163,13 @@ fn content(reply: Reply, gap: Option<Step>) -> impl Iterator<Item = Step> + Send
             let Some(weight) = weight else { return [None, Some(Step::Send(bytes, Sent::Nothing))] };
             characters += weight;
             let gap = gap.clone().filter(|_| !std::mem::take(&mut is_first));
-            // A scripted usage may count less than what is said.
+            // A scripted usage may be smaller than the output.
             [gap, Some(Step::Send(bytes, Sent::Output(tokens(characters).min(most))))]
         })
         .flatten()
 }
 
-/// A block's events, each delta with the characters that count as output.
+/// Returns a block's events, each delta with the number of characters that count as output.
 fn block_events((index, block): (usize, Block)) -> impl Iterator<Item = (Bytes, Option<u64>)> + Send {
     let start = Event::ContentBlockStart { index, content_block: block.whole.emptied() }.bytes();
     let stop = Event::ContentBlockStop { index }.bytes();
@@ -176,7 +179,8 @@ fn block_events((index, block): (usize, Block)) -> impl Iterator<Item = (Bytes, 
     iter::once((start, None)).chain(deltas).chain(iter::once((stop, None)))
 }
 
-/// The steps up to the delta after which the stream ends badly, then that ending. With fewer deltas, all of them.
+/// Returns the steps up to and including delta number `after`, then the irregular ending. With fewer deltas, returns
+/// all steps.
 fn until(mut steps: impl Iterator<Item = Step> + Send, after: u64, how: Ending) -> impl Iterator<Item = Step> + Send {
     let mut left = after;
     let mut ending = ending(how);
@@ -212,7 +216,7 @@ fn wait(ms: Option<u64>) -> Option<Step> {
     ms.filter(|ms| *ms > 0).map(|ms| Step::Wait(Duration::from_millis(ms)))
 }
 
-/// A body that takes the steps at their time. It is dropped when the client leaves, and the call with it.
+/// Returns a body that executes the steps at their time. If the client leaves, it is dropped together with the call.
 pub(super) fn play(steps: impl Iterator<Item = Step> + Send + 'static, call: Call) -> Body {
     let player = Player { steps, call, due: Instant::now() };
     Body::from_stream(stream::unfold(player, |mut player| async move {
@@ -224,7 +228,7 @@ pub(super) fn play(steps: impl Iterator<Item = Step> + Send + 'static, call: Cal
 struct Player<S> {
     steps: S,
     call: Call,
-    /// Waits count from here, so that late timers do not add up over a long stream.
+    /// Time from which waits are measured, so that late timers do not add up over a long stream.
     due: Instant,
 }
 

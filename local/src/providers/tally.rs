@@ -1,4 +1,4 @@
-//! What a stand-in has counted, and the guard that counts one call however it ends.
+//! Counters of a stand-in, and the guard that counts a call in every case of its end.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,36 +8,37 @@ use super::front_door::Seen;
 use super::served::{About, End, Served};
 use super::usage::Usage;
 
-/// As `GET /providers/{name}` shows it. Always `requests` = `completed` + `failed` + `interrupted` + `in_flight`.
+/// Counters, as shown by `GET /providers/{name}`. Always `requests` = `completed` + `failed` + `interrupted` +
+/// `in_flight`.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Tally {
-    /// Calls for messages.
+    /// Number of calls for messages.
     requests: u64,
     count_tokens: u64,
     models: u64,
-    /// Requests of any kind that the front door turned away; they count nowhere else.
+    /// Number of requests of any kind that the front door refused; they are in no other counter.
     pub(super) refused: u64,
     in_flight: u64,
     completed: u64,
-    /// Ended by the stand-in: an error status, an error event, a cut connection.
+    /// Number of calls ended by the stand-in: an error status, an error event, a cut connection.
     failed: u64,
-    /// Ended by the client, which left before the end.
+    /// Number of calls ended by the client, which left before the end.
     interrupted: u64,
-    /// Of completed calls.
+    /// Usage of completed calls.
     usage: Sums,
-    /// Of failed and interrupted calls, as far as it was really sent: the input once `message_start` was, the output
-    /// delta by delta.
+    /// Usage of the parts of failed and interrupted calls that were sent: the input once `message_start` was, the
+    /// output by delta.
     partial_usage: Sums,
     pub(super) last_request: Option<Seen>,
-    /// The same call by call.
+    /// The calls one by one.
     #[serde(skip)]
     pub(super) served: Served,
-    /// What error diffusion carries over to the next call, by endpoint.
+    /// Remainder of the error diffusion for the next call, by endpoint.
     #[serde(skip)]
     carry: [f64; 3],
 }
 
-/// Sums over calls, tokens.
+/// Sums over calls, in tokens.
 #[derive(Debug, Default, Serialize)]
 struct Sums {
     input_tokens: u64,
@@ -61,7 +62,7 @@ impl Sums {
     }
 }
 
-/// What a call asks for.
+/// Endpoint of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Endpoint {
     Messages,
@@ -69,14 +70,15 @@ pub(super) enum Endpoint {
     Models,
 }
 
-/// One call. Dropped before [`Call::complete`] or [`Call::fail`], it was interrupted: the client went away.
+/// One call. If it is dropped before [`Call::complete`] or [`Call::fail`], it counts as interrupted: the client has
+/// left.
 #[derive(Debug)]
 pub(super) struct Call {
     tally: Arc<Mutex<Tally>>,
     endpoint: Endpoint,
-    /// What is asked for, once that is understood.
+    /// Content of the call, once the request has been parsed.
     about: Option<About>,
-    /// What of the usage the client has seen so far.
+    /// Usage that the client has received so far.
     sent: Usage,
     has_ended: bool,
 }
@@ -96,9 +98,10 @@ impl Call {
         Self { tally: Arc::clone(tally), endpoint, about: None, sent: Usage::default(), has_ended: false }
     }
 
-    /// Error diffusion: of `n` calls in a row, `share` × `n` fail, to the nearest below, evenly spread.
+    /// Decides by error diffusion if this call fails: of `n` successive calls `share` × `n` fail, rounded down,
+    /// evenly spread.
     pub(super) fn is_to_fail(&self, share: f64) -> bool {
-        /// Ten times 0.1 is a little less than 1.
+        /// Tolerance: ten times 0.1 is a little less than 1.
         const ROUNDING: f64 = 1e-9;
         let mut tally = lock(&self.tally);
         let carry = &mut tally.carry[self.endpoint as usize];
@@ -110,17 +113,17 @@ impl Call {
         fails
     }
 
-    /// `message_start` went out.
+    /// Records that `message_start` was sent.
     pub(super) fn sent_input(&mut self, usage: &Usage) {
         self.sent = Usage { output_tokens: 0, ..usage.clone() };
     }
 
-    /// A delta went out; `tokens` is the sum so far.
+    /// Records that a delta was sent; `tokens` is the total so far.
     pub(super) fn sent_output(&mut self, tokens: u64) {
         self.sent.output_tokens = tokens;
     }
 
-    /// The call is understood, and will be remembered.
+    /// Records the content of the call, so that it is listed when it ends.
     pub(super) fn is_about(&mut self, about: About) {
         self.about = Some(about);
     }
@@ -163,13 +166,13 @@ impl Drop for Call {
 }
 
 impl Tally {
-    /// A new script starts a new spread of failures.
+    /// Restarts the spread of failures, for a new script.
     pub(super) fn forget_carry(&mut self) {
         self.carry = [0.0; 3];
     }
 }
 
-/// A thread that panicked while counting leaves counts that are still good enough to show.
+/// Locks the tally. After a panic of another thread the counts are still good enough to be shown.
 pub(super) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

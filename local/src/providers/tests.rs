@@ -1,4 +1,4 @@
-//! Stand-ins over real connections, byte by byte.
+//! Tests of the stand-ins over real connections, byte by byte.
 
 mod answers;
 mod client;

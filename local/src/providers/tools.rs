@@ -1,14 +1,14 @@
-//! Which tool an answer calls, and with what.
+//! Selection of the tool that an answer calls, and of its input.
 
 use serde_json::{Map, Value, json};
 
 use super::request::Ask;
 use super::seed::Seed;
 
-/// How deep an input follows its schema.
+/// Depth to which an input follows its schema.
 const DEEPEST: usize = 8;
 
-/// The client's tool to call: one that the request insists on, or one that the last message names.
+/// Returns the client tool to call: one that the request requires, or one that the last message names.
 pub(super) fn called(ask: &Ask) -> Option<&Value> {
     let tools = ask.body["tools"].as_array()?;
     let mut own = tools.iter().filter(|tool| !runs_at_provider(tool));
@@ -24,21 +24,21 @@ pub(super) fn called(ask: &Ask) -> Option<&Value> {
     }
 }
 
-/// Whether the request offers a server tool, by the start of its type: `web_search_`, `web_fetch_`.
+/// Returns true if the request offers a server tool, given by the start of its type: `web_search_`, `web_fetch_`.
 pub(super) fn offers(ask: &Ask, kind: &str) -> bool {
     let is_kind = |tool: &Value| tool["type"].as_str().is_some_and(|name| name.starts_with(kind));
     ask.body["tool_choice"]["type"] != "none"
         && ask.body["tools"].as_array().is_some_and(|tools| tools.iter().any(is_kind))
 }
 
-/// An input that fits a tool's schema: every property, with a value of its type.
+/// Generates an input that fits a tool's schema: every property, with a value of its type.
 pub(super) fn input(tool: &Value, mut seed: Seed) -> Value {
     let schema = &tool["input_schema"];
     if schema["properties"].is_object() { value(schema, &mut seed, DEEPEST) } else { json!({}) }
 }
 
-/// Client tools have the type `custom` or none; those that Anthropic defines for the client to run have no schema, but
-/// are called all the same.
+/// Returns true for tools that run at the provider. Client tools have the type `custom` or none. Tools that Anthropic
+/// defines for the client to run have no schema, but are called as well.
 fn runs_at_provider(tool: &Value) -> bool {
     const KINDS: [&str; 4] = ["web_search_", "web_fetch_", "code_execution_", "tool_search_"];
     tool["type"].as_str().is_some_and(|kind| KINDS.iter().any(|prefix| kind.starts_with(prefix)))

@@ -1,5 +1,5 @@
-//! What a call uses. Tokens are characters over four: not the real count, but one that grows as it does, and that
-//! anyone can check.
+//! Usage of a call. The number of tokens is the number of characters divided by four. This is not the real count, but
+//! it grows in the same way, and is easy to verify.
 
 mod iteration;
 
@@ -10,20 +10,20 @@ use iteration::Iteration;
 
 const CHARACTERS_A_TOKEN: u64 = 4;
 
-/// What a message costs beside its content: its role, its frame.
+/// Overhead of a message besides its content, in tokens: its role and frame.
 const TOKENS_A_MESSAGE: u64 = 3;
 
-/// An image or a document, whatever its size.
+/// Size of an image or a document, independent of its content.
 const CHARACTERS_OF_A_FILE: u64 = 6_000;
 
-/// Anthropic's usage object, tokens. Input, cache reads and cache writes are disjoint.
+/// Anthropic's usage object, in tokens. Input, cache reads and cache writes are disjoint.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Usage {
     pub(super) input_tokens: u64,
     pub(super) cache_creation_input_tokens: Option<u64>,
     pub(super) cache_read_input_tokens: Option<u64>,
-    /// Never in a `message_delta`.
+    /// Split of cache writes; absent in `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cache_creation: Option<CacheCreation>,
     pub(super) output_tokens: u64,
@@ -31,21 +31,21 @@ pub(super) struct Usage {
     pub(super) output_tokens_details: Option<OutputDetails>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server_tool_use: Option<ServerToolUse>,
-    /// Never in a `message_start`. Only a script brings them.
+    /// Sampling passes; absent in `message_start`, and set only by scripts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) iterations: Option<Vec<Iteration>>,
-    /// Never in a `message_delta`.
+    /// Absent in `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service_tier: Option<String>,
-    /// Never in a `message_delta`.
+    /// Absent in `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) inference_geo: Option<String>,
-    /// Never in a `message_delta`.
+    /// Absent in `message_delta`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) speed: Option<String>,
 }
 
-/// Cache writes by how long they live.
+/// Cache writes by lifetime.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct CacheCreation {
@@ -63,14 +63,14 @@ impl CacheCreation {
     }
 }
 
-/// Part of the output tokens.
+/// Breakdown of the output tokens.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct OutputDetails {
     pub(super) thinking_tokens: u64,
 }
 
-/// Calls of tools that run at the provider.
+/// Numbers of calls of tools that run at the provider.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ServerToolUse {
@@ -79,9 +79,9 @@ pub(super) struct ServerToolUse {
 }
 
 impl Usage {
-    /// Returns this usage with a script's fields laid over it. Objects merge; a list replaces the one before. A script
-    /// that names only the sum of the cache writes, or only their split, gets the other to match: all for five minutes,
-    /// or the sum of both. The same holds within an iteration.
+    /// Returns this usage with a script's fields applied. Objects are merged; a list is replaced. If a script sets
+    /// only the sum of the cache writes or only their split, the other one is made to match: all for five minutes, or
+    /// the sum of both. The same is done within an iteration.
     ///
     /// # Errors
     ///
@@ -90,6 +90,7 @@ impl Usage {
         let mut merged = serde_json::to_value(self)?;
         lay_over(&mut merged, over);
         let mut usage = Self::deserialize(merged)?;
+        // Make sum and split of the cache writes consistent.
         match (over.get("cache_creation_input_tokens"), over.get("cache_creation")) {
             (Some(_), None) => {
                 usage.cache_creation = usage.cache_creation_input_tokens.map(CacheCreation::five_minutes);
@@ -103,7 +104,7 @@ impl Usage {
         Ok(usage)
     }
 
-    /// As it is in a `message_start`, before anything was generated.
+    /// Returns the form in `message_start`, before any output.
     pub(super) fn at_start(&self, max_tokens: u64) -> Self {
         Self {
             output_tokens: max_tokens.min(1),
@@ -114,7 +115,7 @@ impl Usage {
         }
     }
 
-    /// As it is in a `message_delta`, where all counts are cumulative.
+    /// Returns the form in `message_delta`, in which all counts are cumulative.
     pub(super) fn at_end(&self) -> Self {
         Self { cache_creation: None, service_tier: None, inference_geo: None, speed: None, ..self.clone() }
     }
@@ -133,19 +134,20 @@ pub(super) fn tokens(characters: u64) -> u64 {
     characters.div_ceil(CHARACTERS_A_TOKEN)
 }
 
-/// The characters that an answer of so many tokens has room for.
+/// Returns the number of characters that fit into this number of tokens.
 pub(super) fn characters(tokens: u64) -> u64 {
     tokens.saturating_mul(CHARACTERS_A_TOKEN)
 }
 
-/// The input side of a request's usage. The prompt is tools, then system, then messages; a block with `cache_control`
-/// closes a segment of it, which is a write for its `ttl`. A block whose text contains `cached` makes the segment that
-/// it closes, or itself, a read.
+/// Computes the input side of a request's usage. The prompt consists of tools, system and messages, in this order. A
+/// block with `cache_control` closes a segment of it, which is written to the cache for its `ttl`. If the block's
+/// text contains `cached`, the segment that it closes, or the block itself, is read from the cache instead.
 pub(super) fn of_prompt(request: &Value) -> Usage {
     let blocks = blocks(request);
     let last = blocks.len();
     let (mut plain, mut read, mut split) = (0, 0, CacheCreation::default());
     let mut open = 0;
+    // `open` is the size of the segment that no block has closed yet.
     for (number, block) in (1..).zip(&blocks) {
         let own = tokens(weight(block));
         let control = block.get("cache_control").or_else(|| request.get("cache_control").filter(|_| number == last));
@@ -158,6 +160,7 @@ pub(super) fn of_prompt(request: &Value) -> Usage {
             (None, false) => open += own,
         }
     }
+    // The rest is neither read from nor written to the cache.
     plain += open;
 
     let messages = request["messages"].as_array().map_or(0, Vec::len);
@@ -171,7 +174,7 @@ pub(super) fn of_prompt(request: &Value) -> Usage {
     }
 }
 
-/// All that a prompt costs, whatever of it is cached.
+/// Returns the total input of a prompt, cached or not.
 pub(super) fn total_input(request: &Value) -> u64 {
     let usage = of_prompt(request);
     usage.input_tokens
@@ -192,7 +195,7 @@ fn blocks(request: &Value) -> Vec<&Value> {
         .collect()
 }
 
-/// Characters of all text in a block.
+/// Returns the number of characters of all text in a block.
 fn weight(value: &Value) -> u64 {
     match value {
         Value::String(text) => u64::try_from(text.chars().count()).unwrap_or_default(),

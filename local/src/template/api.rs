@@ -1,7 +1,7 @@
 //! `AWS::Serverless::Api`: authorizers, gateway responses, CORS and binary media types.
 //!
-//! Follows "AWS::Serverless::Api", "ApiAuth", "LambdaRequestAuthorizer" and "CorsConfiguration" in the AWS SAM developer
-//! guide.
+//! Follows "AWS::Serverless::Api", "ApiAuth", "LambdaRequestAuthorizer" and "CorsConfiguration" in the AWS SAM
+//! developer guide.
 
 use std::collections::BTreeMap;
 
@@ -30,41 +30,41 @@ pub(super) const IGNORED: &[&str] = &[
 /// The REST API in front of the functions.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// The logical id.
+    /// Logical id.
     pub id: String,
-    /// Used by routes that name none.
+    /// Authorizer of routes that name none.
     pub default_authorizer: Option<String>,
-    /// By their names in the template.
+    /// Authorizers by their names in the template.
     pub authorizers: BTreeMap<String, Authorizer>,
-    /// Whether preflight requests go through the default authorizer.
+    /// True if preflight requests pass through the default authorizer.
     pub authorize_preflight: bool,
-    /// What the gateway says on its own.
+    /// Responses that the gateway makes itself.
     pub responses: BTreeMap<ResponseType, GatewayResponse>,
-    /// The preflight answer, when the API has one.
+    /// Answer to preflight requests, if the API has CORS.
     pub cors: Option<Cors>,
-    /// Media types whose bodies travel as base64.
+    /// Media types whose bodies are passed in base64.
     pub binary_media_types: Vec<String>,
 }
 
 /// A REQUEST authorizer without a cache.
 #[derive(Clone, Debug)]
 pub struct Authorizer {
-    /// The logical id of its function.
+    /// Logical id of its function.
     pub function: String,
     line: usize,
 }
 
-/// The headers of a preflight answer.
+/// Headers of the answer to a preflight request.
 #[derive(Clone, Debug)]
 pub struct Cors {
-    /// Names and values, the quotes of the template taken off.
+    /// Names and values, without the quotes of the template.
     pub headers: Vec<(String, String)>,
-    /// Whether `AllowMethods` is given; else it is the methods of the resource.
+    /// True if `AllowMethods` is set; otherwise the resource's methods are sent.
     pub allows_methods: bool,
 }
 
 impl Api {
-    /// Checks that each authorizer's function exists.
+    /// Checks that the function of each authorizer exists.
     pub(super) fn check(&self, functions: &BTreeMap<String, Function>) -> Result<(), Mistake> {
         match self.authorizers.values().find(|authorizer| !functions.contains_key(&authorizer.function)) {
             Some(lost) => Err(Mistake::new(lost.line, format!("there is no function {}", lost.function))),
@@ -75,6 +75,7 @@ impl Api {
 
 pub(super) fn read(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Api, Mistake> {
     node.only("the API", &["StageName", "Auth", "GatewayResponses", "Cors", "BinaryMediaTypes"], IGNORED)?;
+    // Authorizers, and the default one.
     let nothing = Node { line: node.line, kind: Kind::Map(Vec::new()) };
     let auth = node.get("Auth").unwrap_or(&nothing);
     auth.only("Auth", &["DefaultAuthorizer", "Authorizers", "AddDefaultAuthorizerToCorsPreflight"], &[])?;
@@ -99,7 +100,7 @@ pub(super) fn read(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Api, Mist
         authorize_preflight: preflight.map_or(Ok(true), |node| scope.boolean(node))?,
         responses: gateway_responses::read(node.get("GatewayResponses"), scope)?,
         cors: node.get("Cors").map(|node| cors(node, scope)).transpose()?,
-        // SAM takes `image~1png` for `image/png`, as JSON pointers do.
+        // As in JSON pointers, SAM's `image~1png` stands for `image/png`.
         binary_media_types: media_types
             .iter()
             .map(|node| Ok(scope.text(node)?.replace("~1", "/").to_ascii_lowercase()))
@@ -109,6 +110,7 @@ pub(super) fn read(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Api, Mist
 
 fn authorizer(node: &Node, scope: &Scope<'_>) -> Result<Authorizer, Mistake> {
     node.only("an authorizer", &["FunctionArn", "FunctionPayloadType", "Identity"], &["FunctionInvokeRole"])?;
+    // Only REQUEST authorizers without a cache are emulated.
     let payload = node.get("FunctionPayloadType");
     if payload.map(|node| scope.text(node)).transpose()?.as_deref() != Some("REQUEST") {
         let line = payload.map_or(node.line, |node| node.line);
@@ -126,6 +128,7 @@ fn authorizer(node: &Node, scope: &Scope<'_>) -> Result<Authorizer, Mistake> {
             return Err(Mistake::new(line, "an authorizer needs Identity.ReauthorizeEvery: 0, no cache is emulated"));
         }
     }
+    // The function has to be referenced by `!GetAtt <function>.Arn`.
     let target = node.get("FunctionArn").ok_or_else(|| Mistake::new(node.line, "there is no FunctionArn"))?;
     match &target.kind {
         Kind::Intrinsic(name, arguments) if name == "GetAtt" => match &arguments.kind {

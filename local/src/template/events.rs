@@ -1,4 +1,4 @@
-//! A function's events: the routes that API Gateway serves with it, and the schedules that call it.
+//! A function's events: the API routes that it serves, and the schedules that call it.
 //!
 //! Follows "Api" and "Schedule" in the AWS SAM developer guide (sam-property-function-api.html) and "Set up a method
 //! resource" in the API Gateway developer guide.
@@ -11,45 +11,45 @@ use super::{
     scope::Scope,
 };
 
-/// The methods that a route answers.
+/// Methods that a route answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Methods {
-    /// Every method that the resource does not name otherwise.
+    /// All methods that the resource does not name otherwise.
     Any,
-    /// This one, in capitals.
+    /// One method, in capitals.
     One(String),
 }
 
-/// One method of one resource, and the function behind it.
+/// One method of one resource, and its function.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Which methods it answers.
+    /// Methods that it answers.
     pub methods: Methods,
-    /// The resource, as `/v1/models/{id}`.
+    /// Path of the resource, as `/v1/models/{id}`.
     pub path: String,
-    /// The logical id of the function.
+    /// Logical id of the function.
     pub function: String,
-    /// The authorizer's name in the template, if it has one.
+    /// Name of the authorizer in the template, if the route has one.
     pub authorizer: Option<String>,
-    /// `ResponseTransferMode: RESPONSE_STREAM`.
+    /// True for `ResponseTransferMode: RESPONSE_STREAM`.
     pub streaming: bool,
-    /// How long the integration may take.
+    /// Time-out of the integration.
     pub timeout: Duration,
-    /// Where the template declares it.
+    /// Line of the declaration in the template.
     pub line: usize,
 }
 
 /// A function that is called at a fixed rate.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// The logical id of the function.
+    /// Logical id of the function.
     pub function: String,
-    /// The time between two calls.
+    /// Time between two calls.
     pub every: Duration,
 }
 
-/// "Integration timeout: 50 milliseconds – 29 seconds for all integration types" and, for streams, "up to 15 minutes":
-/// api-gateway-execution-service-limits-table.html and response-transfer-mode.html.
+/// Range of a route's time-out. "Integration timeout: 50 milliseconds – 29 seconds for all integration types" and,
+/// for streams, "up to 15 minutes": api-gateway-execution-service-limits-table.html and response-transfer-mode.html.
 const LONGEST: Duration = Duration::from_secs(29);
 const LONGEST_STREAM: Duration = Duration::from_secs(15 * 60);
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -82,12 +82,14 @@ fn route(function: &Function, line: usize, node: &Node, api: &Api, scope: &Scope
         &["Path", "Method", "RestApiId", "Auth", "ResponseTransferMode", "TimeoutInMillis"],
         &["RequestParameters"],
     )?;
+    // Path and method.
     let needed = |name| node.get(name).ok_or_else(|| Mistake::new(line, format!("this Api event has no {name}")));
     let path = needed("Path")?;
     let methods = match scope.text(needed("Method")?)?.to_ascii_uppercase().as_str() {
         "ANY" => Methods::Any,
         method => Methods::One(method.to_owned()),
     };
+    // The event has to belong to the one API.
     if let Some(target) = node.get("RestApiId") {
         let known = matches!(&target.kind, Kind::Intrinsic(name, to)
             if name == "Ref" && to.kind == Kind::Scalar(api.id.clone()));
@@ -95,6 +97,7 @@ fn route(function: &Function, line: usize, node: &Node, api: &Api, scope: &Scope
             return Err(Mistake::new(target.line, format!("RestApiId must be !Ref {}", api.id)));
         }
     }
+    // Transfer mode.
     let streaming = match node.get("ResponseTransferMode").map(|mode| scope.text(mode)).transpose()?.as_deref() {
         None | Some("BUFFERED") => false,
         Some("RESPONSE_STREAM") => true,
@@ -135,7 +138,7 @@ fn timeout(node: Option<&Node>, streaming: bool, scope: &Scope<'_>) -> Result<Du
     Ok(asked)
 }
 
-/// Checks that a path is of the shape that API Gateway takes: literal parts, `{name}`, and `{name+}` at the end.
+/// Checks that a path has a shape that API Gateway accepts: literal parts, `{name}`, and `{name+}` at the end.
 fn resource_path(path: &str, line: usize) -> Result<String, Mistake> {
     let wrong = |why: &str| Err(Mistake::new(line, format!("the path {path}: {why}")));
     let Some(rest) = path.strip_prefix('/') else { return wrong("it must start with /") };
@@ -143,6 +146,7 @@ fn resource_path(path: &str, line: usize) -> Result<String, Mistake> {
         return Ok(path.to_owned());
     }
     let segments: Vec<&str> = rest.split('/').collect();
+    // Each part is literal, `{name}`, or, at the end, `{name+}`.
     for (index, segment) in segments.iter().enumerate() {
         let name = segment.strip_prefix('{').and_then(|inner| inner.strip_suffix('}'));
         let word =
@@ -162,6 +166,7 @@ fn resource_path(path: &str, line: usize) -> Result<String, Mistake> {
 }
 
 fn schedule(function: &Function, property: &str, node: &Node, scope: &Scope<'_>) -> Result<Option<Schedule>, Mistake> {
+    // Only `rate(…)` is emulated.
     let enabled = node.get("Enabled").map_or(Ok(true), |node| scope.boolean(node))?;
     let state = node.get("State").map_or(Ok("ENABLED".to_owned()), |node| scope.text(node))?;
     let expression = node.get(property).ok_or_else(|| Mistake::new(node.line, format!("there is no {property}")))?;
@@ -187,8 +192,8 @@ fn schedule(function: &Function, property: &str, node: &Node, scope: &Scope<'_>)
     Ok((enabled && state == "ENABLED").then(|| Schedule { function: function.id.clone(), every }))
 }
 
-/// Checks what only all routes together show: a method given twice, and two names for one variable part ("A sibling
-/// of this resource already has a variable path part": API Gateway refuses such an API).
+/// Checks the routes against each other: a method may not be declared twice, nor one variable part have two names ("A
+/// sibling of this resource already has a variable path part": API Gateway refuses such an API).
 pub(super) fn check(routes: &[Route]) -> Result<(), Mistake> {
     for (index, route) in routes.iter().enumerate() {
         for earlier in &routes[..index] {

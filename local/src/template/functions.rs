@@ -11,28 +11,28 @@ use super::{
 /// One function of the template.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// The logical id.
+    /// Logical id.
     pub id: String,
-    /// The last part of `CodeUri`: the package in functions/.
+    /// Last part of `CodeUri`: the package in functions/.
     pub name: String,
-    /// The file name of the binary: `Metadata.BuildProperties.Binary`, or the function's name.
+    /// File name of the binary: `Metadata.BuildProperties.Binary`, or else the function's name.
     pub binary: String,
-    /// How long one call may take.
+    /// Time-out of one call.
     pub timeout: Duration,
-    /// In MiB. Told to the function, not enforced.
+    /// Memory size in MiB. It is passed to the function but not enforced.
     pub memory: u64,
-    /// Names and unevaluated values, `Globals` first.
+    /// Names and unevaluated values, with those of `Globals` overridden by the function's own.
     pub(super) variables: BTreeMap<String, Node>,
 }
 
 impl Function {
-    /// The function's ARN, as its events and contexts name it.
+    /// Returns the function's ARN, as used in events and contexts.
     #[must_use]
     pub fn arn(&self) -> String {
         format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", self.name)
     }
 
-    /// The names of the variables that the template gives this function.
+    /// Returns the names of the variables that the template declares for this function.
     pub fn variable_names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }
@@ -41,6 +41,7 @@ impl Function {
 pub(super) fn read(resource: &Resource<'_>, globals: Option<&Node>, scope: &Scope<'_>) -> Result<Function, Mistake> {
     let (id, node) = (&resource.id, resource.properties);
     let property = |name| node.get(name).or_else(|| globals.and_then(|globals| globals.get(name)));
+    // The package's name is the last part of the path.
     let code = node.get("CodeUri").ok_or_else(|| Mistake::new(node.line, format!("{id} has no CodeUri")))?;
     let path = scope.text(code)?;
     let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
@@ -52,6 +53,7 @@ pub(super) fn read(resource: &Resource<'_>, globals: Option<&Node>, scope: &Scop
         let variables = node.and_then(|node| node.get("Environment")).and_then(|it| it.get("Variables"));
         variables.map_or(&[][..], Node::entries).to_vec()
     };
+    // The function's own variables override the global ones.
     let mut variables = BTreeMap::new();
     for entry in declared(globals).into_iter().chain(declared(Some(node))) {
         variables.insert(entry.key, entry.value);

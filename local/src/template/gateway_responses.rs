@@ -1,8 +1,8 @@
-//! `GatewayResponses`: what API Gateway says on its own, parsed and checked at start.
+//! `GatewayResponses`: the responses that API Gateway makes itself, parsed and checked at start.
 //!
 //! Follows "Gateway response types" (supported-gateway-response-types.html), "Gateway responses"
-//! (api-gateway-gatewayResponse-definition.html: "API Gateway does not apply VTL to gateway responses, only simple variable substitution")
-//! and "Variables for data transformations" (api-gateway-mapping-template-reference.html).
+//! (api-gateway-gatewayResponse-definition.html: "API Gateway does not apply VTL to gateway responses, only simple
+//! variable substitution") and "Variables for data transformations" (api-gateway-mapping-template-reference.html).
 
 use std::{collections::BTreeMap, str::FromStr};
 
@@ -10,19 +10,19 @@ use super::{Mistake, node::Node, scope::Scope};
 
 macro_rules! response_types {
     ($($variant:ident $name:literal $status:expr;)*) => {
-        /// The kinds of answer that API Gateway gives without a function.
+        /// Types of responses that API Gateway makes without a function.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "the names of AWS's own table, whose page the module names")]
         pub enum ResponseType { $($variant),* }
 
         impl ResponseType {
-            /// AWS's name of the type.
+            /// Returns AWS's name of the type.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),* }
             }
 
-            /// The status unless the template says otherwise; none for the two defaults.
+            /// Returns the default status, or `None` for the two default types.
             #[must_use]
             pub fn status(self) -> Option<u16> {
                 match self { $(Self::$variant => $status),* }
@@ -65,31 +65,31 @@ response_types! {
 /// One entry of `GatewayResponses`.
 #[derive(Clone, Debug, Default)]
 pub struct GatewayResponse {
-    /// Replaces the type's own status.
+    /// Status that replaces the type's own.
     pub status: Option<u16>,
-    /// In the order of the template.
+    /// Headers in the order of the template.
     pub headers: Vec<(String, HeaderSource)>,
-    /// By media type.
+    /// Body templates by media type.
     pub bodies: Vec<(String, Vec<BodyPart>)>,
 }
 
-/// Where a header of a gateway response comes from.
+/// Source of a header's value in a gateway response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderSource {
-    /// `'text'`
+    /// `'text'`.
     Static(String),
     /// `context.name`, without the prefix.
     Context(String),
-    /// `method.request.{header|querystring|path}.name`
+    /// `method.request.{header|querystring|path}.name`.
     Request(RequestPart, String),
     /// `stageVariables.name`: the local API has none.
     StageVariable,
 }
 
-/// A part of the request that a gateway response may show.
+/// A part of the request that a gateway response may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestPart {
-    /// A header, by its first value.
+    /// A header; its first value is used.
     Header,
     /// A query parameter.
     Query,
@@ -97,10 +97,10 @@ pub enum RequestPart {
     Path,
 }
 
-/// A piece of a body template.
+/// A part of a body template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyPart {
-    /// As it stands.
+    /// Literal text.
     Text(String),
     /// `$context.name`, without the prefix.
     Context(String),
@@ -129,7 +129,7 @@ fn response(node: &Node, scope: &Scope<'_>) -> Result<GatewayResponse, Mistake> 
     if let Some(parameters) = node.get("ResponseParameters") {
         parameters.only("ResponseParameters", &["Headers"], &[])?;
         for entry in parameters.get("Headers").map_or(&[][..], Node::entries) {
-            // A header that comes to `AWS::NoValue` is left out.
+            // A header that evaluates to `AWS::NoValue` is left out.
             if let Some(text) = scope.optional_text(&entry.value)? {
                 response.headers.push((entry.key.clone(), header_source(&text, entry.value.line)?));
             }
@@ -168,8 +168,9 @@ fn body(template: &str, line: usize) -> Result<Vec<BodyPart>, Mistake> {
     let mut text = String::new();
     while let Some(position) = rest.find('$') {
         let after = &rest[position + 1..];
+        // The name of the variable after the `$`.
         let length = after.find(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)).unwrap_or(after.len());
-        // A full stop that ends a sentence is not part of the name.
+        // A full stop at the end of a sentence is not part of the name.
         let name = after[..length].trim_end_matches(['.', '-']);
         let at = line + template[..template.len() - rest.len() + position].matches('\n').count();
         text.push_str(&rest[..position]);
@@ -199,8 +200,8 @@ fn body(template: &str, line: usize) -> Result<Vec<BodyPart>, Mistake> {
     Ok(parts)
 }
 
-/// `$context` names that a gateway response may use (api-gateway-mapping-template-reference.html). A name of this list
-/// that the request has no value for comes out empty.
+/// `$context` names that a gateway response may use (api-gateway-mapping-template-reference.html). A name of this
+/// list that has no value for the request is rendered empty.
 const CONTEXT: &[&str] = &[
     "accountId",
     "apiId",

@@ -1,25 +1,25 @@
-//! The template as a tree in which every node knows its line, and both spellings of an intrinsic (`!Ref X` and
-//! `Ref: X`, `!GetAtt A.B` and `Fn::GetAtt: [A, B]`) have become one.
+//! The template as a tree in which every node knows its line. The two spellings of an intrinsic (`!Ref X` and
+//! `Ref: X`, `!GetAtt A.B` and `Fn::GetAtt: [A, B]`) are parsed to the same node.
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, SpannedEventReceiver, Tag};
 
 use super::Mistake;
 
-/// A value of the template and the line it starts on.
+/// A value of the template, and the line on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) line: usize,
     pub(crate) kind: Kind,
 }
 
-/// What a node is. Numbers and booleans stay text until a reader asks for one.
+/// Kind of a node. Numbers and booleans are kept as text until they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Null,
     Scalar(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
-    /// An intrinsic by its short name (`Ref`, `Sub`, …) and its argument.
+    /// An intrinsic, by its short name (`Ref`, `Sub`, …), and its argument.
     Intrinsic(String, Box<Node>),
 }
 
@@ -36,25 +36,25 @@ impl Node {
         Self { line, kind: Kind::Scalar(text.into()) }
     }
 
-    /// The value under `key`, if this is a mapping that has it.
+    /// Returns the value of `key`, if this is a mapping that contains it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
-    /// The value under `key`, to be changed.
+    /// Returns a mutable reference to the value of `key`.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         let Kind::Map(entries) = &mut self.kind else { return None };
         entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
     }
 
-    /// Puts `value` under `key` of a mapping, in place of what is there.
+    /// Sets the value of `key` in a mapping and replaces an existing one.
     pub(crate) fn set(&mut self, key: &str, value: Node) {
         let Kind::Map(entries) = &mut self.kind else { return };
         entries.retain(|entry| entry.key != key);
         entries.push(Entry { key: key.to_owned(), line: value.line, value });
     }
 
-    /// The entries of a mapping; none for anything else.
+    /// Returns the entries of a mapping; for any other node, none.
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Map(entries) => entries,
@@ -62,7 +62,7 @@ impl Node {
         }
     }
 
-    /// Names the first key that is neither in `read` nor in `ignored`.
+    /// Checks that every key is in `read` or in `ignored`. The error names the first one that is not.
     pub(crate) fn only(&self, what: &str, read: &[&str], ignored: &[&str]) -> Result<(), Mistake> {
         match self.entries().iter().find(|entry| !read.contains(&&*entry.key) && !ignored.contains(&&*entry.key)) {
             Some(entry) => {
@@ -94,7 +94,7 @@ struct Builder {
     mistake: Option<Mistake>,
 }
 
-/// A list or mapping whose end has not been seen.
+/// A list or mapping that has not ended yet.
 struct Open {
     line: usize,
     tag: Option<String>,
@@ -142,6 +142,7 @@ impl Builder {
                 items.push(node);
                 None
             }
+            // In a mapping, keys and values alternate.
             (Some(Content::Map { entries, key }), node) => match (key.take(), node) {
                 (Some((key, line)), value) => {
                     let twice = entries.iter().any(|entry| entry.key == key);
@@ -187,7 +188,7 @@ fn scalar(line: usize, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Nod
     }
 }
 
-/// `{"Ref": x}` and `{"Fn::Name": x}` are intrinsics; any other mapping is itself.
+/// Converts `{"Ref": x}` and `{"Fn::Name": x}` to intrinsics, and any other entries to a mapping.
 fn long_form(line: usize, mut entries: Vec<Entry>) -> Node {
     let name = match entries.as_slice() {
         [only] if only.key == "Ref" => Some("Ref".to_owned()),

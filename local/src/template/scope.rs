@@ -1,5 +1,5 @@
-//! The intrinsics, evaluated lazily: only what the emulation reads is resolved, so that a template may use resources
-//! and functions that mean nothing on one machine wherever they do not matter.
+//! Evaluation of intrinsics. It is lazy: only values that the emulation reads are resolved, so a template may use
+//! resources and functions that have no meaning on one machine in any other place.
 //!
 //! Follows "Intrinsic function reference" and "Pseudo parameters reference" of the AWS CloudFormation User Guide.
 
@@ -10,19 +10,19 @@ use super::{
     node::{Kind, Node},
 };
 
-/// The AWS account, region and API that every local ARN names.
+/// AWS account of every local ARN.
 pub const ACCOUNT: &str = "123456789012";
-/// See [`ACCOUNT`].
+/// AWS region of every local ARN.
 pub const REGION: &str = "us-east-1";
-/// See [`ACCOUNT`].
+/// Id of the API in every local ARN.
 pub const API_ID: &str = "leveelocal";
 
-/// What names mean while the template is evaluated.
+/// Names and their values during the evaluation of the template.
 pub(crate) struct Scope<'a> {
     parameters: Option<&'a Node>,
     conditions: Option<&'a Node>,
     resources: Option<&'a Node>,
-    /// What `Ref` of a resource gives, for the resources that exist here.
+    /// Values of `Ref` for the resources that exist here.
     references: BTreeMap<String, String>,
 }
 
@@ -36,15 +36,16 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// From now on `Ref: resource` gives `value`.
+    /// Defines the value of `Ref: resource`.
     pub(crate) fn define(&mut self, resource: &str, value: &str) {
         self.references.insert(resource.to_owned(), value.to_owned());
     }
 
-    /// The node with its outermost intrinsics evaluated; `None` when it comes to `AWS::NoValue`.
+    /// Evaluates the outermost intrinsics of a node. Returns `None` for `AWS::NoValue`.
     pub(crate) fn resolve<'n>(&self, node: &'n Node) -> Result<Option<Cow<'n, Node>>, Mistake> {
         let Kind::Intrinsic(name, argument) = &node.kind else { return Ok(Some(Cow::Borrowed(node))) };
         let text = |value: String| Ok(Some(Cow::Owned(Node::scalar(node.line, value))));
+        // `GetAtt` is known but has no value here; other intrinsics are not emulated.
         match name.as_str() {
             "Ref" => match plain(argument, "Ref")? {
                 "AWS::NoValue" => Ok(None),
@@ -76,12 +77,12 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The text of a node that must come to a string, number or boolean.
+    /// Returns the text of a node that has to evaluate to a string, number or boolean.
     pub(crate) fn text(&self, node: &Node) -> Result<String, Mistake> {
         self.optional_text(node)?.ok_or_else(|| Mistake::new(node.line, "a value is needed here"))
     }
 
-    /// As [`Scope::text`], with `None` for `AWS::NoValue`.
+    /// Works as [`Scope::text`], but returns `None` for `AWS::NoValue`.
     pub(crate) fn optional_text(&self, node: &Node) -> Result<Option<String>, Mistake> {
         match self.resolve(node)?.map(Cow::into_owned) {
             None => Ok(None),
@@ -90,13 +91,13 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A whole number, which may be written as text.
+    /// Returns a whole number, which may be written as text.
     pub(crate) fn number(&self, node: &Node) -> Result<u64, Mistake> {
         let text = self.text(node)?;
         text.parse().map_err(|_| Mistake::new(node.line, format!("a whole number is needed here, not {text:?}")))
     }
 
-    /// `true` or `false`, which may be written as text.
+    /// Returns `true` or `false`, which may be written as text.
     pub(crate) fn boolean(&self, node: &Node) -> Result<bool, Mistake> {
         match self.text(node)?.as_str() {
             "true" | "True" => Ok(true),
@@ -105,7 +106,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// The items of a list, those that come to `AWS::NoValue` left out.
+    /// Returns the items of a list, without those that evaluate to `AWS::NoValue`.
     pub(crate) fn list(&self, node: &Node) -> Result<Vec<Node>, Mistake> {
         match self.resolve(node)?.map(Cow::into_owned) {
             None => Ok(Vec::new()),
@@ -113,7 +114,7 @@ impl<'a> Scope<'a> {
                 let items = items.iter().map(|item| Ok(self.resolve(item)?.map(Cow::into_owned)));
                 Ok(items.collect::<Result<Vec<_>, Mistake>>()?.into_iter().flatten().collect())
             }
-            // A parameter of type CommaDelimitedList.
+            // Split a parameter of type CommaDelimitedList.
             Some(Node { kind: Kind::Scalar(text), line }) => {
                 Ok(text.split(',').map(|item| Node::scalar(line, item.trim())).collect())
             }
@@ -121,7 +122,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Whether a named condition holds.
+    /// Returns true if a named condition holds.
     pub(crate) fn condition(&self, name: &str, line: usize) -> Result<bool, Mistake> {
         let condition = self.conditions.and_then(|conditions| conditions.get(name));
         self.holds(condition.ok_or_else(|| Mistake::new(line, format!("there is no condition {name}")))?)
@@ -168,6 +169,7 @@ impl<'a> Scope<'a> {
         if !pseudo.is_empty() {
             return Ok(pseudo.to_owned());
         }
+        // A parameter's default, then a resource that exists here.
         if let Some(parameter) = self.parameters.and_then(|parameters| parameters.get(name)) {
             return match parameter.get("Default").map(|default| &default.kind) {
                 Some(Kind::Scalar(value)) => Ok(value.clone()),
@@ -183,7 +185,7 @@ impl<'a> Scope<'a> {
         Err(Mistake::new(line, format!("{name} {why}")))
     }
 
-    /// `Fn::Sub`, as a string or as a list of a string and a map of extra names.
+    /// Evaluates `Fn::Sub`, of a string or of a list with a string and a map of additional names.
     fn substitute(&self, argument: &Node) -> Result<String, Mistake> {
         let (template, extra) = match &argument.kind {
             Kind::List(items) => match items.as_slice() {
@@ -194,6 +196,7 @@ impl<'a> Scope<'a> {
         };
         let mut rest = plain(template, "Sub")?;
         let mut text = String::new();
+        // Replace one `${…}` after the other; `${!literal}` stays.
         while let Some((before, after)) = rest.split_once("${") {
             let (name, after) =
                 after.split_once('}').ok_or_else(|| Mistake::new(template.line, "a ${ in Sub is not closed"))?;

@@ -1,4 +1,4 @@
-//! `AWS::DynamoDB::Table`: each becomes the body of a CreateTable call, and the attribute that rows expire by.
+//! `AWS::DynamoDB::Table`, converted to the body of a CreateTable call and the attribute by which items expire.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,17 @@ use super::{
 /// One table of the template.
 #[derive(Clone, Debug)]
 pub struct Table {
-    /// Where the template declares it.
+    /// Line of the declaration in the template.
     pub line: usize,
-    /// `TableName`, or the logical id.
+    /// `TableName`, or else the logical id.
     pub name: String,
-    /// The CreateTable request, as the DynamoDB API reference has it.
+    /// CreateTable request, as in the DynamoDB API reference.
     pub create: Value,
-    /// The attribute of `TimeToLiveSpecification`.
+    /// Attribute of `TimeToLiveSpecification`, if it is enabled.
     pub expires_by: Option<String>,
 }
 
-/// The properties that CreateTable and CloudFormation share, word for word.
+/// Properties that are identical in CreateTable and CloudFormation.
 const SHARED: [&str; 4] = ["AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "LocalSecondaryIndexes"];
 
 pub(super) fn read(tables: &[Resource<'_>], scope: &Scope<'_>) -> Result<BTreeMap<String, Table>, Mistake> {
@@ -42,6 +42,7 @@ fn table(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Table, Mistake> {
             create.insert(property.to_owned(), value);
         }
     }
+    // Expiry is part of another call, UpdateTimeToLive.
     let expiry = node.get("TimeToLiveSpecification");
     let enabled = expiry.and_then(|expiry| expiry.get("Enabled")).map(|node| scope.boolean(node)).transpose()?;
     let attribute = expiry.and_then(|expiry| expiry.get("AttributeName")).map(|node| scope.text(node)).transpose()?;
@@ -65,7 +66,7 @@ fn json(node: &Node, scope: &Scope<'_>) -> Result<Option<Value>, Mistake> {
         Kind::Map(entries) => {
             let mut object = Map::new();
             for entry in entries {
-                // On demand, as the whole table: provisioned numbers mean nothing here.
+                // Billing is on demand, as for the whole table, so provisioned capacity is left out.
                 if entry.key != "ProvisionedThroughput"
                     && let Some(value) = json(&entry.value, scope)?
                 {

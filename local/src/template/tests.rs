@@ -1,4 +1,4 @@
-//! What a template may say, and that each mistake names its line.
+//! Constructs that a template may contain, and the line in each error.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ fn a_template_becomes_functions_routes_schedules_and_tables() {
     assert_eq!(response.headers[0].1, HeaderSource::Context("requestId".to_owned()));
 }
 
-/// Each case replaces a piece of the template; the message must name the line of what is wrong.
+/// Each case replaces a part of the template; the message has to name the line of the error.
 #[rstest]
 #[case::api_property(
     "StageName: prod",

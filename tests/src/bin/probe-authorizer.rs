@@ -1,4 +1,4 @@
-//! An authorizer that does what the header `x-authorizer` says; without it, allows.
+//! An authorizer that behaves as the header `x-authorizer` says; without the header it allows.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ async fn decide(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "context": context,
         })
     };
+    // Behave as the header says.
     Ok(match event["headers"]["x-authorizer"].as_str().unwrap_or("allow") {
         "allow" => decision("Allow", arn, context),
         "deny" => decision("Deny", arn, context),

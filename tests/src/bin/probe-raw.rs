@@ -1,6 +1,7 @@
-//! A runtime written by hand, for what no runtime library sends. The header `x-raw` holds the answer as JSON: `parts`, its
-//! text, a number standing for that many spaces; `type`, its content type; and whether it is `streamed`. After
-//! `{"gives_up": true}` the next call is taken without an answer to this one, which follows, late, before the next one's.
+//! A hand-written runtime, for responses that no runtime library sends. The header `x-raw` contains the answer as
+//! JSON: `parts`, its text, in which a number stands for that many spaces; `type`, its content type; and `streamed`,
+//! a boolean. After `{"gives_up": true}` it takes the next call without answering this one. The answer to this one is
+//! then sent late, just before that of the next call.
 
 use std::{
     io::{Error, Read, Result, Write},
@@ -17,10 +18,12 @@ fn main() -> Result<()> {
         let id = head.lines().find_map(header).ok_or_else(|| Error::other("a call without an id"))?;
         let event: Value = serde_json::from_str(&event)?;
         let asked: Value = serde_json::from_str(event["headers"]["x-raw"].as_str().unwrap_or("{}"))?;
+        // Take the next call without answering this one.
         if asked["gives_up"] == true {
             given_up = Some(id);
             continue;
         }
+        // Send the late answer first.
         if let Some(id) = given_up.take() {
             let late = json!({ "statusCode": 200, "body": "late" }).to_string();
             let (head, _) = ask("POST", &format!("invocation/{id}/response"), "", &late)?;
@@ -46,7 +49,7 @@ fn text(part: &Value) -> Result<String> {
     }
 }
 
-/// One request of the Runtime API, on a connection of its own; its answer's head and body.
+/// Sends one request to the Runtime API, on a new connection, and returns the head and body of its answer.
 fn ask(method: &str, path: &str, headers: &str, body: &str) -> Result<(String, String)> {
     let address = std::env::var_os("AWS_LAMBDA_RUNTIME_API").and_then(|address| address.into_string().ok());
     let mut socket = TcpStream::connect(address.ok_or_else(|| Error::other("no Runtime API"))?)?;

@@ -1,4 +1,5 @@
-//! A streaming function: the header `x-probe` lists what it sends and does, as `one,sleep:50,two,exit`.
+//! A streaming function. The header `x-probe` lists the pieces that it sends and its actions, as
+//! `one,sleep:50,two,exit`.
 
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ async fn answer(request: Request) -> Result<Response<pieces::Pieces>, Error> {
         .body(pieces::Pieces(receiver))?)
 }
 
-/// Sends one piece after the other.
+/// Executes the steps of a script one after the other.
 async fn play(script: String, sender: mpsc::Sender<Result<String, String>>) {
     for step in script.split(',') {
         match step.split_once(':') {
@@ -55,7 +56,7 @@ mod pieces {
     use lambda_http::lambda_runtime::Error;
     use tokio::sync::mpsc;
 
-    /// The pieces that the script sends.
+    /// Pieces that the script sends.
     pub(crate) struct Pieces(pub(crate) mpsc::Receiver<Result<String, String>>);
 
     impl http_body::Body for Pieces {

@@ -1,5 +1,5 @@
-//! A function that does what the header `x-probe` says; without it, answers with the event that it got. It dies at its start
-//! while there is a file of the name that `CRASH_FILE` holds.
+//! A function that behaves as the header `x-probe` says; without the header it answers with the event. It exits at
+//! its start if the file exists whose name is in `CRASH_FILE`.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn answer(event: LambdaEvent<Value>) -> Result<Value, Error> {
             "statusCode": 200, "headers": { "content-type": "image/png" }, "body": "iVBORw0KGgo=", "isBase64Encoded": true,
         }),
         "bad-base64" => json!({ "statusCode": 200, "body": "%%%", "isBase64Encoded": true }),
-        // The answer itself, as JSON.
+        // The detail is the whole answer, as JSON.
         "answer" => serde_json::from_str(detail)?,
         other => return Err(format!("no probe does {other}").into()),
     })

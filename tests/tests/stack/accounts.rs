@@ -1,4 +1,4 @@
-//! Who may do what: keys, scopes, suspended accounts, and demo data.
+//! Authorization: keys, scopes, suspended accounts, and demo data.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -7,7 +7,7 @@ use levee::clock::Clock;
 use serde_json::json;
 use tests::{Answer, Stack, messages};
 
-/// Gives the account `acme` a key of its own making.
+/// Gives the account `acme` a new key.
 async fn key_with(stack: &Stack, scopes: &[Scope]) -> String {
     let peppers = Peppers::from_json(&local::bindings::key_peppers()).unwrap();
     let key = ApiKey::generate("local").unwrap();
@@ -37,12 +37,12 @@ async fn a_key_without_the_scope_and_a_suspended_account_get_403_and_use_nothing
     let suspended = Account { status: Status::Suspended, ..Account::new("acme", "Acme", Clock::system().now()) };
     let caller = key_with(&stack, &Scope::DEFAULT).await;
     AccountsTable::new(stack.dynamodb(), "Accounts").put_account(&suspended).await.unwrap();
-    // The environment has read the account a moment ago, for the call before.
+    // The environment has just cached the account for the previous call.
     stack.advance(61).await;
     assert_forbidden(&stack.call_with_key(&caller, "/v1/messages", &call).await, "This account is suspended.");
 
     assert_eq!(stack.provider("primary").await["requests"], 0);
-    // But what their address may be turned away.
+    // Only the count of failed authentications of the address has changed.
     let counters = stack.redis_counters().await;
     assert!(counters.keys().eq(["failed-auth-address"]), "{counters:?}");
 }
@@ -62,7 +62,7 @@ async fn whoever_is_turned_away_too_often_reaches_no_function_any_more() {
         }
     }
     assert_eq!(stack.invocations("ai-proxy").await.iter().sum::<u64>(), 3);
-    // Who may call goes on from the same address.
+    // A valid key still passes from the same address.
     assert_eq!(stack.call("/v1/messages", &call).await.status, 200);
 }
 

@@ -1,4 +1,4 @@
-//! Alerts: raised once by whoever comes first, sent once, in bounded numbers, and never lost.
+//! Alerts: raised once by the first environment, sent once, in bounded numbers, and never lost.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -11,11 +11,11 @@ use levee::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
-/// Ten past some hour, the time of alerts that only a test delivers.
+/// Ten minutes past an hour; time of alerts that only the test delivers.
 const NOW: Timestamp = Timestamp::from_secs(1_795_309_800);
 const COOL_DOWN: Duration = Duration::from_secs(3600);
 
-/// A stack whose own monitor leaves the table of alerts to the test.
+/// Starts a stack whose own monitor does not use the table of alerts.
 async fn quiet_stack() -> Stack {
     Stack::builder().env("ALERTS_TABLE", "Nowhere").start().await
 }
@@ -29,7 +29,7 @@ fn alert(key: &str) -> Alert {
     Alert { key: key.to_owned(), title, detail, cool_down: COOL_DOWN }
 }
 
-/// Raises `numbers`, a second apart from `start` on.
+/// Raises the alerts `numbers`, one second apart, from `start` on.
 async fn raise(alerts: &Alerts, numbers: std::ops::Range<u64>, start: Timestamp) {
     for number in numbers {
         let now = start.plus(Duration::from_secs(number));
@@ -37,7 +37,7 @@ async fn raise(alerts: &Alerts, numbers: std::ops::Range<u64>, start: Timestamp)
     }
 }
 
-/// Keeps what is published, and fails after so many messages.
+/// A publisher that records messages, and fails after a number of them.
 struct Listener {
     heard: Mutex<Vec<String>>,
     fails_after: usize,
@@ -146,14 +146,14 @@ async fn what_cannot_be_published_waits_for_the_next_delivery_in_order() {
     assert_eq!(delivery, Delivery { sent: 1, waiting: 3, failure, ..Delivery::default() });
     assert_eq!(deaf.subjects(), subjects(0..1));
 
-    // Waiting is no reason for a digest, neither in this hour nor in a later one.
+    // Alerts that wait after a failure do not go into a digest, neither in this hour nor in a later one.
     let listener = Listener::new(usize::MAX);
     let delivery = alerts.deliver(&listener, NOW.plus(COOL_DOWN * 2)).await.unwrap();
     assert_eq!(delivery, Delivery { sent: 3, ..Delivery::default() });
     assert_eq!(listener.subjects(), subjects(1..4));
 }
 
-/// Publishes, and takes DynamoDB away before that can be written down.
+/// A publisher that stops DynamoDB after publishing, before the delivery can be recorded.
 struct Crash<'a>(&'a Stack, Listener);
 
 impl Publisher for Crash<'_> {
@@ -189,7 +189,7 @@ async fn run_monitor(stack: &Stack) -> Answer {
     stack.control("POST", "/monitor/run", Value::Null).await
 }
 
-/// Subject and message of everything that SNS got.
+/// Returns subject and message of everything that SNS has received.
 async fn published(stack: &Stack) -> Vec<(String, String)> {
     let shown = stack.control("GET", "/alerts", Value::Null).await.json();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -201,7 +201,7 @@ async fn published(stack: &Stack) -> Vec<(String, String)> {
 async fn when_redis_is_gone_somebody_is_told_once() {
     let stack = Stack::builder().start().await;
     stack.control("POST", "/redis/stop", Value::Null).await;
-    // On a busy machine the breadcrumb may be written with a later call.
+    // On a busy machine the breadcrumb may only be written with a later call.
     wait_for(async || {
         assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
         assert_eq!(run_monitor(&stack).await.status, 200);
@@ -215,7 +215,7 @@ async fn when_redis_is_gone_somebody_is_told_once() {
     let published = published(&stack).await;
     let [(subject, message)] = &published[..] else { panic!("{published:?}") };
     assert_eq!(subject, "Levee: Limits are not enforced: Redis cannot be reached");
-    // Each function that uses Redis finds out by itself; how many have by then is a matter of time.
+    // Each function that uses Redis detects the outage by itself, so their number depends on timing.
     for part in [
         "What: redis[.]gone\n",
         "Raised: once\n",
@@ -264,7 +264,7 @@ async fn when_a_provider_gets_no_calls_or_is_held_for_long_somebody_is_told_once
 async fn when_passwords_are_guessed_somebody_is_told() {
     let stack = Stack::builder().env("LIMIT_LOGIN_PER_ADDRESS", "0").start().await;
     let mut browser = stack.browser();
-    // What was counted of one minute is told when it is over, which is in 15 seconds. It may end meanwhile.
+    // The monitor reports a minute's count once the minute is over, in 15 seconds. It may end during the loop.
     stack.place_clock(60, 45).await;
     wait_for(async || {
         for _ in 0..31 {

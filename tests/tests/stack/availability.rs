@@ -1,6 +1,6 @@
-//! The breaker refuses no call that a provider would have served, whatever it thinks of the provider.
+//! The breaker refuses no call that a provider would have served, whatever its state.
 //!
-//! A scene that needs time to pass moves the clock: a second at a time, with three calls in each.
+//! Tests that need time to pass move the clock by one second at a time, with three calls in each.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -10,15 +10,15 @@ use levee::breaker::{Grounds, Mode, Share, State, force};
 use serde_json::{Value, json};
 use tests::{Answer, Builder, STREAM_HEAD, Scripted, Stack, decide, event, messages};
 
-/// Calls a second.
+/// Calls per second.
 const RATE: usize = 3;
 
-/// A stack with demo accounts that limits nobody and asks no provider twice.
+/// Returns a stack with demo accounts, without limits and without retries.
 fn builder() -> Builder {
     Stack::builder().with_demo().without_limits().env("AI_RETRY_BUDGET_PERCENT", "0")
 }
 
-/// Callers of two accounts, who take turns.
+/// Returns the keys of two accounts, between which the calls alternate.
 fn callers(stack: &Stack) -> [String; 2] {
     ["acme/crm", "globex/shop"].map(|of| stack.demo_keys()[of].clone())
 }
@@ -27,7 +27,7 @@ async fn call(stack: &Stack, key: &str) -> Answer {
     stack.call_with_key(key, "/v1/messages", &messages("Hello")).await
 }
 
-/// Lets `seconds` go by with calls, and returns the statuses second by second.
+/// Advances the clock by `seconds`, with calls in each second, and returns the statuses by second.
 async fn live(stack: &Stack, seconds: usize) -> Vec<Vec<u16>> {
     let callers = callers(stack);
     let mut all = Vec::new();
@@ -42,7 +42,7 @@ async fn live(stack: &Stack, seconds: usize) -> Vec<Vec<u16>> {
     all
 }
 
-/// Holds that of the calls after a provider was well again at most five were refused, all within three seconds.
+/// Asserts that at most five calls were refused after a provider had recovered, all within three seconds.
 fn assert_back_soon(seconds: &[Vec<u16>]) {
     let refused = |seconds: &[Vec<u16>]| seconds.iter().flatten().filter(|status| **status != 200).count();
     assert!(refused(&seconds[..3]) <= 5, "{seconds:?}");
@@ -55,12 +55,12 @@ async fn fail(stack: &Stack, providers: &[&str], script: Value) {
     }
 }
 
-/// Makes the provider's share a part of all, as on its way back.
+/// Sets the provider to a ramp with this share, as during recovery.
 async fn ramp(stack: &Stack, provider: &str, share: u16) {
     put(stack, provider, Mode::Ramp, share).await;
 }
 
-/// Decides where a provider stands, for a minute at least where it gets no calls.
+/// Writes a decision about a provider. If it is to be open, it stays so for at least a minute.
 async fn put(stack: &Stack, provider: &str, mode: Mode, share: u16) {
     let from = stack.breakers().read(provider).await.unwrap();
     let (generation, since) = (from.generation + 1, stack.now());
@@ -156,7 +156,7 @@ async fn an_account_whose_calls_fail_while_nobody_else_calls_keeps_nobody_else_a
     assert_eq!(call(&stack, &other).await.status, 200, "it does not wait for a second to pass");
 }
 
-/// The README's tour "A provider that fails", whatever was done to the backup before.
+/// The README's section "A provider that fails", with different earlier states of the backup.
 #[tokio::test]
 async fn a_primary_that_fails_looks_the_same_whatever_happened_to_the_backup_before() {
     for before in
@@ -242,7 +242,7 @@ async fn what_an_admin_says_holds_while_redis_is_away_however_often_it_is_looked
     decide(&stack.breakers(), "primary", to, Grounds::default(), "cli:test").await;
     stack.order("/redis/stop").await;
     let before = stack.requests("primary").await;
-    // The first look may still go by what was known.
+    // The first call may still follow the state before the outage.
     call(&stack, stack.api_key()).await;
     stack.advance(2).await;
     let begun = stack.requests("primary").await;
@@ -254,7 +254,7 @@ async fn what_an_admin_says_holds_while_redis_is_away_however_often_it_is_looked
     assert!(asked == begun && begun - before <= 1, "{before}, {begun}, {asked}");
 }
 
-/// A stream that pings `pings` times, one after `gap`, before its content.
+/// Returns a stream with `pings` pings before its content, each after `gap`.
 fn pinging(pings: usize, gap: Duration) -> Vec<(Duration, String)> {
     let start = json!({ "type": "message_start", "message": { "id": "msg_1", "type": "message", "role": "assistant",
         "model": "m", "content": [], "usage": { "input_tokens": 3, "output_tokens": 1 } } });
@@ -359,7 +359,7 @@ async fn what_the_platform_failed_costs_the_caller_no_quota_up_to_a_limits_worth
     stack.script("primary", json!({ "status": 400 })).await;
     let mistaken = ask().await;
     assert_eq!((mistaken.status, mistaken.header("x-levee-refunded"), left(&mistaken)), (400, "", 6), "{mistaken:?}");
-    // What was given back is in no statistics either.
+    // Refunded calls are not in the statistics either.
     let tallies: u64 =
         stack.tallies().await.iter().filter(|(field, _)| field.starts_with("0 acme/")).map(|it| it.1).sum();
     assert_eq!(tallies, 4);

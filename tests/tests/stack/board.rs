@@ -1,4 +1,4 @@
-//! The System Health board: who may see and change what, signing in, and what is shown while parts of it are down.
+//! The System Health board: authorization, signing in, and the display while parts of the platform are down.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -14,17 +14,17 @@ use tests::Answer;
 
 const SESSION: &str = "__Host-levee-session";
 
-/// The paths that end the session that asks for them.
+/// Paths that end the session of the request.
 const SIGN_OUTS: [&str; 2] = ["/logout", "/admin/sign-out-everywhere"];
 
 const SUSPEND: &str = "/admin/api/accounts/acme/suspend";
 
-/// A route's path with something real in it.
+/// Replaces the parameter of a route's path by an existing id.
 fn real(path: &str) -> String {
     path.replace("{id}", if path.contains("/breakers/") { "primary" } else { "acme" })
 }
 
-/// What every page must be.
+/// Asserts the properties that every page has to have.
 fn assert_page(page: &Answer, prefix: &str) {
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{page:?}");
     let policy = page.header("content-security-policy");

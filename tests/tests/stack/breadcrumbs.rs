@@ -1,4 +1,4 @@
-//! Breadcrumbs: what trails write under storms and outages, and what is read of it.
+//! Breadcrumbs: rows written by trails during storms and outages, and reading them.
 
 #![expect(clippy::unwrap_used, reason = "all of this file is tests")]
 
@@ -28,23 +28,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tracing_subscriber::layer::SubscriberExt;
 
-/// The table's name in the stack.
+/// Name of the table in the stack.
 const TABLE: &str = "Breadcrumbs";
-/// What a write may take on a machine that does other things besides.
+/// Time-out of a write on a busy machine.
 const PATIENT: Duration = Duration::from_secs(20);
-/// How many different errors [`logged`] makes.
+/// Number of different errors of [`logged`].
 const DISTINCT: usize = 40;
 const MINUTE: u64 = 60;
 const DAY: i64 = 24 * 3600;
 
-/// A clock that a test moves.
+/// A clock that a test can move.
 struct Time {
     folder: TempDir,
     clock: Clock,
 }
 
 impl Time {
-    /// A clock that is `offset` seconds off.
+    /// Creates a clock with an offset in seconds.
     fn new(offset: i64) -> Self {
         let folder = TempDir::new().unwrap();
         let lookup =
@@ -74,14 +74,14 @@ fn table(stack: &Stack) -> BreadcrumbTable {
     BreadcrumbTable::new(stack.dynamodb(), TABLE)
 }
 
-/// The trail of an environment of `function` that writes to `table`.
+/// Creates the trail of an environment of `function` that writes to `table`.
 fn trail(function: &'static str, table: BreadcrumbTable, time: &Time) -> Trail {
     let trail = Trail::new(function);
     trail.write_to(table, time.clock.clone());
     trail
 }
 
-/// Does `work`, whose events go to `trail`.
+/// Runs `work` and sends its events to `trail`.
 fn logging_to<T>(trail: &Trail, work: impl FnOnce() -> T) -> T {
     tracing::subscriber::with_default(tracing_subscriber::registry().with(trail.layer()), work)
 }
@@ -90,7 +90,7 @@ fn of(function: &str) -> Filter {
     Filter { function: Some(function.to_owned()), ..Filter::default() }
 }
 
-/// All breadcrumbs of `filter`, read in pages of `limit`.
+/// Reads all breadcrumbs of `filter`, in pages of `limit`.
 async fn read(stack: &Stack, filter: &Filter, limit: usize, now: Timestamp) -> Vec<Breadcrumb> {
     let table = table(stack);
     let mut all = Vec::new();
@@ -100,13 +100,13 @@ async fn read(stack: &Stack, filter: &Filter, limit: usize, now: Timestamp) -> V
         assert!(page.breadcrumbs.len() <= limit);
         all.extend(page.breadcrumbs);
         let Some(next) = page.next else { break };
-        // As it travels in a URL.
+        // Convert the cursor as in a URL.
         after = Some(next.to_string().parse().unwrap());
     }
     all
 }
 
-/// Logs one of [`DISTINCT`] errors, in words that differ by request.
+/// Logs one of [`DISTINCT`] errors, in a text that differs by request.
 fn logged(error: usize, request: usize) {
     let code = ["provider.unreachable", "provider.timeout", "provider.cut", "usage.unwritten", "usage.lost"][error % 5];
     let account = ["acme", "globex"][error / 10 % 2];

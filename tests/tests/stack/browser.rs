@@ -1,10 +1,11 @@
-//! The pages in a real browser: every page loads, fits into every window and passes axe-core, and forms work by click.
+//! The pages in a real browser: every page loads, fits into every window and passes axe-core, and forms work by
+//! click.
 
 mod board;
 
 use tests::{Chromium, View};
 
-/// Looks at the open page in each of `views`, saves pictures of it, and holds it to what every page must be.
+/// Checks the open page in each of `views` and saves pictures of it.
 async fn check_page(browser: &Chromium, name: &str, views: &[View]) {
     let mut faults = Vec::new();
     for view in views {

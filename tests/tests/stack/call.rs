@@ -1,4 +1,4 @@
-//! The main job: a client with an API key calls an AI provider through the whole stack.
+//! The main task: a client with an API key calls an AI provider through the whole stack.
 
 use serde_json::{Value, json};
 use tests::{Stack, messages};
@@ -160,7 +160,7 @@ async fn neither_side_ever_sees_the_others_key() {
     let provider = stack.provider("primary").await;
     let sent = provider["last_request"]["headers"].as_object().unwrap();
 
-    // What the provider got is its own key and Anthropic's headers, and nothing else of the client's.
+    // The provider got its own key and Anthropic's headers, and no other headers of the client.
     assert!(!serde_json::to_string(sent).unwrap().contains(stack.api_key()));
     assert_eq!(sent["x-api-key"], Stack::provider_key("primary"));
     assert_eq!(sent["anthropic-beta"], "one,two, three", "each line of a header goes upstream");
@@ -169,7 +169,7 @@ async fn neither_side_ever_sees_the_others_key() {
         assert!(!sent.contains_key(name), "{name} went upstream");
     }
 
-    // What the client got holds neither the provider's key nor its cookies.
+    // The client got neither the provider's key nor its cookies.
     for (name, value) in &headers {
         assert!(!value.to_str().unwrap().contains(&Stack::provider_key("primary")), "{name} leaks the provider's key");
     }
@@ -190,7 +190,7 @@ async fn answers_say_which_provider_served_them_and_where_the_limits_stand() {
         answer.header("ratelimit-policy"),
         r#""integration";q=300;w=60, "account";q=600;w=60, "in-flight";q=20;qu="concurrent-requests""#
     );
-    // The fields parse as the structured fields that they are. Calls in flight have no window that ends.
+    // The fields parse as structured fields. Calls in flight have no reset.
     let limits = answer.list("ratelimit");
     let [(integration, of_integration), (account, of_account), in_flight] = &limits[..] else { panic!("{limits:?}") };
     assert_eq!((integration.as_str(), account.as_str()), ("integration", "account"));

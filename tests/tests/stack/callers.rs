@@ -1,4 +1,4 @@
-//! The key and the client's address of a request, however the request states them.
+//! The key and the client's address of a request, in all forms.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages};
 
-/// POSTs a call with these headers, the key included, and those that every call has.
+/// POSTs a call with these headers, which include the key, and the headers of every call.
 async fn call(stack: &Stack, headers: &[(&str, &str)]) -> Answer {
     let request = stack.client().post(stack.url("/v1/messages")).header("anthropic-version", "2023-06-01");
     send(request.json(&messages("Hello")), headers).await
@@ -18,7 +18,7 @@ async fn send(request: RequestBuilder, headers: &[(&str, &str)]) -> Answer {
     Answer::read(request.send().await.unwrap()).await
 }
 
-/// The authorizer's wide event about the request that got `answer`.
+/// Returns the authorizer's wide event about the request of `answer`.
 async fn report(stack: &Stack, answer: &Answer) -> Value {
     stack.wide_event("authorizer", answer.header("x-levee-request-id")).await
 }
@@ -40,7 +40,7 @@ async fn a_levee_key_is_found_beside_another_services_key_and_costs_no_failed_at
         assert_eq!(answer.status, 200, "{headers:?}: {answer:?}");
         assert_eq!(report(&stack, &answer).await["account.id"], stack.account_id());
     }
-    // None of these used up the one failed attempt.
+    // None of these calls counted as a failed attempt.
     assert_eq!(call(&stack, &[("x-api-key", "anything"), ("authorization", "Bearer nothing")]).await.status, 401);
     assert_eq!(call(&stack, &[("x-api-key", "anything")]).await.status, 429);
 }
@@ -142,7 +142,7 @@ async fn clients_whose_address_cannot_be_read_are_counted_together_and_never_as_
     let answer = from("unknown").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(report(&stack, &answer).await["UnknownAddress"], 1);
-    // The proxy named no address at all.
+    // A request in which the proxy named no address at all.
     assert_eq!(call(&stack, &proxied).await.status, 200);
     assert_eq!(from("198.51.100.1, nonsense").await.status, 429, "all of them have one count");
     assert_eq!(call(&stack, &proxied[..1]).await.status, 200, "the proxy itself has another");
@@ -165,7 +165,7 @@ async fn accounts_behind_one_address_do_not_use_up_each_others_calls() {
         }
         assert_eq!(statuses, [200, 200, 429], "{integration}");
     }
-    // Another integration of an account behind the same address shares the account's count.
+    // Another integration behind the same address shares its account's count.
     assert_eq!(call(&stack, &[("x-api-key", &keys["globex/warehouse"])]).await.status, 429);
 }
 
@@ -194,7 +194,7 @@ async fn token_counts_take_no_place_in_flight_and_are_bounded_by_a_policy_of_the
     }
     let refused = count().await;
     assert_eq!((refused.status, &refused.json()["policy"]), (429, &json!("count-tokens")), "{refused:?}");
-    // The one message that the address has is still there.
+    // The only message of the address has not been used up.
     let answer = stack.call_with_key(key, "/v1/messages", &messages("Hello")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }

@@ -1,5 +1,5 @@
-//! The soft cap and the guards of what a call may cost: how far an account has come is said, told once, and enforced where
-//! that is asked for, whatever becomes of Redis.
+//! The soft cap and the cost guards: the state is reported to callers, alerted once, and enforced if configured, also
+//! while Redis is down.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -16,16 +16,17 @@ use levee::metering::Month;
 use serde_json::json;
 use tests::{Answer, Builder, Stack, messages};
 
-/// What a call of [`uses`] uses. Of a cap of 1,000, the fourth call is beyond 80 %, and the one after it beyond all of it.
+/// Tokens per call of [`uses`]. With a cap of 1,000, the fourth call begins beyond 80 %, and the fifth beyond the
+/// cap.
 const TOKENS: u64 = 270;
 const LIMIT: u64 = 1_000;
 
-/// One account, which has used nothing, and one provider, as [`uses`] speaks to no other.
+/// Returns a stack with one account, without usage, and one provider, the only one that [`uses`] scripts.
 fn builder() -> Builder {
     Stack::builder().only_primary()
 }
 
-/// The account has a cap, and its calls are counted by several environments.
+/// Starts a stack whose account has a cap, and whose calls are counted by several environments.
 async fn capped(mode: CapMode) -> Stack {
     let stack = builder().environments("authorizer=2,ai-proxy=3").start().await;
     uses(&stack, TOKENS).await;
@@ -33,7 +34,7 @@ async fn capped(mode: CapMode) -> Stack {
     stack
 }
 
-/// Makes each call use so many tokens that count, and others that do not.
+/// Makes each call use this number of tokens that count, and others that do not.
 async fn uses(stack: &Stack, tokens: u64) {
     let usage = json!({ "input_tokens": tokens - 10, "output_tokens": 10, "cache_read_input_tokens": 5_000 });
     stack.script("primary", json!({ "usage": usage })).await;
@@ -44,7 +45,7 @@ async fn account(stack: &Stack) -> Account {
     table.account(stack.account_id()).await.unwrap().unwrap().account
 }
 
-/// Changes something of the account or its keys, at once everywhere.
+/// Changes the account or its keys, with immediate effect everywhere.
 async fn change(stack: &Stack, change: impl AsyncFnOnce(&AccountsTable, Account) -> bool, marked: Marked) {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     assert!(change(&table, account(stack).await).await);
@@ -63,14 +64,14 @@ fn month(stack: &Stack) -> Month {
     Month::of(stack.now()).0
 }
 
-/// A call, streamed or not.
+/// Sends a call, streamed or not.
 async fn call(stack: &Stack, is_streamed: bool) -> Answer {
     let mut call = messages("Hello");
     call["stream"] = is_streamed.into();
     stack.call("/v1/messages", &call).await
 }
 
-/// What `number` calls one after the other were told of how far the account has come. All pass.
+/// Sends `number` calls one after another, all of which have to pass, and returns the states reported to the caller.
 async fn states(stack: &Stack, number: usize) -> Vec<String> {
     let mut states = Vec::new();
     for place in 0..number {
@@ -118,7 +119,7 @@ async fn where_the_cap_blocks_the_call_that_crosses_it_completes_and_the_next_on
     assert_eq!(stack.provider("primary").await["requests"], 4);
     let calls = stack.rows().await.into_iter().filter(|row| row.contains("CALL#")).count();
     assert_eq!((calls, stack.month(stack.account_id()).await.calls), (4, 4), "what is refused leaves no record");
-    // What costs no tokens goes on.
+    // Calls that cost no tokens still pass.
     assert_eq!(stack.call("/v1/messages/count_tokens", &messages("Hello")).await.status, 200);
     assert_eq!(stack.get("/v1/models").await.status, 200);
 

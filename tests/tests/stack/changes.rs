@@ -1,4 +1,4 @@
-//! Changes that operators make bite at the next request, in every environment, although each remembers who may call.
+//! Changes by operators take effect at the next request in every environment, although each environment has a cache.
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tests::{Answer, Stack, binaries, messages, wait_for};
 use tokio::process::Command;
 
-/// The account's own limits apply, and no others.
+/// Starts a stack in which only the account's own limits apply.
 async fn stack(account_per_minute: &str) -> Stack {
     Stack::builder()
         .env("LIMIT_ACCOUNT_PER_MINUTE", account_per_minute)
@@ -18,7 +18,7 @@ async fn stack(account_per_minute: &str) -> Stack {
         .await
 }
 
-/// Runs the operators' command, which must succeed; what it prints.
+/// Runs the operators' command, which has to succeed, and returns its output.
 async fn levee(stack: &Stack, command: &str) -> String {
     let mut process = Command::new(binaries().join("levee"));
     process.args(command.split(' ')).arg(format!("--local={}", stack.state().display()));
@@ -33,7 +33,7 @@ async fn call(stack: &Stack, key: &str) -> Answer {
     stack.call_with_key(key, "/v1/messages", &messages("Hello")).await
 }
 
-/// As [`call`], from another address.
+/// Works as [`call`], from another address.
 async fn call_from(stack: &Stack, address: &str) -> Answer {
     let request = stack.request_with_key(stack.api_key(), "/v1/messages").json(&messages("Hello"));
     let request = request.header("x-levee-proxy-secret", stack.proxy_secret()).header("x-forwarded-for", address);
@@ -52,7 +52,7 @@ async fn everywhere(stack: &Stack, status: u16, ask: impl AsyncFn() -> Answer) {
     .await;
 }
 
-/// How many of `number` calls at once got which status.
+/// Sends `number` calls concurrently and returns their number by status.
 async fn statuses(stack: &Stack, number: usize) -> BTreeMap<u16, usize> {
     let answers = join_all((0..number).map(|_| call(stack, stack.api_key()))).await;
     answers.iter().fold(BTreeMap::new(), |mut counts, answer| {
@@ -73,7 +73,7 @@ async fn a_revoked_key_is_refused_at_once() {
     everywhere(&stack, 200, async || call(&stack, &key).await).await;
     levee(&stack, &format!("key revoke {id} --yes")).await;
     everywhere(&stack, 401, async || call(&stack, &key).await).await;
-    // Those that were not touched go on.
+    // Other keys still work.
     everywhere(&stack, 200, async || call(&stack, stack.api_key()).await).await;
 }
 
@@ -134,7 +134,7 @@ async fn a_limit_that_is_lowered_taken_back_or_lifted_is_so_at_once() {
     levee(&stack, "limit delete acme account").await;
     everywhere(&stack, 200, &ask).await;
 
-    // For everyone, and for some narrower than that.
+    // Set limits for the platform, and then for narrower holders.
     levee(&stack, "limit set platform account --limit 10").await;
     everywhere(&stack, 429, &ask).await;
     levee(&stack, "limit set acme account --exempt").await;

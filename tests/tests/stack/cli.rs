@@ -1,4 +1,4 @@
-//! The operators' command, as operators run it, against a running stack.
+//! The operators' command against a running stack.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -23,7 +23,7 @@ use tests::{Scripted, Stack, binaries, messages, wait_for};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// How a command ended and what it said.
+/// Exit code and output of a command.
 #[derive(Debug)]
 struct Run {
     code: i32,
@@ -37,7 +37,7 @@ impl Run {
         self
     }
 
-    /// Asserts that it failed, saying `text`.
+    /// Asserts that it failed with this exit code and with `text` in its error output.
     fn fails(self, code: i32, text: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.stderr.contains(text), "'{text}' is not in {self:?}");
@@ -48,7 +48,7 @@ impl Run {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The one line that it printed.
+    /// Returns the only line that it printed.
     fn line(&self) -> &str {
         let line = self.stdout.strip_suffix('\n').unwrap();
         assert!(!line.is_empty() && !line.contains('\n'), "{self:?}");
@@ -56,7 +56,7 @@ impl Run {
     }
 }
 
-/// Runs `levee` with nothing in its environment but `variables`.
+/// Runs `levee` in an environment with only `variables` and a few fixed ones.
 async fn run(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
     let empty = tempfile::tempdir().unwrap();
     let mut child = Command::new(binaries().join("levee"))
@@ -72,19 +72,19 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run
         .stderr(Stdio::piped())
         .spawn()
         .expect("levee runs: build it first, with `cargo build --workspace --bins`");
-    // A command that reads no input may be gone before it is written.
+    // A command that reads no input may end before the input is written.
     let _unread = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
     let output = child.wait_with_output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Run { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// Runs `levee` against the stack; the words of `command` are separated by blanks.
+/// Runs `levee` against the stack; `command` is split at blanks.
 async fn levee(stack: &Stack, command: &str) -> Run {
     levee_with(stack, command, &[]).await
 }
 
-/// As [`levee`], with further arguments that may hold blanks.
+/// Works as [`levee`], with additional arguments that may contain blanks.
 async fn levee_with(stack: &Stack, command: &str, more: &[&str]) -> Run {
     levee_reading(stack, command, more, "").await
 }
@@ -95,7 +95,7 @@ async fn levee_reading(stack: &Stack, command: &str, more: &[&str], input: &str)
     run(&arguments, &[], input).await
 }
 
-/// The public id within a key.
+/// Returns the public id in a key.
 fn id_of(key: &str) -> &str {
     key.split('_').nth(2).unwrap()
 }
@@ -112,7 +112,7 @@ async fn audit(stack: &Stack) -> Vec<AuditEntry> {
     admins(stack).audit_log(100, stack.now()).await.unwrap()
 }
 
-/// Everything that the stack's tables hold, and everything that it has logged.
+/// Returns the content of all tables and logs of the stack.
 async fn everything(stack: &Stack) -> String {
     let local = std::fs::read(stack.state().join("local.json")).unwrap();
     let local: Value = serde_json::from_slice(&local).unwrap();
@@ -130,7 +130,7 @@ async fn everything(stack: &Stack) -> String {
     all
 }
 
-/// An account with one integration and a key.
+/// Creates an account with one integration and a key.
 async fn newco(stack: &Stack) -> String {
     levee_with(stack, "account create newco --name", &["New Co"]).await.ok();
     levee(stack, "integration create newco/crm --name CRM").await.ok();

@@ -62,7 +62,7 @@ async fn pages_of_an_allowed_origin_may_call_every_route_of_the_api_and_read_eve
         assert_eq!(answer.header("access-control-expose-headers"), "*", "{answer:?}");
         assert_eq!(answer.header("access-control-allow-credentials"), "", "{answer:?}");
     }
-    // The board is nobody else's.
+    // The board is never available to other origins.
     for path in ["/login", "/admin", "/health"] {
         assert_eq!(ask(&stack, path, "GET").await.header("access-control-allow-headers"), "", "{path}");
     }

@@ -1,4 +1,4 @@
-//! The sample events in events/, each answered by the running stack as events/expected.json says.
+//! The sample events in events/, with the expected answers of events/expected.json, on the running stack.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ async fn every_sample_event_is_answered_as_expected() {
         let payload = answer.bytes().await.expect("a payload");
         sample.check(&payload).unwrap_or_else(|difference| panic!("{difference:#}"));
     }
-    // Three of them are whole messages, and cost tokens.
+    // Three of the samples are whole messages, which cost tokens.
     assert_eq!(stack.wait_for_month(stack.account_id(), 3).await.input, 15);
 }
 

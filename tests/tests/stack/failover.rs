@@ -1,5 +1,5 @@
-//! Providers that fail, and what a call makes of it: until there is something for the client another provider takes over, and
-//! nothing of two providers is ever mixed.
+//! Failing providers and their effect on a call: until the client has received content, another provider takes over,
+//! and two providers' outputs are never mixed.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
@@ -30,7 +30,8 @@ use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
 use tests::{Answer, Builder, Stack, messages, wait_for};
 
-/// A stack without limits that a handful of calls would meet. Providers' patience is short, and none is asked twice.
+/// Returns a stack whose limits a handful of calls does not reach, with short time-outs of providers and without
+/// retries.
 fn builder() -> Builder {
     Stack::builder()
         .env("LIMIT_ACCOUNT_PER_MINUTE", "0")
@@ -41,12 +42,12 @@ fn builder() -> Builder {
         .env("AI_STREAM_GAP_TIMEOUT_MS", "700")
 }
 
-/// As [`builder`], where every call goes to the primary first, however often that has failed.
+/// Works as [`builder`], but every call goes to the primary first, regardless of its failures.
 fn undecided() -> Builder {
     builder().env("BREAKER_MODE", "dry-run")
 }
 
-/// A call, streamed or not.
+/// Returns a call, streamed or not.
 fn hello(is_streamed: bool) -> Value {
     let mut call = messages("Hello");
     call["stream"] = is_streamed.into();
@@ -61,19 +62,18 @@ fn id(answer: &Answer) -> &str {
     answer.header("x-levee-request-id")
 }
 
-/// Provider, attempts and the reason for a fallback, as the headers of `answer` have them.
+/// Returns provider, attempts and fallback reason from the headers of `answer`.
 fn course(answer: &Answer) -> (&str, &str, &str) {
     (answer.header("x-levee-provider"), answer.header("x-levee-attempts"), answer.header("x-levee-fallback-reason"))
 }
 
-/// The kind of error and its message.
+/// Returns type and message of the error.
 fn error(answer: &Answer) -> (String, String) {
     let error = &answer.json()["error"];
     (error["type"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
 }
 
-/// The records of the request that `answer` is of, by attempt: at which provider it was, how far it came, and whether that
-/// is an estimate.
+/// Returns the records of the request of `answer`, by attempt: the provider, the state, and true for an estimate.
 async fn records(stack: &Stack, answer: &Answer) -> Vec<(String, State, bool)> {
     let mut records: Vec<Record> = stack.records().await;
     records.retain(|record| record.call.request_id == id(answer));
@@ -82,13 +82,13 @@ async fn records(stack: &Stack, answer: &Answer) -> Vec<(String, State, bool)> {
     records.into_iter().map(|record| (record.call.provider, record.state, record.estimated)).collect()
 }
 
-/// The codes of what was logged about the request that `answer` is of.
+/// Returns the codes that were logged about the request of `answer`.
 fn codes(stack: &Stack, answer: &Answer) -> Vec<String> {
     let lines = stack.log_lines("ai-proxy").into_iter().filter(|line| line["request.id"] == id(answer));
     lines.filter_map(|line| line["code"].as_str().map(str::to_owned)).collect()
 }
 
-/// What all environments have reported of the provider `name` since the last decision about it.
+/// Returns the evidence that all environments have reported about the provider `name` since the last decision.
 async fn seen(stack: &Stack, name: &str) -> Second {
     let key = format!("{{levee}}:breaker:{name}");
     let read = async |mut connection: MultiplexedConnection| connection.hgetall(&key).await;
@@ -108,12 +108,12 @@ async fn seen(stack: &Stack, name: &str) -> Second {
     })
 }
 
-/// What is decided about the provider `name`.
+/// Returns the decision about the provider `name`.
 async fn decision(stack: &Stack, name: &str) -> Decision {
     stack.breakers().read(name).await.unwrap()
 }
 
-/// Calls until `is_so`.
+/// Repeats a call until `is_so` holds for its answer.
 async fn call_until(stack: &Stack, mut is_so: impl AsyncFnMut(&Answer) -> bool) -> Answer {
     wait_for(async || {
         let answer = call(stack, false).await;
@@ -122,7 +122,7 @@ async fn call_until(stack: &Stack, mut is_so: impl AsyncFnMut(&Answer) -> bool) 
     .await
 }
 
-/// The script of a provider that answers `status`.
+/// Returns the script of a provider that answers `status`.
 fn status(status: u16) -> Value {
     json!({ "status": status })
 }

@@ -1,4 +1,4 @@
-//! Fairness: what one account does far beyond its limits costs no other account a call.
+//! Fairness: an account that far exceeds its limits does not cost any other account a call.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use tests::{Answer, Stack, messages};
 
 const NOISY: &str = "acme";
-/// What may pass in a minute, counted in ordinary calls: of all, of one account by its share of that, and by its own limit.
+/// Limits per minute, in calls of weight 1: the pool, an account's share of the pool, and the account's own limit.
 const POOL: usize = 5_000;
 const SHARE: usize = 1_000;
 const OWN: usize = 800;
-/// What one of the noisy account's calls counts.
+/// Weight of each call of the noisy account.
 const WEIGHT: usize = 40;
-/// How many of those are twenty times what it may.
+/// Number of those calls that amount to twenty times the share.
 const FLOOD: usize = 20 * SHARE / WEIGHT;
 const IN_FLIGHT: usize = 6;
 const NOISY_CALL: &str = "/v1/messages/count_tokens";
@@ -32,12 +32,12 @@ struct Accounts {
     quiet: String,
 }
 
-/// How often a call was answered in each way: by status and the policy's name.
+/// Number of answers by status and name of the refusing policy.
 type Answers = BTreeMap<(u16, String), usize>;
 
 impl Accounts {
-    /// A stack of which one account may take `share` percent; `own` is the noisy account's own limit, where an admin
-    /// raised it.
+    /// Starts a stack in which one account may use `share` percent. `own` is the noisy account's own limit, if an
+    /// admin raised it.
     async fn start(share: u64, own: Option<u64>) -> Self {
         let policies = ["account", "global"].map(|name| json!({ "name": name, "weights": { NOISY_CALL: WEIGHT } }));
         let stack = Stack::builder()
@@ -66,7 +66,7 @@ impl Accounts {
         Self { stack, noisy, quiet }
     }
 
-    /// The number of the minute that limits are counted in.
+    /// Returns the number of the minute in which limits are counted.
     fn minute(&self) -> u64 {
         self.stack.now().as_secs() / 60
     }
@@ -104,7 +104,7 @@ impl Accounts {
     }
 }
 
-/// The status, and the policy that refused.
+/// Returns the status and the policy that refused.
 fn told(answer: &Answer) -> (u16, String) {
     if answer.status != 429 {
         return (answer.status, String::new());
@@ -131,7 +131,7 @@ async fn an_account_at_twenty_times_what_it_may_is_held_back_and_another_ones_th
     let accounts = Accounts::start(20, own).await;
     let Accounts { stack, noisy, quiet } = &accounts;
 
-    // While it holds streams open, a flood. The flood has half of its places, and never wants more.
+    // Flood while it holds streams open. The flood uses the other half of its places in flight.
     let began = accounts.minute();
     let mut held = accounts.hold(IN_FLIGHT / 2).await;
     let (flood, calls) = tokio::join!(
@@ -139,13 +139,14 @@ async fn an_account_at_twenty_times_what_it_may_is_held_back_and_another_ones_th
         accounts.call(quiet, "/v1/messages", 500, 4),
     );
     assert_eq!(calls, all_passed(500));
-    // Each minute that begins meanwhile gives it what it may once more.
+    // Each new minute allows its share once more.
     let minutes = usize::try_from(accounts.minute() - began).unwrap() + 1;
     let passed = flood.get(&(200, String::new())).copied().unwrap_or_default();
     assert!((1..=minutes * SHARE / WEIGHT).contains(&passed), "{flood:?}");
     assert_eq!(flood.get(&(429, by.to_owned())), Some(&(FLOOD - passed)), "{flood:?}");
 
-    // All its places are taken by streams: it gets no further, twenty times over, and the others do not wait for it.
+    // Flood while all its places in flight are taken by streams: every call is refused, and the other account's calls
+    // are not delayed.
     stack.skip_to_fresh_window().await;
     held.extend(accounts.hold(IN_FLIGHT - held.len()).await);
     let (flood, calls) = tokio::join!(

@@ -1,4 +1,4 @@
-//! What a caller sees when a function or a provider fails.
+//! Answers to the caller if a function or a provider fails.
 
 use serde_json::{Value, json};
 use tests::{Stack, messages};
@@ -11,7 +11,7 @@ async fn a_killed_function_costs_its_caller_a_502_and_nobody_else_anything() {
     let hanging = tokio::spawn(stack.request("/v1/messages").json(&call).send());
     stack.wait_for_provider("primary", "in_flight", 1).await;
 
-    // The environment that holds the call is the one that is busy.
+    // The busy environment is the one that handles the call.
     let busy = stack.busy_environment("ai-proxy").await;
     stack.control("POST", &format!("/functions/ai-proxy/{busy}/kill"), Value::Null).await;
     let killed = tests::Answer::read(hanging.await.unwrap().unwrap()).await;
@@ -32,13 +32,13 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
     streamed["stream"] = true.into();
 
     for (script, call, status, error) in [
-        // The provider's own errors pass as they are.
+        // The provider's own errors are passed on unchanged.
         (json!({ "status": 529 }), &call, 529, "overloaded_error"),
         (json!({ "status": 429, "retry_after": 7 }), &streamed, 429, "rate_limit_error"),
-        // Its opinion of the platform's key is none of the client's business.
+        // A rejected platform key is not reported to the client.
         (json!({ "status": 401 }), &call, 502, "api_error"),
         (json!({ "status": 403 }), &streamed, 502, "api_error"),
-        // Until the first content a failure has a status.
+        // A failure before the first content has an error status.
         (json!({ "hang": true }), &call, 504, "timeout_error"),
         (json!({ "hang": true }), &streamed, 504, "timeout_error"),
         (json!({ "cut_after": 0 }), &call, 502, "api_error"),
@@ -67,7 +67,7 @@ async fn a_stream_that_breaks_off_ends_in_a_well_formed_error_event() {
     for (script, error) in [
         (json!({ "cut_after": 3 }), "api_error"),
         (json!({ "hang": "stream" }), "timeout_error"),
-        // It pings, so it is passed on before its first content.
+        // The provider pings, so the stream is passed on before its first content.
         (json!({ "hang": "first_token" }), "timeout_error"),
         (json!({ "error_event_after": 3 }), "overloaded_error"),
     ] {

@@ -1,5 +1,6 @@
-//! The local gateway behaves as API Gateway REST. One test a rule, each naming the page of the API Gateway developer guide
-//! (<https://docs.aws.amazon.com/apigateway/latest/developerguide/>) or the SAM or Lambda guide that it follows.
+//! The local gateway behaves as API Gateway REST. Each rule has a test, which names the page of the API Gateway
+//! developer guide (<https://docs.aws.amazon.com/apigateway/latest/developerguide/>) or the SAM or Lambda guide that
+//! it follows.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -14,9 +15,9 @@ use serde_json::Value;
 use tests::{Answer, Stack};
 use tokio::net::TcpStream;
 
-/// Ends the metadata of a stream.
+/// Delimiter after the metadata of a stream.
 const DELIMITER: &str = "\0\0\0\0\0\0\0\0";
-/// The content type of a stream that begins with metadata.
+/// Content type of a stream that begins with metadata.
 const INTEGRATION_RESPONSE: &str = "application/vnd.awslambda.http-integration-response";
 
 async fn stack() -> Stack {
@@ -35,17 +36,17 @@ async fn get(stack: &Stack, path: &str, headers: &[(&str, &str)]) -> Answer {
     send(stack, Method::GET, path, headers).await
 }
 
-/// What a probe answers with `answer` as its whole result.
+/// Calls the probe, which returns `answer` as its whole result.
 async fn answered(stack: &Stack, answer: Value) -> Answer {
     get(stack, "/echo", &[("x-probe", &format!("answer:{answer}"))]).await
 }
 
-/// What comes of an answer that is sent as it is, in `type`, `parts` and `streamed`: see probe-raw.rs.
+/// Calls the raw probe, which sends `answer` unchanged; for its fields see probe-raw.rs.
 async fn raw(stack: &Stack, path: &str, answer: Value) -> Answer {
     get(stack, path, &[("x-raw", &answer.to_string())]).await
 }
 
-/// A connection to the gateway, for what no client sends.
+/// Opens a connection to the gateway, for requests that a client library would not send.
 async fn connect(stack: &Stack) -> TcpStream {
     TcpStream::connect(stack.local("url").strip_prefix("http://").unwrap()).await.unwrap()
 }

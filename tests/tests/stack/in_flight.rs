@@ -1,10 +1,10 @@
-//! Calls in flight: how many an account may have at the same time, and that a call's place is free when the call is over.
+//! Calls in flight: the limit per account, and the release of a call's place at its end.
 
 use reqwest::Response;
 use serde_json::{Value, json};
 use tests::{Answer, Builder, Stack, messages};
 
-/// A stack whose accounts may have `most` calls in flight.
+/// Returns a stack whose accounts may have `most` calls in flight.
 fn stack(most: u64) -> Builder {
     Stack::builder()
         .env("LIMIT_ACCOUNT_IN_FLIGHT", &most.to_string())
@@ -19,14 +19,14 @@ fn streamed() -> Value {
     call
 }
 
-/// Begins a stream, and has its head.
+/// Begins a stream and waits for its head.
 async fn begin(stack: &Stack) -> Response {
     let answer = stack.send("/v1/messages", &streamed()).await;
     assert_eq!(answer.status(), 200);
     answer
 }
 
-/// What every stream of the stand-in is from now on: long enough for others to be tried meanwhile.
+/// Makes the stand-in's streams long enough for other calls to run meanwhile.
 async fn long_streams(stack: &Stack) {
     stack.script("primary", json!({ "gap_ms": 100, "deltas": 40 })).await;
 }
@@ -54,7 +54,7 @@ async fn a_call_more_than_may_be_in_flight_is_refused_and_passes_when_one_of_the
     assert!(refused.header("ratelimit").contains(r#""in-flight";r=0"#), "{refused:?}");
     assert_eq!(refused.header("x-should-retry"), "true");
 
-    // Refused calls hold no place: when the first stream has ended there is room for one, and for no more.
+    // Refused calls hold no place: after the end of the first stream there is room for exactly one more.
     assert!(Answer::read(first).await.text().contains("message_stop"));
     let third = begin(&stack).await;
     let refused = status(&stack).await;
@@ -77,13 +77,13 @@ async fn however_a_call_ends_its_place_is_free_at_once() {
     for (script, call, expected) in [
         (json!({}), &whole, 200),
         (json!({}), &streamed, 200),
-        // Broken off after the first content, by the provider or because it fell silent.
+        // Broken off after the first content, by the provider or because it became silent.
         (json!({ "cut_after": 3 }), &streamed, 200),
         (json!({ "error_event_after": 3 }), &streamed, 200),
         (json!({ "hang": "stream" }), &streamed, 200),
-        // Passed on before any content, as it pings, and given up.
+        // Passed on before any content, because it pings, and then given up.
         (json!({ "hang": "first_token" }), &streamed, 200),
-        // Ended before it.
+        // Ended before the first content.
         (json!({ "cut_after": 0 }), &streamed, 502),
         (json!({ "hang": "headers" }), &streamed, 504),
         (json!({ "hang": true }), &streamed, 504),
@@ -92,7 +92,7 @@ async fn however_a_call_ends_its_place_is_free_at_once() {
         (json!({ "status": 529 }), &whole, 529),
         (json!({ "hang": true }), &whole, 504),
         (json!({ "cut_after": 0 }), &whole, 502),
-        // Never sent.
+        // Not sent to a provider.
         (json!({}), &json!([]), 400),
     ] {
         stack.reset("primary").await;
@@ -116,7 +116,7 @@ async fn of_fifty_streams_each_begun_when_the_one_before_has_said_its_last_none_
         let mut answer = stack.send("/v1/messages", &streamed()).await;
         assert_eq!(answer.status(), 200, "stream {turn}");
         let mut received = Vec::new();
-        // As SDKs do: nothing is waited for after the last event, the connection's end neither.
+        // As SDKs do, stop at the last event, without waiting for the end of the connection.
         while !received.windows(12).any(|part| part == b"message_stop") {
             received.extend_from_slice(&answer.chunk().await.unwrap().expect("a whole stream"));
         }
@@ -130,7 +130,7 @@ async fn a_client_that_leaves_holds_its_place_until_the_call_is_over_and_no_long
     let answer = begin(&stack).await;
     let id = answer.headers()["x-levee-request-id"].to_str().unwrap().to_owned();
     drop(answer);
-    // Nobody hears the answer any more; it is made, paid for and metered all the same.
+    // The answer is still generated and metered after the client has left.
     assert_eq!(status(&stack).await, 429);
     assert_eq!(stack.wide_event("ai-proxy", &id).await["outcome"], "ok");
     assert_eq!(status(&stack).await, 200);
@@ -157,7 +157,7 @@ async fn the_place_of_a_call_whose_environment_died_is_free_when_nobody_renews_i
 #[tokio::test]
 async fn the_place_of_a_call_that_never_reached_the_proxy_is_free_soon() {
     let stack = stack(1).start().await;
-    // Let through by the authorizer, refused by the gateway: more than a function may be sent.
+    // The authorizer allows the call, and the gateway refuses it: the event exceeds the size limit of a function.
     let body = json!({ "model": "claude-sonnet-5-5", "padding": "x".repeat(7 * 1024 * 1024) });
     assert_eq!(stack.call("/v1/messages", &body).await.status, 413);
     assert_eq!(status(&stack).await, 429);

@@ -1,4 +1,4 @@
-//! Limits of the whole stack: exact across environments at every scope, all or nothing, in each of their modes.
+//! Limits of the whole stack: exact across environments at every scope, all or nothing, in each mode.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -13,9 +13,9 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tests::{Answer, Builder, Stack, messages};
 
-/// How many connections are open at once.
+/// Number of concurrent connections.
 const CONNECTIONS: usize = 64;
-/// Calls in flight are another test's subject.
+/// Turns off limits on calls in flight, which have tests of their own.
 const NOTHING_IN_FLIGHT: [(&str, &str); 2] = [("LIMIT_ACCOUNT_IN_FLIGHT", "0"), ("LIMIT_GLOBAL_IN_FLIGHT", "0")];
 
 fn builder(variables: &[(&str, &str)]) -> Builder {
@@ -23,14 +23,15 @@ fn builder(variables: &[(&str, &str)]) -> Builder {
     all.fold(Stack::builder().with_demo(), |builder, (name, value)| builder.env(name, value))
 }
 
-/// The keys of these integrations, as `account/integration`; `plain` is a second key of acme/crm.
+/// Returns the keys of these integrations, given as `account/integration`; `plain` is a second key of acme/crm.
 fn keys(stack: &Stack, integrations: &[&str]) -> Vec<String> {
     let demo = stack.demo_keys();
     let key = |name: &&str| if *name == "plain" { stack.plain_api_key().to_owned() } else { demo[*name].clone() };
     integrations.iter().map(key).collect()
 }
 
-/// Makes `calls` calls, the keys taking turns, from so many client addresses; counts the statuses.
+/// Makes `calls` calls from this number of client addresses, with the keys in turn, and returns their number by
+/// status.
 async fn storm(stack: &Stack, keys: &[String], addresses: usize, calls: usize) -> BTreeMap<u16, usize> {
     let call = &messages("Hello");
     let answers = (0..calls).map(|n| async move {
@@ -63,7 +64,7 @@ async fn of_2000_calls_exactly_as_many_pass_as_the_tightest_of_five_scopes_allow
     let acme = ["acme/crm", "plain", "acme/operator"];
     let everyone = [&acme[..], &["globex/shop", "globex/warehouse", "initech/helpdesk", "initech/billing"]].concat();
 
-    // One scope after another is the tightest for those who call, each in a minute of its own.
+    // In each minute another scope is the tightest one for its callers.
     let mut passed = 0;
     for (scope, callers, addresses, limit) in [
         ("one address", &["globex/shop"][..], 1, 30),
@@ -75,7 +76,7 @@ async fn of_2000_calls_exactly_as_many_pass_as_the_tightest_of_five_scopes_allow
         stack.skip_to_fresh_window().await;
         let statuses = storm(&stack, &keys(&stack, callers), addresses, CALLS).await;
         assert_eq!(statuses, BTreeMap::from([(200, limit), (429, CALLS - limit)]), "{scope}");
-        // The refused moved no counter, of no policy.
+        // Refused calls have not increased any counter.
         passed += limit as u64;
         let policies = ["ai-address", "key", "integration", "account", "global-share", "global"];
         let expected = policies.map(|policy| (policy.to_owned(), passed));
@@ -100,7 +101,7 @@ fn statuses(answers: &[Answer]) -> Vec<u16> {
     answers.iter().map(|answer| answer.status).collect()
 }
 
-/// What the authorizer's wide event says about the request that got `answer`.
+/// Returns the authorizer's wide event about the request of `answer`.
 async fn report(stack: &Stack, answer: &Answer) -> Value {
     stack.wide_event("authorizer", answer.header("x-levee-request-id")).await
 }
@@ -183,7 +184,7 @@ async fn without_redis_an_environment_counts_by_itself_where_the_stack_is_config
     assert_eq!(statuses(&answers), [200, 200, 200, 429, 429]);
     assert!(answers[..3].iter().all(|answer| answer.header("x-ratelimit-degraded") == "redis"), "{answers:?}");
     assert_eq!(answers[4].json()["policy"], "account");
-    // The minute after, calls pass again.
+    // Calls pass again in the next minute.
     stack.skip_to_fresh_window().await;
     assert_eq!(statuses(&calls(&stack, 1).await), [200]);
 }
@@ -206,7 +207,7 @@ async fn whoever_guesses_keys_is_refused_after_20_a_minute_and_a_valid_key_from_
     for key in [stack.plain_api_key(), stack.api_key()] {
         assert_eq!(stack.call_with_key(key, "/v1/messages", &call).await.status, 200);
     }
-    // The minute after, a guess is nothing but wrong again.
+    // In the next minute a wrong key gets a 401 again.
     stack.skip_to_fresh_window().await;
     assert_eq!(stack.call_with_key("another guess", "/v1/messages", &call).await.status, 401);
 }
@@ -225,7 +226,7 @@ async fn a_window_of_a_day_or_a_month_is_told_in_seconds_until_it_ends(
     #[case] variables: &[(&str, &str)],
 ) {
     let stack = builder(variables).start().await;
-    // An hour into a day, so that neither ends meanwhile.
+    // Place the clock one hour into a day, so that neither day nor month ends during the test.
     stack.place_clock(24 * 3600, 3600).await;
     let now = stack.now();
     let (length, end) = (window.secs(now), window.end(now).as_secs());
@@ -246,7 +247,7 @@ async fn a_window_of_a_day_or_a_month_is_told_in_seconds_until_it_ends(
     assert_eq!(refusal["resets_at"], Timestamp::from_secs(end).to_rfc3339());
     assert_eq!(answers[2].header("x-should-retry"), "false");
 
-    // What ends is the day or the month, not so many seconds from the first call.
+    // The window is the calendar's day or month, not a number of seconds from the first call.
     let now = stack.now();
     stack.advance(end - now.as_secs()).await;
     assert_eq!(statuses(&calls(&stack, 1).await), [200]);

@@ -1,4 +1,4 @@
-//! The local stack as a whole: what it writes, what it says when it cannot start, and that it leaves nothing behind.
+//! The local stack as a whole: its files, its errors at the start, and its clean end.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
@@ -19,7 +19,7 @@ fn builder() -> Builder {
     Stack::builder().template("tests/fixtures/template.yaml")
 }
 
-/// The processes that a stack started, by the parent in /proc.
+/// Returns the child processes of a stack, from /proc.
 fn children(parent: u32) -> Vec<u32> {
     let ids = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
     let is_child = |pid: &u32| {
@@ -42,7 +42,7 @@ fn alive(pid: u32) -> bool {
 #[tokio::test]
 async fn no_child_outlives_the_stack(#[case] signal: Signal, #[case] in_order: bool) {
     let mut stack = builder().environments("probe=2").start().await;
-    // One of them in a call.
+    // Keep one environment in a call.
     let hanging = stack.client().get(stack.url("/echo")).header("x-probe", "hang").send();
     let hanging = tokio::spawn(hanging);
     stack.busy_environment("probe").await;
@@ -53,7 +53,7 @@ async fn no_child_outlives_the_stack(#[case] signal: Signal, #[case] in_order: b
     let gone = async || children.iter().all(|pid| !alive(*pid)).then_some(());
     wait_for(gone).await;
     assert!(hanging.await.unwrap().is_err());
-    // Nothing tells of a stack that is gone; only SIGKILL leaves no time for it.
+    // The state files are removed with the stack, except after SIGKILL.
     assert_eq!(stack.state().join("local.json").exists(), !in_order);
     assert_eq!(stack.state().join("sam-env.json").exists(), !in_order);
 }
@@ -82,7 +82,7 @@ async fn refusal(builder: Builder) -> String {
 async fn a_taken_port_is_named_with_what_to_do() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    // Without the harness, which always asks for a free port.
+    // Run it without the harness, which always uses a free port.
     let said = std::process::Command::new(tests::binaries().join("levee-local"))
         .args(["--template", "tests/fixtures/template.yaml", "--port", &port, "--bin-dir"])
         .arg(tests::binaries())
@@ -153,15 +153,15 @@ async fn the_stack_ends_with_an_error_when_redis_dies_by_itself() {
     signal_to(redis.unwrap(), Signal::KILL);
     wait_for(async || stack.output().contains("Redis is gone").then_some(())).await;
     wait_for(async || (!alive(stack.pid())).then_some(())).await;
-    // The signal comes too late to matter: this asks for the exit code.
+    // Send the signal only to read the exit code; the process has already ended.
     assert!(!stack.stop_by(Signal::TERM), "it ended as if all were well");
 }
 
 #[tokio::test]
 async fn a_function_that_dies_while_starting_is_named_with_its_last_words() {
     let said = refusal(Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "many")).await;
-    // Its own output, under its prefix, is one thing; why levee-local ends is another. Several functions read the
-    // limits, and which of them dies first is anybody's guess.
+    // The output contains the function's own lines, with a prefix, and then levee-local's reason. Several functions
+    // read the limits, and any of them may fail first.
     let (_, why) = said.split_once("levee-local: ").unwrap();
     let (function, why) = why.split_once("/0 did not start").unwrap();
     assert!(["authorizer", "health-api"].contains(&function), "{said}");
@@ -208,7 +208,7 @@ async fn redis_can_be_stopped_started_paused_and_resumed() {
     assert_eq!(act("resume").await.as_deref(), Ok("+PONG"));
     assert_eq!(act("stop").await, Err(std::io::ErrorKind::ConnectionRefused));
     assert_eq!(act("start").await.as_deref(), Ok("+PONG"));
-    // Stopping what is paused works too.
+    // A paused server can be stopped too.
     assert_eq!(act("pause").await, Err(std::io::ErrorKind::TimedOut));
     assert_eq!(act("stop").await, Err(std::io::ErrorKind::ConnectionRefused));
     assert_eq!(act("start").await.as_deref(), Ok("+PONG"));
@@ -225,7 +225,7 @@ async fn a_redis_that_is_not_the_stacks_own_is_left_alone() {
     assert!(answer.json()["error"].as_str().unwrap().contains("REDIS_URL"), "{answer:?}");
 }
 
-/// ListTables of the emulator, over plain HTTP.
+/// Calls ListTables of the emulator, over plain HTTP.
 async fn tables(stack: &Stack) -> Result<Answer, reqwest::Error> {
     let request = stack.client().post(stack.local("dynamodb_url")).timeout(Duration::from_millis(300));
     let request = request.header("x-amz-target", "DynamoDB_20120810.ListTables").body("{}");

@@ -1,5 +1,5 @@
-//! What the functions say of themselves: lines that CloudWatch files rightly, one wide event per request and function,
-//! metrics that alarms can count, and nothing that is nobody's business.
+//! Logs of the functions: lines in CloudWatch's format, one wide event per request and function, metrics for alarms,
+//! and no private data.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 const FUNCTIONS: [&str; 5] = ["authorizer", "ai-proxy", "customer-api", "health-api", "monitor"];
 
-/// Calls that end in every way that a call can end in.
+/// Makes calls with every possible outcome.
 async fn all_sorts_of_calls(stack: &Stack) -> Vec<Answer> {
     let call = messages("Hello");
     let mut streamed = call.clone();
@@ -45,7 +45,7 @@ async fn every_line_is_json_with_a_level_and_a_time_and_each_request_has_one_wid
     }
     let usage = stack.get("/v1/usage").await;
     stack.wide_event("customer-api", usage.header("x-levee-request-id")).await;
-    // An outage, in which each function has something to complain of, and its end.
+    // Begin and end an outage, which each function has to report.
     stack.control("POST", "/dynamodb/stop", Value::Null).await;
     assert_eq!(stack.call_with_key(stack.plain_api_key(), "/v1/messages", &messages("Hello")).await.status, 503);
     assert_eq!(stack.get("/v1/usage").await.status, 503);
@@ -121,7 +121,7 @@ async fn a_wide_event_tells_who_called_what_was_decided_and_what_came_of_it() {
     assert!(durations.iter().all(|name| served[name].is_number()), "{served}");
 }
 
-/// The metrics of a function, by docs/LOGGING.md.
+/// Returns the metrics of a function that docs/LOGGING.md documents.
 fn documented_metrics(document: &str, function: &str) -> BTreeSet<String> {
     let section = document.split_once("\n### Metrics\n").map_or("", |(_, rest)| rest);
     let table = section.split_once("\n## ").map_or("", |(table, _)| table);
@@ -146,7 +146,7 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     stack.get("/health").await;
     stack.get("/v1/usage").await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
-    // A breaker decides, and so does an admin.
+    // Provoke a decision by a breaker, and one by an admin.
     stack.script("primary", json!({ "status": 500 })).await;
     let decision = |event: &Value| event["code"] == "breaker.transition";
     wait_for(async || {
@@ -237,7 +237,7 @@ async fn nothing_that_a_client_says_and_no_secret_is_in_a_log_or_in_a_table() {
     post(format!(r#"{{"model":"{mark}-model","stream":"{mark}"}}"#)).await.unwrap();
     stack.get(&format!("/v1/models/{mark}-model")).await;
     stack.call_with_key(&format!("lv_local_{mark}"), "/v1/messages", &prompt).await;
-    // A key that is counted by address, from addresses of both kinds.
+    // Use a key that is counted by address, with an IPv4 and an IPv6 address.
     let mut answer = String::new();
     for address in ["198.51.100.77", "2001:db8:77::1"] {
         let request = stack.request_with_key(stack.plain_api_key(), "/v1/messages").json(&prompt);
@@ -258,11 +258,11 @@ async fn nothing_that_a_client_says_and_no_secret_is_in_a_log_or_in_a_table() {
     stack.reset("primary").await;
     post(prompt.to_string()).await.unwrap();
     stack.control("POST", "/dynamodb/start", json!({})).await;
-    // What could not be written then is written with a later call.
+    // Breadcrumbs that could not be written are written with a later call.
     stack.advance(61).await;
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     post(prompt.to_string()).await.unwrap();
-    // An admin looks at all of it, and the monitor too.
+    // Let an admin and the monitor read all of it.
     let mut browser = stack.signed_in(stack.admin()).await;
     browser.sign_in(stack.viewer().0, "XYZZY is not the password").await;
     for page in ["/admin", "/admin/errors", "/admin/api/snapshot", "/admin/accounts", "/admin/audit"] {

@@ -1,6 +1,6 @@
 //! The whole stack, started as `cargo xtask up` starts it: one module for each defence, and for each way to use them.
 //!
-//! A test either starts a stack of its own, or uses the one that all tests share and keeps to an account of its own there.
+//! Each test starts a stack of its own.
 
 mod accounts;
 mod alerts;

@@ -1,4 +1,4 @@
-//! Tokens: what the provider says it served is what the ledger says was used.
+//! Metering: the ledger contains exactly the usage that the provider served.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -1,9 +1,9 @@
-//! Exact metering, proved whole: what the ledger says of a storm of calls is what the provider says it served, call by
-//! call, whoever left and whatever was killed meanwhile.
+//! Exact metering under load: after a storm of calls the ledger equals the provider's own count, call by call,
+//! although clients leave and functions are killed meanwhile.
 //!
-//! [`plan`] says who calls for what, [`storm`] makes the calls and breaks things, [`books`] lays the three sides
-//! beside each other: what the clients saw, what the stand-in served, what the ledger holds. [`caps`] looks at what was
-//! told of the accounts' caps meanwhile, and [`turn`] at the month's end.
+//! [`plan`] determines the calls, [`storm`] makes them and injects faults, and [`books`] compares the three sides:
+//! the clients' observations, the stand-in's calls, and the ledger. [`caps`] checks the alerts about the accounts'
+//! caps, and [`turn`] the end of a month.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -17,7 +17,7 @@ use tests::Stack;
 
 use self::storm::Storm;
 
-/// Calls in the storm.
+/// Number of calls in the storm.
 const CALLS: usize = 2_000;
 
 #[tokio::test]

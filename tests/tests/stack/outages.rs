@@ -1,5 +1,5 @@
-//! The stores gone: Redis in every way it can go, DynamoDB in every way it can go, and sockets lost while an environment
-//! was frozen.
+//! Outages of the stores: all kinds of failures of Redis and DynamoDB, and connections lost while an environment was
+//! frozen.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
@@ -48,9 +48,10 @@ fn is_degraded(answer: &Answer) -> bool {
     degraded
 }
 
-/// Calls until limits are checked again, then finds the account's limit of 3 a minute enforced.
+/// Makes calls until limits are checked again, and asserts that the account's limit of 3 a minute is enforced.
 async fn assert_limits_hold_again(stack: &Stack) {
-    // More answers in a row than there are environments: each has found Redis.
+    // As there are fewer environments than that, each has reconnected to Redis after this many checked answers in a
+    // row.
     let mut in_a_row = 0;
     wait_for(async || {
         let is_checked = call(stack).await.header("x-ratelimit-degraded").is_empty();
@@ -66,7 +67,7 @@ async fn assert_limits_hold_again(stack: &Stack) {
     assert_eq!(statuses, [200, 200, 200, 429]);
 }
 
-/// Whether each environment of a function is still the process that it was when the stack started.
+/// Returns true if each environment of a function is still its first process.
 async fn never_restarted(stack: &Stack, function: &str) -> bool {
     stack.environments(function).await.iter().all(|environment| environment["starts"] == 1)
 }
@@ -102,7 +103,7 @@ async fn set_password(stack: &Stack, old: &str, new: &str) {
     let client = redis::Client::open(url).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     redis::cmd("CONFIG").arg(&["SET", "requirepass", new]).query_async::<()>(&mut connection).await.unwrap();
-    // Connections that are open stay signed in; those of the functions are to sign in anew.
+    // Open connections stay authenticated, so close those of the functions.
     redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
         .query_async::<()>(&mut connection)
@@ -146,8 +147,8 @@ async fn into_a_black_hole_each_environment_sends_one_call_and_spares_the_others
     for _ in 0..20 {
         assert!(is_degraded(&call(&stack).await));
     }
-    // In each environment the first call met a connection that it had used a moment ago, and lost its budget on it; that
-    // is said once. Probes that came due meanwhile opened one connection each; every other call opened none.
+    // In each environment the first call used a recent connection, spent its budget on it, and logged this once.
+    // Probes that were due meanwhile opened one connection each; the other calls opened none.
     let output = stack.output();
     let said = |function: &str| {
         output.lines().filter(|line| line.starts_with(function) && line.contains("redis.gone")).count()
@@ -174,7 +175,7 @@ async fn a_redis_that_was_restarted_empty_is_used_at_once() {
     stack.order("/redis/stop").await;
     stack.order("/redis/start").await;
 
-    // The counts are gone, the limit is not. By then nobody remembers the refusal of a moment ago.
+    // The counters are lost, but the limit still holds. By then refusals from memory have expired.
     stack.advance(1).await;
     for _ in 0..3 {
         assert!(!is_degraded(&call(&stack).await));
@@ -208,25 +209,25 @@ async fn without_dynamodb_known_keys_work_for_15_minutes_and_unknown_ones_get_50
     let stop = stack.control("POST", "/dynamodb/stop", how).await;
     assert_eq!(stop.status, 200, "{stop:?}");
 
-    // Within the minute, after it, and up to a quarter of an hour.
+    // Within a minute, after it, and up to a quarter of an hour.
     for seconds in [0, 61, 13 * 60] {
         stack.advance(seconds).await;
         let answer = stack.get("/v1/models").await;
         assert_eq!(answer.status, 200, "after {seconds} s more: {answer:?}");
     }
 
-    // A key that was never seen cannot be judged; one that is no key can.
+    // An unknown key cannot be judged; a malformed one can.
     let unknown = stack.call_with_key(UNKNOWN_KEY, "/v1/messages", &messages("Hello")).await;
     assert_eq!((unknown.status, unknown.header("retry-after")), (503, "5"), "{unknown:?}");
     assert_eq!(unknown.json()["code"], "authorization_unavailable");
     let mistyped = format!("{}x", &key[..key.len() - 1]);
     assert_eq!(stack.call_with_key(&mistyped, "/v1/messages", &messages("Hello")).await.status, 401);
 
-    // In the end even a known key cannot be judged any more.
+    // After 15 minutes even a known key cannot be judged.
     stack.advance(3 * 60).await;
     assert_eq!(stack.get("/v1/models").await.status, 503);
 
-    // Back again, everybody is told apart at once.
+    // After the outage, known and unknown keys are told apart at once.
     stack.order("/dynamodb/start").await;
     wait_for(async || (stack.get("/v1/models").await.status == 200).then_some(())).await;
     assert_eq!(stack.call_with_key(UNKNOWN_KEY, "/v1/messages", &messages("Hello")).await.status, 401);
@@ -270,9 +271,9 @@ async fn usage_that_cannot_be_written_is_in_the_log_with_everything_needed_to_wr
 
 #[derive(Debug, Clone, Copy)]
 enum Lost {
-    /// The peer said so.
+    /// The peer reset the connection.
     Reset,
-    /// Nobody said anything.
+    /// The connection is dead, and the environment was not notified.
     Forgotten,
 }
 
@@ -291,7 +292,7 @@ async fn an_environment_that_was_frozen_for_a_minute_serves_its_next_call_with_i
         .await;
     assert!(!is_degraded(&call(&stack).await));
 
-    // Between calls an environment is stopped; a minute passes for it without its noticing.
+    // The environment is stopped between calls, and a minute passes unnoticed by it.
     let pid = stack.environments("authorizer").await[0]["pid"].as_u64().unwrap();
     wait_for(async || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ").then_some(()))
         .await;

@@ -1,4 +1,4 @@
-//! Providers that the operator names, and how long each of their silences may last.
+//! Providers configured by the operator, and their time-outs.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn providers_named_in_the_environment_take_the_stand_ins_place_and_get_the
     assert_eq!(answer.text(), start() + &end());
     assert_eq!(stack.provider("primary").await["requests"], 0);
 
-    // But for the name, values are the bytes that the client wrote.
+    // Except for the model name, values keep the client's bytes.
     let sent = provider.bodies().remove(0);
     assert!(sent.contains(r#""model":"another-name""#) && !sent.contains("claude"), "{sent}");
     assert!(sent.contains(r#""a":{"y":"\u00e9","x":12345678901234567890123}"#) && sent.contains("1.0e2"), "{sent}");
@@ -88,7 +88,7 @@ async fn comments_alone_keep_no_stream_alive() {
     assert!(text.starts_with(&start()) && text.contains("timeout_error"), "{text}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
 
-    // Before the first event they are no beginning either.
+    // Comments do not count as the beginning of a stream either.
     let mut pieces = vec![(NOW, STREAM_HEAD.to_owned())];
     pieces.extend((0..30).map(|_| comment()));
     let provider = Scripted::start(pieces).await;
@@ -144,7 +144,7 @@ async fn half_an_event_is_dropped_when_a_stream_breaks_off_within_it() {
 
 #[tokio::test]
 async fn a_provider_that_accepts_no_connection_in_time_is_answered_504() {
-    // A listener whose queue is full drops every further attempt.
+    // A listener with a full queue drops every further connection attempt.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();

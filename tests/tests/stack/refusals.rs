@@ -1,4 +1,4 @@
-//! What a caller is told who may not go on: 401, 403, 404, 413 and 429, with and without a stage in the path.
+//! Refusals: 401, 403, 404, 413 and 429, with and without a stage in the path.
 
 use rstest::rstest;
 use serde_json::json;
@@ -12,7 +12,7 @@ async fn stack(stage: Option<&str>) -> Stack {
     builder.start().await
 }
 
-/// What every refusal by the gateway has in common.
+/// Asserts the properties of every refusal by the gateway.
 fn assert_refused(answer: &Answer, status: u16, code: &str, error: &str) {
     let body = answer.json();
     assert_eq!(answer.status, status, "{answer:?}");
@@ -71,7 +71,7 @@ async fn a_caller_over_a_limit_gets_429_with_everything_needed_to_come_back(#[ca
         r#""integration";q=300;w=60, "account";q=2;w=60, "in-flight";q=20;qu="concurrent-requests""#
     );
 
-    // Waiting as told is waiting long enough.
+    // The wait in `Retry-After` is long enough.
     let reset: u64 = answer.header("x-ratelimit-reset").parse().unwrap();
     let retry_after: u64 = answer.header("retry-after").parse().unwrap();
     assert!(stack.received_at(&answer) + retry_after >= reset, "told to come back before the reset");
@@ -85,7 +85,7 @@ async fn a_caller_over_a_limit_gets_429_with_everything_needed_to_come_back(#[ca
     assert_eq!(limits, [stands("integration", 298), stands("account", 0), in_flight]);
     assert_eq!((answer.header("x-ratelimit-limit"), answer.header("x-ratelimit-remaining")), ("2", "0"));
 
-    // The minute after, calls pass again.
+    // In the next minute calls pass again.
     stack.advance(retry_after).await;
     assert_eq!(stack.call("/v1/messages", &call).await.status, 200);
 }
@@ -248,7 +248,7 @@ async fn a_client_address_has_a_window_of_its_own_that_a_trusted_proxy_may_name(
     assert_eq!(from("198.51.100.2", &secret).await, 200);
     assert_eq!(from("198.51.100.1, 198.51.100.2", &secret).await, 429, "the leftmost address is the client's claim");
 
-    // Without the secret all come from one address.
+    // Without the secret all requests have the same address.
     assert_eq!(from("198.51.100.3", "guess").await, 200);
     assert_eq!(from("198.51.100.4", "guess").await, 429);
 

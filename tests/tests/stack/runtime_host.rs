@@ -1,5 +1,5 @@
-//! The Runtime API host runs functions as Lambda does: "Lambda execution environment" (lambda-runtime-environment.html) and "Lambda
-//! runtime API" (runtimes-api.html) of the AWS Lambda developer guide.
+//! The Runtime API host runs functions as Lambda does: "Lambda execution environment"
+//! (lambda-runtime-environment.html) and "Lambda runtime API" (runtimes-api.html) of the AWS Lambda developer guide.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -19,7 +19,7 @@ async fn probe(stack: &Stack, path: &str, what: &str) -> Answer {
     Answer::read(request.send().await.unwrap()).await
 }
 
-/// The letter of a process's state: T is stopped.
+/// Returns the letter of a process's state; T is stopped.
 fn state_of(pid: &Value) -> char {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap_or('-')
@@ -111,12 +111,12 @@ async fn a_late_answer_of_a_call_that_was_given_up_on_reaches_nobody() {
     let stack = builder().start().await;
     let pid = probe(&stack, "/echo", "pid").await.text().to_owned();
     assert_eq!(probe(&stack, "/short", "sleep:600").await.status, 504);
-    // Queued behind the sleeper, whose "awake" comes first.
+    // Queued behind the sleeping call, whose answer "awake" comes first.
     let next = probe(&stack, "/echo", "pid").await;
     assert_eq!((next.status, next.text()), (200, pid.as_str()));
 }
 
-/// runtimes-api.html, "Invocation response": an id that is not that of the call under way is refused.
+/// runtimes-api.html, "Invocation response": an id that is not that of the call in flight is rejected.
 #[tokio::test]
 async fn a_late_answer_within_the_next_call_is_refused() {
     let stack = builder().start().await;
@@ -190,7 +190,7 @@ async fn an_environment_that_waits_after_crashes_is_started_at_once_when_asked_t
     for number in 0..2 {
         stack.control("POST", &format!("/functions/probe/{number}/kill"), Value::Null).await;
     }
-    // From the sixth failure in a row on, the pauses are the longest there are.
+    // From the sixth failure in a row on, the pauses have their maximum length.
     wait_for(async || (starts(1).await >= 7).then_some(())).await;
     is_down(1).await;
     let (asked, not_asked) = (starts(0).await, starts(1).await);
@@ -213,7 +213,8 @@ async fn a_function_is_told_its_deadline_and_its_arn() {
     assert!(context["deadline"].as_u64().unwrap() > 1_700_000_000_000);
 }
 
-/// configuration-envvars.html, "Defined runtime environment variables"; the template's come as they evaluate.
+/// configuration-envvars.html, "Defined runtime environment variables"; the template's variables have their evaluated
+/// values.
 #[tokio::test]
 async fn a_function_has_lambdas_variables_and_the_templates_and_no_others() {
     let stack = builder().env("GREETING", "from outside").env("UNDECLARED", "x").start().await;

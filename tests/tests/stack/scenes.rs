@@ -1,8 +1,8 @@
-//! A provider that falls ill and gets well, as its callers see it: programs that use Anthropic's official SDKs and try no call a
-//! second time, so that what they see is what was served.
+//! A provider that fails and recovers, from the callers' point of view. The callers are programs with Anthropic's
+//! official SDKs and without retries, so that they observe exactly what was served.
 //!
-//! Each scene has a stack with three environments of the proxy, whose primary provider is told what to suffer from. What is
-//! asserted are counts and orders; where a scene needs time to pass, it moves the clock.
+//! Each scene has a stack with three environments of the proxy, whose primary provider is scripted. The assertions
+//! are about counts and orders; scenes that need time to pass move the clock.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 

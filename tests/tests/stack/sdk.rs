@@ -1,7 +1,7 @@
-//! Anthropic's official SDKs, pointed at the stack: what a program sees is what it would see of Anthropic itself.
+//! Anthropic's official SDKs with the stack: a program gets the same results as from Anthropic itself.
 //!
-//! The programs are under `tests/sdk`; `cargo xtask test` installs the SDKs. Wherever the stack adds nothing of its own,
-//! the same program asks the stand-in provider directly, and the two outcomes are held against each other.
+//! The programs are under `tests/sdk`; `cargo xtask test` installs the SDKs. If the stack adds nothing of its own,
+//! the same program also calls the stand-in provider directly, and the two outcomes are compared.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests are tests")]
 
@@ -12,13 +12,13 @@ mod usage;
 use serde_json::Value;
 use tests::{Sdk, Stack, Target};
 
-/// The statuses of the HTTP answers that the SDK got on the way.
+/// Returns the statuses of all HTTP answers that the SDK received.
 fn statuses(outcome: &Value) -> Vec<u64> {
     let attempts = outcome["attempts"].as_array().expect("attempts");
     attempts.iter().map(|attempt| attempt["status"].as_u64().expect("a status")).collect()
 }
 
-/// The class of the exception that the scenario ended in.
+/// Returns the class of the exception that ended the scenario.
 fn class(outcome: &Value) -> &str {
     outcome["error"]["classes"][0].as_str().unwrap_or_else(|| panic!("no error: {outcome}"))
 }

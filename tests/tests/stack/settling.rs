@@ -1,4 +1,4 @@
-//! What is left of calls in the ledger, whatever becomes of the call, of its environment, or of DynamoDB.
+//! Records of calls in the ledger, in all cases of a call's end, of killed environments, and of DynamoDB outages.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
@@ -11,10 +11,10 @@ use reqwest::Response;
 use serde_json::{Value, json};
 use tests::{Builder, Stack, messages, wait_for};
 
-/// What the stand-in says of the input of every call.
+/// Input tokens that the stand-in reports for every call.
 const INPUT: u64 = 1234;
 
-/// A stack without limits that a handful of calls would meet, in which a call is one attempt.
+/// Returns a stack whose limits a handful of calls does not reach, and in which each call has one attempt.
 fn builder() -> Builder {
     let builder = Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "0").env("LIMIT_INTEGRATION_PER_MINUTE", "0");
     builder.only_primary()
@@ -26,13 +26,13 @@ fn streamed() -> Value {
     call
 }
 
-/// What every stream of the stand-in is from now on: longer than a test needs it.
+/// Makes the stand-in's streams longer than a test needs.
 async fn long_streams(stack: &Stack) {
     let script = json!({ "gap_ms": 100, "deltas": 200, "usage": { "input_tokens": INPUT } });
     stack.script("primary", script).await;
 }
 
-/// Begins a stream, and has its head and the beginning of its body.
+/// Begins a stream, and waits for its head and the beginning of its body.
 async fn begin(stack: &Stack) -> (Response, String) {
     let mut answer = stack.send("/v1/messages", &streamed()).await;
     assert_eq!(answer.status(), 200);
@@ -46,7 +46,7 @@ async fn control(stack: &Stack, path: &str, body: Value) {
     assert_eq!(answer.status, 200, "{path}: {answer:?}");
 }
 
-/// Runs the monitor, which must do all of its work; how many calls it settled.
+/// Runs the monitor, which has to succeed, and returns the number of calls that it settled.
 async fn settled(stack: &Stack) -> u64 {
     let answer = stack.control("POST", "/monitor/run", Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -54,7 +54,7 @@ async fn settled(stack: &Stack) -> u64 {
     summary["settled"].as_u64().unwrap_or_else(|| panic!("{summary}"))
 }
 
-/// The one record of the request `id`, if there is any.
+/// Returns the only record of the request `id`, if there is one.
 async fn find(stack: &Stack, id: &str) -> Option<Record> {
     let mut records = stack.records().await;
     records.retain(|record| record.call.request_id == id);
@@ -62,18 +62,18 @@ async fn find(stack: &Stack, id: &str) -> Option<Record> {
     records.pop()
 }
 
-/// The record of the request `id`, once it is in `state`.
+/// Waits for the record of the request `id` to be in `state`.
 async fn record(stack: &Stack, id: &str, state: State) -> Record {
     wait_for(async || find(stack, id).await.filter(|record| record.state == state)).await
 }
 
-/// Moves the functions' clock until `beside` seconds after the deadline of the call of `record`.
+/// Moves the functions' clock to `beside` seconds after the deadline of the call of `record`.
 async fn advance_past_deadline(stack: &Stack, record: &Record, beside: u64) {
     let now = stack.now().as_secs();
     stack.advance((record.call.deadline + beside).saturating_sub(now)).await;
 }
 
-/// The lines of `function` with `code`.
+/// Returns the lines of `function` with `code`.
 fn lines(stack: &Stack, function: &str, code: &str) -> Vec<Value> {
     let mut lines = stack.log_lines(function);
     lines.retain(|line| line["code"] == code);

@@ -1,4 +1,5 @@
-//! Statistics: what the authorizers count is in rows once, whatever fails meanwhile, and Redis gets it back.
+//! Statistics: the authorizers' counts are written to rows once, in spite of failures, and Redis is restored from
+//! them.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -10,12 +11,12 @@ use levee::limits::tally::{minute_of, tally_key};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
-/// Long enough for a minute's tallies to be complete.
+/// Time after which a minute's tallies are complete.
 const SETTLED_SECS: u64 = 66;
 const DAY_SECS: u64 = 24 * 3600;
 const NOON: u64 = DAY_SECS / 2;
 
-/// The account's rows of today, by whom they count.
+/// Returns the account's rows of today, by subject.
 async fn rows(stack: &Stack, account: &str) -> BTreeMap<String, DayRow> {
     let today = Day::of(stack.now());
     let table = StatisticsTable::new(stack.dynamodb(), "Usage");
@@ -23,12 +24,12 @@ async fn rows(stack: &Stack, account: &str) -> BTreeMap<String, DayRow> {
     history.rows.into_iter().map(|row| (row.key.counted.to_string(), row)).collect()
 }
 
-/// Used and refused by policy.
+/// Returns used and refused calls by policy.
 fn told(row: &DayRow) -> Vec<(&str, u64, u64)> {
     row.policies.iter().map(|(name, policy)| (name.as_str(), policy.used, policy.refused)).collect()
 }
 
-/// When DynamoDB deletes each of an account's rows of today, Unix seconds.
+/// Returns the expiry time in DynamoDB of each of an account's rows of today, in Unix seconds.
 async fn ends_of_rows(stack: &Stack, account: &str) -> Vec<u64> {
     let query =
         stack.dynamodb().query().table_name("Usage").key_condition_expression("pk = :pk AND begins_with(sk, :day)");
@@ -38,7 +39,7 @@ async fn ends_of_rows(stack: &Stack, account: &str) -> Vec<u64> {
     items.iter().map(|item| item["expires_at"].as_n().unwrap().parse().unwrap()).collect()
 }
 
-/// Writes an item of texts.
+/// Writes an item with text attributes.
 async fn put(stack: &Stack, table: &str, attributes: &[(&str, &str)]) {
     let text = |(name, value): &(&str, &str)| ((*name).to_owned(), AttributeValue::S((*value).to_owned()));
     let item = attributes.iter().map(text).collect();
@@ -49,14 +50,14 @@ async fn run_monitor(stack: &Stack) -> Answer {
     stack.control("POST", "/monitor/run", Value::Null).await
 }
 
-/// Runs the monitor, which must do all of its work; what it says of it.
+/// Runs the monitor, which has to succeed, and returns its summary.
 async fn fold(stack: &Stack) -> Value {
     let answer = run_monitor(stack).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     serde_json::from_str(answer.json()["answer"].as_str().unwrap()).unwrap()
 }
 
-/// Makes calls with the fixed key; how many passed and how many were refused.
+/// Makes calls with the fixed key, and returns the numbers that passed and were refused.
 async fn call(stack: &Stack, times: usize) -> (usize, usize) {
     let mut counts = (0, 0);
     for _ in 0..times {
@@ -74,7 +75,7 @@ async fn connection(stack: &Stack) -> redis::aio::MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-/// Keys of Redis that match, by their time to live in milliseconds.
+/// Returns the keys in Redis that match, with their time to live in milliseconds.
 async fn lifetimes(stack: &Stack, pattern: &str) -> BTreeMap<String, i64> {
     let mut connection = connection(stack).await;
     let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
@@ -116,11 +117,11 @@ async fn what_passed_and_what_was_refused_is_in_the_rows_of_those_it_counts() {
     let day = &rows["account"].policies["account-day"];
     assert_eq!((day.hours[12], day.hours.iter().sum::<u64>()), (7, 7));
 
-    // Each row ends by itself, 90 days after its day.
+    // Each row expires 90 days after its day.
     let ends = ends_of_rows(&stack, "acme").await;
     assert_eq!(ends, vec![Day::of(stack.now()).end().as_secs() + 90 * DAY_SECS; 4]);
 
-    // Nothing is left in Redis, and another run finds nothing to do.
+    // Nothing is left in Redis, and another run has nothing to do.
     assert_eq!(lifetimes(&stack, "{levee}:tally:*").await, BTreeMap::new());
     assert_eq!(fold(&stack).await["rows"], 0);
     assert_eq!(self::rows(&stack, "acme").await, rows);
@@ -177,7 +178,7 @@ async fn a_redis_that_comes_back_empty_gets_the_counters_of_long_windows_back_on
     stack.order("/redis/stop").await;
     assert_eq!(run_monitor(&stack).await.status, 200, "it is told under its own code");
     stack.order("/redis/start").await;
-    // Counted before anybody noticed. The guards open again by and by.
+    // Counted before the monitor restores the counters. The guards close only after a while.
     let counted = wait_for(async || {
         let answer = stack.call("/v1/messages", &messages("Hello")).await;
         assert_eq!(answer.status, 200);
@@ -185,7 +186,7 @@ async fn a_redis_that_comes_back_empty_gets_the_counters_of_long_windows_back_on
     })
     .await;
     assert_eq!(remaining(&counted, "account-day"), 19);
-    // Two runs at once, of which only one can send the alert about Redis.
+    // Two concurrent runs, of which only one can send the alert about Redis.
     wait_for(async || {
         tokio::join!(run_monitor(&stack), run_monitor(&stack));
         lifetimes(&stack, "{levee}:restored").await.pop_first()
@@ -208,7 +209,7 @@ async fn a_redis_that_comes_back_empty_gets_the_counters_of_long_windows_back_on
     assert!(lifetimes(&stack, "{levee}*").await.values().all(|millis| *millis > 0));
 }
 
-/// What is left of a policy, by the header `RateLimit`.
+/// Returns the remaining calls of a policy from the header `RateLimit`.
 fn remaining(answer: &Answer, policy: &str) -> u64 {
     let limits = answer.header("ratelimit");
     let item = limits.split(", ").find(|item| item.starts_with(&format!("\"{policy}\";")));
@@ -256,7 +257,7 @@ async fn a_row_or_an_account_that_cannot_be_read_keeps_the_others_from_nothing()
     put(&stack, "Accounts", &[("pk", "ACCOUNT#aaa"), ("sk", "ACCOUNT"), ("list", "ACCOUNTS"), ("list_sort", "aaa")])
         .await;
 
-    // Folding: the other row of the same account is written, and the minute is done with.
+    // Folding: the account's other row is written, and the minute is complete.
     assert_eq!(call(&stack, 2).await, (2, 0));
     stack.advance(SETTLED_SECS).await;
     let summary = fold(&stack).await;
@@ -275,7 +276,7 @@ async fn a_row_or_an_account_that_cannot_be_read_keeps_the_others_from_nothing()
     assert_eq!(fold(&stack).await["minutes"], 0);
     assert_eq!(self::told(&rows(&stack, "acme").await["account"])[1], ("account-day", 2, 0));
 
-    // Restoring: the account's other rows are recalled.
+    // Restoring: the account's other rows are restored.
     let flushed: Result<(), _> = redis::cmd("FLUSHALL").query_async(&mut connection(&stack).await).await;
     assert_eq!(flushed, Ok(()));
     assert_eq!(fold(&stack).await["restored"], 1);

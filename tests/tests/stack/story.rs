@@ -1,4 +1,4 @@
-//! A call that fails is found by the id that its caller got: by the command, on the board, and in the snapshot.
+//! A failed call is found by the id that its caller received: by the command, on the board, and in the snapshot.
 
 #![expect(clippy::expect_used, reason = "helpers of tests are tests")]
 
@@ -8,7 +8,7 @@ use tests::Language::{self, Python, TypeScript};
 use tests::{Sdk, Stack, binaries, messages, wait_for};
 use tokio::process::Command;
 
-/// What `levee why` says of a request: whether it found it, and its words, with single spaces.
+/// Runs `levee why` for a request. Returns true if it was found, and the output with single spaces.
 async fn why(stack: &Stack, id: &str) -> (bool, String) {
     let mut command = Command::new(binaries().join("levee"));
     command.args(["why", id]).arg(format!("--local={}", stack.state().display()));
@@ -18,7 +18,7 @@ async fn why(stack: &Stack, id: &str) -> (bool, String) {
     (output.status.success(), lines.collect())
 }
 
-/// A value within a URL's query.
+/// Escapes a value for a URL's query.
 fn escaped(id: &str) -> String {
     id.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D")
 }
@@ -31,7 +31,7 @@ async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Pyt
     let outcome = Sdk::start(language).await.run("failing", &stack.target().retrying(0)).await;
     let id = outcome["levee_request_id"].as_str().unwrap_or_else(|| panic!("no id: {outcome}"));
 
-    // By the command.
+    // The command.
     let (found, story) = why(&stack, id).await;
     assert!(found, "{story}");
     for part in [
@@ -47,14 +47,14 @@ async fn a_call_that_fails_in_an_sdk_is_found_by_the_id_that_it_got(#[values(Pyt
     }
     assert!(story.lines().count() <= 10, "{story}");
 
-    // In the snapshot.
+    // The snapshot.
     let mut browser = stack.signed_in(stack.viewer()).await;
     let snapshot = browser.get("/admin/api/snapshot").await.json();
     let errors = snapshot["errors"].as_array().expect("errors");
     let error = errors.iter().find(|error| error["request_id"] == id).unwrap_or_else(|| panic!("{snapshot}"));
     assert_eq!((&error["code"], &error["connection"]), (&json!("provider.failed"), &json!("primary")));
 
-    // On the board, which links to the same story.
+    // The board, which links to the same story.
     let link = format!("/admin/requests?id={}", escaped(id));
     let board = browser.get("/admin").await;
     assert!(board.text().contains(&link), "{}", board.text());
@@ -80,7 +80,7 @@ async fn of_the_attempts_of_an_sdk_the_one_that_it_raises_is_on_the_board_once_t
 
     let mut browser = stack.signed_in(stack.viewer()).await;
     let link = format!("/admin/requests?id={}", escaped(id));
-    // Writing may outlast the answer to the call.
+    // Rows may be written after the answer to the call.
     wait_for(async || {
         let snapshot = browser.get("/admin/api/snapshot").await.json();
         let errors = snapshot["errors"].as_array().expect("errors");

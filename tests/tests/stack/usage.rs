@@ -1,4 +1,4 @@
-//! Reports of usage: what customers and admins are told is what the provider served, and nobody is told of others.
+//! Usage reports: customers and admins see what the provider served, and customers see only their own account.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -10,14 +10,14 @@ use tokio::process::Command;
 
 const HAIKU: &str = "claude-haiku-5-5";
 const SONNET: &str = "claude-sonnet-5-5";
-/// In thousandths of a dollar per million tokens, which is nanodollars per token: input, output, cache reads and both
-/// kinds of cache writes.
+/// Prices in thousandths of a dollar per million tokens, which is nanodollars per token: input, output, cache reads
+/// and both kinds of cache writes.
 const PRICES: [(&str, [u64; 5]); 2] =
     [(HAIKU, [1_000, 5_000, 100, 1_250, 2_000]), (SONNET, [3_000, 15_000, 300, 3_750, 6_000])];
 const FIGURES: [&str; 8] =
     ["calls", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "counted", "estimated_calls"];
 
-/// A stack in whose month nobody has called yet; the month before has the demo's calls.
+/// Starts a stack whose current month has no calls; the previous month has the demo's calls.
 async fn fresh_month() -> Stack {
     let dollars = |thousandths: u64| format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000);
     let prices = PRICES.map(|(model, [input, output, cache_read, cache_write_5m, cache_write_1h])| {
@@ -34,7 +34,7 @@ async fn fresh_month() -> Stack {
     stack
 }
 
-/// The present month, and the one before.
+/// Returns the current month and the previous one.
 fn months(stack: &Stack) -> (String, String) {
     let (month, _) = Month::of(stack.now());
     let (before, _) = Month::of(levee::clock::Timestamp::from_secs(month.begins_at().as_secs() - 1));
@@ -63,18 +63,18 @@ async fn call(stack: &Stack, key: &str, model: &str, streamed: bool) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// The sum of `figure` over the parts of a report.
+/// Returns the sum of `figure` over the parts of a report.
 fn sum(parts: &Value, figure: &str) -> u64 {
     parts.as_array().unwrap().iter().map(|part| part[figure].as_u64().unwrap()).sum()
 }
 
-/// A cost as nanodollars.
+/// Converts a cost to nanodollars.
 fn nanodollars(cost: &Value) -> u64 {
     let (whole, decimals) = cost.as_str().unwrap().split_once('.').unwrap();
     format!("{whole}{decimals:0<9}").parse().unwrap()
 }
 
-/// What the stand-in served, under the names of reports.
+/// Returns the stand-in's usage under the names of reports.
 async fn served(stack: &Stack) -> Value {
     let usage = stack.provider("primary").await["usage"].clone();
     json!({
@@ -98,7 +98,7 @@ async fn what_an_account_is_told_is_what_the_provider_served_it_in_parts_that_ag
         call(&stack, &keys[key], model, streamed).await;
     }
     let served = served(&stack).await;
-    // What others use is theirs.
+    // Usage of another account, which must not appear in the report.
     call(&stack, &keys["globex/shop"], HAIKU, false).await;
 
     let report = usage(&stack, &keys["acme/crm"]).await;
@@ -131,7 +131,7 @@ async fn what_an_account_is_told_is_what_the_provider_served_it_in_parts_that_ag
         [[json!("crm"), json!("customer"), json!(2)], [json!("operator"), json!("ai-operator"), json!(3)]];
     assert_eq!(names("by_integration", &["integration", "kind", "calls"]), integrations);
 
-    // Costs are what the table says, to the last decimal.
+    // Costs follow from the price table, to the last decimal.
     for part in report["by_model"].as_array().unwrap() {
         let (_, prices) = PRICES.iter().find(|(model, _)| part["model"] == *model).unwrap();
         let costs = FIGURES[1..6].iter().zip(prices).map(|(figure, price)| part[figure].as_u64().unwrap() * price);
@@ -141,13 +141,13 @@ async fn what_an_account_is_told_is_what_the_provider_served_it_in_parts_that_ag
     assert_eq!((&cap["limit"], &cap["mode"], &cap["percent"]), (&json!(1_000), &json!("warn"), &json!(counted / 10)));
     assert!(cap["projected"].as_u64().unwrap() >= counted, "{cap}");
 
-    // The other integration of the account is told the same, and another account of itself alone.
+    // The account's other integration gets the same report, and another account only its own.
     assert_eq!(usage(&stack, &keys["acme/operator"]).await["totals"], report["totals"]);
     let globex = usage(&stack, &keys["globex/warehouse"]).await;
     assert_eq!((&globex["account"], &globex["totals"]["calls"]), (&json!("globex"), &json!(1)));
     assert!(!globex.to_string().contains("operator"), "{globex}");
 
-    // The month before is still told, of which the demo has a call a day and integration.
+    // The previous month is still reported; the demo has one call per day and integration in it.
     let before = get(&stack, &keys["acme/crm"], &format!("?month={}", months(&stack).1)).await.json();
     assert!(
         before["totals"]["calls"].as_u64().unwrap() > 0 && before["by_day"].as_array().unwrap().len() > 1,
@@ -269,7 +269,7 @@ async fn a_policy_that_names_its_class_limits_reports_and_without_redis_they_pas
     assert_eq!(stack.call_with_key(key, "/v1/messages", &messages("Hello")).await.status, 200);
 
     stack.control("POST", "/redis/stop", Value::Null).await;
-    // Not within what a refusal is repeated from memory for.
+    // Skip the time in which a refusal is repeated from memory.
     stack.skip_to_fresh_window().await;
     let answer = get(&stack, key, "").await;
     assert_eq!((answer.status, answer.header("x-ratelimit-degraded")), (200, "redis"), "{answer:?}");
@@ -309,7 +309,7 @@ async fn admins_read_all_accounts_page_by_page_and_each_alone() {
     assert_eq!((accounts(&first), &first["next"]), (vec![json!("acme"), json!("globex")], &json!("globex")));
     assert_eq!((accounts(&last), &last["next"]), (vec![json!("initech")], &Value::Null));
 
-    // An account is told the same as its admins, of the cap too.
+    // An account's own report equals that of its admins, including the cap.
     for (report, key) in [(&first["accounts"][1], "globex/shop"), (&last["accounts"][0], "initech/billing")] {
         let told = usage(&stack, &keys[key]).await;
         for part in ["account", "month", "totals", "by_model", "by_integration", "by_day"] {

@@ -1,4 +1,4 @@
-//! The accounts table under several hands: what two people do at the same moment is not undone in silence.
+//! Concurrent changes to the accounts table: no change is silently undone by another one.
 
 mod blocks;
 mod limits;
@@ -32,7 +32,7 @@ fn key(account: &str, integration: &str) -> KeyRecord {
     KeyRecord::new(&ApiKey::generate("local").unwrap(), &peppers, account, integration, "k", NOW)
 }
 
-/// A table in which there is an account with an integration and a key.
+/// Creates a table that contains an account with an integration and a key.
 async fn with_key(emulator: &Emulator, id: &str) -> (AccountsTable, KeyRecord) {
     let table = AccountsTable::new(emulator.client(), "Accounts");
     assert_eq!(table.create_account(&account(id)).await.unwrap(), Creation::Done);
@@ -42,7 +42,7 @@ async fn with_key(emulator: &Emulator, id: &str) -> (AccountsTable, KeyRecord) {
     (table, key)
 }
 
-/// Does `what` eight times at once and returns the results.
+/// Runs `what` eight times concurrently and returns the results.
 async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(what: impl Fn(usize) -> F) -> Vec<T> {
     let mut tasks = JoinSet::new();
     for number in 0..8 {
@@ -187,7 +187,7 @@ async fn an_integration_goes_with_its_dead_keys_and_stays_with_a_live_one() {
 async fn listings_come_in_pages_that_miss_nothing_and_keep_to_their_account_and_integration() {
     let emulator = Emulator::start().await;
     let table = AccountsTable::new(emulator.client(), "Accounts");
-    // Ids that are the beginning of one another, and characters at the ends of the alphabet.
+    // Ids that are prefixes of each other, and characters at both ends of the alphabet.
     let ids = ["0", "a", "a-", "a-b", "a0", "ab", "z", "zz"];
     let mut expected = Vec::new();
     for id in ids {

@@ -1,6 +1,6 @@
-//! Platform admins: signing in, what ends a session, the wait after wrong passwords, roles, and the audit log.
+//! Platform admins: signing in, the end of sessions, the delay after wrong passwords, roles, and the audit log.
 //!
-//! Each test has a DynamoDB with the template's tables to itself.
+//! Each test has its own DynamoDB with the template's tables.
 
 mod audit;
 mod changes;
@@ -25,7 +25,7 @@ const OTHER_PASSWORD: &str = "another horse entirely";
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// A running DynamoDB, and the admins in it.
+/// A running DynamoDB with a table of admins.
 struct Admins {
     emulator: Emulator,
     table: AdminsTable,
@@ -41,28 +41,28 @@ impl std::ops::Deref for Admins {
 }
 
 impl Admins {
-    /// Nobody.
+    /// Creates a table without admins.
     async fn none() -> Self {
         let emulator = Emulator::start().await;
         let table = AdminsTable::new(emulator.client(), "Admins");
         Self { emulator, table, now: Clock::system().now() }
     }
 
-    /// The operator Ada.
+    /// Creates a table with the operator Ada.
     async fn ada() -> Self {
         let admins = Self::none().await;
         assert!(admins.create(&admin(ADA, Role::Operator)).await.unwrap());
         admins
     }
 
-    /// The operators Ada and Bob.
+    /// Creates a table with the operators Ada and Bob.
     async fn ada_and_bob() -> Self {
         let admins = Self::ada().await;
         assert!(admins.create(&admin(BOB, Role::Operator)).await.unwrap());
         admins
     }
 
-    /// So many seconds after the start.
+    /// Returns the time `secs` seconds after the start.
     fn after(&self, secs: u64) -> Timestamp {
         self.now.plus(Duration::from_secs(secs))
     }
@@ -75,7 +75,7 @@ impl Admins {
         self.session(token, self.now).await.unwrap()
     }
 
-    /// How a sign-in ends, in a word: `in`, `wrong`, or the seconds to wait.
+    /// Returns the result of a sign-in as a word: `in`, `wrong`, or the seconds to wait.
     async fn outcome(&self, email: &str, password: &str, now: Timestamp) -> String {
         match self.sign_in(email, password, now).await {
             Ok(_) => "in".to_owned(),
@@ -85,7 +85,7 @@ impl Admins {
         }
     }
 
-    /// Everything that the table holds, as text.
+    /// Returns the whole content of the table as text.
     async fn dump(&self) -> String {
         let items = self.emulator.client().scan().table_name("Admins").send().await.unwrap().items.unwrap();
         items.iter().map(|item| format!("{item:?}\n")).collect()
@@ -103,7 +103,7 @@ async fn nothing_that_opens_anything_is_stored() {
     let admins = Admins::ada().await;
     let token = admins.token(ADA).await;
     admins.outcome(ADA, OTHER_PASSWORD, admins.now).await;
-    // As when the password is typed into the wrong field.
+    // The case in which a password is typed into the wrong field.
     admins.outcome("my secret passphrase", OTHER_PASSWORD, admins.now).await;
     admins.outcome("nobody@example.com", OTHER_PASSWORD, admins.now).await;
 

@@ -1,5 +1,5 @@
-//! The shared breaker on a real Redis and the DynamoDB emulator, which each test has to itself: what its scripts count, how
-//! environments come to one decision, and what becomes of it when a store is away.
+//! The shared breaker with a real Redis and the DynamoDB emulator, separate for each test: the counts of its scripts,
+//! the agreement of environments on one decision, and outages of a store.
 
 mod bench;
 mod deciding;

@@ -10,7 +10,7 @@ use levee::stores::dynamodb::{self, DynamoDbConfig};
 use local::dynamodb::DynamoDb;
 use local::template::Template;
 
-/// The longest that a call to the emulator may take: longer than any does on a busy machine.
+/// Time-out of a call to the emulator: longer than any takes on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A running emulator, which ends with the test.
@@ -20,7 +20,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it, with empty tables.
+    /// Starts the emulator with empty tables.
     pub async fn start() -> Self {
         let _already_installed = rustls::crypto::ring::default_provider().install_default();
         let template = Template::load(&tests::workspace().join("template.yaml")).unwrap();
@@ -42,7 +42,7 @@ impl Emulator {
     }
 }
 
-/// Faults of the emulator: refuse, hang, throttle, lose answers.
+/// Access to the emulator's faults: refuse, hang, throttle, lose answers.
 impl Deref for Emulator {
     type Target = DynamoDb;
 

@@ -1,5 +1,5 @@
-//! The ledger on the emulator: whatever is repeated, comes late, meets others or is lost on its way, the sums are those of
-//! the records.
+//! The ledger with the emulator: the sums equal the records in all cases of repeated, late, concurrent and lost
+//! writes.
 
 mod bench;
 mod index;
@@ -15,8 +15,8 @@ use levee::metering::{Call, Figures, Part, Reading, Record, Service, Tier, Usage
 /// 2026-11-30T23:59:59Z, the last second of a day and a month.
 const LAST_SECOND: u64 = 1_796_083_199;
 
-/// The attempt `id` of `account`, of the integration `crm` and the model `m`, that began at `started_at` and must have
-/// ended five minutes later.
+/// Returns the attempt `id` of `account`, with the integration `crm` and the model `m`, which began at `started_at`
+/// and has its deadline five minutes later.
 fn call(account: &str, id: &str, started_at: u64) -> Call {
     Call {
         id: id.to_owned(),
@@ -33,7 +33,7 @@ fn call(account: &str, id: &str, started_at: u64) -> Call {
     }
 }
 
-/// Figures that all differ, of the standard tier where `count` is even.
+/// Returns figures that are all different, of the standard tier if `count` is even.
 fn figures(count: u64) -> Figures {
     let usage = Usage {
         input: count,
@@ -48,8 +48,8 @@ fn figures(count: u64) -> Figures {
     Figures { usage, tier, ..Figures::default() }
 }
 
-/// `record` with its figures as two models used them, where `count` is no multiple of three; else as an earlier version
-/// wrote it.
+/// Returns `record` with its figures split between two models. If `count` is a multiple of three, returns it as an
+/// earlier version wrote it.
 fn by_model(record: Record, count: u64) -> Record {
     if count.is_multiple_of(3) {
         return record;
@@ -62,7 +62,7 @@ fn by_model(record: Record, count: u64) -> Record {
     record.with_reading(&reading, is_estimated)
 }
 
-/// The open record of `call`, of which the figures of `count` are known.
+/// Returns the open record of `call` with the figures of `count`.
 fn noted(call: &Call, count: u64) -> Record {
     by_model(Record { figures: figures(count), ..Record::open(call.clone()) }, count)
 }

@@ -1,5 +1,5 @@
-//! The limiter on a real Redis, which each test has to itself: that `check.lua` and `limits::decide` count as a plain log
-//! of the calls would, that limits are exact however calls interleave, and what else the script promises.
+//! The limiter with a real Redis for each test: `check.lua` and `limits::decide` count as a plain log of the calls
+//! would, limits are exact with concurrent calls, and the script's other guarantees hold.
 
 mod clock;
 mod commands;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use levee::limits::{Algorithm, Ask, Charge, Class, Decision, Mode, Policy, Scope, Subject, Window};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
-/// A policy per account about AI calls, whose other traits are given.
+/// Returns a policy per account for AI calls with the given properties.
 pub fn policy(name: &str, algorithm: Algorithm, mode: Mode, window: Window, limit: u64) -> Policy {
     Policy {
         name: name.to_owned(),
@@ -34,7 +34,7 @@ pub fn charge(policy: &Policy, subject: &str, weight: u64) -> Charge {
     Charge { policy: Arc::new(policy.clone()), subject: Subject(subject.to_owned()), weight }
 }
 
-/// A call charged by windows first, then to calls in flight, as the configuration has them.
+/// Returns a call with charges in the order of the configuration: windows first, then calls in flight.
 pub fn ask(charges: impl IntoIterator<Item = Charge>, group: &str, id: &str) -> Ask {
     let mut charges: Vec<Charge> = charges.into_iter().collect();
     charges.sort_by_key(|charge| charge.policy.algorithm == Algorithm::Concurrency);
@@ -57,7 +57,7 @@ fn modes() -> impl Strategy<Value = Mode> {
     prop_oneof![4 => Just(Mode::Enforce), 1 => Just(Mode::Warn), 1 => Just(Mode::Shadow)]
 }
 
-/// Windows of 1 s to 31 days, months among them.
+/// Windows of 1 s to 31 days, including months.
 fn windows() -> impl Strategy<Value = Window> {
     let secs = prop_oneof![Just(1), Just(60), Just(3_600), Just(86_400), Just(2_678_400), 1u64..=2_678_400, 1u64..=90];
     prop_oneof![5 => secs.prop_map(Window::Secs), 1 => Just(Window::Month)]

@@ -1,4 +1,4 @@
-//! Tests of what the library writes into its stores: a real Redis and the DynamoDB emulator, no stack around them.
+//! Tests of the library with its stores: a real Redis and the DynamoDB emulator, without a stack around them.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 

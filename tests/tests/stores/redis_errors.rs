@@ -1,4 +1,4 @@
-//! Error replies of Redis: they are answers, so limits go on being checked for every call that Redis can decide.
+//! Error replies of Redis: they do not open the guard, so all calls that Redis can decide are still checked.
 
 use levee::clock::Timestamp;
 use levee::limits::{Algorithm, Charge, Decision, Limiter, Mode, Window};
@@ -9,7 +9,7 @@ use crate::redis_server::{Server, is_tally};
 
 const NOON: Timestamp = Timestamp::from_secs(1_801_310_430);
 
-/// A limit of 100 calls a minute for `subject`.
+/// Returns a charge against a limit of 100 calls a minute for `subject`.
 fn limit(subject: &str) -> Charge {
     charge(&policy("minute", Algorithm::Fixed, Mode::Enforce, Window::MINUTE, 100), subject, 1)
 }

@@ -1,4 +1,4 @@
-//! A Redis of a test's own, the clock that goes with it, and everything that it holds.
+//! A Redis of a test's own, its clock, and access to all of its data.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tests::wait_for;
 
-/// What every key of the limiter has in it, so that all are in one slot.
+/// Part of every key of the limiter, so that all keys are in one slot.
 const HASH_TAG: &str = "{levee}:";
 const TALLIES: &str = "{levee}:tally:";
 
@@ -24,26 +24,26 @@ pub struct Server {
     connection: MultiplexedConnection,
 }
 
-/// A key as it is stored.
+/// A stored key.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// What DUMP gives.
+    /// Result of DUMP.
     pub dump: Vec<u8>,
-    /// Milliseconds to live, -1 where there is no end.
+    /// Time to live in milliseconds; -1 for a key without expiry.
     pub ttl: i64,
     /// A counter's value; a sorted set's members with their scores; a hash's fields with their values.
     pub value: Vec<String>,
 }
 
 impl Stored {
-    /// Members or fields with their numbers.
+    /// Returns members or fields with their numbers.
     pub fn pairs(&self) -> BTreeMap<String, u64> {
         self.value.chunks(2).map(|pair| (pair[0].clone(), pair[1].parse().unwrap())).collect()
     }
 }
 
 impl Server {
-    /// Starts it, empty.
+    /// Starts an empty server.
     pub async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let child = spawn(&folder);
@@ -52,7 +52,7 @@ impl Server {
         Self { folder, child: Mutex::new(Some(child)), connection }
     }
 
-    /// Kills it: nobody answers.
+    /// Kills the server, so that connections are refused.
     pub fn stop(&self) {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             child.kill().unwrap();
@@ -60,20 +60,20 @@ impl Server {
         }
     }
 
-    /// Starts it again after [`Server::stop`], empty.
+    /// Starts an empty server again after [`Server::stop`].
     pub async fn start_again(&mut self) {
         *self.child.lock().unwrap() = Some(spawn(&self.folder));
         let client = redis::Client::open(url(&self.folder)).unwrap();
         self.connection = wait_for(async || client.get_multiplexed_async_connection().await.ok()).await;
     }
 
-    /// A handle of its own, which waits for as long as a busy machine takes.
+    /// Returns a handle of its own, with a budget that is long enough for a busy machine.
     pub fn redis(&self) -> Redis {
         let client = redis::Client::open(url(&self.folder)).unwrap();
         Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(30) })
     }
 
-    /// A limiter with a connection of its own, by the clock that [`Server::set_clock`] sets.
+    /// Returns a limiter with a connection of its own and the clock of [`Server::set_clock`].
     pub fn limiter(&self) -> Limiter {
         Limiter::new(self.redis(), self.clock(), DegradedMode::Allow)
     }
@@ -84,7 +84,7 @@ impl Server {
         from_lookup(lookup, Clock::read).unwrap()
     }
 
-    /// Sets the clock to `moment`, within half a second. The script takes a caller's word within two seconds, so that a
+    /// Sets the clock to `moment`, within half a second. The script accepts a caller's time within two seconds, so a
     /// call at exactly `moment` is decided by that moment.
     pub fn set_clock(&self, moment: Timestamp) {
         let ahead = moment.as_millis().cast_signed() - Clock::system().now().as_millis().cast_signed();
@@ -92,13 +92,13 @@ impl Server {
         std::fs::write(self.folder.path().join("clock-offset"), secs.to_string()).unwrap();
     }
 
-    /// Asks the server itself, beside all limiters.
+    /// Sends a command to the server directly.
     pub async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut connection = self.connection.clone();
         redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await.unwrap()
     }
 
-    /// All keys. Each has the hash tag and an end.
+    /// Returns all keys, and checks that each has the hash tag and expires.
     pub async fn snapshot(&self) -> BTreeMap<String, Stored> {
         type Row = (String, Vec<u8>, i64, Vec<String>);
         let rows: Vec<Row> = self.command(&["EVAL", include_str!("snapshot.lua"), "0"]).await;
@@ -109,7 +109,7 @@ impl Server {
         rows.into_iter().map(|(key, dump, ttl, value)| (key, Stored { dump, ttl, value })).collect()
     }
 
-    /// All tallies of all minutes together.
+    /// Returns the tallies of all minutes together.
     pub async fn tallies(&self) -> BTreeMap<String, u64> {
         let mut tallies = BTreeMap::new();
         for (key, hash) in self.snapshot().await {
@@ -122,7 +122,7 @@ impl Server {
         tallies
     }
 
-    /// How often each command was called since `CONFIG RESETSTAT`, without what this test asks itself.
+    /// Returns the number of calls of each command since `CONFIG RESETSTAT`, without those of this method.
     pub async fn commands(&self) -> BTreeMap<String, u64> {
         let told: String = self.command(&["INFO", "commandstats"]).await;
         let line = |line: &str| {
@@ -144,7 +144,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a key counts for the statistics: the one thing that a refused call moves.
+/// Returns true if a key counts for the statistics: a refused call changes only such keys.
 pub fn is_tally(key: &str) -> bool {
     key.starts_with(TALLIES)
 }

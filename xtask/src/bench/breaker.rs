@@ -1,20 +1,21 @@
-//! `cargo xtask bench breaker`: the breaker, beside other designs, in a simulated world.
+//! `cargo xtask bench breaker`: compares the breaker with other designs in a simulation.
 
 use std::path::PathBuf;
 
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Count the calls that sick providers spoil, and those that are served all the same, beside other breakers
+/// Count the calls that failing providers spoil and those that are served all the same, and compare with other
+/// breakers
 ///
-/// A simulation in virtual time, from seeds, at 50, 5 and 0.5 calls a second of ten accounts. First a provider that falls ill in
-/// seven ways while its backup is well, and four designs of a breaker: Levee's is to spoil no more calls than the design
-/// that it set out from. Then one to three providers that fail together, and five ways to route calls: of the calls that a
-/// provider would have served, Levee's is to serve 99.5 %. Takes half a minute, most of it for building; what else the
-/// machine does changes nothing. docs/BREAKER.md says more.
+/// A simulation in virtual time, from seeds, at 50, 5 and 0.5 calls a second of ten accounts. In the first part one
+/// provider fails in seven ways while its backup is well; of four designs of a breaker, Levee's must not spoil more
+/// calls than the design that it was developed from. In the second part one to three providers fail together, with
+/// five ways to route calls; of the calls that a provider would have served, Levee must serve 99.5 %. Takes half a
+/// minute, most of it for building; the result does not depend on the machine's load. See docs/BREAKER.md.
 #[derive(clap::Args)]
 pub(crate) struct Breaker {
-    /// How many runs of each kind
+    /// Number of runs of each kind
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     seeds: u64,
     /// The seed of the first run; the constants were chosen on 0 to 15
@@ -30,6 +31,7 @@ pub(crate) struct Breaker {
 
 impl Breaker {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
+        // Build the simulation with optimisations, then pass the flags on.
         shell::run(&mut workspace.cargo(["build", "--package", "simulation", "--profile", "fast"]))?;
         let mut simulation = workspace.command(workspace.target.join("fast/simulation"));
         simulation.args(["--seeds", &self.seeds.to_string(), "--first", &self.first.to_string()]);

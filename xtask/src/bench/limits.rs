@@ -1,4 +1,4 @@
-//! `cargo xtask bench limits`: the limiter, beside other limiters.
+//! `cargo xtask bench limits`: compares the limiter with other limiters.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,17 +16,17 @@ use crate::preflight::{self, Consent, Need};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Measure the limiter's decisions beside those of other limiters
+/// Measure the limiter's decisions and compare them with other limiters
 ///
-/// Starts a Redis server of its own and has it asked by Levee's limiter, by the plainest commands through the same client,
-/// and by four other limiters, each deciding by the same three limits: on 1 connection and on 32, in short blocks that take
-/// turns, so that a machine whose speed drifts is fair to all. Then it asks the server what the decisions cost it. The
-/// targets: three policies in at most twice the time of a PING on 1 connection, and at least twice the decisions per second
-/// of the best other limiter on 32. Takes three minutes once everything is built and installed; leave the machine alone
-/// meanwhile. docs/BENCHMARKS.md says more.
+/// Starts a Redis server of its own. Levee's limiter, the plainest commands through the same client, and four other
+/// limiters use it, all with the same three limits, on 1 connection and on 32. They take turns in short blocks, so
+/// that changes of the machine's speed affect all of them equally. At the end the server's cost of each decision is
+/// measured. The targets: on 1 connection, three policies in at most twice the time of a PING; on 32, at least twice
+/// the decisions per second of the best other limiter. Takes three minutes once everything is built and installed;
+/// run nothing else meanwhile. See docs/BENCHMARKS.md.
 #[derive(clap::Args)]
 pub(crate) struct Limits {
-    /// How many blocks of each kind to measure
+    /// Number of blocks of each kind to measure
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Six rounds of shorter blocks: less than a minute, and less exact
@@ -45,9 +45,9 @@ pub(crate) struct Limits {
     consent: Consent,
 }
 
-/// How long blocks are, in milliseconds, and how many.
+/// Lengths of the blocks, in milliseconds, and numbers of rounds.
 struct Plan {
-    /// Rounds that are not measured: the peers are compiled while they run.
+    /// Number of rounds that are not measured, in which the peers' code is compiled.
     warm_up: u32,
     rounds: u32,
     one: u32,
@@ -55,7 +55,7 @@ struct Plan {
     cost: u32,
 }
 
-/// The processes that ask.
+/// Processes that run the limiters.
 struct Workers {
     levee: Worker,
     node: Option<Worker>,
@@ -79,28 +79,30 @@ impl Workers {
     }
 }
 
-/// All that was measured.
+/// Results of all measurements.
 pub(super) struct Measured {
     pub(super) redis: String,
     pub(super) versions: BTreeMap<String, String>,
     pub(super) rounds: u32,
-    /// How much of the machine was used by processes that are no part of this, where that is known.
+    /// Share of the machine's processor time that other processes used, in percent; `None` if unknown.
     pub(super) others_percent: Option<f64>,
-    /// By target and connections.
+    /// Summaries by target and number of connections.
     pub(super) summaries: BTreeMap<(&'static str, u32), Summary>,
-    /// By target.
+    /// Costs by target.
     pub(super) costs: Vec<(&'static str, Value)>,
     pub(super) memory: Value,
 }
 
 impl Limits {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
+        // Install the peers' requirements and build the worker.
         let mut needs = vec![Need::Redis, Need::CCompiler];
         needs.extend(self.with(Party::Limits).then_some(Need::Python));
         needs.extend(self.with_node().then_some(Need::Node));
         preflight::ensure(workspace, &needs, &self.consent)?;
         shell::run(&mut workspace.cargo(["build", "--package", "bench", "--profile", "fast"]))?;
 
+        // Measure.
         let server = Server::start(workspace)?;
         let mut workers = self.workers(workspace, &server)?;
         let plan = match self.quick {
@@ -108,6 +110,7 @@ impl Limits {
             false => Plan { warm_up: 4, rounds: self.rounds, one: 100, many: 250, cost: 1_000 },
         };
         let measured = self.measure(&server, &mut workers, &plan)?;
+        // Report and judge.
         let verdicts = report::verdicts(&measured);
         report::print(&measured, &verdicts);
         if let Some(file) = &self.json {
@@ -148,6 +151,7 @@ impl Limits {
     }
 
     fn measure(&self, server: &Server, workers: &mut Workers, plan: &Plan) -> anyhow::Result<Measured> {
+        // Time of decisions, admitted and refused.
         let mut blocks = BTreeMap::new();
         let before = Machine::read(server, &workers.all());
         eprintln!("{} rounds of blocks that are admitted", plan.rounds);
@@ -158,6 +162,7 @@ impl Limits {
 
         let after = Machine::read(server, &workers.all());
 
+        // Cost of decisions for the server.
         let (mut costs, mut memory) = (Vec::new(), Value::Null);
         if self.with(Levee) {
             eprintln!("what decisions cost the server");
@@ -180,7 +185,7 @@ impl Limits {
         })
     }
 
-    /// Runs so many rounds, after those that warm up: one block of each target on 1 connection and on 32, in turn.
+    /// Runs the rounds, after the warm-up: one block of each target on 1 connection and on 32, in turn.
     fn rounds(
         &self,
         workers: &mut Workers,
@@ -203,7 +208,7 @@ impl Limits {
                     }
                 }
             }
-            // Nobody is always the neighbour of the same one.
+            // Reverse the order, so that a target does not always follow the same other one.
             turns.reverse();
         }
         Ok(())

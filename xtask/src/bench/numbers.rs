@@ -1,19 +1,19 @@
-//! What blocks of measurements come to. Pure.
+//! Statistics over blocks of measurements. Pure.
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// One block: the decisions of one target, made within one short time.
+/// Decisions of one target in one short period.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
-    /// How long was measured.
+    /// Length of the measured period.
     pub(super) seconds: f64,
-    /// How long each decision took, in microseconds; sorted.
+    /// Duration of each decision in microseconds; sorted.
     pub(super) micros: Vec<f64>,
 }
 
 impl Block {
-    /// Reads a worker's answer.
+    /// Parses a worker's answer.
     pub(super) fn read(answer: &Value) -> anyhow::Result<Self> {
         let of = |value: &Value| value.as_f64().with_context(|| format!("no number: {value}"));
         let nanos = answer["nanos"].as_array().context("an answer without nanos")?;
@@ -22,23 +22,23 @@ impl Block {
     }
 }
 
-/// All blocks of one target with one number of connections.
+/// Statistics over all blocks of one target with one number of connections.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
-    /// The median over the blocks of their medians, in microseconds.
+    /// Median of the blocks' medians, in microseconds.
     pub(super) p50: f64,
-    /// Of all decisions together, in microseconds.
+    /// 99th percentile of all decisions together, in microseconds.
     pub(super) p99: f64,
-    /// The median over the blocks of their decisions per second.
+    /// Median of the blocks' decisions per second.
     pub(super) rate: f64,
-    /// The median of each block, in microseconds; `None` where a busy machine got nothing decided in it.
+    /// Median of each block, in microseconds; `None` for a block in which a busy machine decided nothing.
     medians: Vec<Option<f64>>,
-    /// The decisions per second of each block.
+    /// Decisions per second of each block.
     rates: Vec<f64>,
 }
 
 impl Summary {
-    /// What these blocks come to; `None` where nothing was decided.
+    /// Computes the summary of these blocks; `None` if nothing was decided.
     pub(super) fn of(blocks: &[Block]) -> Option<Self> {
         let medians: Vec<_> = blocks.iter().map(|block| quantile(&block.micros, 0.5)).collect();
         let rates: Vec<f64> = blocks.iter().map(|block| block.micros.len() as f64 / block.seconds).collect();
@@ -47,14 +47,14 @@ impl Summary {
         Some(Self { p50, p99: quantile(&all, 0.99)?, rate, medians, rates })
     }
 
-    /// How many times as long as `other` a decision takes: the median of the ratios of the blocks of one round each, as a
-    /// machine that is slow for a while is slow for both.
+    /// Returns the ratio of this target's durations to `other`'s: the median of the ratios of each round's blocks,
+    /// since a machine that is slow for a while is slow for both.
     pub(super) fn times_as_long_as(&self, other: &Self) -> Option<f64> {
         let pairs = self.medians.iter().zip(&other.medians);
         median(pairs.filter_map(|(this, that)| Some((*this)? / (*that)?)))
     }
 
-    /// How many times as many decisions per second as `other`, likewise.
+    /// Returns the ratio of this target's decisions per second to `other`'s, in the same way.
     pub(super) fn times_as_many_as(&self, other: &Self) -> Option<f64> {
         let pairs = self.rates.iter().zip(&other.rates);
         median(pairs.filter(|(_, that)| **that > 0.0).map(|(this, that)| this / that))
@@ -65,7 +65,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     quantile(&sorted(values.collect()), 0.5)
 }
 
-/// The value that a share of all values does not exceed.
+/// Returns the smallest value that is not exceeded by this share of all values.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(place.saturating_sub(1)).copied()

@@ -1,4 +1,4 @@
-//! The other limiters: pinned under `bench/peers`, installed into `target/bench`.
+//! Installation of the other limiters: pinned under `bench/peers`, installed into `target/bench`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// What a copy of the pins is called once all that they name is installed.
+/// Name of the copy of the pins, which is written once everything is installed.
 const INSTALLED: &str = "installed";
 
-/// Installs the limiters from npm, unless they are there; the folder with their programs.
+/// Installs the limiters from npm unless they are installed, and returns the folder with their programs.
 pub(super) fn node(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let pins = "package-lock.json";
     let folder = folder(workspace, "node")?;
@@ -27,7 +27,8 @@ pub(super) fn node(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Installs the limiter from PyPI into a virtual environment, unless it is there; the command that runs it.
+/// Installs the limiter from PyPI into a virtual environment unless it is installed, and returns the command that
+/// runs it.
 pub(super) fn python(workspace: &Workspace) -> anyhow::Result<Command> {
     let pins = "requirements.txt";
     let folder = folder(workspace, "python")?;

@@ -1,4 +1,4 @@
-//! The processes of a benchmark: a Redis server of its own, and workers that answer one line with one line.
+//! Processes of a benchmark: a Redis server of its own, and workers that answer each line of input with one line.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -14,23 +14,23 @@ use tempfile::TempDir;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// How long the server may take to start.
+/// Time-out of the server's start.
 const START: Duration = Duration::from_secs(10);
 
-/// A child that ends with its handle.
+/// A child process that is killed when this handle is dropped.
 struct Running(Child);
 
 impl Running {
-    /// The processor time that it has used, in the unit of [`Machine`]; `None` where that is not told.
+    /// Returns the processor time that it has used, in the unit of [`Machine`]; `None` if unknown.
     fn used(&self) -> Option<u64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
-        // The name before may hold spaces. utime and stime are the 14th and 15th of all fields.
+        // Skip the name, which may contain spaces. utime and stime are the 14th and 15th of all fields.
         let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11).take(2);
         fields.map(|field| field.parse::<u64>().ok()).sum()
     }
 }
 
-/// The processor time of the whole machine since it started, in hundredths of seconds on most.
+/// Processor time of the whole machine since its start, usually in hundredths of a second.
 #[derive(Clone, Copy)]
 pub(super) struct Machine {
     busy: u64,
@@ -39,17 +39,18 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// As it stands, with what these processes have used; `None` where that is not told, as outside Linux.
+    /// Reads the current values, with the time used by these processes; `None` if unknown, as on systems other than
+    /// Linux.
     pub(super) fn read(server: &Server, workers: &[&Worker]) -> Option<Self> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let fields: Vec<u64> = stat.lines().next()?.split_whitespace().skip(1).take(8).flat_map(str::parse).collect();
-        // The fourth and the fifth are idle time.
+        // The fourth and fifth fields are idle time.
         let (all, idle) = (fields.iter().sum::<u64>(), fields.get(3)? + fields.get(4)?);
         let ours: Option<u64> = workers.iter().map(|worker| worker.running.used()).sum();
         Some(Self { busy: all - idle, all, ours: ours? + server.running.used()? })
     }
 
-    /// How much of the machine others have used since `before`, in percent.
+    /// Returns the share of the machine that other processes have used since `before`, in percent.
     pub(super) fn others_since(self, before: Self) -> f64 {
         let others = (self.busy - before.busy).saturating_sub(self.ours - before.ours);
         100.0 * others as f64 / (self.all - before.all).max(1) as f64
@@ -58,16 +59,16 @@ impl Machine {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A child that is gone already is what is wanted.
+        // The child may have ended already.
         let _gone = self.0.kill();
         let _gone = self.0.wait();
     }
 }
 
-/// A Redis server that keeps nothing.
+/// A Redis server without persistence.
 pub(super) struct Server {
     pub(super) url: String,
-    /// Its name and version, as it tells them.
+    /// Name and version, as reported by the server.
     pub(super) version: String,
     running: Running,
     _folder: TempDir,
@@ -81,6 +82,7 @@ impl Server {
         let program =
             program.context("neither redis-server nor valkey-server is on PATH, and REDIS_URL is not used here")?;
         let version = shell::output(workspace.command(program).arg("--version"))?;
+        // Start it without persistence in an empty folder.
         let version = version.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("?");
 
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
@@ -94,6 +96,7 @@ impl Server {
             running: Running(child),
             _folder: folder,
         };
+        // Wait until it accepts connections.
         let deadline = Instant::now() + START;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if Instant::now() > deadline {
@@ -105,10 +108,10 @@ impl Server {
     }
 }
 
-/// A process that answers each line of JSON with one.
+/// A process that answers each line of JSON with one line of JSON.
 pub(super) struct Worker {
     name: String,
-    /// Its first line.
+    /// First line, written when the worker is ready.
     pub(super) greeting: Value,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -116,7 +119,7 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts it and waits until it is ready.
+    /// Starts the worker and waits until it is ready.
     pub(super) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let name = shell::line(command);
         let mut child = command
@@ -133,7 +136,7 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub(super) fn ask(&mut self, asked: &Value) -> anyhow::Result<Value> {
         writeln!(self.input, "{asked}").with_context(|| format!("{} has ended", self.name))?;
         let answer = self.line()?;

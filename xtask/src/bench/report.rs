@@ -1,4 +1,4 @@
-//! What a benchmark of the limiter has to say: tables, the targets, and the same as JSON.
+//! Report of the limiter's benchmark: tables, targets, and the same as JSON.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::limits::Measured;
 use super::numbers::Summary;
 
-/// Rows of the table: what it says, the targets that it takes the best of, and whether they are other limiters.
+/// Rows of the table: the label, the targets of which the best is shown, and true for other limiters.
 const ROWS: [(&str, &[&str], bool); 17] = [
     ("PING", &["ping"], false),
     ("INCR", &["incr"], false),
@@ -28,16 +28,16 @@ const ROWS: [(&str, &[&str], bool); 17] = [
     ("refused: express-rate-limit", &["express/refused"], false),
 ];
 
-/// A target, and how it was met.
+/// Result of one target.
 pub(super) struct Verdict {
     what: String,
     ratio: Option<f64>,
     target: f64,
-    /// `None` where it could not be judged.
+    /// True if the target was met; `None` if it could not be judged.
     pub(super) is_met: Option<bool>,
 }
 
-/// The targets.
+/// Judges the targets.
 pub(super) fn verdicts(measured: &Measured) -> Vec<Verdict> {
     let of = |target, connections| measured.summaries.get(&(target, connections));
     let time = of("levee-3", 1).zip(of("ping", 1)).and_then(|(levee, ping)| levee.times_as_long_as(ping));
@@ -62,13 +62,13 @@ pub(super) fn verdicts(measured: &Measured) -> Vec<Verdict> {
     ]
 }
 
-/// The summary on 32 connections with the most decisions.
+/// Returns the summary with the most decisions per second on 32 connections.
 fn best<'a>(measured: &'a Measured, targets: &[&'static str]) -> Option<&'a Summary> {
     let all = targets.iter().filter_map(|target| measured.summaries.get(&(*target, 32)));
     all.max_by(|one, other| one.rate.total_cmp(&other.rate))
 }
 
-/// Prints everything.
+/// Prints the whole report.
 pub(super) fn print(measured: &Measured, verdicts: &[Verdict]) {
     println!("{}, {} cores, {} rounds", measured.redis, cores(), measured.rounds);
     if let Some(others) = measured.others_percent {
@@ -77,6 +77,7 @@ pub(super) fn print(measured: &Measured, verdicts: &[Verdict]) {
     }
     let versions: Vec<_> = measured.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     println!("{}\n", versions.join(", "));
+    // Time of decisions.
     let empty = || ["-", "-", "-"].map(str::to_owned);
     let cells = |summary: Option<&Summary>| {
         summary.map_or_else(empty, |it| [it.p50, it.p99, it.rate].map(|value| format!("{value:.0}")))
@@ -93,6 +94,7 @@ pub(super) fn print(measured: &Measured, verdicts: &[Verdict]) {
             println!("{label:<34} {a:>8} {b:>8} {c:>9} | {d:>8} {e:>8} {f:>9}");
         }
     }
+    // Cost of decisions and of accounts.
     if !measured.costs.is_empty() {
         println!(
             "\n{:<34} {:>9} {:>9} {:>9} {:>9} {:>9}",
@@ -110,6 +112,7 @@ pub(super) fn print(measured: &Measured, verdicts: &[Verdict]) {
         let facts = facts.collect::<Vec<_>>().join(", ");
         println!("memory, after a default AI call of each account within one minute: {facts}");
     }
+    // The targets.
     println!();
     for Verdict { what, ratio, target, is_met } in verdicts {
         let ratio = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
@@ -118,7 +121,7 @@ pub(super) fn print(measured: &Measured, verdicts: &[Verdict]) {
     }
 }
 
-/// Everything, for programs.
+/// Returns the whole report as JSON.
 pub(super) fn json(measured: &Measured, verdicts: &[Verdict]) -> Value {
     let summaries = measured.summaries.iter().map(|((target, connections), it)| {
         json!({ "target": target, "connections": connections, "p50_us": it.p50, "p99_us": it.p99, "per_second": it.rate })

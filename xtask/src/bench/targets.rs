@@ -1,6 +1,6 @@
-//! Who is measured, doing what. The names are those that the workers know.
+//! Measured limiters and their targets, by the names that the workers use.
 
-/// Who decides.
+/// A measured program.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Party {
     /// Levee, PING, INCR and a bare script
@@ -17,8 +17,8 @@ pub(super) enum Party {
 
 use Party::{Express, Levee, RateLimiterFlexible, Upstash};
 
-/// What is asked while nothing is used up, in the order of the table. Those that end in `/32` have 32 connections where the
-/// others of their process share one.
+/// Targets measured while no limit is used up, in the order of the table. Those that end in `/32` use 32 connections,
+/// while the others of their process share one.
 pub(super) const ADMITTED: [(&str, Party); 13] = [
     ("ping", Levee),
     ("incr", Levee),
@@ -35,7 +35,7 @@ pub(super) const ADMITTED: [(&str, Party); 13] = [
     ("express", Express),
 ];
 
-/// What is asked while the account's limit is used up.
+/// Targets measured while the account's limit is used up.
 pub(super) const REFUSED: [(&str, Party); 6] = [
     ("levee-3/refused", Levee),
     ("levee-3/refused-asked", Levee),
@@ -45,7 +45,7 @@ pub(super) const REFUSED: [(&str, Party); 6] = [
     ("express/refused", Express),
 ];
 
-/// What the server is asked the cost of.
+/// Targets whose cost for the server is measured.
 pub(super) const COSTS: [&str; 12] = [
     "ping",
     "evalsha",
@@ -61,5 +61,5 @@ pub(super) const COSTS: [&str; 12] = [
     "levee-3/refused",
 ];
 
-/// How many accounts' memory is measured.
+/// Number of accounts whose memory is measured.
 pub(super) const ACCOUNTS: u32 = 1_000;

@@ -1,5 +1,5 @@
-//! A Docker daemon for one step: started by us, seen by nobody else, and gone with its containers, its network and its
-//! files when the step is over.
+//! A Docker daemon for one step: started by the step, invisible to other programs, and removed with its containers,
+//! network and files at the end.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -13,21 +13,21 @@ use crate::workspace::Workspace;
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// The daemon, which lives as long as this value.
+/// A daemon that lives as long as this value.
 pub(super) struct Docker {
     holder: Child,
-    /// The first process of the daemon's namespaces, as this machine numbers it.
+    /// Id of the first process of the daemon's namespaces, in this machine's numbering.
     process: String,
     scratch: tempfile::TempDir,
 }
 
-/// A daemon, or why there can be none here.
+/// Result of the start: a daemon, or the reason that none can run here.
 pub(super) enum Start {
     Ready(Docker),
     Impossible(String),
 }
 
-/// Why no daemon can be started on this machine, before anything is installed for one.
+/// Returns the reason that no daemon can run on this machine, checked before anything is installed for it.
 pub(super) fn obstacle() -> Option<String> {
     if cfg!(not(target_os = "linux")) {
         return Some("a Docker daemon of its own runs on Linux only".to_owned());
@@ -38,7 +38,7 @@ pub(super) fn obstacle() -> Option<String> {
 
 impl Docker {
     pub(super) fn start(workspace: &Workspace) -> anyhow::Result<Start> {
-        // By convention on a real disk, where /tmp may be memory.
+        // Use /var/tmp, which is on disk by convention; /tmp may be memory.
         let scratch = tempfile::Builder::new().prefix("levee-e2e-").tempdir_in("/var/tmp")?;
         let script = scratch.path().join("docker.sh");
         fs::write(&script, include_str!("docker.sh"))?;
@@ -51,6 +51,7 @@ impl Docker {
         let Ok(mut holder) = unshare.spawn() else {
             return Ok(Start::Impossible("there is no unshare command here".to_owned()));
         };
+        // Wait for the line with the process id, or for the reason that the start failed.
         let mut ready = String::new();
         if let Some(stdout) = holder.stdout.take() {
             BufReader::new(stdout).read_line(&mut ready)?;
@@ -63,7 +64,8 @@ impl Docker {
         Ok(Start::Ready(Self { holder, process, scratch }))
     }
 
-    /// A command that sees the daemon and its network, and the files of this machine; in a process group of its own.
+    /// Returns a command with access to the daemon, its network and this machine's files, in a process group of its
+    /// own.
     pub(super) fn command(&self, workspace: &Workspace, line: &str) -> Command {
         let mut command = workspace.command("nsenter");
         let line = format!("cd {} && {line}", shell::quote(&workspace.root.display().to_string()));
@@ -73,14 +75,14 @@ impl Docker {
         command
     }
 
-    /// Hides a folder of this machine behind an empty one, for the commands in here.
+    /// Hides a folder of this machine behind an empty one, for the commands of this daemon.
     pub(super) fn hide(&self, workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(folder)?;
         let folder = shell::quote(&folder.display().to_string());
         shell::output(&mut self.command(workspace, &format!("mount -t tmpfs tmpfs {folder}"))).map(drop)
     }
 
-    /// A folder for what the step makes.
+    /// Returns a folder for temporary files of the step.
     pub(super) fn scratch(&self) -> &Path {
         self.scratch.path()
     }
@@ -88,13 +90,13 @@ impl Docker {
 
 impl Drop for Docker {
     fn drop(&mut self) {
-        // Its first process ends with its standard input, and the kernel ends all others with that.
+        // The first process ends with its standard input, and the kernel kills the rest of its namespace.
         drop(self.holder.stdin.take());
         let _ = shell::wait(&mut self.holder, STOP_LIMIT);
     }
 }
 
-/// A developer's own Docker may be somewhere else.
+/// Removes variables with which a developer may have configured another Docker daemon.
 fn at_default_address(command: &mut Command) {
     for variable in ["DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_TLS_VERIFY"] {
         command.env_remove(variable);

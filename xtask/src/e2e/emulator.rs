@@ -1,5 +1,5 @@
-//! The functions under AWS's runtime interface emulator, the one that the base images of Lambda hold. It comes with the
-//! SAM CLI and needs no Docker.
+//! Runs the functions under AWS's runtime interface emulator, which is also part of Lambda's base images. It comes
+//! with the SAM CLI and does not need Docker.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -31,6 +31,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     }
     up::build(workspace)?;
     let scratch = tempfile::tempdir()?;
+    // Start the stack, whose stores the functions use.
     eprintln!("- the stack, for its stores");
     let mut stack = workspace.command(workspace.bin_dir().join("levee-local"));
     stack
@@ -40,16 +41,17 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
         .arg(workspace.bin_dir());
     stack.process_group(0).stdin(Stdio::null()).env_remove("REDIS_URL");
     let mut stack = Stack::start(stack, READY_LIMIT)?;
+    // Run the samples, then stop the stack in any case.
     let variables = variables(&scratch.path().join("sam-env.json"));
     let checked = variables.and_then(|variables| check(workspace, scratch.path(), &variables));
-    // Its end is only news where everything before it went well.
+    // Report a bad end of the stack only if everything before it succeeded.
     let status = stack.interrupt(STOP_LIMIT);
     checked?;
     ensure!(status?.success(), "the stack did not end well");
     Ok(Outcome::Ok)
 }
 
-/// The emulator for this machine, as the SAM CLI packs it.
+/// Returns the path of the emulator for this machine, which the SAM CLI contains.
 pub(super) fn program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     let find = "import pathlib, samcli.local; print(pathlib.Path(samcli.local.__file__).parent / 'rapid')";
     let mut python = workspace.command(tools::sam_programs(workspace).join("python"));
@@ -57,23 +59,23 @@ pub(super) fn program(workspace: &Workspace) -> anyhow::Result<PathBuf> {
     Ok(Path::new(folder.trim()).join(format!("aws-lambda-rie-{}", architecture())))
 }
 
-/// Lambda's name for this machine's processor.
+/// Returns Lambda's name for this machine's processor architecture.
 pub(super) fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" }
 }
 
-/// The logical id of a function in the template, by its package: `AiProxy` for `ai-proxy`.
+/// Returns the logical id of a function in the template, given its package: `AiProxy` for `ai-proxy`.
 pub(super) fn logical_id(function: &str) -> String {
     let word = |word: &str| word[..1].to_uppercase() + &word[1..];
     function.split('-').filter(|part| !part.is_empty()).map(word).collect()
 }
 
-/// Whether a function's log holds a line of that level.
+/// Returns true if a function's log contains a line of level ERROR.
 pub(super) fn logs_an_error(log: &str) -> bool {
     log.contains(r#""level":"ERROR""#)
 }
 
-/// By function: names and values.
+/// Names and values of variables, by function.
 type Variables = BTreeMap<String, BTreeMap<String, String>>;
 
 fn variables(file: &Path) -> anyhow::Result<Variables> {
@@ -82,11 +84,13 @@ fn variables(file: &Path) -> anyhow::Result<Variables> {
 }
 
 fn check(workspace: &Workspace, scratch: &Path, variables: &Variables) -> anyhow::Result<()> {
+    // The emulator has to be executable.
     let emulator = scratch.join("aws-lambda-rie");
     fs::copy(program(workspace)?, &emulator)?;
     fs::set_permissions(&emulator, fs::Permissions::from_mode(0o755))?;
     let samples = events::samples(&workspace.root.join("events"))?;
     for function in workspace.functions()? {
+        // Start the function in the emulator, with the variables for its stores.
         let id = logical_id(&function);
         let variables = variables.get(&id).with_context(|| format!("sam-env.json has no {id}"))?;
         let mut command = workspace.command(&emulator);
@@ -94,20 +98,21 @@ fn check(workspace: &Workspace, scratch: &Path, variables: &Variables) -> anyhow
         let log = scratch.join(format!("{function}.log"));
         command.stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
         let emulator = Emulator::start(command, &function, &workspace.bin_dir().join(&function))?;
+        // Send all events of the function.
         for sample in samples.iter().filter(|sample| sample.function == function) {
             let start = Instant::now();
             let answer = emulator.answer(sample).and_then(|answer| sample.check(&answer));
             answer.with_context(|| format!("its log:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
             eprintln!("  {function}/{}: as expected, in {} ms", sample.name, start.elapsed().as_millis());
         }
-        // A store that it could not reach costs some calls nothing but a line in the log.
+        // If a store cannot be reached, some calls still succeed and only log an error.
         let log = fs::read_to_string(&log)?;
         ensure!(!logs_an_error(&log), "{function} logged an error:\n{log}");
     }
     Ok(())
 }
 
-/// The emulator with a function in it.
+/// The emulator with one function.
 struct Emulator {
     process: Child,
     address: SocketAddr,
@@ -116,7 +121,7 @@ struct Emulator {
 impl Emulator {
     fn start(mut command: Command, function: &str, program: &Path) -> anyhow::Result<Self> {
         eprintln!("- {function}");
-        // Both are released here and taken again at once.
+        // Both ports are released here and bound again by the emulator at once.
         let [front, back] = [free_address()?, free_address()?];
         command
             .args(["--log-level", "error"])
@@ -131,6 +136,7 @@ impl Emulator {
             .process_group(0);
         let process = command.spawn().context("the emulator does not start")?;
         let mut emulator = Self { process, address: front };
+        // Wait until it listens.
         let deadline = Instant::now() + START_LIMIT;
         while TcpStream::connect(front).is_err() {
             if let Some(status) = emulator.process.try_wait()? {
@@ -142,7 +148,7 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// Calls the function. HTTP/1.0 keeps it simple: the answer ends with the connection.
+    /// Calls the function. With HTTP/1.0 the answer simply ends with the connection.
     fn answer(&self, sample: &Sample) -> anyhow::Result<Vec<u8>> {
         let mut socket = TcpStream::connect(self.address)?;
         socket.set_read_timeout(Some(ANSWER_LIMIT))?;
@@ -159,7 +165,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // The function is its child, in the same group.
+        // The function is a child in the same process group.
         let group = rustix::process::Pid::from_child(&self.process);
         let _gone_already = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         let _ = self.process.wait();

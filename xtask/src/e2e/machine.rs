@@ -1,6 +1,6 @@
-//! A fresh machine to try things on: this one's files under a throw-away layer, in a mount namespace and a chroot.
+//! A fresh machine for tests: this machine's files under a temporary layer, in a mount namespace and a chroot.
 //!
-//! It shares this machine's network, users and process numbers. What runs in it is told apart by its mount namespace.
+//! It shares this machine's network, users and process ids. Its processes are identified by their mount namespace.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -15,32 +15,32 @@ use anyhow::{Context as _, bail};
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// Time in which a process has to die after its parent.
+/// Time in which processes have to end after their parent.
 const QUIET_AFTER: Duration = Duration::from_secs(2);
 
 /// A machine that lives as long as this value.
 pub(super) struct Machine {
-    /// Keeps the namespace alive; its root is the machine's.
+    /// Process that keeps the namespace alive; its root is the machine's.
     holder: Child,
-    /// The machine's namespace, as the kernel names it.
+    /// The machine's mount namespace, as named by the kernel.
     namespace: PathBuf,
-    /// Holds the layers. Dropped after the holder is gone.
+    /// Folder of the layers, which is dropped after the holder is gone.
     _scratch: tempfile::TempDir,
 }
 
-/// A new machine, or why there can be none here.
+/// Result of a boot: a machine, or the reason that none can be made here.
 pub(super) enum Boot {
     Ready(Machine),
     Impossible(String),
 }
 
 impl Machine {
-    /// Boots a machine in which these folders are there as well.
+    /// Boots a machine that contains these folders as well.
     pub(super) fn boot(workspace: &Workspace, folders: &[PathBuf]) -> anyhow::Result<Boot> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Boot::Impossible("making another machine takes root".to_owned()));
         }
-        // By convention on a real disk, where /tmp may be memory: gigabytes are built here.
+        // Use /var/tmp, which is on disk by convention: gigabytes are built here, and /tmp may be memory.
         let scratch = tempfile::Builder::new().prefix("levee-e2e-").tempdir_in("/var/tmp")?;
         let script = scratch.path().join("boot.sh");
         fs::write(&script, include_str!("boot.sh"))?;
@@ -51,6 +51,7 @@ impl Machine {
         let Ok(mut holder) = spawned else {
             return Ok(Boot::Impossible("there is no unshare command here".to_owned()));
         };
+        // Wait until the script has set up the layers.
         let mut ready = String::new();
         if let Some(stdout) = holder.stdout.take() {
             BufReader::new(stdout).read_line(&mut ready)?;
@@ -64,21 +65,21 @@ impl Machine {
         Ok(Boot::Ready(Self { holder, namespace, _scratch: scratch }))
     }
 
-    /// Runs a script with arguments inside the machine, as root, to its end.
+    /// Runs a script with arguments in the machine, as root, and returns its output.
     pub(super) fn run(&self, workspace: &Workspace, script: &str, arguments: &[&str]) -> anyhow::Result<String> {
         let shell = ["bash", "-c", script, "bash"];
         shell::output(&mut self.enter(workspace, &[&shell, arguments].concat()))
     }
 
-    /// A command line of an ordinary user of the machine.
+    /// Returns a command that runs a shell line as an ordinary user of the machine.
     ///
-    /// The files that the machine shows of this one keep their owners, mostly root. Two capabilities let the user write
-    /// to them, so that gigabytes need no new owner; the system's own files are protected by `user.sh`.
+    /// The files shown from this machine keep their owners, mostly root. Two capabilities let the user write to them,
+    /// so that gigabytes of files need no new owner. The system's own files are protected by `user.sh`.
     pub(super) fn user_command(&self, workspace: &Workspace, user: &str, folder: &str, line: &str) -> Command {
         let capabilities = "+dac_override,+fowner";
         let line = format!("cd {} && {line}", shell::quote(folder));
         let become_user = ["setpriv", "--reuid", user, "--regid", user, "--init-groups"];
-        // Without the securebit, access(2) ignores capabilities of users other than root.
+        // Without this securebit, access(2) ignores capabilities of users other than root.
         let securebits = ["--securebits", "+no_setuid_fixup"];
         let keep = ["--inh-caps", capabilities, "--ambient-caps", capabilities];
         let shell = ["bash", "-c", line.as_str()];
@@ -87,8 +88,8 @@ impl Machine {
         command
     }
 
-    /// A command inside the machine, in a process group of its own as a terminal would start it. No Redis of the real
-    /// machine is named to it, and CI is not set.
+    /// Returns a command in the machine, in a process group of its own as a terminal would start it. `REDIS_URL` and
+    /// `CI` are not passed on.
     fn enter(&self, workspace: &Workspace, words: &[&str]) -> Command {
         let mut command = workspace.command("nsenter");
         let process = self.holder.id().to_string();
@@ -97,7 +98,7 @@ impl Machine {
         command
     }
 
-    /// Fails where something in the machine still runs a moment from now.
+    /// Fails if a process in the machine is still running after [`QUIET_AFTER`].
     pub(super) fn is_quiet(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + QUIET_AFTER;
         loop {
@@ -112,12 +113,12 @@ impl Machine {
         }
     }
 
-    /// Returns the command lines of all processes in the machine.
+    /// Returns the command lines of all processes in the machine, without the holder.
     fn processes(&self) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let Some(process) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-            // A process may end at any moment.
+            // Ignore processes that end meanwhile.
             if process != self.holder.id() && namespace_of(process).is_ok_and(|other| other == self.namespace) {
                 let line = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
                 lines.push(format!("{process} {}", String::from_utf8_lossy(&line).replace('\0', " ").trim()));
@@ -129,7 +130,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // A step that failed half-way leaves processes; with them gone, the layers are unmounted.
+        // Kill the processes that a failed step left behind, so that the layers can be unmounted.
         for line in self.processes().unwrap_or_default() {
             let process = line.split(' ').next().and_then(|process| process.parse().ok());
             if let Some(process) = process.and_then(rustix::process::Pid::from_raw) {
@@ -141,7 +142,7 @@ impl Drop for Machine {
     }
 }
 
-/// The home folder of a user of the machine.
+/// Returns the home folder of a user of the machine.
 pub(super) fn home_of(user: &str) -> String {
     format!("/home/{user}")
 }

@@ -1,9 +1,9 @@
-//! The README's two commands, typed as they stand there, where a newcomer would type them: a clean clone, as an ordinary
-//! user without sudo and without a terminal, on a Debian machine that has Rust and a C compiler and no Redis.
+//! Runs the README's two commands exactly as written there, in a newcomer's situation: a clean clone, an ordinary
+//! user without sudo and without a terminal, on a Debian machine with Rust and a C compiler but without Redis.
 //!
-//! The dependencies' builds and cargo's tools, which cost minutes and are not ours, are there already, copied on write.
-//! The second command, `cargo xtask test`, has just been run in full where this runs in CI; here it proves that it works
-//! from a clone and installs what it needs, with all tests built and the [`FEW_TESTS`] run.
+//! The builds of dependencies and cargo's tools, which take minutes and are not part of the promise, are provided as
+//! copy-on-write files. In CI the second command, `cargo xtask test`, has already run in full before this step. Here
+//! it only has to work in a clone and install its needs, so all tests are built and the [`FEW_TESTS`] run.
 
 use std::env;
 use std::net::TcpListener;
@@ -19,29 +19,32 @@ use crate::report::Outcome;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// The user of the machine who has the clone.
+/// User of the machine who owns the clone.
 const USER: &str = "levee-newcomer";
-/// Our own packages are built in that time.
+/// Time-out of a command that builds the workspace's packages.
 const READY_LIMIT: Duration = Duration::from_secs(15 * 60);
 const TEST_LIMIT: Duration = Duration::from_secs(20 * 60);
-/// Little comes before the refusal: xtask is built, or everything is already.
+/// Time-out of a refused command, which builds at most xtask before.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
-/// The tests that the clone runs: xtask's own, and a file of the whole stack's.
+/// Tests that the clone runs: xtask's own, and one file of the whole-stack tests.
 const FEW_TESTS: &str = "-E 'package(xtask) | (package(tests) & test(/^call::/))'";
 
 pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
+    // Read the commands from the README.
     let readme = std::fs::read_to_string(workspace.root.join("README.md")).context("cannot read README.md")?;
     let up = command_under(&readme, "Run it")?;
     let test = command_under(&readme, "Test it")?;
     if !shell::succeeds(workspace.command("dpkg-query").arg("--version")) {
         return Ok(Outcome::Skipped("this is not Debian".to_owned()));
     }
+    // Boot a machine with the toolchain and the build directory.
     let homes = toolchain_homes()?;
     let machine = match Machine::boot(workspace, &shared_folders(workspace, &homes)?)? {
         Boot::Ready(machine) => machine,
         Boot::Impossible(why) => return Ok(Outcome::Skipped(why)),
     };
+    // Run the commands; the system's packages must not change.
     let check = Check { workspace, machine, homes, clone: format!("{}/levee", home_of(USER)) };
     check.prepare()?;
     let packages = check.packages()?;
@@ -52,7 +55,7 @@ pub(super) fn run(workspace: &Workspace) -> anyhow::Result<Outcome> {
     Ok(Outcome::Ok)
 }
 
-/// The folders of cargo and rustup that exist, by the variables that name them.
+/// Returns the existing folders of cargo and rustup, with the variables that name them.
 fn toolchain_homes() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     let home = env::var_os("HOME").map(PathBuf::from).context("HOME is not set")?;
     let mut homes = Vec::new();
@@ -65,11 +68,11 @@ fn toolchain_homes() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     Ok(homes)
 }
 
-/// The folders that the machine needs of this one, wherever they are mounted.
+/// Returns the folders of this machine that the new one needs.
 fn shared_folders(workspace: &Workspace, homes: &[(&str, PathBuf)]) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = vec![workspace.root.canonicalize()?, workspace.target.canonicalize()?];
     folders.extend(homes.iter().map(|(_, folder)| folder.clone()));
-    // A folder inside another one on the same file system is shown by that one's layer.
+    // Sort parents first: the layer of a folder also shows the folders inside it.
     folders.sort();
     Ok(folders)
 }
@@ -78,24 +81,26 @@ struct Check<'a> {
     workspace: &'a Workspace,
     machine: Machine,
     homes: Vec<(&'static str, PathBuf)>,
-    /// The clone's folder in the machine.
+    /// Folder of the clone in the machine.
     clone: String,
 }
 
 impl Check<'_> {
     fn prepare(&self) -> anyhow::Result<()> {
         eprintln!("- a machine without Redis, with a clone of HEAD in {}", self.clone);
+        // Remove Redis and the installed tools.
         let tools = self.workspace.tools().display().to_string();
         self.machine.run(self.workspace, include_str!("purge.sh"), &[&tools])?;
         let gone = self.machine.run(self.workspace, "command -v redis-server valkey-server; echo done", &[])?;
         ensure!(gone.trim() == "done", "the machine still has {gone}");
 
+        // Create the user, with write access to the shared folders.
         let writable = shared_folders(self.workspace, &self.homes)?;
         let writable = writable.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
         let arguments = std::iter::once(USER).chain(writable.iter().map(String::as_str)).collect::<Vec<_>>();
         self.machine.run(self.workspace, include_str!("user.sh"), &arguments).context("cannot make a user")?;
 
-        // The repository belongs to another user, which git distrusts.
+        // git distrusts the repository because it belongs to another user.
         let root = shell::quote(&self.workspace.root.display().to_string());
         let clone = shell::quote(&self.clone);
         let line = format!(
@@ -110,32 +115,33 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// A command line of the user in a folder.
+    /// Returns a command line of the user in a folder.
     fn command_in(&self, folder: &str, line: &str) -> Command {
         let mut command = self.machine.user_command(self.workspace, USER, folder, line);
         command.envs(self.homes.iter().map(|(variable, folder)| (variable, folder)));
         command
     }
 
-    /// A command line of the user in the clone. It builds in a copy of this workspace's build directory.
+    /// Returns a command line of the user in the clone. It builds in the machine's copy of this workspace's build
+    /// directory.
     fn command(&self, line: &str) -> Command {
         let mut command = self.command_in(&self.clone, &format!("exec {line}"));
         command.env("CARGO_TARGET_DIR", &self.workspace.target);
         command
     }
 
-    /// The packages that the system says are installed.
+    /// Returns the list of packages installed in the system.
     fn packages(&self) -> anyhow::Result<String> {
         self.machine.run(self.workspace, "dpkg-query --show", &[])
     }
 
-    /// Returns true where the server that was fetched for the clone is there.
+    /// Returns true if the Redis server has been fetched for the clone.
     fn has_fetched_redis(&self) -> bool {
         let program = self.workspace.tools().join("bin/redis-server").display().to_string();
         self.machine.run(self.workspace, "test -x \"$1\"", &[&program]).is_ok()
     }
 
-    /// Runs a command line that has to fail, and returns what it said.
+    /// Runs a command line that has to fail, and returns its standard error.
     fn refused(&self, line: &str) -> anyhow::Result<String> {
         let output = self.command(&format!("timeout {} {line}", REFUSAL_LIMIT.as_secs())).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -158,7 +164,7 @@ impl Check<'_> {
     }
 
     fn up(&self, up: &str) -> anyhow::Result<()> {
-        // On a developer's machine the stack itself may be running.
+        // Use another port if a developer's own stack is running.
         let free = TcpListener::bind(("127.0.0.1", 8080)).is_ok();
         let up = if free { up.to_owned() } else { format!("{up} --port {}", free_port()?) };
         eprintln!("- {up}");
@@ -168,7 +174,7 @@ impl Check<'_> {
         eprintln!("- the curl that it printed");
         let curl = printed_curl(&stack.greeting).context("it printed no curl command")?;
         let paste = || {
-            // curl is pasted as it stands; its own configuration file has it print the status.
+            // Run curl exactly as printed; its configuration file makes it print the status.
             let config = "echo 'write-out = \"\\nstatus %{http_code}\"' >~/.curlrc";
             shell::output(&mut self.command_in(&self.clone, &format!("{config} && {curl}")))
         };
@@ -208,7 +214,7 @@ fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// The one command in the first fenced block under this heading.
+/// Returns the only command in the first fenced block under this heading.
 fn command_under(readme: &str, heading: &str) -> anyhow::Result<String> {
     let is_heading = |line: &&str| line.starts_with('#') && line.trim_start_matches('#').trim() == heading;
     let mut lines = readme.lines();

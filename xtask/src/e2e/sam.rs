@@ -1,7 +1,8 @@
-//! The SAM CLI as people use it: `sam build` in the workspace, and `sam local invoke` of what it built.
+//! The SAM CLI as used by developers: `sam build` in the workspace, and `sam local invoke` of the result.
 //!
-//! Its results are kept apart from a developer's own: an unoptimised build must not be what is deployed next. On AWS's
-//! own image, which cannot be downloaded everywhere, a function needs no newer C library than [`GLIBC`].
+//! The results are kept apart from a developer's own, so that an unoptimised build is not deployed by accident. AWS's
+//! own image cannot be downloaded everywhere; instead, functions are checked to need no newer C library than
+//! [`GLIBC`].
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -19,7 +20,7 @@ use crate::report::Outcome;
 use crate::workspace::Workspace;
 use crate::{shell, tools, up};
 
-/// Amazon Linux 2023's.
+/// Version of glibc in Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
 const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -28,6 +29,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 
 pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Outcome> {
     let folder = workspace.target.join("e2e");
+    // Build without optimisation, into folders of this step.
     let mut sam = sam(workspace);
     sam.args(["build", "--parameter-overrides", &format!("Architecture={}", architecture())])
         .args(["--build-dir".as_ref(), built(workspace).as_os_str()])
@@ -43,6 +45,7 @@ pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Outcome> {
         Some(status) => bail!("sam build: {status}"),
         None => bail!("sam build took longer than {} min", BUILD_LIMIT.as_secs() / 60),
     }
+    // Check the size and the C library of each function.
     for function in workspace.functions()? {
         let program = program(workspace, &function);
         let bytes = fs::read(&program).with_context(|| format!("sam build left no {}", program.display()))?;
@@ -61,7 +64,7 @@ pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Outcome> {
 }
 
 pub(super) fn local(workspace: &Workspace) -> anyhow::Result<Outcome> {
-    // Nothing to do where the step before has just done it.
+    // Does nothing if the step before has just built everything.
     build(workspace)?;
     up::build(workspace)?;
     let docker = match Docker::start(workspace)? {
@@ -71,20 +74,20 @@ pub(super) fn local(workspace: &Workspace) -> anyhow::Result<Outcome> {
     eprintln!("- an image in the place of AWS's");
     import(workspace, &docker)?;
 
-    // A stack that the developer runs has its files there.
+    // Hide the state files of a stack that the developer may be running.
     docker.hide(workspace, &workspace.target.join("levee"))?;
     eprintln!("- cargo xtask up --docker");
     let mut up = docker.command(workspace, "exec cargo xtask up --docker --no-demo --no-install");
     up.env("CARGO_TARGET_DIR", &workspace.target);
     let mut stack = Stack::start(up, READY_LIMIT)?;
     let checked = check(workspace, &docker);
-    // nsenter, which stands between us and the stack, has no good end to report.
+    // nsenter runs between this process and the stack, so its exit status is not checked.
     let ended = stack.interrupt(STOP_LIMIT);
     checked.and(ended)?;
     Ok(Outcome::Ok)
 }
 
-/// Makes the image that `sam local` looks for first.
+/// Builds the image that `sam local` looks for first.
 fn import(workspace: &Workspace, docker: &Docker) -> anyhow::Result<()> {
     let script = docker.scratch().join("image.sh");
     fs::write(&script, include_str!("image.sh"))?;
@@ -107,7 +110,7 @@ fn check(workspace: &Workspace, docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command of the README, with what differs here: where the build is, the processor, and no download.
+/// Runs the README's command, with changes for the build folder, the architecture, and without a download.
 fn invoke(workspace: &Workspace, docker: &Docker, sample: &Sample) -> anyhow::Result<Vec<u8>> {
     let (id, event) = (logical_id(&sample.function), format!("events/{}/{}.json", sample.function, sample.name));
     let variables = workspace.target.join("levee/sam-env.json");
@@ -124,12 +127,12 @@ fn invoke(workspace: &Workspace, docker: &Docker, sample: &Sample) -> anyhow::Re
     let output = quiet(&mut command).output()?;
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "sam local invoke {id} of {event}: {}\n{log}", output.status);
-    // A store that it could not reach costs some calls nothing but a line in the log.
+    // If a store cannot be reached, some calls still succeed and only log an error.
     ensure!(!logs_an_error(&log), "sam local invoke {id} of {event} logged an error:\n{log}");
     Ok(output.stdout)
 }
 
-/// The SAM CLI with its virtual environment's programs, cargo-lambda and Zig among them.
+/// Returns the SAM CLI with the programs of its virtual environment on PATH, among them cargo-lambda and Zig.
 fn sam(workspace: &Workspace) -> Command {
     let mut sam = workspace.command(tools::sam(workspace));
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -142,7 +145,7 @@ fn sam(workspace: &Workspace) -> Command {
     sam
 }
 
-/// Neither reports to AWS nor asks who we are there.
+/// Turns off telemetry and the look-up of credentials from the instance metadata.
 fn quiet(command: &mut Command) -> &mut Command {
     command.envs([("SAM_CLI_TELEMETRY", "0"), ("AWS_EC2_METADATA_DISABLED", "true")])
 }
@@ -155,7 +158,7 @@ fn program(workspace: &Workspace, function: &str) -> PathBuf {
     built(workspace).join(logical_id(function)).join("bootstrap")
 }
 
-/// The newest version of the C library that a program's dynamic symbols name.
+/// Returns the newest version of the C library among a program's dynamic symbols.
 fn newest_glibc(program: &[u8]) -> (u32, u32) {
     const NAME: &[u8] = b"GLIBC_";
     let at = (0..program.len().saturating_sub(NAME.len())).filter(|at| program[*at..].starts_with(NAME));

@@ -1,4 +1,4 @@
-//! A running `cargo xtask up`, as a person at a terminal sees it.
+//! A running `cargo xtask up`, as used from a terminal.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,17 +11,17 @@ use anyhow::{Context as _, bail};
 use crate::shell;
 
 const READY: &str = "Levee is up at ";
-/// What is printed with the ready line is all there by then.
+/// Time in which the rest of the greeting is printed after the ready line.
 const AFTER_READY: Duration = Duration::from_secs(2);
 
-/// The stack, and what it printed until it was ready.
+/// The running stack and its greeting.
 pub(super) struct Stack {
     child: Child,
-    /// The address from the ready line.
+    /// Address from the ready line.
     pub(super) url: String,
-    /// Everything on standard output from the ready line on, until it fell silent.
+    /// Standard output from the ready line on, until a pause.
     pub(super) greeting: String,
-    /// Goes on taking what it prints, so that it never waits for us.
+    /// Keeps the channel open for the thread that reads the output.
     _lines: Receiver<String>,
 }
 
@@ -31,10 +31,11 @@ impl Stack {
         let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the stack")?;
         let stdout = child.stdout.take().context("the stack has no standard output")?;
         let (sender, lines) = sync_channel(4096);
+        // Keep reading the output, so that the stack never blocks on it.
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 println!("    {line}");
-                // Nobody reads on after the greeting; printing does.
+                // Lines after the greeting are only printed.
                 let _ = sender.try_send(line);
             }
         });
@@ -48,6 +49,7 @@ impl Stack {
                     None => bail!("the stack was not ready within {} s", limit.as_secs()),
                 }
             };
+            // Collect the greeting once the ready line is there.
             let Some(url) = address(&line) else { continue };
             let mut greeting = line.clone();
             let fell_silent = Instant::now() + AFTER_READY;
@@ -59,7 +61,7 @@ impl Stack {
         }
     }
 
-    /// Ctrl-C: the terminal sends SIGINT to the whole foreground process group.
+    /// Sends SIGINT to the process group, as Ctrl-C in a terminal does, and waits for the end.
     pub(super) fn interrupt(&mut self, limit: Duration) -> anyhow::Result<ExitStatus> {
         let group = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process_group(group, rustix::process::Signal::INT)?;
@@ -67,17 +69,17 @@ impl Stack {
     }
 }
 
-/// The address in a ready line.
+/// Returns the address in a ready line.
 fn address(line: &str) -> Option<&str> {
     let (_, rest) = line.split_once(READY)?;
     rest.split_whitespace().next()
 }
 
-/// The first curl command in what the stack printed, with the lines that it continues on.
+/// Returns the first curl command in the stack's output, with its continuation lines.
 pub(super) fn printed_curl(greeting: &str) -> Option<String> {
     let mut lines = greeting.lines().map(str::trim).skip_while(|line| !line.starts_with("curl "));
     let mut command = lines.next()?.to_owned();
-    // A backslash at the end, or an open quote, and the command goes on.
+    // The command continues after a backslash, or within an open quote.
     while command.ends_with('\\') || command.matches('\'').count() % 2 == 1 {
         command.push('\n');
         command.push_str(lines.next()?);

@@ -1,7 +1,7 @@
-//! The user's say in what is installed.
+//! Consent of the user to installations.
 //!
-//! Files under the build directory are the project's own matter. The system is the user's: nothing of it changes
-//! without a yes.
+//! Files under the build directory belong to the project. The system belongs to the user: it is not changed without
+//! consent.
 
 use std::env;
 
@@ -19,16 +19,16 @@ pub(crate) struct Consent {
 /// Decision about the commands that install something.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// They run.
+    /// The commands run.
     Yes,
-    /// They run after a yes at the terminal.
+    /// The commands run after a yes at the terminal.
     Ask,
-    /// They do not run; the text says why, and what to do about it.
+    /// The commands do not run; the text gives the reason and a remedy.
     No(&'static str),
 }
 
 impl Consent {
-    /// Decides, given whether the commands change the system, whether `CI` is set, and whether there is a terminal.
+    /// Decides, given if the commands change the system, if `CI` is set, and if there is a terminal.
     pub(super) fn answer(&self, changes_system: bool, ci: bool, terminal: bool) -> Answer {
         match self {
             Self { no_install: true, .. } => Answer::No("--no-install was given, so install it yourself:"),
@@ -42,7 +42,7 @@ impl Consent {
     }
 }
 
-/// Returns true where `CI` is set, as CI services set it.
+/// Returns true if `CI` is set, as CI services do.
 pub(crate) fn is_ci() -> bool {
     env::var_os("CI").is_some_and(|ci| ci == "true" || ci == "1")
 }

@@ -1,4 +1,4 @@
-//! The means that this machine has of installing something.
+//! Means of this machine to install something.
 
 use std::env;
 use std::path::Path;
@@ -6,10 +6,10 @@ use std::path::Path;
 use crate::shell;
 use crate::workspace::Workspace;
 
-/// A package manager that we know how to speak to.
+/// A supported package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manager {
-    /// Debian and what descends from it.
+    /// Debian and its derivatives.
     Apt,
     /// Fedora, RHEL, Amazon Linux.
     Dnf,
@@ -17,24 +17,24 @@ pub(super) enum Manager {
     Brew,
 }
 
-/// Means of a command to become root.
+/// Way in which a command becomes root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Privilege {
     Root,
     Sudo,
-    /// It cannot.
+    /// The command cannot become root.
     Missing,
 }
 
-/// Facts that decide which commands install a package here.
+/// Facts that decide the commands that install a package here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Machine {
-    /// The first of apt, dnf and brew that is there.
+    /// First of apt, dnf and brew that is installed.
     pub(super) manager: Option<Manager>,
     pub(super) privilege: Privilege,
-    /// systemd runs, and starts a packaged service as soon as it is installed.
+    /// True if systemd runs, which starts a packaged service as soon as it is installed.
     pub(super) systemd: bool,
-    /// Packages of the manager can be downloaded and unpacked into a folder, which takes no root.
+    /// True if packages can be downloaded and unpacked into a folder, for which root is not needed.
     pub(super) unpacks: bool,
 }
 
@@ -51,7 +51,7 @@ impl Machine {
         let manager = managers.into_iter().find(|(program, _)| on_path(program)).map(|(_, manager)| manager);
         let unpacks = match manager {
             Some(Manager::Apt) => on_path("dpkg-deb"),
-            // dnf's download command is a plugin of older versions.
+            // In older versions, dnf's download command is a plugin.
             Some(Manager::Dnf) => {
                 ["rpm2cpio", "cpio"].into_iter().all(on_path)
                     && shell::succeeds(workspace.command("dnf").args(["download", "--help"]))
@@ -62,7 +62,7 @@ impl Machine {
     }
 }
 
-/// Returns true where some folder of PATH holds this program. Debian keeps servers in `/usr/sbin`, which is not on every
+/// Returns true if a folder of PATH contains this program. Debian keeps servers in `/usr/sbin`, which is not on every
 /// account's PATH, but redis-server is in `/usr/bin`.
 pub(super) fn on_path(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| is_program(&folder.join(program))))

@@ -1,4 +1,4 @@
-//! The things that commands need, and how each is found on this machine.
+//! Needs of commands, and how to detect them on this machine.
 
 use std::env;
 
@@ -6,10 +6,10 @@ use super::machine;
 use crate::workspace::Workspace;
 use crate::{shell, tools};
 
-/// One thing that a command of ours cannot do without.
+/// One need of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// `redis-server` or `valkey-server`, or `REDIS_URL` naming a server that runs already.
+    /// `redis-server` or `valkey-server`, or a `REDIS_URL` that names a running server.
     Redis,
     /// `cc`: ring and SQLite are compiled from C.
     CCompiler,
@@ -23,29 +23,30 @@ pub(crate) enum Need {
     Machete,
     /// `cargo fuzz`.
     Fuzz,
-    /// A `python3` that can make virtual environments.
+    /// A `python3` that can create virtual environments.
     Python,
-    /// The AWS SAM CLI, in a virtual environment of ours.
+    /// The AWS SAM CLI, in a virtual environment under the build directory.
     Sam,
-    /// cargo-lambda, in the same. Needs [`Need::Sam`] before it.
+    /// cargo-lambda, in the same environment. Requires [`Need::Sam`].
     CargoLambda,
     /// Docker's daemon and client, on Linux.
     Docker,
     /// `node` 20 or later, and `npm`.
     Node,
-    /// Anthropic's official SDK for Python, as the tests pin it. Needs [`Need::Python`] before it.
+    /// Anthropic's official SDK for Python, as pinned by the tests. Requires [`Need::Python`].
     PythonSdk,
-    /// Anthropic's official SDK for TypeScript, as the tests pin it. Needs [`Need::Node`] before it.
+    /// Anthropic's official SDK for TypeScript, as pinned by the tests. Requires [`Need::Node`].
     TypeScriptSdk,
     /// `chromium` and `chromedriver`.
     Chromium,
-    /// axe-core, as the tests pin it. Needs [`Need::Node`] before it.
+    /// axe-core, as pinned by the tests. Requires [`Need::Node`].
     Axe,
 }
 
 impl Need {
-    /// Returns true where this machine has it.
+    /// Returns true if this machine meets the need.
     pub(super) fn met(self, workspace: &Workspace) -> bool {
+        // Look for programs on PATH; run those whose version or completeness matters.
         match self {
             Self::Redis => {
                 env::var_os("REDIS_URL").is_some_and(|url| !url.is_empty())
@@ -77,7 +78,7 @@ impl Need {
         }
     }
 
-    /// Returns its name and its purpose, in one line.
+    /// Returns its name and purpose, in one line.
     pub(super) fn description(self) -> &'static str {
         match self {
             Self::Redis => "redis-server or valkey-server, or REDIS_URL set to a running one: limits are counted in it",

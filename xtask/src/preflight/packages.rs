@@ -1,9 +1,9 @@
-//! The names of packages and services, by package manager.
+//! Names of packages and services, by package manager.
 
 use super::Need;
 use super::machine::Manager;
 
-/// Returns the manager's packages for a need; `None` for what does not come from the system, and none at all where this
+/// Returns the manager's packages for a need: `None` if it does not come from the system, and an empty list if this
 /// manager does not have it.
 pub(super) fn packages(need: Need, manager: Manager) -> Option<&'static [&'static str]> {
     let packages: &[&str] = match (need, manager) {
@@ -18,7 +18,7 @@ pub(super) fn packages(need: Need, manager: Manager) -> Option<&'static [&'stati
         (Need::Python, Manager::Apt) => &["python3", "python3-venv"],
         (Need::Python, Manager::Dnf) => &["python3", "python3-pip"],
         (Need::Python, Manager::Brew) => &["python3"],
-        // From Debian 13 on the client is a package of its own, which older ones do not have.
+        // From Debian 13 on the client is a separate package, which older releases do not have.
         (Need::Docker, Manager::Apt) => &["docker.io", "?exact-name(docker-cli)", "iproute2"],
         (Need::Docker, Manager::Dnf) => &["moby-engine", "iproute"],
         (Need::Node, Manager::Apt) => &["nodejs", "npm"],
@@ -26,7 +26,7 @@ pub(super) fn packages(need: Need, manager: Manager) -> Option<&'static [&'stati
         (Need::Node, Manager::Brew) => &["node"],
         (Need::Chromium, Manager::Apt) => &["chromium", "chromium-driver"],
         (Need::Chromium, Manager::Dnf) => &["chromium", "chromedriver"],
-        // Homebrew has these as applications only, whose programs are not on PATH.
+        // Homebrew has these only as applications, whose programs are not on PATH.
         (Need::Docker | Need::Chromium, Manager::Brew) => &[],
         (Need::Nextest | Need::Deny | Need::Machete | Need::Fuzz | Need::Sam | Need::CargoLambda, _) => return None,
         (Need::PythonSdk | Need::TypeScriptSdk | Need::Axe, _) => return None,
@@ -34,7 +34,7 @@ pub(super) fn packages(need: Need, manager: Manager) -> Option<&'static [&'stati
     Some(packages)
 }
 
-/// Returns the services that systemd starts with Debian's packages for these needs.
+/// Returns the services that systemd starts when Debian's packages for these needs are installed.
 pub(super) fn services(needs: &[Need]) -> Vec<&'static str> {
     let services = needs.iter().map(|need| match need {
         Need::Redis => &["redis-server"][..],
@@ -44,7 +44,7 @@ pub(super) fn services(needs: &[Need]) -> Vec<&'static str> {
     services.flatten().copied().collect()
 }
 
-/// Returns what a person has to install where no package manager of ours can.
+/// Returns instructions for the user if no supported package manager can meet the need.
 pub(super) fn by_hand(need: Need) -> &'static str {
     match need {
         Need::Redis => {

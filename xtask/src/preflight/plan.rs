@@ -1,4 +1,4 @@
-//! From what is missing to the commands that install it: pure, so that every kind of machine is tested on any.
+//! Chooses the commands that install missing needs. It is pure, so that every kind of machine is tested on any.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -8,27 +8,29 @@ use super::machine::{Machine, Manager, Privilege};
 use super::packages::{by_hand, packages, services};
 use crate::{shell, tools};
 
-/// A command as its words.
+/// Words of a command.
 type Line = Vec<String>;
 
-/// Commands that meet all needs of a command.
+/// Commands that install all missing needs.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Commands that change the system.
     system: Vec<Line>,
-    /// Commands that write into the tools' folder and change nothing else. Some of them use what the others install.
+    /// Commands that only write to the tools' folder. Some of them use the results of the system's commands.
     tools: Vec<Line>,
 }
 
 impl Plan {
-    /// Plans the installation of these needs on such a machine.
+    /// Plans the installation of these needs on this machine.
     ///
     /// # Errors
     ///
-    /// The machine's package manager cannot be used; the text says exactly what to install and how.
+    /// The machine's package manager cannot be used. The text says exactly what to install and how.
     pub(super) fn new(missing: &[Need], machine: &Machine, tools: &Path) -> Result<Self, String> {
         let mut from_system = Vec::new();
         let mut lines = Vec::new();
+        // Redis is unpacked into the tools' folder if possible; compilers, interpreters, Docker and browsers
+        // come from the system.
         for need in missing {
             match need {
                 Need::Redis => match machine.manager {
@@ -53,7 +55,7 @@ impl Plan {
         Ok(Self { system: system(&from_system, machine)?, tools: lines })
     }
 
-    /// Returns true where some command changes more than the tools' folder.
+    /// Returns true if a command changes more than the tools' folder.
     pub(super) fn changes_system(&self) -> bool {
         !self.system.is_empty()
     }
@@ -64,7 +66,7 @@ impl Plan {
     }
 }
 
-/// Returns the commands as they can be pasted into a shell, one a line.
+/// Returns the commands in a form that can be pasted into a shell, one per line.
 pub(super) fn listing(commands: &[Line]) -> String {
     let mut lines = String::new();
     for words in commands {
@@ -74,7 +76,7 @@ pub(super) fn listing(commands: &[Line]) -> String {
     lines
 }
 
-/// The part that the system's package manager does.
+/// Returns the commands of the system's package manager.
 fn system(wanted: &[Need], machine: &Machine) -> Result<Vec<Line>, String> {
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -88,13 +90,14 @@ fn system(wanted: &[Need], machine: &Machine) -> Result<Vec<Line>, String> {
     let commands = match manager {
         Manager::Apt => apt(&names, &if machine.systemd { services(wanted) } else { Vec::new() }),
         Manager::Dnf => vec![line(&["dnf", "install", "--assumeyes"], &names)],
-        // Homebrew cannot bring Apple's compilers, and neither starts services nor works as root.
+        // Homebrew does not provide Apple's compilers. It does not start services and does not run as root.
         Manager::Brew if wanted.iter().any(is_compiler) => vec![line(&["xcode-select", "--install"], &[])],
         Manager::Brew if wanted.iter().any(has_none) => {
             return Err(format!("Homebrew does not have all of it. {}", advice(wanted)));
         }
         Manager::Brew => vec![line(&["brew", "install"], &names)],
     };
+    // Prefix sudo if it is needed, except for Homebrew.
     match machine.privilege {
         Privilege::Root => Ok(commands),
         _ if manager == Manager::Brew => Ok(commands),
@@ -113,8 +116,9 @@ fn advice(wanted: &[Need]) -> String {
     format!("Install it yourself:\n{lines}")
 }
 
-/// Debian starts a packaged server as it installs it. Levee only wants the program, and starts its own: RUNLEVEL=1 keeps
-/// sysvinit from starting it, and on systemd it is stopped and disabled right after.
+/// Returns the commands for Debian. Debian starts a packaged server on installation, but Levee needs only the program
+/// and starts its own. So RUNLEVEL=1 keeps sysvinit from starting it, and on systemd it is stopped and disabled right
+/// after.
 fn apt(packages: &[&str], services: &[&str]) -> Vec<Line> {
     let install = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get", "install", "--quiet", "--yes"];
     let mut commands = vec![

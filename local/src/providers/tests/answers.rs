@@ -1,4 +1,4 @@
-//! The `answer` field: whatever a script writes reaches the client unchanged.
+//! The `answer` field: a scripted answer reaches the client unchanged.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Stage, message};
 
-/// Calls every endpoint once, and a message as a stream too.
+/// Calls every endpoint once, and messages also as a stream.
 async fn every_endpoint(stage: &Stage) -> Vec<Answer> {
     vec![
         stage.message(json!({})).await,
@@ -89,11 +89,13 @@ async fn failures_hangs_and_refusals_come_before_a_scripted_answer() {
     assert_eq!(statuses, [299, 529, 299, 529]);
     assert_eq!(stage.call("POST", "/v1/messages", &[("x-api-key", "sk-wrong")], b"{}").await.status, 401);
 
+    // `ttft_ms` passes before a scripted answer.
     stage.script(json!({ "status": null, "fail_ratio": null, "ttft_ms": 150 })).await;
     let began = Instant::now();
     assert_eq!(stage.message(json!({ "model": null })).await.status, 299, "the request is not checked");
     assert!(began.elapsed() >= Duration::from_millis(150));
 
+    // A hang takes precedence.
     stage.script(json!({ "hang": "headers" })).await;
     let connection = stage.begin(json!({}), |_| true).await;
     stage.shown_when(|shown| shown["in_flight"] == 1).await;

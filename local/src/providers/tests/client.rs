@@ -1,4 +1,4 @@
-//! A client that hides nothing: it writes a request, reads to the end of the connection, and keeps what it got.
+//! A minimal client that writes a request, reads until the connection closes, and keeps every byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 
 use super::super::{EXAMPLE_MODEL, StandIn, control_routes};
 
-/// What came back until the connection closed.
+/// Everything received until the connection closed.
 pub(super) struct Answer {
     pub(super) status: u16,
     head: String,
     pub(super) body: Vec<u8>,
-    /// Whether the body ended as its framing says.
+    /// True if the body ended as its framing requires.
     pub(super) is_whole: bool,
 }
 
@@ -28,7 +28,7 @@ impl Answer {
         lines.into_iter().find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// All headers in their order, without those that HTTP needs for framing.
+    /// Returns all headers in their order, without those that frame the message.
     pub(super) fn headers(&self) -> Vec<(&str, &str)> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.filter(|(name, _)| !matches!(*name, "content-length" | "transfer-encoding" | "connection")).collect()
@@ -42,7 +42,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The events of a stream, having checked each one's bytes.
+    /// Parses the events of a stream and checks the bytes of each.
     pub(super) fn events(&self) -> Vec<Value> {
         let text = self.text();
         assert!(text.ends_with("\n\n"));
@@ -102,7 +102,7 @@ impl Stage {
         self.control("GET", "primary", json!(null)).await.json()
     }
 
-    /// What is shown once `ready` holds for it.
+    /// Waits until `ready` holds for the shown state, and returns it.
     pub(super) async fn shown_when(&self, ready: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..200 {
             let shown = self.shown().await;
@@ -141,13 +141,13 @@ impl Stage {
         self.call("POST", target, &self.usual_headers(), body.to_string().as_bytes()).await
     }
 
-    /// A simple message with some fields changed.
+    /// Sends a simple message with some fields changed.
     pub(super) async fn message(&self, changes: Value) -> Answer {
         self.post("/v1/messages", &message(changes)).await
     }
 
-    /// Sends a message and reads until `enough` holds for what came; then nothing more is read, and the connection is
-    /// the caller's to drop.
+    /// Sends a message and reads until `enough` holds for the received text. Nothing more is read; the caller drops
+    /// the connection.
     pub(super) async fn begin(&self, changes: Value, enough: impl Fn(&str) -> bool) -> TcpStream {
         let mut connection = TcpStream::connect(self.address()).await.unwrap();
         let body = message(changes).to_string();
@@ -184,7 +184,7 @@ async fn exchange(address: &str, request: &[u8]) -> Answer {
     connection.write_all(request).await.unwrap();
     let mut got = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(30), connection.read_to_end(&mut got));
-    // A reset is one way to drop a connection; what came before it counts.
+    // A reset is one way to drop a connection; data received before it counts.
     let _ = read.await.expect("the connection stayed open");
 
     let end = got.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
@@ -194,7 +194,7 @@ async fn exchange(address: &str, request: &[u8]) -> Answer {
     if answer.header("transfer-encoding").is_some() {
         (answer.body, answer.is_whole) = dechunked(&answer.body);
     } else {
-        // A status without a body has no length either.
+        // A status without a body has no length.
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         answer.is_whole = answer.body.len() == length;
     }

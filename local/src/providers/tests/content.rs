@@ -1,10 +1,10 @@
-//! What messages say, whole and streamed.
+//! Content of messages, whole and streamed.
 
 use serde_json::{Value, json};
 
 use super::client::{Answer, Stage};
 
-/// What a client makes of a stream: the message as JSON would have brought it.
+/// Assembles a stream's events into the message that a JSON answer would contain.
 fn assembled(answer: &Answer) -> Value {
     let mut message = Value::Null;
     let mut partial = String::new();
@@ -113,7 +113,7 @@ async fn a_stream_makes_the_message_it_would_have_been_whole() {
         streaming["stream"] = json!(true);
         let message = assembled(&stage.message(streaming.clone()).await);
         assert_eq!(kinds(&message), expected, "{changes}");
-        // The same body but for `stream` has another hash: compare with what it says of itself.
+        // The whole message has another body hash because of `stream`, so only kinds and keys are compared.
         let whole = stage.message(changes).await.json();
         assert_eq!(kinds(&whole), expected);
         assert_eq!(message["stop_reason"], whole["stop_reason"]);

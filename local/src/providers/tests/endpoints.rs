@@ -1,4 +1,4 @@
-//! The front door, the models, the counts: everything beside a message's content.
+//! The front door, the models, the token counts: everything besides a message's content.
 
 use serde_json::json;
 

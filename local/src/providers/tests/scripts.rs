@@ -1,4 +1,4 @@
-//! Each field of a script, as a client meets it.
+//! The effect of each field of a script on a client.
 
 use std::time::{Duration, Instant};
 

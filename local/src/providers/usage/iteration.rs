@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::CacheCreation;
 
-/// Usage of one sampling pass, tokens. Anthropic's sums leave out `compaction`, `advisor_message` and declined passes.
+/// Usage of one sampling pass, in tokens. Anthropic's sums leave out `compaction`, `advisor_message` and declined
+/// passes.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::providers) struct Iteration {
     r#type: IterationType,
-    /// The model of this pass. Anthropic always names it for `advisor_message` and `fallback_message`.
+    /// Model of this pass. Anthropic always names it for `advisor_message` and `fallback_message`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     #[serde(default)]
@@ -24,7 +25,7 @@ pub(in crate::providers) struct Iteration {
     cache_creation: Option<CacheCreation>,
 }
 
-/// Kinds of passes.
+/// Kind of a pass.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum IterationType {
@@ -39,7 +40,7 @@ enum IterationType {
 }
 
 impl Iteration {
-    /// Fills in the cache writes that the script left out: their sum, or their split with all for five minutes.
+    /// Completes the cache writes that the script left out: their sum, or their split with all for five minutes.
     pub(super) fn complete(&mut self) {
         match (self.cache_creation_input_tokens, &self.cache_creation) {
             (Some(tokens), None) => self.cache_creation = Some(CacheCreation::five_minutes(tokens)),

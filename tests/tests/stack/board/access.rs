@@ -1,4 +1,4 @@
-//! Who may see and change what, route by route.
+//! Authorization of the board, route by route.
 
 use health_api::routes::{Access, ROUTES, answers_json};
 use levee::accounts::{AccountsTable, Status};
@@ -10,7 +10,7 @@ use tests::{Answer, Browser, Stack};
 
 use super::{SESSION, SIGN_OUTS, SUSPEND, assert_page, real};
 
-/// The routes that need a session, by method, path and role, with something real in the path.
+/// Returns the routes that need a session: method, path with an existing id, and role.
 fn guarded() -> Vec<(Method, String, Role)> {
     let guarded = ROUTES.iter().filter_map(|(method, path, access, _)| match access {
         Access::SignedIn(role) => Some((method.clone(), real(path), *role)),
@@ -19,7 +19,7 @@ fn guarded() -> Vec<(Method, String, Role)> {
     guarded.collect()
 }
 
-/// What must not have changed where a request was refused.
+/// Returns the state that a refused request must not change.
 async fn state_of(stack: &Stack) -> (Status, State, usize) {
     let account = AccountsTable::new(stack.dynamodb(), "Accounts").account("acme").await.unwrap().unwrap().account;
     let now = stack.now();
@@ -49,7 +49,7 @@ fn assert_forbidden(answer: &Answer, path: &str, code: &str) {
     }
 }
 
-/// A request that lacks nothing but a good session.
+/// Sends a request that is complete except for a valid session.
 async fn ask(browser: &mut Browser<'_>, method: &Method, path: &str, token: &str) -> Answer {
     match *method {
         Method::GET => browser.get(path).await,
@@ -110,7 +110,7 @@ async fn every_route_of_admins_refuses_whoever_has_no_session_and_changes_nothin
     assert_eq!(state_of(&stack).await, before);
     assert_eq!(good.clone().get("/admin").await.status, 200, "nothing ended the good session");
 
-    // Twelve hours later it is over, however much it was used.
+    // The session expires after twelve hours, even if it is in use.
     stack.advance(11 * 3600 + 3000).await;
     assert_eq!(good.clone().get("/admin").await.status, 200);
     stack.advance(601).await;
@@ -158,7 +158,7 @@ async fn whatever_changes_something_must_come_from_a_page_of_the_same_session() 
     assert_eq!(state_of(&stack).await, before);
     assert_eq!(admin.get("/admin").await.status, 200, "nothing ended the session");
 
-    // A script with a session shows its token in a header.
+    // A script with a session sends its token in a header.
     let script =
         stack.client().post(stack.url(SUSPEND)).header("origin", stack.origin()).header("x-levee-csrf", &token);
     let answer = admin.send(script).await;
@@ -171,7 +171,7 @@ async fn a_viewer_looks_at_everything_and_changes_nothing() {
     let viewer = stack.signed_in(stack.viewer()).await;
     let token = viewer.clone().token().await;
     let before = state_of(&stack).await;
-    // Signing out is for viewers too, and would end this here.
+    // Leave out signing out: viewers may do it, and it would end the session of this test.
     for (method, path, role) in guarded().into_iter().filter(|(_, path, _)| !SIGN_OUTS.contains(&path.as_str())) {
         let answer = ask(&mut viewer.clone(), &method, &path, &token).await;
         match role {

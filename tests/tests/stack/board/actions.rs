@@ -85,7 +85,7 @@ async fn recent_errors_come_in_pages_and_filtered_and_what_makes_no_sense_is_ref
     })
     .await;
 
-    // Page by page comes everything, once.
+    // Paging returns every breadcrumb exactly once.
     let (mut paged, mut after) = (Vec::new(), String::new());
     loop {
         let page = admin.get(&format!("/admin/api/breadcrumbs?limit=1{after}")).await.json();

@@ -1,4 +1,4 @@
-//! The audit: that nothing is done which it does not hold, and that all of it can be read.
+//! The audit: every action is in it or is not executed, and all of it can be read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,14 +21,14 @@ fn admins(stack: &Stack) -> AdminsTable {
     AdminsTable::new(stack.dynamodb(), "Admins")
 }
 
-/// The paths by which a signed-in admin changes something, with something real in them.
+/// Returns the paths with which a signed-in admin changes something, with existing ids.
 fn changes() -> Vec<String> {
     let changes =
         ROUTES.iter().filter(|(method, _, access, _)| matches!(access, Access::SignedIn(_)) && *method != Method::GET);
     changes.map(|(_, path, ..)| real(path)).collect()
 }
 
-/// All fields that forms have.
+/// All fields of the forms.
 const FIELDS: [(&str, &str); 3] = [("to", "open"), ("share", "25"), ("minutes", "30")];
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
     assert_eq!(actions.into_iter().collect::<Vec<_>>(), expected);
 }
 
-/// The board within this process, on the tables of `stack`, where nothing can be written into the audit.
+/// Runs the board in this process, on the tables of `stack`, with a DynamoDB that refuses writes to the audit.
 async fn without_audit(stack: &Stack) -> State {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -87,7 +87,7 @@ async fn without_audit(stack: &Stack) -> State {
     State::new(levee::config::from_lookup(lookup, Config::read).unwrap()).await.unwrap()
 }
 
-/// Passes one call on to `target`, unless it writes into the audit.
+/// Forwards one call to `target`, unless it writes to the audit.
 async fn relay(mut connection: TcpStream, client: reqwest::Client, target: String) {
     let mut call = Vec::new();
     let (head, body) = loop {
@@ -120,7 +120,7 @@ fn field<'a>(head: &'a str, name: &str) -> &'a str {
     fields.find(|(it, _)| it.eq_ignore_ascii_case(name)).unwrap().1.trim()
 }
 
-/// POSTs a form as a page of the board does.
+/// POSTs a form in the same way as a page of the board.
 async fn post(state: &State, path: &str, cookie: &str, body: &str) -> Response<String> {
     let event = json!({
         "httpMethod": "POST", "path": path, "body": body, "headers": {},
@@ -195,7 +195,7 @@ async fn a_sign_in_that_cannot_be_written_down_begins_nothing_and_a_refused_one_
 async fn the_audit_can_be_read_page_by_page_to_its_beginning() {
     let stack = Stack::builder().start().await;
     let (table, now) = (admins(&stack), stack.now());
-    // Some of one moment, some of one month, some of months before, and one that is too old.
+    // Entries of the same moment, the same month, earlier months, and one that is too old.
     let days_ago = [0, 0, 0, 1, 2, 40, 41, 41, 100, 399, 401];
     for (number, days) in days_ago.into_iter().enumerate() {
         let entry = AuditEntry {
@@ -224,7 +224,7 @@ async fn the_audit_can_be_read_page_by_page_to_its_beginning() {
         assert_eq!(paged, whole, "{limit} at a time");
     }
 
-    // People follow a link.
+    // In the page, older entries are behind a link.
     let page = admin.get("/admin/audit?limit=10").await;
     assert_page(&page, "");
     let (before, _) = page.text().split_once("\">Older entries").unwrap();

@@ -1,4 +1,4 @@
-//! Where providers stand, and deciding it by hand, as admins see and do it.
+//! Breakers on the board: their state, and decisions by admins.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ async fn a_provider_is_forced_pinned_and_released_and_all_of_it_is_told() {
     let pinned = admin.post(&format!("{PRIMARY}/pin"), &pinned).await.json();
     assert_eq!((&pinned["mode"], &pinned["share"]), (&json!("ramp"), &json!(2.5)));
     let released = admin.post(&format!("{PRIMARY}/release"), &[("csrf", &token)]).await.json();
-    // So small a share brings too little to judge by.
+    // Such a small share yields too little evidence, so the provider is probed instead.
     assert_eq!((&released["mode"], &released["forced_until"]), (&json!("probe"), &Value::Null));
     let again = admin.post(&format!("{PRIMARY}/release"), &[("csrf", &token)]).await;
     assert_eq!((again.status, &again.json()["code"]), (400, &json!("invalid_request")), "{again:?}");

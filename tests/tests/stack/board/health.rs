@@ -1,9 +1,9 @@
-//! `/health`.
+//! The public `/health`.
 
 use serde_json::json;
 use tests::{Stack, wait_for};
 
-/// What `/health` says, asked anew.
+/// Returns the answer of `/health` after its cache has expired.
 async fn health(stack: &Stack) -> (u16, String) {
     stack.advance(3).await;
     let answer = stack.browser().get("/health").await;

@@ -22,7 +22,7 @@ async fn an_admin_signs_in_looks_around_and_signs_out(#[case] stage: Option<&str
     let mut browser = stack.browser();
     let (email, password) = stack.admin();
 
-    // Whoever is not signed in is led to the form.
+    // Without a session, the board redirects to the form.
     assert_eq!(browser.get("/admin").await.header("location"), format!("{prefix}/login"));
     assert_page(&browser.get("/login").await, &prefix);
     let answer = browser.sign_in(email, password).await;
@@ -73,7 +73,7 @@ async fn a_sign_in_that_is_refused_tells_nothing_and_leaves_no_address() {
     }
     assert!(pages.iter().all(|page| *page == pages[0]), "the pages differ");
 
-    // The admin learns of it; what the stranger typed is nowhere.
+    // The admin can see it in the audit; the input of the stranger is not stored.
     let audit = stack.signed_in(stack.admin()).await.get("/admin/api/audit").await.json();
     let refused: Vec<_> =
         audit["entries"].as_array().unwrap().iter().filter(|it| it["action"] == "session.refused").collect();
@@ -82,7 +82,7 @@ async fn a_sign_in_that_is_refused_tells_nothing_and_leaves_no_address() {
     let rows = stack.rows().await;
     assert!(!rows.iter().any(|row| row.contains("stranger.example") || row.contains("127.0.0.1")));
 
-    // Who goes on guessing waits, and so does who knows the password.
+    // After several wrong passwords even the right one has to wait.
     let mut browser = stack.browser();
     let waiting = loop {
         let answer = browser.sign_in(email, "wrong but long enough").await;
@@ -94,7 +94,7 @@ async fn a_sign_in_that_is_refused_tells_nothing_and_leaves_no_address() {
     assert!(waiting.header("retry-after").parse::<u64>().unwrap() >= 1);
     assert!(waiting.text().contains("too many attempts") && waiting.header("content-type").starts_with("text/html"));
 
-    // Guessing is among the recent errors, without anybody's address.
+    // The attempts are among the recent errors, without addresses.
     let mut admin = stack.signed_in(stack.viewer()).await;
     for code in ["login.refused", "login.blocked"] {
         let found = wait_for(async || {
@@ -176,11 +176,11 @@ async fn a_sign_in_needs_the_form_of_this_very_browser() {
     // An attacker's form, with the attacker's token and without the cookie.
     let answer = stack.browser().post("/login", &fields).await;
     assert_eq!(answer.status, 403, "{answer:?}");
-    // The victim's cookie, and another token.
+    // The victim's cookie with another token.
     let mut victim = stack.browser();
     victim.get("/login").await;
     assert_eq!(victim.post("/login", &fields).await.status, 403);
-    // An empty cookie matches no empty field.
+    // An empty cookie does not match an empty field.
     let mut empty = stack.browser();
     empty.set_cookie("__Host-levee-login", "");
     assert_eq!(empty.post("/login", &[("csrf", ""), ("email", email), ("password", password)]).await.status, 403);
@@ -196,7 +196,7 @@ async fn a_sign_in_needs_the_form_of_this_very_browser() {
     let json = post(json!({ "email": email, "password": password }).to_string(), "application/json");
     assert_eq!(stack.browser().send(json.header("origin", stack.origin())).await.status, 415);
 
-    // A second tab does not spoil the first one's form.
+    // A second tab does not invalidate the first one's form.
     let mut browser = stack.browser();
     let first = token_of(&browser.get("/login").await);
     browser.get("/login").await;

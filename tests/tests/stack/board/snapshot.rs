@@ -1,4 +1,4 @@
-//! The board, as JSON and as a page, with all its parts and while some of them are down.
+//! The board as JSON and as a page, complete and while some of its parts are down.
 
 use levee::accounts::{Account, AccountsTable};
 use levee::clock::Clock;
@@ -15,13 +15,13 @@ async fn sessions_and_the_board_survive_redis_and_the_board_says_since_when_it_i
     assert!(snapshot["redis"]["latency_ms"].is_number() && snapshot["redis"]["used_memory_bytes"].is_u64());
 
     stack.order("/redis/stop").await;
-    // A caller notices first.
+    // A caller's request detects the outage first.
     assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.header("x-ratelimit-degraded"), "redis");
     let noticed = stack.now().to_rfc3339_millis();
     stack.advance(60).await;
     let snapshot = admin.get("/admin/api/snapshot").await.json();
     assert_eq!((&snapshot["overall"], &snapshot["redis"]["state"]), (&json!("degraded"), &json!("down")), "{snapshot}");
-    // Without its Z, an earlier moment is a smaller text, however many digits a fraction has.
+    // Without the Z, texts of earlier moments are smaller, whatever the length of the fraction.
     let since = snapshot["redis"]["since"].as_str().unwrap().trim_end_matches('Z');
     assert!(since <= noticed.trim_end_matches('Z'), "{snapshot}");
     assert_eq!(snapshot["failed_parts"], json!(["limits"]), "{snapshot}");
@@ -76,7 +76,7 @@ async fn the_snapshot_shows_limits_tokens_providers_and_errors() {
     assert_eq!((&error["function"], &error["connection"]), (&json!("ai-proxy"), &json!("primary")), "{error}");
     assert_eq!(error["request_id"], cut.header("x-levee-request-id"));
 
-    // The error leads to the story of its request, whose id holds what a query may not.
+    // The error links to the story of its request. The id contains characters that have to be escaped in a query.
     let story = admin.get(error["story"].as_str().unwrap()).await;
     assert_eq!(story.status, 200, "{story:?}");
     let told = wait_for(async || {
@@ -121,7 +121,8 @@ async fn without_the_accounts_the_platform_is_down_and_the_board_says_so() {
     assert!(admin.get("/admin").await.text().contains("Down."));
     assert_eq!(admin.get("/admin/accounts").await.status, 503);
 
-    // That the board cannot read them does not say that callers cannot be known; /health, which looks for that, does.
+    // The board's own failure to read accounts does not count as callers being unknown. `/health`, which checks for
+    // that, reports it.
     let logged = |code: &str| stack.log_lines("health-api").iter().any(|line| line["code"] == code);
     wait_for(async || logged("board.unreadable").then_some(())).await;
     assert!(!logged("accounts.unreachable"));
@@ -151,7 +152,7 @@ async fn a_story_that_was_told_is_told_again_without_a_search() {
     let id = stack.call("/v1/messages", &messages("Hello")).await.header("x-levee-request-id").to_owned();
     let path = format!("/admin/requests?id={}", id.replace('/', "%2F").replace('=', "%3D").replace('+', "%2B"));
     wait_for(async || admin.get(&path).await.text().contains("<dt>answer</dt>").then_some(())).await;
-    // What is no longer in the logs is told as long as it is remembered.
+    // A story that is no longer in the logs is served from the cache until it expires.
     let logs = stack.state().join("logs");
     for function in ["authorizer", "ai-proxy"] {
         std::fs::write(logs.join(format!("{function}.log")), "").unwrap();

@@ -1,8 +1,8 @@
-//! Reading: pages, filters, cursors, and rows that are none.
+//! Reading breadcrumbs: pages, filters, cursors, and malformed rows.
 
 use super::*;
 
-/// Writes breadcrumbs on nine days, the last of them yesterday, from eleven minutes before noon on: 41 a day, 21 of them
+/// Writes breadcrumbs on nine days, ending yesterday, from eleven minutes before noon on: 41 a day, of which 21 are
 /// in one minute. Returns noon of today.
 async fn nine_days(stack: &Stack) -> Timestamp {
     let time = Time::new(0);
@@ -29,7 +29,7 @@ async fn pages_show_each_breadcrumb_of_a_week_exactly_once_and_newest_first() {
     let all = read(&stack, &Filter::default(), 200, now).await;
     let mine: Vec<_> = all.into_iter().filter(|row| ["week", "other"].contains(&row.function.as_str())).collect();
 
-    // The last three days are a week ago or longer.
+    // The three earliest days are out of the range of a week.
     assert_eq!(mine.len(), 2 * 6 * 41);
     assert!(mine.is_sorted_by(|newer, older| newer.first_at / 60_000 >= older.first_at / 60_000));
 

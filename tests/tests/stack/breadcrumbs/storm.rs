@@ -1,4 +1,4 @@
-//! Storms of errors: few rows, and every error counted.
+//! Storms of errors: few rows, and every error is counted.
 
 use super::*;
 
@@ -10,7 +10,7 @@ const ERRORS_OF_A_REQUEST: usize = 5;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_errors_is_counted_to_the_last_one_in_few_rows() {
     let stack = Stack::builder().start().await;
-    // Five seconds before a minute is over, so that the storm's ten seconds cross its end.
+    // Start five seconds before the end of a minute, so that the storm's ten seconds span two minutes.
     let second = Clock::system().now().as_secs() % MINUTE;
     let start = i64::try_from((MINUTE - 5 + MINUTE - second) % MINUTE).unwrap();
     let time = Arc::new(Time::new(start));
@@ -69,9 +69,9 @@ async fn a_storm_of_errors_is_counted_to_the_last_one_in_few_rows() {
     }
 }
 
-/// What the stand-in provider is told to do in a storm through the functions, each for calls of two accounts.
+/// Statuses that the stand-in provider answers with, each for calls of two accounts.
 const FAILURES: [u16; 3] = [500, 401, 429];
-/// Calls at a time.
+/// Number of concurrent calls.
 const CALLS: usize = 120;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +98,7 @@ async fn a_storm_of_failed_calls_is_counted_to_the_last_one_by_the_functions_the
         stack.script("primary", json!({ "status": status })).await;
         let calls = (0..CALLS).map(|number| stack.call_with_key(&keys[number % 2], "/v1/messages", &call));
         let answers = join_all(calls).await;
-        // The client is told of the platform's own trouble with the provider's key in other words.
+        // A rejected platform key is reported to the client as a 502.
         let expected = if status == 401 { 502 } else { status };
         assert!(answers.iter().all(|answer| answer.status == expected), "{answers:?}");
     }
@@ -117,7 +117,7 @@ async fn a_storm_of_failed_calls_is_counted_to_the_last_one_by_the_functions_the
             let answers = join_all((0..8).map(|_| stack.call("/v1/messages", &call))).await;
             assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
         }
-        // Writing may outlast the answers to the calls.
+        // Rows may be written after the calls have been answered.
         let rows = rows().await;
         let total: u64 = rows.iter().map(|row| row.count).sum();
         (total >= (FAILURES.len() * CALLS) as u64).then_some(rows)

@@ -1,4 +1,4 @@
-//! Writing: several requests of one error, outages, lost answers, and no secret.
+//! Writing breadcrumbs: several requests with one error, outages, lost answers, and no secrets.
 
 use super::*;
 
@@ -8,7 +8,7 @@ async fn a_row_names_its_first_request_and_the_latest_others_of_whom_wrote_last(
     let time = Time::new(0);
     let (one, other) = (trail("requests", table(&stack), &time), trail("requests", table(&stack), &time));
     let row = async || read(&stack, &of("requests"), 50, time.now()).await.pop().unwrap();
-    // All of it is one row, as a minute begins here.
+    // Start at the beginning of a minute, so that everything is in one row.
     time.set(i64::try_from(MINUTE - time.now().as_secs() % MINUTE).unwrap());
     let fail = async |trail: &Trail, requests: std::ops::Range<usize>| {
         requests.for_each(|request| logging_to(trail, || logged(0, request)));
@@ -48,7 +48,7 @@ async fn an_outage_of_dynamodb_loses_no_error_and_holds_nobody_up(#[case] mode: 
     }
     let (began, now) = (Instant::now(), time.now());
     trail.flush(budget, now).await;
-    // The client itself waits for ten seconds.
+    // The client's own time-out is ten seconds.
     assert!(began.elapsed() < budget * 20, "{:?}", began.elapsed());
     for number in 0..DISTINCT {
         error(number);
@@ -58,7 +58,7 @@ async fn an_outage_of_dynamodb_loses_no_error_and_holds_nobody_up(#[case] mode: 
     stack.control("POST", "/dynamodb/start", json!({})).await;
     time.set(2 * 60);
     let total = |rows: &[Breadcrumb]| rows.iter().map(|row| row.count).sum::<u64>();
-    // Writes that were left behind may still wait for answers that never come.
+    // Abandoned writes may still wait for answers that never come.
     let rows = wait_for(async || {
         trail.flush(PATIENT, time.now()).await;
         let rows = read(&stack, &of("outage"), 50, time.now()).await;
@@ -73,7 +73,7 @@ async fn an_outage_of_dynamodb_loses_no_error_and_holds_nobody_up(#[case] mode: 
     assert_eq!(codes.len(), DISTINCT / 2);
 }
 
-/// A relay that passes everything on, but answers only when it is told to.
+/// Starts a relay that forwards everything, and passes answers on only while the flag is set.
 async fn relay(to: String) -> (String, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -106,7 +106,7 @@ async fn a_write_whose_answer_is_lost_counts_once_though_others_write_in_between
     let address = stack.local("dynamodb_url").trim_start_matches("http://").to_owned();
     let (url, answers) = relay(address).await;
     let credentials = Credentials::new("test", "test", None, None, "test");
-    // It gives up waiting for the lost answer before the end, and then may write again.
+    // The time-out for the lost answer is shorter than the test, after which the write is repeated.
     let relayed = dynamodb::client(&DynamoDbConfig {
         aws: AwsConfig { region: "us-east-1".to_owned(), credentials },
         endpoint_url: Some(url),
@@ -140,7 +140,8 @@ async fn a_write_whose_answer_is_lost_counts_once_though_others_write_in_between
     assert_eq!(total().await, 3);
 }
 
-/// How many attributes of a row `trails` leave their marks in; the fewer, the less a repeated write is known again.
+/// Returns the number of row attributes in which `trails` leave their marks. With fewer of them, repeated writes are
+/// detected less often.
 async fn marks_of(stack: &Stack, trails: &[&Trail], time: &Time) -> usize {
     let account = format!("{:?}", Instant::now());
     for trail in trails {
@@ -187,7 +188,7 @@ async fn no_secret_that_is_logged_gets_into_the_table() {
 
 #[tokio::test]
 async fn a_request_that_outlasts_its_function_leaves_a_row_before_it_is_cut_off() {
-    // A second for the board's function, all of which a stopped Redis may take.
+    // Give the board's function a time-out of one second, which a stopped Redis uses up.
     let template = std::fs::read_to_string(tests::workspace().join("template.yaml")).unwrap();
     let hasty = template.replace("      Timeout: 15\n", "      Timeout: 1\n");
     assert_ne!(hasty, template);

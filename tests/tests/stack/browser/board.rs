@@ -1,4 +1,4 @@
-//! The System Health board.
+//! The System Health board in a browser.
 
 use serde_json::json;
 use tests::{Chromium, Stack, View, messages};
@@ -10,7 +10,7 @@ const VIEWS: [View; 3] = [View::DESKTOP, View::DARK, View::PHONE];
 #[tokio::test]
 async fn an_admin_signs_in_and_every_page_of_the_board_is_whole() {
     let stack = Stack::builder().with_demo().start().await;
-    // Something to show: a call, and one that its provider broke off.
+    // Create content for the pages: a call, and one that its provider cut off.
     assert_eq!(stack.call("/v1/messages", &messages("Hello")).await.status, 200);
     stack.script("primary", json!({ "cut_after": 1 })).await;
     let mut streamed = messages("Hello");

@@ -1,11 +1,11 @@
-//! A figure at hand that is too high, as where a call was counted twice.
+//! A cached figure that is too high, for example because a call was counted twice.
 
 use levee::accounts::CapMode;
 
 use super::told::{alerts, rows, text};
 use super::{Stack, assert_is_refused, call, capped, month, states};
 
-/// Makes the figure at hand another one.
+/// Overwrites the cached figure.
 async fn pretend(stack: &Stack, used: u64) {
     let key = format!("{{levee}}:tokens:{}:{}", stack.account_id(), month(stack));
     let set = async |mut connection| {
@@ -19,7 +19,7 @@ async fn a_figure_that_is_too_high_refuses_nobody_and_tells_of_nothing_that_is_n
     let stack = capped(CapMode::Block).await;
     assert_eq!(states(&stack, 1).await, ["ok"]);
     pretend(&stack, 1_600).await;
-    // Whichever of the environments they come to, each of which asks for itself.
+    // In every environment the result is the same, as each verifies the figure itself.
     assert_eq!(states(&stack, 1).await, ["ok"]);
     assert_eq!(rows(&stack, "ALERTS").await.len(), 0);
     assert_eq!(states(&stack, 2).await, ["ok", "warn"]);

@@ -1,4 +1,4 @@
-//! What one call may ask for, by its account and by its key.
+//! Cost guards of accounts and keys.
 
 use levee::accounts::{Account, AccountsTable, Guards, UnknownFields};
 use levee::limits::markers::Marked;
@@ -18,7 +18,7 @@ async fn guard_account(stack: &Stack, guards: Guards) {
     change(stack, set, Marked::Account("acme".to_owned())).await;
 }
 
-/// Guards the first of the account's keys.
+/// Sets guards on the first key of the account.
 async fn guard_key(stack: &Stack, guards: Guards) {
     let id = stack.api_key().split('_').nth(2).unwrap();
     let set = async |table: &AccountsTable, _: Account| {
@@ -82,14 +82,14 @@ async fn a_model_or_a_number_of_tokens_that_may_not_be_asked_for_is_not_sent() {
 
     assert_eq!(ask(stack.api_key(), 1_024.into()).await.status, 200);
     assert_eq!(ask(stack.plain_api_key(), 4_096.into()).await.status, 200);
-    // How long an answer may be is nothing that counting tokens costs.
+    // A ceiling on tokens does not apply to counting tokens.
     assert_eq!(stack.call("/v1/messages/count_tokens", &asking(haiku, 9_000.into())).await.status, 200);
     guard_key(&stack, Guards::default()).await;
     guard_account(&stack, Guards::default()).await;
     assert_eq!(stack.call("/v1/messages", &asking(opus, 9_000.into())).await.status, 200);
 }
 
-/// Sends `body` as it is, with these betas.
+/// Sends `body` unchanged, with these betas.
 async fn send(stack: &Stack, path: &str, body: &Value, betas: &str) -> Answer {
     let request = stack.request(path).header("anthropic-beta", betas).body(body.to_string());
     Answer::read(request.send().await.unwrap()).await

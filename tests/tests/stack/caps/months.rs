@@ -13,7 +13,7 @@ async fn tokens_begin_anew_with_the_month_and_a_call_counts_in_the_month_in_whic
     assert_eq!(month(&stack), old);
     assert_eq!(states(&stack, 3).await, ["ok"; 3]);
 
-    // The fourth call crosses the cap, and midnight.
+    // The fourth call crosses the cap and midnight.
     let usage = json!({ "input_tokens": 500 });
     stack.script("primary", json!({ "usage": usage, "ttft_ms": 3_000 })).await;
     let across = async {

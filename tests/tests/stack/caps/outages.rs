@@ -1,4 +1,4 @@
-//! Caps without Redis, and with one that has lost everything.
+//! Caps without Redis, and after Redis has lost its data.
 
 use levee::accounts::CapMode;
 use serde_json::Value;
@@ -24,7 +24,7 @@ async fn without_redis_a_cap_that_blocks_still_does() {
     let stack = capped(CapMode::Block).await;
     assert_eq!(states(&stack, 4).await, ["ok", "ok", "ok", "warn"]);
     stop_redis(&stack).await;
-    // In every environment, whether it has met the account before or not.
+    // Check every environment, including those that have not seen the account before.
     let before = stack.invocations("ai-proxy").await;
     wait_for(async || {
         assert_is_refused(&stack, &call(&stack, false).await);

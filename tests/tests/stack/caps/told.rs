@@ -1,4 +1,4 @@
-//! Somebody is told of a cap that is reached: once a month, account and share.
+//! Alerts about a cap that is reached: once per month, account and share.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use tests::{Stack, wait_for};
 
 use super::{LIMIT, builder, call, capped, month, set_cap, uses};
 
-/// What is in the alerts table under `partition`.
+/// Returns the rows of `partition` in the alerts table.
 pub async fn rows(stack: &Stack, partition: &str) -> Vec<Value> {
     let rows = stack.rows().await.into_iter().map(|row| serde_json::from_str::<Value>(&row).unwrap());
     let rows = rows.map(|row| row["Alerts"].clone());
     rows.filter(|row| row["pk"].as_str().is_some_and(|pk| pk.starts_with(partition))).collect()
 }
 
-/// The alerts; waits until there are `number`, because what is told late is told beside what comes next.
+/// Waits until there are `number` alerts and returns them. A late alert may be raised after the answer to its call.
 pub async fn alerts(stack: &Stack, number: usize) -> Vec<Value> {
     wait_for(async || Some(rows(stack, "ALERTS").await).filter(|alerts| alerts.len() >= number)).await
 }
@@ -25,7 +25,7 @@ pub fn text<'a>(row: &'a Value, attribute: &str) -> &'a str {
     row[attribute].as_str().unwrap_or_default()
 }
 
-/// Eight environments serve many calls at once; each share is told once.
+/// Crosses all shares with many concurrent calls to eight environments.
 async fn cross_at_once(faults: Value) -> Stack {
     let stack = builder().environments("ai-proxy=8").start().await;
     uses(&stack, 100).await;

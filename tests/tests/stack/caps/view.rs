@@ -1,4 +1,4 @@
-//! The figure at hand, on a real Redis and the ledger's real sums.
+//! The cached figure, with a real Redis and the ledger's real sums.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn view(stack: &Stack) -> View {
     View::new(Arc::new(stack.redis()), Months::new(stack.dynamodb(), "Usage"), Counts::default(), PATIENCE)
 }
 
-/// Puts a call into the ledger.
+/// Writes a call to the ledger.
 async fn close(stack: &Stack, id: u64, tokens: u64) {
     let started_at = stack.now().as_secs();
     let call = Call {
@@ -38,7 +38,7 @@ async fn close(stack: &Stack, id: u64, tokens: u64) {
     Ledger::new(stack.dynamodb(), "Usage", PATIENCE).write(&record).await.unwrap();
 }
 
-/// The figure in Redis, and how many milliseconds it has to live.
+/// Returns the figure in Redis and its remaining lifetime in milliseconds.
 async fn stored(redis: &Redis, month: Month) -> (Option<u64>, i64) {
     let key = format!("{{levee}}:tokens:acme:{month}");
     let read = async |mut connection| redis::pipe().get(&key).pttl(&key).query_async(&mut connection).await;

@@ -1,4 +1,4 @@
-//! Accounts, integrations and keys: what is made works, what is taken back does not.
+//! Accounts, integrations and keys: created keys work, revoked ones do not.
 
 use super::*;
 
@@ -26,7 +26,7 @@ async fn a_new_accounts_key_works_at_once_and_is_shown_once() {
     let shown = levee(&stack, &format!("key show {id} --json")).await.ok();
     let view = shown.json();
     assert_eq!((&view["status"], &view["scopes"]), (&json!("active"), &json!(["ai", "catalogs", "read"])));
-    // A whole key is no name for it where nothing but its id is needed.
+    // Commands that need only a key's id do not accept a whole key.
     let refused = levee(&stack, &format!("key show {key}")).await;
     assert!(!refused.stderr.contains(key), "{refused:?}");
     refused.fails(2, "a key's id has 12 letters and digits");
@@ -142,7 +142,7 @@ async fn a_revoked_key_is_refused_at_once_and_for_good() {
     assert_eq!(status(&stack, &key).await, 200);
     levee(&stack, &format!("key delete {id} --yes")).await.fails(1, "revoke it first");
     levee(&stack, &format!("key revoke {id}")).await.fails(2, "--yes");
-    // Whoever finds a key somewhere need not know which part of it is its id.
+    // A whole key is accepted for revoking, so that its finder need not know the id in it.
     let revoked = levee(&stack, &format!("key revoke {key} --yes")).await.ok();
     assert!(!format!("{}{}", revoked.stdout, revoked.stderr).contains(&key), "{revoked:?}");
     assert_eq!(status(&stack, &key).await, 401);

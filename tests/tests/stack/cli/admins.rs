@@ -1,4 +1,4 @@
-//! Admins, and the record of what was changed.
+//! Admins, and the audit of changes.
 
 use super::*;
 
@@ -92,7 +92,7 @@ async fn an_admin_who_has_to_wait_because_of_wrong_passwords_is_let_in_at_once()
         }
     };
     assert!(matches!(blocked, SignInError::Wait(_)), "{blocked}");
-    // As one who goes on guessing makes it.
+    // Wrong passwords from continued guessing.
     for _ in 0..6 {
         stack.advance(300).await;
         assert!(matches!(sign_in("somebody else's guess").await, Err(SignInError::Wrong)));

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// CloudFormation's answer to DescribeStacks.
+/// Returns CloudFormation's answer to DescribeStacks.
 fn described(outputs: &[(&str, &str)]) -> String {
     let outputs: String = outputs
         .iter()
@@ -19,13 +19,13 @@ fn described(outputs: &[(&str, &str)]) -> String {
     )
 }
 
-/// A CloudFormation that always answers so.
+/// Starts a CloudFormation that always gives this answer.
 async fn cloudformation(status: &str, body: &str) -> Scripted {
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n", body.len());
     Scripted::start(vec![(Duration::ZERO, format!("{head}connection: close\r\n\r\n{body}"))]).await
 }
 
-/// Runs `levee` against AWS, of which only CloudFormation and the given addresses are there.
+/// Runs `levee` against an AWS of which only CloudFormation and the given addresses exist.
 async fn on_aws(cloudformation: &Scripted, command: &str, more: &[(&str, &str)]) -> Run {
     let mut variables = vec![
         ("AWS_REGION", "eu-central-1"),
@@ -37,7 +37,7 @@ async fn on_aws(cloudformation: &Scripted, command: &str, more: &[(&str, &str)])
     run(&command.split(' ').collect::<Vec<_>>(), &variables, "").await
 }
 
-/// A CloudFormation that describes the local stack as one on AWS.
+/// Starts a CloudFormation that describes the local stack as one on AWS.
 async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
     let outputs = [
         ("AccountsTable", "Accounts"),
@@ -53,7 +53,7 @@ async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
     cloudformation("200 OK", &described(&outputs)).await
 }
 
-/// A Lambda that always answers so, with one more header line.
+/// Starts a Lambda that always gives this answer, with one more header line.
 async fn lambda(status: &str, more: &str, body: &str) -> Scripted {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{more}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");

@@ -32,7 +32,7 @@ async fn accounts_and_networks_are_blocked_listed_and_unblocked() {
     let row = text.lines().find(|line| line.starts_with("203.0.113.9/32 ")).unwrap();
     assert!(row.contains(&until) && row.ends_with("tries keys"), "{text}");
 
-    // Whoever is blocked already is blocked as was said last.
+    // A second block of the same client replaces the first.
     levee_with(&stack, "block add 203.0.113.9/32 --reason", &["tries again"]).await.ok();
     let listed = levee(&stack, "block list --json").await.ok().json();
     let again = listed.as_array().unwrap().iter().find(|it| it["who"] == "203.0.113.9/32").unwrap();

@@ -1,4 +1,4 @@
-//! Breakers: shown, and decided by hand for a time.
+//! Breakers: shown, and overridden for a limited time.
 
 use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition};
 
@@ -9,7 +9,7 @@ fn table(stack: &Stack) -> BreakersTable {
     BreakersTable::new(stack.dynamodb(), "Breakers")
 }
 
-/// Lets an environment decide that a provider is given up.
+/// Opens the breaker by an environment's decision.
 async fn give_up(stack: &Stack, after: &State) -> State {
     let now = stack.now();
     let open = State {
@@ -47,7 +47,7 @@ async fn a_provider_is_forced_pinned_and_released() {
     let typo = "Nothing was ever decided about primary: check that AI_PROVIDERS names one so.";
     assert_eq!(forced.stderr, format!("{typo}\nIt is in force everywhere within 5 s.\n"));
 
-    // A part, after an environment's decision; what is given up shows when it is probed.
+    // Pin a share after an environment's decision. An open provider shows the time of its probe.
     let opened = give_up(&stack, &state).await;
     let since = Timestamp::from_secs(opened.since.as_secs()).to_rfc3339();
     let listed = rows(&levee(&stack, "breaker show").await.ok());
@@ -91,7 +91,7 @@ async fn a_provider_is_forced_pinned_and_released() {
 async fn what_is_said_is_in_force_after_five_seconds_with_the_calls_that_come() {
     let stack = Stack::builder().start().await;
     let serves = async |name: &str| {
-        // A conversation has one place among the shares; each text is another one.
+        // Each text is a session of its own, with a place of its own among the shares.
         let text = format!("Hello {name} {}", stack.now().as_millis());
         let answer = stack.call("/v1/messages", &messages(&text)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -110,7 +110,7 @@ async fn what_is_said_is_in_force_after_five_seconds_with_the_calls_that_come() 
     for _ in 0..5 {
         assert!(serves("primary").await.is_some());
     }
-    // When its time is over, the breaker decides again.
+    // After the override has expired, the breaker decides again.
     stack.advance(1_801).await;
     let is_over = async || {
         serves("primary").await;

@@ -1,4 +1,4 @@
-//! Token caps and cost guards: set, shown, listed, taken back, and noticed at the next request.
+//! Token caps and cost guards: set, shown, listed, removed, and in force at the next request.
 
 use super::limits::rows;
 use super::*;
@@ -38,7 +38,7 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
         })
     );
     levee(&stack, "cap set newco --models claude-haiku-*,claude-sonnet-5-5 --max-tokens 8192 --tokens 0").await.ok();
-    // What is not given stays.
+    // Settings that are not given stay unchanged.
     let listed = levee(&stack, "cap list newco").await.ok();
     let headers = "PLACE TOKENS MODE GUARDS";
     let of_account = "newco none block models claude-haiku-*,claude-sonnet-5-5; max tokens 8192";
@@ -97,7 +97,7 @@ async fn the_providers_that_calls_may_go_to_are_changed_listed_shown_and_taken_b
     let set = levee(&stack, &format!("cap set {of_key} --providers backup --json")).await.ok().json();
     let changed = json!({ "providers": { "from": "all", "to": "backup" } });
     assert_eq!((&set["providers"], &set["changed"]), (&json!(["backup"]), &changed));
-    // What is not given stays.
+    // Settings that are not given stay unchanged.
     levee(&stack, "cap set newco --max-tokens 8192").await.ok();
     let same = levee(&stack, "cap set newco --providers backup,primary").await.ok();
     assert_eq!(same.line(), "newco is so already; nothing was changed");
@@ -155,7 +155,7 @@ async fn what_is_set_holds_at_the_next_request() {
         levee(&stack, &command).await.ok();
         assert_eq!(status(&stack, &key).await, expected, "after {command}");
     }
-    // A successor is held to what its predecessor was.
+    // A successor inherits its predecessor's guards.
     levee(&stack, &format!("cap set {of_key} --max-tokens 255")).await.ok();
     let rotated = levee(&stack, &format!("key rotate {}", id_of(&key))).await.ok();
     assert_eq!(status(&stack, rotated.line()).await, 400);

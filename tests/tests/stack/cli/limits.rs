@@ -1,8 +1,8 @@
-//! Changes to limits: in every place, listed, shown, taken back.
+//! Overrides of limits: for all holders, listed, shown, removed.
 
 use super::*;
 
-/// The lines of a table, their cells one blank apart.
+/// Returns the lines of a table, with cells separated by one blank.
 pub(super) fn rows(run: &Run) -> Vec<String> {
     run.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
@@ -41,7 +41,7 @@ async fn limits_are_changed_for_everyone_an_account_an_integration_and_a_key() {
     assert_eq!(rows(&levee(&stack, &format!("limit list {of_key}")).await.ok()), [headers, &of_key_row]);
     assert_eq!(rows(&levee(&stack, "limit list").await.ok()), [headers, &format!("platform global 9000 - {until}")]);
 
-    // A change takes the place of an earlier one.
+    // A change replaces an earlier one.
     let again = levee(&stack, "limit set newco account --mode shadow").await.ok();
     assert_eq!(again.line(), "limit account of newco: limit '1200' -> '-', mode '-' -> 'shadow'");
     let shown = levee(&stack, "limit show newco account --json").await.ok().json();
@@ -74,7 +74,7 @@ async fn limits_are_changed_for_everyone_an_account_an_integration_and_a_key() {
     );
 }
 
-/// `until '-' -> 'x'` the other way round.
+/// Reverses `until '-' -> 'x'`.
 fn reversed(until: &str) -> String {
     let moment = until.strip_prefix("until '-' -> ").unwrap();
     format!("until {moment} -> '-'")
@@ -103,7 +103,7 @@ async fn accounts_integrations_and_keys_are_shown_with_what_was_changed_about_th
         let rows = rows(&levee(&stack, command).await.ok());
         assert!(rows.ends_with(&expected.iter().map(|&row| row.to_owned()).collect::<Vec<_>>()), "{command}: {rows:?}");
     }
-    // A successor has what its predecessor had.
+    // A successor inherits its predecessor's overrides.
     let rotated = levee(&stack, &format!("key rotate {id} --json")).await.ok().json();
     assert_eq!(policies(&rotated["limits"]), [json!(60)]);
 }
@@ -138,7 +138,7 @@ async fn a_limit_that_could_have_no_effect_or_is_not_there_says_what_to_do() {
         assert!(!run.stderr.contains("secretsecret"), "{run:?}");
         run.fails(code, text);
     }
-    // Each stack may have policies of its own, which this command does not know.
+    // A stack may have policies of its own, which the command does not know.
     let odd = levee(&stack, "limit set acme tokens --limit 5").await.ok();
     assert!(odd.stderr.contains("tokens is not one of the built-in policies; it must be in LIMIT_POLICIES"), "{odd:?}");
 }

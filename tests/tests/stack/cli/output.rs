@@ -1,4 +1,4 @@
-//! What people and programs read: lists, stories, mistakes and help.
+//! Output for people and programs: lists, stories, errors and help.
 
 use super::*;
 
@@ -22,7 +22,7 @@ async fn the_story_of_a_request_is_found_by_its_id() {
     let stack = Stack::builder().start().await;
     let answer = stack.call("/v1/messages", &messages("Hello")).await;
     let id = answer.header("x-levee-request-id");
-    // The proxy logs the request when all of it is over, which may be after the client has its answer.
+    // The proxy logs the request once all of it is over, possibly after the client has its answer.
     let told = tests::wait_for(async || {
         let told = levee_with(&stack, "why", &[id]).await.ok();
         told.stdout.contains("\nanswer ").then_some(told)

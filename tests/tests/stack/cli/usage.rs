@@ -1,12 +1,12 @@
-//! What accounts have used, and bringing back what could not be written.
+//! Usage of accounts, and replay of unwritten records.
 
 use super::limits::rows;
 use super::*;
 
-/// What the provider says that each call used.
+/// Input and output tokens that the provider reports for each call.
 const USED: (u64, u64) = (7, 9);
 
-/// A stack whose functions give DynamoDB up soon, and whose provider says the same of each call.
+/// Starts a stack with a short time-out for DynamoDB, and a provider that reports the same usage for each call.
 async fn impatient() -> Stack {
     let stack = Stack::builder().env("DYNAMODB_TIMEOUT_MS", "500").start().await;
     stack.script("primary", json!({ "usage": { "input_tokens": USED.0, "output_tokens": USED.1 } })).await;
@@ -19,7 +19,7 @@ async fn dynamodb(stack: &Stack, what: &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Has `calls` calls served while their usage cannot be written, one of them streamed.
+/// Makes `calls` calls while their usage cannot be written, one of them streamed.
 async fn serve_without_dynamodb(stack: &Stack, calls: u64) {
     dynamodb(stack, "stop").await;
     for call in 0..calls {
@@ -40,7 +40,7 @@ async fn wait_for_lines(stack: &Stack, code: &str, count: u64) -> Vec<String> {
     .await
 }
 
-/// The month that it is for the stack.
+/// Returns the current month by the stack's clock.
 fn this_month(stack: &Stack) -> String {
     stack.now().month()
 }
@@ -121,7 +121,7 @@ async fn a_call_that_was_given_up_on_is_corrected_by_its_end() {
     let mut body = messages("Hello");
     body["stream"] = true.into();
     let mut answer = stack.send("/v1/messages", &body).await;
-    // The record is open before anything of the answer is here; its end cannot be written.
+    // The record is open before any part of the answer arrives. Its end cannot be written.
     assert!(answer.chunk().await.unwrap().is_some());
     dynamodb(&stack, "stop").await;
     while answer.chunk().await.unwrap().is_some() {}
@@ -191,7 +191,7 @@ async fn a_file_is_replayed_whatever_else_is_in_it() {
     levee(&stack, "usage replay --file nothing.log").await.fails(1, "nothing.log cannot be read");
     levee(&stack, "usage replay --file - --since 7d").await.fails(2, "cannot be used with");
 
-    // An attempt of which only the beginning is known is opened, for the monitor to settle.
+    // An attempt of which only the beginning is known is opened, so that the monitor settles it.
     let record: Value = serde_json::from_str(line).unwrap();
     let mut record: Value = serde_json::from_str(record["record"].as_str().unwrap()).unwrap();
     (record["id"], record["state"], record["input"], record["output"]) =
@@ -252,7 +252,7 @@ async fn usage_is_listed_by_account_and_shown_by_day_integration_and_model() {
     let line = ",crm,customer,claude-sonnet-5-5,2,0,200,120,0,0,0,0,0,320,0.0024,2,primary,claude-sonnet-5-5-20260915,standard,";
     assert!(lines[1].contains(line), "{csv:?}");
 
-    // The usage of an account that was deleted stays.
+    // The usage of a deleted account is kept.
     for command in ["key revoke {} --yes", "integration delete newco/crm --yes", "account delete newco --yes"] {
         levee(&stack, &command.replace("{}", id_of(&key))).await.ok();
     }

@@ -1,4 +1,4 @@
-//! The platform's own account at a provider: its trouble is no caller's.
+//! Problems with the platform's own account at a provider are hidden from callers.
 
 use levee::breaker::{Mode, Reason};
 use rstest::rstest;
@@ -36,7 +36,7 @@ async fn used_up_credit_is_the_backups_turn_and_pauses_the_primary_and_operators
     let pause = stack.now().until(decided.not_before).as_secs();
     assert!((300..=600).contains(&pause), "paused for {pause} s");
 
-    // Raised by the call; the monitor finds it in the outbox, and the breadcrumb of the same is no second one.
+    // The call raised the alert; the monitor finds it in the outbox, and the breadcrumb does not raise a second one.
     subjects(&stack).await;
     let mut subjects = subjects(&stack).await;
     subjects.retain(|subject| subject.contains("credit"));
@@ -44,7 +44,7 @@ async fn used_up_credit_is_the_backups_turn_and_pauses_the_primary_and_operators
     assert!(subjects[0].contains("primary"), "{subjects:?}");
 }
 
-/// Returns a stream of status 200 that opens with an error of this message and this code.
+/// Returns a stream of status 200 that opens with an error of this message and code.
 fn error_in_a_stream(message: &str, code: Option<&str>) -> String {
     let error = json!({ "type": "invalid_request_error", "message": message, "details": { "error_code": code } });
     answer("200 OK", STREAM, &event("error", &json!({ "type": "error", "error": error })))

@@ -1,4 +1,4 @@
-//! After the first content: a stream that breaks off is never a clean end, and nobody else's words follow.
+//! After the first content: a stream that breaks off never ends regularly, and no other provider continues it.
 
 use serde_json::json;
 use tests::Stack;
@@ -23,14 +23,14 @@ async fn after_the_first_content_a_stream_ends_in_an_error_and_no_other_provider
         assert_eq!(events.last().unwrap().0, "error", "{script}");
         assert!(events.iter().all(|(name, _)| name != "message_stop"), "{script}");
         assert!(codes(&stack, &answer).iter().any(|it| it == code), "{script}: {:?}", codes(&stack, &answer));
-        // Its beginning was good, and its end is bad besides.
+        // The beginning counts as good, and the end as bad in addition.
         let seen = seen(&stack, "primary").await;
         assert_eq!((seen.good, seen.bad), (number, number), "{script}");
     }
     assert_eq!(stack.requests("backup").await, 0);
 }
 
-/// The ids of the messages in a stream, and whose words are in it.
+/// Returns the number of messages in a stream, and the providers whose text is in it.
 fn voices(text: &str) -> (usize, Vec<&'static str>) {
     let starts = text.matches("event: message_start").count();
     (starts, ["primary", "backup"].into_iter().filter(|name| text.contains(&format!("Hello from {name}"))).collect())

@@ -1,4 +1,4 @@
-//! Before the first content: whatever the primary does wrong, the client gets the backup's answer and nothing else.
+//! Before the first content: whatever the primary does wrong, the client gets only the backup's answer.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use tests::Stack;
 
 use super::{call, codes, course, hello, id, records, seen, status, undecided};
 
-/// What goes wrong at the primary.
+/// A failure of the primary and its expected effects.
 struct Wrong {
     script: Value,
     reason: &'static str,
     code: &'static str,
-    /// How the record of the attempt ends.
+    /// Final state of the attempt's record.
     end: State,
 }
 
@@ -70,7 +70,7 @@ async fn the_backup_takes_over(is_streamed: bool) {
     }
 }
 
-/// What the call used is in the sums once, with what the first attempt is thought to have used.
+/// Asserts that the call's usage is in the sums once, together with the estimate for the first attempt.
 async fn assert_counted_once(stack: &Stack, before: &tests::Month, answer: &tests::Answer, is_estimated: bool) {
     let after = stack.month(stack.account_id()).await;
     let estimated = u64::from(is_estimated);
@@ -102,7 +102,7 @@ async fn an_attempt_counts_once_for_its_provider() {
         assert_eq!((primary.good, primary.bad, primary.on_time), (0, number, 0));
         assert_eq!((backup.good, backup.bad, backup.on_time), (number, 0, number));
     }
-    // Being refused credentials says nothing about how well a provider works.
+    // Rejected credentials do not count for or against a provider.
     stack.script("primary", status(401)).await;
     assert_eq!(call(&stack, false).await.status, 200);
     let primary = seen(&stack, "primary").await;
@@ -121,7 +121,7 @@ async fn token_counts_and_models_come_from_the_backup_too() {
     assert_eq!((counted.status, course(&counted)), (200, ("backup", "2", "error")), "{counted:?}");
     let models = stack.get("/v1/models?limit=1").await;
     assert_eq!((models.status, course(&models)), (200, ("backup", "2", "error")), "{models:?}");
-    // Neither is what a provider is judged by.
+    // The breaker is not affected by either.
     assert_eq!(seen(&stack, "primary").await.bad, 0);
 }
 

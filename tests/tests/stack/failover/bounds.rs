@@ -1,4 +1,4 @@
-//! Answers without bounds and statuses without a meaning: none of them reaches a client.
+//! Answers that exceed the bounds, and invalid statuses: none of them reaches a client.
 
 use rstest::rstest;
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{call, course, error, undecided};
 
 const MIB: usize = 1024 * 1024;
 
-/// An answer with a header of `bytes` bytes by the name of `name`.
+/// Returns the answer `whole` with an additional header `name` of `bytes` bytes.
 fn head_of(bytes: usize, name: &str, whole: &str) -> String {
     let (status, rest) = whole.split_once("\r\n").unwrap();
     format!("{status}\r\n{name}: {}\r\n{rest}", "x".repeat(bytes))

@@ -1,4 +1,5 @@
-//! What failures do to the primary's share, and what a budget, a limit and refused credentials do instead.
+//! Effect of failures on the primary's share, and the different effects of a budget, a rate limit and rejected
+//! credentials.
 
 use levee::breaker::{Mode, Reason};
 use levee::metering::Month;
@@ -14,13 +15,13 @@ async fn a_primary_that_fails_is_given_up_and_calls_go_to_the_backup_at_once() {
     stack.script("primary", status(500)).await;
     let given_up = async |_: &tests::Answer| decision(&stack, "primary").await.mode == Mode::Open;
     assert_eq!(call_until(&stack, given_up).await.status, 200);
-    // Of little traffic even a few bad results leave no share that would be any use.
+    // At little traffic even a few bad results leave a share too small to be of use.
     let reason = decision(&stack, "primary").await.reason;
     assert!([Reason::Failing, Reason::Erring].contains(&reason), "{reason}");
     let before = stack.requests("primary").await;
     for is_streamed in [true, false] {
         let answer = call(&stack, is_streamed).await;
-        // By its environment's own breaker or by the one that all share.
+        // The environment's own breaker or the shared one may be the reason.
         let (provider, attempts, reason) = course(&answer);
         assert_eq!((answer.status, provider, attempts), (200, "backup", "1"), "{answer:?}");
         assert!(reason.starts_with("breaker-"), "{reason}");
@@ -52,7 +53,7 @@ async fn in_a_dry_run_breakers_say_what_they_would_do_and_every_call_goes_to_the
     assert_eq!(stack.requests("primary").await, calls);
 }
 
-/// Runs the monitor, and tells the subjects of everything that SNS got.
+/// Runs the monitor and returns the subjects of all messages that SNS has received.
 pub async fn subjects(stack: &Stack) -> Vec<String> {
     let answer = stack.control("POST", "/monitor/run", Value::Null).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -68,7 +69,7 @@ async fn a_primary_that_refuses_the_platforms_credentials_is_told_of_once_and_no
         let answer = call(&stack, code == 403).await;
         assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", "refused")), "{answer:?}");
     }
-    // The second run finds what the first one's breadcrumbs say.
+    // The second run finds the breadcrumbs of the first.
     subjects(&stack).await;
     let mut subjects = subjects(&stack).await;
     subjects.retain(|subject| subject.contains("credentials"));

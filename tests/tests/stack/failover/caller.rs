@@ -1,4 +1,4 @@
-//! What a caller does wrong, or leaves: no provider is blamed for it, and no other one is asked.
+//! Mistakes of a caller and clients that leave: they do not count against a provider, and no other provider is tried.
 
 use levee::breaker::Mode;
 use serde_json::json;

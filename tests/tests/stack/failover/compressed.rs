@@ -1,4 +1,4 @@
-//! Answers that come compressed although nobody asked for that.
+//! Compressed answers, although compression was not requested.
 
 use std::io::Write;
 
@@ -22,7 +22,7 @@ fn zlib(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An answer whose body is said to have the encoding `encoding`.
+/// Returns an answer whose header declares the encoding `encoding`.
 fn encoded(status: &str, kind: &str, encoding: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(

@@ -1,4 +1,4 @@
-//! What stands before a provider and turns calls away: with the API's error, shortened, or with words of its own.
+//! An edge in front of a provider that rejects calls: with the API's error, a shortened one, or an error of its own.
 
 use rstest::rstest;
 use serde_json::{Value, json};

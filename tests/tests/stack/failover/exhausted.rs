@@ -1,4 +1,4 @@
-//! All providers fail: which of their errors the client gets.
+//! All providers fail: selection of the error for the client.
 
 use levee::metering::State;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ async fn where_both_fail_the_client_gets_the_backups_error_unless_that_is_about_
         (status(401), status(500), 500, "api_error", "backup", "provider_error"),
         (status(401), status(403), 502, "api_error", "", "provider_error"),
         (status(401), status(402), 529, "overloaded_error", "", "provider_error"),
-        // What the backup does not know, the primary might have known.
+        // A model that the backup does not know might be known to the primary.
         (status(503), status(404), 503, "api_error", "primary", "provider_error"),
         (status(500), hanging, 504, "timeout_error", "", "timeout"),
     ] {
@@ -76,7 +76,7 @@ async fn a_spent_budget_is_told_as_no_mistake_of_the_clients() {
 
 #[tokio::test]
 async fn the_whole_call_has_one_deadline_however_many_providers_are_asked() {
-    // Half of it is the primary's; what is left is the backup's, which gets no more than that.
+    // The primary gets half of the time, and the backup only the rest.
     let stack = undecided().env("AI_CALL_TIMEOUT_MS", "1000").env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000").start().await;
     for name in ["primary", "backup"] {
         stack.script(name, json!({ "hang": "headers" })).await;

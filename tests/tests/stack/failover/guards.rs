@@ -1,4 +1,4 @@
-//! Accounts whose data may go to some providers only: failover respects it.
+//! Accounts that are restricted to some providers: failover respects the restriction.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tests::Stack;
 
 use super::{builder, call, course, error, id, status};
 
-/// Restricts the fixed keys' account to `providers`, at once everywhere.
+/// Restricts the fixed keys' account to `providers`, with immediate effect everywhere.
 async fn restrict(stack: &Stack, providers: &[&str]) {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     let account = table.account(stack.account_id()).await.unwrap().unwrap().account;
@@ -37,7 +37,7 @@ async fn an_account_that_may_use_the_backup_alone_is_served_by_it() {
     }
     let counted = stack.call("/v1/messages/count_tokens", &super::hello(false)).await;
     assert_eq!(course(&counted), ("backup", "1", "restricted"));
-    // Its error is the last word.
+    // The backup's error is final.
     stack.script("backup", status(500)).await;
     let answer = call(&stack, false).await;
     assert_eq!((answer.status, course(&answer)), (500, ("backup", "1", "restricted")), "{answer:?}");
@@ -49,7 +49,7 @@ async fn what_may_go_to_the_primary_alone_never_reaches_the_backup() {
     let stack = builder().start().await;
     restrict(&stack, &["primary"]).await;
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
-    // Even when it has been given up.
+    // The same holds after the primary's breaker has opened.
     stack.script("primary", status(529)).await;
     for place in 0..12 {
         let answer = call(&stack, place % 2 == 0).await;

@@ -11,7 +11,7 @@ use super::provider::{
 };
 use super::{call, codes, course, hello, records, undecided};
 
-/// What the primary says, why that is no answer, and how the record of the attempt ends.
+/// Returns answers of the primary with the expected fallback reason, code and final state of the attempt's record.
 fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State)> {
     let html = answer("500 Internal Server Error", "text/html", "<html>an edge</html>");
     let envelope = json!({ "type": "error", "error": { "type": "api_error", "message": "No" } }).to_string();
@@ -31,11 +31,11 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
         (answer("200 OK", kind, &message_body("primary", is_streamed)), "error", "provider.nonsense", State::Closed)
     };
     if is_streamed {
-        // Nothing of it is read.
+        // A stream is required, so the body is not read.
         all.push((answer("200 OK", JSON, &envelope), "error", "provider.nonsense", State::Closed));
         all.extend(["text/event-streamish", "text/event", "application/json"].map(mistyped));
     } else {
-        // An error of the API says that nothing was used.
+        // An error of the API means that nothing was used.
         let short = json!({ "error": { "type": "api_error", "message": "No" } }).to_string();
         for error in [&envelope, &short] {
             all.push((answer("200 OK", JSON, error), "error", "provider.nonsense", State::Void));
@@ -57,7 +57,7 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
     for (kind, reason) in
         [("overloaded_error", "overloaded"), ("rate_limit_error", "throttled"), ("api_error", "error")]
     {
-        // The call was refused before it was begun.
+        // The call was rejected before it was begun.
         all.push((stream(&error_event(kind)), reason, "provider.failed", State::Void));
         all.push((stream(&(start.clone() + &ping + &error_event(kind))), reason, "provider.failed", State::Closed));
     }
@@ -101,8 +101,8 @@ async fn a_stream_is_known_by_its_media_type_however_that_is_written() {
     }
 }
 
-/// A provider that turns each call away after its head, and closes the connection on the rest of it. So little fits into its
-/// buffers that most of a long call is not sent by then.
+/// Starts a provider that answers each call after its head and closes the connection before the rest. Its buffers are
+/// so small that most of a long call is unsent by then.
 async fn hasty() -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();

@@ -1,4 +1,4 @@
-//! Providers that have been given up, and come back.
+//! Providers that have been given up, and their recovery.
 
 use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition};
 use serde_json::json;
@@ -20,10 +20,10 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
         (529, "overloaded_error", ("", "0", ""))
     );
     assert!(refused.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1), "{refused:?}");
-    // An SDK may try again by itself.
+    // An SDK may retry by itself.
     assert_eq!(refused.header("x-should-retry"), "");
 
-    // Nobody is asked for it.
+    // No provider is tried for a refused call.
     let before = (stack.requests("primary").await, stack.requests("backup").await);
     let mut refused = 0;
     for is_streamed in [true, false] {
@@ -40,7 +40,7 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
     stack.reset("primary").await;
     stack.advance(90).await;
     call_until(&stack, async |answer| answer.status == 200 && answer.header("x-levee-provider") == "primary").await;
-    // Step by step, all of it.
+    // The share comes back step by step.
     wait_for(async || {
         for _ in 0..6 {
             call(&stack, false).await;
@@ -52,7 +52,8 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
 }
 
-/// Puts the provider `name` on probation, of whose calls `health` went well before. No call has been made yet.
+/// Puts the provider `name` into probation. `health` is the share of its calls that succeeded before. No call has
+/// been made yet.
 async fn put_on_probation(stack: &Stack, name: &str, health: Share) {
     let from = State::new();
     let to = State {
@@ -104,7 +105,7 @@ async fn where_all_are_on_probation_what_uses_no_tokens_is_served_all_the_same()
 async fn a_provider_is_not_given_up_for_one_that_is_on_probation_but_its_failure_is_that_ones_turn() {
     let stack = builder().start().await;
     put_on_probation(&stack, "backup", Share::NONE).await;
-    // Longer than it may take where another one is there.
+    // Longer than the time that a provider gets if another one can take over.
     stack.script("primary", json!({ "ttft_ms": 2_000 })).await;
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
     stack.script("primary", status(500)).await;

@@ -1,4 +1,4 @@
-//! Providers that say whatever a test puts into their mouths.
+//! Providers with scripted answers.
 
 use serde_json::json;
 use tests::{Scripted, event};
@@ -6,12 +6,12 @@ use tests::{Scripted, event};
 pub const STREAM: &str = "text/event-stream";
 pub const JSON: &str = "application/json";
 
-/// A provider that says nothing until it is told what to.
+/// Starts a provider without answers.
 pub async fn puppet() -> Scripted {
     Scripted::start(Vec::new()).await
 }
 
-/// An `AI_PROVIDERS` of `primary` and, where there are two, `backup` at these addresses.
+/// Returns an `AI_PROVIDERS` with `primary` and, for two addresses, `backup`.
 pub fn providers(urls: &[&str]) -> String {
     let one =
         |(url, name): (&&str, &str)| json!({ "name": name, "kind": "anthropic", "base_url": url, "api_key": "sk-x" });
@@ -31,19 +31,19 @@ pub fn after_nobody(backup: &Scripted) -> String {
     providers(&[&format!("http://{}", listener.local_addr().unwrap()), &backup.url])
 }
 
-/// An answer of its own length.
+/// Returns an answer with its content length.
 pub fn answer(status: &str, kind: &str, body: &str) -> String {
     let length = body.len();
     format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
 }
 
-/// A success: a message by the name of `name`.
+/// Returns a successful answer: a message of the provider `name`.
 pub fn message(name: &str, is_streamed: bool) -> String {
     let (kind, body) = (if is_streamed { STREAM } else { JSON }, message_body(name, is_streamed));
     answer("200 OK", kind, &body)
 }
 
-/// The body of [`message`].
+/// Returns the body of [`message`].
 pub fn message_body(name: &str, is_streamed: bool) -> String {
     let usage = json!({ "input_tokens": 7, "output_tokens": 9 });
     let message = json!({ "id": format!("msg_{name}"), "type": "message", "content": [], "usage": usage });
@@ -60,7 +60,7 @@ pub fn message_body(name: &str, is_streamed: bool) -> String {
     .concat()
 }
 
-/// An `error` event of the kind `kind`.
+/// Returns an `error` event of the type `kind`.
 pub fn error_event(kind: &str) -> String {
     event("error", &json!({ "type": "error", "error": { "type": kind, "message": "Out of order" } }))
 }

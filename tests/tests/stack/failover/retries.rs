@@ -1,4 +1,4 @@
-//! A second try at the same provider: for faults that pass, once for each provider, and for a part of the calls.
+//! Retries at the same provider: for transient failures, once per provider, and within a budget.
 
 use serde_json::json;
 use tests::{Builder, Stack};
@@ -8,7 +8,7 @@ use super::{builder, call, course, status, undecided};
 
 const OVERLOADED: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
 
-/// As [`undecided`], where so many of 100 calls may be tried again.
+/// Works as [`undecided`], with a retry budget of this percentage of calls.
 fn retrying(percent: &str) -> Builder {
     undecided().env("AI_RETRY_BUDGET_PERCENT", percent)
 }
@@ -33,7 +33,7 @@ async fn attempts(stack: &Stack) -> String {
     call(stack, false).await.header("x-levee-attempts").to_owned()
 }
 
-/// Makes calls that count in the budget and need none of it.
+/// Makes calls that increase the budget and do not use it.
 async fn earn(stack: &Stack, calls: usize) {
     for _ in 0..calls {
         assert_eq!(attempts(stack).await, "1");
@@ -91,7 +91,8 @@ async fn of_many_calls_that_fail_a_part_is_tried_again() {
     for _ in 0..30 {
         all += attempts(&stack).await.parse::<u64>().unwrap();
     }
-    // Two each, and a tenth of the calls once more; as many again where the calls last longer than what is remembered.
+    // Two attempts per call, plus retries of a tenth of the calls. There are up to twice as many retries if the calls
+    // take longer than the budget's window.
     assert!((61..=66).contains(&all), "{all} attempts for 30 calls");
 }
 

@@ -1,4 +1,5 @@
-//! Slowness: it counts while a call still waits, once, and a call that waits for a provider that is given up moves on.
+//! Slowness: it counts once, while a call still waits, and a call that waits for a provider that is given up moves
+//! on.
 
 use levee::breaker::{Reason, Share};
 use serde_json::json;
@@ -7,8 +8,8 @@ use tokio::task::JoinSet;
 
 use super::{builder, call, call_until, course, decision, hello, seen, status, undecided};
 
-/// Makes so many streams that it is known how long such calls take: below a second, so that one is late after a second and
-/// slow after four.
+/// Makes enough streams to learn their usual duration. It is below a second, so that a stream is late after one
+/// second and slow after four.
 async fn learn(stack: &Stack) {
     learn_of(stack, true).await;
 }
@@ -26,14 +27,14 @@ async fn what_was_slow_counts_as_bad_once_whatever_becomes_of_it() {
     let before = seen(&stack, "primary").await;
     assert_eq!((before.bad, before.late), (0, 0));
 
-    // Slow, and then good.
+    // Slow, then good.
     stack.script("primary", json!({ "ttft_ms": 5_000 })).await;
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
     let after = seen(&stack, "primary").await;
     assert_eq!((after.good, after.on_time), (before.good, before.on_time));
     assert_eq!((after.bad, after.late), (1, 1));
 
-    // Slow, and then nothing.
+    // Slow, then no answer.
     stack.script("primary", json!({ "ttft_ms": null, "hang": "headers" })).await;
     assert_eq!(course(&call(&stack, true).await), ("backup", "2", "timeout"));
     let after = seen(&stack, "primary").await;
@@ -52,7 +53,7 @@ async fn calls_that_wait_for_a_provider_that_is_given_up_meanwhile_move_on() {
     }
     while let Some(answer) = waiting.join_next().await {
         let answer = answer.unwrap();
-        // One that came late enough was never sent there.
+        // A call that came late enough was not sent to the primary at all.
         let (provider, _, reason) = course(&answer);
         assert_eq!((answer.status, provider), (200, "backup"), "{answer:?}");
         assert!(["slow", "breaker-open"].contains(&reason), "{answer:?}");
@@ -69,7 +70,7 @@ async fn what_a_store_takes_makes_no_provider_late() {
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
     let after = seen(&stack, "primary").await;
     assert_eq!((after.good, after.late, after.bad), (before.good + 1, 0, 0));
-    // Nor what they take once it has answered.
+    // The stores' delays after the answer do not count either.
     stack.script("primary", status(400)).await;
     assert_eq!(course(&call(&stack, true).await), ("primary", "1", ""));
     let after = seen(&stack, "primary").await;
@@ -96,7 +97,7 @@ async fn whole_answers_that_take_longer_than_they_used_to_are_late_and_cost_thei
 
 #[tokio::test]
 async fn a_call_that_uses_no_tokens_is_given_up_as_soon_as_a_stream() {
-    // Half of this would be more than anybody waits for here.
+    // Half of this time would exceed the test's time-out.
     let stack = undecided().env("AI_CALL_TIMEOUT_MS", "285000").start().await;
     stack.script("primary", json!({ "hang": "headers" })).await;
     let counted = stack.call("/v1/messages/count_tokens", &messages("Hello")).await;

@@ -1,4 +1,4 @@
-//! A primary that fails while a store is gone.
+//! A failing primary during an outage of a store.
 
 use levee::metering::State;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::{builder, call, course, id, records, status};
 
 #[tokio::test]
 async fn without_redis_calls_are_failed_over_and_after_five_failures_an_environment_keeps_away() {
-    // A second try needs a budget that nobody can ask for.
+    // Retries need the budget, which is unavailable without Redis.
     let stack = builder().env("AI_RETRY_BUDGET_PERCENT", "100").start().await;
     assert_eq!(call(&stack, false).await.status, 200);
     stack.order("/redis/stop").await;
@@ -22,7 +22,7 @@ async fn without_redis_calls_are_failed_over_and_after_five_failures_an_environm
     assert_eq!((answer.status, course(&answer)), (200, ("backup", "1", "breaker-local")), "{answer:?}");
     assert_eq!(stack.requests("primary").await, 6);
 
-    // Both fail: nobody is refused for it, and nobody is asked twice.
+    // Both providers fail: calls are not refused for it, and no provider is tried twice.
     stack.script("backup", status(529)).await;
     for _ in 0..6 {
         let answer = call(&stack, false).await;

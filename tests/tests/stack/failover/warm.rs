@@ -1,4 +1,4 @@
-//! The backup is kept warm: a part of the sessions goes there while all is well, and each stays where it is.
+//! The backup is kept warm: a share of the sessions goes there in health, and each session stays at its provider.
 
 use serde_json::json;
 use tests::{Answer, Stack};
@@ -56,7 +56,7 @@ async fn a_warm_backup_that_fails_is_the_primarys_turn() {
     let mut attempts = Vec::new();
     for session in 0..12 {
         let answer = call(&stack, &By::Header, session).await;
-        // Whom the preferred provider served was sent to no other one for want of it.
+        // The preferred provider served these calls, so they have no fallback reason.
         assert_eq!((course(&answer).0, course(&answer).2), ("primary", ""));
         let event = stack.wide_event("ai-proxy", id(&answer)).await;
         assert!(event["fallback.reason"].is_null(), "{event}");

@@ -1,4 +1,4 @@
-//! What a client gets of a function's answer.
+//! Conversion of a function's answer to HTTP.
 
 use serde_json::json;
 use tests::{Answer, Stack};

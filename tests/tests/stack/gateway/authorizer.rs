@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{DELIMITER, INTEGRATION_RESPONSE, get, raw, send, stack};
 
-/// api-gateway-lambda-authorizer-input.html: a REQUEST authorizer gets the request without its body, and the method's ARN.
+/// api-gateway-lambda-authorizer-input.html: a REQUEST authorizer gets the request without its body, and the method's
+/// ARN.
 #[tokio::test]
 async fn an_authorizer_gets_the_request_and_the_arn_of_what_is_asked_for() {
     let stack = stack().await;
@@ -32,8 +33,8 @@ async fn an_authorizers_context_reaches_the_function_as_text() {
     assert!(authorizer["integrationLatency"].is_u64());
 }
 
-/// apigateway-authorization-flow.html (explicit and implicit deny) and api-gateway-gatewayResponse-definition.html: the status,
-/// headers and body of the template, with the Deny's context.
+/// apigateway-authorization-flow.html (explicit and implicit deny) and api-gateway-gatewayResponse-definition.html:
+/// the status, headers and body of the template, with the Deny's context.
 #[tokio::test]
 async fn a_denial_is_answered_as_the_template_says_with_the_denials_context() {
     let stack = stack().await;
@@ -54,7 +55,8 @@ async fn a_denial_is_answered_as_the_template_says_with_the_denials_context() {
     assert_eq!(implicit.json()["says"], "User is not authorized to access this resource");
 }
 
-/// api-gateway-gatewayResponse-definition.html: the template of a media type that the client accepts, else the JSON one.
+/// api-gateway-gatewayResponse-definition.html: the template of a media type that the client accepts, else the JSON
+/// one.
 #[tokio::test]
 async fn a_denials_body_is_of_a_media_type_that_the_client_accepts() {
     let stack = stack().await;
@@ -63,8 +65,8 @@ async fn a_denials_body_is_of_a_media_type_that_the_client_accepts() {
     assert!(answer("image/webp").await.json()["type"].is_string());
 }
 
-/// apigateway-use-lambda-authorizer.html: the error `Unauthorized` is 401; supported-gateway-response-types.html: what is
-/// unspecified takes the default of its class.
+/// apigateway-use-lambda-authorizer.html: the error `Unauthorized` is 401; supported-gateway-response-types.html:
+/// what is unspecified takes the default of its class.
 #[tokio::test]
 async fn the_error_unauthorized_is_a_401_shaped_by_the_default() {
     let answer = get(&stack().await, "/closed/7", &[("x-authorizer", "unauthorized")]).await;
@@ -83,8 +85,9 @@ async fn an_authorizer_that_fails_is_an_authorizer_failure() {
     }
 }
 
-/// supported-gateway-response-types.html, AUTHORIZER_CONFIGURATION_ERROR, and api-gateway-lambda-authorizer-output.html: "you can't
-/// set a JSON object or array as a valid value of any key in the context map".
+/// supported-gateway-response-types.html, AUTHORIZER_CONFIGURATION_ERROR, and
+/// api-gateway-lambda-authorizer-output.html: "you can't set a JSON object or array as a valid value of any key in
+/// the context map".
 #[tokio::test]
 async fn an_authorizers_malformed_answer_is_a_configuration_error() {
     let stack = stack().await;
@@ -95,8 +98,8 @@ async fn an_authorizers_malformed_answer_is_a_configuration_error() {
     }
 }
 
-/// supported-gateway-response-types.html, AUTHORIZER_CONFIGURATION_ERROR, and api-gateway-lambda-authorizer-output.html: the output is
-/// one JSON object. A stream is none, whatever it holds.
+/// supported-gateway-response-types.html, AUTHORIZER_CONFIGURATION_ERROR, and
+/// api-gateway-lambda-authorizer-output.html: the output is one JSON object. A stream is none, whatever it holds.
 #[tokio::test]
 async fn an_authorizer_that_streams_or_answers_no_json_is_a_configuration_error() {
     let stack = stack().await;
@@ -126,7 +129,8 @@ async fn a_path_too_long_for_its_arn_is_414() {
     assert_eq!(answer.status, 414);
 }
 
-/// how-to-cors.html and "CorsConfiguration" of the SAM guide: OPTIONS of a resource that has none, without the authorizer.
+/// how-to-cors.html and "CorsConfiguration" of the SAM guide: OPTIONS of a resource that has none, without the
+/// authorizer.
 #[tokio::test]
 async fn a_preflight_is_answered_without_function_and_authorizer() {
     let stack = stack().await;

@@ -1,4 +1,4 @@
-//! How large and how long a request may be.
+//! Limits on the size and duration of a request.
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -6,7 +6,8 @@ use tests::Answer;
 
 use super::{get, stack};
 
-/// api-gateway-execution-service-limits-table.html, "Payload size: 10 MB", and Lambda's gettingstarted-limits.html, "6 MB" for an event.
+/// api-gateway-execution-service-limits-table.html, "Payload size: 10 MB", and Lambda's gettingstarted-limits.html,
+/// "6 MB" for an event.
 #[tokio::test]
 async fn a_body_over_the_payload_or_the_event_limit_is_413() {
     let stack = stack().await;
@@ -19,7 +20,8 @@ async fn a_body_over_the_payload_or_the_event_limit_is_413() {
     assert_eq!(just_fits.send().await.unwrap().status(), 200);
 }
 
-/// api-gateway-execution-service-limits-table.html: "Total combined size of request line and header values: 10240 bytes".
+/// api-gateway-execution-service-limits-table.html: "Total combined size of request line and header values: 10240
+/// bytes".
 #[tokio::test]
 async fn a_head_over_10240_bytes_is_431() {
     let stack = stack().await;
@@ -27,8 +29,8 @@ async fn a_head_over_10240_bytes_is_431() {
     assert_eq!(get(&stack, "/echo", &[("x-long", &"x".repeat(9_900))]).await.status, 200);
 }
 
-/// RFC 9112, section 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message … that
-/// contains more than one Host header field line or a Host header field with an invalid field value."
+/// RFC 9112, section 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
+/// … that contains more than one Host header field line or a Host header field with an invalid field value."
 #[tokio::test]
 async fn a_host_that_is_none_is_400() {
     let stack = stack().await;
@@ -40,7 +42,8 @@ async fn a_host_that_is_none_is_400() {
     }
 }
 
-/// supported-gateway-response-types.html, INTEGRATION_TIMEOUT, after the route's TimeoutInMillis; the function may go on.
+/// supported-gateway-response-types.html, INTEGRATION_TIMEOUT, after the route's TimeoutInMillis; the function may go
+/// on.
 #[tokio::test]
 async fn an_answer_after_the_routes_time_is_a_504() {
     let stack = stack().await;
@@ -51,8 +54,8 @@ async fn an_answer_after_the_routes_time_is_a_504() {
     assert_eq!(get(&stack, "/echo", &[("x-probe", "pid")]).await.text(), pid.to_string());
 }
 
-/// api-gateway-execution-service-limits-table.html, "Integration timeout": it bounds the integration as a whole, the wait for a free
-/// environment included.
+/// api-gateway-execution-service-limits-table.html, "Integration timeout": it bounds the integration as a whole, the
+/// wait for a free environment included.
 #[tokio::test]
 async fn waiting_for_an_environment_counts_in_the_routes_time() {
     let stack = stack().await;
@@ -65,8 +68,9 @@ async fn waiting_for_an_environment_counts_in_the_routes_time() {
     assert_eq!((busy.status, waiting), (200, 504));
 }
 
-/// Lambda's gettingstarted-limits.html, "Concurrent executions: 1,000", and API_Invoke.html, TooManyRequestsException beyond them;
-/// in a proxy integration that is an "Internal server error" (handle-errors-in-lambda-integration.html), 500.
+/// Lambda's gettingstarted-limits.html, "Concurrent executions: 1,000", and API_Invoke.html, TooManyRequestsException
+/// beyond them; in a proxy integration that is an "Internal server error"
+/// (handle-errors-in-lambda-integration.html), 500.
 #[tokio::test]
 async fn a_call_for_which_there_is_no_more_room_is_a_500() {
     let stack = stack().await;
@@ -79,7 +83,7 @@ async fn a_call_for_which_there_is_no_more_room_is_a_500() {
     let answer = get(&stack, "/short", &[]).await;
     assert_eq!((answer.status, answer.text()), (500, r#"{"message":"Internal server error"}"#));
     assert_eq!(answer.header("x-default"), "5xx");
-    // Nobody waits for the thousand any more, so that the function is not called for them.
+    // The callers of these thousand calls have gone, so the function is not called for them.
     stack.control("POST", "/functions/probe/0/thaw", Value::Null).await;
     let served = async || (get(&stack, "/echo", &[("x-probe", "pid")]).await.status == 200).then_some(());
     tests::wait_for(served).await;

@@ -1,4 +1,4 @@
-//! What a function is told of a request, and which function it is.
+//! Routing, and the events of functions.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -43,7 +43,8 @@ async fn what_a_request_lacks_is_null_in_its_event() {
     }
 }
 
-/// api-gateway-known-issues.html: "REST APIs decode URL-encoded request parameters before passing them to backend integrations".
+/// api-gateway-known-issues.html: "REST APIs decode URL-encoded request parameters before passing them to backend
+/// integrations".
 #[tokio::test]
 async fn parameters_of_the_path_are_decoded() {
     let stack = stack().await;
@@ -53,7 +54,8 @@ async fn parameters_of_the_path_are_decoded() {
     assert_eq!(event["requestContext"]["path"], "/echo/a%20b/c/d%2Fe");
 }
 
-/// api-gateway-set-up-simple-proxy.html and api-gateway-method-settings-method-request.html: the most specific resource serves.
+/// api-gateway-set-up-simple-proxy.html and api-gateway-method-settings-method-request.html: the most specific
+/// resource serves.
 #[tokio::test]
 async fn a_literal_part_wins_over_a_variable_one_and_that_over_a_greedy_one() {
     let stack = stack().await;
@@ -64,8 +66,8 @@ async fn a_literal_part_wins_over_a_variable_one_and_that_over_a_greedy_one() {
     assert_eq!(resource("/echo/own/deeper").await, "/echo/{id}/{rest+}");
 }
 
-/// supported-gateway-response-types.html, MISSING_AUTHENTICATION_TOKEN: "including the cases when the client attempts to invoke an
-/// unsupported API method or resource".
+/// supported-gateway-response-types.html, MISSING_AUTHENTICATION_TOKEN: "including the cases when the client attempts
+/// to invoke an unsupported API method or resource".
 #[tokio::test]
 async fn an_unknown_route_or_method_is_a_missing_authentication_token() {
     let stack = stack().await;
@@ -79,8 +81,8 @@ async fn an_unknown_route_or_method_is_a_missing_authentication_token() {
     }
 }
 
-/// supported-gateway-response-types.html, INVALID_SIGNATURE: without an authorizer in the way, an `Authorization` header is read
-/// as a signature, and API Gateway's message repeats it.
+/// supported-gateway-response-types.html, INVALID_SIGNATURE: without an authorizer in the way, an `Authorization`
+/// header is read as a signature, and API Gateway's message repeats it.
 #[tokio::test]
 async fn an_unknown_route_with_an_authorization_header_is_an_invalid_signature() {
     let stack = stack().await;
@@ -106,8 +108,8 @@ async fn any_answers_every_method() {
     }
 }
 
-/// how-to-call-api.html: an API's own domain has the stage first in the path; api-gateway-mapping-template-reference.html:
-/// `$context.path` includes it.
+/// how-to-call-api.html: an API's own domain has the stage first in the path;
+/// api-gateway-mapping-template-reference.html: `$context.path` includes it.
 #[tokio::test]
 async fn under_a_stage_paths_begin_with_it_and_others_are_unknown() {
     let stack = Stack::builder().template("tests/fixtures/template.yaml").stage("prod").start().await;
@@ -122,8 +124,8 @@ async fn under_a_stage_paths_begin_with_it_and_others_are_unknown() {
     }
 }
 
-/// set-up-lambda-proxy-integrations.html: the example's `X-Forwarded-For` ends with the caller's address; X-Forwarded-Port,
-/// X-Forwarded-Proto and X-Amzn-Trace-Id are added.
+/// set-up-lambda-proxy-integrations.html: the example's `X-Forwarded-For` ends with the caller's address;
+/// X-Forwarded-Port, X-Forwarded-Proto and X-Amzn-Trace-Id are added.
 #[tokio::test]
 async fn the_callers_address_is_appended_to_the_forwarding_header() {
     let stack = stack().await;
@@ -139,8 +141,8 @@ async fn the_callers_address_is_appended_to_the_forwarding_header() {
     assert_eq!(event["headers"]["X-Forwarded-For"], "203.0.113.7, 198.51.100.1, 127.0.0.1");
 }
 
-/// xray-services-apigateway.html of the X-Ray guide: a tracing header is added to "incoming HTTP requests that don't already
-/// have one"; one that is there is propagated.
+/// xray-services-apigateway.html of the X-Ray guide: a tracing header is added to "incoming HTTP requests that don't
+/// already have one"; one that is there is propagated.
 #[tokio::test]
 async fn a_trace_that_the_client_began_goes_on() {
     let trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
@@ -168,8 +170,9 @@ async fn a_client_may_choose_its_request_id_but_not_the_extended_one() {
     assert!(extended[0] != extended[1] && !extended.contains(&"chosen"), "{extended:?}");
 }
 
-/// api-gateway-method-settings-method-request.html: a resource's path has no slash at its end, and no page gives one in the
-/// request a meaning. Where the slash names nothing, the resource serves; `path` of the event is as the client sent it.
+/// api-gateway-method-settings-method-request.html: a resource's path has no slash at its end, and no page gives one
+/// in the request a meaning. Where the slash names nothing, the resource serves; `path` of the event is as the client
+/// sent it.
 #[tokio::test]
 async fn a_slash_at_the_end_of_the_path_names_the_same_resource() {
     let stack = stack().await;
@@ -227,7 +230,7 @@ async fn a_request_body_that_breaks_off_is_never_passed_on() {
         let _reset = socket.read_to_string(&mut answer).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{body:?}: {answer}");
     }
-    // Calls are taken in order, so that the broken ones would have been counted before this one.
+    // Calls are handled in order, so the incomplete requests would have been counted before this one.
     assert_eq!(get(&stack, "/echo", &[("x-probe", "pid")]).await.status, 200);
     assert_eq!(stack.invocations("probe").await, [1]);
 }

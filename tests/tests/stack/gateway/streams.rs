@@ -1,4 +1,4 @@
-//! Answers that are streamed.
+//! Streamed answers.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -20,8 +20,9 @@ async fn a_stream_reaches_the_client_while_the_function_still_runs() {
     assert_eq!(stack.environments("probe-stream").await[0]["state"], "busy");
 }
 
-/// response-transfer-mode-lambda.html, "Lambda proxy integration format for response streaming": the content type, metadata in JSON,
-/// eight NUL bytes within the first 16 KB; handle-errors-in-lambda-integration.html: what is malformed is 502.
+/// response-transfer-mode-lambda.html, "Lambda proxy integration format for response streaming": the content type,
+/// metadata in JSON, eight NUL bytes within the first 16 KB; handle-errors-in-lambda-integration.html: what is
+/// malformed is 502.
 #[tokio::test]
 async fn a_stream_without_proper_metadata_is_a_502() {
     let stack = stack().await;
@@ -63,7 +64,8 @@ async fn a_function_that_dies_within_its_stream_cuts_the_clients_connection() {
     assert_eq!(get(&stack, "/stream", &[]).await.text(), "one\ntwo\n");
 }
 
-/// response-transfer-mode.html: the route's time bounds the whole stream: before the head 504, after it the connection is cut.
+/// response-transfer-mode.html: the route's time bounds the whole stream: before the head 504, after it the
+/// connection is cut.
 #[tokio::test]
 async fn the_routes_time_bounds_the_whole_stream() {
     let stack = stack().await;

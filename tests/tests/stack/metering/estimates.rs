@@ -1,4 +1,4 @@
-//! Calls that may have been billed and whose provider never said for what: their prompt counts, as an estimate.
+//! Calls that may have been billed but whose usage was never reported: their prompt is counted as an estimate.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn builder() -> Builder {
     Stack::builder().only_primary().env("AI_CALL_TIMEOUT_MS", "1000").env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000")
 }
 
-/// A call of about 200 kB, which is about 50,000 tokens.
+/// Returns a call of about 200 kB, which is about 50,000 tokens.
 fn long(is_streamed: bool) -> Value {
     let mut call = messages(&"lorem ".repeat(200_000 / 6));
     call["stream"] = is_streamed.into();

@@ -1,4 +1,4 @@
-//! What served a call: each model that used tokens, and how, is in the ledger, in reports and in costs.
+//! Models and ways of serving: all that used tokens for a call are in the ledger, in reports and in costs.
 
 use levee::metering::{Month, Record};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn usage(stack: &Stack) -> Value {
     Answer::read(request.send().await.unwrap()).await.json()
 }
 
-/// The parts of a record: the model, and its input and output.
+/// Returns the parts of a record: model, input and output.
 fn parts(record: &Record) -> Vec<(&str, u64, u64)> {
     let parts = record.parts.iter();
     parts.map(|part| (part.service.model.as_str(), part.usage.input, part.usage.output)).collect()
@@ -97,7 +97,7 @@ async fn a_cost_is_of_what_served_and_absent_where_a_part_of_a_call_has_no_price
         (json!({ "inference_geo": "eu" }), None),
         (advisor("claude-unheard-of"), None),
     ] {
-        // Each case has a month of its own.
+        // Use a new month for each case.
         let now = stack.now();
         stack.advance(Month::of(now).0.ends_at().as_secs() - now.as_secs() + 60).await;
         for is_streamed in [false, true] {

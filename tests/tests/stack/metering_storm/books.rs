@@ -1,4 +1,4 @@
-//! The three sides of a storm, laid beside each other.
+//! Comparison of the three sides of a storm.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,11 +8,11 @@ use tests::{Served, Stack, wait_for};
 
 use super::storm::Heard;
 
-/// Longer than any call may take, seconds.
+/// A time longer than any call, in seconds.
 const LONGER_THAN_ANY_CALL: u64 = 3600;
 
-/// Waits for the calls whose clients have left, and then does what time and operators do: writes what the log says was
-/// not written, and has the monitor settle what never came to its end.
+/// Waits for the calls whose clients have left, writes the records that are only in the log, and has the monitor
+/// settle the calls that never ended.
 pub async fn settle(stack: &Stack) {
     wait_for(async || {
         let environments = stack.environments("ai-proxy").await;
@@ -38,8 +38,7 @@ pub async fn settle(stack: &Stack) {
     .await;
 }
 
-/// Holds every call's record against what the stand-in served and what the client saw, and the sums against the
-/// records.
+/// Compares every call's record with the stand-in's log and the client's observation, and the sums with the records.
 pub async fn compare(stack: &Stack, heard: &[Heard], kills: usize) {
     let records = stack.records().await;
     let mut ledger = by(&records, |record| record.call.request_id.clone());
@@ -60,12 +59,12 @@ pub async fn compare(stack: &Stack, heard: &[Heard], kills: usize) {
         } else {
             assert_interrupted(call, record, served);
         }
-        // A proxy may also be killed after its report and before its answer.
+        // A proxy may also be killed between its report and its answer.
         if !(call.is_whole || call.has_left && has_ended) {
             killed.push((call, record.map(|record| record.state)));
         }
     }
-    // What is left is of calls whose clients never learned the request's id. Records that know more choose first.
+    // The remaining records are of calls whose clients never got the request id. Match those with more data first.
     let mut left: Vec<_> = ledger.into_values().collect();
     left.sort_by_key(|record| is_expected(record));
     for record in left {
@@ -82,24 +81,25 @@ pub async fn compare(stack: &Stack, heard: &[Heard], kills: usize) {
     assert!(served.is_empty(), "nobody made these calls: {served:?}");
     assert_sums(stack, &records).await;
 
-    // A kill ends one call at most; and had none ended a call, nothing of the above would be proved.
+    // Each kill ends one call at most. The test proves nothing unless some calls were ended by a kill.
     let left = heard.iter().filter(|call| call.has_left).count();
     let abandoned = killed.iter().filter(|(_, state)| *state == Some(State::Abandoned)).count();
     assert!(left > heard.len() / 20, "{left} clients left");
     assert!(abandoned > 0 && killed.len() <= kills, "{kills} kills, {killed:?}");
 }
 
-/// The call's proxy lived to its end: the ledger has what the provider served, client or no client.
+/// Asserts that the ledger has what the provider served, for a call whose proxy was not killed.
 fn assert_exact(call: &Heard, record: Option<&Record>, served: Option<&Served>) {
     let (Some(record), Some(served)) = (record, served) else { panic!("{call:?}: {record:?}, {served:?}") };
     assert_eq!(served.end, "completed", "{call:?}: {served:?}");
     assert_eq!((record.state, record.estimated, record.figures), (State::Closed, false, served.figures), "{call:?}");
 }
 
-/// The call's proxy was killed: the ledger has it once, as served or as an estimate that says so.
+/// Asserts that a call whose proxy was killed is in the ledger once, as served or as an estimate that is marked as
+/// one.
 fn assert_interrupted(call: &Heard, record: Option<&Record>, served: Option<&Served>) {
     match record {
-        // No call is served before its record is there.
+        // No call is served before its record is written.
         None => assert!(served.is_none() && call.status != 200, "{call:?}: {served:?}"),
         Some(record) if record.state == State::Closed => assert_exact(call, Some(record), served),
         Some(record) => {
@@ -111,7 +111,7 @@ fn assert_interrupted(call: &Heard, record: Option<&Record>, served: Option<&Ser
     }
 }
 
-/// Whether `record` may be that of a call of which `served` is known.
+/// Returns true if `record` may belong to `call`, given what `served` shows.
 fn is_record_of(record: &Record, call: &Heard, served: Option<&Served>) -> bool {
     let Call { account, integration, model, .. } = &record.call;
     let is_callers = call.caller == (account.clone(), integration.clone()) && call.model == *model;
@@ -123,15 +123,14 @@ fn is_record_of(record: &Record, call: &Heard, served: Option<&Served>) -> bool 
     is_callers && (is_expected(record) || served.is_some_and(fits))
 }
 
-/// Returns true where `record` holds no more than was expected before the provider had said anything: an estimate of the
-/// prompt.
+/// Returns true if `record` contains only the estimate of the prompt from before the provider answered.
 fn is_expected(record: &Record) -> bool {
     let expected = Usage { input: record.figures.usage.input, ..Usage::default() };
     record.estimated && expected.input > 0 && record.figures.usage == expected
 }
 
-/// Whether `known` is what a stream that used `all` had said at some time: its input side is told at its beginning,
-/// with a first token of output.
+/// Returns true if `known` is a state in the course of a stream that used `all` in the end: the input side is
+/// reported at the beginning, with a first output token.
 fn is_part(known: &Figures, all: &Figures) -> bool {
     let input = |figures: &Figures| Tally { output: 0, web_searches: 0, web_fetches: 0, ..tally(figures) };
     input(known) == input(all) && known.usage.output <= all.usage.output.max(1)
@@ -151,7 +150,7 @@ fn tally(figures: &Figures) -> Tally {
     }
 }
 
-/// Every account's month is the sum of its records, by day, integration and model.
+/// Asserts that every account's month is the sum of its records, by day, integration and model.
 async fn assert_sums(stack: &Stack, records: &[Record]) {
     let mut months: BTreeMap<_, BTreeMap<_, Tally>> = BTreeMap::new();
     for record in records {
@@ -174,15 +173,15 @@ async fn assert_sums(stack: &Stack, records: &[Record]) {
     }
 }
 
-/// The calls whose proxies have reported on them, which is the last thing that they do for a call.
+/// Returns the calls whose proxies have written their report, which is the last action for a call.
 fn ended(stack: &Stack) -> BTreeSet<String> {
-    // A proxy that is killed may leave half a line.
+    // A killed proxy may leave a partial line.
     let lines = stack.log("ai-proxy").into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
     let reports = lines.filter(|line| line["_aws"].is_object());
     reports.map(|report| report["request.id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What there is, by a key of which there may be but one.
+/// Indexes items by a key that has to be unique.
 fn by<T: std::fmt::Debug>(all: &[T], key: impl Fn(&T) -> String) -> BTreeMap<String, &T> {
     let mut found = BTreeMap::new();
     for one in all {

@@ -1,5 +1,5 @@
-//! What the storm did to its accounts' caps: that they were told of once, and that what is known quickly comes to agree
-//! with the sums again.
+//! Effect of the storm on the accounts' caps: each alert is raised once, and the cached figures agree with the sums
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,20 +11,20 @@ use tests::{Stack, messages, wait_for};
 
 use super::plan::Key;
 
-/// The cap of every account, tokens: 80 % of it are reached while there is no Redis, and 150 % by some of the accounts only.
+/// Cap of every account, in tokens. 80 % of it are reached during the Redis outage, and 150 % only by some accounts.
 pub const CAP: u64 = 3_400;
 
-/// Every storm has to be over so long before its month is.
+/// Time before the end of a month at which a storm has to be over.
 const BEFORE_THE_MONTHS_END: Duration = Duration::from_secs(3 * 3600);
 
-/// Moves the clock on where the month would turn during the storm.
+/// Moves the clock into the next month if the current one would end during the storm.
 pub async fn within_a_month(stack: &Stack) {
     if stack.now().until(Month::of(stack.now()).0.ends_at()) < BEFORE_THE_MONTHS_END {
         stack.advance(BEFORE_THE_MONTHS_END.as_secs()).await;
     }
 }
 
-/// Holds what was told against the sums; then, with one more call of each account, what is known quickly.
+/// Compares the alerts with the sums, and then, with one more call of each account, the cached figures.
 pub async fn compare(stack: &Stack, keys: &[Key]) {
     let month = Month::of(stack.now()).0;
     let callers: BTreeMap<&str, &str> = keys.iter().map(|key| (key.caller.0.as_str(), key.text.as_str())).collect();
@@ -46,12 +46,12 @@ pub async fn compare(stack: &Stack, keys: &[Key]) {
         let state = TokenState::of(used[account], CAP).to_string();
         assert_eq!(answer.header("x-levee-token-state"), state, "{account}: {}", used[account]);
     }
-    // What those told whose proxies were killed before they could tell, the next call does.
+    // The next call raises the alerts of proxies that were killed before they could.
     let expected = worth_telling(&reached().await, month);
     wait_for(async || (self::told(stack).await == expected).then_some(())).await;
 }
 
-/// The alerts that accounts are worth that have used so much.
+/// Returns the keys of the alerts that this usage has to raise.
 fn worth_telling(used: &BTreeMap<String, u64>, month: Month) -> BTreeSet<String> {
     let alerts = |(account, used): (&String, &u64)| {
         let (account, reached) = (account.clone(), percent(*used, CAP));
@@ -61,7 +61,7 @@ fn worth_telling(used: &BTreeMap<String, u64>, month: Month) -> BTreeSet<String>
     used.iter().flat_map(alerts).collect()
 }
 
-/// The keys of the alerts about caps, each of which is there once.
+/// Returns the keys of the alerts about caps, each of which has to exist once.
 async fn told(stack: &Stack) -> BTreeSet<String> {
     let query = stack.dynamodb().scan().table_name("Alerts").consistent_read(true);
     let query = query.filter_expression("begins_with(pk, :alerts) AND begins_with(#key, :tokens)");
@@ -77,7 +77,7 @@ async fn told(stack: &Stack) -> BTreeSet<String> {
     told
 }
 
-/// Deletes all figures at hand.
+/// Deletes all cached figures.
 async fn forget(stack: &Stack) {
     let redis = stack.redis();
     let keys = async |mut connection| redis::cmd("KEYS").arg("*:tokens:*").query_async(&mut connection).await;

@@ -1,52 +1,51 @@
-//! Who calls for what. Everything follows from the call's number, so that a storm that found something can be had
-//! again.
+//! The calls of a storm. Each is determined by its number alone, so that a failing storm can be repeated.
 
 use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers};
 use levee::clock::Clock;
 use serde_json::{Value, json};
 use tests::Stack;
 
-/// How many accounts call.
+/// Number of accounts.
 const ACCOUNTS: usize = 20;
 const INTEGRATIONS: [(&str, IntegrationKind); 2] =
     [("crm", IntegrationKind::Customer), ("operator", IntegrationKind::AiOperator)];
 const MODELS: [&str; 2] = ["claude-sonnet-5-5", "claude-haiku-5-5"];
 
-/// How a client takes its answer.
+/// Way in which a client takes its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// As one JSON document.
     Whole,
     /// As a stream, to its end.
     Streamed,
-    /// As a stream, and leaves in the middle of it.
+    /// As a stream that the client leaves before its end.
     Leaving,
 }
 
-/// A call that will be made.
+/// A planned call.
 pub struct Planned {
-    /// What both ends know it by.
+    /// Name by which client and provider identify it.
     pub name: String,
-    /// Which of the keys it is made with.
+    /// Index of the key.
     pub key: usize,
-    /// How its answer is taken.
+    /// Way in which its answer is taken.
     pub manner: Manner,
-    /// What is asked.
+    /// Body of the request.
     pub body: Value,
 }
 
 /// Account and integration.
 pub type Caller = (String, String);
 
-/// A key, and whose it is.
+/// A key and its holder.
 pub struct Key {
-    /// As it is shown.
+    /// Full text of the key.
     pub text: String,
-    /// Whose it is.
+    /// Account and integration that it belongs to.
     pub caller: Caller,
 }
 
-/// Creates the accounts with their integrations; a key of each.
+/// Creates the accounts with their integrations, and returns a key for each integration.
 pub async fn accounts(stack: &Stack) -> Vec<Key> {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     let peppers = Peppers::from_json(&local::bindings::key_peppers()).unwrap();
@@ -65,7 +64,7 @@ pub async fn accounts(stack: &Stack) -> Vec<Key> {
     keys
 }
 
-/// The call of this number, with one of so many keys.
+/// Returns the call of this number, for this number of keys.
 pub fn call(number: usize, keys: usize) -> Planned {
     let chance = Chance(number);
     let manner = match chance.below("manner", 30) {
@@ -94,17 +93,17 @@ pub fn call(number: usize, keys: usize) -> Planned {
         5 => body["tools"] = json!([{ "type": "web_fetch_20250910", "name": "web_fetch" }]),
         _ => {}
     }
-    // The accounts take turns, so that each has as many calls as any other.
+    // Use the accounts in turn, so that all have the same number of calls.
     let integration = chance.below("integration", INTEGRATIONS.len());
     let key = number * INTEGRATIONS.len() % keys + integration;
     Planned { name, key, manner, body }
 }
 
-/// Numbers that look like chance and are always the same.
+/// Generator of repeatable pseudo-random numbers.
 pub struct Chance(pub usize);
 
 impl Chance {
-    /// A number below `end`, told apart from others by what it is for.
+    /// Returns a number below `end`, which depends on the purpose.
     pub fn below(&self, purpose: &str, end: usize) -> usize {
         let purpose = purpose.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         // SplitMix64 (Steele, Lea and Flood, 2014).

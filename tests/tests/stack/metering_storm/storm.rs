@@ -1,4 +1,4 @@
-//! The calls, and what breaks while they are made.
+//! Makes the calls and injects faults meanwhile.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,48 +10,47 @@ use tests::{Answer, Stack};
 
 use super::plan::{self, Caller, Chance, Key, Manner, Planned};
 
-/// How many clients there are at any time: more than the proxies that serve them.
+/// Number of concurrent clients: more than the proxies that serve them.
 const CLIENTS: usize = 16;
-/// How many calls are made for one proxy that is killed, on average.
+/// Average number of calls per killed proxy.
 const CALLS_A_KILL: usize = 30;
-/// The part of the storm in which there is no Redis, in tenths.
+/// Part of the storm without Redis, in tenths.
 const WITHOUT_REDIS: std::ops::Range<usize> = 4..6;
-/// The share of DynamoDB's transactions that are cancelled because they meet another one, and of its writes whose
-/// answer is lost.
+/// Share of DynamoDB's transactions that are cancelled because of a conflict, and of its writes whose answer is lost.
 const CONFLICTS: f64 = 0.3;
 const LOST: f64 = 0.03;
 
-/// What a whole stream ends with.
+/// Last event of a complete stream.
 const LAST_EVENT: &str = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
-/// What a storm was.
+/// Results of a storm.
 pub struct Storm {
-    /// What became of each call for its client.
+    /// Outcomes of the calls for their clients.
     pub heard: Vec<Heard>,
-    /// How many proxies were killed.
+    /// Number of killed proxies.
     pub kills: usize,
 }
 
-/// What became of a call for its client.
+/// Outcome of a call for its client.
 #[derive(Debug)]
 pub struct Heard {
-    /// What both ends know the call by.
+    /// Name by which client and provider identify the call.
     pub name: String,
-    /// Whose key it was made with.
+    /// Account and integration of its key.
     pub caller: Caller,
-    /// The model that it asks for.
+    /// Requested model.
     pub model: String,
-    /// What the gateway and the ledger know it by; empty where not even an answer's head came.
+    /// Request id of gateway and ledger; empty if the answer's head did not arrive.
     pub request_id: String,
-    /// The answer's status, 0 where there was none.
+    /// Status of the answer; 0 if there was none.
     pub status: u16,
-    /// All of the answer came.
+    /// True if the answer is complete.
     pub is_whole: bool,
-    /// The client left before that.
+    /// True if the client left before that.
     pub has_left: bool,
 }
 
-/// Makes so many calls while proxies are killed, Redis is gone for a while, and transactions meet.
+/// Makes this number of calls while proxies are killed, Redis is down for a while, and transactions conflict.
 pub async fn rage(stack: &Stack, keys: &[Key], calls: usize) -> Storm {
     stack.script("primary", json!({ "gap_ms": 4, "deltas": 6 })).await;
     let faults = json!({ "conflict_ratio": CONFLICTS, "lost_ratio": LOST, "seed": 1 });
@@ -85,12 +84,12 @@ async fn make(stack: &Stack, keys: &[Key], planned: Planned) -> Heard {
         is_whole: false,
         has_left: false,
     };
-    // A proxy that is killed right after its answer's head may take that along.
+    // If a proxy is killed right after the answer's head, the head may be lost too.
     let Ok(mut response) = stack.request_with_key(text, "/v1/messages").json(&body).send().await else {
         return nothing;
     };
     let status = response.status().as_u16();
-    // The gateway's own answers have it too.
+    // The gateway's own answers contain the id too.
     let request_id = response.headers()["x-amz-apigw-id"].to_str().unwrap().to_owned();
     let heard = Heard { request_id, status, ..nothing };
     if manner == Manner::Leaving && status == 200 {
@@ -105,7 +104,7 @@ async fn make(stack: &Stack, keys: &[Key], planned: Planned) -> Heard {
     Heard { is_whole: is_whole && status == 200, ..heard }
 }
 
-/// Stops Redis and starts it again, each at its moment.
+/// Stops Redis and starts it again at the planned numbers of calls.
 async fn redis(stack: &Stack, made: usize, calls: usize) {
     if made * 10 == WITHOUT_REDIS.start * calls {
         control(stack, "POST", "/redis/stop", Value::Null).await;
@@ -114,7 +113,7 @@ async fn redis(stack: &Stack, made: usize, calls: usize) {
     }
 }
 
-/// Kills a proxy in the middle of a call now and then, as the calls go on; how often it did.
+/// Kills a proxy in the middle of a call from time to time until all calls are made, and returns the number of kills.
 async fn kill(stack: &Stack, made: &AtomicUsize, calls: usize) -> usize {
     let (mut kills, mut next) = (0, 0);
     while made.load(Ordering::Relaxed) < calls {

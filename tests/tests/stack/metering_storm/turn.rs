@@ -1,4 +1,4 @@
-//! The month's end: a call counts in the month in which it began, however it ends.
+//! The end of a month: a call counts in the month in which it began, in every case of its end.
 
 use levee::clock::Timestamp;
 use levee::metering::months::total;
@@ -6,7 +6,7 @@ use levee::metering::{Month, State, Tally};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
-/// How long before the month's end calls begin, seconds.
+/// Time before the end of the month at which calls begin, in seconds.
 const BEFORE: u64 = 30;
 
 async fn used(stack: &Stack, month: Month) -> Tally {
@@ -22,7 +22,8 @@ async fn calls_that_begin_in_a_months_last_seconds_and_end_in_the_next_month_cou
     streamed["stream"] = true.into();
     stack.advance(stack.now().until(old.ends_at()).as_secs() - BEFORE).await;
 
-    // A whole call, a stream, one whose client leaves, a call whose proxy will be killed: all begin before the turn.
+    // Begin before the end of the month: a whole call, a stream, one whose client leaves, and a call whose proxy will
+    // be killed.
     stack.script("primary", json!({ "gap_ms": 500, "deltas": 6 })).await;
     let whole = tokio::spawn(stack.request("/v1/messages").json(&messages("Happy new month!")).send());
     let leaving = stack.send("/v1/messages", &streamed).await;

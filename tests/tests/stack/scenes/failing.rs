@@ -1,4 +1,4 @@
-//! A provider that answers with errors before anything of an answer.
+//! A provider that answers with errors before any content.
 
 use levee::breaker::{Mode, Reason};
 use serde_json::json;
@@ -20,11 +20,11 @@ async fn a_provider_that_fails_is_given_up_within_60_attempts_and_no_client_sees
     let needed = fallen.attempts - before;
     eprintln!("{needed} attempts until the share was {} ({})", fallen.state.share, fallen.state.reason);
     assert!(needed <= 60, "{needed} attempts");
-    // It erred before it failed, where somebody looked when four had failed.
+    // It may be classified as erring before it is failing, if an evaluation came after four failures.
     assert_eq!(fallen.state.mode, Mode::Open);
     assert!([Reason::Failing, Reason::Erring].contains(&fallen.state.reason), "{:?}", fallen.state);
 
-    // From then on hardly anything but probes gets there.
+    // From then on almost only probes reach it.
     let seen = scene.calls(mixed(60)).await;
     assert_served(&seen);
     scene.assert_only_probes_met_it(&seen).await;

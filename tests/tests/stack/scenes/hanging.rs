@@ -1,4 +1,4 @@
-//! A provider that takes calls and does not answer them.
+//! A provider that accepts calls and does not answer them.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ async fn calls_that_get_no_answer_are_served_by_the_backup_and_the_provider_is_g
 #[tokio::test]
 async fn calls_that_wait_for_a_provider_move_on_when_it_is_given_up() {
     let mut scene = Scene::start(Python).await;
-    // By these it is known when a call is late.
+    // Learn from these calls how long a call usually takes.
     assert_served(&scene.calls(streamed(60)).await);
     let (mut patient, mut busy) = tokio::join!(scene.another_program(), scene.another_program());
     let before = scene.attempts().await;
@@ -46,7 +46,7 @@ async fn calls_that_wait_for_a_provider_move_on_when_it_is_given_up() {
     let waiting = async { (scene.calls_at_once(&mut patient, streamed(2)).await, Instant::now()) };
     let failing = async {
         wait_for(async || (scene.attempts().await == before + 2).then_some(())).await;
-        // Those two wait for good.
+        // The two waiting calls never get an answer from the primary.
         scene.primary(json!({ "hang": null, "status": 500 })).await;
         wait_for(async || {
             assert_served(&scene.calls_at_once(&mut busy, mixed(3)).await);

@@ -1,4 +1,5 @@
-//! One environment whose connections to a provider all break: it helps itself, and for all others nothing changes.
+//! One environment whose connections to a provider all break: it avoids the provider by itself, and the others are
+//! unaffected.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use tokio::sync::watch;
 
 use super::scene::{Scene, Seen, assert_served, mixed, stack};
 
-/// As many as [`stack`] starts.
+/// Number of environments that [`stack`] starts.
 const ENVIRONMENTS: usize = 3;
 
-/// A way to a stand-in that can be closed to one process.
+/// A relay to a stand-in that can be closed to one process.
 struct Way {
     address: SocketAddr,
     target: Arc<watch::Sender<Option<SocketAddr>>>,
@@ -36,7 +37,7 @@ impl Way {
         Self { address, target, closed_to }
     }
 
-    /// What `AI_PROVIDERS` says of the stand-in `name` at the end of this way.
+    /// Returns the entry of `AI_PROVIDERS` for the stand-in `name` behind this relay.
     fn provider(&self, name: &str) -> serde_json::Value {
         let key = Stack::provider_key(name);
         json!({ "name": name, "kind": "anthropic", "base_url": format!("http://{}", self.address), "api_key": key })
@@ -65,13 +66,13 @@ async fn relay(
     }
 }
 
-/// Returns the name that the list of a process's files has for the client's end of `connection` (proc_net(5)).
+/// Returns the name of the client's end of `connection` in the list of a process's files (proc_net(5)).
 fn client_socket(connection: &TcpStream) -> String {
     let address = |address: SocketAddr| {
         let SocketAddr::V4(address) = address else { panic!("{address}") };
         format!("{:08X}:{:04X}", u32::from_le_bytes(address.ip().octets()), address.port())
     };
-    // The client's port may have been another connection's, which is still listed while it is closing.
+    // Compare both ends: the client's port may also belong to an older connection that is still closing.
     let ends = [connection.peer_addr(), connection.local_addr()].map(|end| address(end.unwrap()));
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let mut rows = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -91,7 +92,7 @@ async fn an_environment_whose_connections_break_keeps_away_by_itself_and_the_pro
     let mut scene = Scene::of(stack().env("AI_PROVIDERS", &providers), Python).await;
     primary.leads_to(&scene.stack, "primary").await;
     backup.leads_to(&scene.stack, "backup").await;
-    // Each environment has made calls lately, so that none is the only one that anything is known of.
+    // Make calls in each environment, so that the breaker knows several of them.
     for number in 0..ENVIRONMENTS {
         leave_calls_to(&scene.stack, number).await;
         let healthy = scene.calls(mixed(10)).await;
@@ -99,7 +100,7 @@ async fn an_environment_whose_connections_break_keeps_away_by_itself_and_the_pro
         assert!(healthy.iter().all(|seen| seen.provider() == "primary"), "{healthy:?}");
     }
 
-    // The last one's connections break, and it alone gets calls.
+    // Break the connections of the last environment, which gets all calls.
     let environments = scene.stack.environments("ai-proxy").await;
     primary.closed_to.send_replace(environments[ENVIRONMENTS - 1]["pid"].as_u64());
     let seen = scene.calls(mixed(30)).await;
@@ -109,7 +110,7 @@ async fn an_environment_whose_connections_break_keeps_away_by_itself_and_the_pro
     assert!((5..=12).contains(&met), "{seen:?}");
     assert_eq!(met + kept_away, seen.len(), "{seen:?}");
 
-    // For the others nothing has changed.
+    // The others are unaffected.
     for number in 0..ENVIRONMENTS - 1 {
         leave_calls_to(&scene.stack, number).await;
         let seen = scene.calls(mixed(10)).await;
@@ -123,7 +124,7 @@ fn count(seen: &[Seen], reason: &str) -> usize {
     seen.iter().filter(|seen| seen.reason() == reason).count()
 }
 
-/// Holds every environment of the proxy but this one, so that it takes all calls.
+/// Freezes all environments of the proxy except this one, so that it gets all calls.
 async fn leave_calls_to(stack: &Stack, chosen: usize) {
     for number in 0..ENVIRONMENTS {
         let action = if number == chosen { "thaw" } else { "freeze" };

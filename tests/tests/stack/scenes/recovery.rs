@@ -1,4 +1,4 @@
-//! A provider that is well again: its share comes back by steps, and sessions stay where they are.
+//! A provider that recovers: its share comes back by steps, and sessions stay at their provider.
 
 use futures_util::{StreamExt, stream};
 use levee::breaker::routing::place;
@@ -9,13 +9,13 @@ use tests::messages;
 
 use super::scene::{Scene, Seen, assert_served, mixed};
 
-/// Longer than a share is held before it is raised, seconds.
+/// A time longer than the dwell time of each step, in seconds.
 const DWELL: u64 = 11;
-/// Calls that are made besides at each step: a provider gets a call a second in any case, of whatever session, and of few calls
-/// that would be most.
+/// Number of additional calls at each step. A provider always gets one call a second, regardless of its session, and
+/// among few calls these would be the majority.
 const BESIDES: usize = 150;
 
-/// A session and its place with the primary provider: it is let through where that is below the share.
+/// A session and its place with the primary provider, which serves it if the place is below the share.
 struct Session {
     call: Value,
     place: u16,
@@ -27,7 +27,7 @@ impl Session {
     }
 }
 
-/// Twelve sessions for each step of the ladder: those that are let through from there on.
+/// Returns twelve sessions for each step of the ladder, which the primary serves from that step on.
 fn sessions(account: &str) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut from = 0;
@@ -36,7 +36,7 @@ fn sessions(account: &str) -> Vec<Session> {
         let names = (0..).map(|number| format!("s{number}"));
         let placed = names.map(|name| (place(&format!("{account}/{name}"), "primary"), name));
         let here = placed.filter(|(place, _)| (from..to).contains(place)).take(12);
-        // Half of them say so in their metadata, half in a header.
+        // Half of them are named in the metadata, half in a header.
         sessions.extend(here.enumerate().map(|(number, (place, name))| {
             let field = if number % 2 == 0 { "user" } else { "session" };
             Session { call: json!({ "streamed": number % 3 == 0, field: name }), place }
@@ -46,7 +46,7 @@ fn sessions(account: &str) -> Vec<Session> {
     sessions
 }
 
-/// Lets time pass and makes single calls until another decision holds than that of `generation`.
+/// Advances the clock and makes single calls until a decision follows that of `generation`.
 async fn until_decided(scene: &mut Scene, generation: u64) -> State {
     for _ in 0..40 {
         let state = scene.state().await;
@@ -77,7 +77,7 @@ async fn a_provider_that_is_well_again_gets_its_share_back_by_steps_and_sessions
             hurry(&scene).await;
             let seen = scene.calls(calls()).await;
             assert_served(&seen);
-            // On a machine that is busy with other things the next step may have come meanwhile.
+            // On a busy machine the next step may already have been taken.
             if scene.state().await == state {
                 steps.push((state.share, at_primary(&sessions, &seen, state.share)));
                 let others = sessions.iter().zip(&seen).filter(|(session, _)| !session.is_below(state.share));
@@ -96,7 +96,7 @@ async fn a_provider_that_is_well_again_gets_its_share_back_by_steps_and_sessions
     eprintln!("of {} sessions at the primary provider, by its share: {counts:?}", sessions.len());
     assert_eq!(counts.last(), Some(&(10_000, sessions.len())));
     eprintln!("{strayed} of {above} calls beyond its share were among those that it gets in any case");
-    // Where the machine was too busy to catch a step, there is nothing to compare.
+    // If the machine was too busy to observe a step, there is nothing to compare.
     assert!(above == 0 || strayed * 2 < above, "{strayed} of {above} calls beyond its share went there");
     let steps: Vec<_> = steps.iter().map(|(_, there)| there).collect();
     for pair in steps.windows(2) {
@@ -111,14 +111,15 @@ async fn a_provider_that_is_well_again_gets_its_share_back_by_steps_and_sessions
     assert_eq!(way[last_open..], climb, "{way:?}");
 }
 
-/// Makes many calls that belong to nothing.
+/// Makes many calls without a session.
 async fn hurry(scene: &Scene) {
     let hello = messages("Hello");
     let calls = (0..BESIDES).map(|_| scene.stack.call("/v1/messages", &hello));
     stream::iter(calls).buffer_unordered(6).for_each(async |answer| assert_eq!(answer.status, 200, "{answer:?}")).await;
 }
 
-/// Which of `sessions`, by their places, the primary provider served while it had `share`, for that: all that are below it.
+/// Returns the places of the `sessions` that the primary provider served because of its `share`, which have to be all
+/// below it.
 fn at_primary(sessions: &[Session], seen: &[Seen], share: Share) -> Vec<u16> {
     let mut there = Vec::new();
     for (session, seen) in sessions.iter().zip(seen) {

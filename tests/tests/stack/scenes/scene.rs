@@ -1,4 +1,4 @@
-//! A stack, its callers, and what is decided about its primary provider.
+//! A stack, its callers, and the decisions about its primary provider.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -7,30 +7,30 @@ use levee::breaker::{BreakersTable, Mode, Share, State, Transition};
 use serde_json::{Value, json};
 use tests::{Builder, Language, Sdk, Stack};
 
-/// Calls side by side: as many as there are environments of the proxy.
+/// Number of concurrent calls: as many as there are environments of the proxy.
 const AT_ONCE: usize = 3;
-/// Below this share nearly all calls go elsewhere.
+/// A share below which almost all calls go elsewhere.
 const NEARLY_NOTHING: Share = Share::of(1_000);
 
-/// How long an environment keeps away from a provider at most, before it tries again, seconds.
+/// Longest time for which an environment avoids a provider before it tries again, in seconds.
 const LONGEST_OWN_PAUSE: u64 = 60;
 
-/// A stack as by default with three environments of the proxy, which limits nobody.
+/// Returns a default stack with three environments of the proxy and without limits.
 pub fn stack() -> Builder {
     Stack::builder().environments("ai-proxy=3").without_limits()
 }
 
-/// Calls that are streamed.
+/// Returns streamed calls.
 pub fn streamed(count: usize) -> Vec<Value> {
     vec![json!({ "streamed": true }); count]
 }
 
-/// Calls of which every other one is streamed.
+/// Returns calls of which every second one is streamed.
 pub fn mixed(count: usize) -> Vec<Value> {
     (0..count).map(|number| json!({ "streamed": number % 2 == 0 })).collect()
 }
 
-/// What came of one call.
+/// Outcome of one call.
 #[derive(Debug)]
 pub struct Seen(Value);
 
@@ -39,52 +39,52 @@ impl Seen {
         self.0[field].as_str().unwrap_or_default()
     }
 
-    /// Who served it.
+    /// Returns the provider that served it.
     pub fn provider(&self) -> &str {
         self.text("provider")
     }
 
-    /// Why that is not the provider that is preferred; empty where it is.
+    /// Returns the fallback reason, or an empty string for the preferred provider.
     pub fn reason(&self) -> &str {
         self.text("reason")
     }
 
-    /// Whether all of an answer came.
+    /// Returns true if the answer is complete.
     pub fn is_whole(&self) -> bool {
         self.0["is_whole"] == true && self.0["status"] == 200 && self.0["error"].is_null()
     }
 
-    /// The names of a stream's events that came before its end, or before an error.
+    /// Returns the names of a stream's events before its end or an error.
     pub fn events(&self) -> Vec<&str> {
         self.0["events"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect()
     }
 
-    /// The status, the class of the error that was raised, and its type.
+    /// Returns the status, the class of the raised error, and its type.
     pub fn error(&self) -> (u64, &str, &str) {
         let error = &self.0["error"];
         let status = self.0["status"].as_u64().unwrap_or_default();
         (status, error["classes"][0].as_str().unwrap_or_default(), error["type"].as_str().unwrap_or_default())
     }
 
-    /// Whether it went to the backup at once, because the primary provider was given up.
+    /// Returns true if it went to the backup at once because the primary's breaker was open.
     pub fn went_straight_to_the_backup(&self) -> bool {
         let is_given_up = ["breaker-open", "breaker-local"].contains(&self.reason());
         is_given_up && (self.provider(), self.text("attempts")) == ("backup", "1")
     }
 }
 
-/// Holds that every call was served.
+/// Asserts that every call was served.
 pub fn assert_served(seen: &[Seen]) {
     for seen in seen {
         assert!(seen.is_whole(), "{seen:?}");
     }
 }
 
-/// The primary provider at the moment at which its share has fallen to nearly nothing.
+/// The primary provider at the moment at which its share fell to almost nothing.
 #[derive(Debug)]
 pub struct Fallen {
     pub state: State,
-    /// Calls that it had got.
+    /// Number of calls that it had received.
     pub attempts: u64,
 }
 
@@ -106,22 +106,22 @@ impl Scene {
         Self { stack, language, sdk: Sdk::start(language).await, table }
     }
 
-    /// Tells the primary provider what to suffer from.
+    /// Sets the script of the primary provider.
     pub async fn primary(&self, script: Value) {
         self.stack.script("primary", script).await;
     }
 
-    /// Calls that the primary provider has got so far.
+    /// Returns the number of calls that the primary provider has received.
     pub async fn attempts(&self) -> u64 {
         self.stack.requests("primary").await
     }
 
-    /// What is decided about the primary provider.
+    /// Returns the decision about the primary provider.
     pub async fn state(&self) -> State {
         self.table.read("primary").await.unwrap()
     }
 
-    /// How it came to that, the first decision first. Each follows the one before.
+    /// Returns the history of decisions, oldest first, and checks that each follows the one before.
     pub async fn history(&self) -> Vec<Transition> {
         let mut history = self.table.history("primary", None, 500).await.unwrap();
         history.reverse();
@@ -135,8 +135,8 @@ impl Scene {
         history
     }
 
-    /// Holds that of calls made since the primary provider was given up only probes met it: ten at most of each round, as five
-    /// good ones, or two bad ones, decide.
+    /// Asserts that only probes of the calls since the breaker opened reached the primary: at most ten per round,
+    /// since five good or two bad ones decide a round.
     pub async fn assert_only_probes_met_it(&self, seen: &[Seen]) {
         let history = self.history().await;
         let rounds = history.iter().filter(|transition| transition.to.mode == Mode::Probe).count();
@@ -150,8 +150,8 @@ impl Scene {
         made(&mut self.sdk, &self.stack, calls, AT_ONCE).await
     }
 
-    /// As [`Scene::calls`], and says when the primary provider's share fell to nearly nothing. Where `calls` were not enough
-    /// for that, some of them are made again.
+    /// Works as [`Scene::calls`], and also returns the moment at which the primary provider's share fell to almost
+    /// nothing. If `calls` are not enough for that, some of them are repeated.
     pub async fn calls_until_it_falls(&mut self, calls: Vec<Value>) -> (Vec<Seen>, Fallen) {
         let more = calls[..6].to_vec();
         let Self { stack, sdk, table, .. } = self;
@@ -175,7 +175,7 @@ impl Scene {
             if let Some(fallen) = found {
                 return (seen, fallen);
             }
-            // Environments that keep away by themselves have to see more of it before anything is decided.
+            // Environments that avoid the provider by themselves need more results before the shared breaker decides.
             self.stack.advance(LONGEST_OWN_PAUSE).await;
             seen.extend(self.calls(more.clone()).await);
             found = fallen(&self.stack, &self.table).await;
@@ -183,12 +183,12 @@ impl Scene {
         panic!("its share has not fallen: {:#?}", self.history().await)
     }
 
-    /// Another program that makes calls.
+    /// Starts another program that makes calls.
     pub async fn another_program(&self) -> Sdk {
         Sdk::start(self.language).await
     }
 
-    /// As [`Scene::calls`], by another program, and all of them at once.
+    /// Works as [`Scene::calls`], with another program and all calls at the same time.
     pub async fn calls_at_once(&self, program: &mut Sdk, calls: Vec<Value>) -> Vec<Seen> {
         let at_once = calls.len();
         made(program, &self.stack, calls, at_once).await

@@ -1,4 +1,4 @@
-//! A provider that takes longer than it used to.
+//! A provider that becomes slower than usual.
 
 use levee::breaker::Reason;
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn a_provider_that_takes_6_times_as_long_is_given_up_and_no_client_sees_an
 async fn a_call_that_is_back_within_a_second_is_never_late() {
     let mut scene = Scene::start(Python).await;
     assert_served(&scene.calls(streamed(60)).await);
-    // Many times what it took before.
+    // Many times the usual duration.
     scene.primary(json!({ "ttft_ms": 400 })).await;
 
     let seen = scene.calls(streamed(45)).await;

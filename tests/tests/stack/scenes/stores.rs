@@ -1,4 +1,4 @@
-//! A provider falls ill while Redis is gone, or Redis goes while it is ill.
+//! A provider that fails during a Redis outage, and a Redis outage during its failure.
 
 use levee::breaker::Mode;
 use serde_json::json;
@@ -7,8 +7,8 @@ use tests::wait_for;
 
 use super::scene::{Scene, assert_served, mixed};
 
-/// Calls that a provider gets at most of three environments each of which keeps away from it by itself: after five bad ones
-/// for 10 s, then after each one for twice as long as before. There is time for three such pauses, and to spare.
+/// Maximum number of calls that reach a provider if each of three environments avoids it by itself: after five bad
+/// results for 10 s, then after each one for twice as long. There is time for three such pauses.
 const MET_BY_EACH_ALONE: usize = 3 * (5 + 3);
 
 #[tokio::test]

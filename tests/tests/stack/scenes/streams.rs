@@ -1,4 +1,5 @@
-//! A provider whose streams end badly after their first content: their clients have to be told, and it has to get fewer.
+//! A provider whose streams break off after their first content: clients get an error, and the provider loses its
+//! share.
 
 use levee::breaker::Mode;
 use rstest::rstest;

@@ -1,4 +1,4 @@
-//! Answers and streams, and the requests that the provider gets.
+//! Answers and streams, and the requests that the provider receives.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use tests::{Sdk, Stack};
 
 use super::{assert_same, statuses};
 
-/// The version of the API that the current majors of both SDKs ask for.
+/// API version that the current majors of both SDKs request.
 const VERSION: &str = "2026-10-21";
 
-/// The parameters of a request's query. Their order is lost on the way: API Gateway hands them on as a map.
+/// Returns the parameters of a request's query, unordered: API Gateway passes them on as a map.
 fn parameters(request: &Value) -> BTreeSet<&str> {
     request["query"].as_str().unwrap_or_default().split('&').collect()
 }
@@ -112,7 +112,7 @@ async fn the_provider_gets_the_request_that_the_sdk_made(#[values(Python, TypeSc
             assert_eq!(through["headers"][header], direct["headers"][header], "{scenario}: {header}");
         }
         assert_eq!(through["headers"]["anthropic-version"], VERSION);
-        // The SDKs show their key as a bearer token; ours is not the provider's business.
+        // The SDKs send their key as a bearer token; the caller's key is not passed on to the provider.
         let key = Stack::provider_key("primary");
         assert_eq!(direct["headers"]["authorization"], format!("Bearer {key}"));
         assert_eq!(
@@ -135,7 +135,7 @@ async fn the_raw_response_shows_where_the_limits_stand(#[values(Python, TypeScri
     let header = |name: &str| outcome["headers"][name].as_str().unwrap_or_else(|| panic!("no {name}: {outcome}"));
 
     assert_eq!((&outcome["status"], &outcome["message"]["type"]), (&json!(200), &json!("message")));
-    // The id of the message's call is the provider's, as without us; ours is beside it.
+    // `request-id` of a message is the provider's, as without Levee; Levee's own id has a header of its own.
     assert!(header("request-id").starts_with("req_") && outcome["request_id"] == header("request-id"), "{outcome}");
     assert!(!header("x-levee-request-id").is_empty() && header("x-levee-request-id") != header("request-id"));
     assert_eq!((header("x-levee-provider"), header("x-levee-attempts")), ("primary", "1"));
@@ -145,6 +145,6 @@ async fn the_raw_response_shows_where_the_limits_stand(#[values(Python, TypeScri
     );
     assert!(header("ratelimit").starts_with(r#""integration";r="#), "{outcome}");
     assert_eq!(header("x-ratelimit-limit"), "300");
-    // What the provider leaves of the platform's limits is about everybody's traffic.
+    // The provider's rate limit headers are about the whole platform and are removed.
     assert!(outcome["headers"]["anthropic-ratelimit-requests-limit"].is_null(), "{outcome}");
 }

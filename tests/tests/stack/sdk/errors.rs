@@ -1,4 +1,4 @@
-//! Errors, of ours and of the provider: which exception a program gets, and what its SDK tries again.
+//! Errors of Levee and of the provider: the exceptions that a program gets, and the retries of its SDK.
 
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{assert_same, class, statuses};
 
 const DAY_SECS: u64 = 86_400;
 
-/// What is raised for an error within a stream, whose status was 200.
+/// Returns the class that is raised for an error within a stream, whose status was 200.
 fn streamed_error(language: Language) -> &'static str {
     match language {
         Python => "APIStatusError",
@@ -17,7 +17,7 @@ fn streamed_error(language: Language) -> &'static str {
     }
 }
 
-/// Checks an error of ours: raised at once, with Anthropic's type, and with an id to ask us about.
+/// Checks an error of Levee: raised at once, with Anthropic's type, and with a request id.
 fn assert_refused(outcome: &Value, expected: &str, status: u64, kind: &str) {
     let error = &outcome["error"];
     assert_eq!((class(outcome), statuses(outcome)), (expected, vec![status]), "{outcome}");
@@ -49,7 +49,7 @@ async fn a_quota_that_is_spent_for_the_day_raises_a_rate_limit_error_at_once(
 ) {
     let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_DAY", "1").start().await;
     let mut sdk = Sdk::start(language).await;
-    // At noon midnight is far more than a minute away.
+    // At noon, midnight is far more than a minute away.
     stack.place_clock(DAY_SECS, DAY_SECS / 2).await;
     assert_eq!(statuses(&sdk.run("create", &stack.target()).await), [200]);
 
@@ -67,10 +67,10 @@ async fn a_quota_that_is_spent_for_the_day_raises_a_rate_limit_error_at_once(
 async fn a_quota_that_comes_back_within_the_minute_is_waited_for(#[values(Python, TypeScript)] language: Language) {
     let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_MINUTE", "1").start().await;
     let mut sdk = Sdk::start(language).await;
-    // Near enough to the minute's end for a short wait, far enough for two calls before it.
+    // Near enough to the end of the minute for a short wait, and early enough for two calls before it.
     stack.place_clock(60, 55).await;
     let first = sdk.run("create", &stack.target()).await;
-    // One further try is all that it has: had it come back too early, it would have been refused again.
+    // With a single retry, waiting for too short a time would lead to a second refusal.
     let waited = sdk.run("create", &stack.target().retrying(1)).await;
 
     assert_eq!((statuses(&first), statuses(&waited)), (vec![200], vec![429, 200]), "{waited}");
@@ -139,12 +139,12 @@ async fn a_stream_that_is_cut_raises_an_api_error_after_all_that_came(
         assert_eq!((class(&through), statuses(&through)), (streamed_error(language), vec![200]), "{through}");
         assert_eq!(through["error"]["type"], "api_error");
         assert_eq!(through["error"]["api_message"], "The connection to the AI provider was lost.");
-        // Without us it is a broken connection, of which the SDK knows no type; what came before it is the same.
+        // Without Levee it is a broken connection, without an error type; the content before it is the same.
         assert_eq!(direct["error"]["type"], Value::Null, "{direct}");
         assert_eq!((&through["text"], &through["events"]), (&direct["text"], &direct["events"]));
     }
 
-    // An answer that is not streamed has not begun: it is tried again, as without us.
+    // An answer that is not streamed has not begun, so the SDK retries it, as without Levee.
     let through = sdk.run("create", &stack.target().retrying(1)).await;
     assert_eq!((class(&through), statuses(&through)), ("InternalServerError", vec![502, 502]), "{through}");
     assert_eq!(through["error"]["type"], "api_error");
@@ -163,7 +163,7 @@ async fn a_request_that_is_too_large_or_for_nothing_raises_its_error_at_once(
     let nothing = sdk.run("unknown_route", &stack.target()).await;
     assert_refused(&nothing, "NotFoundError", 404, "not_found_error");
 
-    // A model that does not exist is the provider's to say.
+    // An unknown model is reported by the provider.
     let model = assert_same(&mut sdk, &stack, "unknown_model", |target| target).await;
     assert_eq!((class(&model), statuses(&model)), ("NotFoundError", vec![404]));
     assert_eq!(model["error"]["api_message"], "model: no-such-model");

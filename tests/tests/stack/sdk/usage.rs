@@ -1,4 +1,4 @@
-//! The usage that programs are told, held against the provider's and the account's.
+//! Usage reported to programs, compared with the provider's and the account's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 use tests::Language::{self, Python, TypeScript};
 use tests::{Sdk, Stack, figures};
 
-/// The ledger's records by their calls' ids, without those that are known.
+/// Returns the ledger's records by the ids of their calls, without the known ones.
 async fn recorded(stack: &Stack, known: &BTreeSet<String>) -> BTreeMap<String, Record> {
     let records = stack.records().await.into_iter().map(|record| (record.call.id.clone(), record));
     records.filter(|(id, _)| !known.contains(id)).collect()
 }
 
-/// Figures in an order that does not depend on that of the calls.
+/// Returns figures in an order that is independent of the order of the calls.
 fn sorted(figures: impl Iterator<Item = Figures>) -> Vec<String> {
     let mut sorted: Vec<_> = figures.map(|figures| format!("{figures:?}")).collect();
     sorted.sort();
@@ -45,7 +45,7 @@ async fn the_usage_that_the_sdk_reports_is_the_providers_and_the_accounts(
     ] {
         let outcome = sdk.run(scenario, &stack.target()).await;
         let told = outcome["messages"].as_array().cloned().unwrap_or_else(|| vec![outcome["message"].clone()]);
-        // Call by call, before all of them are added up.
+        // Compare call by call, before the sums.
         let records = recorded(&stack, &known).await;
         assert!(records.values().all(|record| record.state == State::Closed && !record.estimated), "{records:?}");
         let in_ledger = records.values().map(|record| record.figures);

@@ -1,4 +1,4 @@
-//! Calls that never come to their end, and calls that only seem so.
+//! Calls that never end, and calls that only seem to.
 
 use levee::metering::{Record, State, estimate_prompt};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn a_call_whose_environment_was_killed_is_settled_once_with_what_was_known
     let before = stack.month(account).await;
     long_streams(&stack).await;
     let (stream, id) = begin(&stack).await;
-    // What the provider said at the beginning is added to the open record beside the stream.
+    // The usage from `message_start` is added to the open record during the stream.
     let noted = wait_for(async || {
         find(&stack, &id).await.filter(|record| record.state == State::Open && record.figures.usage.input == INPUT)
     })

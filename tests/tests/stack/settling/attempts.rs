@@ -1,4 +1,4 @@
-//! Attempts that fail: they count nothing, or what may have been used, once.
+//! Attempts that fail: they count nothing, or the estimated usage, once.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ async fn an_attempt_that_the_provider_refused_is_void_and_counts_nothing() {
 
 #[tokio::test]
 async fn an_attempt_that_reached_nobody_is_void_and_counts_nothing() {
-    // A port that nobody listens on any more.
+    // A port on which nothing listens any more.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -80,7 +80,7 @@ async fn an_error_event_that_opens_a_stream_is_void_and_counts_nothing() {
     let stack = builder().env("AI_PROVIDERS", &provider.as_only_provider("")).start().await;
     let before = stack.month(stack.account_id()).await;
     let answer = stack.call("/v1/messages", &streamed()).await;
-    // Nothing had been passed on, so that it is an answer with a status of its own.
+    // Nothing had been passed on, so the answer has an error status.
     assert_eq!((answer.status, answer.json()["error"]["type"].as_str()), (529, Some("overloaded_error")), "{answer:?}");
     let id = answer.header("x-levee-request-id");
     let record = find(&stack, id).await.unwrap();

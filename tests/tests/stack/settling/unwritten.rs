@@ -1,4 +1,5 @@
-//! DynamoDB refuses, hangs or loses answers: the call is served, and the record is there before the answer, or in the log.
+//! DynamoDB refuses, hangs or loses answers: the call is served, and its record is written before the answer, or
+//! logged.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ async fn throttle(stack: &Stack) {
     control(stack, "/dynamodb/stop", json!({ "mode": "throttle" })).await;
 }
 
-/// Makes a call, so that its key is known while DynamoDB is gone.
+/// Makes a call, so that its key is cached before the DynamoDB outage.
 async fn warm_up(stack: &Stack) {
     let answer = stack.call("/v1/messages", &messages("Hello")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -75,7 +76,7 @@ async fn no_call_is_served_before_its_record_is_there() {
         stack.reset("primary").await;
         control(&stack, "/dynamodb/stop", json!({ "mode": "hang" })).await;
         let answer = tokio::spawn(stack.request("/v1/messages").json(&call).send());
-        // Long enough for a call to be served many times over.
+        // Much longer than a call takes.
         tokio::time::sleep(Duration::from_secs(1)).await;
         let served = stack.provider("primary").await;
         assert!(served["completed"] == 0 && !answer.is_finished(), "before there was a record of {call}: {served}");
@@ -119,7 +120,7 @@ async fn with_conflicts_and_lost_answers_every_call_is_counted_once() {
         assert!(answers.iter().all(|answer| answer.status == 200));
     }
     assert_eq!(stack.control("DELETE", "/dynamodb/faults", Value::Null).await.status, 200);
-    // What was written and of which no answer came is in the log too.
+    // Records that were written, but whose answer was lost, are in the log too.
     for line in stack.log("ai-proxy") {
         match unwritten::read(&line).unwrap() {
             Some(record) if record.state == State::Open => drop(stack.ledger().open(&record).await.unwrap()),

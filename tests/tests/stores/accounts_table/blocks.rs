@@ -1,4 +1,4 @@
-//! Who is blocked.
+//! Blocks of accounts and networks.
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ async fn there_are_so_many_blocks_and_no_more() {
         .await
         .unwrap();
 
-    // Eight more at once, of which four find room.
+    // Eight more concurrently, of which four have room.
     let added = at_once(|number| {
         let table = table.clone();
         async move { table.add_block(&account(MOST_BLOCKS + number), NOW).await }
@@ -86,7 +86,7 @@ async fn there_are_so_many_blocks_and_no_more() {
     let platform = table.platform().await.unwrap();
     assert_eq!((platform.blocks.len(), platform.limits.len()), (MOST_BLOCKS, 1));
 
-    // Those that are over make room, and no others.
+    // Expired blocks make room, others do not.
     let until = Some(NOW.as_secs() + 60);
     for number in 0..4 {
         table.add_block(&Block { until, ..account(number) }, NOW).await.unwrap();

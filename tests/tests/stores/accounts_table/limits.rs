@@ -1,4 +1,4 @@
-//! What is changed about limits, by several people at once too.
+//! Overrides of limits, including concurrent changes.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn nothing_is_changed_that_is_not_there_or_makes_no_sense_or_is_one_too_ma
     let account = table.account("acme-2").await.unwrap().unwrap().account;
     assert_eq!((account.limits.len(), &account.limits["policy-3"]), (MOST_OVERRIDES, &limit(4)));
 
-    // Those that are over make room, and no others.
+    // Expired overrides make room, others do not.
     let until = |secs| Override { until: Some(NOW.as_secs() + secs), ..limit(1) };
     for (policy, secs) in [("policy-5", 60), ("policy-6", 60), ("policy-7", 61)] {
         assert!(table.set_account_limit("acme-2", policy, Some(&until(secs)), NOW).await.unwrap());

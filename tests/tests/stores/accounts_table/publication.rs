@@ -1,4 +1,4 @@
-//! What Redis is told of changes.
+//! Publication of changes to Redis.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{DAY, NOW, with_key};
 use crate::emulator::Emulator;
 use crate::redis_server::Server;
 
-/// What a marker holds: the version, whether it stops, and that it has an end.
+/// Returns version and stop flag of a marker, and checks that it expires.
 async fn marker(redis: &Redis, of: &Marked) -> Option<(u64, bool)> {
     let key = &of.key();
     let read =
@@ -52,7 +52,7 @@ async fn redis_is_told_how_each_record_is_now_and_whether_it_is_stopped() {
     assert_eq!(marker(&redis, &of_key).await, Some((first + 1, true)));
     assert_eq!(marker(&redis, &Marked::Platform).await, Some((1, false)));
 
-    // What is gone is stopped, until it is made again.
+    // A deleted record is marked as stopped until it is created again.
     let later = NOW.plus(DAY);
     table.delete_key(&key.id, later).await.unwrap();
     accounts::publish(&table, &redis, std::slice::from_ref(&of_key), later).await.unwrap();

@@ -1,4 +1,4 @@
-//! What is changed about token caps and cost guards.
+//! Changes to token caps and cost guards.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee::accounts::terms::LARGEST_CAP;
@@ -15,7 +15,7 @@ fn guards(models: &[&str], max_tokens: Option<u64>) -> Guards {
     Guards { models: models.iter().map(ToString::to_string).collect(), max_tokens, ..Guards::default() }
 }
 
-/// Which of `cap` and `guards` the row under `pk` and `sk` has.
+/// Returns the attributes among `cap` and `guards` of the row under `pk` and `sk`.
 async fn attributes(emulator: &Emulator, pk: &str, sk: &str) -> Vec<&'static str> {
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let row = emulator.client().get_item().table_name("Accounts").key("pk", text(pk)).key("sk", text(sk));

@@ -1,4 +1,4 @@
-//! The record of what was done.
+//! The audit log.
 
 use super::*;
 
@@ -18,7 +18,7 @@ async fn the_audit_log_is_newest_first_across_months_and_as_long_as_asked() {
     let admins = Admins::none().await;
     let ago = |secs: u64| Timestamp::from_millis(admins.now.as_millis() - secs * 1000);
     assert_eq!(admins.audit_log(10, admins.now).await.unwrap(), []);
-    // Every ten days for as long as entries are kept, some at the same moment; written in no order.
+    // One entry every ten days over the retention time, some at the same moment, written in no particular order.
     let mut entries: Vec<_> =
         (0..40).map(|number| entry(ago(number * 10 * DAY), &format!("of day {number}"))).collect();
     let told = AuditEntry {
@@ -30,7 +30,7 @@ async fn the_audit_log_is_newest_first_across_months_and_as_long_as_asked() {
     for entry in entries.iter().rev().step_by(2).chain(entries.iter().rev().skip(1).step_by(2)) {
         admins.audit(entry).await.unwrap();
     }
-    // What is older is not shown, whether or not it is still there.
+    // Older entries are not shown, even if they still exist.
     admins.audit(&entry(ago(401 * DAY), "too old")).await.unwrap();
 
     assert_eq!(admins.audit_log(100, admins.now).await.unwrap(), entries);

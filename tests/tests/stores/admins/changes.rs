@@ -1,4 +1,4 @@
-//! What ends sessions, and what operators may do to each other.
+//! The end of sessions, and actions of operators on each other.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn signing_out_ends_one_session() {
     admins.sign_out(&one).await.unwrap();
     assert_eq!(admins.session_now(&one).await, None);
     assert!(admins.session_now(&other).await.is_some());
-    // Twice does no harm.
+    // Signing out twice is not an error.
     admins.sign_out(&one).await.unwrap();
 }
 
@@ -22,7 +22,7 @@ async fn signing_out_everywhere_ends_all_sessions_of_that_admin() {
     assert!(admins.session_now(&of_bob).await.is_some());
     assert_eq!(admins.admin(ADA).await.unwrap().unwrap().sessions_from, admins.now.as_millis());
 
-    // A session that begins in the same moment is a new one.
+    // A session that begins in the same millisecond is valid.
     let new = admins.token(ADA).await;
     assert!(admins.session_now(&new).await.is_some());
     assert!(!admins.sign_out_everywhere("nobody@example.com", admins.now).await.unwrap());
@@ -62,7 +62,7 @@ async fn a_changed_role_and_a_deletion_bite_at_once() {
     assert!(!admins.set_role(BOB, Role::Viewer).await.unwrap());
     assert!(!admins.set_role(BOB, Role::Operator).await.unwrap());
 
-    // Somebody new of the same address has none of the old sessions.
+    // A new admin with the same address does not get the old sessions.
     assert!(admins.create(&admin(BOB, Role::Operator)).await.unwrap());
     assert_eq!(role().await, None);
 }

@@ -1,4 +1,4 @@
-//! Signing in: passwords, sessions, and the wait after wrong ones.
+//! Signing in: passwords, sessions, and the delay after wrong passwords.
 
 use super::*;
 
@@ -38,7 +38,7 @@ async fn a_token_that_was_never_given_has_no_session() {
 #[tokio::test]
 async fn wrong_passwords_are_answered_alike_for_all_addresses(#[case] email: &str) {
     let admins = Admins::ada().await;
-    // Three are free, and the fourth costs a second.
+    // Three attempts are free, and the fourth costs a second.
     for _ in 0..4 {
         assert_eq!(admins.outcome(email, OTHER_PASSWORD, admins.now).await, "wrong");
     }
@@ -46,13 +46,13 @@ async fn wrong_passwords_are_answered_alike_for_all_addresses(#[case] email: &st
     for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300] {
         let last_moment = now.plus(Duration::from_millis(wait * 1000 - 1));
         for (asked, left) in [(now, wait), (now, wait), (last_moment, 1)] {
-            // Asking during a wait makes it no longer.
+            // Attempts during a delay do not extend it.
             assert_eq!(admins.outcome(email, OTHER_PASSWORD, asked).await, left.to_string(), "of {wait} s");
         }
         now = now.plus(Duration::from_secs(wait));
         assert_eq!(admins.outcome(email, OTHER_PASSWORD, now).await, "wrong", "after {wait} s");
     }
-    // Nobody else waits.
+    // Other admins do not have to wait.
     admins.create(&admin(BOB, Role::Viewer)).await.unwrap();
     assert_eq!(admins.outcome(BOB, PASSWORD, now).await, "in");
 }
@@ -65,7 +65,7 @@ async fn the_right_password_is_not_looked_at_during_a_wait_and_ends_it_afterward
     }
     assert_eq!(admins.outcome(ADA, PASSWORD, admins.now).await, "1");
     assert_eq!(admins.outcome(ADA, PASSWORD, admins.after(1)).await, "in");
-    // Three are free again.
+    // Three attempts are free again.
     for _ in 0..3 {
         assert_eq!(admins.outcome(ADA, OTHER_PASSWORD, admins.after(1)).await, "wrong");
     }
@@ -121,11 +121,11 @@ async fn a_hash_made_with_less_work_is_replaced_at_the_next_sign_in() {
     assert!(stored.as_str().unwrap().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
     assert!(renewed.verify(PASSWORD));
 
-    // The next time there is nothing to do, and the session goes on.
+    // The next sign-in does not change the hash again, and the session continues.
     assert_eq!(admins.outcome(ADA, PASSWORD, admins.now).await, "in");
     assert_eq!(admins.admin(ADA).await.unwrap().unwrap().password, renewed);
     assert!(admins.session_now(&token).await.is_some());
 }
 
-/// [`PASSWORD`] with 1 MiB and one pass, as Argon2's reference implementation hashes it.
+/// Hash of [`PASSWORD`] with 1 MiB and one pass, computed by Argon2's reference implementation.
 const WEAK: &str = "$argon2id$v=19$m=1024,t=1,p=1$SId4WBCFLv/g2aN28D0ENw$1B2xNHjSJGyjA1ybmek8fmACuF0aBrLbFjTHJ6qaNY8";

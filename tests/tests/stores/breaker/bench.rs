@@ -28,7 +28,7 @@ pub struct Bench {
     client: Client,
 }
 
-/// What DynamoDB is asked, by operation.
+/// Number of requests to DynamoDB, by operation.
 #[derive(Clone, Debug, Default)]
 struct Asked(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -58,12 +58,12 @@ impl Bench {
         Self { server: Server::start().await, emulator, asked, client: Client::from_conf(config) }
     }
 
-    /// A new environment, which waits as long as a busy machine takes.
+    /// Returns a new environment, with a time-out that is long enough for a busy machine.
     pub fn environment(&self) -> Breakers {
         self.environment_with(self.server.redis(), TIMEOUT)
     }
 
-    /// A new environment that waits for either store no longer than `budget`.
+    /// Returns a new environment that waits for either store no longer than `budget`.
     pub async fn impatient(&self, budget: Duration) -> Breakers {
         let mut told: Vec<String> = self.server.command(&["CONFIG", "GET", "unixsocket"]).await;
         let client = redis::Client::open(format!("redis+unix://{}", told.remove(1))).unwrap();
@@ -87,22 +87,22 @@ impl Bench {
         self.server.clock().now()
     }
 
-    /// Moves everybody's clock.
+    /// Moves the clock of all environments.
     pub fn advance(&self, secs: u64) {
         self.server.set_clock(self.now().plus(Duration::from_secs(secs)));
     }
 
-    /// What DynamoDB was asked since the last time, by operation.
+    /// Returns the numbers of requests to DynamoDB since the last call, by operation.
     pub fn asked(&self) -> BTreeMap<String, u64> {
         std::mem::take(&mut *self.asked.0.lock().unwrap())
     }
 
-    /// What DynamoDB has.
+    /// Returns the decision in DynamoDB.
     pub async fn saved(&self) -> State {
         self.table().read(PROVIDER).await.unwrap()
     }
 
-    /// The whole history, newest first. Each row ends after 14 days.
+    /// Returns the whole history, newest first, and checks that each row expires after 14 days.
     pub async fn history(&self) -> Vec<Transition> {
         let rows = self.client.query().table_name(TABLE).key_condition_expression("pk = :pk AND sk > :sk");
         let rows = rows
@@ -115,18 +115,18 @@ impl Bench {
         self.table().history(PROVIDER, None, 1_000).await.unwrap()
     }
 
-    /// The fields of what Redis has.
+    /// Returns the fields of the breaker in Redis.
     pub async fn fields(&self) -> BTreeMap<String, String> {
         self.server.command(&["HGETALL", BREAKER]).await
     }
 
-    /// What Redis has, and whether it believes that DynamoDB has it.
+    /// Returns the decision in Redis, and true if it is marked as saved in DynamoDB.
     pub async fn mirrored(&self) -> Option<(State, bool)> {
         let fields = self.fields().await;
         Some((serde_json::from_str(fields.get("state")?).unwrap(), fields["saved"] == "1"))
     }
 
-    /// Puts this into Redis, whatever is there.
+    /// Overwrites the decision in Redis.
     pub async fn set(&self, state: &State, is_saved: bool) {
         let (generation, mode) = (state.generation.to_string(), state.mode.to_string());
         let text = serde_json::to_string(state).unwrap();
@@ -137,8 +137,8 @@ impl Bench {
         self.server.command::<()>(&["EXPIRE", BREAKER, "3600"]).await;
     }
 
-    /// Calls of each environment in turn, until the state is another one: its generation, mode and share. A second goes by
-    /// with each round.
+    /// Makes calls of each environment in turn until the decision changes, and returns the new standing. One second
+    /// passes with each round.
     pub async fn until_changed(&self, environments: &[Breakers], is_good: bool) -> Standing {
         let before = look(&environments[0]).await.state.generation;
         for _ in 0..120 {
@@ -165,12 +165,12 @@ pub fn bad() -> Seen {
     Seen { counts, answer: Some(Answer::Failed), ..Seen::default() }
 }
 
-/// Where the provider stands.
+/// Returns the current standing of the provider.
 pub async fn look(environment: &Breakers) -> Standing {
     environment.look("m", "acme", true).await.remove(0)
 }
 
-/// A call to the provider, if it may go there.
+/// Makes a call to the provider, if it may go there.
 pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
     let standing = look(environment).await;
     let State { generation, mode, .. } = standing.state;
@@ -185,7 +185,7 @@ pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
     report(environment, generation, is_good).await
 }
 
-/// A result of a call that was let through under `generation`.
+/// Reports the result of a call that was allowed under `generation`.
 pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
     let seen = Seen { by: By::Probe, ..if is_good { good() } else { bad() } };
     environment.report(0, "m", "acme", generation, &seen).await

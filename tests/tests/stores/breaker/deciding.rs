@@ -1,4 +1,4 @@
-//! How environments come to decisions.
+//! Decisions of environments.
 
 use levee::breaker::{Mode, Share};
 
@@ -25,7 +25,7 @@ async fn bad_results_of_three_environments_open_it_for_all_and_those_of_one_alon
         assert_eq!(look(environment).await.state, standing.state);
     }
     assert_eq!(bench.saved().await, standing.state);
-    // What was let through before says nothing about it.
+    // Results of calls from before the decision do not count.
     let before = bench.fields().await;
     report(&environments[0], 0, true).await;
     assert_eq!(bench.fields().await.get("results"), before.get("results"));
@@ -85,7 +85,7 @@ async fn while_all_is_well_nothing_is_written_to_dynamodb_and_one_read_in_some_s
     }
     let asked = bench.asked();
     assert!(asked.keys().all(|operation| operation == "GetItem"), "{asked:?}");
-    // One of 4 s for the provider that is reported about, one of 5 s for the other, and the machine may be slow.
+    // One read per 4 s for the reported provider, one per 5 s for the other; the machine may be slow.
     assert!((40..=60).contains(&asked["GetItem"]), "{asked:?}");
     assert_eq!(bench.saved().await.generation, 0);
 }

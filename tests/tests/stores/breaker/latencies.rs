@@ -1,10 +1,10 @@
-//! What is usual: learnt in health, and known when enough is known.
+//! Usual latencies: learned in health, and used once there are enough results.
 
 use super::script::{GOOD, Report, Scripts};
 
 const LATENCIES: &str = "{levee}:breaker:primary:latency:m";
 
-/// What is late, by `values`.
+/// Returns the latency that 19 of 20 `values` do not exceed.
 fn quantile(values: &[u64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -16,7 +16,7 @@ async fn what_is_late_is_known_from_fifty_results_on_and_is_right_within_a_class
     let scripts = Scripts::start("closed").await;
     let mut values = Vec::new();
     for number in 1..=2_000u32 {
-        // Between 60 ms and a minute, most of them short, in no order.
+        // Between 60 ms and a minute, most of them short, in no particular order.
         let place = f64::from(number * 1_237 % 2_000) / 2_000.0;
         let latency = (60.0 * 1_000f64.powf(place.powi(3))) as u64;
         values.push(latency);
@@ -35,7 +35,7 @@ async fn what_is_late_is_known_from_fifty_results_on_and_is_right_within_a_class
     let after = scripts.look().await.late_after as f64 / before as f64;
     assert!((0.9..=1.1).contains(&after), "{after}");
 
-    // What is usual may become another: after twice the memory nothing is left of before.
+    // The usual latency may change: after twice the memory nothing remains of the old one.
     for _ in 0..4_000 {
         scripts.report(&Report::new("a", GOOD).took(20_000)).await;
     }

@@ -1,4 +1,4 @@
-//! Environments that decide at the same time, and what DynamoDB and Redis have come together.
+//! Concurrent decisions of environments, and the final agreement of DynamoDB and Redis.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -23,7 +23,7 @@ async fn a_decision_that_only_has_the_same_generation_is_not_replaced() {
     let (table, fresh) = (bench.table(), State::new());
     let forced = State { since: bench.now(), ..state(1, Mode::Open) };
     assert_eq!(table.write(&transition(&fresh, forced.clone()), &fresh).await.unwrap(), Wrote::Now);
-    // Made while DynamoDB could not be written, by somebody who does not know what it has now.
+    // Made during a DynamoDB outage, without knowledge of its current decision.
     let unsaved = State { since: bench.now().plus(Duration::from_millis(1)), ..state(1, Mode::Ramp) };
     let next = state(2, Mode::Ramp);
     let lost = table.write(&transition(&unsaved, next.clone()), &unsaved).await.unwrap();
@@ -51,7 +51,7 @@ async fn of_two_who_decide_at_once_one_does_and_the_other_adopts_it() {
     assert_eq!(bench.history().await.len(), 10);
 }
 
-/// All fail at once, and everybody gets the turn to evaluate. The decisions that they were told of, by generation.
+/// Lets all environments fail and evaluate concurrently, and returns the decisions that they received, by generation.
 async fn fail_at_once(bench: &Bench, environments: &[Breakers], generation: u64) -> BTreeMap<u64, BTreeSet<String>> {
     let failing = environments.iter().map(async |environment| {
         let mut told = Vec::new();
@@ -74,7 +74,7 @@ async fn however_many_evaluate_at_once_there_is_one_decision_of_a_generation() {
     let environments = bench.environments(8);
     look(&environments[0]).await;
     for round in 0..6 {
-        // A provider that was well and is not.
+        // Reset the provider to a healthy state.
         let generation = bench.saved().await.generation;
         bench.set(&State { generation, ..State::new() }, true).await;
         let told = fail_at_once(&bench, &environments, generation).await;
@@ -181,13 +181,13 @@ async fn a_figure_that_no_format_keeps_exactly_is_no_reason_for_a_decision() {
         let half_life = std::time::Duration::from_secs(300);
         let penalty = Penalty::NONE.raised(bench.now(), half_life);
         let penalty = penalty.raised(bench.now().plus(half_life.mul_f64(0.013 * number as f64)), half_life);
-        // Its share does not rise meanwhile.
+        // Keep its share from rising meanwhile.
         let not_before = bench.now().plus(std::time::Duration::from_secs(86_400));
         let next = State { penalty, not_before, ..state(number, Mode::Ramp) };
         bench.table().write(&transition(&at, next.clone()), &at).await.unwrap();
         at = next;
         bench.advance(5);
-        // Mirrored at first, compared then.
+        // Mirrored by the first look, compared by the second.
         for _ in 0..2 {
             assert_eq!(look(&environment).await.state.generation, number);
             bench.advance(5);

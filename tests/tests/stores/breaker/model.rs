@@ -1,4 +1,4 @@
-//! Whatever is reported when, the evidence is what a plain log of the reports says.
+//! The evidence always equals that of a plain log of the reports, for any reports at any time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 use super::script::{Report, Scripts, Seen};
 
-/// How long what was seen counts, seconds.
+/// Time for which results count, in seconds.
 const KEPT: u64 = 300;
 
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     proptest::collection::vec(event, 1..60)
 }
 
-/// What was seen, by a log of when, by whom and what.
+/// Returns the evidence according to a log of times, environments and counts.
 fn expected(log: &[(u64, u8, [u64; 5])], now: u64) -> Seen {
     let lately = log.iter().filter(|(at, _, counts)| *at > now / 1000 - KEPT && counts.iter().any(|count| *count > 0));
     let mut seconds = BTreeMap::<i64, [u64; 5]>::new();
@@ -61,7 +61,7 @@ fn expected(log: &[(u64, u8, [u64; 5])], now: u64) -> Seen {
 #[test]
 fn the_evidence_is_what_a_log_of_the_reports_says() {
     let runtime = Runtime::new().unwrap();
-    // One case goes on from where the last one was.
+    // Each case continues from the state of the previous one.
     let state = RefCell::new((runtime.block_on(Scripts::start("closed")), 1));
     let config = property(20);
     let result = TestRunner::new(config).run(&events(), |events| {

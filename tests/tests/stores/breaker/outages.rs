@@ -1,5 +1,5 @@
-//! Stores that are away: nobody waits for long, nothing fails, and what was decided stays decided for as long as somebody
-//! knows it.
+//! Outages of stores: callers do not wait long, nothing fails, and a decision holds as long as an environment knows
+//! it.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::bench::{Bench, PROVIDER, call, look, report};
 
-/// Longer than anything takes that is bounded, however busy the machine is.
+/// A time longer than any bounded operation, even on a busy machine.
 const FOREVER: Duration = Duration::from_secs(20);
 const BUDGET: Duration = Duration::from_millis(200);
 
@@ -75,7 +75,8 @@ async fn without_redis_the_decision_is_read_from_dynamodb_every_two_seconds_at_m
     }
     let asked = bench.asked();
     assert_eq!(asked.keys().collect::<Vec<_>>(), ["GetItem"], "nobody decides anything");
-    // Each of two providers, each time that the clock was moved; a slow machine's clock moves by itself.
+    // One read for each of two providers whenever the clock was moved. On a slow machine the clock also advances by
+    // itself.
     assert!((10..=20).contains(&asked["GetItem"]), "{asked:?}");
 }
 
@@ -94,7 +95,7 @@ async fn without_either_the_last_decision_is_believed_for_a_minute_and_then_call
     assert_eq!(look(&environment).await.state, State::new());
     assert_eq!(report(&environment, 0, false).await.state, State::new(), "who reports is told the same");
     assert_eq!(look(&bench.environment()).await.state, State::new(), "as is who never knew anything");
-    // And when both are back, all is as it was.
+    // After both outages everything is as before.
     bench.emulator.set(Front::Serve).await;
     bench.server.start_again().await;
     assert_eq!(look(&bench.environment()).await.state, open);
@@ -109,7 +110,7 @@ async fn stores_that_say_nothing_hold_nobody_up() {
     let patient = bench.environment();
     look(&patient).await;
     bench.emulator.set(Front::Hang).await;
-    // Redis answers: DynamoDB is waited for once, and then not for some seconds.
+    // Redis answers. DynamoDB is waited for once, and then not for some seconds.
     bench.advance(5);
     for _ in 0..20 {
         assert_eq!(timeout(FOREVER, look(&environment)).await.unwrap().state, open);

@@ -1,4 +1,4 @@
-//! Compares Redis with [`Room`]; checks which accounts a provider turns away, and whose results count.
+//! Compares Redis with [`Room`]; checks the accounts that a provider turns away, and those whose results count.
 
 use levee::breaker::room::By;
 use levee::breaker::{Answer, Room};
@@ -46,7 +46,7 @@ fn the_scripts_let_calls_through_as_the_rules_say() {
                 match event {
                     Event::Answer(answer, by, account) => {
                         room.record(answer, by, account);
-                        // Whatever was decided meanwhile: it is of a generation that is gone.
+                        // Use a past generation, so that decisions made meanwhile have no effect.
                         let report = Report {
                             generation: 0,
                             letter: answer.letter(),

@@ -1,4 +1,4 @@
-//! The breaker's scripts by themselves, at moments that a test says.
+//! The breaker's scripts by themselves, at given times.
 
 use std::collections::BTreeMap;
 
@@ -18,26 +18,26 @@ const PROBE: &str = include_str!("../../../../shared/src/breaker/mirror/probe.lu
 const RETRY: &str = include_str!("../../../../shared/src/breaker/mirror/retry.lua");
 const ADMIT: &str = include_str!("../../../../shared/src/breaker/mirror/admit.lua");
 
-/// A Redis, and the moment that its scripts take for the present one, Unix milliseconds.
+/// A Redis, and the time that its scripts use, in Unix milliseconds.
 pub struct Scripts {
     pub server: Server,
     pub now: u64,
 }
 
-/// A report.
+/// Arguments of a report.
 #[derive(Clone, Debug)]
 pub struct Report {
     pub generation: u64,
     pub account: String,
     pub environment: String,
-    /// Good, bad, throttled, late, on time.
+    /// Counts: good, bad, throttled, late, on time.
     pub counts: [u64; 5],
     pub retry_after: u64,
     pub spent_until: u64,
     pub latency: Option<u64>,
     pub is_first_content: bool,
     pub is_void: bool,
-    /// `g`, `f`, `r` or nothing.
+    /// Letter of the answer: `g`, `f`, `r` or empty.
     pub letter: &'static str,
     pub by: By,
 }
@@ -45,7 +45,7 @@ pub struct Report {
 pub const GOOD: [u64; 5] = [1, 0, 0, 0, 1];
 pub const BAD: [u64; 5] = [0, 1, 0, 0, 0];
 
-/// What standing.lua replies.
+/// Reply of standing.lua.
 #[derive(Debug, PartialEq)]
 pub struct Reply {
     pub generation: i64,
@@ -54,15 +54,15 @@ pub struct Reply {
     pub first_content: i64,
     pub asks_truth: bool,
     pub has_room: bool,
-    /// Until when the provider asks to be left alone, or 0.
+    /// Time until which the provider asks to be left alone, in Unix milliseconds, or 0.
     pub paused_until: i64,
     pub told_account: bool,
-    /// Since it served another account, or -1.
+    /// Milliseconds since it served another account, or -1.
     pub served_another: i64,
     pub evidence: Option<Seen>,
 }
 
-/// The evidence in it.
+/// Evidence in the reply.
 #[derive(Debug, PartialEq)]
 pub struct Seen {
     pub environments: i64,
@@ -102,14 +102,14 @@ impl Report {
 }
 
 impl Scripts {
-    /// A Redis in which the decision of generation 1 is `mode`.
+    /// Starts a Redis in which the decision of generation 1 is `mode`.
     pub async fn start(mode: &str) -> Self {
         let scripts = Self { server: Server::start().await, now: 1_800_000_000_000 };
         assert_eq!(scripts.put(1, mode, "one", true).await, "");
         scripts
     }
 
-    /// Runs a script, in which the time is what this has.
+    /// Runs a script with `now` as its time.
     async fn run<T: FromRedisValue>(&self, script: &str, keys: &[&str], arguments: &[String]) -> T {
         let now = self.now;
         let time = format!("{{'{}', '{}'}}", now / 1000, now % 1000 * 1000);
@@ -121,7 +121,7 @@ impl Scripts {
         self.server.command(&words).await
     }
 
-    /// The state that holds instead, or nothing.
+    /// Puts a state and returns the one that holds instead, or an empty string.
     pub async fn put(&self, generation: u64, mode: &str, state: &str, is_saved: bool) -> String {
         let arguments = [generation.to_string(), mode.to_owned(), state.to_owned(), u8::from(is_saved).to_string()];
         self.run(PUT, &[BREAKER], &arguments).await
@@ -135,7 +135,7 @@ impl Scripts {
         self.run(RETRY, &[CALLS], &["0".to_owned(), percent.to_string()]).await
     }
 
-    /// Returns true if a call that nobody else can take may go there.
+    /// Returns true if a call may go there that no other provider can take.
     pub async fn has_room_for_one(&self, rate: f64) -> bool {
         let every = levee::breaker::room::trickles_every(rate).as_millis().to_string();
         self.run(ADMIT, &[ROOM], &["0".to_owned(), "room".to_owned(), every]).await
@@ -146,12 +146,12 @@ impl Scripts {
         self.run(ADMIT, &[ROOM], &["0".to_owned(), "asked".to_owned(), every.to_string()]).await
     }
 
-    /// A call begins.
+    /// Reads the standing at the beginning of a call.
     pub async fn look(&self) -> Reply {
         self.look_for("").await
     }
 
-    /// A call of this account begins.
+    /// Reads the standing at the beginning of a call of this account.
     pub async fn look_for(&self, account: &str) -> Reply {
         self.standing(&["0", "1", "-1", account].map(str::to_owned)).await
     }
@@ -201,18 +201,18 @@ impl Scripts {
         }
     }
 
-    /// What was seen by now, by somebody whose turn it is to evaluate.
+    /// Returns the evidence so far, as an environment whose turn it is to evaluate.
     pub async fn seen(&self) -> Seen {
         self.server.command::<()>(&["HDEL", BREAKER, "next"]).await;
         self.look().await.evidence.unwrap()
     }
 
-    /// The fields of the hash of the breaker.
+    /// Returns the fields of the breaker's hash.
     pub async fn fields(&self) -> BTreeMap<String, String> {
         self.server.command(&["HGETALL", BREAKER]).await
     }
 
-    /// The fields of the hash of calls.
+    /// Returns the fields of the hash of calls.
     pub async fn calls(&self) -> BTreeMap<String, u64> {
         self.server.command(&["HGETALL", CALLS]).await
     }

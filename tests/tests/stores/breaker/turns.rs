@@ -1,4 +1,4 @@
-//! What the scripts count, and whose turn they say it is.
+//! Counts of the scripts, and the turns to evaluate that they grant.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -44,7 +44,7 @@ async fn environments_are_counted_once_each_up_to_sixteen_while_they_were_seen_l
         let seen = scripts.seen().await;
         assert_eq!((seen.environments, seen.troubled), (all.min(16), troubled.min(16)), "{all}");
     }
-    // Those of the last five minutes count, and make room for others then.
+    // Only those of the last five minutes count; later on they make room for others.
     scripts.now = start + 200_000;
     scripts.report(&Report::new("e0", GOOD)).await;
     scripts.now = start + 300_000;
@@ -129,7 +129,7 @@ async fn two_probes_are_out_and_one_more_for_each_result_and_for_each_fifteen_se
         probes
     };
     assert!(!scripts.may_probe(0).await && !scripts.may_probe(2).await, "who knows another decision lets none out");
-    // However long nobody called.
+    // A long time without calls makes no difference.
     scripts.now += 600_000;
     let start = scripts.now;
     assert_eq!(out(&scripts).await, 2);
@@ -189,7 +189,7 @@ async fn the_rate_is_of_the_calls_of_the_last_ten_to_twenty_seconds_and_older_on
     assert!((9_900..=10_300).contains(&rate), "{rate}");
     let report = scripts.report(&Report::new("a", GOOD)).await;
     assert_eq!(report.rate, rate, "a report is no call");
-    // Calls that are rare, and never so rare that all is forgotten at once.
+    // With rare calls the rate still never falls to zero.
     for _ in 0..50 {
         scripts.now += 45_000;
         let rate = scripts.look().await.rate;
@@ -208,12 +208,12 @@ async fn what_is_kept_is_bounded_and_ends_by_itself_however_long_it_goes_on() {
     }
     let seen = scripts.seen().await;
     assert_eq!(seen.seconds.len(), 299);
-    // A place of who is gone is free until somebody else takes it.
+    // The place of an environment that has gone is reused only by another one.
     assert!((14..=16).contains(&seen.environments) && (14..=16).contains(&seen.troubled), "{seen:?}");
     let fields = scripts.fields().await;
     assert_eq!(fields.keys().filter(|field| field.starts_with("s:")).count(), 299);
     assert!(fields.len() < 299 + 2 * 16 + 16, "{}", fields.len());
-    // Each key has the hash tag and an end, which the snapshot sees to.
+    // The snapshot checks that each key has the hash tag and expires.
     scripts.may_retry(10).await;
     let keys: Vec<_> = scripts.server.snapshot().await.into_keys().collect();
     assert_eq!(keys, ["{levee}:breaker-calls", "{levee}:breaker:primary", "{levee}:breaker:primary:latency:m"]);

@@ -1,4 +1,4 @@
-//! What an admin says is written to DynamoDB alone, and in force everywhere soon.
+//! Overrides by admins are written to DynamoDB only, and are soon in force everywhere.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn a_word_is_in_force_within_five_seconds_and_what_is_seen_does_not_move_i
     bench.advance(600);
     assert_eq!(look(&environments[2]).await.state, held);
 
-    // A provider that gets nothing is reported about by nobody: who looks is enough.
+    // A provider without calls has no reports, so reading its standing has to be enough.
     let (from, now) = (bench.saved().await, bench.now());
     let released = say(&bench, release(&from, now, environments[0].config()).unwrap()).await;
     assert_eq!(released.mode, Mode::Probe);
@@ -87,7 +87,7 @@ async fn a_decision_that_is_being_made_does_not_write_over_a_word_that_it_does_n
     let environments = bench.environments(3);
     look(&environments[0]).await;
     let held = hold(&bench, Share::of(1_234)).await;
-    // Redis is ahead, and DynamoDB was asked a moment ago.
+    // Redis is ahead, and DynamoDB was read a moment ago.
     bench.set(&State { generation: 7, ..State::new() }, false).await;
     let later = (bench.now().as_millis() + 4_900).to_string();
     bench.server.command::<()>(&["HSET", "{levee}:breaker:primary", "truth", &later]).await;

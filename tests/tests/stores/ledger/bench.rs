@@ -1,4 +1,4 @@
-//! The emulator with the template's tables, and what is in the table of usage.
+//! The emulator with the template's tables, and the content of the usage table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use local::dynamodb::Faults;
 
 use crate::emulator::{Emulator, TIMEOUT};
 
-/// How long a record is kept.
+/// Retention time of a record.
 const KEPT_SECS: u64 = 90 * 24 * 3600;
 
 /// Sums by account, month, day, integration, model and way of serving, which records of earlier versions do not have.
@@ -29,7 +29,7 @@ impl Bench {
         Self { client: emulator.client(), emulator }
     }
 
-    /// A ledger as a new environment has it.
+    /// Returns a ledger as in a new environment.
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.client.clone(), "Usage", TIMEOUT)
     }
@@ -51,7 +51,7 @@ impl Bench {
         items.collect::<Result<Vec<_>, _>>().await.unwrap()
     }
 
-    /// All records by the ids of their calls; each expires 90 days after its call began.
+    /// Returns all records by the ids of their calls, and checks that each expires 90 days after its call began.
     pub async fn records(&self) -> BTreeMap<String, Record> {
         let mut records = BTreeMap::new();
         for item in self.items().await {
@@ -67,14 +67,14 @@ impl Bench {
         records
     }
 
-    /// The output tokens in the parts of days' sums, each part by itself.
+    /// Returns the output tokens of each shard of the sums of days.
     pub async fn parts(&self) -> Vec<i64> {
         let items = self.items().await;
         let parts = items.iter().filter(|item| item["sk"].as_s().unwrap().starts_with("DAY#"));
         parts.map(|part| part["output"].as_n().unwrap().parse().unwrap()).collect()
     }
 
-    /// The sums as they are read, of all accounts and months that have records.
+    /// Reads the sums of all accounts and months that have records.
     pub async fn sums(&self) -> Sums {
         let records = self.records().await;
         let months = records.values().map(|it| (it.call.account.clone(), Month::of(it.call.started_at()).0));
@@ -93,14 +93,14 @@ impl Bench {
         sums
     }
 
-    /// The ids of the calls that the index has as open.
+    /// Returns the ids of the calls that are open in the index.
     pub async fn open(&self) -> BTreeSet<String> {
         let open = self.ledger().overdue(Timestamp::from_secs(u64::from(u32::MAX)), 10_000).await.unwrap();
         super::ids(open.iter().map(|record| &record.call))
     }
 }
 
-/// What the sums over `records` are.
+/// Computes the sums over `records`.
 pub fn expected(records: &BTreeMap<String, Record>) -> Sums {
     let mut sums = Sums::new();
     for record in records.values() {

@@ -15,7 +15,7 @@ async fn what_is_overdue_comes_in_pages_until_all_of_it_is_settled_and_what_is_n
     let bench = Bench::start().await;
     let ledger = bench.ledger();
     let due = LAST_SECOND + 300;
-    // 40 are due before the last of these seconds, 10 at it or after.
+    // 40 are due before the last of these seconds, and 10 at it or later.
     for number in 0..50 {
         ledger.open(&Record::open(call("acme", &format!("{number:02}"), LAST_SECOND - 40 + number))).await.unwrap();
     }
@@ -47,7 +47,7 @@ async fn within_a_part_the_oldest_are_overdue_first() {
     }
     let all = ledger.overdue(Timestamp::from_secs(LAST_SECOND + 301), 100).await.unwrap();
     assert_eq!(all.len(), 40);
-    // Parts follow one another: the deadlines fall at most where one ends.
+    // Shards follow each other, so deadlines decrease only from one shard to the next.
     let falls = all.windows(2).filter(|pair| pair[0].call.deadline > pair[1].call.deadline).count();
     assert!(falls < usize::from(SHARDS), "{falls}");
 }

@@ -1,4 +1,4 @@
-//! Many environments, one account.
+//! Many environments and one account.
 
 use levee::metering::{Ledger, Record, Written, months};
 use tokio::task::JoinSet;
@@ -9,7 +9,7 @@ use super::{LAST_SECOND, call, figures};
 const LEDGERS: u64 = 8;
 const CALLS: u64 = 20;
 
-/// Writes `record` until it is there, as replays of log lines do.
+/// Writes `record` until it succeeds, as replays of log lines do.
 async fn write(ledger: &Ledger, record: &Record) -> Written {
     loop {
         if let Ok(written) = ledger.write(record).await {
@@ -46,7 +46,7 @@ async fn of_eight_environments_that_close_calls_of_one_account_at_once_nothing_i
         environments.spawn(async move {
             for number in 0..CALLS {
                 let call = call("acme", &format!("{environment}-{number}"), LAST_SECOND);
-                // A beginning that is not written costs nothing but the log line about it.
+                // Opening may fail, which costs only a log line.
                 let _maybe_unopened = ledger.open(&Record::open(call.clone())).await;
                 write(&ledger, &Record::closed(call, figures(1), false)).await;
             }

@@ -1,5 +1,5 @@
-//! Any records in any order by any number of environments, with conflicts and lost answers: what is final stays, and the
-//! sums are those of the records.
+//! Any records in any order by any number of environments, with conflicts and lost answers: final records stay, and
+//! the sums equal the records.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +16,20 @@ use super::{LAST_SECOND, by_model, call, figures, noted};
 const LEDGERS: usize = 3;
 const CALLS: usize = 6;
 
-/// What one environment does.
+/// Operation of one environment.
 #[derive(Debug, Clone)]
 enum Op {
     /// Opens a call.
     Open(usize),
-    /// Notes something about one.
+    /// Adds figures to an open record.
     Note(usize, u64),
-    /// Ends one.
+    /// Closes a call.
     Close(usize, u64, bool),
-    /// Ends one that used nothing.
+    /// Voids a call that used nothing.
     Void(usize),
-    /// Gives up on one, with what it thinks is known.
+    /// Abandons a call, with the figures that are known.
     Abandon(usize, u64),
-    /// Gives up on all that the index has.
+    /// Abandons all calls in the index.
     Settle,
 }
 
@@ -45,12 +45,12 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Conflicts, lost answers, and what makes them the same each time.
+/// Conflict ratio, ratio of lost answers, and the seed.
 fn faults() -> impl Strategy<Value = (f64, f64, u64)> {
     (prop_oneof![Just(0.0), Just(0.3)], prop_oneof![Just(0.0), Just(0.3)], any::<u64>())
 }
 
-/// The calls: of two accounts, integrations and models, on both sides of the end of a month.
+/// Returns the calls: of two accounts, integrations and models, on both sides of the end of a month.
 fn calls() -> Vec<Call> {
     let call = |number: usize| {
         let account = if number.is_multiple_of(3) { "acme" } else { "acme-2" };
@@ -64,13 +64,13 @@ fn calls() -> Vec<Call> {
 
 #[derive(Default)]
 struct History {
-    /// Every record that somebody tried to write, by call.
+    /// All records that were attempted to be written, by call.
     tried: BTreeMap<String, Vec<Record>>,
-    /// What was noted of each call.
+    /// Figures noted for each call.
     noted: BTreeMap<String, Vec<Figures>>,
-    /// What could not be written, or was and the answer got lost.
+    /// Records that could not be written, or whose answer was lost.
     unwritten: Vec<Record>,
-    /// How often a call was told to be over now.
+    /// Number of times that a write reported the end of a call.
     ended: BTreeMap<String, usize>,
     /// Records that are final.
     last: BTreeMap<String, Record>,
@@ -88,7 +88,7 @@ impl History {
         self.tried.entry(id).or_default().push(record);
     }
 
-    /// Whether the table is as it may be by now.
+    /// Checks the state of the table.
     async fn check(&mut self, bench: &Bench) -> Result<(), TestCaseError> {
         let records = bench.records().await;
         prop_assert_eq!(bench.sums().await, expected(&records));
@@ -112,7 +112,7 @@ impl History {
     }
 }
 
-/// What became of one op: records with the results of writing them, and what was noted of which call.
+/// Result of an operation: records with the results of their writes, and the figures noted for a call.
 type Done = (Vec<(Record, Result<Written, LedgerError>)>, Option<(String, Figures)>);
 
 async fn apply(ledger: &Ledger, op: Op, calls: &[Call]) -> Done {
@@ -149,7 +149,7 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
     let (ledgers, calls) = (Vec::from_iter((0..LEDGERS).map(|_| bench.ledger())), calls());
     let mut history = History::default();
     bench.inject(conflicts, lost, seed).await;
-    // What is done in one round is done at once.
+    // Operations of one round run concurrently.
     for round in rounds {
         let ops = round.into_iter().enumerate().map(|(at, op)| apply(&ledgers[at % LEDGERS], op, &calls));
         for (written, noted) in join_all(ops).await {
@@ -161,7 +161,7 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
         history.check(&bench).await?;
     }
 
-    // What went to the log is brought back, twice.
+    // Replay the logged records, twice.
     bench.mend().await;
     for record in [history.unwritten.clone(), history.unwritten.clone()].concat() {
         let result = match record.state {

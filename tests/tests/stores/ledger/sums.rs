@@ -1,4 +1,4 @@
-//! What records add to the sums, and when.
+//! Contributions of records to the sums.
 
 use levee::metering::{Call, Month, Record, State, Written, months};
 
@@ -59,7 +59,7 @@ async fn a_call_counts_on_the_day_and_in_the_month_in_which_it_began() {
 async fn a_part_of_a_sum_may_be_negative_and_no_sum_that_is_read_is() {
     let bench = Bench::start().await;
     let monitor = bench.ledger();
-    // All estimates are in one part; what takes their place is in others too.
+    // All estimates are in one shard; the records that replace them are in other shards too.
     for number in 0..16 {
         let open = Record::open(call("acme", &number.to_string(), LAST_SECOND));
         monitor.write(&Record { figures: figures(100), ..open }.abandoned()).await.unwrap();
@@ -111,10 +111,10 @@ async fn each_way_of_serving_has_a_line_of_its_own_and_a_late_end_moves_from_the
     assert_eq!(lines().await, [line("advisor", 0, 5), line("m-0", 1, 5)]);
     let closed = by_model(Record::closed(call.clone(), figures(1), false), 1);
     bench.ledger().write(&closed).await.unwrap();
-    // The advisor has no input here, and some output.
+    // The advisor has output here, but no input.
     assert_eq!(lines().await, [line("advisor", 0, 0), line("m-1", 1, 1)]);
 
-    // A record that an earlier version gave up on is on a line of its own kind.
+    // A record that an earlier version abandoned has a line of its own.
     let earlier = Record { figures: figures(9), ..Record::open(Call { id: "2".to_owned(), ..call }) }.abandoned();
     bench.ledger().write(&earlier).await.unwrap();
     assert_eq!(lines().await, [(String::new(), String::new(), 1, 9), line("advisor", 0, 0), line("m-1", 1, 1)]);

@@ -1,4 +1,4 @@
-//! A machine whose clock is off: the limiter goes by Redis's.
+//! A machine with a wrong clock: the limiter uses Redis's.
 
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,7 @@ use crate::redis_server::Server;
 const NOON: Timestamp = Timestamp::from_secs(1_801_310_430);
 const HOUR: i64 = 3_600_000;
 
-/// The skews that were reported, in milliseconds.
+/// Skews that were reported, in milliseconds.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<i64>>>);
 
@@ -68,14 +68,14 @@ async fn a_clock_that_is_off_is_put_right_by_redis_once_and_reported_once(#[case
         (decision, round_trips, reports.take())
     };
 
-    // The first call is refused by the script, learned from, and decided by the right time.
+    // The script refuses to decide the first call; the limiter learns the skew and repeats it with the right time.
     let (decision, round_trips, reported) = check(1).await;
     let Decision::Allowed(readings) = decision else { panic!("not decided: {decision:?}") };
     assert_eq!((readings[0].used, readings[0].resets_at), (1, Window::MINUTE.end(NOON)));
     assert_eq!((round_trips, reported.len()), (2, 1));
     assert!((reported[0] - skew).abs() < 2_000, "{reported:?}");
 
-    // From then on, calls cost what they always do.
+    // From then on, each call takes one round trip.
     for n in 2..=4 {
         let (decision, round_trips, reported) = check(n).await;
         assert_eq!((round_trips, reported.len()), (1, 0));
@@ -97,7 +97,7 @@ async fn a_clock_that_is_put_right_later_is_noticed_too() {
         assert!(matches!(decision, Decision::Allowed(_)), "{decision:?}");
         assert_eq!(reports.take().len(), expected, "{skew}");
     }
-    // As many calls, all in the right window.
+    // All six calls are counted, in the right window.
     let snapshot = server.snapshot().await;
     assert_eq!(snapshot[&charge.counter(NOON)].value, ["6"]);
     assert_eq!(snapshot.len(), 1);

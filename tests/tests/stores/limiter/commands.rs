@@ -1,4 +1,4 @@
-//! What a decision costs Redis: one script call, and in it no more commands than it needs.
+//! Cost of a decision for Redis: one script call, with no more commands than necessary.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ async fn a_thousand_decisions_are_a_thousand_script_calls_and_nothing_else() {
     let server = Server::start().await;
     server.set_clock(NOON);
     let limiter = server.limiter();
-    // The policies that a stack has without configuration, with room for all calls.
+    // Use the default policies, with room for all calls.
     let config = LimitsConfig::default();
     let names: Vec<_> = config.policies.iter().filter(|it| it.limit > 0).map(|it| it.name.clone()).collect();
     let config = config.with(&names.iter().map(|name| (name.as_str(), 100_000)).collect::<Vec<_>>());
@@ -54,7 +54,7 @@ async fn a_thousand_decisions_are_a_thousand_script_calls_and_nothing_else() {
     }
     // Clocks are compared once a second.
     assert!((1..DECISIONS / 2).contains(&took("time", &mut commands).unwrap()));
-    // Once a call for each set of calls in flight, and once for each new counter, tally and minute.
+    // Once per call for each set of calls in flight, and once for each new counter, tally and minute.
     for name in ["zadd", "zremrangebyscore"] {
         let minutes = took(name, &mut commands).unwrap() - 3 * DECISIONS;
         assert!((1..=2).contains(&minutes), "{name}: {minutes}");
@@ -63,7 +63,7 @@ async fn a_thousand_decisions_are_a_thousand_script_calls_and_nothing_else() {
     assert!((5 + 2..=2 * (5 + 2)).contains(&ends), "{ends}");
     assert!(commands.is_empty(), "{commands:?}");
 
-    // Every kind of key is there: that each has an end and the hash tag is looked at with every snapshot.
+    // All kinds of keys are present; every snapshot checks their expiry and hash tag.
     let kinds: BTreeSet<String> =
         server.snapshot().await.into_keys().map(|key| key.split(':').nth(1).unwrap().to_owned()).collect();
     assert_eq!(kinds.iter().collect::<Vec<_>>(), ["lease", "limit", "tally", "version"]);

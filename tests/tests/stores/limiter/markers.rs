@@ -1,4 +1,4 @@
-//! Markers: a call that was prepared from an old record is not decided, and nothing is charged for it.
+//! Markers: a call that was prepared from a stale record is not decided, and nothing is charged for it.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn the_same_version_and_a_newer_one_and_one_without_a_marker_are_decided()
     let server = Server::start().await;
     let (limiter, redis) = (server.limiter(), server.redis());
     publish(&redis, &[platform(4, false), account(4, true)]).await.unwrap();
-    // Whether a record is stopped is for whoever reads it to say: here, a version is a version.
+    // The script compares only versions; the reader of a record decides if it is stopped.
     let known = [
         vec![platform(4, false), account(4, true)],
         vec![platform(5, false), account(4, false)],

@@ -1,5 +1,4 @@
-//! What the limiter is to do, told by a full log of the calls that passed: no counter, and nothing
-//! that is reset.
+//! Reference model of the limiter: a full log of the calls that passed, without counters and resets.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +6,10 @@ use levee::clock::Timestamp;
 use levee::limits::{Algorithm, Charge, Mode, Policy, Window};
 use time::{Date, Month, OffsetDateTime};
 
-/// Longest that a call is in flight, milliseconds.
+/// Longest time of a call in flight, in milliseconds.
 const UNTIL_ARRIVAL: u64 = 30_000;
 
-/// Everything that has passed.
+/// All calls that have passed.
 #[derive(Debug, Default)]
 pub struct Model {
     calls: Vec<Call>,
@@ -34,14 +33,14 @@ struct Lease {
     is_gone: bool,
 }
 
-/// Where a policy is to stand.
+/// Expected state of a policy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Standing {
     pub used: u64,
     pub is_over: bool,
 }
 
-/// What is to become of a call.
+/// Expected decision about a call.
 #[derive(Debug)]
 pub struct Expected {
     pub is_allowed: bool,
@@ -70,7 +69,7 @@ impl Model {
         for charge in charges {
             let Policy { name, algorithm, window, .. } = &*charge.policy;
             if *algorithm == Algorithm::Concurrency {
-                // Those whose time is over are forgotten for good when the next one comes.
+                // Expired leases are removed for good when the next call comes.
                 for lease in self.leases.iter_mut().filter(|it| it.set == charge.leases() && it.end <= now) {
                     lease.is_gone = true;
                 }
@@ -83,19 +82,19 @@ impl Model {
         }
     }
 
-    /// A call is over.
+    /// Ends a call.
     pub fn release(&mut self, id: &str) {
         for lease in self.leases.iter_mut().filter(|lease| lease.id == id) {
             lease.is_gone = true;
         }
     }
 
-    /// Whether the call `id` has passed and holds places somewhere.
+    /// Returns the sets in which the call `id` holds or held a place.
     pub fn sets_of(&self, id: &str) -> Vec<String> {
         self.leases.iter().filter(|lease| lease.id == id).map(|lease| lease.set.clone()).collect()
     }
 
-    /// Ids of calls that have passed and were charged to calls in flight.
+    /// Returns the ids of calls in flight that hold a place.
     pub fn in_flight(&self) -> Vec<String> {
         let ids: BTreeSet<_> = self.leases.iter().filter(|lease| !lease.is_gone).map(|lease| &lease.id).collect();
         ids.into_iter().cloned().collect()
@@ -127,7 +126,7 @@ impl Model {
         calls.filter(|call| ordinal(policy.window, call.at) == ordinal_of_window).map(|call| call.weight).sum()
     }
 
-    /// What Redis is to hold: the counters, and the sets of calls in flight.
+    /// Returns the counters that Redis has to contain.
     pub fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters = BTreeMap::new();
         for Call { at, policy, subject, window, weight } in &self.calls {
@@ -141,7 +140,7 @@ impl Model {
         counters
     }
 
-    /// Per set, the ends of the calls in flight.
+    /// Returns the ends of the calls in flight, by set.
     pub fn sets(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         let mut sets = BTreeMap::<String, BTreeMap<String, u64>>::new();
         for lease in self.leases.iter().filter(|lease| !lease.is_gone) {
@@ -151,7 +150,7 @@ impl Model {
     }
 }
 
-/// The number of the window that holds a moment: since 1970, or since the year 0 for months.
+/// Returns the number of the window that contains a moment: since 1970, or since the year 0 for months.
 pub fn ordinal(window: Window, at: u64) -> u64 {
     match window {
         Window::Secs(secs) => at / 1000 / secs,
@@ -162,7 +161,7 @@ pub fn ordinal(window: Window, at: u64) -> u64 {
     }
 }
 
-/// The first millisecond of a window.
+/// Returns the first millisecond of a window.
 pub fn start_of(window: Window, ordinal: u64) -> u64 {
     match window {
         Window::Secs(secs) => ordinal * secs * 1000,

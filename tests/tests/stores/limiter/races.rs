@@ -1,4 +1,4 @@
-//! However calls interleave, limits are exact, and a call is charged everywhere or nowhere.
+//! Concurrent calls: limits are exact, and a call is charged under all of its policies or under none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tokio::runtime::Runtime;
 use super::{ask, charge, is_allowed, policy};
 use crate::redis_server::{Server, Stored};
 
-/// 2027-03-01T00:00:01Z: every window that is used here has just begun and does not end soon.
+/// 2027-03-01T00:00:01Z: all windows used here have just begun.
 const NOW: Timestamp = Timestamp::from_secs(1_803_859_201);
-/// How many limiters there are, each with its own connection.
+/// Number of limiters, each with its own connection.
 const LIMITERS: usize = 8;
-/// How many calls each makes.
+/// Number of calls of each.
 const CALLS: usize = 40;
 
-/// A call: the subject under each policy that it is charged under, and its weight there.
+/// A call: the subject and the weight under each policy that applies.
 type Call = Vec<Option<(u8, u64)>>;
 
 fn policies() -> impl Strategy<Value = Vec<Policy>> {
@@ -50,7 +50,7 @@ fn charges(policies: &[Policy], call: &Call) -> Vec<Charge> {
     ask(policies.iter().zip(call).filter_map(charge), "", "").charges
 }
 
-/// Where a charge is counted.
+/// Returns the key in which a charge is counted.
 fn home(charge: &Charge) -> String {
     if charge.policy.algorithm == Algorithm::Concurrency { charge.leases() } else { charge.counter(NOW) }
 }
@@ -59,7 +59,7 @@ fn count(stored: &Stored) -> u64 {
     if stored.value.len() == 1 { stored.value[0].parse().unwrap() } else { stored.pairs().len() as u64 }
 }
 
-/// The calls of one limiter, one after another, and whether each passed.
+/// Makes the calls of one limiter in sequence, and returns for each true if it passed.
 async fn run(limiter: Limiter, calls: Vec<(String, Vec<Charge>)>) -> Vec<(Vec<Charge>, bool)> {
     let mut made = Vec::with_capacity(calls.len());
     for (id, charges) in calls {
@@ -73,7 +73,7 @@ async fn run(limiter: Limiter, calls: Vec<(String, Vec<Charge>)>) -> Vec<(Vec<Ch
 fn whatever_interleaves_is_charged_everywhere_or_nowhere_and_refused_only_where_a_limit_is_reached() {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(Server::start());
-    // What fails here is not told by its input alone, so that there is nothing to make smaller.
+    // Failures depend on timing as well as on the input, so shrinking is of no use.
     let config = ProptestConfig { max_shrink_iters: 0, ..property(6) };
     let result = TestRunner::new(config).run(&(policies(), calls()), |(policies, calls)| {
         runtime.block_on(async {
@@ -84,7 +84,7 @@ fn whatever_interleaves_is_charged_everywhere_or_nowhere_and_refused_only_where_
             let tasks = calls.chunks(CALLS).map(|calls| tokio::spawn(run(server.limiter(), calls.to_vec())));
             let made: Vec<_> = join_all(tasks).await.into_iter().flat_map(Result::unwrap).collect();
 
-            // What each counter must be: the weights of the calls that passed.
+            // Each counter has to be the sum of the weights of the calls that passed.
             let mut expected = BTreeMap::<String, u64>::new();
             for charge in made.iter().filter(|(_, passed)| *passed).flat_map(|(charges, _)| charges) {
                 *expected.entry(home(charge)).or_default() += charge.weight;
@@ -101,7 +101,8 @@ fn whatever_interleaves_is_charged_everywhere_or_nowhere_and_refused_only_where_
                 for charge in enforced(charges) {
                     prop_assert!(used(&charge) <= charge.policy.limit, "{} beyond {:?}", used(&charge), charge);
                 }
-                // Nothing is given back here, so what was full then is full now: of calls that weigh one, exactly so.
+                // Nothing is refunded here, so a counter that was full then is still full; exactly so for calls of
+                // weight one.
                 let is_full = |charge: &Charge| used(charge) + charge.weight > charge.policy.limit;
                 prop_assert!(*passed || enforced(charges).iter().any(is_full), "refused for nothing: {:?}", charges);
             }

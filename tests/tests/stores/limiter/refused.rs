@@ -1,4 +1,4 @@
-//! A refused call leaves everything in Redis as it is, but for the tallies.
+//! A refused call changes nothing in Redis but the tallies.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::redis_server::{Server, is_tally};
 
 const NOON: Timestamp = Timestamp::from_secs(1_801_310_430);
 
-/// What each key holds, and the moment at which it ends.
+/// Returns the value and the expiry time of each key.
 async fn stored(server: &Server) -> BTreeMap<String, (Vec<String>, i64)> {
     let mut stored = BTreeMap::new();
     for (key, value) in server.snapshot().await.into_iter().filter(|(key, _)| !is_tally(key)) {
@@ -33,7 +33,7 @@ async fn no_counter_and_no_set_of_calls_in_flight_is_kept_for_longer_because_a_c
         of("month", Algorithm::Fixed, Window::Month, 9),
         of("in-flight", Algorithm::Concurrency, Window::MINUTE, 9),
     ];
-    // Each call has a group of its own: Redis is asked about every one.
+    // Each call has a group of its own, so that none is refused from memory.
     let check = async |id: &str, now| is_allowed(&limiter.check(ask(charges.clone(), id, id), now).await);
     assert!(check("first", NOON).await && check("second", NOON).await);
 

@@ -1,4 +1,4 @@
-//! How far a sliding count is from the truth: within what `limits::decide` says.
+//! Error of a sliding count: within the bounds given in `limits::decide`.
 
 use levee::clock::Timestamp;
 use levee::limits::{Algorithm, Decision, Mode, Reading, Window};
@@ -12,7 +12,7 @@ use crate::redis_server::Server;
 /// 2027-01-30T23:59:30Z.
 const BEGINNING: u64 = 1_801_353_570_000;
 
-/// A call that passed: when, and how much it weighs.
+/// A call that passed: its time and weight.
 type Passed = (u64, u64);
 
 fn weigh<'a>(passed: impl IntoIterator<Item = &'a Passed>) -> u64 {
@@ -37,7 +37,7 @@ fn a_sliding_count_is_as_near_to_the_exact_one_as_is_said_and_no_span_of_a_windo
                 now += length * thousandths / 1000;
                 let (moment, id) = (Timestamp::from_millis(now), n.to_string());
                 server.set_clock(moment);
-                // Each has a group of its own: Redis is asked about every one.
+                // Each call has a group of its own, so that none is refused from memory.
                 let ask = ask([charge(&policy, "s", weight)], &id, &id);
                 let (reading, is_allowed) = match limiter.check(ask, moment).await {
                     Decision::Allowed(readings) => (readings[0].clone(), true),
@@ -58,7 +58,8 @@ fn a_sliding_count_is_as_near_to_the_exact_one_as_is_said_and_no_span_of_a_windo
     });
 }
 
-/// At most `previous × f` below the true number and `previous × (1 − f)` above it, and one more for rounding up.
+/// Checks that a count is at most `previous × f` below the exact one and `previous × (1 − f)` above it, plus one for
+/// rounding up.
 fn is_near(reading: &Reading, passed: &[Passed], now: u64, length: u64) -> Result<(), TestCaseError> {
     let start = now - now % length;
     let exact = weigh(passed.iter().filter(|(at, _)| at + length > now));

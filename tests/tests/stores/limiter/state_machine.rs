@@ -1,4 +1,5 @@
-//! Any calls under any policies at any time: the limiter decides as the model does, and Redis holds what the model says.
+//! Any calls under any policies at any time: the limiter decides as the model does, and Redis contains the model's
+//! counts.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +19,16 @@ use crate::redis_server::{Server, Stored, is_tally};
 /// 2027-01-30T23:59:30Z: close to the end of a minute, a day and a month.
 const BEGINNING: Timestamp = Timestamp::from_secs(1_801_353_570);
 
-/// What may happen.
+/// An operation of the test.
 #[derive(Debug, Clone)]
 enum Op {
-    /// A call, charged under some of the policies for one of a few subjects each, with a weight.
+    /// A call that is charged under some of the policies, each for one of a few subjects and with a weight.
     Call { charged: Vec<Option<(u8, u64)>>, comes_back: bool, is_of_a_crowd: bool },
-    /// Time passes; or, where it is less than nothing, the next environment's clock is behind.
+    /// Time passes by these milliseconds; if negative, the next environment's clock is behind.
     Pass(i64),
-    /// Time passes until some milliseconds before or after a policy's window ends.
+    /// Time passes until some milliseconds before or after the end of a policy's window.
     PassWindow(Index, i64),
-    /// A call in flight is over.
+    /// A call in flight ends.
     Release(Index),
     /// An admin changes a limit.
     Limit(Index, u64),
@@ -57,10 +58,10 @@ struct Machine<'a> {
     policies: Vec<Policy>,
     model: Model,
     now: Timestamp,
-    /// When the latest call was: where clocks are behind, the window to come has calls already.
+    /// Time of the latest call. If a clock is behind, later windows already contain calls.
     latest: Timestamp,
     calls: usize,
-    /// Rises with each change to a policy, as an admin's changes do.
+    /// Version of the policies, which increases with each change.
     version: u64,
     stored: BTreeMap<String, Stored>,
 }
@@ -115,14 +116,14 @@ impl<'a> Machine<'a> {
     fn charges(&self, charged: &[Option<(u8, u64)>]) -> Vec<Charge> {
         let charge = |(policy, charged): (&Policy, &Option<(u8, u64)>)| {
             let (subject, weight) = (*charged)?;
-            // Calls in flight are counted one by one.
+            // Calls in flight always have weight one.
             let weight = if policy.algorithm == Algorithm::Concurrency { 1 } else { weight };
             Some(charge(policy, &format!("s{subject}"), weight))
         };
         ask(self.policies.iter().zip(charged).filter_map(charge), "", "").charges
     }
 
-    /// One call. The calls of a crowd are alike, so that a refusal among them may be one that was made a moment ago.
+    /// Makes one call. The calls of a crowd are identical, so that one of them may be refused from memory.
     async fn call(&mut self, charges: &[Charge], is_of_a_crowd: bool) -> Result<Option<Refusal>, TestCaseError> {
         self.calls += 1;
         self.latest = self.latest.max(self.now);
@@ -160,7 +161,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Comes back when it was told to: only calls in flight may stand in the way, whose end nobody knows.
+    /// Repeats a refused call at the time of its reset. Only calls in flight may refuse it then, as their end is
+    /// unknown.
     async fn come_back(&mut self, charges: &[Charge], refusal: &Refusal) -> Result<(), TestCaseError> {
         prop_assert!(refusal.binding.resets_at > self.now, "{:?}", refusal);
         if charges.iter().any(|charge| charge.weight > charge.policy.limit) {
@@ -175,7 +177,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Counters and sets are those of the model, and outlive the time for which they are asked.
+    /// Checks that counters and sets equal those of the model, and that they expire no sooner than they are needed.
     fn holds_what_the_model_says(&self) -> Result<(), TestCaseError> {
         let of = |kind: &str| self.stored.iter().filter(move |(key, _)| key.starts_with(kind)).collect::<Vec<_>>();
         let number = |stored: &Stored| stored.value[0].parse().unwrap();
@@ -196,7 +198,8 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// When a counter is asked for last: its window's end, or for a sliding policy that of the next one.
+    /// Returns the last time at which a counter is needed: its window's end, or for a sliding policy that of the next
+    /// one.
     fn needed_until(&self, counter: &str) -> u64 {
         let words: Vec<&str> = counter.split(':').collect();
         let policy = self.policies.iter().find(|policy| policy.name == words[2]).unwrap();
@@ -206,7 +209,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The binding policy refuses, and none that refuses resets later.
+/// Checks that the binding policy refuses, and that no other refusing policy resets later.
 fn binds(refusal: &Refusal, charges: &[Charge], expected: &Expected) -> Result<(), TestCaseError> {
     let binding = &refusal.binding;
     prop_assert!(binding.is_over && binding.policy.mode == Mode::Enforce, "{:?}", binding);
@@ -217,7 +220,7 @@ fn binds(refusal: &Refusal, charges: &[Charge], expected: &Expected) -> Result<(
     Ok(())
 }
 
-/// Everything but the tallies, as it is stored.
+/// Returns all stored values except the tallies.
 fn counted(stored: &BTreeMap<String, Stored>) -> BTreeMap<&str, &[u8]> {
     let counted = stored.iter().filter(|(key, _)| !is_tally(key));
     counted.map(|(key, stored)| (key.as_str(), stored.dump.as_slice())).collect()

@@ -1,4 +1,4 @@
-//! Tallies: every call that passed, was refused or would have been is counted for its group, once.
+//! Tallies: every call that passed, was refused or would have been refused is counted for its group, once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn minute(limit: u64, mode: Mode) -> Charge {
     charge(&policy("minute", Algorithm::Fixed, mode, Window::MINUTE, limit), "s", 1)
 }
 
-/// What a decision adds to the tallies of its group.
+/// Returns the tally fields that a decision adds for its group.
 fn tallied(decision: &Decision, group: &str) -> Vec<String> {
     let readings = match decision {
         Decision::Allowed(readings) => readings,
@@ -31,12 +31,12 @@ fn tallied(decision: &Decision, group: &str) -> Vec<String> {
     over.chain(passed).map(|place| format!("{place} {group}")).collect()
 }
 
-/// How many calls each field of the tallies has.
+/// Converts pairs of field and number of calls.
 fn counts<const N: usize>(counts: [(&str, u64); N]) -> BTreeMap<String, u64> {
     counts.map(|(field, calls)| (field.to_owned(), calls)).into()
 }
 
-/// Makes `calls` calls at `now`; returns how many of them passed.
+/// Makes `calls` calls at `now` and returns the number that passed.
 async fn make(limiter: &Limiter, calls: u32, charge: &Charge, group: &str, now: Timestamp) -> usize {
     let mut passed = 0;
     for _ in 0..calls {
@@ -56,7 +56,7 @@ async fn refusals_from_memory_ride_along_with_the_next_call_that_redis_is_asked_
     let later = NOON.plus(REMEMBERED);
     assert_eq!(make(&limiter, 1, &minute(3, Mode::Enforce), "g", later).await, 0);
     assert_eq!(server.tallies().await, counts([("0 g", 3), ("1 g", 8)]));
-    // Also with a call of somebody else, and of nobody.
+    // They are also sent with a call of another group, or of none.
     assert_eq!(make(&limiter, 5, &minute(3, Mode::Enforce), "g", later).await, 0);
     assert_eq!(make(&limiter, 1, &minute(9, Mode::Enforce), "", later).await, 1);
     assert_eq!(server.tallies().await, counts([("0 g", 3), ("1 g", 13)]));
@@ -107,7 +107,7 @@ async fn what_is_kept_outlives_a_call_that_is_stale_and_an_outage() {
     for _ in 0..3 {
         assert_eq!(limiter.check(other.clone(), NOON).await, Decision::Unchecked);
     }
-    // Empty, with the script forgotten too.
+    // Empty, and without the cached script.
     server.start_again().await;
     wait_for(async || {
         server.set_clock(NOON);
@@ -140,7 +140,7 @@ fn every_decision_is_in_the_tallies_once() {
                     *expected.entry(field).or_default() += 1;
                 }
             }
-            // Each takes along what was kept.
+            // Each of these calls sends a part of the remembered refusals.
             for _ in 0..4 {
                 limiter.check(ask([], "", "end"), now).await;
             }

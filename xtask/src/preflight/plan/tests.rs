@@ -2,7 +2,7 @@ use super::*;
 
 const DEBIAN: Machine =
     Machine { manager: Some(Manager::Apt), privilege: Privilege::Root, systemd: false, unpacks: true };
-/// Debian as it would be if packages could not be unpacked.
+/// Debian on which packages cannot be unpacked.
 const PACKED: Machine = Machine { unpacks: false, ..DEBIAN };
 const USER: Machine = Machine { privilege: Privilege::Missing, ..DEBIAN };
 
