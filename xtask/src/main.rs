@@ -8,6 +8,7 @@ mod bench;
 mod docker;
 mod e2e;
 mod fuzz;
+mod language;
 mod lint;
 mod preflight;
 mod report;
@@ -25,6 +26,7 @@ enum Xtask {
     Up(up::Up),
     Test(test::Test),
     Lint(lint::Lint),
+    Language(language::Language),
     E2e(e2e::E2e),
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
@@ -35,6 +37,7 @@ fn main() -> std::process::ExitCode {
         Xtask::Up(up) => up.run(&workspace),
         Xtask::Test(test) => test.run(&workspace),
         Xtask::Lint(lint) => lint.run(&workspace),
+        Xtask::Language(language) => language.run(&workspace),
         Xtask::E2e(e2e) => e2e.run(&workspace),
         Xtask::Bench(bench) => bench.run(&workspace),
         Xtask::Fuzz(fuzz) => fuzz.run(&workspace),
