@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use levee::clock::Clock;
-use levee::limits::markers::{Marked, Version};
+use levee::limits::versions::{RecordId, Version};
 use levee::limits::{
     Algorithm, Ask, Asked, Charge, Class, Decision, DegradedMode, LARGEST_LIMIT, Limiter, LimitsConfig, Mode,
-    Overrides, Party, Policy, Scope, Subject, Window, leases, tally,
+    Overrides, Party, Policy, PolicyScope, Subject, Window, leases, tally,
 };
 use levee::stores::redis::Redis;
 
@@ -20,13 +20,13 @@ const IN_FLIGHT: usize = 6;
 const FORGOTTEN: usize = 2_048;
 
 /// Policies that are charged; a target with fewer takes the first of them.
-const SCOPES: [(&str, Scope); 6] = [
-    ("account", Scope::Account),
-    ("integration", Scope::Integration),
-    ("key", Scope::Key),
-    ("ai-address", Scope::ClientAddress),
-    ("global-share", Scope::Share),
-    ("global", Scope::Global),
+const SCOPES: [(&str, PolicyScope); 6] = [
+    ("account", PolicyScope::Account),
+    ("integration", PolicyScope::Integration),
+    ("key", PolicyScope::Key),
+    ("ai-address", PolicyScope::ClientAddress),
+    ("global-share", PolicyScope::Share),
+    ("global", PolicyScope::Global),
 ];
 
 /// Kind of decision that a target measures.
@@ -120,7 +120,7 @@ impl Decider {
         };
         if self.question.is_refused() {
             // Charge more than the limit allows.
-            for charge in ask.charges.iter_mut().filter(|charge| charge.policy.scope == Scope::Account) {
+            for charge in ask.charges.iter_mut().filter(|charge| charge.policy.scope == PolicyScope::Account) {
                 charge.weight = LARGEST_LIMIT + 1;
             }
         }
@@ -162,10 +162,10 @@ impl Decider {
         let group = tally::group(Some(party), Class::Ai, &charges);
         let version = |of| Version { of, version: 1, is_stopped: false };
         let known = [
-            Marked::Platform,
-            Marked::Account(account.clone()),
-            Marked::Integration(account.clone(), integration.clone()),
-            Marked::Key(key.clone()),
+            RecordId::Platform,
+            RecordId::Account(account.clone()),
+            RecordId::Integration(account.clone(), integration.clone()),
+            RecordId::Key(key.clone()),
         ];
         let id = format!("01HZX3V7K2M4N6P8Q0R2{subject:04}{:02}", turn / SUBJECTS % IN_FLIGHT);
         Ask { charges, known: known.map(version).into(), group, id }
@@ -176,7 +176,7 @@ fn is_lease(charge: &Charge) -> bool {
     charge.policy.algorithm == Algorithm::Concurrency
 }
 
-fn policy(name: &str, scope: Scope) -> Policy {
+fn policy(name: &str, scope: PolicyScope) -> Policy {
     Policy {
         name: name.to_owned(),
         scope,
@@ -191,10 +191,10 @@ fn policy(name: &str, scope: Scope) -> Policy {
 
 fn charge(policy: &Arc<Policy>, subject: usize) -> Charge {
     let subject = match policy.scope {
-        Scope::Global => "all".to_owned(),
-        Scope::Integration => format!("{}/{}", id("acc", subject), id("int", subject)),
-        Scope::Key => id("key", subject),
-        Scope::ClientAddress => id("adr", subject),
+        PolicyScope::Global => "all".to_owned(),
+        PolicyScope::Integration => format!("{}/{}", id("acc", subject), id("int", subject)),
+        PolicyScope::Key => id("key", subject),
+        PolicyScope::ClientAddress => id("adr", subject),
         _ => id("acc", subject),
     };
     Charge { policy: Arc::clone(policy), subject: Subject(subject), weight: 1 }

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use levee::accounts::{Account, AccountDetail, Creation, Deletion, Status};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use serde_json::json;
 
 use crate::consent::Consent;
@@ -168,7 +168,7 @@ async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
 async fn set_status(context: &Context, id: &str, status: Status, action: &str) -> anyhow::Result<()> {
     let account = context.account(id).await?.account;
     let changes = Changes::default().add("status", account.status, status);
-    let marked = [Marked::Account(id.to_owned())];
+    let marked = [RecordId::Account(id.to_owned())];
     let mut effective = None;
     // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
@@ -198,7 +198,7 @@ async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Resul
             }
         }
     };
-    let (marked, detail) = ([Marked::Account(id.to_owned())], format!("name '{}'", account.name));
+    let (marked, detail) = ([RecordId::Account(id.to_owned())], format!("name '{}'", account.name));
     let ((), effective) = context.change_and_publish("account.delete", id, detail, &marked, deleting).await?;
     effective.tell();
     let json = json!({ "id": id, "deleted": true, "effective": effective });

@@ -6,7 +6,7 @@ use anyhow::bail;
 use ipnet::IpNet;
 use levee::accounts::{Block, Blocked, form};
 use levee::clock::Timestamp;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use serde::Serialize;
 use serde_json::json;
 
@@ -138,7 +138,7 @@ async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent
     let adding = async { Ok(context.target.accounts.add_block(&block, now).await.map(drop)?) };
     let detail = format!("{end}, reason '{reason}'");
     let ((), effective) =
-        context.change_and_publish("block.add", &view.who, detail, &[Marked::Platform], adding).await?;
+        context.change_and_publish("block.add", &view.who, detail, &[RecordId::Platform], adding).await?;
     effective.tell();
     let mut json = serde_json::to_value(&view)?;
     json["effective"] = json!(effective);
@@ -159,7 +159,7 @@ async fn delete(context: &Context, who: &Blocked) -> anyhow::Result<()> {
     };
     let (who_text, detail) = (who.to_string(), format!("reason '{}'", block.reason));
     let ((), effective) =
-        context.change_and_publish("block.delete", &who_text, detail, &[Marked::Platform], deleting).await?;
+        context.change_and_publish("block.delete", &who_text, detail, &[RecordId::Platform], deleting).await?;
     effective.tell();
     let json = json!({ "who": who.to_string(), "deleted": true, "effective": effective });
     context.output.say(&json, || format!("{who} is not blocked any more"))

@@ -5,7 +5,7 @@ use levee::accounts::{AccountDetail, Integration, KeyRecord, TableError};
 use levee::admins::AuditEntry;
 use levee::clock::Timestamp;
 use levee::config;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::text::is_invisible;
 
 use crate::effect::Effect;
@@ -84,7 +84,7 @@ impl Context {
         action: &str,
         target: &str,
         detail: String,
-        changed: &[Marked],
+        changed: &[RecordId],
         change: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<(T, Effect)> {
         match self.change(action, target, detail, change).await {
@@ -97,14 +97,14 @@ impl Context {
     }
 
     /// Publishes the present state without a change: an earlier change may not have been published.
-    pub(crate) async fn publish_again(&self, changed: &[Marked]) {
+    pub(crate) async fn publish_again(&self, changed: &[RecordId]) {
         // If this fails, the state takes effect by itself a little later.
         let _published = self.target.publish(changed, self.now()).await;
     }
 
     /// Publishes a change, so that it takes effect at once. If this fails, prints a warning: the change takes effect
     /// by itself a little later.
-    pub(crate) async fn publish(&self, changed: &[Marked]) -> Effect {
+    pub(crate) async fn publish(&self, changed: &[RecordId]) -> Effect {
         match self.target.publish(changed, self.now()).await {
             Ok(()) => Effect::AtOnce,
             Err(error) => {

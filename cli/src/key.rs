@@ -5,7 +5,7 @@ mod issue;
 
 use std::time::Duration;
 
-use levee::accounts::{KeyRecord, Scope};
+use levee::accounts::{KeyRecord, KeyScope};
 
 use crate::consent::Consent;
 use crate::context::Context;
@@ -14,7 +14,7 @@ use crate::place::{self, Area, Place};
 use crate::views::{KeyView, LimitView};
 use crate::when::{self, End};
 
-/// [`Scope::DEFAULT`], in the form of an argument.
+/// [`KeyScope::DEFAULT`], in the form of an argument.
 const DEFAULT_SCOPES: &str = "ai,catalogs,read";
 
 /// What to do.
@@ -104,7 +104,7 @@ pub(crate) struct NewKey {
     name: String,
     /// What it may be used for: ai, catalogs, read, request (ask for more quota), keys (change keys)
     #[arg(long, value_delimiter = ',', default_value = DEFAULT_SCOPES)]
-    scopes: Vec<Scope>,
+    scopes: Vec<KeyScope>,
     /// When it ends: a time from now (90d), a day (2027-01-31, as it begins in UTC), a moment, or never
     #[arg(long, value_name = "WHEN", value_parser = when::end, default_value = "never")]
     expires: End,
@@ -122,7 +122,7 @@ pub(crate) struct Changed {
     name: Option<String>,
     /// All that it may be used for: ai, catalogs, read, request (ask for more quota), keys (change keys)
     #[arg(long, value_delimiter = ',')]
-    scopes: Option<Vec<Scope>>,
+    scopes: Option<Vec<KeyScope>>,
     /// When it ends: a time from now (90d), a day (2027-01-31, as it begins in UTC), a moment, or never
     #[arg(long, value_name = "WHEN", value_parser = when::end)]
     expires: Option<End>,
@@ -173,6 +173,6 @@ mod tests {
 
     #[test]
     fn new_keys_get_the_default_scopes() {
-        assert_eq!(DEFAULT_SCOPES, crate::views::scopes(&Scope::DEFAULT));
+        assert_eq!(DEFAULT_SCOPES, crate::views::scopes(&KeyScope::DEFAULT));
     }
 }

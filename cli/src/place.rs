@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use levee::accounts::{ApiKey, form};
 use levee::limits::Level;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 
 /// An integration of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,8 @@ pub(crate) struct Place {
 
 impl Place {
     /// Returns the marker that publishes a change to it.
-    pub(crate) fn marked(&self) -> Marked {
-        Marked::Integration(self.account.clone(), self.integration.clone())
+    pub(crate) fn marked(&self) -> RecordId {
+        RecordId::Integration(self.account.clone(), self.integration.clone())
     }
 }
 
@@ -108,12 +108,12 @@ impl Whose {
     }
 
     /// Returns the marker that publishes a change to it.
-    pub(crate) fn marked(&self) -> Marked {
+    pub(crate) fn marked(&self) -> RecordId {
         match self {
-            Self::Platform => Marked::Platform,
-            Self::Account(account) => Marked::Account(account.clone()),
+            Self::Platform => RecordId::Platform,
+            Self::Account(account) => RecordId::Account(account.clone()),
             Self::Integration(place) => place.marked(),
-            Self::Key(key) => Marked::Key(key.clone()),
+            Self::Key(key) => RecordId::Key(key.clone()),
         }
     }
 }

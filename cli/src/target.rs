@@ -12,7 +12,7 @@ use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
 use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 use levee::stores::logs::Logs;
@@ -126,7 +126,7 @@ impl Target {
     }
 
     /// Makes every environment of the functions notice `changed` at its next request.
-    pub(crate) async fn publish(&self, changed: &[Marked], now: Timestamp) -> anyhow::Result<()> {
+    pub(crate) async fn publish(&self, changed: &[RecordId], now: Timestamp) -> anyhow::Result<()> {
         self.publisher.publish(&self.accounts, changed, now).await
     }
 }

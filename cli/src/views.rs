@@ -2,7 +2,7 @@
 
 mod limits;
 
-use levee::accounts::{Account, Integration, KeyRecord, Scope, Status};
+use levee::accounts::{Account, Integration, KeyRecord, KeyScope, Status};
 use levee::admins::{Admin, AuditEntry};
 use levee::clock::Timestamp;
 use serde::Serialize;
@@ -81,7 +81,7 @@ pub(crate) struct KeyView {
     account: String,
     integration: String,
     name: String,
-    scopes: Vec<Scope>,
+    scopes: Vec<KeyScope>,
     /// `active`, `expired` or `revoked`.
     status: String,
     expires_at: Option<String>,
@@ -188,7 +188,7 @@ impl AuditView {
 }
 
 /// Formats scopes in the form of an argument: separated by commas.
-pub(crate) fn scopes<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> String {
+pub(crate) fn scopes<'a>(scopes: impl IntoIterator<Item = &'a KeyScope>) -> String {
     scopes.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use aws_sdk_dynamodb::config::Credentials;
-use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, Peppers, Scope};
+use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, KeyScope, Peppers};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
 use levee::clock::{Clock, Timestamp};
 use levee::metering::{Call, Figures, Ledger, Part, Reading, Record, Service, Usage};
@@ -118,7 +118,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
     let (id, secret) = API_KEY;
     let api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
     let all_scopes = record(&api_key, account, integration, "local stack");
-    accounts.put_key(&KeyRecord { scopes: Scope::ALL.into(), address_exempt: true, ..all_scopes }).await?;
+    accounts.put_key(&KeyRecord { scopes: KeyScope::ALL.into(), address_exempt: true, ..all_scopes }).await?;
     let (id, secret) = PLAIN_API_KEY;
     let plain_api_key = ApiKey::from_parts(ENVIRONMENT, id, secret)?;
     accounts.put_key(&record(&plain_api_key, account, integration, "local stack, plain")).await?;

@@ -21,6 +21,7 @@ pub mod records;
 pub mod table;
 pub mod terms;
 
+pub use crate::scope::KeyScope;
 pub use changes::{Creation, Deletion, KeyChange};
 pub use directory::{Directory, Unreachable};
 pub use key::ApiKey;
@@ -29,14 +30,14 @@ pub use pepper::Peppers;
 pub use pepper_source::PepperSource;
 pub use platform::{Block, Blocked, Platform};
 pub use publication::publish;
-pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Scope, Status};
+pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Status};
 pub use table::{AccountsTable, TableError};
 pub use terms::{CapMode, CapOverride, Guards, Terms, TokenCap, UnknownFields};
 
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::limits::markers::{Marked, Version};
+use crate::limits::versions::{RecordId, Version};
 
 /// An authenticated key with the integration and the account that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,9 +54,9 @@ impl Caller {
         let Self { key, owner } = self;
         let version = |of, version| Version { of, version, is_stopped: false };
         vec![
-            version(Marked::Key(key.id.clone()), key.version),
-            version(Marked::Integration(key.account.clone(), key.integration.clone()), owner.integration.version),
-            version(Marked::Account(key.account.clone()), owner.account.version),
+            version(RecordId::Key(key.id.clone()), key.version),
+            version(RecordId::Integration(key.account.clone(), key.integration.clone()), owner.integration.version),
+            version(RecordId::Account(key.account.clone()), owner.account.version),
         ]
     }
 }
@@ -112,7 +113,7 @@ pub async fn authenticate(
         directory.refute(key.id(), now).await;
     }
     let version = record.as_ref().map_or(0, |record| record.version);
-    let known = vec![Version { of: Marked::Key(key.id().to_owned()), version, is_stopped: false }];
+    let known = vec![Version { of: RecordId::Key(key.id().to_owned()), version, is_stopped: false }];
     let Some(key) = record.filter(|_| matches) else { return refused("unknown", known) };
 
     // Check that the key may still be used.

@@ -11,9 +11,9 @@ mod cors;
 pub mod links;
 mod problem;
 mod pseudonym;
-pub mod routes;
 mod run;
 pub mod status;
+pub mod usage;
 
 pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id};
 pub use context::{Admitted, AuthorizerContext, RefusalContext};
@@ -21,7 +21,6 @@ pub use cors::AllowedOrigin;
 pub use links::Links;
 pub use problem::{LONGEST_SDK_WAIT_SECS, Problem, SHOULD_RETRY_HEADER};
 pub use pseudonym::{AddressKey, InvalidAddressKey};
-pub use routes::Route;
 pub use run::{run_buffered, run_streaming};
 
 /// Header with the id of a request, which is the same in the response, in logs and for support.

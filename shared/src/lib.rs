@@ -24,8 +24,12 @@ pub mod http;
 pub mod limits;
 pub mod metering;
 pub mod pages;
+pub mod scope;
+pub mod statistics;
 pub mod stores;
 pub mod story;
 pub mod sync;
 pub mod telemetry;
 pub mod text;
+
+pub use levee_core::models;

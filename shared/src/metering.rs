@@ -10,7 +10,6 @@
 //! Invariants: usage is exact if the provider reported it, marked as estimated if not, and counted once. A call counts
 //! in the month in which it began. DynamoDB holds the truth; Redis only holds a fast copy.
 
-pub mod asked;
 pub mod call;
 pub mod cap;
 pub mod ledger;
@@ -23,9 +22,8 @@ pub mod told;
 pub mod unwritten;
 pub mod view;
 
-pub use levee_core::metering::{model, sse, usage};
+pub use levee_core::metering::{sse, usage};
 
-pub use asked::{Asked, Format};
 pub use call::{Call, Record, State};
 pub use cap::{CapConfig, Counts, TokenState};
 pub use ledger::{Ledger, LedgerError, OpenCalls, Written};

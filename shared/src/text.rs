@@ -23,6 +23,20 @@ pub fn mark_invisible(text: &str, keeps: impl Fn(char) -> bool) -> String {
     text.chars().map(mark).collect()
 }
 
+/// Formats a number with separated thousands: `1,234`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        // A comma precedes each group of three digits.
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

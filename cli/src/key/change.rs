@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use levee::accounts::{Deletion, KeyChange, KeyRecord, Status};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use serde_json::json;
 
 use super::{Changed, called};
@@ -26,7 +26,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
         address_exempt: changed.address_exempt,
     };
     let changes = between(&key, &change.applied_to(&key));
-    let marked = [Marked::Key(key.id.clone())];
+    let marked = [RecordId::Key(key.id.clone())];
     let mut effective = None;
     // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {
@@ -48,7 +48,7 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
     // Take a whole key too, such as one that was found leaked. Showing it loses nothing, as it is about to be revoked.
     let key = context.key_of(place::key_id_or_key(id)).await?;
     let changes = Changes::default().add("status", key.status, Status::Revoked);
-    let marked = [Marked::Key(key.id.clone())];
+    let marked = [RecordId::Key(key.id.clone())];
     let mut effective = None;
     if changes.are_none() {
         context.publish_again(&marked).await;
@@ -77,7 +77,7 @@ pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> an
             Deletion::InUse => bail!("key {0} still works; revoke it first: levee key revoke {0}", key.id),
         }
     };
-    let (marked, detail) = ([Marked::Key(key.id.clone())], format!("name '{}'", key.name));
+    let (marked, detail) = ([RecordId::Key(key.id.clone())], format!("name '{}'", key.name));
     let ((), effective) = context.change_and_publish("key.delete", &called(&key), detail, &marked, deleting).await?;
     effective.tell();
     let json = json!({ "id": key.id, "deleted": true, "effective": effective });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use levee::accounts::{ApiKey, Creation, KeyRecord};
 use levee::clock::Timestamp;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use serde_json::{Value, json};
 
 use super::{NewKey, called};
@@ -38,7 +38,7 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
             Creation::ParentMissing => bail!("somebody else deleted integration {place} at this moment"),
         }
     };
-    let (marked, detail) = ([Marked::Key(record.id.clone())], properties(&record));
+    let (marked, detail) = ([RecordId::Key(record.id.clone())], properties(&record));
     let ((), effective) = context.change_and_publish("key.create", &called(&record), detail, &marked, creating).await?;
     // Print the key once it is stored.
     show(context, &key, &record, Value::Null, effective, now)?;
@@ -68,7 +68,7 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
         })
     };
     let detail = format!("replaced by {} ({})", new.id, properties(&new));
-    let marked = [Marked::Key(new.id.clone()), Marked::Key(old.id.clone())];
+    let marked = [RecordId::Key(new.id.clone()), RecordId::Key(old.id.clone())];
     let (end, effective) = context.change_and_publish("key.rotate", &called(&old), detail, &marked, rotating).await?;
     let end = moment(Some(end)).unwrap_or_default();
     // Print the new key once it is stored.

@@ -1,7 +1,7 @@
 //! Overrides of policies, and their removal.
 
 use anyhow::bail;
-use levee::limits::{Level, Override, Scope, built_in_policies};
+use levee::limits::{Level, Override, PolicyScope, built_in_policies};
 use serde_json::json;
 
 use super::{Change, Found, One};
@@ -92,7 +92,7 @@ fn check(whose: &Whose, policy: &str) -> anyhow::Result<()> {
 }
 
 /// Returns the places in which a policy of `scope` can be overridden.
-fn places(scope: Scope) -> Vec<&'static str> {
+fn places(scope: PolicyScope) -> Vec<&'static str> {
     let levels = [
         (Level::Platform, "the platform"),
         (Level::Account, "an account"),

@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 use aws_sdk_lambda::primitives::Blob;
 use levee::accounts::{self, AccountsTable};
 use levee::clock::Timestamp;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::stores::dynamodb::describe;
 use levee::stores::redis::Redis;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ impl Publisher {
     pub(super) async fn publish(
         &self,
         table: &AccountsTable,
-        changed: &[Marked],
+        changed: &[RecordId],
         now: Timestamp,
     ) -> anyhow::Result<()> {
         match self {
@@ -41,7 +41,7 @@ impl Publisher {
 }
 
 impl Monitor {
-    async fn publish(&self, changed: &[Marked]) -> anyhow::Result<()> {
+    async fn publish(&self, changed: &[RecordId]) -> anyhow::Result<()> {
         // Ask the monitor to publish the changes.
         let event = json!({ "publish": changed.iter().map(ToString::to_string).collect::<Vec<_>>() });
         let call = self.client.invoke().function_name(&self.function).payload(Blob::new(event.to_string()));

@@ -1,7 +1,7 @@
 //! The fields of a call's body that the proxy reads regardless of guards. No I/O.
 
 use levee::http::anthropic::ErrorKind;
-use levee::metering::model::LONGEST_ASKED;
+use levee::models::LONGEST_ASKED;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 

@@ -16,7 +16,7 @@ use levee::accounts::{CapMode, TokenCap};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{Month, Reached, Tally, TokenState, Told, View};
-use levee::pages::show::grouped;
+use levee::text::grouped;
 use tokio::time::timeout;
 
 use crate::answer::Failed;

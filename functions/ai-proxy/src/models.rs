@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use levee::accounts::Terms;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::model::{LONGEST_ASKED, is_of_a_name};
+use levee::models::{LONGEST_ASKED, is_of_a_name};
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -8,8 +8,8 @@ use levee::breaker::{Detour, Share};
 use levee::headroom::Headroom;
 use levee::http::Admitted;
 use levee::http::anthropic::ErrorKind;
-use levee::metering::model::{LONGEST_TOLD, is_of_a_name};
 use levee::metering::{StreamError, TokenState, Usage};
+use levee::models::{LONGEST_TOLD, is_of_a_name};
 use levee::sync::lock;
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
@@ -122,7 +122,7 @@ impl Report {
         let call = AiCall {
             head: Head::new("ai-proxy", "served an AI call", request_id),
             route: operation.map_or("none", Operation::resource),
-            route_class: levee::http::Route::Ai.class().name(),
+            route_class: levee::limits::Route::Ai.class().name(),
             operation: operation.map_or("none", Operation::name),
             account: None,
             integration: None,

@@ -6,11 +6,11 @@ use lambda_runtime::Diagnostic;
 use levee::accounts::{self, Caller, Platform, Terms};
 use levee::clock::Timestamp;
 use levee::http::context::Verdict;
-use levee::http::{Admitted, AuthorizerContext, RefusalContext, Route};
-use levee::limits::headers::LimitHeaders;
-use levee::limits::markers::{Marked, Version};
+use levee::http::{Admitted, AuthorizerContext, RefusalContext};
 use levee::limits::tally::group;
+use levee::limits::versions::{RecordId, Version};
 use levee::limits::{Algorithm, Ask, Asked, Charge, Charged, Class, Decision, Party, Refusal};
+use levee::limits::{Route, headers::LimitHeaders};
 use serde::Serialize;
 
 use self::Passage::{BadRequest, Forbidden, Limited, Passes};
@@ -132,7 +132,7 @@ fn ask(
     now: Timestamp,
 ) -> Ask {
     // Choose the class to charge, and collect the records.
-    let mut known = vec![Version { of: Marked::Platform, version: platform.version, is_stopped: false }];
+    let mut known = vec![Version { of: RecordId::Platform, version: platform.version, is_stopped: false }];
     let id = event.request_id().to_owned();
     let (class, caller) = match standing {
         Standing::Anyone => (route.class(), None),

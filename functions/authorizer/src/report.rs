@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::accounts::Caller;
-use levee::http::Route;
+use levee::limits::Route;
 use levee::limits::{Decision, Mode, Reading};
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;

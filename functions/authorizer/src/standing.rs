@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
-use levee::accounts::{self, AuthenticationError, Caller, Platform, Scope, Status};
+use levee::accounts::{self, AuthenticationError, Caller, KeyScope, Platform, Status};
 use levee::clock::Timestamp;
-use levee::http::Route;
 use levee::http::address::Origin;
-use levee::limits::markers::Version;
+use levee::limits::Route;
+use levee::limits::versions::Version;
 
 use crate::config::State;
 use crate::event::Event;
@@ -105,7 +105,7 @@ pub(crate) async fn find_out(
 }
 
 /// Returns the public reason if `caller` may not use a route that needs `scope`.
-fn forbidden(caller: &Caller, scope: Scope, platform: &Platform, now: Timestamp) -> Option<String> {
+fn forbidden(caller: &Caller, scope: KeyScope, platform: &Platform, now: Timestamp) -> Option<String> {
     if caller.owner.account.status != Status::Active {
         return Some("This account is suspended.".to_owned());
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use lambda_http::{Request, RequestExt};
+use levee::http::usage::Asked;
+use levee::http::usage::TooLong;
 use levee::http::{Admitted, Problem};
-use levee::metering::asked::TooLong;
-use levee::metering::{Asked, UsageReport};
+use levee::metering::UsageReport;
 
 use crate::config::State;
 

@@ -6,7 +6,7 @@ use http::StatusCode;
 use levee::accounts::directory::FRESH;
 use levee::accounts::{self, Account, Status};
 use levee::admins::Role;
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::pages::{show, table};
 use maud::html;
 use serde_json::json;
@@ -117,7 +117,7 @@ async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> 
 
 /// Publishes the change of an account to all environments. Returns the time within which all of them notice it.
 async fn publish(call: &Call<'_>, id: &str) -> Duration {
-    let (state, changed) = (call.state, [Marked::Account(id.to_owned())]);
+    let (state, changed) = (call.state, [RecordId::Account(id.to_owned())]);
     match accounts::publish(&state.accounts, &state.redis, &changed, call.now).await {
         Ok(()) => Duration::ZERO,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use http::StatusCode;
 use levee::http::Problem;
-use levee::metering::asked::TooLong;
+use levee::http::usage::TooLong;
 
 /// Failure of a request.
 #[derive(Debug, thiserror::Error)]

@@ -10,8 +10,8 @@ use levee::breaker::BreakersTable;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
-use levee::limits::statistics::{Statistics, StatisticsTable};
 use levee::metering::Ledger;
+use levee::statistics::{Statistics, StatisticsTable};
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 

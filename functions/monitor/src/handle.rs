@@ -8,8 +8,8 @@ use levee::accounts::publish;
 use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, Filter, TableError};
 use levee::breaker::{self, BreakersTable};
 use levee::clock::Timestamp;
-use levee::limits::markers::Marked;
-use levee::limits::statistics::{Folded, Restored, StatisticsError};
+use levee::limits::versions::RecordId;
+use levee::statistics::{Folded, Restored, StatisticsError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -37,7 +37,7 @@ pub struct Event {
     /// Id of the event, which identifies the run in logs.
     #[serde(default)]
     pub id: String,
-    /// Changes to publish, in the text form of [`Marked`]; at most 100. If there are any, the run does nothing else.
+    /// Changes to publish, in the text form of [`RecordId`]; at most 100. If there are any, the run does nothing else.
     /// The operators' command uses this, because it cannot reach Redis.
     #[serde(default)]
     pub publish: Vec<String>,
@@ -196,7 +196,7 @@ async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<
         return Err(format!("{} changes are more than the {MOST_PUBLISHED} that are published at once", changed.len()));
     }
     // Parse all changes before any is published.
-    let marked = changed.iter().map(|text| text.parse::<Marked>().map_err(|error| format!("'{text}' {error}")));
+    let marked = changed.iter().map(|text| text.parse::<RecordId>().map_err(|error| format!("'{text}' {error}")));
     let marked = marked.collect::<Result<Vec<_>, _>>()?;
     publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
     Ok(marked.len())

@@ -3,7 +3,7 @@
 //!
 //! Folding, settling, raising and sending are independent: a failure of one does not stop the others, and none depends
 //! on the previous run. Start reading at [`handle()`], then [`judge()`] (the conditions of alerts) and
-//! [`levee::limits::statistics`].
+//! [`levee::statistics`].
 
 pub mod config;
 mod handle;

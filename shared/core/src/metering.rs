@@ -1,6 +1,5 @@
 //! Reads providers' answers: [`sse`] splits a stream into events, [`usage`] extracts the tokens that a call used, and
 //! [`model`] defines valid names of models.
 
-pub mod model;
 pub mod sse;
 pub mod usage;

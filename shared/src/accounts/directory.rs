@@ -18,7 +18,7 @@ use self::remembered::{Remembered, Versioned, is_within, without};
 use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, TableError};
 use crate::clock::Timestamp;
-use crate::limits::markers::{Marked, Version};
+use crate::limits::versions::{RecordId, Version};
 use crate::sync::lock;
 
 /// Time for which a cached record is used without reading the table.
@@ -73,7 +73,7 @@ impl Directory {
     /// # Errors
     /// [`Unreachable`] if the table cannot be read and the key was last read more than [`KEPT_WHEN_DOWN`] ago.
     pub async fn key(&self, id: &str, now: Timestamp) -> Result<Option<Arc<KeyRecord>>, Unreachable> {
-        let of = [Marked::Key(id.to_owned())];
+        let of = [RecordId::Key(id.to_owned())];
         // For a key that is not cached, markers are the only source of a version.
         let lacking = || self.needs.open(&of, |_| 0);
         if self.unknown.get(id, now, UNKNOWN_FOR).is_some() && lacking().is_empty() {
@@ -110,7 +110,7 @@ impl Directory {
     pub async fn owner(&self, key: &KeyRecord, now: Timestamp) -> Result<Option<Arc<Owner>>, Unreachable> {
         let KeyRecord { account, integration, .. } = key;
         let id = format!("{account}/{integration}");
-        let of = [Marked::Account(account.clone()), Marked::Integration(account.clone(), integration.clone())];
+        let of = [RecordId::Account(account.clone()), RecordId::Integration(account.clone(), integration.clone())];
         self.read_through(&self.owners, (&id, &of), now, self.table.owner(account, integration)).await
     }
 
@@ -144,7 +144,7 @@ impl Directory {
     async fn read_through<T: Versioned>(
         &self,
         cache: &Remembered<Arc<T>>,
-        (id, of): (&str, &[Marked]),
+        (id, of): (&str, &[RecordId]),
         now: Timestamp,
         read: impl Future<Output = Result<Option<T>, TableError>>,
     ) -> Result<Option<Arc<T>>, Unreachable> {

@@ -8,7 +8,7 @@ use super::terms::{
     MOST_PROVIDERS, MOST_VALUES, SERVER_TOOLS,
 };
 use crate::limits::{LARGEST_LIMIT, Override, is_policy_name};
-use crate::metering::model::{LONGEST_LISTED, is_of_a_name};
+use crate::models::{LONGEST_LISTED, is_of_a_name};
 use crate::text::is_invisible;
 
 /// Longest id of an account or an integration, bytes.

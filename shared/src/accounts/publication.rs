@@ -7,7 +7,7 @@ use super::records::Status;
 use super::table::{AccountsTable, Item, TableError, account_key, defaults_key, integration_key, key_key};
 use crate::clock::Timestamp;
 use crate::limits::REMEMBERED;
-use crate::limits::markers::{self, Marked, Version};
+use crate::limits::versions::{self, RecordId, Version};
 use crate::stores::redis::{Redis, Unavailable};
 
 /// Errors of [`publish`]. An unpublished change is still noticed once the cached records expire
@@ -30,39 +30,39 @@ pub enum PublicationError {
 pub async fn publish(
     table: &AccountsTable,
     redis: &Redis,
-    changed: &[Marked],
+    changed: &[RecordId],
     now: Timestamp,
 ) -> Result<(), PublicationError> {
-    let changed: BTreeSet<&Marked> = changed.iter().collect();
+    let changed: BTreeSet<&RecordId> = changed.iter().collect();
     // Read the current versions, so that the markers match the table.
     let mut versions = Vec::with_capacity(changed.len());
     for of in changed {
         versions.push(version(of, table.current(key(of)).await?.as_ref(), now));
     }
-    markers::publish(redis, &versions).await?;
+    versions::publish(redis, &versions).await?;
     // Wait until remembered refusals have expired.
     tokio::time::sleep(REMEMBERED).await;
     Ok(())
 }
 
-fn key(of: &Marked) -> Item {
+fn key(of: &RecordId) -> Item {
     match of {
-        Marked::Platform => defaults_key(),
-        Marked::Account(account) => account_key(account),
-        Marked::Integration(account, integration) => integration_key(account, integration),
-        Marked::Key(id) => key_key(id),
+        RecordId::Platform => defaults_key(),
+        RecordId::Account(account) => account_key(account),
+        RecordId::Integration(account, integration) => integration_key(account, integration),
+        RecordId::Key(id) => key_key(id),
     }
 }
 
 /// Returns the version of `item`. A deleted row counts as stopped as of now, so that a row created in its place is
 /// newer.
-fn version(of: &Marked, item: Option<&Item>, now: Timestamp) -> Version {
+fn version(of: &RecordId, item: Option<&Item>, now: Timestamp) -> Version {
     let (version, is_stopped) = match item {
         Some(item) => {
             let status = item.get("status").and_then(|status| status.as_s().ok());
             (number(item, "version"), status.is_some_and(|status| *status != Status::Active.to_string()))
         }
-        None if *of == Marked::Platform => (0, false),
+        None if *of == RecordId::Platform => (0, false),
         None => (now.as_millis(), true),
     };
     Version { of: of.clone(), version, is_stopped }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +10,7 @@ use super::pepper::Peppers;
 use super::terms::{CapOverride, Guards};
 use crate::clock::Timestamp;
 use crate::limits::Overrides;
+use crate::scope::KeyScope;
 
 /// Status of an account, an integration or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ pub struct Account {
     /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::versions`]); 0
     /// for records older than versions.
     #[serde(default)]
     pub version: u64,
@@ -91,7 +91,7 @@ pub struct Integration {
     /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::versions`]); 0
     /// for records older than versions.
     #[serde(default)]
     pub version: u64,
@@ -144,54 +144,6 @@ impl fmt::Display for IntegrationKind {
     }
 }
 
-/// Permission of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Permission to call the AI routes.
-    Ai,
-    /// Permission to read the catalogs.
-    Catalogs,
-    /// Permission to read quota and usage.
-    Read,
-    /// Permission to ask for more quota.
-    Request,
-    /// Permission to change keys.
-    Keys,
-}
-
-impl Scope {
-    /// Scopes of a new key unless the request names others.
-    pub const DEFAULT: [Scope; 3] = [Scope::Ai, Scope::Catalogs, Scope::Read];
-    /// Every scope.
-    pub const ALL: [Scope; 5] = [Scope::Ai, Scope::Catalogs, Scope::Read, Scope::Request, Scope::Keys];
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Scope::Ai => "ai",
-            Scope::Catalogs => "catalogs",
-            Scope::Read => "read",
-            Scope::Request => "request",
-            Scope::Keys => "keys",
-        })
-    }
-}
-
-/// Error for a text that names no scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no such scope; the scopes are ai, catalogs, read, request and keys")]
-pub struct UnknownScope;
-
-impl FromStr for Scope {
-    type Err = UnknownScope;
-
-    fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL.into_iter().find(|scope| scope.to_string() == text).ok_or(UnknownScope)
-    }
-}
-
 /// Stored form of an API key. It holds the key's HMAC, never the key itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRecord {
@@ -208,7 +160,7 @@ pub struct KeyRecord {
     /// Version of the pepper that `hash` was made with.
     pub pepper: u32,
     /// Scopes of the key.
-    pub scopes: BTreeSet<Scope>,
+    pub scopes: BTreeSet<KeyScope>,
     /// Active or revoked.
     pub status: Status,
     /// Time at which the key expires, Unix seconds; `None` if it does not expire.
@@ -220,7 +172,7 @@ pub struct KeyRecord {
     /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
-    /// Version, which rises with every change so that other environments notice it ([`crate::limits::markers`]); 0
+    /// Version, which rises with every change so that other environments notice it ([`crate::limits::versions`]); 0
     /// for records older than versions.
     #[serde(default)]
     pub version: u64,
@@ -242,7 +194,7 @@ impl KeyRecord {
             name: name.to_owned(),
             hash: peppers.hash(key),
             pepper: peppers.current(),
-            scopes: Scope::DEFAULT.into(),
+            scopes: KeyScope::DEFAULT.into(),
             status: Status::Active,
             expires_at: None,
             address_exempt: false,
@@ -281,11 +233,11 @@ mod tests {
         for kind in [IntegrationKind::Customer, IntegrationKind::AiOperator] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.to_string());
         }
-        for scope in Scope::ALL {
+        for scope in KeyScope::ALL {
             assert_eq!(serde_json::to_value(scope).unwrap(), scope.to_string());
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }
-        assert_eq!("everything".parse::<Scope>(), Err(UnknownScope));
+        assert_eq!("everything".parse::<KeyScope>(), Err(crate::scope::UnknownScope));
     }
 
     #[test]
@@ -294,7 +246,7 @@ mod tests {
         let (first, second) = (ApiKey::generate("live").unwrap(), ApiKey::generate("live").unwrap());
         let began = Timestamp::from_secs(1_700_000_000);
         let old = KeyRecord {
-            scopes: [Scope::Read].into(),
+            scopes: [KeyScope::Read].into(),
             expires_at: Some(1_700_000_100),
             address_exempt: true,
             limits: [("key".to_owned(), Override { limit: Some(90), ..Override::default() })].into(),

@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::problem::LONGEST_SDK_WAIT_SECS;
-use super::routes::Route;
 use crate::accounts::terms::or_default;
 use crate::accounts::{IntegrationKind, Terms};
 use crate::clock::Timestamp;
-use crate::limits::{Algorithm, Class, Refusal, headers::LimitHeaders};
+use crate::limits::{Algorithm, Class, Refusal, Route, headers::LimitHeaders};
 
 /// Context of a request that the gateway lets through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +122,7 @@ pub struct RefusalContext {
     pub detail: String,
     /// Name of the policy to wait for.
     pub policy: String,
-    /// Scope of the limit, such as `account`; `platform` for the pool and an account's share of it.
+    /// PolicyScope of the limit, such as `account`; `platform` for the pool and an account's share of it.
     pub scope: String,
     /// Calls per window as a JSON number, or `null` for the pool and an account's share of it.
     pub limit: String,
@@ -189,7 +188,7 @@ mod tests {
     };
     use crate::accounts::{CapMode, Guards, TokenCap, UnknownFields, form};
     use crate::limits::{Asked, Decision, LimitsConfig, Overrides, Party, decide};
-    use crate::metering::model::LONGEST_LISTED;
+    use crate::models::LONGEST_LISTED;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::config::{LimitsConfig, StackMode};
 use super::overrides::{Level, Overrides};
-use super::policy::{Algorithm, Charge, Class, Mode, Policy, Scope, Subject};
+use super::policy::{Algorithm, Charge, Class, Mode, Policy, PolicyScope, Subject};
 use crate::clock::Timestamp;
 
 /// Call that is to be charged.
@@ -66,7 +66,7 @@ impl LimitsConfig {
                 continue;
             }
             // Charge the account's share of the pool before the pool itself: the narrower scope first.
-            if let (Scope::Global, Some(party)) = (policy.scope, asked.party) {
+            if let (PolicyScope::Global, Some(party)) = (policy.scope, asked.party) {
                 let subject = Subject(party.account.to_owned());
                 charges.push(Charge { policy: Arc::new(self.share(&policy)), subject, weight });
             }
@@ -121,7 +121,7 @@ impl LimitsConfig {
     /// Returns the policy for one account's share of the pool.
     fn share(&self, pool: &Policy) -> Policy {
         let limit = pool.limit.saturating_mul(self.share_percent).div_ceil(100);
-        Policy { name: format!("{}-share", pool.name), scope: Scope::Share, limit, ..pool.clone() }
+        Policy { name: format!("{}-share", pool.name), scope: PolicyScope::Share, limit, ..pool.clone() }
     }
 }
 
@@ -130,15 +130,15 @@ fn subject(policy: &Policy, own: Option<Level>, asked: &Asked<'_>) -> Option<Sub
     let party = asked.party;
     let id = match policy.scope {
         // Many accounts may share one address, and none may use up another's quota.
-        Scope::ClientAddress => match party {
+        PolicyScope::ClientAddress => match party {
             Some(party) => format!("{}@{}", asked.address?, party.id(own.unwrap_or(Level::Account))),
             None => asked.address?.to_owned(),
         },
-        Scope::Key => party?.key.to_owned(),
-        Scope::Integration => party?.id(Level::Integration),
-        Scope::AccountClass => format!("{}/{}", party?.account, asked.class.name()),
-        Scope::Account | Scope::Share => party?.account.to_owned(),
-        Scope::Global => "all".to_owned(),
+        PolicyScope::Key => party?.key.to_owned(),
+        PolicyScope::Integration => party?.id(Level::Integration),
+        PolicyScope::AccountClass => format!("{}/{}", party?.account, asked.class.name()),
+        PolicyScope::Account | PolicyScope::Share => party?.account.to_owned(),
+        PolicyScope::Global => "all".to_owned(),
     };
     Some(Subject(id))
 }

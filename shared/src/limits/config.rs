@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::policy::{Algorithm, Class, Mode, OTHER_ROUTES, Policy, Scope, is_policy_name};
+use super::policy::{Algorithm, Class, Mode, OTHER_ROUTES, Policy, PolicyScope, is_policy_name};
+use super::routes::Route;
 use super::window::Window;
 use crate::config::Reader;
-use crate::http::Route;
 
 /// Largest number of policies in one decision, shares of the pool included.
 pub const MOST_POLICIES: usize = 16;
@@ -59,7 +59,7 @@ struct BuiltIn {
     variable: &'static str,
     default: u64,
     name: &'static str,
-    scope: Scope,
+    scope: PolicyScope,
     window: Window,
     algorithm: Algorithm,
     classes: &'static [Class],
@@ -79,7 +79,7 @@ const fn built_in(
     variable: &'static str,
     default: u64,
     name: &'static str,
-    scope: Scope,
+    scope: PolicyScope,
     classes: &'static [Class],
 ) -> BuiltIn {
     let (window, algorithm) = (Window::MINUTE, Algorithm::Fixed);
@@ -100,22 +100,28 @@ const fn in_flight(built_in: BuiltIn) -> BuiltIn {
 
 /// Built-in policies by scope, narrowest first.
 const BUILT_IN: [BuiltIn; 13] = [
-    weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", Scope::ClientAddress, AI), WITHOUT_A_MESSAGE),
-    built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", Scope::ClientAddress, &[Class::Login]),
-    built_in("LIMIT_FAILED_AUTH_PER_ADDRESS", 20, "failed-auth-address", Scope::ClientAddress, &[Class::FailedAuth]),
-    built_in("LIMIT_KEY_PER_MINUTE", 0, "key", Scope::Key, CALLS),
-    built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", Scope::Integration, CALLS),
-    built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", Scope::AccountClass, AI),
+    weighted(built_in("LIMIT_AI_PER_ADDRESS", 30, "ai-address", PolicyScope::ClientAddress, AI), WITHOUT_A_MESSAGE),
+    built_in("LIMIT_LOGIN_PER_ADDRESS", 10, "login-address", PolicyScope::ClientAddress, &[Class::Login]),
+    built_in(
+        "LIMIT_FAILED_AUTH_PER_ADDRESS",
+        20,
+        "failed-auth-address",
+        PolicyScope::ClientAddress,
+        &[Class::FailedAuth],
+    ),
+    built_in("LIMIT_KEY_PER_MINUTE", 0, "key", PolicyScope::Key, CALLS),
+    built_in("LIMIT_INTEGRATION_PER_MINUTE", 300, "integration", PolicyScope::Integration, CALLS),
+    built_in("LIMIT_ACCOUNT_AI_PER_MINUTE", 0, "account-ai", PolicyScope::AccountClass, AI),
     weighted(
-        built_in("LIMIT_COUNT_TOKENS_PER_MINUTE", 120, "count-tokens", Scope::Account, AI),
+        built_in("LIMIT_COUNT_TOKENS_PER_MINUTE", 120, "count-tokens", PolicyScope::Account, AI),
         &[(OTHER_ROUTES, 0), (COUNT_TOKENS, 1)],
     ),
-    built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", Scope::Account, CALLS),
-    built_in("LIMIT_ACCOUNT_SELF_PER_MINUTE", 60, "account-self", Scope::Account, &[Class::Own]),
-    per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", Scope::Account, CALLS)),
-    in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", Scope::Account, AI)),
-    built_in("LIMIT_GLOBAL_PER_MINUTE", 6_000, "global", Scope::Global, CALLS),
-    in_flight(built_in("LIMIT_GLOBAL_IN_FLIGHT", 400, "global-in-flight", Scope::Global, AI)),
+    built_in("LIMIT_ACCOUNT_PER_MINUTE", 600, "account", PolicyScope::Account, CALLS),
+    built_in("LIMIT_ACCOUNT_SELF_PER_MINUTE", 60, "account-self", PolicyScope::Account, &[Class::Own]),
+    per_day(built_in("LIMIT_ACCOUNT_PER_DAY", 0, "account-day", PolicyScope::Account, CALLS)),
+    in_flight(built_in("LIMIT_ACCOUNT_IN_FLIGHT", 20, "in-flight", PolicyScope::Account, AI)),
+    built_in("LIMIT_GLOBAL_PER_MINUTE", 6_000, "global", PolicyScope::Global, CALLS),
+    in_flight(built_in("LIMIT_GLOBAL_IN_FLIGHT", 400, "global-in-flight", PolicyScope::Global, AI)),
 ];
 
 impl BuiltIn {
@@ -134,7 +140,7 @@ impl BuiltIn {
 }
 
 /// Returns the name, the scope and the classes of each built-in policy.
-pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope, &'static [Class])> {
+pub fn built_in_policies() -> impl Iterator<Item = (&'static str, PolicyScope, &'static [Class])> {
     BUILT_IN.iter().map(|built_in| (built_in.name, built_in.scope, built_in.classes))
 }
 
@@ -143,7 +149,7 @@ pub fn built_in_policies() -> impl Iterator<Item = (&'static str, Scope, &'stati
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,
-    scope: Option<Scope>,
+    scope: Option<PolicyScope>,
     limit: Option<u64>,
     window: Option<WindowText>,
     algorithm: Option<Algorithm>,
@@ -232,7 +238,7 @@ impl Entry {
         if policy.algorithm == Algorithm::Concurrency && policy.classes != [Class::Ai] {
             return Err(wrong("counts calls in flight, which only AI calls are"));
         }
-        if policy.scope != Scope::ClientAddress && !policy.classes.iter().all(|class| class.has_key()) {
+        if policy.scope != PolicyScope::ClientAddress && !policy.classes.iter().all(|class| class.has_key()) {
             return Err(wrong("is about callers, which their keys tell: of the classes 'ai', 'api' and 'self'"));
         }
         Ok(policy)
@@ -255,7 +261,7 @@ fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, St
     // Check that no class has too many policies. A global one counts twice, because its share is a policy of its own.
     for class in Class::ALL {
         let of_class = policies.iter().filter(|policy| policy.classes.contains(&class));
-        let count: usize = of_class.map(|policy| if policy.scope == Scope::Global { 2 } else { 1 }).sum();
+        let count: usize = of_class.map(|policy| if policy.scope == PolicyScope::Global { 2 } else { 1 }).sum();
         if count > MOST_POLICIES {
             let class = class.name();
             return Err(format!(

@@ -186,14 +186,14 @@ fn room_at(policy: &Policy, count: u64, previous: u64, weight: u64, now: Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Class, Scope, Subject, Window};
+    use crate::limits::{Class, PolicyScope, Subject, Window};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
     fn policy(algorithm: Algorithm, mode: Mode, limit: u64) -> Policy {
         Policy {
             name: "p".to_owned(),
-            scope: Scope::Account,
+            scope: PolicyScope::Account,
             limit,
             window: Window::MINUTE,
             algorithm,

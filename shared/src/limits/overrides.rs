@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::{Mode, Scope};
+use super::policy::{Mode, PolicyScope};
 use crate::clock::Timestamp;
 
 /// Largest number of policies overridden at one level's record.
@@ -54,12 +54,14 @@ impl Level {
     /// Returns true if a policy of `scope` can be overridden at this level. A count that several callers share cannot
     /// have a limit of its own for one of them. For client addresses, an override of an integration or a key has a
     /// count of its own.
-    pub fn may_override(self, scope: Scope) -> bool {
+    pub fn may_override(self, scope: PolicyScope) -> bool {
         match self {
-            Self::Platform => scope != Scope::Share,
-            Self::Account => !matches!(scope, Scope::Share | Scope::Global),
-            Self::Integration => matches!(scope, Scope::Integration | Scope::Key | Scope::ClientAddress),
-            Self::Key => matches!(scope, Scope::Key | Scope::ClientAddress),
+            Self::Platform => scope != PolicyScope::Share,
+            Self::Account => !matches!(scope, PolicyScope::Share | PolicyScope::Global),
+            Self::Integration => {
+                matches!(scope, PolicyScope::Integration | PolicyScope::Key | PolicyScope::ClientAddress)
+            }
+            Self::Key => matches!(scope, PolicyScope::Key | PolicyScope::ClientAddress),
         }
     }
 }

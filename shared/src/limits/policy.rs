@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::window::Window;
 use crate::clock::Timestamp;
 
-/// Scope of a policy: the calls that it counts together.
+/// PolicyScope of a policy: the calls that it counts together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Scope {
+pub enum PolicyScope {
     /// Calls of one client address: an IPv4 address or an IPv6 /64. With a valid key, only the account's calls from
     /// it.
     ClientAddress,
@@ -31,16 +31,16 @@ pub enum Scope {
     Global,
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for PolicyScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Scope::ClientAddress => "client-address",
-            Scope::Key => "key",
-            Scope::Integration => "integration",
-            Scope::AccountClass => "account-class",
-            Scope::Account => "account",
+            PolicyScope::ClientAddress => "client-address",
+            PolicyScope::Key => "key",
+            PolicyScope::Integration => "integration",
+            PolicyScope::AccountClass => "account-class",
+            PolicyScope::Account => "account",
             // The message for callers hides the pool's size, and that pool and share are separate policies.
-            Scope::Share | Scope::Global => "platform",
+            PolicyScope::Share | PolicyScope::Global => "platform",
         })
     }
 }
@@ -120,8 +120,8 @@ pub const OTHER_ROUTES: &str = "*";
 pub struct Policy {
     /// Name in headers, errors and statistics: 1 to 32 lower-case letters, digits and hyphens.
     pub name: String,
-    /// Scope: the calls that are counted together.
-    pub scope: Scope,
+    /// PolicyScope: the calls that are counted together.
+    pub scope: PolicyScope,
     /// Limit: calls per window, or calls in flight. 0 turns the policy off.
     pub limit: u64,
     /// Window; has no meaning for [`Algorithm::Concurrency`].
@@ -140,7 +140,7 @@ pub struct Policy {
 impl Policy {
     /// Returns true if callers may see the policy's numbers. The size and use of the pool are not shown to callers.
     pub fn is_public(&self) -> bool {
-        !matches!(self.scope, Scope::Global | Scope::Share) && self.mode != Mode::Shadow
+        !matches!(self.scope, PolicyScope::Global | PolicyScope::Share) && self.mode != Mode::Shadow
     }
 
     /// Returns the weight of a call to `resource`.

@@ -107,7 +107,7 @@ fn key(ask: &Ask, now: Timestamp) -> String {
 mod tests {
     use super::*;
     use crate::limits::decide::{Decision, decide};
-    use crate::limits::markers::{Marked, Version};
+    use crate::limits::versions::{RecordId, Version};
     use crate::limits::{Asked, Class, LimitsConfig, Overrides};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
@@ -116,7 +116,7 @@ mod tests {
         let platform = Overrides::new();
         let asked =
             Asked { class: Class::Login, resource: "/login", address: Some("a"), party: None, platform: &platform };
-        let known = vec![Version { of: Marked::Platform, version, is_stopped: false }];
+        let known = vec![Version { of: RecordId::Platform, version, is_stopped: false }];
         let charges = LimitsConfig::default().with(&[("login-address", limit)]).charges(&asked, NOW);
         Ask { charges, known, group: "g".to_owned(), id: "r".to_owned() }
     }

@@ -6,7 +6,7 @@
 //! `name:scope:limit:window:algorithm:weight` in the order of the charges: `acme/crm/4f8K/ai account:a:600:60:f:1`.
 
 use super::charges::Party;
-use super::policy::{Algorithm, Charge, Class, Scope};
+use super::policy::{Algorithm, Charge, Class, PolicyScope};
 use super::window::Window;
 use crate::clock::Timestamp;
 
@@ -39,8 +39,8 @@ pub fn group(party: Option<Party<'_>>, class: Class, charges: &[Charge]) -> Stri
 pub struct TalliedPolicy {
     /// Name.
     pub name: String,
-    /// Scope: the calls that are counted together.
-    pub scope: Scope,
+    /// PolicyScope: the calls that are counted together.
+    pub scope: PolicyScope,
     /// Limit.
     pub limit: u64,
     /// Window.
@@ -99,20 +99,20 @@ fn parse_policy(text: &str) -> Option<TalliedPolicy> {
     })
 }
 
-const SCOPES: [(Scope, &str); 7] = [
-    (Scope::ClientAddress, "c"),
-    (Scope::Key, "k"),
-    (Scope::Integration, "i"),
-    (Scope::AccountClass, "r"),
-    (Scope::Account, "a"),
-    (Scope::Share, "s"),
-    (Scope::Global, "g"),
+const SCOPES: [(PolicyScope, &str); 7] = [
+    (PolicyScope::ClientAddress, "c"),
+    (PolicyScope::Key, "k"),
+    (PolicyScope::Integration, "i"),
+    (PolicyScope::AccountClass, "r"),
+    (PolicyScope::Account, "a"),
+    (PolicyScope::Share, "s"),
+    (PolicyScope::Global, "g"),
 ];
 
 const ALGORITHMS: [(Algorithm, &str); 3] =
     [(Algorithm::Fixed, "f"), (Algorithm::Sliding, "s"), (Algorithm::Concurrency, "c")];
 
-fn scope_code(scope: Scope) -> &'static str {
+fn scope_code(scope: PolicyScope) -> &'static str {
     SCOPES.iter().find(|(it, _)| *it == scope).map_or("", |(_, code)| code)
 }
 

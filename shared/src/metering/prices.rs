@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 pub use self::usd::Usd;
 
 use self::table::{Entry, Unique};
-use super::model::LONGEST_LISTED;
 use super::months::Line;
 use super::usage::{Service, Tier, without_date};
 use crate::accounts::terms::LONGEST_PROVIDER;
 use crate::config::Reader;
+use crate::models::LONGEST_LISTED;
 
 /// Maximum number of entries in a table.
 const MOST_ENTRIES: usize = 256;

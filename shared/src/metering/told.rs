@@ -17,9 +17,9 @@ use super::months::projected;
 use crate::accounts::{CapMode, TokenCap};
 use crate::alerts::{Alert, Alerts};
 use crate::clock::Timestamp;
-use crate::pages::show::grouped;
 use crate::stores::with_timeout;
 use crate::sync::lock;
+use crate::text::grouped;
 
 /// Cool-down of an alert, longer than any month.
 const COOL_DOWN: Duration = Duration::from_secs(40 * 24 * 3600);

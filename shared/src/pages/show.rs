@@ -5,6 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use crate::clock::Timestamp;
+use crate::text::grouped;
 
 /// Formats a time, to the second.
 pub fn time(moment: Timestamp) -> Markup {
@@ -16,20 +17,6 @@ pub fn time(moment: Timestamp) -> Markup {
 pub fn count(number: u64, of: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {of}{plural}", grouped(number))
-}
-
-/// Formats a number with separated thousands: `1,234`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        // A comma precedes each group of three digits.
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Formats a percentage: `12.5 %`.

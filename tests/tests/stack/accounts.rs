@@ -2,13 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use levee::accounts::{Account, AccountsTable, ApiKey, KeyRecord, Peppers, Scope, Status};
+use levee::accounts::{Account, AccountsTable, ApiKey, KeyRecord, KeyScope, Peppers, Status};
 use levee::clock::Clock;
 use serde_json::json;
 use tests::{Answer, Stack, messages};
 
 /// Gives the account `acme` a new key.
-async fn key_with(stack: &Stack, scopes: &[Scope]) -> String {
+async fn key_with(stack: &Stack, scopes: &[KeyScope]) -> String {
     let peppers = Peppers::from_json(&local::bindings::key_peppers()).unwrap();
     let key = ApiKey::generate("local").unwrap();
     let record = KeyRecord {
@@ -31,11 +31,11 @@ async fn a_key_without_the_scope_and_a_suspended_account_get_403_and_use_nothing
     let stack = Stack::builder().start().await;
     let call = messages("Hello");
 
-    let reader = key_with(&stack, &[Scope::Read]).await;
+    let reader = key_with(&stack, &[KeyScope::Read]).await;
     assert_forbidden(&stack.call_with_key(&reader, "/v1/messages", &call).await, "This key lacks the scope 'ai'.");
 
     let suspended = Account { status: Status::Suspended, ..Account::new("acme", "Acme", Clock::system().now()) };
-    let caller = key_with(&stack, &Scope::DEFAULT).await;
+    let caller = key_with(&stack, &KeyScope::DEFAULT).await;
     AccountsTable::new(stack.dynamodb(), "Accounts").put_account(&suspended).await.unwrap();
     // The environment has just cached the account for the previous call.
     stack.advance(61).await;
@@ -52,7 +52,7 @@ async fn whoever_is_turned_away_too_often_reaches_no_function_any_more() {
     let stack = Stack::builder().env("LIMIT_FAILED_AUTH_PER_ADDRESS", "3").start().await;
     stack.skip_to_fresh_window().await;
     let call = messages("Hello");
-    let reader = key_with(&stack, &[Scope::Read]).await;
+    let reader = key_with(&stack, &[KeyScope::Read]).await;
     for status in [403, 403, 403, 429, 429] {
         let answer = stack.call_with_key(&reader, "/v1/messages", &call).await;
         assert_eq!(answer.status, status, "{answer:?}");

@@ -11,7 +11,7 @@ mod told;
 mod view;
 
 use levee::accounts::{Account, AccountsTable, CapMode, CapOverride, publish};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::metering::Month;
 use serde_json::json;
 use tests::{Answer, Builder, Stack, messages};
@@ -46,7 +46,7 @@ async fn account(stack: &Stack) -> Account {
 }
 
 /// Changes the account or its keys, with immediate effect everywhere.
-async fn change(stack: &Stack, change: impl AsyncFnOnce(&AccountsTable, Account) -> bool, marked: Marked) {
+async fn change(stack: &Stack, change: impl AsyncFnOnce(&AccountsTable, Account) -> bool, marked: RecordId) {
     let table = AccountsTable::new(stack.dynamodb(), "Accounts");
     assert!(change(&table, account(stack).await).await);
     publish(&table, &stack.redis(), &[marked], stack.now()).await.unwrap();
@@ -57,7 +57,7 @@ async fn set_cap(stack: &Stack, limit: u64, mode: CapMode) {
     let set = async |table: &AccountsTable, account: Account| {
         table.set_account_terms(&account, &cap, &account.guards).await.unwrap()
     };
-    change(stack, set, Marked::Account(stack.account_id().to_owned())).await;
+    change(stack, set, RecordId::Account(stack.account_id().to_owned())).await;
 }
 
 fn month(stack: &Stack) -> Month {

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use levee::limits::statistics::{Day, DayRow, StatisticsTable};
 use levee::limits::tally::{minute_of, tally_key};
+use levee::statistics::{Day, DayRow, StatisticsTable};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 

@@ -8,8 +8,8 @@ mod terms;
 use std::time::Duration;
 
 use levee::accounts::{
-    Account, AccountsTable, ApiKey, Creation, Deletion, Integration, IntegrationKind, KeyChange, KeyRecord, Peppers,
-    Scope, Status,
+    Account, AccountsTable, ApiKey, Creation, Deletion, Integration, IntegrationKind, KeyChange, KeyRecord, KeyScope,
+    Peppers, Status,
 };
 use levee::clock::Timestamp;
 use tokio::task::JoinSet;
@@ -85,7 +85,7 @@ async fn of_several_who_create_or_change_one_thing_at_once_one_does_and_the_othe
 async fn a_change_to_something_that_is_no_longer_as_it_was_seen_is_refused() {
     let emulator = Emulator::start().await;
     let (table, seen) = with_key(&emulator, "acme-2").await;
-    let scopes = KeyChange { scopes: Some([Scope::Read].into()), ..KeyChange::default() };
+    let scopes = KeyChange { scopes: Some([KeyScope::Read].into()), ..KeyChange::default() };
     let end = KeyChange { expires_at: Some(Some(NOW.plus(DAY).as_secs())), ..KeyChange::default() };
 
     assert!(table.set_key(&seen, &scopes).await.unwrap());
@@ -93,7 +93,7 @@ async fn a_change_to_something_that_is_no_longer_as_it_was_seen_is_refused() {
     let seen = table.key(&seen.id).await.unwrap().unwrap();
     assert!(table.set_key(&seen, &end).await.unwrap());
     let seen = table.key(&seen.id).await.unwrap().unwrap();
-    assert_eq!((seen.scopes.clone(), seen.expires_at), ([Scope::Read].into(), Some(NOW.plus(DAY).as_secs())));
+    assert_eq!((seen.scopes.clone(), seen.expires_at), ([KeyScope::Read].into(), Some(NOW.plus(DAY).as_secs())));
     let never = KeyChange { expires_at: Some(None), ..KeyChange::default() };
     assert!(table.set_key(&seen, &never).await.unwrap());
     let seen = table.key(&seen.id).await.unwrap().unwrap();

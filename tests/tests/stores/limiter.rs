@@ -13,14 +13,14 @@ mod tallies;
 
 use std::sync::Arc;
 
-use levee::limits::{Algorithm, Ask, Charge, Class, Decision, Mode, Policy, Scope, Subject, Window};
+use levee::limits::{Algorithm, Ask, Charge, Class, Decision, Mode, Policy, PolicyScope, Subject, Window};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 /// Returns a policy per account for AI calls with the given properties.
 pub fn policy(name: &str, algorithm: Algorithm, mode: Mode, window: Window, limit: u64) -> Policy {
     Policy {
         name: name.to_owned(),
-        scope: Scope::Account,
+        scope: PolicyScope::Account,
         limit,
         window,
         algorithm,

@@ -27,7 +27,7 @@ pub(super) fn limits(limits: &LimitsReport) -> Markup {
                 (if pool.window_seconds.is_some() { "window: " } else { "moment: " })
                 @match (pool.used, pool.percent) {
                     (Some(used), Some(percent)) => {
-                        (show::grouped(used)) " of " (show::count(pool.limit, "call")) (per(pool.window_seconds))
+                        (levee::text::grouped(used)) " of " (show::count(pool.limit, "call")) (per(pool.window_seconds))
                         " (" (show::percent(percent)) ")."
                     }
                     _ => { "of " (show::count(pool.limit, "call")) (per(pool.window_seconds)) ", how many is not known." }
@@ -69,7 +69,7 @@ fn near_limits(near: &[Near]) -> Markup {
             html! {
                 th scope="row" { (near.account) }
                 td { (near.policy) }
-                td { (show::grouped(near.used)) " of " (show::count(near.limit, "call")) (per(near.window_seconds)) }
+                td { (levee::text::grouped(near.used)) " of " (show::count(near.limit, "call")) (per(near.window_seconds)) }
                 td { (show::percent(near.percent)) }
             }
         })

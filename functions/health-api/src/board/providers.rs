@@ -36,7 +36,7 @@ pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
                 td { @if let Some(share) = breaker.share { (breakers::bar(&breaker.name, share)) } @else { "not known" } }
                 td { (ratio(breaker.failure_ratio)) }
                 td { (ratio(breaker.slow_ratio)) }
-                td { @if let Some(ms) = breaker.ttft_ms { (show::grouped(ms)) " ms" } @else { "not known" } }
+                td { @if let Some(ms) = breaker.ttft_ms { (levee::text::grouped(ms)) " ms" } @else { "not known" } }
                 td { (left(provider.headroom)) }
                 td { (errors) }
                 td { @if let Some(at) = provider.last_error_at { (show::time(at.0)) } @else { "none" } }

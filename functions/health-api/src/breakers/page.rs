@@ -57,7 +57,7 @@ fn facts(report: &BreakerReport) -> Markup {
             }
             @if let Some(ratio) = report.failure_ratio { dt { "Failed" } dd { (show::percent(ratio * 100.0)) } }
             @if let Some(ratio) = report.slow_ratio { dt { "Late" } dd { (show::percent(ratio * 100.0)) } }
-            @if let Some(ms) = report.ttft_ms { dt { "First content" } dd { (show::grouped(ms)) " ms" } }
+            @if let Some(ms) = report.ttft_ms { dt { "First content" } dd { (levee::text::grouped(ms)) " ms" } }
             @if let Some(reason) = report.reason { dt { "Why" } dd { (reason) } }
             @if let Some(since) = report.since { dt { "Since" } dd { (show::time(since.0)) } }
             @if let Some(until) = report.paused_until { dt { "Probed at" } dd { (show::time(until.0)) } }

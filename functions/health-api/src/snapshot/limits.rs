@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use levee::accounts::Account;
 use levee::clock::Timestamp;
 use levee::limits::{
-    Algorithm, Asked, Charge, Class, Decision, LimitsConfig, Mode, Overrides, Party, Policy, Reading, Scope, decide,
+    Algorithm, Asked, Charge, Class, Decision, LimitsConfig, Mode, Overrides, Party, Policy, PolicyScope, Reading,
+    decide,
 };
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
@@ -31,7 +32,7 @@ pub struct DefaultLimit {
     pub limit: u64,
     /// Length of the present window in seconds; `None` for calls in flight.
     pub window_seconds: Option<u64>,
-    /// Scope within which calls are counted together.
+    /// PolicyScope within which calls are counted together.
     pub scope: String,
     /// Algorithm that counts the calls.
     pub algorithm: Algorithm,
@@ -108,7 +109,8 @@ fn charges(limits: &LimitsConfig, platform: &Overrides, accounts: &[Account], no
     for account in accounts {
         let asked = of(Some(party(&account.id, &account.limits, &none)));
         // Of an account's charges, keep those that count the account as a whole.
-        let is_the_accounts = |scope| matches!(scope, Scope::AccountClass | Scope::Account | Scope::Share);
+        let is_the_accounts =
+            |scope| matches!(scope, PolicyScope::AccountClass | PolicyScope::Account | PolicyScope::Share);
         charges.extend(limits.charges(&asked, now).into_iter().filter(|charge| is_the_accounts(charge.policy.scope)));
     }
     charges
@@ -140,7 +142,7 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
     let charges_of = |class| limits.charges(&Asked { class, resource: "", address: Some(""), party, platform }, now);
     let shown = |Charge { policy, .. }: Charge| {
         let scope = match policy.scope {
-            Scope::Share => "account's share of the platform".to_owned(),
+            PolicyScope::Share => "account's share of the platform".to_owned(),
             scope => scope.to_string(),
         };
         let (limit, algorithm, mode) = (policy.limit, policy.algorithm, policy.mode);
@@ -153,7 +155,7 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
 fn report(charges: Vec<Charge>, counts: Option<Vec<Option<i64>>>, now: Timestamp) -> LimitsReport {
     // List the pools, whose use is not known yet.
     let (mut pools, mut near) = (BTreeMap::new(), Vec::new());
-    for Charge { policy, .. } in charges.iter().filter(|charge| charge.policy.scope == Scope::Global) {
+    for Charge { policy, .. } in charges.iter().filter(|charge| charge.policy.scope == PolicyScope::Global) {
         let (limit, window_seconds) = (policy.limit, window_seconds(policy, now));
         pools.insert(policy.name.clone(), Pool { limit, window_seconds, used: None, percent: None });
     }

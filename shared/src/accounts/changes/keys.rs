@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::transaction::{Row, Write};
 use super::{Creation, Deletion, condition_held};
 use crate::accounts::form;
-use crate::accounts::records::{KeyRecord, Scope, Status};
+use crate::accounts::records::{KeyRecord, Status};
 use crate::accounts::table::{AccountsTable, TableError, integration_key, key_item, key_key};
 use crate::clock::Timestamp;
+use crate::scope::KeyScope;
 
 /// Attributes of a key that a change may set.
 const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt"];
@@ -21,7 +22,7 @@ pub struct KeyChange {
     /// New name.
     pub name: Option<String>,
     /// New scopes.
-    pub scopes: Option<BTreeSet<Scope>>,
+    pub scopes: Option<BTreeSet<KeyScope>>,
     /// New expiry, Unix seconds; `Some(None)` for no expiry.
     pub expires_at: Option<Option<u64>>,
     /// New value of the exemption from the limit per client address.

@@ -8,10 +8,10 @@ use super::{Directory, FRESH, SPARED_AFTER_FAILURE};
 use crate::accounts::platform::Platform;
 use crate::accounts::table::TableError;
 use crate::clock::Timestamp;
-use crate::limits::markers::Marked;
+use crate::limits::versions::RecordId;
 use crate::sync::lock;
 
-const PLATFORM: [Marked; 1] = [Marked::Platform];
+const PLATFORM: [RecordId; 1] = [RecordId::Platform];
 
 /// Cached platform-wide settings, and the state of reading them.
 #[derive(Default)]
@@ -74,7 +74,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{DOWN, START, after, directory};
-    use crate::limits::markers::{Marked, Version};
+    use crate::limits::versions::{RecordId, Version};
     use crate::stores::dynamodb::stub::Stub;
 
     const DEFAULTS: (u16, &str) = (
@@ -88,7 +88,7 @@ mod tests {
     const NOTHING: (u16, &str) = (200, r#"{"Items":[]}"#);
 
     fn marker(version: u64) -> Version {
-        Version { of: Marked::Platform, version, is_stopped: false }
+        Version { of: RecordId::Platform, version, is_stopped: false }
     }
 
     #[tokio::test]

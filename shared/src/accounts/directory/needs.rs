@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use lru::LruCache;
 
-use crate::limits::markers::{Marked, Version};
+use crate::limits::versions::{RecordId, Version};
 use crate::sync::lock;
 
 /// Number of needs that are remembered. The least recently used are evicted first, and their markers bring them back.
@@ -15,7 +15,7 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 ///
 /// A need is answered by a read that began after it was recorded, whatever that read returned. A record that was
 /// deleted or restored may stay older than its marker, and must not be read for every request.
-pub(super) struct Needs(Mutex<LruCache<Marked, Need>>);
+pub(super) struct Needs(Mutex<LruCache<RecordId, Need>>);
 
 #[derive(Clone, Copy)]
 struct Need {
@@ -42,7 +42,7 @@ impl Needs {
     }
 
     /// Returns the unanswered needs among the records `of` that are newer than the versions `held` by the caller.
-    pub(super) fn open(&self, of: &[Marked], held: impl Fn(&Marked) -> u64) -> Vec<Version> {
+    pub(super) fn open(&self, of: &[RecordId], held: impl Fn(&RecordId) -> u64) -> Vec<Version> {
         let mut needs = lock(&self.0);
         let mut open = Vec::new();
         for of in of {
@@ -56,18 +56,18 @@ impl Needs {
     }
 
     /// Returns the version that was needed before the record was last read.
-    pub(super) fn answered(&self, of: &Marked) -> Option<u64> {
+    pub(super) fn answered(&self, of: &RecordId) -> Option<u64> {
         lock(&self.0).peek(of).filter(|need| need.is_answered).map(|need| need.version)
     }
 
     /// Returns the versions needed of the records `of`, to be taken before they are read.
-    pub(super) fn noted(&self, of: &[Marked]) -> Noted {
+    pub(super) fn noted(&self, of: &[RecordId]) -> Noted {
         let needs = lock(&self.0);
         Noted(of.iter().map(|of| needs.peek(of).map(|need| need.version)).collect())
     }
 
     /// Marks the needs as answered that were recorded before the read began. Later ones stay open.
-    pub(super) fn answer(&self, of: &[Marked], Noted(noted): &Noted) {
+    pub(super) fn answer(&self, of: &[RecordId], Noted(noted): &Noted) {
         let mut needs = lock(&self.0);
         for (of, noted) in of.iter().zip(noted) {
             if let Some(need) = needs.peek_mut(of)
@@ -83,8 +83,8 @@ impl Needs {
 mod tests {
     use super::*;
 
-    fn of() -> [Marked; 1] {
-        [Marked::Key("k".to_owned())]
+    fn of() -> [RecordId; 1] {
+        [RecordId::Key("k".to_owned())]
     }
 
     fn version(version: u64) -> Version {

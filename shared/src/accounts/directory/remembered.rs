@@ -8,7 +8,7 @@ use lru::LruCache;
 
 use crate::accounts::records::{KeyRecord, Owner, Status};
 use crate::clock::Timestamp;
-use crate::limits::markers::{Marked, Version};
+use crate::limits::versions::{RecordId, Version};
 use crate::sync::lock;
 
 /// Number of records of each kind that one environment caches; the least recently used are evicted first.
@@ -52,14 +52,14 @@ pub(super) fn is_within(moment: Timestamp, time: Duration, now: Timestamp) -> bo
 /// Value that is read at once and built from records with versions.
 pub(super) trait Versioned: Clone {
     /// Returns the version of the record `of` in this value.
-    fn version(&self, of: &Marked) -> u64;
+    fn version(&self, of: &RecordId) -> u64;
 
     /// Returns this value with the record that `by` is about marked as stopped.
     fn stopped(self, by: &Version) -> Self;
 }
 
 impl Versioned for KeyRecord {
-    fn version(&self, _: &Marked) -> u64 {
+    fn version(&self, _: &RecordId) -> u64 {
         self.version
     }
 
@@ -69,16 +69,16 @@ impl Versioned for KeyRecord {
 }
 
 impl Versioned for Owner {
-    fn version(&self, of: &Marked) -> u64 {
+    fn version(&self, of: &RecordId) -> u64 {
         match of {
-            Marked::Account(_) => self.account.version,
+            RecordId::Account(_) => self.account.version,
             _ => self.integration.version,
         }
     }
 
     fn stopped(mut self, by: &Version) -> Self {
         let (status, version) = match by.of {
-            Marked::Account(_) => (&mut self.account.status, &mut self.account.version),
+            RecordId::Account(_) => (&mut self.account.status, &mut self.account.version),
             _ => (&mut self.integration.status, &mut self.integration.version),
         };
         (*status, *version) = (Status::Suspended, by.version);

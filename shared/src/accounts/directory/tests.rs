@@ -126,12 +126,12 @@ fn owner_at(version: u64) -> (u16, &'static str) {
     (200, items.leak())
 }
 
-fn marker(of: Marked, version: u64, is_stopped: bool) -> Version {
+fn marker(of: RecordId, version: u64, is_stopped: bool) -> Version {
     Version { of, version, is_stopped }
 }
 
 fn key_marker(version: u64, is_stopped: bool) -> Version {
-    marker(Marked::Key("k".to_owned()), version, is_stopped)
+    marker(RecordId::Key("k".to_owned()), version, is_stopped)
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn while_the_table_is_down_a_stopped_key_is_revoked_and_another_change_wai
         assert_eq!((stopped.status, stopped.version), (Status::Revoked, 7), "after {secs} s");
     }
     // A key that was never read is unknown if a marker stops it, and an error otherwise.
-    directory.outdated(&marker(Marked::Key("never seen".to_owned()), 7, true));
+    directory.outdated(&marker(RecordId::Key("never seen".to_owned()), 7, true));
     assert!(directory.key("never seen", after(11)).await.unwrap().is_none());
     assert!(directory.key("another", after(11)).await.is_err());
 }
@@ -203,14 +203,14 @@ async fn while_the_table_is_down_a_stopped_key_is_revoked_and_another_change_wai
 #[tokio::test]
 async fn while_the_table_is_down_a_stopped_account_or_integration_is_suspended() {
     let (acme, crm) = (|| "acme".to_owned(), || "crm".to_owned());
-    for of in [Marked::Account(acme()), Marked::Integration(acme(), crm())] {
+    for of in [RecordId::Account(acme()), RecordId::Integration(acme(), crm())] {
         let stub = Stub::start(vec![key_at(5), owner_at(5), DOWN].leak()).await;
         let directory = directory(&stub);
         let key = directory.key("k", START).await.unwrap().unwrap();
         directory.owner(&key, START).await.unwrap();
         directory.outdated(&marker(of.clone(), 6, true));
         let owner = directory.owner(&key, after(1)).await.unwrap().unwrap();
-        let is_account = matches!(of, Marked::Account(_));
+        let is_account = matches!(of, RecordId::Account(_));
         let is_suspended = |status| status == Status::Suspended;
         assert_eq!(is_suspended(owner.account.status), is_account, "{of}");
         assert_eq!(is_suspended(owner.integration.status), !is_account, "{of}");

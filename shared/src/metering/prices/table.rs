@@ -9,8 +9,8 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Long, Price};
-use crate::metering::model::is_of_a_name;
 use crate::metering::usage::{PROMPT_STEPS, Tier};
+use crate::models::is_of_a_name;
 
 /// Maximum number of decimals of a price. The last one of a price per million tokens is a picodollar per token.
 const DECIMALS: usize = 6;

@@ -1,7 +1,7 @@
 //! Cost guards of accounts and keys.
 
 use levee::accounts::{Account, AccountsTable, Guards, UnknownFields};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages};
 
@@ -15,7 +15,7 @@ async fn guard_account(stack: &Stack, guards: Guards) {
     let set = async |table: &AccountsTable, account: Account| {
         table.set_account_terms(&account, &account.cap, &guards).await.unwrap()
     };
-    change(stack, set, Marked::Account("acme".to_owned())).await;
+    change(stack, set, RecordId::Account("acme".to_owned())).await;
 }
 
 /// Sets guards on the first key of the account.
@@ -25,7 +25,7 @@ async fn guard_key(stack: &Stack, guards: Guards) {
         let key = table.key(id).await.unwrap().unwrap();
         table.set_key_guards(&key, &guards).await.unwrap()
     };
-    change(stack, set, Marked::Key(id.to_owned())).await;
+    change(stack, set, RecordId::Key(id.to_owned())).await;
 }
 
 fn asking(model: &str, max_tokens: Value) -> Value {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::accounts::{AccountsTable, Guards, publish};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::stores::redis::{Redis, RedisConfig};
 use tests::Stack;
 
@@ -18,7 +18,7 @@ async fn restrict(stack: &Stack, providers: &[&str]) {
     let client = Some(redis::Client::open(stack.local("redis_url")).unwrap());
     let redis = Redis::new(RedisConfig { client, budget: Duration::from_secs(30) });
     let now = stack.now();
-    publish(&table, &redis, &[Marked::Account(stack.account_id().to_owned())], now).await.unwrap();
+    publish(&table, &redis, &[RecordId::Account(stack.account_id().to_owned())], now).await.unwrap();
 }
 
 #[tokio::test]

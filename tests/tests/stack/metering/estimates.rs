@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::accounts::{AccountsTable, CapMode, CapOverride, publish};
-use levee::limits::markers::Marked;
+use levee::limits::versions::RecordId;
 use levee::metering::{State, estimate_prompt};
 use serde_json::{Value, json};
 use tests::{Builder, Scripted, Stack, event, messages};
@@ -103,7 +103,7 @@ async fn what_is_estimated_of_a_call_that_nobody_served_counts_against_a_cap_tha
     let account = table.account(stack.account_id()).await.unwrap().unwrap().account;
     let cap = CapOverride { limit: Some(10_000), mode: CapMode::Block };
     assert!(table.set_account_terms(&account, &cap, &account.guards).await.unwrap());
-    publish(&table, &stack.redis(), &[Marked::Account(account.id)], stack.now()).await.unwrap();
+    publish(&table, &stack.redis(), &[RecordId::Account(account.id)], stack.now()).await.unwrap();
 
     stack.script("primary", json!({ "hang": "headers" })).await;
     let answer = stack.call("/v1/messages", &long(false)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::accounts::{self, Account, AccountsTable, Status};
-use levee::limits::markers::{self, Marked, Version};
+use levee::limits::versions::{self, RecordId, Version};
 use levee::limits::{Override, REMEMBERED};
 use levee::stores::redis::Redis;
 
@@ -12,7 +12,7 @@ use crate::emulator::Emulator;
 use crate::redis_server::Server;
 
 /// Returns version and stop flag of a marker, and checks that it expires.
-async fn marker(redis: &Redis, of: &Marked) -> Option<(u64, bool)> {
+async fn marker(redis: &Redis, of: &RecordId) -> Option<(u64, bool)> {
     let key = &of.key();
     let read =
         async |mut connection| redis::pipe().get(key).ttl(key).query_async::<(Option<u64>, i64)>(&mut connection).await;
@@ -29,10 +29,10 @@ async fn redis_is_told_how_each_record_is_now_and_whether_it_is_stopped() {
     let server = Server::start().await;
     let redis = server.redis();
     let first = NOW.as_millis();
-    let acme = Marked::Account("acme-2".to_owned());
-    let crm = Marked::Integration("acme-2".to_owned(), "crm".to_owned());
-    let of_key = Marked::Key(key.id.clone());
-    let all = [acme.clone(), crm.clone(), of_key.clone(), Marked::Platform, of_key.clone()];
+    let acme = RecordId::Account("acme-2".to_owned());
+    let crm = RecordId::Integration("acme-2".to_owned(), "crm".to_owned());
+    let of_key = RecordId::Key(key.id.clone());
+    let all = [acme.clone(), crm.clone(), of_key.clone(), RecordId::Platform, of_key.clone()];
 
     let began = tokio::time::Instant::now();
     accounts::publish(&table, &redis, &all, NOW).await.unwrap();
@@ -40,7 +40,7 @@ async fn redis_is_told_how_each_record_is_now_and_whether_it_is_stopped() {
     for of in [&acme, &crm, &of_key] {
         assert_eq!(marker(&redis, of).await, Some((first, false)), "{of}");
     }
-    assert_eq!(marker(&redis, &Marked::Platform).await, Some((0, false)), "nothing was changed for everyone yet");
+    assert_eq!(marker(&redis, &RecordId::Platform).await, Some((0, false)), "nothing was changed for everyone yet");
 
     table.set_account_status("acme-2", Status::Suspended).await.unwrap();
     table.revoke_key(&key.id).await.unwrap();
@@ -50,7 +50,7 @@ async fn redis_is_told_how_each_record_is_now_and_whether_it_is_stopped() {
     assert_eq!(marker(&redis, &acme).await, Some((first + 1, true)));
     assert_eq!(marker(&redis, &crm).await, Some((first, false)));
     assert_eq!(marker(&redis, &of_key).await, Some((first + 1, true)));
-    assert_eq!(marker(&redis, &Marked::Platform).await, Some((1, false)));
+    assert_eq!(marker(&redis, &RecordId::Platform).await, Some((1, false)));
 
     // A deleted record is marked as stopped until it is created again.
     let later = NOW.plus(DAY);
@@ -68,7 +68,7 @@ async fn an_older_version_never_replaces_a_newer_one() {
     let emulator = Emulator::start().await;
     let server = Server::start().await;
     let redis = server.redis();
-    let of = Marked::Account("acme-2".to_owned());
+    let of = RecordId::Account("acme-2".to_owned());
     let version = |version, is_stopped| Version { of: of.clone(), version, is_stopped };
     let table = AccountsTable::new(emulator.client(), "Accounts");
     let newest = NOW.plus(DAY).as_millis();
@@ -78,7 +78,7 @@ async fn an_older_version_never_replaces_a_newer_one() {
         (version(newest, false), (newest, true)),
         (version(newest + 1, false), (newest + 1, false)),
     ] {
-        markers::publish(&redis, std::slice::from_ref(&told)).await.unwrap();
+        versions::publish(&redis, std::slice::from_ref(&told)).await.unwrap();
         assert_eq!(marker(&redis, &of).await, Some(held), "after {told:?}");
     }
     table.create_account(&Account::new("acme-2", "A", NOW)).await.unwrap();
@@ -93,6 +93,6 @@ async fn without_redis_a_publication_fails_and_says_so() {
     let server = Server::start().await;
     let redis = server.redis();
     server.stop();
-    let told = accounts::publish(&table, &redis, &[Marked::Account("acme-2".to_owned())], NOW).await;
+    let told = accounts::publish(&table, &redis, &[RecordId::Account("acme-2".to_owned())], NOW).await;
     assert!(told.unwrap_err().to_string().starts_with("Redis: "));
 }

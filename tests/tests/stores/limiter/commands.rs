@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use levee::clock::Timestamp;
-use levee::limits::markers::{Marked, Version, publish};
 use levee::limits::tally::group;
+use levee::limits::versions::{RecordId, Version, publish};
 use levee::limits::{Ask, Asked, Class, LimitsConfig, Overrides, Party};
 
 use super::is_allowed;
@@ -28,10 +28,10 @@ async fn a_thousand_decisions_are_a_thousand_script_calls_and_nothing_else() {
     let (class, party, resource) = (Class::Ai, Some(party), "/v1/messages");
     let asked = Asked { class, resource, address: Some("a1b2"), party, platform: &none };
     let marked = [
-        Marked::Platform,
-        Marked::Account("acme".to_owned()),
-        Marked::Integration("acme".to_owned(), "crm".to_owned()),
-        Marked::Key("k1".to_owned()),
+        RecordId::Platform,
+        RecordId::Account("acme".to_owned()),
+        RecordId::Integration("acme".to_owned(), "crm".to_owned()),
+        RecordId::Key("k1".to_owned()),
     ];
     let known = marked.map(|of| Version { of, version: 7, is_stopped: false });
     publish(&server.redis(), &known).await.unwrap();

@@ -3,22 +3,22 @@
 use std::time::Duration;
 
 use levee::accounts::directory::KEPT_WHEN_DOWN;
-use levee::limits::markers::{Marked, Version, publish};
+use levee::limits::versions::{RecordId, Version, publish};
 use levee::limits::{Algorithm, Ask, Decision, Mode, Window};
 
 use super::{ask, charge, policy};
 use crate::redis_server::Server;
 
 fn platform(version: u64, is_stopped: bool) -> Version {
-    Version { of: Marked::Platform, version, is_stopped }
+    Version { of: RecordId::Platform, version, is_stopped }
 }
 
 fn account(version: u64, is_stopped: bool) -> Version {
-    Version { of: Marked::Account("acme".to_owned()), version, is_stopped }
+    Version { of: RecordId::Account("acme".to_owned()), version, is_stopped }
 }
 
 fn key(version: u64) -> Version {
-    Version { of: Marked::Key("4f8KpQ2mZx7R".to_owned()), version, is_stopped: false }
+    Version { of: RecordId::Key("4f8KpQ2mZx7R".to_owned()), version, is_stopped: false }
 }
 
 fn asked(known: Vec<Version>) -> Ask {

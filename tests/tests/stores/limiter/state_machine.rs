@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use levee::clock::Timestamp;
-use levee::limits::markers::{Marked, Version};
+use levee::limits::versions::{RecordId, Version};
 use levee::limits::{Algorithm, Ask, Charge, Decision, Limiter, Mode, Policy, Refusal, leases};
 use levee::stores::redis::Redis;
 use proptest::prelude::*;
@@ -130,7 +130,7 @@ impl<'a> Machine<'a> {
         let id = format!("c{}", self.calls);
         let group = if is_of_a_crowd { "a/crowd/k/ai" } else { &id };
         self.server.set_clock(self.now);
-        let known = vec![Version { of: Marked::Platform, version: self.version, is_stopped: false }];
+        let known = vec![Version { of: RecordId::Platform, version: self.version, is_stopped: false }];
         let ask = Ask { known, ..ask(charges.to_vec(), group, &id) };
         let decision = self.limiter.check(ask, self.now).await;
         let expected = self.model.check(charges, &id, self.now);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use levee::clock::Timestamp;
-use levee::limits::markers::{Marked, Version, publish};
+use levee::limits::versions::{RecordId, Version, publish};
 use levee::limits::{Algorithm, Ask, Charge, Decision, Limiter, Mode, REMEMBERED, Window};
 use proptest::prelude::*;
 use tests::{property, wait_for};
@@ -96,8 +96,8 @@ async fn what_is_kept_outlives_a_call_that_is_stale_and_an_outage() {
     let limiter = server.limiter();
     assert_eq!(make(&limiter, 7, &minute(3, Mode::Enforce), "g", NOON).await, 3);
 
-    publish(&server.redis(), &[Version { of: Marked::Platform, version: 2, is_stopped: false }]).await.unwrap();
-    let known = vec![Version { of: Marked::Platform, version: 1, is_stopped: false }];
+    publish(&server.redis(), &[Version { of: RecordId::Platform, version: 2, is_stopped: false }]).await.unwrap();
+    let known = vec![Version { of: RecordId::Platform, version: 1, is_stopped: false }];
     let stale = Ask { known, ..ask([minute(9, Mode::Enforce)], "g", "c") };
     assert!(matches!(limiter.check(stale, NOON).await, Decision::Stale(_)));
     assert_eq!(server.tallies().await, counts([("0 g", 3), ("1 g", 1)]));

@@ -109,7 +109,7 @@ pub(super) fn label(text: &str) -> String {
 
 /// Returns `text` if it is a valid name of at most `longest` bytes, else [`OTHER`].
 pub(super) fn named(text: &str, longest: usize) -> String {
-    let is_name = !text.is_empty() && text.len() <= longest && crate::metering::model::is_of_a_name(text);
+    let is_name = !text.is_empty() && text.len() <= longest && crate::models::is_of_a_name(text);
     if is_name { text.to_owned() } else { OTHER.to_owned() }
 }
 

@@ -18,7 +18,7 @@ use super::figures::Counted;
 use super::json::{Object, elements};
 use super::parts::{add, is_same_model, label, named, prompt_above};
 use super::{BYTES_PER_TOKEN, Figures, Part, Service, Usage};
-use crate::metering::model::LONGEST_TOLD;
+use crate::models::LONGEST_TOLD;
 
 /// Largest number of iterations that are read. An answer with more of them is not counted exactly.
 const MOST_ITERATIONS: usize = 256;

@@ -4,10 +4,10 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use super::month::Month;
-use super::report::{UsageReport, csv};
+use super::Problem;
 use crate::clock::Timestamp;
-use crate::http::Problem;
+use crate::metering::report::csv;
+use crate::metering::{Month, UsageReport};
 
 /// A parsed request for a usage report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

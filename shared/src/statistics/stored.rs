@@ -18,23 +18,23 @@ pub(super) mod window {
 pub(super) mod scope {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use crate::limits::Scope;
+    use crate::limits::PolicyScope;
 
-    const NAMES: [(Scope, &str); 7] = [
-        (Scope::ClientAddress, "client-address"),
-        (Scope::Key, "key"),
-        (Scope::Integration, "integration"),
-        (Scope::AccountClass, "account-class"),
-        (Scope::Account, "account"),
-        (Scope::Share, "share"),
-        (Scope::Global, "global"),
+    const NAMES: [(PolicyScope, &str); 7] = [
+        (PolicyScope::ClientAddress, "client-address"),
+        (PolicyScope::Key, "key"),
+        (PolicyScope::Integration, "integration"),
+        (PolicyScope::AccountClass, "account-class"),
+        (PolicyScope::Account, "account"),
+        (PolicyScope::Share, "share"),
+        (PolicyScope::Global, "global"),
     ];
 
-    pub(in super::super) fn serialize<S: Serializer>(scope: &Scope, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(scope: &PolicyScope, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(NAMES.iter().find(|(it, _)| it == scope).map_or("", |(_, name)| name))
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scope, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PolicyScope, D::Error> {
         let text = String::deserialize(deserializer)?;
         let scope = NAMES.iter().find(|(_, name)| *name == text).map(|(scope, _)| *scope);
         scope.ok_or_else(|| D::Error::custom("is no scope"))

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::statistics::tests::{at, tally};
+use crate::statistics::tests::{at, tally};
 
 /// Midnight of 22 November 2026, minutes since the Unix epoch.
 const MIDNIGHT: u64 = 29_921_760;

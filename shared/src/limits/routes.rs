@@ -1,8 +1,8 @@
 //! Route classes for the authorizer. The routes themselves are declared in template.yaml alone; a test compares the
 //! two.
 
-use crate::accounts::Scope;
-use crate::limits::Class;
+use super::Class;
+use crate::scope::KeyScope;
 
 /// Class of routes that share limits and need the same scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +36,11 @@ impl Route {
     }
 
     /// Returns the scope that a key needs; `None` if no key is needed.
-    pub fn scope(self) -> Option<Scope> {
+    pub fn scope(self) -> Option<KeyScope> {
         match self {
-            Self::Ai => Some(Scope::Ai),
+            Self::Ai => Some(KeyScope::Ai),
             Self::Login => None,
-            Self::Own => Some(Scope::Read),
+            Self::Own => Some(KeyScope::Read),
         }
     }
 

@@ -14,7 +14,7 @@ use super::histogram::{Histogram, Span, span_window};
 use super::stored;
 use crate::clock::Timestamp;
 use crate::limits::tally::{TalliedPolicy, Tally};
-use crate::limits::{Algorithm, MOST_POLICIES, Scope, Window};
+use crate::limits::{Algorithm, MOST_POLICIES, PolicyScope, Window};
 
 /// Largest number of policies in a row: room for all that apply at once and for those that they replace.
 pub const MOST_IN_A_ROW: usize = 2 * MOST_POLICIES;
@@ -71,10 +71,12 @@ impl Counted {
     /// Returns the part of the account whose row holds this policy of `tally`.
     fn of(tally: &Tally, policy: &TalliedPolicy) -> Self {
         match policy.scope {
-            Scope::Key => Self::Key(tally.key.clone()),
-            Scope::Integration => Self::Integration(tally.integration.clone()),
-            Scope::AccountClass => Self::Class(tally.class.clone()),
-            Scope::Account | Scope::ClientAddress | Scope::Share | Scope::Global => Self::Account,
+            PolicyScope::Key => Self::Key(tally.key.clone()),
+            PolicyScope::Integration => Self::Integration(tally.integration.clone()),
+            PolicyScope::AccountClass => Self::Class(tally.class.clone()),
+            PolicyScope::Account | PolicyScope::ClientAddress | PolicyScope::Share | PolicyScope::Global => {
+                Self::Account
+            }
         }
     }
 }
@@ -123,9 +125,9 @@ pub struct PolicyDay {
     pub window: Window,
     /// Algorithm by which calls are counted.
     pub algorithm: Algorithm,
-    /// Scope: the calls that are counted together.
+    /// PolicyScope: the calls that are counted together.
     #[serde(with = "stored::scope")]
-    pub scope: Scope,
+    pub scope: PolicyScope,
     /// Sum of the weights of calls that passed; 0 for a limit that several callers share.
     pub used: u64,
     /// Number of calls that the policy refused, or would have but for its mode.
@@ -208,7 +210,7 @@ pub(super) fn is_by_hours(window: Window) -> bool {
 fn is_told(tally: &Tally, place: usize, policy: &TalliedPolicy) -> bool {
     match tally.refused_by {
         Some(refused_by) => refused_by == place,
-        None => !matches!(policy.scope, Scope::ClientAddress | Scope::Share | Scope::Global),
+        None => !matches!(policy.scope, PolicyScope::ClientAddress | PolicyScope::Share | PolicyScope::Global),
     }
 }
 

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::calendar::Day;
 use super::day::{Counted, DayRow, PolicyDay, RowKey, is_by_hours};
 use crate::clock::Timestamp;
-use crate::limits::window::LONGEST_WINDOW_SECS;
-use crate::limits::{Algorithm, Window, counter_key};
+use crate::limits::{Algorithm, LONGEST_WINDOW_SECS, Window, counter_key};
 
 const HOUR_SECS: u64 = 3600;
 
@@ -86,7 +85,7 @@ fn used_between(day: Day, policy: &PolicyDay, start: Timestamp, end: Timestamp) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::statistics::tests::{at, tally};
+    use crate::statistics::tests::{at, tally};
 
     /// Noon of 22 November 2026, a Sunday.
     const NOON: u64 = 1_795_348_800;

@@ -18,7 +18,7 @@ const KEPT_MILLIS: u64 = 3600 * 1000;
 
 /// Subject of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Marked {
+pub enum RecordId {
     /// The platform's default limits and its blocks.
     Platform,
     /// An account, by its id.
@@ -30,7 +30,7 @@ pub enum Marked {
 }
 
 /// Writes `platform`, `account/acme`, `integration/acme/crm` or `key/4f8KpQ2mZx7R`.
-impl fmt::Display for Marked {
+impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Platform => f.write_str("platform"),
@@ -44,12 +44,12 @@ impl fmt::Display for Marked {
 /// Error for a text that names no subject of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("names no platform, account, integration or key")]
-pub struct NotMarked;
+pub struct InvalidRecordId;
 
-impl FromStr for Marked {
-    type Err = NotMarked;
+impl FromStr for RecordId {
+    type Err = InvalidRecordId;
 
-    fn from_str(text: &str) -> Result<Self, NotMarked> {
+    fn from_str(text: &str) -> Result<Self, InvalidRecordId> {
         match *text.split('/').collect::<Vec<_>>() {
             ["platform"] => Ok(Self::Platform),
             ["account", account] if !account.is_empty() => Ok(Self::Account(account.to_owned())),
@@ -57,12 +57,12 @@ impl FromStr for Marked {
                 Ok(Self::Integration(account.to_owned(), integration.to_owned()))
             }
             ["key", key] if !key.is_empty() => Ok(Self::Key(key.to_owned())),
-            _ => Err(NotMarked),
+            _ => Err(InvalidRecordId),
         }
     }
 }
 
-impl Marked {
+impl RecordId {
     /// Returns the marker's Redis key.
     pub fn key(&self) -> String {
         format!("{{levee}}:version:{self}")
@@ -73,7 +73,7 @@ impl Marked {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// Record that the version is of.
-    pub of: Marked,
+    pub of: RecordId,
     /// Version; 0 for a record that does not exist.
     pub version: u64,
     /// True if this version stops the record: revoked, suspended, blocked or deleted.
@@ -100,7 +100,7 @@ pub async fn publish(redis: &Redis, versions: &[Version]) -> Result<(), Unavaila
         return Ok(());
     }
     // Raise all markers in one script call.
-    let script = Script::new(include_str!("markers.lua"));
+    let script = Script::new(include_str!("versions.lua"));
     let mut call = script.prepare_invoke();
     call.arg(KEPT_MILLIS);
     for Version { of, version, is_stopped } in versions {
@@ -119,12 +119,12 @@ mod tests {
     fn what_is_marked_is_read_as_it_is_written() {
         let (acme, crm) = (|| "acme".to_owned(), || "crm".to_owned());
         for marked in
-            [Marked::Platform, Marked::Account(acme()), Marked::Integration(acme(), crm()), Marked::Key(crm())]
+            [RecordId::Platform, RecordId::Account(acme()), RecordId::Integration(acme(), crm()), RecordId::Key(crm())]
         {
             assert_eq!(marked.to_string().parse(), Ok(marked));
         }
         for other in ["", "platform/", "account/", "account", "integration/acme", "key/a/b", "integration//crm"] {
-            assert_eq!(other.parse::<Marked>(), Err(NotMarked), "{other}");
+            assert_eq!(other.parse::<RecordId>(), Err(InvalidRecordId), "{other}");
         }
     }
 
