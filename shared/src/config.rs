@@ -3,6 +3,7 @@
 //! Each concern has its own small struct beside its code, with a `read` function that takes a [`Reader`]. The reader
 //! continues after a mistake, so that a function that cannot start reports all mistakes and not only the first.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -34,15 +35,24 @@ pub fn from_lookup<T>(
     lookup: impl Fn(&str) -> Option<String>,
     read: impl FnOnce(&mut Reader<'_>) -> T,
 ) -> Result<T, ConfigError> {
-    let mut reader = Reader { lookup: &lookup, mistakes: Vec::new() };
+    let mut reader = Reader { lookup: &lookup, mistakes: Vec::new(), defaults: BTreeMap::new() };
     let config = read(&mut reader);
     if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigError(reader.mistakes)) }
+}
+
+/// Returns the defaults of the numbers that `read` asks for, by variable.
+pub fn defaults<T>(read: impl FnOnce(&mut Reader<'_>) -> T) -> BTreeMap<String, u64> {
+    let mut reader = Reader { lookup: &|_| None, mistakes: Vec::new(), defaults: BTreeMap::new() };
+    read(&mut reader);
+    reader.defaults
 }
 
 /// Reads variables and collects the mistakes in them. A variable set to the empty string counts as unset.
 pub struct Reader<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     mistakes: Vec<String>,
+    /// The defaults of the numbers that were asked for.
+    defaults: BTreeMap<String, u64>,
 }
 
 impl Reader<'_> {
@@ -61,6 +71,7 @@ impl Reader<'_> {
 
     /// Reads a whole number within `range`, or returns `default` if the variable is unset.
     pub fn number(&mut self, name: &str, default: u64, range: RangeInclusive<u64>) -> u64 {
+        self.defaults.insert(name.to_owned(), default);
         let Some(text) = self.optional(name) else { return default };
         match text.parse() {
             Ok(number) if range.contains(&number) => number,

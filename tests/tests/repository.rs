@@ -38,6 +38,125 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     ])
 }
 
+/// Returns the default of each variable, as README's table has it: a value in the third column, and nothing where that is a
+/// word such as `required`.
+fn documented_defaults() -> BTreeMap<String, String> {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let table = readme.split_once("## Configuration").unwrap().1.split_once("\n## ").unwrap().0;
+    let mut defaults = BTreeMap::new();
+    for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let columns: Vec<&str> = row.split(" | ").collect();
+        let is_value = columns[2].starts_with('`') || columns[2].bytes().all(|byte| byte.is_ascii_digit());
+        if is_value {
+            defaults.insert(columns[0].trim_matches('`').to_owned(), columns[2].trim_matches('`').to_owned());
+        }
+    }
+    defaults
+}
+
+/// Variables to which the template gives another value than the code's default: function, variable and reason.
+const OTHER_THAN_DEFAULT: [(&str, &str, &str); 6] = [
+    ("ai-proxy", "DYNAMODB_TIMEOUT_MS", "a call that takes seconds can wait longer for its record"),
+    ("customer-api", "DYNAMODB_TIMEOUT_MS", "a report reads many rows"),
+    ("health-api", "DYNAMODB_TIMEOUT_MS", "a page reads many rows"),
+    ("health-api", "REDIS_BUDGET_MS", "a page may wait longer than a decision"),
+    ("monitor", "DYNAMODB_TIMEOUT_MS", "no caller waits for it"),
+    ("monitor", "REDIS_BUDGET_MS", "no caller waits for it"),
+];
+
+#[test]
+fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
+    let (template, documented) = (template(), documented_defaults());
+    let in_code: BTreeMap<String, u64> = [
+        levee::config::defaults(authorizer::Config::read),
+        levee::config::defaults(ai_proxy::Config::read),
+        levee::config::defaults(customer_api::Config::read),
+        levee::config::defaults(health_api::Config::read),
+        levee::config::defaults(monitor::Config::read),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(in_code.len() > 20, "{in_code:?}");
+    for (variable, default) in &in_code {
+        assert_eq!(documented.get(variable), Some(&default.to_string()), "{variable} in README.md");
+    }
+    for function in template.functions.values() {
+        for (variable, default) in &documented {
+            // Every other variable is given, so that only this one is evaluated.
+            let given = |name: &str| (name != variable).then(String::new);
+            let value = template.variables(function, given).unwrap().remove(variable);
+            let is_exempt = OTHER_THAN_DEFAULT.iter().any(|(name, it, _)| *name == function.name && it == variable);
+            let is_default = value.as_ref().is_none_or(|value| value.is_empty() || value == default);
+            assert_eq!(!is_default, is_exempt, "{variable} of {}: {value:?} and {default}", function.name);
+        }
+    }
+}
+
+/// The modules of `shared/src`, each after all those that it imports.
+const ORDER: [&str; 22] = [
+    "config",
+    "sync",
+    "scope",
+    "text",
+    "clock",
+    "models",
+    "stores",
+    "breadcrumbs",
+    "telemetry",
+    "function",
+    "headroom",
+    "story",
+    "alerts",
+    "admins",
+    "breaker",
+    "limits",
+    "accounts",
+    "metering",
+    "statistics",
+    "http",
+    "pages",
+    "lib",
+];
+
+/// Returns each Rust file below `folder`, with its text.
+fn rust_files(folder: &Path) -> Vec<(std::path::PathBuf, String)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            files.push((path, text));
+        }
+    }
+    files
+}
+
+#[test]
+fn the_librarys_modules_import_in_one_direction() {
+    let folder = root().join("shared/src");
+    let place = |module: &str| {
+        ORDER.iter().position(|it| *it == module).unwrap_or_else(|| panic!("{module} is missing in ORDER"))
+    };
+    for (path, text) in rust_files(&folder) {
+        let inside = path.strip_prefix(&folder).unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs");
+        // Tests may import from anywhere.
+        let product = text.split("#[cfg(test)]").next().unwrap();
+        let lines = product.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let is_test = inside.ends_with("tests.rs");
+        for imported in lines.filter(|_| !is_test).flat_map(|line| line.split("crate::").skip(1)) {
+            let imported: String = imported.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
+            if imported.is_empty() || imported == module || !imported.starts_with(|it: char| it.is_lowercase()) {
+                continue;
+            }
+            assert!(place(&imported) < place(module), "{} imports {imported}", inside.display());
+        }
+    }
+}
+
 /// Variables that are set by Lambda or by the local stack, not by the template.
 const NOT_IN_TEMPLATE: [&str; 5] =
     ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "LEVEE_CLOCK_OFFSET_FILE"];
