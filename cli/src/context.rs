@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use levee::accounts::{AccountDetail, Integration, KeyRecord, TableError};
-use levee::admins::AuditEntry;
+use levee::admins::{self, AuditEntry, ChangeError};
+use levee::breaker::Unsaid;
 use levee::clock::Timestamp;
 use levee::config;
 use levee::limits::versions::RecordId;
@@ -63,7 +64,7 @@ impl Context {
             Err(error) => error,
         };
         // Record that it failed, or that its outcome is unknown.
-        let is_open = matches!(error.downcast_ref(), Some(TableError::Unanswered(_)));
+        let is_open = may_be_done(&error);
         let end = if is_open { "not known whether it was done" } else { "not done" };
         let missed = self.target.admins.audit(&record(format!("{end}: {error:#}"))).await;
         if let Err(missed) = missed {
@@ -179,6 +180,17 @@ fn user() -> anyhow::Result<String> {
 }
 
 /// Formats a user name for the audit, without control characters and invisible ones.
+/// Returns true if a change that failed with `error` may have been made: its write was not answered, or the store does not
+/// tell.
+fn may_be_done(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(TableError::Unanswered(_)))
+            || matches!(cause.downcast_ref(), Some(ChangeError::Unavailable(_)))
+            || matches!(cause.downcast_ref(), Some(Unsaid::Table(_)))
+            || cause.is::<admins::TableError>()
+    })
+}
+
 fn actor(user: &str) -> String {
     let is_seen = |character: &char| !character.is_control() && !is_invisible(*character);
     let user: String = user.chars().filter(is_seen).take(LONGEST_USER).collect();
@@ -188,6 +200,14 @@ fn actor(user: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_may_be_done_where_the_store_did_not_answer() {
+        let unanswered = anyhow::Error::from(TableError::Unanswered("no answer".to_owned()));
+        assert!(may_be_done(&unanswered.context("while it was written")));
+        assert!(!may_be_done(&TableError::DynamoDb("AccessDenied: no".to_owned()).into()));
+        assert!(!may_be_done(&anyhow::anyhow!("somebody else deleted it")));
+    }
 
     #[test]
     fn the_actor_is_the_user_in_one_short_line() {

@@ -53,6 +53,14 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
     if !old.is_live(now) {
         bail!("key {} does not work any more: make a new one with: levee key create", old.id);
     }
+    // The old key's end may come from its first rotation, and must not pass on to another key unasked.
+    if let (Some(by), None) = (&old.replaced_by, &expires) {
+        bail!(
+            "key {} was replaced by key {by} before; rotate that one with: levee key rotate {by}, or say how long the new key \
+             is to live with --expires",
+            old.id
+        );
+    }
     // Generate a key with the old one's name, scopes, limits and guards.
     let key = generate(context)?;
     let peppers = context.target.peppers().await?;

@@ -37,6 +37,29 @@ impl ApiError {
         })
     }
 
+    /// Returns the status that stands for the error's kind.
+    pub fn status(&self) -> StatusCode {
+        let status = match self.kind.as_str() {
+            "invalid_request_error" => 400,
+            "authentication_error" => 401,
+            "billing_error" => 402,
+            "permission_error" => 403,
+            "not_found_error" => 404,
+            "conflict_error" => 409,
+            "request_too_large" => 413,
+            "rate_limit_error" => 429,
+            "timeout_error" => 504,
+            "overloaded_error" => 529,
+            _ => 500,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// Returns true if the error is about the platform's account by its kind.
+    pub fn is_about_the_account(&self) -> bool {
+        matches!(self.kind.as_str(), "authentication_error" | "billing_error" | "permission_error")
+    }
+
     /// Returns the error in the full envelope, with `request_id` unless the body named an id.
     pub fn envelope(&self, request_id: &str) -> String {
         named_envelope(&self.kind, &self.message, self.request_id.as_deref().unwrap_or(request_id))

@@ -112,7 +112,7 @@ pub struct State {
     pub(crate) providers: Vec<Provider>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) routing: Routing,
-    pub(crate) alarm: Alarm,
+    pub(crate) alarm: Arc<Alarm>,
     pub(crate) timeouts: Timeouts,
     pub(crate) allowed_origin: AllowedOrigin,
 }
@@ -173,7 +173,7 @@ impl State {
             providers,
             breakers: Arc::new(breakers),
             routing: config.routing,
-            alarm,
+            alarm: Arc::new(alarm),
             timeouts: config.timeouts,
             allowed_origin: config.allowed_origin,
         })

@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`Demands::of_message`].
 
+mod strays;
 mod understood;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use self::strays::Stray;
 use self::understood::{ADVISOR, COMPACTION_FIELDS, MCP, OUTPUT_FIELDS, TOOL_ADDITION};
 
 /// Header that names betas.
@@ -108,9 +110,9 @@ impl Demands {
         Ok(demands)
     }
 
-    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, serde_json::Error> {
+    fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut demands = Self::default();
-        let body: Object<'_> = serde_json::from_slice(body)?;
+        let body: Object<'_> = serde_json::from_slice(bytes)?;
         // Read the call's own fields, then those that hold further ones.
         demands.read_common("", &body);
         for (name, value) in &body.0 {
@@ -122,6 +124,8 @@ impl Demands {
                 "context_management" => demands.read_context_management(value)?,
                 "compaction" => demands.read_known("", name, value, COMPACTION_FIELDS)?,
                 "output_config" => demands.read_known("", name, value, OUTPUT_FIELDS)?,
+                "system" => demands.read_system(value)?,
+                "thinking" => demands.read_thinking("", value)?,
                 "mcp_servers" if list(value).is_none_or(|servers| !servers.is_empty()) => {
                     demands.add("mcp_servers".to_owned(), Demand::ServerTool(MCP));
                 }
@@ -131,6 +135,7 @@ impl Demands {
             }
         }
         demands.read_betas(headers);
+        demands.read_strays(bytes)?;
         Ok(demands)
     }
 
@@ -183,6 +188,47 @@ impl Demands {
             if let Some(output_config) = fallback.0.get("output_config") {
                 self.read_known(&place, "output_config", output_config, OUTPUT_FIELDS)?;
             }
+            if let Some(thinking) = fallback.0.get("thinking") {
+                self.read_thinking(&place, thinking)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the budget of thinking. Between calls of tools it may exceed the call's own ceiling.
+    fn read_thinking(&mut self, place: &str, value: &RawValue) -> Result<(), serde_json::Error> {
+        self.read_known(place, "thinking", value, understood::THINKING_FIELDS)?;
+        if value.get().starts_with('{') {
+            let thinking: Object<'_> = serde_json::from_str(value.get())?;
+            if let Some(budget) = thinking.0.get("budget_tokens").filter(|budget| !is_null(budget)) {
+                let place = join(&join(place, "thinking"), "budget_tokens");
+                self.add(place, Demand::MaxTokens(budget.get().parse().ok()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the system prompt: text, or blocks of text.
+    fn read_system(&mut self, value: &RawValue) -> Result<(), serde_json::Error> {
+        if value.get().starts_with('"') {
+            return Ok(());
+        }
+        for (place, block) in self.objects("system", value)? {
+            let kind = block.text("type").unwrap_or_default();
+            if kind != "text" {
+                self.unknown(place, Kind::Block, &kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a demand for each limited name in a place that is not read above.
+    fn read_strays(&mut self, body: &[u8]) -> Result<(), serde_json::Error> {
+        for Stray { place, name } in strays::find(body)? {
+            match name {
+                Some(name) => self.unknown(place, Kind::Field, &name),
+                None => self.add(place, Demand::Odd),
+            }
         }
         Ok(())
     }
@@ -229,9 +275,8 @@ impl Demands {
                 self.read_known(&place, "output_config", output_config, OUTPUT_FIELDS)?;
             }
             // Look into blocks. Content that is plain text asks for nothing.
-            let Some(content) = message.0.get("content").filter(|content| content.get().starts_with('[')) else {
-                continue;
-            };
+            let is_text = |content: &RawValue| is_null(content) || content.get().starts_with('"');
+            let Some(content) = message.0.get("content").filter(|content| !is_text(content)) else { continue };
             for (place, block) in self.objects(&join(&place, "content"), content)? {
                 self.read_block(&place, &block)?;
             }

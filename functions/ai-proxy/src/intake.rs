@@ -4,8 +4,13 @@ use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
 
 /// Feeds `chunk` to `reader` and `framer`, up to the end of the stream's last event. Bytes after that belong to no
-/// answer and are dropped.
-pub fn take(reader: &mut StreamReader, framer: &mut Framer, chunk: &[u8]) {
+/// answer and are dropped. An event that `instead` returns for the stream's end takes the place of the provider's own.
+pub fn take(
+    reader: &mut StreamReader,
+    framer: &mut Framer,
+    chunk: &[u8],
+    instead: impl Fn(&StreamReader) -> Option<String>,
+) {
     if reader.progress().ended {
         return;
     }
@@ -13,6 +18,17 @@ pub fn take(reader: &mut StreamReader, framer: &mut Framer, chunk: &[u8]) {
     // An event ends with a line, so feed the chunk line by line to find the last one.
     for line in chunk.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
         reader.feed(line);
+        if reader.progress().ended
+            && let Some(event) = instead(reader)
+        {
+            // Without this line the provider's event is not whole, so that it can be told from those before it.
+            framer.push(&chunk[..end]);
+            let before = framer.whole_events();
+            let _dropped = framer.rest();
+            before.iter().for_each(|events| framer.push(events));
+            framer.push(event.as_bytes());
+            return;
+        }
         end += line.len();
         if reader.progress().ended {
             // The line feed of a CR LF pair belongs to the line.
@@ -39,7 +55,7 @@ mod tests {
         let (mut reader, mut framer) = (StreamReader::default(), Framer::default());
         let mut taken = Vec::new();
         for chunk in stream.as_bytes().chunks(size) {
-            take(&mut reader, &mut framer, chunk);
+            take(&mut reader, &mut framer, chunk, |_| None);
             taken.extend(framer.whole_events().unwrap_or_default());
         }
         taken.extend(framer.rest().unwrap_or_default());
@@ -66,6 +82,26 @@ mod tests {
                     let taken = taken(&all, size);
                     assert_eq!(taken.trim_end_matches('\n'), stream.trim_end_matches('\n'), "{more:?} after {end:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_event_that_is_replaced_leaves_no_trace_and_what_came_before_it_stays() {
+        for ends in ["\n", "\r\n", "\r"] {
+            let stream = [START, ERROR].concat().replace('\n', ends);
+            for size in 1..=stream.len() {
+                let (mut reader, mut framer) = (StreamReader::default(), Framer::default());
+                let mut taken = Vec::new();
+                for chunk in stream.as_bytes().chunks(size) {
+                    let instead =
+                        |reader: &StreamReader| reader.progress().error.map(|_| "data: neutral\n\n".to_owned());
+                    take(&mut reader, &mut framer, chunk, instead);
+                    taken.extend(framer.whole_events().unwrap_or_default());
+                }
+                taken.extend(framer.rest().unwrap_or_default());
+                let expected = START.replace('\n', ends) + "data: neutral\n\n";
+                assert_eq!(String::from_utf8(taken).unwrap(), expected, "{ends:?} {size}");
             }
         }
     }

@@ -33,6 +33,7 @@ mod meter;
 mod models;
 mod outcome;
 mod patience;
+mod platform_error;
 pub mod providers;
 mod pump;
 mod rename;

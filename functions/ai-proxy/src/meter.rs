@@ -120,8 +120,8 @@ impl Meter {
     }
 }
 
-/// Completes the reported usage. A missing model becomes the model that was sent, and an estimate without a prompt
-/// gets the expected prompt, because the provider may have read it.
+/// Completes the reported usage. A missing model becomes the model that was sent, and an estimate without input
+/// gets the rest of the expected prompt, because the provider may have read it.
 fn completed(mut reading: Reading, estimated: bool, expected: &Part) -> Reading {
     // Put figures without parts into a part of their own.
     if reading.parts.is_empty() {
@@ -133,12 +133,13 @@ fn completed(mut reading: Reading, estimated: bool, expected: &Part) -> Reading 
         let model = if part.service.model.is_empty() { &expected.service.model } else { &part.service.model };
         part.service.model = told(model).to_owned();
     }
-    // Add the expected prompt to an estimate without one.
-    if estimated && reading.figures.usage.prompt() == 0 {
-        let input = expected.usage.input;
-        reading.figures.usage.input = input;
+    // Add what is missing of the expected prompt to an estimate without input.
+    let prompt = reading.figures.usage.prompt();
+    if estimated && !reading.has_input && prompt < expected.usage.input {
+        let input = expected.usage.input - prompt;
+        reading.figures.usage.input += input;
         if let Some(part) = reading.parts.first_mut() {
-            part.usage.input = input;
+            part.usage.input += input;
             part.service.prompt_above = expected.service.prompt_above;
         }
     }

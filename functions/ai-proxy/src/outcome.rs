@@ -120,6 +120,7 @@ pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Tim
         return Some(verdict);
     }
     let fault = match status.as_u16() {
+        _ if error.as_ref().is_some_and(ApiError::is_about_the_account) => Fault::Refused,
         401..=403 if error.is_some() => Fault::Refused,
         429 => Fault::Throttled,
         529 => Fault::Overloaded,
@@ -169,8 +170,8 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
 fn of_account(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Verdict> {
     let verdict = |fault, until| Some(Verdict { fault, until: Some(until) });
     match status {
-        400 | 402 | 403 | 429 if is_unpaid(message) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
-        400 | 429 => spent_until(status, message, code, now).and_then(|until| verdict(Fault::Spent, until)),
+        400.. if is_unpaid(message.trim()) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
+        400.. => spent_until(status, message, code, now).and_then(|until| verdict(Fault::Spent, until)),
         _ => None,
     }
 }

@@ -4,23 +4,27 @@
 //! breaks off ends in a well-formed `event: error`. The pump usually starts at the first content, but before it if the
 //! provider only pings for long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use levee::clock::Clock;
 use levee::http::anthropic::{ErrorKind, stream_event};
-use levee::metering::StreamReader;
 use levee::metering::sse::Framer;
+use levee::metering::{StreamError, StreamReader};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::about::{About, TooLarge, with_cause};
+use crate::alarm::Alarm;
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::patience::Awaited;
+use crate::platform_error::{PlatformError, event_instead};
 use crate::report::Report;
 use crate::timeouts::TimedOut;
 use crate::watch::Watch;
@@ -57,6 +61,8 @@ pub struct Pump {
     pub deadline: Instant,
     /// Clock for the dates that are reported to the breaker.
     pub clock: Clock,
+    /// Alerts operators to trouble with the platform's account.
+    pub alarm: Arc<Alarm>,
     /// The moment at which the request was released.
     pub sent: Instant,
     /// Fields of the log lines about the attempt.
@@ -122,7 +128,8 @@ impl Pump {
     /// Feeds the next chunk to the reader and the framer, and restarts the time-outs that it satisfies.
     fn take(&mut self, chunk: &[u8]) {
         let (events, pings) = (self.reader.events(), self.reader.pings());
-        intake::take(&mut self.reader, &mut self.framer, chunk);
+        let instead = |reader: &StreamReader| event_instead(reader, self.clock.now(), &self.about.request_id);
+        intake::take(&mut self.reader, &mut self.framer, chunk, instead);
         let events = self.reader.events() - events;
         if events > 0 {
             self.silent_since = None;
@@ -180,11 +187,12 @@ impl Pump {
         // Report the stream's end, and an error of the provider, to the breaker.
         self.report.provider_took(self.sent.elapsed());
         let progress = self.reader.progress();
+        let mut telling = None;
         if let Some(error) = progress.error {
             self.report.stream_error(error);
             if let Some(verdict) = of_stream_error(error, &self.reader, self.clock.now()) {
                 self.broke_off(verdict);
-                self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+                telling = self.failed(error, verdict.fault);
             }
         }
         if let Some(watch) = self.watch.as_ref().filter(|_| !self.has_content) {
@@ -212,9 +220,24 @@ impl Pump {
             if let Some(watch) = watch {
                 watch.finish().await;
             }
+            if let Some(telling) = telling {
+                // The task logs its own failure.
+                let _is_over = telling.await;
+            }
         };
         tokio::join!(metered, self.in_flight.give_back(), told);
         self.settled_at = Some(Instant::now());
+    }
+
+    /// Logs the error that ended the stream. Alerts operators if it is about the platform's account; the alert is being
+    /// raised.
+    fn failed(&self, error: StreamError, fault: Fault) -> Option<JoinHandle<()>> {
+        let Some(platform) = PlatformError::from_fault(fault) else {
+            self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
+            return None;
+        };
+        self.about.error(platform.code, &error.name(), platform.logged);
+        self.alarm.raise(&self.about.provider, platform.trouble?)
     }
 
     /// Reports the first content, which came after the stream was passed on.
@@ -230,7 +253,8 @@ impl Pump {
     /// Reports the stream as bad, even if its beginning was good.
     fn broke_off(&mut self, verdict: Verdict) {
         match &self.watch {
-            Some(watch) if self.has_content => watch.broke_off(),
+            // An error about the platform's account says nothing about how well the provider works.
+            Some(watch) if self.has_content && PlatformError::from_fault(verdict.fault).is_none() => watch.broke_off(),
             Some(watch) => watch.ended_without_content(verdict),
             None => {}
         }

@@ -54,6 +54,10 @@ fn detail(path: &str, base: &str) -> String {
         (within, Some(offered)) if within.len() == parts.len() && is_whole(within) => {
             format!("The path lacks /v1: it is {offered}. Where a client does not add /v1, its base URL is {base}/v1")
         }
+        // An offered path whose slash was encoded: the gateway takes it for a part of a name.
+        (_, Some(offered)) if parts.len() > within.len() && is_whole(within) && path == lower => {
+            format!("The path is {offered}, with plain slashes.")
+        }
         // An offered path with `/v1`: only the case of its letters is wrong.
         (_, Some(offered)) if parts.len() > within.len() && is_whole(within) => {
             format!("The path is {offered}, in lower case.")
@@ -147,6 +151,7 @@ mod tests {
         "/anthropic/v1/messages",
         "The path is /v1/messages, directly behind the base URL: https://"
     )]
+    #[case::encoded_slash("/v1/messages", "The path is /v1/messages, with plain slashes.")]
     #[case::capitals("/V1/Messages", "The path is /v1/messages, in lower case.")]
     #[case::unknown("/v1/nothing", "There is no such route. Offered are")]
     fn a_path_that_is_not_offered_is_answered_in_words_that_help(#[case] path: &str, #[case] expected: &str) {

@@ -172,6 +172,9 @@ pub struct KeyRecord {
     /// Creation time, Unix seconds; `None` if it was not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<u64>,
+    /// Id of the key that replaced this one at a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<String>,
     /// Version, which rises with every change so that other environments notice it ([`crate::limits::versions`]); 0
     /// for records older than versions.
     #[serde(default)]
@@ -198,6 +201,7 @@ impl KeyRecord {
             status: Status::Active,
             expires_at: None,
             address_exempt: false,
+            replaced_by: None,
             created_at: Some(now.as_secs()),
             version: now.as_millis(),
             limits: Overrides::new(),

@@ -64,7 +64,7 @@ fn what_tools_and_blocks_hold_for_the_model_is_not_looked_into() {
             {"role":"assistant","content":[{"type":"tool_use","id":"1","name":"t","input":{"model":"opus","model":"b"}}]},
             {"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"new"}]}]},
             {"role":"system","content":[{"type":"tool_addition","tool":{"type":"tool_reference","name":"t"}}]}],
-        "system":[{"type":"text","text":"x","fallbacks":"default"}],"metadata":{"model":"opus"}}"#;
+        "system":[{"type":"text","text":"fallbacks"}],"metadata":{"user_id":"model"}}"#;
     let places: Vec<_> = demands(body).into_iter().map(|(place, _)| place).collect();
     assert_eq!(places, ["max_tokens", "model", "speed", "service_tier"]);
 }

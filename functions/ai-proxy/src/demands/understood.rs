@@ -75,6 +75,9 @@ pub const MESSAGE_FIELDS: &[&str] = &["clear_at", "content", "output_config", "r
 /// Fields of `output_config`, at the top level, in a fallback and in a message.
 pub const OUTPUT_FIELDS: &[&str] = &["effort", "format", "task_budget"];
 
+/// Fields of `thinking`, at the top level and in a fallback.
+pub const THINKING_FIELDS: &[&str] = &["block_binding", "budget_tokens", "display", "type"];
+
 /// Fields of `compaction`.
 pub const COMPACTION_FIELDS: &[&str] = &["instructions", "type"];
 

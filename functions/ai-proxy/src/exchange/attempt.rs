@@ -15,16 +15,18 @@ use reqwest::RequestBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::whole::is_message;
 use super::{CONNECTION_LOST, Exchange};
 use crate::about::{About, TooLarge, with_cause};
-use crate::alarm::Trouble;
 use crate::answer::{Body, Failed};
+use crate::api_error::ApiError;
 use crate::cap;
 use crate::headers;
 use crate::held::{Hold, Taken, hold};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict};
 use crate::patience::Patience;
+use crate::platform_error::PlatformError;
 use crate::providers::Provider;
 use crate::timeouts::TimedOut;
 use crate::watch::{Blame, Watch};
@@ -103,7 +105,7 @@ pub(super) struct Missed {
 
 /// An attempt that got no usable answer.
 pub(super) struct Unanswered {
-    pub(super) fault: Fault,
+    pub(super) verdict: Verdict,
     pub(super) failed: Failed,
     /// True if the provider may have served the call, provided that it got the whole request.
     pub(super) was_sent: bool,
@@ -247,7 +249,7 @@ impl<'a> Attempt<'a> {
         }
         self.about.error("provider.timeout", &TimedOut::Hopeless, "a call moves on from a provider that is failing");
         Unanswered {
-            fault: Fault::Slow,
+            verdict: Fault::Slow.into(),
             failed: Failed::upstream(ErrorKind::Timeout, TimedOut::Hopeless.to_string()),
             was_sent: true,
         }
@@ -258,7 +260,7 @@ impl<'a> Attempt<'a> {
         let answer = call.send().await.map_err(|error| {
             // The call itself may cause a lost connection while it is sent: it may be too large.
             let fault = if error.is_connect() { Fault::Unreachable } else { Fault::Lost };
-            Unanswered { fault, failed: self.unreachable(error), was_sent: true }
+            Unanswered { verdict: fault.into(), failed: self.unreachable(error), was_sent: true }
         })?;
         // Keep the rate limits in the headers, then check the headers themselves.
         self.note_headroom(Headroom::read(answer.headers()));
@@ -267,7 +269,7 @@ impl<'a> Attempt<'a> {
             Err(odd) => {
                 self.about.error("provider.nonsense", &odd, "the head of a provider's answer cannot be passed on");
                 let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
-                Err(Unanswered { fault: Fault::Error, failed, was_sent: answer.status().is_success() })
+                Err(Unanswered { verdict: Fault::Error.into(), failed, was_sent: answer.status().is_success() })
             }
         }
     }
@@ -295,26 +297,26 @@ impl<'a> Attempt<'a> {
     pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> Unanswered {
         self.about.error("provider.cut", &with_cause(error), "an answer was cut");
         let failed = Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
-        Unanswered { fault: Fault::Cut, failed, was_sent }
+        Unanswered { verdict: Fault::Cut.into(), failed, was_sent }
     }
 
     /// Records an answer with a success status that is not one of the API.
     pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
         self.about.error("provider.nonsense", &Named(status), message);
         let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
-        Unanswered { fault: Fault::Error, failed, was_sent: true }
+        Unanswered { verdict: Fault::Error.into(), failed, was_sent: true }
     }
 
     /// Records an answer of more than `most` bytes, the limit for it.
     pub(super) fn too_large(&self, most: usize, was_sent: bool) -> Unanswered {
         self.about.error("provider.nonsense", &TooLarge(most), "a provider's answer is too large");
         let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
-        Unanswered { fault: Fault::Error, failed, was_sent }
+        Unanswered { verdict: Fault::Error.into(), failed, was_sent }
     }
 
     /// Records an answer that did not arrive in time.
     pub(super) fn late(&self, which: TimedOut) -> Unanswered {
-        Unanswered { fault: Fault::Timeout, failed: self.timed_out(which), was_sent: true }
+        Unanswered { verdict: Fault::Timeout.into(), failed: self.timed_out(which), was_sent: true }
     }
 
     fn timed_out(&self, which: TimedOut) -> Failed {
@@ -335,6 +337,11 @@ impl<'a> Attempt<'a> {
             }
             body.extend_from_slice(&chunk);
         }
+        // An error of the API has a status of its own, also where the answer claims a success.
+        let status = Some(&body)
+            .filter(|body| was_sent && !is_message(body))
+            .and_then(|body| ApiError::parse(body))
+            .map_or(status, |error| error.status());
         Ok(Answered { status, headers, body: body.freeze() })
     }
 
@@ -343,12 +350,7 @@ impl<'a> Attempt<'a> {
     pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
         let verdict = verdict.into();
         // Alert operators to trouble that does not end by itself.
-        let trouble = match verdict.fault {
-            Fault::Refused => Some(Trouble::Credentials),
-            Fault::Unpaid => Some(Trouble::Credit),
-            _ => None,
-        };
-        if let Some(trouble) = trouble {
+        if let Some(trouble) = PlatformError::from_fault(verdict.fault).and_then(|error| error.trouble) {
             self.telling = self.exchange.state.alarm.raise(&self.provider.name, trouble);
         }
         // Retry only after a transient fault, and not if the breaker has opened meanwhile.
@@ -388,8 +390,8 @@ impl<'a> Attempt<'a> {
     /// Closes the record of an attempt without an answer with `known`, the usage known so far, and reports the
     /// failure.
     pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, known: Reading) -> Missed {
-        let Unanswered { fault, failed, was_sent } = none;
-        let missed = self.missed(fault, Err(failed));
+        let Unanswered { verdict, failed, was_sent } = none;
+        let missed = self.missed(verdict, Err(failed));
         let (exchange, may_be_served) = (self.exchange, was_sent && self.taken.is_whole());
         let written = async {
             match meter {

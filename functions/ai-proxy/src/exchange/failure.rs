@@ -14,6 +14,10 @@ use super::attempt::{Answered, Attempt, Missed, NOT_UNDERSTOOD, respond};
 use crate::answer::{Body, Failed};
 use crate::api_error::{ApiError, kind_of};
 use crate::outcome::{Fault, of_failure};
+use crate::platform_error::{LIMITED, PlatformError, names_the_account};
+
+/// The sentence for clients in place of an error's that names the platform.
+const FAILED: &str = "The AI provider failed.";
 
 impl Attempt<'_> {
     /// Judges an answer with an error status. The client gets it if the caller made a mistake, else the call moves on
@@ -44,27 +48,9 @@ impl Attempt<'_> {
     /// Records a `fault` of the platform's account at the provider and returns the error for the client; `None` for
     /// every other fault.
     pub(super) fn about_the_platform(&self, fault: Fault, cause: &dyn Display) -> Option<Failed> {
-        match fault {
-            Fault::Spent => Some(self.without_budget("provider.limited", cause, "the platform's budget is spent")),
-            Fault::Unpaid => Some(self.without_budget("provider.unpaid", cause, "the platform's credit is used up")),
-            Fault::Refused => Some(self.without_credentials(cause)),
-            _ => None,
-        }
-    }
-
-    /// Returns the error for the client if the platform's budget or credit is used up. The provider's own message is
-    /// about a bill that is not the client's.
-    fn without_budget(&self, code: &'static str, cause: &dyn Display, message: &'static str) -> Failed {
-        self.about.error(code, cause, message);
-        Failed::upstream(ErrorKind::Overloaded, "The AI provider serves no calls of the platform at the moment.")
-    }
-
-    /// Returns the error for the client if the platform's credentials are refused. The provider's own message would
-    /// make the client look for a mistake in its own key.
-    fn without_credentials(&self, cause: &dyn Display) -> Failed {
-        self.about.error("provider.refused", cause, "a provider refuses the platform's credentials");
-        let message = "The AI provider refuses the platform's credentials.";
-        Failed { may_retry: false, ..Failed::upstream(ErrorKind::BadGateway, message) }
+        let PlatformError { code, logged, kind, message, may_retry, .. } = PlatformError::from_fault(fault)?;
+        self.about.error(code, cause, logged);
+        Some(Failed { may_retry, ..Failed::upstream(kind, message) })
     }
 
     /// Returns an error of the API for the client: unchanged, or in the full envelope if it came without. The content
@@ -86,7 +72,16 @@ impl Attempt<'_> {
             self.about.error("provider.limited", &Named(status), "a provider limits the platform");
         }
         self.exchange.report.answered(status);
-        let body = if error.is_full { body } else { error.envelope(self.request_id(&headers)).into() };
+        // Some messages are about the platform, and not for its customers.
+        let is_about_call = matches!(status.as_u16(), 400 | 404 | 413 | 422);
+        let body = if !is_about_call && names_the_account(&error.message) {
+            let message = if status == StatusCode::TOO_MANY_REQUESTS { LIMITED } else { FAILED };
+            named_envelope(&error.kind, message, self.request_id(&headers)).into()
+        } else if error.is_full {
+            body
+        } else {
+            error.envelope(self.request_id(&headers)).into()
+        };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(respond(status, headers, Body::Full(Some(body))))
     }

@@ -20,6 +20,7 @@ use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::patience::Awaited;
+use crate::platform_error::event_instead;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
 
@@ -54,9 +55,9 @@ struct Overture {
 
 impl Overture {
     /// Feeds the next chunk to the reader and the framer, and counts pings.
-    fn feed(&mut self, chunk: &[u8]) {
+    fn feed(&mut self, chunk: &[u8], instead: impl Fn(&StreamReader) -> Option<String>) {
         let (events, before, now) = (self.reader.events(), self.reader.pings(), Instant::now());
-        intake::take(&mut self.reader, &mut self.framer, chunk);
+        intake::take(&mut self.reader, &mut self.framer, chunk, instead);
         if self.reader.events() > events {
             self.began_at.get_or_insert(now);
         }
@@ -155,6 +156,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
         has_content: progress.has_content || progress.ended,
         deadline: exchange.deadline,
         clock: exchange.state.clock.clone(),
+        alarm: exchange.state.alarm.clone(),
         sent: released_at,
         about,
         report: exchange.report.clone(),
@@ -182,6 +184,11 @@ async fn begin(
             return attempt.read_whole(answer).await.map(Beginning::Whole);
         }
         if !is_event_stream(&headers) {
+            // It may be an error all the same.
+            let answered = attempt.read_whole(answer).await?;
+            if !answered.status.is_success() {
+                return Ok(Beginning::Whole(answered));
+            }
             return Err(attempt.nonsense(status, "a provider's answer is no stream"));
         }
         Ok(Beginning::Stream { status, headers, answer })
@@ -219,12 +226,14 @@ async fn begin(
         }
         tokio::select! {
             chunk = answer.chunk() => match chunk.map_err(|error| attempt.cut(error, true))? {
-                Some(chunk) => overture.feed(&chunk),
+                Some(chunk) => overture.feed(&chunk, |reader| {
+                    event_instead(reader, attempt.exchange.state.clock.now(), &attempt.about.request_id)
+                }),
                 None => {
                     attempt.about.error("provider.cut", &"before any content", "a stream ended too early");
                     let message = "The AI provider ended its answer before any content.";
                     let failed = Failed::upstream(ErrorKind::BadGateway, message);
-                    return Err(Unanswered { fault: Fault::Cut, failed, was_sent: true });
+                    return Err(Unanswered { verdict: Fault::Cut.into(), failed, was_sent: true });
                 }
             },
             none = &mut given_up, if !is_steady => is_given_up = Some(none),
@@ -234,6 +243,10 @@ async fn begin(
                 return Err(attempt.late(TimedOut::FirstToken));
             }
         }
+    }
+    let progress = overture.reader.progress();
+    if progress.ended && progress.figures.is_none() && progress.error.is_none() && !progress.has_content {
+        return Err(attempt.nonsense(status, "a provider's stream has no message"));
     }
     Ok(Beginning::Stream { status, headers, answer })
 }
@@ -264,7 +277,7 @@ async fn ended_by_error(
         tokio::join!(void(meter), attempt.finish());
         return missed;
     }
-    let none = Unanswered { fault, failed, was_sent: true };
+    let none = Unanswered { verdict, failed, was_sent: true };
     attempt.unanswered(meter, none, reader.reading().0).await
 }
 

@@ -6,11 +6,11 @@ use lambda_http::Response;
 use levee::http::status::Named;
 use levee::metering::Reading;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Prepared, Unanswered, respond, void};
+use super::attempt::{Answered, Attempt, Missed, Prepared, respond, void};
 use crate::answer::Body;
-use crate::api_error::ApiError;
 use crate::patience::Awaited;
 use crate::timeouts::TimedOut;
 
@@ -24,12 +24,11 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     let answer = async {
         let answer = async {
             let answer = attempt.read_whole(attempt.send(call).await?).await?;
-            if meter.is_none() || !answer.status.is_success() || is_message(&answer.body) {
+            let is_understood = if meter.is_some() { is_message } else { is_object };
+            if !answer.status.is_success() || is_understood(&answer.body) {
                 return Ok(answer);
             }
-            let none = attempt.nonsense(answer.status, "a provider's answer is no message");
-            // An error of the API says that nothing was used, even with a success status.
-            Err(Unanswered { was_sent: ApiError::parse(&answer.body).is_none(), ..none })
+            Err(attempt.nonsense(answer.status, "a provider's answer is not the object that was asked for"))
         };
         let in_time =
             async { timeout_at(attempt.until, answer).await.map_err(|_| attempt.late(TimedOut::WholeCall)).flatten() };
@@ -68,7 +67,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
         if reading.is_none() {
             attempt.about.error("metering.no_usage", &Named(status), "an answer reported no usage");
         }
-        let is_estimated = reading.as_ref().is_none_or(|reading| !reading.is_whole || reading.figures.is_absurd);
+        let is_estimated = reading.as_ref().is_none_or(|reading| !reading.is_whole() || reading.figures.is_absurd);
         let reading = reading.unwrap_or_else(|| Reading::of_unmetered(&body));
         attempt.about.absurd(reading.absurd);
         let metered = meter.close(reading, is_estimated);
@@ -82,13 +81,18 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
 }
 
 /// Returns true if the body of a success is a message: an object whose `type` is `message`.
-fn is_message(body: &[u8]) -> bool {
+pub(super) fn is_message(body: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Typed {
         r#type: String,
     }
     let is_object = body.trim_ascii_start().starts_with(b"{");
     is_object && serde_json::from_slice(body).is_ok_and(|typed: Typed| typed.r#type == "message")
+}
+
+/// Returns true if the body of a success is an object, as token counts and models are.
+fn is_object(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 #[cfg(test)]

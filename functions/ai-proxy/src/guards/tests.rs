@@ -154,6 +154,33 @@ fn a_guard_holds_wherever_a_body_names_what_it_limits() {
             r#""fallbacks":[{"model":"m","max_tokens":64000}]"#.to_owned(),
             Some((400, "fallbacks[0].max_tokens is 64000; this key may ask for at most 100.")),
         ),
+        (&hundred, r#""thinking":{"type":"enabled","budget_tokens":100}"#.to_owned(), None),
+        (
+            &hundred,
+            r#""thinking":{"type":"enabled","budget_tokens":64000}"#.to_owned(),
+            Some((400, "thinking.budget_tokens is 64000; this key may ask for at most 100.")),
+        ),
+        (
+            &hundred,
+            r#""fallbacks":[{"model":"m","max_tokens":5,"thinking":{"type":"enabled","budget_tokens":64000}}]"#.to_owned(),
+            Some((400, "fallbacks[0].thinking.budget_tokens is 64000")),
+        ),
+        (&haiku, r#""thinking":{"type":"adaptive","model":"m"}"#.to_owned(), Some((400, "The field 'model' in thinking"))),
+        (
+            &haiku,
+            r#""tools":[{"type":"web_search_20260318","name":"web_search","summarizer":{"model":"claude-opus-5-5"}}]"#.to_owned(),
+            Some((400, "The field 'model' in tools[0].summarizer")),
+        ),
+        (
+            &haiku,
+            r#""messages":[{"role":"user","content":{"type":"tool_addition"}}]"#.to_owned(),
+            Some((400, "The value of messages[0].content is")),
+        ),
+        (
+            &haiku,
+            r#""system":[{"type":"tool_addition","tool":{"definition":{"model":"claude-opus-5-5"}}}]"#.to_owned(),
+            Some((400, "The content block 'tool_addition' in system[0]")),
+        ),
         (&hundred, format!(r#""tools":[{advisor}]"#), Some((400, "tools[0].max_tokens must be a whole number"))),
         (
             &hundred,

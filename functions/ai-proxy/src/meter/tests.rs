@@ -86,7 +86,8 @@ fn usage(input: u64, output: u64) -> Usage {
 fn reading(model: &str, used: Usage) -> Reading {
     let service = Service { model: model.to_owned(), ..Service::default() };
     let figures = Figures { usage: used, ..Figures::default() };
-    Reading { figures, parts: vec![Part { service, usage: used }], ..Reading::default() }
+    let parts = vec![Part { service, usage: used }];
+    Reading { figures, parts, has_input: used.input > 0, has_output: true, ..Reading::default() }
 }
 
 /// Polls `work` until it waits, then drops it.

@@ -197,6 +197,23 @@ fn words_of_a_caller_that_a_400_repeats_use_up_no_credit(#[case] message: String
     assert_eq!(of(402, &[], &error(&message, None)), Some(Fault::Refused.into()));
 }
 
+#[rstest]
+#[case::space_behind(&format!("{NO_CREDIT} \n"), 400, Fault::Unpaid)]
+#[case::server_error(NO_CREDIT, 500, Fault::Unpaid)]
+fn credit_is_known_by_its_sentence_under_any_status(#[case] message: &str, #[case] status: u16, #[case] fault: Fault) {
+    assert_eq!(of(status, &[], &error(message, None)).map(|verdict| verdict.fault), Some(fault));
+}
+
+#[test]
+fn the_platforms_account_is_known_by_the_kind_of_an_error_under_any_status() {
+    for kind in ["authentication_error", "billing_error", "permission_error"] {
+        let body = error("m", None).replace(r#""type":"t""#, &format!(r#""type":"{kind}""#));
+        for status in [400, 404, 429, 500] {
+            assert_eq!(of(status, &[], &body), Some(Fault::Refused.into()), "{kind} {status}");
+        }
+    }
+}
+
 #[test]
 fn breakers_count_the_providers_faults_and_nothing_else() {
     let count = |fault: Fault| fault.seen().map(|seen| (seen.counts.bad, seen.counts.throttled, seen.counts.good));
@@ -263,5 +280,5 @@ fn an_error_event_says_whose_fault_it_is() {
     assert_eq!(of("invalid_request_error", &spent, None), until(Fault::Spent, told));
     let code = Some("enforced_spend_limit_reached");
     assert_eq!(of("rate_limit_error", "The limit is reached.", code), until(Fault::Spent, month_ends));
-    assert_eq!(of("api_error", "The limit is reached.", code), Some(Fault::Error.into()));
+    assert_eq!(of("api_error", "The limit is reached.", code), until(Fault::Spent, month_ends));
 }

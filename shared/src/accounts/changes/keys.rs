@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::scope::KeyScope;
 
 /// Attributes of a key that a change may set.
-const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt"];
+const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt", "replaced_by"];
 
 /// Change to a key. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl AccountsTable {
         // The overlap never extends the old key's life.
         let end = now.plus(overlap).as_secs();
         let end = old.expires_at.map_or(end, |expires_at| expires_at.min(end));
-        let ending = KeyRecord { expires_at: Some(end), ..old.clone() };
+        let ending = KeyRecord { expires_at: Some(end), replaced_by: Some(new.id.clone()), ..old.clone() };
         let row = Row::new(key_key(&old.id)).if_as_in(&key_item(old)?, KEY_STATE);
         // Create the new key and end the old one in one transaction.
         let writes = vec![

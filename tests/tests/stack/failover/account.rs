@@ -6,8 +6,8 @@ use serde_json::json;
 use tests::event;
 
 use super::breaker::subjects;
-use super::provider::{JSON, STREAM, alone, answer, both, message, puppet};
-use super::{builder, call, codes, course, decision, error};
+use super::provider::{JSON, STREAM, alone, answer, both, message, message_body, puppet};
+use super::{builder, call, codes, course, decision, error, hello};
 
 const NO_CREDIT: &str = "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
                          purchase credits.";
@@ -67,6 +67,88 @@ async fn a_budget_that_a_stream_tells_is_used_up_is_the_backups_turn_too(
     assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", "spent")), "{answer:?}");
     let decided = decision(&stack, "primary").await;
     assert_eq!((decided.mode, decided.reason), (Mode::Open, Reason::Spent), "{decided:?}");
+}
+
+/// Returns a stream that has content before it ends with an error.
+fn error_after_content(kind: &str, message: &str) -> String {
+    let body = message_body("primary", true);
+    let (begun, _) = body.split_once("event: message_delta").unwrap();
+    let error = json!({ "type": "error", "error": { "type": kind, "message": message } });
+    answer("200 OK", STREAM, &format!("{begun}{}", event("error", &error)))
+}
+
+#[rstest]
+#[case::credit("invalid_request_error", NO_CREDIT, "overloaded_error", Some(Reason::Spent))]
+#[case::budget("invalid_request_error", SPENT, "overloaded_error", Some(Reason::Spent))]
+#[case::credentials("authentication_error", "invalid x-api-key of organization org-1", "api_error", None)]
+#[case::rate_limit(
+    "rate_limit_error",
+    "Your organization org-1 has 400,000 tokens a minute.",
+    "rate_limit_error",
+    None
+)]
+#[tokio::test]
+async fn an_error_about_the_platform_after_content_is_neutral_and_pauses_the_provider(
+    #[case] kind: &str,
+    #[case] message: &str,
+    #[case] told: &str,
+    #[case] reason: Option<Reason>,
+) {
+    let (primary, backup) = (puppet().await, puppet().await);
+    primary.says(&[&error_after_content(kind, message)]);
+    let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
+    let answer = call(&stack, true).await;
+    assert_eq!((answer.status, course(&answer)), (200, ("primary", "1", "")), "{answer:?}");
+    let (begun, end) = answer.text().split_once("event: error\n").unwrap();
+    assert!(begun.contains("content_block_stop") && end.contains(told), "{answer:?}");
+    for word in ["credit", "Billing", "limits", "organization", "org-1", "x-api-key"] {
+        assert!(!answer.text().contains(word), "{word}: {answer:?}");
+    }
+    if let Some(reason) = reason {
+        let decided = decision(&stack, "primary").await;
+        assert_eq!((decided.mode, decided.reason), (Mode::Open, reason), "{decided:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_that_a_stream_tells_after_its_start_pauses_the_provider_too() {
+    let (primary, backup) = (puppet().await, puppet().await);
+    let start = event("message_start", &json!({ "type": "message_start", "message": { "id": "msg_1" } }));
+    let error = json!({ "type": "error", "error": { "type": "invalid_request_error", "message": NO_CREDIT } });
+    primary.says(&[&answer("200 OK", STREAM, &format!("{start}{}", event("error", &error)))]);
+    backup.says(&[&message("backup", true)]);
+    let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
+    for expected in [("backup", "2", "spent"), ("backup", "1", "breaker-open")] {
+        let answer = call(&stack, true).await;
+        assert_eq!((answer.status, course(&answer)), (200, expected), "{answer:?}");
+    }
+    assert_eq!(primary.bodies().len(), 1);
+}
+
+#[rstest]
+#[case::credit_under_200("200 OK", "invalid_request_error", NO_CREDIT, 529)]
+#[case::credit_under_500("500 Internal Server Error", "api_error", NO_CREDIT, 529)]
+#[case::bill("400 Bad Request", "billing_error", "Your invoice of $900 is past due: Billing.", 502)]
+#[case::rate_limit("429 Too Many Requests", "rate_limit_error", "Your organization org-1 has a limit of 7.", 429)]
+#[tokio::test]
+async fn nothing_of_the_platforms_account_reaches_a_customer(
+    #[case] line: &str,
+    #[case] kind: &str,
+    #[case] message: &str,
+    #[case] status: u16,
+) {
+    let only = puppet().await;
+    let error = json!({ "type": "error", "error": { "type": kind, "message": message } });
+    only.says(&[&answer(line, JSON, &error.to_string())]);
+    let stack = builder().env("AI_PROVIDERS", &alone(&only)).start().await;
+    let count = stack.call("/v1/messages/count_tokens", &hello(false)).await;
+    for answer in [call(&stack, false).await, call(&stack, true).await, count] {
+        // From the second call on the provider may be paused.
+        assert!(answer.status == status || answer.status == 529, "{answer:?}");
+        for word in ["credit", "Billing", "invoice", "organization", "org-1"] {
+            assert!(!answer.text().contains(word), "{word}: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test]

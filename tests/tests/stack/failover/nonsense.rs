@@ -27,19 +27,22 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
         (answer("200 OK", "text/html", "<html>"), "error", "provider.nonsense", State::Closed),
         (answer("200 OK", JSON, ""), "error", "provider.nonsense", State::Closed),
     ];
+    // An error of the API means that nothing was used, and stands for its own status.
+    let short = json!({ "error": { "type": "overloaded_error", "message": "No" } }).to_string();
+    all.push((answer("200 OK", JSON, &envelope), "error", "provider.failed", State::Void));
+    all.push((answer("200 OK", JSON, &short), "overloaded", "provider.failed", State::Void));
     let mistyped = |kind: &str| {
         (answer("200 OK", kind, &message_body("primary", is_streamed)), "error", "provider.nonsense", State::Closed)
     };
     if is_streamed {
-        // A stream is required, so the body is not read.
-        all.push((answer("200 OK", JSON, &envelope), "error", "provider.nonsense", State::Closed));
         all.extend(["text/event-streamish", "text/event", "application/json"].map(mistyped));
+        all.push((
+            answer("200 OK", STREAM, &event("message_stop", &json!({ "type": "message_stop" }))),
+            "error",
+            "provider.nonsense",
+            State::Closed,
+        ));
     } else {
-        // An error of the API means that nothing was used.
-        let short = json!({ "error": { "type": "api_error", "message": "No" } }).to_string();
-        for error in [&envelope, &short] {
-            all.push((answer("200 OK", JSON, error), "error", "provider.nonsense", State::Void));
-        }
         for body in
             ["[]", "[null]", "null", "{}", r#"{"type":"error"}"#, r#"{"object":"chat.completion","choices":[]}"#]
         {

@@ -29,7 +29,7 @@ impl Counted {
         };
         // Read the input, apart from cache writes.
         let has_input = self.replace(|usage| &mut usage.input, &reported, "input_tokens");
-        let has_cache_read = self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
+        self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
 
         // Read the split of cache writes by lifetime, then the total.
         let split = self.object(&reported, "cache_creation");
@@ -38,7 +38,7 @@ impl Counted {
         // The total counts, even if the split came earlier. Tokens not known to be for an hour have the default
         // lifetime of 5 minutes.
         let cache_writes = self.count(&reported, "cache_creation_input_tokens");
-        self.has_input |= has_input || has_cache_read || cache_writes.is_some();
+        self.has_input |= has_input;
         if let Some(total) = cache_writes {
             let usage = &mut self.figures.usage;
             usage.cache_write_1h = usage.cache_write_1h.min(total);

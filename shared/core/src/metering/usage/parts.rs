@@ -89,9 +89,26 @@ pub fn prompt_above(prompt: u64) -> u64 {
     PROMPT_STEPS.into_iter().rev().find(|step| prompt > *step).unwrap_or(0)
 }
 
-/// Returns true if both names stand for one model: they are equal, apart from the date of a snapshot.
+/// Returns true if both names stand for one model: they are equal, apart from the date of a snapshot and from the
+/// spelling of other platforms, such as `eu.anthropic.claude-haiku-5-5-20261013-v1:0` and `claude-haiku-5-5@20261013`.
 pub fn is_same_model(one: &str, other: &str) -> bool {
-    without_date(one) == without_date(other)
+    bare(one) == bare(other)
+}
+
+/// Returns a model's name without region, vendor, version of the interface and date.
+fn bare(model: &str) -> &str {
+    let model = model.rsplit('/').next().unwrap_or(model);
+    // A region or a vendor ends with a dot. A dot within a version is followed by a digit.
+    let mut starts = model.rmatch_indices('.').map(|(at, _)| at + 1);
+    let start = starts.find(|at| model[*at..].starts_with(|it: char| it.is_ascii_alphabetic())).unwrap_or(0);
+    let model = &model[start..];
+    let is_version = |text: &str| {
+        let number = text.strip_prefix('v').unwrap_or_default().split_once(':').map_or("", |(major, _)| major);
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let model = model.rsplit_once('-').filter(|(_, version)| is_version(version)).map_or(model, |(name, _)| name);
+    let model = model.split_once('@').map_or(model, |(name, _)| name);
+    without_date(model)
 }
 
 /// Returns a model's name without the date at its end (`-20261013`), if it has one.
@@ -153,6 +170,12 @@ mod tests {
             ("claude-haiku-5-5", "claude-haiku-5-5-20261013", true),
             ("claude-haiku-5-5-20261013", "claude-haiku-5-5-20260101", true),
             ("claude-haiku-5-5", "claude-haiku-5", false),
+            ("claude-haiku-5-5", "eu.anthropic.claude-haiku-5-5-20261013-v1:0", true),
+            ("claude-haiku-5-5", "anthropic.claude-haiku-5-5-v2:0", true),
+            ("claude-haiku-5-5", "claude-haiku-5-5@20261013", true),
+            ("claude-haiku-5-5", "anthropic/claude-haiku-5-5", true),
+            ("claude-haiku-5-5", "eu.anthropic.claude-opus-5-5", false),
+            ("claude-3.5", "claude-5", false),
             ("claude-haiku-5-5", "claude-haiku-5-5-2026101", false),
             ("claude-haiku-5-5", "claude-haiku-5-5-2026101x", false),
         ] {

@@ -32,8 +32,10 @@ pub struct Reading {
     pub absurd: Option<&'static str>,
     /// Usage by model, the one that served first. Their sum is that of `figures`.
     pub parts: Vec<Part>,
-    /// True if both input and output were reported.
-    pub is_whole: bool,
+    /// True if the uncached input was reported.
+    pub has_input: bool,
+    /// True if the output was reported.
+    pub has_output: bool,
 }
 
 /// The report of an answer, from one `usage` object or from several that replace each other.
@@ -87,6 +89,11 @@ impl Reading {
         let mut reading = reported.reading();
         reading.raise_output(tokens_of(body));
         reading
+    }
+
+    /// Returns true if no side of the figures is missing.
+    pub fn is_whole(&self) -> bool {
+        self.has_input && self.has_output
     }
 
     /// Raises the output to at least `output`, in favour of the model that served.
@@ -221,7 +228,7 @@ impl Reported {
         }
         // The total includes the iterations that are in no other figure.
         let usage = parts.iter().fold(Usage::default(), |sum, part| sum.plus(&part.usage));
-        Reading { figures: Figures { usage, ..figures }, absurd, parts, is_whole: has_input && has_output }
+        Reading { figures: Figures { usage, ..figures }, absurd, parts, has_input, has_output }
     }
 
     fn service(&self, model: &str, prompt: u64) -> Service {

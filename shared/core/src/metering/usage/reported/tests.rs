@@ -65,6 +65,10 @@ fn usage(input: u64, output: u64, iterations: &[Value]) -> Value {
     ],
     &[(ASKED, 1_900, 90)]
 )]
+#[case::another_model_beside_another_spelling(
+    &[entry("message", Some("eu.claude-sonnet-5-5"), 900, 40), entry("message", Some("claude-opus-5-5"), 100, 10)],
+    &[(ASKED, 900, 40), ("claude-opus-5-5", 100, 10)]
+)]
 #[case::passes_of_a_tool_loop(
     &[entry("message", None, 400, 15), entry("message", None, 500, 25)],
     &[(ASKED, 900, 40)]
@@ -180,11 +184,12 @@ fn an_answer_without_a_model_was_served_by_that_of_its_last_pass() {
 #[case::input_alone(json!({ "input_tokens": 7 }), false)]
 #[case::an_input_that_is_none(json!({ "input_tokens": -7, "output_tokens": 7 }), false)]
 #[case::both(json!({ "input_tokens": 0, "output_tokens": 0 }), true)]
-#[case::only_cached_input(json!({ "cache_read_input_tokens": 7, "output_tokens": 7 }), true)]
+#[case::only_cached_input(json!({ "cache_read_input_tokens": 7, "output_tokens": 7 }), false)]
+#[case::an_input_that_is_text(json!({ "input_tokens": "7", "cache_read_input_tokens": 7, "output_tokens": 7 }), false)]
 fn figures_are_whole_where_input_and_output_are_reported(#[case] usage: Value, #[case] expected: bool) {
     let message = json!({ "type": "message", "model": ASKED, "content": [], "usage": usage }).to_string();
     let reading = Reading::of_message(message.as_bytes()).unwrap();
-    assert_eq!(reading.is_whole, expected);
+    assert_eq!(reading.is_whole(), expected);
     if usage.get("output_tokens").is_none() {
         assert_eq!(reading.figures.usage.output, tokens_of(message.as_bytes()));
     }
