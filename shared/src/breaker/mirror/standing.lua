@@ -75,7 +75,7 @@ local rate = ((counted[1] or 0) + (counted[2] or 0)) * 1000000 / (10000 + now % 
 
 local known = call('HMGET', breaker, 'generation', 'state', 'saved', 'next', 'truth', 'mode', 'first')
 local generation = number(known[1] or -1)
-local is_trouble = false
+local is_trouble, is_spent = false, false
 
 if generation >= 0 and number(ARGV[3]) == generation then
   local field, seen = 's:' .. second, 0
@@ -117,7 +117,10 @@ if generation >= 0 and number(ARGV[3]) == generation then
   if results > 0 then call('HINCRBY', breaker, 'results', results) end
   if number(ARGV[6]) > 0 then call('HDEL', breaker, 'retry') end
   for field, at in pairs({retry = math.min(number(ARGV[11]), now + LONGEST_RETRY), spent = number(ARGV[12])}) do
-    if at > number(call('HGET', breaker, field) or 0) then call('HSET', breaker, field, string.format('%.0f', at)) end
+    if at > number(call('HGET', breaker, field) or 0) then
+      call('HSET', breaker, field, string.format('%.0f', at))
+      is_spent = is_spent or field == 'spent'
+    end
   end
   local latency = number(ARGV[13])
   if latency >= 0 and ARGV[14] == '1' then
@@ -236,7 +239,8 @@ else
     asks_truth = 1
     call('HSET', breaker, 'truth', string.format('%.0f', now + TRUTH_EVERY))
   end
-  if is_due(known[4], is_trouble and SOONER or 0, EVERY) then
+  -- A spent budget is decided about at once.
+  if is_due(known[4], is_spent and EVERY or is_trouble and SOONER or 0, EVERY) then
     evaluates = 1
     call('HSET', breaker, 'next', string.format('%.0f', now + EVERY))
     call('EXPIRE', breaker, BREAKER_TTL)

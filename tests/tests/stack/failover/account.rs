@@ -101,7 +101,7 @@ async fn an_error_about_the_platform_after_content_is_neutral_and_pauses_the_pro
     assert_eq!((answer.status, course(&answer)), (200, ("primary", "1", "")), "{answer:?}");
     let (begun, end) = answer.text().split_once("event: error\n").unwrap();
     assert!(begun.contains("content_block_stop") && end.contains(told), "{answer:?}");
-    for word in ["credit", "Billing", "limits", "organization", "org-1", "x-api-key"] {
+    for word in ["credit", "Billing", "regain", "organization", "org-1", "x-api-key"] {
         assert!(!answer.text().contains(word), "{word}: {answer:?}");
     }
     if let Some(reason) = reason {

@@ -84,7 +84,6 @@ async fn a_quota_that_comes_back_within_the_minute_is_waited_for(#[values(Python
 #[rstest]
 #[case::overloaded(529, "OverloadedError")]
 #[case::failed(500, "InternalServerError")]
-#[case::limited(429, "RateLimitError")]
 #[case::malformed(400, "BadRequestError")]
 #[tokio::test]
 async fn an_upstream_error_raises_what_it_raises_against_the_provider_itself(
@@ -102,6 +101,25 @@ async fn an_upstream_error_raises_what_it_raises_against_the_provider_itself(
         let tries = if status == 400 { 1 } else { 2 };
         assert_eq!(statuses(&outcome), vec![status; tries], "{outcome}");
         assert!(outcome["error"]["request_id"].as_str().unwrap().starts_with("req_"), "{outcome}");
+    }
+}
+
+/// The provider's sentence names the platform's organization and limit, so that it is the one thing that differs.
+#[rstest]
+#[tokio::test]
+async fn a_rate_limit_of_the_provider_raises_a_rate_limit_error_in_neutral_words(
+    #[values(Python, TypeScript)] language: Language,
+) {
+    let stack = Stack::builder().only_primary().start().await;
+    let mut sdk = Sdk::start(language).await;
+    stack.script("primary", json!({ "status": 429, "retry_after": 1 })).await;
+    for scenario in ["create", "stream_text", "count_tokens"] {
+        let outcome = sdk.run(scenario, &stack.target().retrying(1)).await;
+        assert_eq!((class(&outcome), statuses(&outcome)), ("RateLimitError", vec![429, 429]), "{outcome}");
+        let error = &outcome["error"];
+        assert_eq!(error["api_message"], "The AI provider limits the platform's calls at the moment.", "{outcome}");
+        assert!(error["request_id"].as_str().unwrap().starts_with("req_"), "{outcome}");
+        assert!(!outcome.to_string().contains("organization"), "{outcome}");
     }
 }
 
