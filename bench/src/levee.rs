@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use levee::clock::Clock;
 use levee::limits::versions::{RecordId, Version};
 use levee::limits::{
-    Algorithm, Ask, Asked, Charge, Class, Decision, DegradedMode, LARGEST_LIMIT, Limiter, LimitsConfig, Mode,
+    Algorithm, Ask, Charge, ChargedCall, Class, Decision, DegradedMode, LARGEST_LIMIT, Limiter, LimitsConfig, Mode,
     Overrides, Party, Policy, PolicyScope, Subject, Window, leases, tally,
 };
 use levee::stores::redis::Redis;
@@ -150,7 +150,7 @@ impl Decider {
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party =
             Party { account: &account, integration: &integration, key: &key, of_account, of_integration, of_key };
-        let asked = Asked {
+        let asked = ChargedCall {
             class: Class::Ai,
             resource: "/v1/messages",
             address: Some(&address),

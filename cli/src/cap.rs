@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use levee::accounts::{Account, CapOverride, Guards, KeyRecord};
 
-use self::args::Change;
+use self::args::CapChange;
 use self::view::{CapDetail, CapView};
 use crate::account;
 use crate::context::Context;
@@ -51,7 +51,7 @@ Examples:
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        change: Box<Change>,
+        change: Box<CapChange>,
     },
     /// Take back all that was changed about what an account or a key may spend, at once
     #[command(after_help = "Examples:\n  levee cap delete acme\n  levee cap delete key:4f8KpQ2mZx7R")]
@@ -131,21 +131,21 @@ async fn list(context: &Context, account: Option<&str>) -> anyhow::Result<()> {
 }
 
 async fn show(context: &Context, holder: &Holder) -> anyhow::Result<()> {
-    let found = Found::read(context, holder).await?;
+    let found = FoundTerms::read(context, holder).await?;
     let detail = match &found {
-        Found::Account(account) => CapDetail::of_account(account, &context.target.metering_config()?.cap),
-        Found::Key(key) => CapDetail::of_key(key, &context.account(&key.account).await?.account),
+        FoundTerms::Account(account) => CapDetail::of_account(account, &context.target.metering_config()?.cap),
+        FoundTerms::Key(key) => CapDetail::of_key(key, &context.account(&key.account).await?.account),
     };
     context.output.say(&detail, || fields(&detail.fields()))
 }
 
 /// Account or key that exists.
-enum Found {
+enum FoundTerms {
     Account(Box<Account>),
     Key(Box<KeyRecord>),
 }
 
-impl Found {
+impl FoundTerms {
     async fn read(context: &Context, holder: &Holder) -> anyhow::Result<Self> {
         Ok(match holder {
             Holder::Account(id) => Self::Account(Box::new(context.account(id).await?.account)),

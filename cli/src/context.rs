@@ -1,9 +1,9 @@
 //! Context of every command: the stack that it works on, its output and its user.
 
 use anyhow::Context as _;
-use levee::accounts::{AccountDetail, Integration, KeyRecord, TableError};
+use levee::accounts::{AccountDetail, AccountsTableError, Integration, KeyRecord};
 use levee::admins::{self, AuditEntry, ChangeError};
-use levee::breaker::Unsaid;
+use levee::breaker::OverrideError;
 use levee::clock::Timestamp;
 use levee::config;
 use levee::limits::versions::RecordId;
@@ -184,10 +184,10 @@ fn user() -> anyhow::Result<String> {
 /// tell.
 fn may_be_done(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        matches!(cause.downcast_ref(), Some(TableError::Unanswered(_)))
+        matches!(cause.downcast_ref(), Some(AccountsTableError::Unanswered(_)))
             || matches!(cause.downcast_ref(), Some(ChangeError::Unavailable(_)))
-            || matches!(cause.downcast_ref(), Some(Unsaid::Table(_)))
-            || cause.is::<admins::TableError>()
+            || matches!(cause.downcast_ref(), Some(OverrideError::Table(_)))
+            || cause.is::<admins::AdminsTableError>()
     })
 }
 
@@ -203,9 +203,9 @@ mod tests {
 
     #[test]
     fn a_change_may_be_done_where_the_store_did_not_answer() {
-        let unanswered = anyhow::Error::from(TableError::Unanswered("no answer".to_owned()));
+        let unanswered = anyhow::Error::from(AccountsTableError::Unanswered("no answer".to_owned()));
         assert!(may_be_done(&unanswered.context("while it was written")));
-        assert!(!may_be_done(&TableError::DynamoDb("AccessDenied: no".to_owned()).into()));
+        assert!(!may_be_done(&AccountsTableError::DynamoDb("AccessDenied: no".to_owned()).into()));
         assert!(!may_be_done(&anyhow::anyhow!("somebody else deleted it")));
     }
 

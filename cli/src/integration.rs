@@ -41,8 +41,8 @@ Examples:
         #[arg(long, value_parser = place::name)]
         name: String,
         /// What kind it is
-        #[arg(long, value_enum, default_value_t = Kind::Customer)]
-        kind: Kind,
+        #[arg(long, value_enum, default_value_t = KindArgument::Customer)]
+        kind: KindArgument,
     },
     /// Change an integration
     #[command(after_help = "Examples:\n  levee integration set acme/crm --name 'Service desk'")]
@@ -81,18 +81,18 @@ Examples:
 
 /// What kind of integration it is.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum KindArgument {
     /// A system of the customer's
     Customer,
     /// The platform's own AI Operator, working for the customer
     AiOperator,
 }
 
-impl From<Kind> for IntegrationKind {
-    fn from(kind: Kind) -> Self {
+impl From<KindArgument> for IntegrationKind {
+    fn from(kind: KindArgument) -> Self {
         match kind {
-            Kind::Customer => Self::Customer,
-            Kind::AiOperator => Self::AiOperator,
+            KindArgument::Customer => Self::Customer,
+            KindArgument::AiOperator => Self::AiOperator,
         }
     }
 }

@@ -49,7 +49,7 @@ An account with the id 'platform' is given as account:platform.")]
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        change: Change,
+        change: LimitChange,
     },
     /// Take back what was changed about a policy, at once
     #[command(after_help = "Examples:\n  levee limit delete acme account")]
@@ -87,7 +87,7 @@ pub(crate) struct What {
 
 /// A change.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Change {
+pub(crate) struct LimitChange {
     #[command(flatten)]
     what: What,
     /// When it ends by itself: a time from now (7d), a day (2027-01-31, as it begins in UTC), a moment, or never
@@ -116,7 +116,7 @@ impl From<ModeArg> for Mode {
     }
 }
 
-impl Change {
+impl LimitChange {
     fn to_override(&self, now: Timestamp) -> Result<Override, String> {
         let What { limit, exempt, mode } = self.what;
         Ok(Override { limit, exempt, mode: mode.map(Mode::from), until: self.until.from(now)? })
@@ -142,7 +142,7 @@ impl Command {
 async fn list(context: &Context, whose: &Whose) -> anyhow::Result<()> {
     let now = context.now();
     // List the overrides of the place itself.
-    let mut views = LimitView::all(whose, &Found::read(context, whose).await?.changes, now);
+    let mut views = LimitView::all(whose, &FoundLimits::read(context, whose).await?.changes, now);
     // Add those of an account's integrations.
     if let Whose::Account(account) = whose {
         for integration in context.integrations(account).await? {
@@ -160,7 +160,7 @@ async fn list(context: &Context, whose: &Whose) -> anyhow::Result<()> {
 }
 
 async fn show(context: &Context, one: &One) -> anyhow::Result<()> {
-    let found = Found::read(context, &one.whose).await?;
+    let found = FoundLimits::read(context, &one.whose).await?;
     let change = found.change(one)?;
     let view = LimitView::of(&one.whose, &one.policy, change, context.now());
     context.output.say(&view, || fields(&view.fields()))
@@ -178,13 +178,13 @@ fn area(whose: &Whose) -> Option<Area> {
 }
 
 /// Overrides in one place, which exists.
-struct Found {
+struct FoundLimits {
     changes: Overrides,
     /// Name of the place in the audit.
     called: String,
 }
 
-impl Found {
+impl FoundLimits {
     async fn read(context: &Context, whose: &Whose) -> anyhow::Result<Self> {
         let called_so = whose.to_string();
         Ok(match whose {

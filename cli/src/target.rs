@@ -85,7 +85,7 @@ pub(crate) enum LogPlace {
 }
 
 /// Properties that differ between stacks.
-struct Found {
+struct FoundStack {
     dynamodb: DynamoDbConfig,
     accounts_table: String,
     admins_table: String,
@@ -100,8 +100,8 @@ struct Found {
     publisher: Publisher,
 }
 
-impl From<Found> for Target {
-    fn from(found: Found) -> Self {
+impl From<FoundStack> for Target {
+    fn from(found: FoundStack) -> Self {
         let client = dynamodb::client(&found.dynamodb);
         Self {
             accounts: AccountsTable::new(client.clone(), found.accounts_table),

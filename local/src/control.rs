@@ -22,7 +22,7 @@ use crate::{
     aws::{self, Sns},
     clock::Clock,
     dynamodb::{DynamoDb, Faults, Mode},
-    host::{self, Call, Failure, Function},
+    host::{self, Function, FunctionFailure, Invocation},
     providers::{StandIn, control_routes},
     redis::{self, Redis},
     schedule,
@@ -42,15 +42,15 @@ pub(crate) struct Controlled {
 }
 
 /// Status and message of a request that was rejected.
-struct Refused(StatusCode, String);
+struct ControlError(StatusCode, String);
 
-impl IntoResponse for Refused {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-type Answer = Result<Json<Value>, Refused>;
+type Answer = Result<Json<Value>, ControlError>;
 
 /// Serves the control address on a free port.
 pub(crate) async fn serve(
@@ -85,8 +85,8 @@ pub(crate) async fn serve(
     Ok(address)
 }
 
-fn unknown(what: impl std::fmt::Display) -> Refused {
-    Refused(StatusCode::NOT_FOUND, format!("there is no {what}"))
+fn unknown(what: impl std::fmt::Display) -> ControlError {
+    ControlError(StatusCode::NOT_FOUND, format!("there is no {what}"))
 }
 
 async fn redis(State(stack): State<Controlled>, Path(action): Path<String>) -> Answer {
@@ -98,7 +98,7 @@ async fn redis(State(stack): State<Controlled>, Path(action): Path<String>) -> A
         _ => return Err(unknown(format!("redis action {action}: stop, start, pause or resume"))),
     };
     let result = stack.redis.command(command).await;
-    result.map_err(|error| Refused(StatusCode::CONFLICT, format!("{error:#}")))?;
+    result.map_err(|error| ControlError(StatusCode::CONFLICT, format!("{error:#}")))?;
     Ok(Json(json!({ "redis": action })))
 }
 
@@ -123,7 +123,7 @@ async fn dynamodb(State(stack): State<Controlled>, Path(action): Path<String>, b
 /// Sets the faults of DynamoDB's writes, as described by [`Faults`]. They last until they are deleted.
 async fn faults(State(stack): State<Controlled>, body: Bytes) -> Answer {
     let faults = parse::<Faults>(&body)?;
-    faults.check().map_err(|error| Refused(StatusCode::BAD_REQUEST, error))?;
+    faults.check().map_err(|error| ControlError(StatusCode::BAD_REQUEST, error))?;
     stack.dynamodb.inject(Some(faults)).await;
     Ok(Json(json!({ "dynamodb": "faults" })))
 }
@@ -159,15 +159,19 @@ async fn function(
 /// Calls a function directly, without the gateway, as Lambda's Invoke does (API_Invoke.html): the body is the event,
 /// the answer is the payload. A failed function is also answered with a payload, marked by a header. A streamed
 /// answer is returned as a whole, with its prelude.
-async fn invoke(State(stack): State<Controlled>, Path(name): Path<String>, event: Bytes) -> Result<Response, Refused> {
+async fn invoke(
+    State(stack): State<Controlled>,
+    Path(name): Path<String>,
+    event: Bytes,
+) -> Result<Response, ControlError> {
     let function = stack.functions.get(&name).ok_or_else(|| unknown(format!("function {name}")))?;
-    let answer = match function.invoke(Call { event, trace_id: String::new() }).await {
+    let answer = match function.invoke(Invocation { event, trace_id: String::new() }).await {
         Ok(answer) => answer.whole().await,
         Err(failure) => Err(failure),
     };
     let (error_type, message) = match answer {
         Ok(payload) => return Ok(payload.into_response()),
-        Err(Failure::Function { error_type, message }) => (error_type, message),
+        Err(FunctionFailure::Function { error_type, message }) => (error_type, message),
         Err(failure) => ("Unhandled".to_owned(), failure.to_string()),
     };
     let report = Json(json!({ "errorType": error_type, "errorMessage": message }));
@@ -176,11 +180,11 @@ async fn invoke(State(stack): State<Controlled>, Path(name): Path<String>, event
 
 async fn monitor(State(stack): State<Controlled>) -> Answer {
     let Some(monitor) = stack.functions.get("monitor") else {
-        return Err(Refused(StatusCode::NOT_IMPLEMENTED, "no function named monitor in the template".to_owned()));
+        return Err(ControlError(StatusCode::NOT_IMPLEMENTED, "no function named monitor in the template".to_owned()));
     };
     match schedule::call(monitor).await {
         Ok(answer) => Ok(Json(json!({ "answer": answer }))),
-        Err(failure) => Err(Refused(StatusCode::BAD_GATEWAY, failure.to_string())),
+        Err(failure) => Err(ControlError(StatusCode::BAD_GATEWAY, failure.to_string())),
     }
 }
 
@@ -192,10 +196,10 @@ struct Advance {
 
 async fn advance(State(stack): State<Controlled>, body: Bytes) -> Answer {
     let offset = stack.clock.advance(parse::<Advance>(&body)?.seconds).await;
-    let offset = offset.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let offset = offset.map_err(|error| ControlError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(Json(json!({ "offset_seconds": offset })))
 }
 
-fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ControlError> {
+    serde_json::from_slice(body).map_err(|error| ControlError(StatusCode::BAD_REQUEST, error.to_string()))
 }

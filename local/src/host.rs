@@ -49,7 +49,7 @@ pub struct FunctionConfig {
 
 /// One invocation.
 #[derive(Debug)]
-pub struct Call {
+pub struct Invocation {
     /// Event, as JSON.
     pub event: Bytes,
     /// Value of `X-Amzn-Trace-Id`.
@@ -58,19 +58,19 @@ pub struct Call {
 
 /// Answer of a function.
 #[derive(Debug)]
-pub enum Answer {
+pub enum FunctionAnswer {
     /// The whole payload.
     Buffered(Bytes),
     /// A payload that arrives in pieces.
     Streamed(Stream),
 }
 
-impl Answer {
+impl FunctionAnswer {
     /// Waits for the whole payload.
     ///
     /// # Errors
     /// The failure that ended a stream early.
-    pub async fn whole(self) -> Result<Bytes, Failure> {
+    pub async fn whole(self) -> Result<Bytes, FunctionFailure> {
         let mut stream = match self {
             Self::Buffered(payload) => return Ok(payload),
             Self::Streamed(stream) => stream,
@@ -81,7 +81,7 @@ impl Answer {
                 Some(Piece::Data(data)) => payload.extend_from_slice(&data),
                 Some(Piece::End) => return Ok(payload.freeze()),
                 Some(Piece::Broken(failure)) => return Err(failure),
-                None => return Err(Failure::Exited("the stream broke off".to_owned())),
+                None => return Err(FunctionFailure::Exited("the stream broke off".to_owned())),
             }
         }
     }
@@ -102,14 +102,14 @@ pub enum Piece {
     /// Data, as the function sent it.
     Data(Bytes),
     /// The function ended the stream early.
-    Broken(Failure),
+    Broken(FunctionFailure),
     /// The stream is complete.
     End,
 }
 
 /// Failure of a call or of a stream.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Failure {
+pub enum FunctionFailure {
     /// The function reported an error.
     #[error("{error_type}: {message}")]
     Function {
@@ -138,8 +138,8 @@ const QUEUE: usize = 1000;
 
 /// A call in the queue, and the channel for its answer.
 struct Job {
-    call: Call,
-    answer: oneshot::Sender<Result<Answer, Failure>>,
+    call: Invocation,
+    answer: oneshot::Sender<Result<FunctionAnswer, FunctionFailure>>,
 }
 
 type Queue = Arc<Mutex<mpsc::Receiver<Job>>>;
@@ -213,11 +213,11 @@ impl Function {
     /// free environment, so callers with a deadline have to set a time-out around it.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn invoke(&self, call: Call) -> Result<Answer, Failure> {
+    /// See [`FunctionFailure`].
+    pub async fn invoke(&self, call: Invocation) -> Result<FunctionAnswer, FunctionFailure> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { call, answer }).map_err(|_| Failure::Throttled)?;
-        answered.await.unwrap_or_else(|_| Err(Failure::Exited("the local stack is stopping".to_owned())))
+        self.queue.try_send(Job { call, answer }).map_err(|_| FunctionFailure::Throttled)?;
+        answered.await.unwrap_or_else(|_| Err(FunctionFailure::Exited("the local stack is stopping".to_owned())))
     }
 
     /// Sends a command to one environment. Returns false if there is none of that number.

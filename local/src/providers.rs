@@ -99,11 +99,11 @@ pub struct StandIn {
     name: String,
     api_key: String,
     address: SocketAddr,
-    state: Mutex<State>,
+    state: Mutex<ProvidersState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ProvidersState {
     /// Shared with the calls that began under this script, because a scripted answer may be large.
     script: Arc<Script>,
     /// Replaced, not cleared, by a reset: calls that began before it continue to count in the old tally.
@@ -161,10 +161,10 @@ impl StandIn {
 
     /// Counts a call and applies the parts of the script that apply to every endpoint: a failure, a hang, or a
     /// scripted answer.
-    async fn begin(&self, endpoint: Endpoint) -> Result<(Arc<Script>, tally::Call), Diverted> {
+    async fn begin(&self, endpoint: Endpoint) -> Result<(Arc<Script>, tally::TalliedCall), Diverted> {
         let (script, mut call, fails) = {
             let state = self.state();
-            let call = tally::Call::begin(&state.tally, endpoint);
+            let call = tally::TalliedCall::begin(&state.tally, endpoint);
             let fails = call.is_to_fail(state.script.share_of_failures());
             (Arc::clone(&state.script), call, fails)
         };
@@ -190,7 +190,7 @@ impl StandIn {
         Err(Diverted::Answer(Box::new(answer.response())))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ProvidersState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,7 +7,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::{
-    host::{Call, Failure, Function, uuid},
+    host::{Function, FunctionFailure, Invocation, uuid},
     template::{ACCOUNT, REGION, Schedule},
 };
 
@@ -25,7 +25,7 @@ pub(crate) async fn keep(schedule: Schedule, function: Arc<Function>) {
 
 /// Calls a function with a scheduled event and returns its answer. The event is that of "Amazon EventBridge scheduled
 /// events" (services-cloudwatchevents.html).
-pub(crate) async fn call(function: &Function) -> Result<String, Failure> {
+pub(crate) async fn call(function: &Function) -> Result<String, FunctionFailure> {
     let event = json!({
         "version": "0",
         "id": uuid(),
@@ -37,7 +37,7 @@ pub(crate) async fn call(function: &Function) -> Result<String, Failure> {
         "resources": [format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{}", function.config.name)],
         "detail": {},
     });
-    let call = Call { event: event.to_string().into(), trace_id: String::new() };
+    let call = Invocation { event: event.to_string().into(), trace_id: String::new() };
     let payload = function.invoke(call).await?.whole().await?;
     Ok(String::from_utf8_lossy(&payload).into_owned())
 }

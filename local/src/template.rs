@@ -23,7 +23,7 @@ pub use self::{
     tables::Table,
 };
 use self::{
-    node::{Kind, Node},
+    node::{Node, NodeKind},
     scope::Scope,
 };
 
@@ -179,13 +179,14 @@ struct Resource<'a> {
 
 /// Returns the resources of one type.
 fn resources<'a>(root: &'a Node, scope: &Scope<'_>, kind: &str) -> Result<Vec<Resource<'a>>, Mistake> {
-    static NOTHING: Node = Node { line: 1, kind: Kind::Map(Vec::new()) };
+    static NOTHING: Node = Node { line: 1, kind: NodeKind::Map(Vec::new()) };
     let mut found = Vec::new();
     let all = root.get("Resources").ok_or_else(|| Mistake::new(1, "the template has no Resources"))?;
     for entry in all.entries() {
-        let is_kind = matches!(entry.value.get("Type"), Some(Node { kind: Kind::Scalar(text), .. }) if text == kind);
+        let is_kind =
+            matches!(entry.value.get("Type"), Some(Node { kind: NodeKind::Scalar(text), .. }) if text == kind);
         let exists = match entry.value.get("Condition") {
-            Some(Node { kind: Kind::Scalar(name), line }) if is_kind => scope.condition(name, *line)?,
+            Some(Node { kind: NodeKind::Scalar(name), line }) if is_kind => scope.condition(name, *line)?,
             _ => true,
         };
         if is_kind && exists {

@@ -31,7 +31,7 @@ pub use pepper_source::PepperSource;
 pub use platform::{Block, Blocked, Platform};
 pub use publication::publish;
 pub use records::{Account, Integration, IntegrationKind, KeyRecord, Owner, Status};
-pub use table::{AccountsTable, TableError};
+pub use table::{AccountsTable, AccountsTableError};
 pub use terms::{CapMode, CapOverride, Guards, Terms, TokenCap, UnknownFields};
 
 use std::sync::Arc;
@@ -41,14 +41,14 @@ use crate::limits::versions::{RecordId, Version};
 
 /// An authenticated key with the integration and the account that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct AuthenticatedKey {
     /// API key.
     pub key: Arc<KeyRecord>,
     /// Integration and account that the key belongs to.
     pub owner: Arc<Owner>,
 }
 
-impl Caller {
+impl AuthenticatedKey {
     /// Returns the versions of the records that identify the caller: key, integration and account.
     pub fn known(&self) -> Vec<Version> {
         let Self { key, owner } = self;
@@ -90,7 +90,7 @@ pub async fn authenticate(
     environment: &str,
     text: &str,
     now: Timestamp,
-) -> Result<Caller, AuthenticationError> {
+) -> Result<AuthenticatedKey, AuthenticationError> {
     let refused = |reason, known| Err(AuthenticationError::Refused { reason, known });
 
     // Refuse mistyped keys before any I/O.
@@ -126,7 +126,7 @@ pub async fn authenticate(
 
     // Look up the owner only now that the secret has been verified.
     match directory.owner(&key, now).await? {
-        Some(owner) => Ok(Caller { key, owner }),
+        Some(owner) => Ok(AuthenticatedKey { key, owner }),
         None => refused("without an account", known),
     }
 }

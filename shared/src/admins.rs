@@ -37,4 +37,4 @@ pub use password::PasswordHash;
 pub use records::{Admin, Role};
 pub use session::{CsrfToken, Session, SessionToken};
 pub use sign_in::SignInError;
-pub use table::{AdminsTable, TableError};
+pub use table::{AdminsTable, AdminsTableError};

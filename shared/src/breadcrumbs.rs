@@ -27,8 +27,8 @@ pub mod trail;
 pub use cursor::Cursor;
 pub use layer::TrailLayer;
 pub use mask::mask;
-pub use page::{Filter, Page};
-pub use table::{BreadcrumbTable, KEPT, TableError};
+pub use page::{BreadcrumbPage, Filter};
+pub use table::{BreadcrumbTable, BreadcrumbTableError, KEPT};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};

@@ -19,8 +19,8 @@ pub mod word;
 pub use levee_core::breaker::*;
 
 pub use breakers::Breakers;
-pub use mirror::Seen;
+pub use mirror::Observation;
 pub use peek::{Peek, peek};
-pub use table::{BreakersTable, TableError, Wrote};
+pub use table::{BreakersTable, BreakersTableError, Wrote};
 pub use transition::{Grounds, Transition};
-pub use word::{Unsaid, Word, say};
+pub use word::{ManualOverride, OverrideError, apply};

@@ -1,4 +1,4 @@
-//! HTTP layer between the authorizer and the functions behind it: route classes, the verdict in the authorizer
+//! HTTP layer between the authorizer and the functions behind it: the verdict in the authorizer
 //! context, the client's address, the API's own address, and errors as clients see them.
 //!
 //! Start reading at [`context`], the contract between the two sides.
@@ -15,8 +15,8 @@ mod run;
 pub mod status;
 pub mod usage;
 
-pub use admit::{Admission, Refused, UNREADABLE, admit, admit_anyone, request_id};
-pub use context::{Admitted, AuthorizerContext, RefusalContext};
+pub use admit::{Admission, Rejection, UNREADABLE, admit, admit_anyone, request_id};
+pub use context::{AuthorizerContext, Caller, RefusalContext};
 pub use cors::AllowedOrigin;
 pub use links::Links;
 pub use problem::{LONGEST_SDK_WAIT_SECS, Problem, SHOULD_RETRY_HEADER};

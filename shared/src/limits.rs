@@ -5,8 +5,8 @@
 //! admin has set for its caller ([`LimitsConfig::charges`]). One Redis script ([`Limiter::check`],
 //! `limits/check.lua`) checks a call against all its policies in one round trip, all or nothing: a refused call moves
 //! no counter. [`decide()`] is pure and turns the script's reply into a [`Decision`], and [`headers`] turns that into
-//! header values. The same script notices [changed records](markers) and writes the [tallies](tally) for the
-//! [statistics].
+//! header values. The same script notices [changed records](versions) and writes the [tallies](tally) for the
+//! [statistics](crate::statistics). [`routes`] says which class of limits a route belongs to.
 //!
 //! Invariants: while Redis cannot be reached, every call passes and is marked as unchecked ([`Decision::Unchecked`]),
 //! unless the stack is configured to count locally. Counters hold the calls that passed, independent of the limit, so
@@ -30,7 +30,7 @@ pub mod tally;
 pub mod versions;
 mod window;
 
-pub use charges::{Asked, Party};
+pub use charges::{ChargedCall, Party};
 pub use check::{Ask, Limiter};
 pub use config::{DegradedMode, LARGEST_LIMIT, LimitsConfig, MOST_POLICIES, StackMode, built_in_policies};
 pub use decide::{Decision, Reading, Refusal, decide};

@@ -5,7 +5,7 @@
 //! and how a record changes the sums. Both are pure. [`ledger`] writes each record to DynamoDB once, [`months`] reads
 //! the sums, and [`unwritten`] logs records that DynamoDB refused and reads them back for a replay. [`cap`] says which
 //! tokens count and how much of a cap is used, [`view`] keeps that figure in Redis, and [`told`] alerts operators.
-//! [`asked`], [`report`] and [`prices`] serve usage reports. Start reading at [`call`] and [`ledger`].
+//! [`report`] and [`prices`] serve usage reports. Start reading at [`call`] and [`ledger`].
 //!
 //! Invariants: usage is exact if the provider reported it, marked as estimated if not, and counted once. A call counts
 //! in the month in which it began. DynamoDB holds the truth; Redis only holds a fast copy.
@@ -24,14 +24,14 @@ pub mod view;
 
 pub use levee_core::metering::{sse, usage};
 
-pub use call::{Call, Record, State};
+pub use call::{Call, Record, RecordState};
 pub use cap::{CapConfig, Counts, TokenState};
 pub use ledger::{Ledger, LedgerError, OpenCalls, Written};
 pub use month::Month;
-pub use months::{Line, Months};
+pub use months::{Months, UsageLine};
 pub use prices::{Prices, Usd};
 pub use report::UsageReport;
 pub use tally::Tally;
-pub use told::{Reached, Told};
+pub use told::{CapNotifier, Reached};
 pub use usage::{Figures, Part, Reading, Service, StreamError, StreamReader, Tier, Usage, estimate_prompt};
-pub use view::View;
+pub use view::UsageCache;

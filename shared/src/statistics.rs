@@ -1,6 +1,6 @@
 //! Statistics of limits: the used share of each limit, by account and day.
 //!
-//! `check.lua` tallies calls per minute ([`tally`](super::tally)). The monitor [folds](Statistics::fold) each
+//! `check.lua` tallies calls per minute ([`tally`](crate::limits::tally)). The monitor [folds](Statistics::fold) each
 //! completed minute into [`DayRow`]s in the usage table. If Redis has come back empty, it
 //! [restores](Statistics::restore) the counters of long windows from them. Start reading at [`DayRow::fold`], which
 //! is pure; [`recall()`] is its inverse.
@@ -27,7 +27,7 @@ pub use fold::Folded;
 pub use histogram::{BUCKETS, Histogram, Span};
 pub use recall::{Recalled, recall};
 pub use restore::Restored;
-pub use table::{History, MOST_ROWS, OddRows, StatisticsTable, TableError};
+pub use table::{History, MOST_ROWS, OddRows, StatisticsTable, StatisticsTableError};
 
 use std::sync::Arc;
 
@@ -45,10 +45,10 @@ pub enum StatisticsError {
     Redis(#[from] Unavailable),
     /// The rows could not be read or written.
     #[error(transparent)]
-    Rows(#[from] TableError),
+    Rows(#[from] StatisticsTableError),
     /// The accounts could not be listed.
     #[error("accounts: {0}")]
-    Accounts(#[from] accounts::TableError),
+    Accounts(#[from] accounts::AccountsTableError),
     /// Redis has lost its counters, and they are not restored yet.
     #[error("Redis has come back empty")]
     Emptied,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use levee_core::breaker::{BreakerConfig, Evidence, Room, Second, State, step};
+use levee_core::breaker::{BreakerConfig, BreakerState, Evidence, Room, SecondBucket, step};
 use levee_core::clock::Timestamp;
 
 /// Interval between evaluations, in seconds.
@@ -62,8 +62,8 @@ pub(crate) struct Moment {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     config: BreakerConfig,
-    state: State,
-    seconds: Vec<Second>,
+    state: BreakerState,
+    seconds: Vec<SecondBucket>,
     /// Time of the last result in each environment.
     seen: BTreeMap<usize, f64>,
     /// Time of the last bad or late result in each environment.
@@ -110,7 +110,7 @@ impl Store {
     pub(crate) fn new(config: BreakerConfig) -> Self {
         Self {
             config,
-            state: State::new(),
+            state: BreakerState::new(),
             seconds: Vec::new(),
             seen: BTreeMap::new(),
             in_trouble: BTreeMap::new(),
@@ -129,7 +129,7 @@ impl Store {
         }
     }
 
-    pub(crate) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &BreakerState {
         &self.state
     }
 
@@ -212,7 +212,7 @@ impl Store {
         self.probes_back += u32::from(is_probe && matches!(seen, Seen::Good | Seen::Bad));
         // Count the result in its second.
         if self.seconds.last().is_none_or(|last| last.at != second) {
-            self.seconds.push(Second { at: second, ..Second::default() });
+            self.seconds.push(SecondBucket { at: second, ..SecondBucket::default() });
         }
         if let Some(last) = self.seconds.last_mut() {
             *match seen {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use levee_core::breaker::{BreakerConfig, Evidence, Forced, Mode, Penalty, Reason, Second, Share, State, step};
+use levee_core::breaker::{
+    BreakerConfig, BreakerState, Evidence, Forced, Mode, Penalty, Reason, SecondBucket, Share, step,
+};
 use levee_core::clock::Timestamp;
 use proptest::prelude::*;
 use simulation::designs::Levee;
@@ -18,7 +20,7 @@ fn settings(scenario: Scenario, seed: u64, faults: Faults) -> Settings {
 /// Design that checks each decision as it is made.
 struct Watched {
     levee: Levee,
-    before: State,
+    before: BreakerState,
 }
 
 impl Watched {
@@ -35,7 +37,7 @@ impl Watched {
 }
 
 /// Asserts that the health in a decision matches the evidence that led to it.
-fn is_judged(before: &State, after: &State) {
+fn is_judged(before: &BreakerState, after: &BreakerState) {
     use Reason::{Clean, Erring, Failing, Slowing, Spent, Stalling, StillFailing, Throttled};
     match after.reason {
         Failing | Erring | Stalling | Slowing | Throttled | Spent | StillFailing => {
@@ -89,7 +91,7 @@ fn generations_rise_one_by_one_and_health_says_what_led_there() {
         let gone = Some(FALLS_ILL + 30.0..FALLS_ILL + 90.0);
         for faults in [Faults::default(), Faults { poisoned: 1, store_is_gone: gone, skew: 1.0 }] {
             let settings = settings(scenario, 9_000, faults);
-            let mut watched = Watched { levee: Levee::new(&settings), before: State::new() };
+            let mut watched = Watched { levee: Levee::new(&settings), before: BreakerState::new() };
             let outcome = run(&mut watched, &settings);
             assert_eq!(watched.before.generation, u64::from(outcome.transitions), "{scenario:?}");
         }
@@ -129,7 +131,7 @@ fn moment(ahead: i64) -> Timestamp {
 }
 
 /// Generates any state that a store may hold, including those that no decision leads to.
-fn any_state() -> impl Strategy<Value = State> {
+fn any_state() -> impl Strategy<Value = BreakerState> {
     let mode = prop_oneof![Just(Mode::Closed), Just(Mode::Shed), Just(Mode::Open), Just(Mode::Probe), Just(Mode::Ramp)];
     let share = || prop_oneof![Just(0), Just(10_000), 0..=10_000u16].prop_map(Share::of);
     let day = || -86_400..604_800i64;
@@ -138,7 +140,7 @@ fn any_state() -> impl Strategy<Value = State> {
         |(mode, share, since, not_before, failed_rounds, opened, health, forced)| {
             let raised = |penalty: Penalty, _| penalty.raised(NOW, Duration::from_secs(300));
             let word = |(share, until)| Forced { share, until: moment(until), by: "ada".to_owned() };
-            State {
+            BreakerState {
                 generation: 7,
                 mode,
                 share,
@@ -148,7 +150,7 @@ fn any_state() -> impl Strategy<Value = State> {
                 penalty: (0..opened).fold(Penalty::NONE, raised),
                 health,
                 forced: forced.map(word),
-                ..State::new()
+                ..BreakerState::new()
             }
         },
     )
@@ -160,7 +162,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let moments = || proptest::option::weighted(0.2, (-50..1_000i64).prop_map(moment));
     (proptest::collection::vec(second, 0..30), 0.0..200.0f64, 0..20u32, moments(), moments()).prop_map(
         |(counts, rate, environments, retry_after, spent_until)| {
-            let at = |(ago, (good, bad, throttled, late, on_time))| Second {
+            let at = |(ago, (good, bad, throttled, late, on_time))| SecondBucket {
                 at: NOW.as_secs() - 30 + ago,
                 good,
                 bad,
@@ -184,7 +186,7 @@ proptest! {
             // Skip all waiting times.
             let until = state.forced.as_ref().map_or(NOW, |forced| forced.until);
             now = now.plus(Duration::from_secs(60)).max(until).max(state.not_before);
-            let good = Second { at: now.as_secs(), good: 12, on_time: 12, ..Second::default() };
+            let good = SecondBucket { at: now.as_secs(), good: 12, on_time: 12, ..SecondBucket::default() };
             let evidence = Evidence { seconds: vec![good], rate, environments: 1, ..Evidence::default() };
             state = step(&state, &evidence, now, jitter, &BreakerConfig::default()).unwrap_or(state);
         }
@@ -194,7 +196,7 @@ proptest! {
 
     #[test]
     fn health_says_what_led_to_a_decision(before in any_state(), evidence in any_evidence(), jitter in 0.0..1.0f64) {
-        let before = State { forced: None, ..before };
+        let before = BreakerState { forced: None, ..before };
         // The share of a state that no decision leads to cannot be judged.
         let is_sound = match before.mode {
             Mode::Closed => before.share == Share::ALL,

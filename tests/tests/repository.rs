@@ -30,11 +30,11 @@ fn asked_for<T>(read: impl FnOnce(&mut levee::config::Reader<'_>) -> T) -> BTree
 /// Returns the variables that each function reads, by the function's name.
 fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     BTreeMap::from([
-        ("authorizer", asked_for(authorizer::Config::read)),
-        ("ai-proxy", asked_for(ai_proxy::Config::read)),
-        ("customer-api", asked_for(customer_api::Config::read)),
-        ("health-api", asked_for(health_api::Config::read)),
-        ("monitor", asked_for(monitor::Config::read)),
+        ("authorizer", asked_for(authorizer::AuthorizerConfig::read)),
+        ("ai-proxy", asked_for(ai_proxy::AiProxyConfig::read)),
+        ("customer-api", asked_for(customer_api::CustomerApiConfig::read)),
+        ("health-api", asked_for(health_api::HealthApiConfig::read)),
+        ("monitor", asked_for(monitor::MonitorConfig::read)),
     ])
 }
 
@@ -68,11 +68,11 @@ const OTHER_THAN_DEFAULT: [(&str, &str, &str); 6] = [
 fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
     let (template, documented) = (template(), documented_defaults());
     let in_code: BTreeMap<String, u64> = [
-        levee::config::defaults(authorizer::Config::read),
-        levee::config::defaults(ai_proxy::Config::read),
-        levee::config::defaults(customer_api::Config::read),
-        levee::config::defaults(health_api::Config::read),
-        levee::config::defaults(monitor::Config::read),
+        levee::config::defaults(authorizer::AuthorizerConfig::read),
+        levee::config::defaults(ai_proxy::AiProxyConfig::read),
+        levee::config::defaults(customer_api::CustomerApiConfig::read),
+        levee::config::defaults(health_api::HealthApiConfig::read),
+        levee::config::defaults(monitor::MonitorConfig::read),
     ]
     .into_iter()
     .flatten()

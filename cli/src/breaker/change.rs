@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use levee::breaker::word::IN_FORCE_WITHIN;
-use levee::breaker::{Share, Transition, Word, say};
+use levee::breaker::{ManualOverride, Share, Transition, apply};
 use levee::clock::Timestamp;
 use serde_json::json;
 
@@ -29,7 +29,7 @@ pub(super) async fn hold(
     // Read the clock once, so that audit and decision have the same end.
     let now = context.now();
     let detail = format!("{} to {share}, until {}", state.share, now.plus(lasts).to_rfc3339());
-    let decided = make(context, now, action, provider, Word::Hold { share, lasts }, &detail, why).await?;
+    let decided = make(context, now, action, provider, ManualOverride::Hold { share, lasts }, &detail, why).await?;
     tell(context, provider, &decided)
 }
 
@@ -39,7 +39,8 @@ pub(super) async fn release(context: &Context, provider: &str, why: &Why) -> any
         bail!("nobody holds {provider}: its breaker decides; look at it with: levee breaker show {provider}");
     };
     let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
-    let decided = make(context, context.now(), "breaker.release", provider, Word::Release, &detail, why).await?;
+    let decided =
+        make(context, context.now(), "breaker.release", provider, ManualOverride::Release, &detail, why).await?;
     tell(context, provider, &decided)
 }
 
@@ -48,14 +49,14 @@ async fn make(
     now: Timestamp,
     action: &str,
     provider: &str,
-    word: Word,
+    word: ManualOverride,
     detail: &str,
     why: &Why,
 ) -> anyhow::Result<Transition> {
     // Write the audit with the reason, then the decision.
     let reason = why.reason.as_ref().map(|reason| format!(", reason '{reason}'"));
     let detail = format!("{detail}{}", reason.unwrap_or_default());
-    let saying = async { Ok(say(&context.target.breakers, provider, word, context.actor(), now).await?) };
+    let saying = async { Ok(apply(&context.target.breakers, provider, word, context.actor(), now).await?) };
     context.change(action, provider, detail, saying).await
 }
 

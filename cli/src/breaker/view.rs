@@ -1,6 +1,6 @@
 //! Breakers and their decisions, as they are shown.
 
-use levee::breaker::{State, Transition};
+use levee::breaker::{BreakerState, Transition};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ impl BreakerView {
     pub(super) const HEADERS: &[&str] =
         &["PROVIDER", "MODE", "SHARE", "SINCE", "REASON", "PAUSED UNTIL", "FORCED UNTIL", "BY"];
 
-    pub(super) fn of(provider: &str, state: &State, now: Timestamp) -> Self {
+    pub(super) fn of(provider: &str, state: &BreakerState, now: Timestamp) -> Self {
         let forced = state.forced.as_ref();
         let paused_until = state.paused_until(now).filter(|_| forced.is_none());
         Self {
@@ -134,14 +134,14 @@ mod tests {
     #[test]
     fn a_pause_is_shown_while_it_lasts_and_what_an_admin_said_also_when_it_is_over() {
         let later = Timestamp::from_secs(NOW.as_secs() + 60);
-        let open = State {
+        let open = BreakerState {
             generation: 7,
             mode: Mode::Open,
             share: Share::NONE,
             since: NOW,
             not_before: later,
             reason: Reason::Failing,
-            ..State::new()
+            ..BreakerState::new()
         };
         let shown = BreakerView::of("primary", &open, NOW).row();
         let since = "2026-11-22T00:00:00Z";
@@ -151,7 +151,7 @@ mod tests {
         let shown = BreakerView::of("primary", &pinned, later).row();
         assert_eq!(shown[2..3], ["25.5 %"]);
         assert_eq!(shown[5..], ["-", "2026-11-22T00:01:00Z (over)", "cli:ada"]);
-        let fresh = BreakerView::of("primary", &State::new(), NOW).row();
+        let fresh = BreakerView::of("primary", &BreakerState::new(), NOW).row();
         assert_eq!(fresh, ["primary", "closed", "100 %", "-", "fresh", "-", "-", "-"]);
     }
 }

@@ -9,7 +9,7 @@ use levee::accounts::{CapMode, Guards, UnknownFields, form};
 /// What is to be another.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
-pub(crate) struct Change {
+pub(crate) struct CapChange {
     /// An account's cap: tokens a month (UTC), 0 for none, or default for that of all other accounts
     #[arg(long, value_name = "N|default", value_parser = tokens)]
     pub(super) tokens: Option<Setting<u64>>,

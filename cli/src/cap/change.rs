@@ -6,9 +6,9 @@ use anyhow::bail;
 use levee::accounts::{CapOverride, Guards};
 use serde_json::{Value, json};
 
-use super::args::{Change, Setting};
+use super::args::{CapChange, Setting};
 use super::view::{CapView, GuardsView, own_tokens};
-use super::{Found, Holder};
+use super::{FoundTerms, Holder};
 use crate::context::Context;
 use crate::error::usage;
 use crate::output::Changes;
@@ -20,9 +20,9 @@ struct Wanted {
     guards: Guards,
 }
 
-impl Change {
+impl CapChange {
     /// Returns the cap and guards of `found` with this change applied.
-    fn applied_to(&self, found: &Found) -> Wanted {
+    fn applied_to(&self, found: &FoundTerms) -> Wanted {
         let (cap, guards) = (found.cap(), found.guards());
         let limit = self.tokens.as_ref().map_or(cap.limit, |tokens| tokens.own());
         let max_tokens = self.max_tokens.as_ref().map_or(guards.max_tokens, |max_tokens| max_tokens.own());
@@ -51,13 +51,13 @@ fn names(set: Option<&Setting<BTreeSet<String>>>, before: &BTreeSet<String>) -> 
     set.map_or_else(|| before.clone(), |names| names.own().unwrap_or_default())
 }
 
-pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> anyhow::Result<()> {
+pub(super) async fn set(context: &Context, holder: &Holder, change: &CapChange) -> anyhow::Result<()> {
     let of_account = change.tokens.is_some() || change.mode.is_some();
     if of_account && matches!(holder, Holder::Key(_)) {
         return Err(usage("a key has no cap of its own: --tokens and --mode are set for its account"));
     }
     // Compare the present cap and guards with the wanted ones.
-    let found = Found::read(context, holder).await?;
+    let found = FoundTerms::read(context, holder).await?;
     let wanted = change.applied_to(&found);
     let changes = between(&found, &wanted);
     let place = holder.whose();
@@ -76,7 +76,7 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &Change) -> 
 }
 
 pub(super) async fn delete(context: &Context, holder: &Holder) -> anyhow::Result<()> {
-    let found = Found::read(context, holder).await?;
+    let found = FoundTerms::read(context, holder).await?;
     // Defaults stand for a cap and guards that are not set.
     let wanted = Wanted { cap: CapOverride::default(), guards: Guards::default() };
     let place = holder.whose();
@@ -93,14 +93,14 @@ async fn make(
     context: &Context,
     action: &str,
     holder: &Holder,
-    found: &Found,
+    found: &FoundTerms,
     wanted: &Wanted,
 ) -> anyhow::Result<Value> {
     let (accounts, place) = (&context.target.accounts, holder.whose());
     let setting = async {
         let is_done = match found {
-            Found::Account(account) => accounts.set_account_terms(account, &wanted.cap, &wanted.guards).await?,
-            Found::Key(key) => accounts.set_key_guards(key, &wanted.guards).await?,
+            FoundTerms::Account(account) => accounts.set_account_terms(account, &wanted.cap, &wanted.guards).await?,
+            FoundTerms::Key(key) => accounts.set_key_guards(key, &wanted.guards).await?,
         };
         // The write is conditional, and fails if another operator made a change in between.
         if !is_done {
@@ -115,7 +115,7 @@ async fn make(
     Ok(json!(effective))
 }
 
-fn between(found: &Found, wanted: &Wanted) -> Changes {
+fn between(found: &FoundTerms, wanted: &Wanted) -> Changes {
     let (cap, guards) = (found.cap(), found.guards());
     let Wanted { cap: new_cap, guards: new_guards } = wanted;
     let changes = Changes::default().add("tokens", own_tokens(cap.limit), own_tokens(new_cap.limit)).add(

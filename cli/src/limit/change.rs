@@ -4,20 +4,20 @@ use anyhow::bail;
 use levee::limits::{Level, Override, PolicyScope, built_in_policies};
 use serde_json::json;
 
-use super::{Change, Found, One};
+use super::{FoundLimits, LimitChange, One};
 use crate::context::Context;
 use crate::error::usage;
 use crate::output::{Changes, aside, moment, or_nothing};
 use crate::place::Whose;
 use crate::views::{LimitView, limit_text, mode_name};
 
-pub(super) async fn set(context: &Context, one: &One, change: &Change) -> anyhow::Result<()> {
+pub(super) async fn set(context: &Context, one: &One, change: &LimitChange) -> anyhow::Result<()> {
     let One { whose, policy } = one;
     check(whose, policy)?;
     let now = context.now();
     let change = change.to_override(now).map_err(usage)?;
     // Compare the present override with the wanted one.
-    let found = Found::read(context, whose).await?;
+    let found = FoundLimits::read(context, whose).await?;
     let changes = between(found.changes.get(policy), Some(&change));
     let mut json = serde_json::to_value(LimitView::of(whose, policy, &change, now))?;
     json["changed"] = changes.to_json();
@@ -40,7 +40,7 @@ pub(super) async fn set(context: &Context, one: &One, change: &Change) -> anyhow
 
 pub(super) async fn delete(context: &Context, one: &One) -> anyhow::Result<()> {
     let One { whose, policy } = one;
-    let found = Found::read(context, whose).await?;
+    let found = FoundLimits::read(context, whose).await?;
     let changes = between(Some(found.change(one)?), None);
     let detail = format!("{policy}: {}", changes.sentence());
     let writing = write(context, one, None);

@@ -16,7 +16,7 @@ use levee::stores::logs::{self, Logs, LogsConfig};
 use levee::stores::secrets::SecretRef;
 
 use super::publisher::{Monitor, Publisher};
-use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target, TargetArgs};
+use super::{DYNAMODB_TIMEOUT, FoundStack, LogPlace, Target, TargetArgs};
 
 /// Name of the stack, if no other is given.
 const DEFAULT_STACK: &str = "levee";
@@ -54,7 +54,7 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
     let aws = AwsConfig { credentials: credentials(&sdk).await?, region };
     let stack = args.stack.clone().or(environment.stack).unwrap_or_else(|| DEFAULT_STACK.to_owned());
     let outputs = outputs(&sdk, &stack, &aws.region).await?;
-    Ok(Found {
+    Ok(FoundStack {
         accounts_table: outputs.accounts_table,
         admins_table: outputs.admins_table,
         breakers_table: outputs.breakers_table,

@@ -14,7 +14,7 @@ use levee::stores::secrets::SecretRef;
 use serde::Deserialize;
 
 use super::publisher::Publisher;
-use super::{DYNAMODB_TIMEOUT, Found, LogPlace, Target};
+use super::{DYNAMODB_TIMEOUT, FoundStack, LogPlace, Target};
 
 /// Default folder of the stack's local.json.
 const STATE_DIR: &str = "target/levee";
@@ -61,7 +61,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         _ => None,
     };
     let (clock, redis) = config::from_lookup(lookup, |reader| (Clock::read(reader), RedisConfig::read(reader)))?;
-    Ok(Found {
+    Ok(FoundStack {
         accounts_table: table("Accounts")?,
         admins_table: table("Admins")?,
         breakers_table: table("Breakers")?,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use futures_util::future::join_all;
 use levee::metering::unwritten::{MAY_BE_REPLAYED, may_be_replayed};
-use levee::metering::{Ledger, LedgerError, Record, State, Written, call};
+use levee::metering::{Ledger, LedgerError, Record, RecordState, Written, call};
 use serde::Serialize;
 
 use super::unwritten::Unwritten;
@@ -185,8 +185,8 @@ async fn write(context: &Context, records: &[Record], outcome: &mut Outcome) -> 
 
 async fn write_one(ledger: &Ledger, record: &Record) -> Result<Written, LedgerError> {
     match record.state {
-        State::Open => ledger.open(record).await,
-        State::Abandoned | State::Closed | State::Void => ledger.write(record).await,
+        RecordState::Open => ledger.open(record).await,
+        RecordState::Abandoned | RecordState::Closed | RecordState::Void => ledger.write(record).await,
     }
 }
 

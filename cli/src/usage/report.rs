@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use anyhow::bail;
 use levee::accounts::TokenCap;
 use levee::metering::report::{CapUse, ServedUse, Used, csv};
-use levee::metering::{Line, Month, UsageReport};
+use levee::metering::{Month, UsageLine, UsageReport};
 use serde::Serialize;
 
 use crate::account;
@@ -79,7 +79,7 @@ fn report(
     config: &MeteringConfig,
     account: &str,
     month: Month,
-    lines: &[Line],
+    lines: &[UsageLine],
     open_calls: u64,
     cap: Option<TokenCap>,
 ) -> UsageReport {

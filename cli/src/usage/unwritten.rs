@@ -85,7 +85,7 @@ impl Unwritten {
 
 #[cfg(test)]
 mod tests {
-    use levee::metering::State;
+    use levee::metering::RecordState;
     use serde_json::{Value, json};
 
     use super::*;
@@ -102,7 +102,7 @@ mod tests {
         json!({ "level": "ERROR", "code": code, "record": record.to_string() }).to_string()
     }
 
-    fn states(lines: &[String]) -> (Vec<State>, usize) {
+    fn states(lines: &[String]) -> (Vec<RecordState>, usize) {
         let mut found = Unwritten::default();
         lines.iter().for_each(|line| found.add(line));
         let unreadable = found.unreadable;
@@ -114,9 +114,12 @@ mod tests {
         let open = line(UNOPENED, "1", 1, "open");
         let [abandoned, closed] = ["abandoned", "closed"].map(|state| line(UNWRITTEN, "1", 1, state));
         for lines in [[&open, &abandoned, &closed], [&closed, &abandoned, &open], [&abandoned, &closed, &open]] {
-            assert_eq!(states(&lines.map(Clone::clone)), (vec![State::Closed], 0));
+            assert_eq!(states(&lines.map(Clone::clone)), (vec![RecordState::Closed], 0));
         }
-        assert_eq!(states(&[closed, line(UNWRITTEN, "1", 2, "void")]), (vec![State::Closed, State::Void], 0));
+        assert_eq!(
+            states(&[closed, line(UNWRITTEN, "1", 2, "void")]),
+            (vec![RecordState::Closed, RecordState::Void], 0)
+        );
     }
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
         let wrong_state = line(UNOPENED, "4", 1, "closed");
         let nothing = Value::Null.to_string();
         let lines = [nothing, other, cut, odd, wrong_state, String::new(), "usage.unwritten".to_owned(), whole];
-        assert_eq!(states(&lines), (vec![State::Closed], 4));
+        assert_eq!(states(&lines), (vec![RecordState::Closed], 4));
     }
 
     #[test]

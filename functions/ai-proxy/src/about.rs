@@ -9,7 +9,7 @@ pub struct TooLarge(pub usize);
 
 /// Fields that every log line about an attempt has.
 #[derive(Debug, Clone)]
-pub struct About {
+pub struct LogContext {
     /// Id of the request, as the caller sees it.
     pub request_id: String,
     /// Account of the caller.
@@ -18,7 +18,7 @@ pub struct About {
     pub provider: String,
 }
 
-impl About {
+impl LogContext {
     /// Logs an error with its cause. The cause must not contain anything that a caller or a provider sent.
     pub fn error(&self, code: &'static str, error: &dyn Display, message: &'static str) {
         let Self { request_id, account, provider } = self;

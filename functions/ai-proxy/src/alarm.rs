@@ -25,7 +25,7 @@ pub enum Trouble {
 }
 
 /// Raises alerts about the platform's accounts at providers.
-pub struct Alarm {
+pub struct PlatformAlert {
     alerts: Alerts,
     clock: Clock,
     timeout: Duration,
@@ -33,7 +33,7 @@ pub struct Alarm {
     raised: Mutex<Vec<(String, Trouble, Timestamp)>>,
 }
 
-impl Alarm {
+impl PlatformAlert {
     /// Creates an alarm that writes through `alerts`, for up to `timeout` at a time.
     pub fn new(alerts: Alerts, clock: Clock, timeout: Duration) -> Self {
         Self { alerts, clock, timeout, raised: Mutex::default() }

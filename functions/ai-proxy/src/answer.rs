@@ -43,7 +43,7 @@ impl http_body::Body for Body {
 /// An error response of the proxy itself. The message is public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failed {
+pub struct ApiError {
     /// Kind of the error, which sets its status.
     pub kind: ErrorKind,
     /// Sentence for the caller.
@@ -54,7 +54,7 @@ pub struct Failed {
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Failed {
+impl ApiError {
     /// Returns an error that the caller has to correct. SDKs do not retry it.
     pub fn by_caller(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), may_retry: false, headers: Vec::new() }

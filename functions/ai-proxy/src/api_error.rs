@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The API itself writes `{"type":"error","error":{"type":…,"message":…},"request_id":…}`. The edge in front of it,
 /// which checks the size of requests, omits the outer `type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
+pub struct ProviderError {
     /// Kind of the error, `error.type`.
     pub kind: String,
     /// Sentence of the error, `error.message`.
@@ -22,7 +22,7 @@ pub struct ApiError {
     pub is_full: bool,
 }
 
-impl ApiError {
+impl ProviderError {
     /// Parses `body`; `None` if it is not an error of the API.
     pub fn parse(body: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(body).ok()?;
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn an_error_is_one_with_and_without_its_outer_type() {
-        let full = ApiError::parse(
+        let full = ProviderError::parse(
             br#"{"type":"error","error":{"type":"api_error","message":"No","details":{"error_code":"c"}},"request_id":"req_1"}"#,
         );
-        let expected = ApiError {
+        let expected = ProviderError {
             kind: "api_error".to_owned(),
             message: "No".to_owned(),
             code: Some("c".to_owned()),
@@ -98,7 +98,7 @@ mod tests {
             is_full: true,
         };
         assert_eq!(full, Some(expected));
-        let short = ApiError::parse(EDGE).unwrap();
+        let short = ProviderError::parse(EDGE).unwrap();
         assert!(!short.is_full && short.kind == "request_too_large");
     }
 
@@ -120,17 +120,18 @@ mod tests {
             r#"{"error":{"type":7,"message":"No"}}"#,
             r#"{"message":"No"}"#,
         ] {
-            assert_eq!(ApiError::parse(body.as_bytes()), None, "{body}");
+            assert_eq!(ProviderError::parse(body.as_bytes()), None, "{body}");
         }
     }
 
     #[test]
     fn an_error_without_its_outer_type_reads_in_the_full_envelope_with_the_same_sentence() {
         assert_eq!(
-            ApiError::parse(EDGE).unwrap().envelope("r-1"),
+            ProviderError::parse(EDGE).unwrap().envelope("r-1"),
             r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"},"request_id":"r-1"}"#
         );
-        let named = ApiError::parse(br#"{"error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#).unwrap();
+        let named =
+            ProviderError::parse(br#"{"error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#).unwrap();
         assert_eq!(
             named.envelope("r-1"),
             r#"{"type":"error","error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#

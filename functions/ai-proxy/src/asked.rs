@@ -5,12 +5,12 @@ use levee::models::LONGEST_ASKED;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::answer::Failed;
+use crate::answer::ApiError;
 
 /// The fields that are read from a call's body. The rest goes to the provider as it came. A duplicate field is refused
 /// in any spelling, so that the proxy and the provider read the same value.
 #[derive(Debug, Deserialize)]
-pub struct Asked {
+pub struct RequestBody {
     /// Model that the caller asks for.
     pub model: String,
     /// True if the answer is to be streamed; `None` if the field is missing or null.
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for MaxTokens {
     }
 }
 
-impl Asked {
+impl RequestBody {
     /// Returns true if the answer is to be streamed.
     pub fn is_streamed(&self) -> bool {
         self.stream == Some(true)
@@ -79,11 +79,11 @@ impl Asked {
     ///
     /// # Errors
     /// 400 if it is not.
-    pub fn check_model(&self) -> Result<(), Failed> {
+    pub fn check_model(&self) -> Result<(), ApiError> {
         let model = &self.model;
         if model.is_empty() || model.len() > LONGEST_ASKED || model.chars().any(char::is_control) {
             let message = format!("model must be 1 to {LONGEST_ASKED} bytes of text without control characters.");
-            return Err(Failed::by_caller(ErrorKind::InvalidRequest, message));
+            return Err(ApiError::by_caller(ErrorKind::InvalidRequest, message));
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ mod tests {
     fn a_user_is_a_text_and_whatever_else_is_in_metadata_is_the_providers_to_judge() {
         let user = |metadata: &str| {
             let body = format!(r#"{{"model":"m","metadata":{metadata}}}"#);
-            serde_json::from_str::<Asked>(&body).unwrap().user().map(str::to_owned)
+            serde_json::from_str::<RequestBody>(&body).unwrap().user().map(str::to_owned)
         };
         assert_eq!(user(r#"{"user_id":"u-1","more":[1]}"#).as_deref(), Some("u-1"));
         assert_eq!(user(r#"{"user\u005fid":"\u00e9"}"#).as_deref(), Some("\u{e9}"));
@@ -129,14 +129,17 @@ mod tests {
             r#"{"model":"m","max_tokens":null,"max_tokens":9000}"#,
             r#"{"model":"m","stream":false,"stream":true}"#,
         ] {
-            assert!(serde_json::from_str::<Asked>(body).unwrap_err().to_string().contains("duplicate field"), "{body}");
+            assert!(
+                serde_json::from_str::<RequestBody>(body).unwrap_err().to_string().contains("duplicate field"),
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_model_is_a_short_text_without_control_characters() {
         for name in ["", "a\nb", "a\u{7f}", "\u{9b}", &"x".repeat(257)] {
-            let asked = Asked {
+            let asked = RequestBody {
                 model: name.to_owned(),
                 stream: None,
                 max_tokens: MaxTokens::Other,

@@ -98,10 +98,10 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::asked::Asked;
+    use crate::asked::RequestBody;
 
     fn told(body: &[u8]) -> Result<String, Wrong> {
-        read::<Asked>(body).map(|asked| asked.model)
+        read::<RequestBody>(body).map(|asked| asked.model)
     }
 
     #[rstest]

@@ -15,12 +15,12 @@ use http::{HeaderName, HeaderValue};
 use levee::accounts::{CapMode, TokenCap};
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::metering::{Month, Reached, Tally, TokenState, Told, View};
+use levee::metering::{CapNotifier, Month, Reached, Tally, TokenState, UsageCache};
 use levee::text::grouped;
 use tokio::time::timeout;
 
-use crate::answer::Failed;
-use crate::report::Report;
+use crate::answer::ApiError;
+use crate::report::CallReport;
 
 /// Header with the account's position against its cap.
 const STATE_HEADER: HeaderName = HeaderName::from_static("x-levee-token-state");
@@ -29,11 +29,11 @@ const STATE_HEADER: HeaderName = HeaderName::from_static("x-levee-token-state");
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// State of one environment for token caps.
-pub struct Caps {
+pub struct CapService {
     /// Tokens that accounts have used.
-    pub view: View,
+    pub view: UsageCache,
     /// Alerts about caps.
-    pub told: Told,
+    pub told: CapNotifier,
     /// Clock.
     pub clock: Clock,
 }
@@ -41,7 +41,7 @@ pub struct Caps {
 /// An account and its cap, in the month in which a call began.
 #[derive(Clone)]
 struct Capped {
-    caps: Arc<Caps>,
+    caps: Arc<CapService>,
     account: String,
     month: Month,
     cap: TokenCap,
@@ -49,29 +49,29 @@ struct Capped {
 
 /// The cap of a call's account, if it has one.
 #[derive(Clone)]
-pub struct Spending {
-    report: Report,
+pub struct CapCheck {
+    report: CallReport,
     /// The account's cap; `None` if it has none.
     capped: Option<Capped>,
     /// State of the account at admission. Known only if the cap blocks.
     admitted: Option<TokenState>,
 }
 
-impl Spending {
+impl CapCheck {
     /// Returns the spending of a call of an account without a cap.
     #[cfg(test)]
-    pub fn without_cap(report: &Report) -> Self {
+    pub fn without_cap(report: &CallReport) -> Self {
         Self { report: report.clone(), capped: None, admitted: None }
     }
 
     /// Admits a call of `account` that began at `started_at`, or refuses it if the cap blocks and is used up.
     pub async fn admit(
-        caps: &Arc<Caps>,
-        report: &Report,
+        caps: &Arc<CapService>,
+        report: &CallReport,
         account: &str,
         cap: Option<TokenCap>,
         started_at: Timestamp,
-    ) -> Result<Self, Failed> {
+    ) -> Result<Self, ApiError> {
         // A cap that only warns needs no figure yet.
         let month = Month::of(started_at).0;
         let capped = cap.map(|cap| Capped { caps: caps.clone(), account: account.to_owned(), month, cap });
@@ -164,13 +164,13 @@ pub fn header(state: TokenState) -> Option<(HeaderName, HeaderValue)> {
     Some((STATE_HEADER, value))
 }
 
-fn refused(cap: TokenCap, month: Month, now: Timestamp) -> Failed {
+fn refused(cap: TokenCap, month: Month, now: Timestamp) -> ApiError {
     let (limit, end) = (grouped(cap.limit), month.ends_at());
     let message =
         format!("This account has used its {limit} tokens of {month}. They begin anew at {}.", end.to_rfc3339());
     let retry_after = (RETRY_AFTER, now.secs_until(end).into());
     let headers = std::iter::once(retry_after).chain(header(TokenState::Over)).collect();
-    Failed { headers, ..Failed::by_caller(ErrorKind::RateLimit, message) }
+    ApiError { headers, ..ApiError::by_caller(ErrorKind::RateLimit, message) }
 }
 
 #[cfg(test)]

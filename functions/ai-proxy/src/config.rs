@@ -11,18 +11,18 @@ use levee::function::Common;
 use levee::headroom::Headrooms;
 use levee::http::AllowedOrigin;
 use levee::limits::leases;
-use levee::metering::{Counts, Ledger, Months, Told, View};
+use levee::metering::{CapNotifier, Counts, Ledger, Months, UsageCache};
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretError;
 
-use crate::alarm::Alarm;
-use crate::cap::Caps;
+use crate::alarm::PlatformAlert;
+use crate::cap::CapService;
 use crate::providers::{Provider, ProviderConfig, parse_providers};
 use crate::timeouts::Timeouts;
 
 /// The proxy's configuration.
-pub struct Config {
+pub struct AiProxyConfig {
     /// Configuration common to all functions.
     pub common: Common,
     /// Configuration of Redis.
@@ -80,7 +80,7 @@ fn parse_mode(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-impl Config {
+impl AiProxyConfig {
     /// Reads the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
@@ -103,16 +103,16 @@ impl Config {
 }
 
 /// State of one environment between calls.
-pub struct State {
+pub struct ProxyState {
     pub(crate) clock: Clock,
     pub(crate) ledger: Ledger,
-    pub(crate) caps: Arc<Caps>,
+    pub(crate) caps: Arc<CapService>,
     pub(crate) redis: Arc<Redis>,
     pub(crate) headrooms: Arc<Headrooms>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) routing: Routing,
-    pub(crate) alarm: Arc<Alarm>,
+    pub(crate) alarm: Arc<PlatformAlert>,
     pub(crate) timeouts: Timeouts,
     pub(crate) allowed_origin: AllowedOrigin,
 }
@@ -128,13 +128,13 @@ pub enum StartError {
     Provider(String),
 }
 
-impl State {
+impl ProxyState {
     /// Fetches the providers' keys, connects to DynamoDB and Redis, and builds the providers' clients, which connect
     /// on first use.
     ///
     /// # Errors
     /// If no provider is configured, or a key cannot be fetched or cannot be sent in a header.
-    pub async fn new(config: Config) -> Result<Self, StartError> {
+    pub async fn new(config: AiProxyConfig) -> Result<Self, StartError> {
         if config.providers.is_empty() {
             return Err(StartError::Provider("names no provider".to_owned()));
         }
@@ -158,10 +158,10 @@ impl State {
             "ai-proxy",
             providers.iter().map(|provider| provider.name.clone()).collect(),
         );
-        let alarm = Alarm::new(alerts.clone(), clock.clone(), dynamodb.timeout);
-        let caps = Caps {
-            view: View::new(redis.clone(), months, config.counts, dynamodb.timeout),
-            told: Told::new(alerts, dynamodb.timeout),
+        let alarm = PlatformAlert::new(alerts.clone(), clock.clone(), dynamodb.timeout);
+        let caps = CapService {
+            view: UsageCache::new(redis.clone(), months, config.counts, dynamodb.timeout),
+            told: CapNotifier::new(alerts, dynamodb.timeout),
             clock: clock.clone(),
         };
         Ok(Self {

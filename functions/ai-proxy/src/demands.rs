@@ -41,14 +41,14 @@ pub enum Demand {
     /// A server tool.
     ServerTool(&'static str),
     /// A part of the call that is not understood, with its name.
-    Unknown(Kind, String),
+    Unknown(PartKind, String),
     /// A value of another type than documented.
     Odd,
 }
 
 /// Kind of a part that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum PartKind {
     /// A field of the body.
     Field,
     /// The type of a tool.
@@ -63,7 +63,7 @@ pub enum Kind {
     Beta,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for PartKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Field => "field",
@@ -131,7 +131,7 @@ impl Demands {
                 }
                 // A known field without any demand. All others may name something that guards limit.
                 known if understood::is_field(known) => {}
-                _ => demands.unknown(String::new(), Kind::Field, name),
+                _ => demands.unknown(String::new(), PartKind::Field, name),
             }
         }
         demands.read_betas(headers);
@@ -148,7 +148,7 @@ impl Demands {
         self.0.push((place, demand));
     }
 
-    fn unknown(&mut self, place: String, kind: Kind, name: &str) {
+    fn unknown(&mut self, place: String, kind: PartKind, name: &str) {
         self.add(place, Demand::Unknown(kind, name.to_owned()));
     }
 
@@ -216,7 +216,7 @@ impl Demands {
         for (place, block) in self.objects("system", value)? {
             let kind = block.text("type").unwrap_or_default();
             if kind != "text" {
-                self.unknown(place, Kind::Block, &kind);
+                self.unknown(place, PartKind::Block, &kind);
             }
         }
         Ok(())
@@ -226,7 +226,7 @@ impl Demands {
     fn read_strays(&mut self, body: &[u8]) -> Result<(), serde_json::Error> {
         for Stray { place, name } in strays::find(body)? {
             match name {
-                Some(name) => self.unknown(place, Kind::Field, &name),
+                Some(name) => self.unknown(place, PartKind::Field, &name),
                 None => self.add(place, Demand::Odd),
             }
         }
@@ -249,7 +249,7 @@ impl Demands {
         };
         // An unknown type may name a model or a ceiling in a new place.
         let Some(server_tool) = understood::server_tool(&kind) else {
-            self.unknown(place.to_owned(), Kind::Tool, &kind);
+            self.unknown(place.to_owned(), PartKind::Tool, &kind);
             return Ok(());
         };
         if server_tool == Some(ADVISOR) {
@@ -287,7 +287,7 @@ impl Demands {
     fn read_block(&mut self, place: &str, block: &Object<'_>) -> Result<(), serde_json::Error> {
         let kind = block.text("type").unwrap_or_default();
         if !understood::is_block(&kind) {
-            self.unknown(place.to_owned(), Kind::Block, &kind);
+            self.unknown(place.to_owned(), PartKind::Block, &kind);
         }
         if kind == TOOL_ADDITION {
             self.read_tool_addition(place, block)?;
@@ -312,7 +312,7 @@ impl Demands {
         for (place, edit) in self.objects("context_management.edits", edits)? {
             let kind = edit.text("type").unwrap_or_default();
             if !understood::EDITS.contains(&kind.as_str()) {
-                self.unknown(place, Kind::Edit, &kind);
+                self.unknown(place, PartKind::Edit, &kind);
             }
         }
         Ok(())
@@ -338,7 +338,7 @@ impl Demands {
     /// Adds a demand for each field of `object` that is not `known`.
     fn only(&mut self, place: &str, object: &Object<'_>, known: &[&str]) {
         for name in object.0.keys().filter(|name| !known.contains(&name.as_str())) {
-            self.unknown(place.to_owned(), Kind::Field, name);
+            self.unknown(place.to_owned(), PartKind::Field, name);
         }
     }
 
@@ -349,7 +349,7 @@ impl Demands {
         let tool: Object<'_> = serde_json::from_str(tool.get())?;
         let kind = tool.text("type").unwrap_or_default();
         if !understood::REFERENCES.contains(&kind.as_str()) {
-            self.unknown(place.clone(), Kind::Reference, &kind);
+            self.unknown(place.clone(), PartKind::Reference, &kind);
         }
         if let Some(definition) = tool.0.get("definition") {
             self.read_tool(&join(&place, "definition"), &serde_json::from_str(definition.get())?)?;
@@ -361,7 +361,7 @@ impl Demands {
         for value in headers.get_all(BETA_HEADER) {
             let text = String::from_utf8_lossy(value.as_bytes());
             for beta in text.split(',').map(str::trim).filter(|beta| !beta.is_empty() && !understood::is_beta(beta)) {
-                self.unknown(String::new(), Kind::Beta, beta);
+                self.unknown(String::new(), PartKind::Beta, beta);
             }
         }
     }

@@ -17,18 +17,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use levee::breaker::Whose;
+use levee::breaker::Affinity;
 use levee::clock::Timestamp;
-use levee::http::Admitted;
+use levee::http::Caller;
 use levee::metering::TokenState;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::cap::Spending;
-use crate::config::State;
+use crate::cap::CapCheck;
+use crate::config::ProxyState;
 use crate::in_flight::InFlight;
-use crate::patience::Awaited;
-use crate::report::Report;
+use crate::patience::ResponseMode;
+use crate::report::CallReport;
 
 /// Message for the client after the connection to a provider was lost.
 pub const CONNECTION_LOST: &str = "The connection to the AI provider was lost.";
@@ -36,21 +36,21 @@ pub const CONNECTION_LOST: &str = "The connection to the AI provider was lost.";
 /// State of a call while it runs.
 pub struct Exchange<'a> {
     /// The environment's state.
-    pub state: &'a State,
+    pub state: &'a ProxyState,
     /// The authorized caller.
-    pub caller: &'a Admitted,
+    pub caller: &'a Caller,
     /// Id of the request, as the caller sees it.
     pub request_id: &'a str,
     /// The request to send to a provider.
     pub ask: Ask<'a>,
     /// Handle to the call's wide event.
-    pub report: Report,
+    pub report: CallReport,
     /// The call's places in flight.
     pub in_flight: InFlight,
     /// Lambda's id of this invocation.
     pub invocation_id: String,
     /// The account's cap; `None` for a call that uses no tokens.
-    pub spending: Option<Spending>,
+    pub spending: Option<CapCheck>,
     /// Start of the call, wall clock.
     pub started_at: Timestamp,
     /// Start of the call, monotonic clock.
@@ -82,10 +82,10 @@ pub struct Ask<'a> {
     pub prompt_tokens: u64,
     /// Model as the client wrote it; empty if there is none.
     pub model: String,
-    /// Model name for logs and the ledger ([`told`](crate::report::told)).
+    /// Model name for logs and the ledger ([`display_model`](crate::report::display_model)).
     pub told_model: String,
     /// Part of the answer that the call waits for.
-    pub awaited: Awaited,
+    pub awaited: ResponseMode,
     /// Latency class of the call.
     pub class: String,
     /// Session key, which keeps related calls at one provider.
@@ -95,8 +95,8 @@ pub struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    fn whose(&self) -> Whose<'_> {
-        Whose { session: &self.session, call: &self.call }
+    fn whose(&self) -> Affinity<'_> {
+        Affinity { session: &self.session, call: &self.call }
     }
 }
 
@@ -120,8 +120,8 @@ impl Exchange<'_> {
     fn answer_by(&self) -> Instant {
         let timeouts = &self.state.timeouts;
         let longest = match self.ask.awaited {
-            Awaited::FirstContent => timeouts.first_token,
-            Awaited::Whole => timeouts.whole_call,
+            ResponseMode::FirstContent => timeouts.first_token,
+            ResponseMode::Whole => timeouts.whole_call,
         };
         self.deadline.min(self.began + longest)
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use levee::accounts::{Guards, Terms, UnknownFields};
 use levee::http::anthropic::ErrorKind;
 
-use crate::answer::Failed;
+use crate::answer::ApiError;
 use crate::demands::{Demand, Demands};
-use crate::report::told;
+use crate::report::display_model;
 
 /// Checks a call's demands against the guards of its account and key.
 ///
@@ -15,7 +15,7 @@ use crate::report::told;
 /// 403 for a model, speed, tier, region or server tool that is not allowed. 400 for a ceiling of tokens that is too
 /// high, and for parts of the body that are not understood. The message names the place in the body and the holder of
 /// the guard.
-pub fn check(demands: &Demands, terms: &Terms) -> Result<(), Failed> {
+pub fn check(demands: &Demands, terms: &Terms) -> Result<(), ApiError> {
     let guarded = || terms.guards().into_iter().filter(|(_, guards)| guards.limit_bodies());
     demands.iter().try_for_each(|(place, demand)| {
         guarded().try_for_each(|(whose, guards)| Check { place, whose, guards }.check(demand))
@@ -30,7 +30,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn check(&self, demand: &Demand) -> Result<(), Failed> {
+    fn check(&self, demand: &Demand) -> Result<(), ApiError> {
         let guards = self.guards;
         match demand {
             Demand::Model(model) => self.model(model),
@@ -42,7 +42,7 @@ impl Check<'_> {
                     self.whose,
                     listed(&guards.models)
                 );
-                Err(Failed::by_caller(ErrorKind::Permission, message))
+                Err(ApiError::by_caller(ErrorKind::Permission, message))
             }
             Demand::MaxTokens(asked) => self.max_tokens(*asked),
             Demand::Speed(asked) => self.value(asked, &guards.speeds),
@@ -52,28 +52,28 @@ impl Check<'_> {
             Demand::Unknown(..) | Demand::Odd if guards.unknown_fields == UnknownFields::Allow => Ok(()),
             Demand::Unknown(kind, name) => {
                 let place = if self.place.is_empty() { String::new() } else { format!(" in {}", self.place) };
-                Err(self.unknown(&format!("{kind} '{}'{place}", told(name))))
+                Err(self.unknown(&format!("{kind} '{}'{place}", display_model(name))))
             }
             Demand::Odd => Err(self.unknown(&format!("value of {}", self.place))),
         }
     }
 
-    fn model(&self, model: &str) -> Result<(), Failed> {
+    fn model(&self, model: &str) -> Result<(), ApiError> {
         if self.guards.allow(model) {
             return Ok(());
         }
         let Self { place, whose, guards } = self;
-        let which = match told(model) {
+        let which = match display_model(model) {
             told if told == model => format!("the model '{told}'"),
             _ => "this model".to_owned(),
         };
         // Name the place, except for the call's own model: another one may be hard to find in a long body.
         let place = if *place == "model" { String::new() } else { format!(" in {place}") };
         let message = format!("This {whose} may not use {which}{place}. It may use: {}.", listed(&guards.models));
-        Err(Failed::by_caller(ErrorKind::Permission, message))
+        Err(ApiError::by_caller(ErrorKind::Permission, message))
     }
 
-    fn max_tokens(&self, asked: Option<u64>) -> Result<(), Failed> {
+    fn max_tokens(&self, asked: Option<u64>) -> Result<(), ApiError> {
         let Self { place, whose, guards } = self;
         let Some(ceiling) = guards.max_tokens else { return Ok(()) };
         let asked = match asked {
@@ -82,35 +82,35 @@ impl Check<'_> {
             None => "must be a whole number from 1 on".to_owned(),
         };
         let message = format!("{place} {asked}; this {whose} may ask for at most {ceiling}.");
-        Err(Failed::by_caller(ErrorKind::InvalidRequest, message))
+        Err(ApiError::by_caller(ErrorKind::InvalidRequest, message))
     }
 
-    fn value(&self, asked: &str, allowed: &BTreeSet<String>) -> Result<(), Failed> {
+    fn value(&self, asked: &str, allowed: &BTreeSet<String>) -> Result<(), ApiError> {
         if allowed.is_empty() || allowed.contains(asked) {
             return Ok(());
         }
         let Self { place, whose, .. } = self;
-        let message = format!("{place} is '{}'; this {whose} may ask for: {}.", told(asked), listed(allowed));
-        Err(Failed::by_caller(ErrorKind::Permission, message))
+        let message = format!("{place} is '{}'; this {whose} may ask for: {}.", display_model(asked), listed(allowed));
+        Err(ApiError::by_caller(ErrorKind::Permission, message))
     }
 
-    fn server_tool(&self, tool: &str) -> Result<(), Failed> {
+    fn server_tool(&self, tool: &str) -> Result<(), ApiError> {
         let Self { place, whose, guards } = self;
         let Some(allowed) = guards.server_tools.as_ref().filter(|allowed| !allowed.contains(tool)) else {
             return Ok(());
         };
         let allowed = if allowed.is_empty() { "none".to_owned() } else { listed(allowed) };
         let message = format!("This {whose} may not use the server tool {tool} in {place}. It may use: {allowed}.");
-        Err(Failed::by_caller(ErrorKind::Permission, message))
+        Err(ApiError::by_caller(ErrorKind::Permission, message))
     }
 
-    fn unknown(&self, which: &str) -> Failed {
+    fn unknown(&self, which: &str) -> ApiError {
         let whose = self.whose;
         let message = format!(
             "The {which} is not understood here, so the limits of this {whose} cannot be checked. Leave it out, or ask the \
              platform to allow unknown fields for this {whose}."
         );
-        Failed::by_caller(ErrorKind::InvalidRequest, message)
+        ApiError::by_caller(ErrorKind::InvalidRequest, message)
     }
 }
 

@@ -13,25 +13,25 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::accounts::Terms;
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admission, Admitted, LONGEST_SDK_WAIT_SECS, Refused, SHOULD_RETRY_HEADER, UNREADABLE, admit};
+use levee::http::{Admission, Caller, LONGEST_SDK_WAIT_SECS, Rejection, SHOULD_RETRY_HEADER, UNREADABLE, admit};
 use levee::limits::Charged;
 use levee::metering::estimate_prompt;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::answer::{Body, Failed};
-use crate::asked::Asked;
+use crate::answer::{ApiError, Body};
+use crate::asked::RequestBody;
 use crate::body;
-use crate::cap::Spending;
-use crate::config::State;
+use crate::cap::CapCheck;
+use crate::config::ProxyState;
 use crate::demands::Demands;
 use crate::exchange::{self, Ask, Exchange, Waited};
 use crate::guards;
 use crate::headers::protect;
 use crate::in_flight::InFlight;
-use crate::models::{self, Page};
-use crate::patience::{Awaited, class};
-use crate::report::{Report, told};
+use crate::models::{self, ModelsPage};
+use crate::patience::{ResponseMode, class};
+use crate::report::{CallReport, display_model};
 use crate::routes::{Operation, operation};
 
 /// Time before the function's deadline at which a stream is ended, so that its last event and its usage can still be
@@ -42,10 +42,10 @@ const BEFORE_DEADLINE: Duration = Duration::from_secs(2);
 const SESSION_HEADER: &str = "x-levee-session";
 
 /// Serves one request. Every error becomes a response.
-pub async fn handle(state: &State, request: Request) -> Response<Body> {
+pub async fn handle(state: &ProxyState, request: Request) -> Response<Body> {
     // Read the authorizer's verdict from the request's context.
     let Admission { verdict, request_id, headers, leases, charged } = admit(&request);
-    let report = Report::begin(&request_id, operation(&request));
+    let report = CallReport::begin(&request_id, operation(&request));
     let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
     // Serve the call if it was admitted. The leases are extended while it runs.
     let answer = match verdict {
@@ -53,11 +53,11 @@ pub async fn handle(state: &State, request: Request) -> Response<Body> {
             in_flight.hold(&state.clock);
             serve(state, &caller, &request_id, &request, &report, &in_flight).await
         }
-        Err(Refused::Unreadable) => Err(Failed::upstream(ErrorKind::Unavailable, UNREADABLE)),
-        Err(Refused::BadRequest(reason)) => Err(Failed::by_caller(ErrorKind::InvalidRequest, reason)),
+        Err(Rejection::Unreadable) => Err(ApiError::upstream(ErrorKind::Unavailable, UNREADABLE)),
+        Err(Rejection::BadRequest(reason)) => Err(ApiError::by_caller(ErrorKind::InvalidRequest, reason)),
         // On this route the gateway answers calls over a limit itself, so `Limited` does not arrive here.
-        Err(Refused::Forbidden(reason) | Refused::Limited(reason, _)) => {
-            Err(Failed::by_caller(ErrorKind::Permission, reason))
+        Err(Rejection::Forbidden(reason) | Rejection::Limited(reason, _)) => {
+            Err(ApiError::by_caller(ErrorKind::Permission, reason))
         }
     };
     // Log an error and turn it into a response.
@@ -101,14 +101,14 @@ fn advise(status: StatusCode, headers: &mut HeaderMap) {
 }
 
 /// Returns true if the platform or a provider caused `failed`.
-fn is_platforms(failed: &Failed) -> bool {
+fn is_platforms(failed: &ApiError) -> bool {
     use ErrorKind::{BadGateway, Overloaded, ProviderLimit, Timeout, Unavailable};
     matches!(failed.kind, BadGateway | Overloaded | ProviderLimit | Timeout | Unavailable)
 }
 
 /// Refunds the rate-limit charge of a call that the platform failed. Sets `x-levee-refunded` if anything was refunded,
 /// and `Retry-After: 1` if an SDK may retry and the response has no other wait.
-async fn refund(state: &State, charged: &Charged, headers: &mut HeaderMap) {
+async fn refund(state: &ProxyState, charged: &Charged, headers: &mut HeaderMap) {
     let is_final = headers.get(SHOULD_RETRY_HEADER).is_some_and(|value| value == "false");
     if !is_final {
         headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
@@ -120,13 +120,13 @@ async fn refund(state: &State, charged: &Charged, headers: &mut HeaderMap) {
 }
 
 async fn serve(
-    state: &State,
-    caller: &Admitted,
+    state: &ProxyState,
+    caller: &Caller,
     id: &str,
     request: &Request,
-    report: &Report,
+    report: &CallReport,
     in_flight: &InFlight,
-) -> Result<Response<Body>, Failed> {
+) -> Result<Response<Body>, ApiError> {
     // Start the call's clocks and name the caller in the wide event.
     let (started_at, began) = (state.clock.now(), Instant::now());
     report.caller(caller);
@@ -140,12 +140,12 @@ async fn serve(
         prompt_tokens: 0,
         model: String::new(),
         told_model: String::new(),
-        awaited: Awaited::Whole,
+        awaited: ResponseMode::Whole,
         class: "other".to_owned(),
         session: session_of(&caller.account, id),
         call: session_of(&caller.account, id),
     };
-    let exchange = |ask, spending: Option<Spending>| Exchange {
+    let exchange = |ask, spending: Option<CapCheck>| Exchange {
         state,
         caller,
         request_id: id,
@@ -165,14 +165,14 @@ async fn serve(
     match operation(request) {
         Some(Operation::Message) => {
             let (asked, body) = read_body(request)?;
-            let (model, is_streamed) = (told(&asked.model).to_owned(), asked.is_streamed());
+            let (model, is_streamed) = (display_model(&asked.model).to_owned(), asked.is_streamed());
             report.asked(&model, is_streamed);
             // Check the model, the guards and the cap before anything is sent.
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_message(request.headers(), &body))?;
-            let spending = Spending::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
+            let spending = CapCheck::admit(&state.caps, report, &caller.account, caller.terms.cap, started_at).await?;
             // Send the call to the providers. A session stays at one provider.
-            let awaited = if is_streamed { Awaited::FirstContent } else { Awaited::Whole };
+            let awaited = if is_streamed { ResponseMode::FirstContent } else { ResponseMode::Whole };
             let ask = Ask {
                 class: class(awaited, &model, body.len(), asked.max_tokens()),
                 session: session(&caller.account, request.headers(), &asked, id),
@@ -186,7 +186,7 @@ async fn serve(
         }
         Some(Operation::CountTokens) => {
             let (asked, body) = read_body(request)?;
-            report.asked(told(&asked.model), false);
+            report.asked(display_model(&asked.model), false);
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_count(request.headers(), &body))?;
             let segments = vec!["v1", "messages", "count_tokens"];
@@ -195,7 +195,7 @@ async fn serve(
         }
         Some(Operation::Models) if caller.terms.limit_models() => {
             // Fetch the provider's whole list and make the caller's page from the models that are allowed.
-            let page = Page::parse(request.uri().query().unwrap_or_default())?;
+            let page = ModelsPage::parse(request.uri().query().unwrap_or_default())?;
             let query = page.query_of_all();
             let ask = Ask { query: Some(&query), ..ask(Method::GET, vec!["v1", "models"], None) };
             let mut response = exchange::serve(&exchange(ask, None)).await?;
@@ -210,33 +210,33 @@ async fn serve(
             let id = models::id(parameters.first("id").unwrap_or_default(), &caller.terms)?;
             exchange::serve(&exchange(ask(Method::GET, vec!["v1", "models", &id], None), None)).await
         }
-        None => Err(Failed::by_caller(ErrorKind::NotFound, "There is no such route.")),
+        None => Err(ApiError::by_caller(ErrorKind::NotFound, "There is no such route.")),
     }
 }
 
 /// Reads the fields that the proxy needs from a request's body, and returns them with a copy of the body.
-fn read_body(request: &Request) -> Result<(Asked, Bytes), Failed> {
+fn read_body(request: &Request) -> Result<(RequestBody, Bytes), ApiError> {
     let asked = body::check_encoding(request.headers()).and_then(|()| body::read(request.body()));
-    let asked = asked.map_err(|wrong| Failed::by_caller(ErrorKind::InvalidRequest, wrong.to_string()))?;
+    let asked = asked.map_err(|wrong| ApiError::by_caller(ErrorKind::InvalidRequest, wrong.to_string()))?;
     Ok((asked, Bytes::copy_from_slice(request.body())))
 }
 
 /// Checks a body against the guards in `terms`. The body is read only if a guard limits bodies.
-fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json::Error>) -> Result<(), Failed> {
+fn check_guards(terms: &Terms, read: impl FnOnce() -> Result<Demands, serde_json::Error>) -> Result<(), ApiError> {
     if !terms.guards().iter().any(|(_, guards)| guards.limit_bodies()) {
         return Ok(());
     }
     // The body has been parsed before, so an error here is a duplicate field or a value of the wrong type.
     let demands = read().map_err(|_| {
         let message = "An object in the request body has a field twice, or another value is in its place.";
-        Failed::by_caller(ErrorKind::InvalidRequest, message)
+        ApiError::by_caller(ErrorKind::InvalidRequest, message)
     })?;
     guards::check(&demands, terms)
 }
 
 /// Returns the key that keeps related calls at one provider, which has their prompt in its cache. It is the value of
 /// `x-levee-session`, else `metadata.user_id`, else the id of this call.
-fn session(account: &str, headers: &HeaderMap, asked: &Asked, id: &str) -> String {
+fn session(account: &str, headers: &HeaderMap, asked: &RequestBody, id: &str) -> String {
     let header = headers.get(SESSION_HEADER).and_then(|value| value.to_str().ok());
     let session = [header, asked.user()].into_iter().flatten().find(|session| !session.is_empty()).unwrap_or(id);
     session_of(account, session)

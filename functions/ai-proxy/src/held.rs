@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 /// Releases the last byte when dropped.
 #[derive(Debug)]
-pub struct Hold(#[expect(dead_code, reason = "it is its end that counts")] oneshot::Sender<()>);
+pub struct Gate(#[expect(dead_code, reason = "it is its end that counts")] oneshot::Sender<()>);
 
 /// Shared flag that tells if the connection has taken the whole body.
 #[derive(Debug, Clone, Default)]
@@ -27,23 +27,23 @@ impl Taken {
     }
 }
 
-/// Returns `body` as a request body that withholds its last byte until the [`Hold`] is dropped.
-pub fn hold(body: Bytes) -> (reqwest::Body, Hold, Taken) {
+/// Returns `body` as a request body that withholds its last byte until the [`Gate`] is dropped.
+pub fn gate(body: Bytes) -> (reqwest::Body, Gate, Taken) {
     let (hold, held) = oneshot::channel();
     let mut begin = body;
     let end = begin.split_off(begin.len().saturating_sub(1));
     let taken = Taken::default();
-    (reqwest::Body::wrap(Held { begin, end, held, taken: taken.clone() }), Hold(hold), taken)
+    (reqwest::Body::wrap(GatedBody { begin, end, held, taken: taken.clone() }), Gate(hold), taken)
 }
 
-struct Held {
+struct GatedBody {
     begin: Bytes,
     end: Bytes,
     held: oneshot::Receiver<()>,
     taken: Taken,
 }
 
-impl Body for Held {
+impl Body for GatedBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -105,7 +105,7 @@ mod tests {
     #[tokio::test]
     async fn all_but_the_last_byte_is_sent_at_once_and_the_last_one_when_it_may() {
         let (url, mut received) = server(r#"{"a":1}"#).await;
-        let (body, hold, taken) = hold(Bytes::from_static(br#"{"a":1}"#));
+        let (body, hold, taken) = gate(Bytes::from_static(br#"{"a":1}"#));
         let request = tokio::spawn(client().post(url).body(body).send());
         let mut text = String::new();
         while !text.ends_with(r#"{"a":1"#) {
@@ -123,7 +123,7 @@ mod tests {
     async fn a_body_of_a_byte_or_none_is_held_too() {
         for whole in ["", "1"] {
             let (url, _received) = server(whole).await;
-            let (body, hold, _) = hold(Bytes::from_static(whole.as_bytes()));
+            let (body, hold, _) = gate(Bytes::from_static(whole.as_bytes()));
             drop(hold);
             assert_eq!(client().post(url).body(body).send().await.unwrap().status(), 200, "{whole}");
         }

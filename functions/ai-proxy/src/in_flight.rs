@@ -14,7 +14,7 @@ use levee::stores::redis::Redis;
 use levee::sync::lock;
 use tokio::task::AbortHandle;
 
-use crate::report::Report;
+use crate::report::CallReport;
 
 /// Time for which each renewal holds the places.
 const HELD_FOR: Duration = Duration::from_secs(90);
@@ -33,12 +33,12 @@ struct Places {
     leases: Mutex<Vec<String>>,
     /// Task that renews the places.
     renewal: Mutex<Option<AbortHandle>>,
-    report: Report,
+    report: CallReport,
 }
 
 impl InFlight {
     /// Returns a handle to the places of the call `id` in the sets `leases`.
-    pub fn new(redis: &Arc<Redis>, id: &str, leases: Vec<String>, report: &Report) -> Self {
+    pub fn new(redis: &Arc<Redis>, id: &str, leases: Vec<String>, report: &CallReport) -> Self {
         let (redis, id, leases, report) = (redis.clone(), id.to_owned(), Mutex::new(leases), report.clone());
         Self(Arc::new(Places { redis, id, leases, renewal: Mutex::default(), report }))
     }
@@ -100,7 +100,7 @@ impl Drop for Places {
     }
 }
 
-async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &Report) {
+async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &CallReport) {
     // The Redis client logs its own outage, once for many calls.
     if !leases.is_empty() && leases::release(redis, &leases, id).await.is_err() {
         report.unreleased();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn held(redis: &Arc<Redis>) -> InFlight {
-        InFlight::new(redis, "r-1", vec!["one".to_owned(), "two".to_owned()], &Report::begin("r-1", None))
+        InFlight::new(redis, "r-1", vec!["one".to_owned(), "two".to_owned()], &CallReport::begin("r-1", None))
     }
 
     #[tokio::test]
@@ -178,7 +178,7 @@ mod tests {
         let nobody = handle(redis::Client::open("redis://127.0.0.1:1/").unwrap());
         held(&nobody).give_back().await;
         let (redis, mut given_back) = redis().await;
-        InFlight::new(&redis, "r-1", Vec::new(), &Report::begin("r-1", None)).give_back().await;
+        InFlight::new(&redis, "r-1", Vec::new(), &CallReport::begin("r-1", None)).give_back().await;
         assert!(given_back.try_recv().is_err());
     }
 }

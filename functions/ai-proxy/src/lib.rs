@@ -43,5 +43,5 @@ mod timeouts;
 mod watch;
 
 pub use answer::Body;
-pub use config::{Config, State};
+pub use config::{AiProxyConfig, ProxyState};
 pub use handle::handle;

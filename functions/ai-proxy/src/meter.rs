@@ -1,7 +1,7 @@
 //! The ledger record of one attempt.
 //!
 //! The record is opened while the request is on its way, and is written before the provider has the whole request
-//! ([`hold`](crate::held::hold)). So the attempt is known even if this environment is killed. The record is closed
+//! ([`gate`](crate::held::gate)). So the attempt is known even if this environment is killed. The record is closed
 //! before the last part of the answer is released.
 
 use std::time::Duration;
@@ -10,8 +10,8 @@ use levee::metering::{Call, Ledger, LedgerError, Part, Reading, Record, Written,
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::cap::Spending;
-use crate::report::{Report, told};
+use crate::cap::CapCheck;
+use crate::report::{CallReport, display_model};
 
 /// Longest time that closing a record waits for a running note. Aborting the note drops its connection, and closing
 /// would then have to open another one.
@@ -21,8 +21,8 @@ const NOTE_PATIENCE: Duration = Duration::from_millis(50);
 /// replayed.
 pub struct Meter {
     ledger: Ledger,
-    report: Report,
-    spending: Spending,
+    report: CallReport,
+    spending: CapCheck,
     /// Usage to expect until the provider reports its own: the estimate of the prompt, under the model that is sent.
     expected: Part,
     stage: Stage,
@@ -42,7 +42,7 @@ enum Stage {
 
 impl Meter {
     /// Returns the meter of an attempt that is about to start and is expected to use `expected`.
-    pub fn new(ledger: &Ledger, report: &Report, spending: Spending, call: Call, expected: Part) -> Self {
+    pub fn new(ledger: &Ledger, report: &CallReport, spending: CapCheck, call: Call, expected: Part) -> Self {
         let (ledger, report) = (ledger.clone(), report.clone());
         let known = completed(Reading::default(), true, &expected);
         let record = Record::open(call).with_reading(&known, true);
@@ -131,7 +131,7 @@ fn completed(mut reading: Reading, estimated: bool, expected: &Part) -> Reading 
     // Name the model of every part, in a form that may be stored.
     for part in &mut reading.parts {
         let model = if part.service.model.is_empty() { &expected.service.model } else { &part.service.model };
-        part.service.model = told(model).to_owned();
+        part.service.model = display_model(model).to_owned();
     }
     // Add what is missing of the expected prompt to an estimate without input.
     let prompt = reading.figures.usage.prompt();

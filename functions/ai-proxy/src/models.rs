@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use url::form_urlencoded;
 
-use crate::answer::Failed;
-use crate::report::told;
+use crate::answer::ApiError;
+use crate::report::display_model;
 
 /// Largest page of models. Anthropic's API allows no larger one, and has fewer models.
 const MOST_ON_A_PAGE: usize = 1_000;
@@ -21,8 +21,8 @@ const ON_A_PAGE: usize = 20;
 ///
 /// # Errors
 /// 404 for an id that could lead to another path of the provider, and for a model that the guards do not allow.
-pub fn id(parameter: &str, terms: &Terms) -> Result<String, Failed> {
-    let none = || Failed::by_caller(ErrorKind::NotFound, "There is no such model.");
+pub fn id(parameter: &str, terms: &Terms) -> Result<String, ApiError> {
+    let none = || ApiError::by_caller(ErrorKind::NotFound, "There is no such model.");
     // The gateway may leave a path parameter encoded. One that was encoded twice is no name once decoded.
     let id = percent_decode_str(parameter).decode_utf8().map_err(|_| none())?;
     // Allow slashes within a name, but no segment that leads to another path.
@@ -31,8 +31,8 @@ pub fn id(parameter: &str, terms: &Terms) -> Result<String, Failed> {
         return Err(none());
     }
     if !terms.allow_model(&id) {
-        let message = format!("There is no model '{}' for this key.", told(&id));
-        return Err(Failed::by_caller(ErrorKind::NotFound, message));
+        let message = format!("There is no model '{}' for this key.", display_model(&id));
+        return Err(ApiError::by_caller(ErrorKind::NotFound, message));
     }
     Ok(id.into_owned())
 }
@@ -42,7 +42,7 @@ pub fn id(parameter: &str, terms: &Terms) -> Result<String, Failed> {
 /// If guards limit the models, the proxy fetches the provider's whole list and makes the pages itself. A page of the
 /// provider's could be without any model that the caller may see.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct ModelsPage {
     limit: Option<usize>,
     after: Option<String>,
     before: Option<String>,
@@ -64,19 +64,19 @@ struct List<'a> {
     last_id: Option<String>,
 }
 
-impl Page {
+impl ModelsPage {
     /// Parses the query of a request for the list.
     ///
     /// # Errors
     /// 400 for an invalid `limit`.
-    pub fn parse(query: &str) -> Result<Self, Failed> {
+    pub fn parse(query: &str) -> Result<Self, ApiError> {
         let mut page = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             match name.as_str() {
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=MOST_ON_A_PAGE).contains(limit));
                     let message = format!("limit must be a whole number from 1 to {MOST_ON_A_PAGE}.");
-                    page.limit = Some(limit.ok_or_else(|| Failed::by_caller(ErrorKind::InvalidRequest, message))?);
+                    page.limit = Some(limit.ok_or_else(|| ApiError::by_caller(ErrorKind::InvalidRequest, message))?);
                 }
                 "after_id" => page.after = Some(value),
                 "before_id" => page.before = Some(value),
@@ -97,9 +97,9 @@ impl Page {
     ///
     /// # Errors
     /// 400 if the page begins at a model that is not listed, and 502 if `list` is no list of models.
-    pub fn of(&self, list: &[u8], terms: &Terms) -> Result<Bytes, Failed> {
+    pub fn of(&self, list: &[u8], terms: &Terms) -> Result<Bytes, ApiError> {
         let nonsense =
-            || Failed::upstream(ErrorKind::BadGateway, "The AI provider's list of models cannot be understood.");
+            || ApiError::upstream(ErrorKind::BadGateway, "The AI provider's list of models cannot be understood.");
         // Keep the models that the guards allow, each with its JSON as the provider sent it.
         let list: List<'_> = serde_json::from_slice(list).map_err(|_| nonsense())?;
         let mut models = Vec::with_capacity(list.data.len());
@@ -112,7 +112,7 @@ impl Page {
         let place = |name: &str, id: &str| {
             let place = models.iter().position(|(there, _)| there == id);
             let message = format!("{name} names no model that is listed.");
-            place.ok_or_else(|| Failed::by_caller(ErrorKind::InvalidRequest, message))
+            place.ok_or_else(|| ApiError::by_caller(ErrorKind::InvalidRequest, message))
         };
         // Cut the page out of them.
         let limit = self.limit.unwrap_or(ON_A_PAGE);
@@ -204,10 +204,11 @@ mod tests {
     }
 
     /// Returns a page of a list of the models `m0` to `m9`, of which those with odd numbers are not allowed.
-    fn page(query: &str) -> Result<Value, Failed> {
+    fn page(query: &str) -> Result<Value, ApiError> {
         let data: Vec<_> = (0..10).map(|at| json!({"type": "model", "id": format!("m{at}"), "new": [1.50]})).collect();
         let list = json!({"data": data, "has_more": false, "first_id": "m0", "last_id": "m9"});
-        let page = Page::parse(query)?.of(list.to_string().as_bytes(), &terms(&["m0", "m2", "m4", "m6", "m8"]))?;
+        let page =
+            ModelsPage::parse(query)?.of(list.to_string().as_bytes(), &terms(&["m0", "m2", "m4", "m6", "m8"]))?;
         Ok(serde_json::from_slice(&page).unwrap())
     }
 
@@ -249,14 +250,14 @@ mod tests {
             assert_eq!((failed.kind, failed.message.as_str()), (ErrorKind::InvalidRequest, message));
         }
         for list in ["", "[]", "{}", r#"{"data":[{"name":"m"}],"has_more":false}"#] {
-            let failed = Page::default().of(list.as_bytes(), &terms(&["m"])).unwrap_err();
+            let failed = ModelsPage::default().of(list.as_bytes(), &terms(&["m"])).unwrap_err();
             assert_eq!(failed.kind, ErrorKind::BadGateway, "{list}");
         }
     }
 
     #[test]
     fn the_whole_list_is_asked_for_with_what_else_the_query_says() {
-        let page = Page::parse("limit=5&beta=true&after_id=a&x=%C3%A4").unwrap();
+        let page = ModelsPage::parse("limit=5&beta=true&after_id=a&x=%C3%A4").unwrap();
         assert_eq!(page.query_of_all(), "beta=true&x=%C3%A4&limit=1000");
     }
 }

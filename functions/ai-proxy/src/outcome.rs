@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, StatusCode};
-use levee::breaker::{Answer, Second, Seen};
+use levee::breaker::{Answer, Observation, SecondBucket};
 use levee::clock::Timestamp;
 use levee::metering::{Month, StreamError, StreamReader};
 
-use crate::api_error::ApiError;
+use crate::api_error::ProviderError;
 
 /// Reason why a provider did not serve a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,15 +62,15 @@ impl Fault {
     }
 
     /// Returns the evidence for the breaker; `None` if the fault says nothing about the provider's health.
-    pub fn seen(self) -> Option<Seen> {
+    pub fn seen(self) -> Option<Observation> {
         let (counts, answer) = match self {
-            Self::Throttled => (Second { throttled: 1, ..Second::default() }, Some(Answer::Refused)),
-            Self::Spent | Self::Unpaid => (Second::default(), None),
+            Self::Throttled => (SecondBucket { throttled: 1, ..SecondBucket::default() }, Some(Answer::Refused)),
+            Self::Spent | Self::Unpaid => (SecondBucket::default(), None),
             Self::Refused | Self::TurnedAway => return None,
-            Self::Overloaded => (Second { bad: 1, ..Second::default() }, Some(Answer::Refused)),
-            _ => (Second { bad: 1, ..Second::default() }, Some(Answer::Failed)),
+            Self::Overloaded => (SecondBucket { bad: 1, ..SecondBucket::default() }, Some(Answer::Refused)),
+            _ => (SecondBucket { bad: 1, ..SecondBucket::default() }, Some(Answer::Failed)),
         };
-        Some(Seen { counts, answer, ..Seen::default() })
+        Some(Observation { counts, answer, ..Observation::default() })
     }
 
     /// Returns true if the call itself may be at fault. A second provider that fails in the same way confirms it.
@@ -96,11 +96,11 @@ impl From<Fault> for Verdict {
 
 impl Verdict {
     /// Returns the evidence for the breaker, with the moment until which the provider is to be left alone.
-    pub fn seen(self) -> Option<Seen> {
+    pub fn seen(self) -> Option<Observation> {
         let seen = self.fault.seen()?;
         Some(match self.fault {
-            Fault::Spent | Fault::Unpaid => Seen { spent_until: self.until, ..seen },
-            _ => Seen { retry_after: self.until, ..seen },
+            Fault::Spent | Fault::Unpaid => Observation { spent_until: self.until, ..seen },
+            _ => Observation { retry_after: self.until, ..seen },
         })
     }
 }
@@ -113,14 +113,14 @@ const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// Judges an answer with an error status. Returns `None` if the caller made a mistake.
 pub fn of_failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Option<Verdict> {
     // Errors about the platform's account come first: their status can be that of a caller's mistake.
-    let error = ApiError::parse(body);
-    if let Some(ApiError { message, code, .. }) = &error
+    let error = ProviderError::parse(body);
+    if let Some(ProviderError { message, code, .. }) = &error
         && let Some(verdict) = of_account(status.as_u16(), message, code.as_deref().unwrap_or_default(), now)
     {
         return Some(verdict);
     }
     let fault = match status.as_u16() {
-        _ if error.as_ref().is_some_and(ApiError::is_about_the_account) => Fault::Refused,
+        _ if error.as_ref().is_some_and(ProviderError::is_about_the_account) => Fault::Refused,
         401..=403 if error.is_some() => Fault::Refused,
         429 => Fault::Throttled,
         529 => Fault::Overloaded,

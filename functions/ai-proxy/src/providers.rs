@@ -26,7 +26,7 @@ pub struct ProviderConfig {
     /// Name in headers, logs and the ledger.
     name: String,
     /// Protocol of the provider.
-    kind: Kind,
+    kind: ProviderKind,
     /// Base URL. Default for `anthropic`: `https://api.anthropic.com`.
     base_url: Option<Url>,
     /// The platform's key at the provider.
@@ -41,7 +41,7 @@ pub struct ProviderConfig {
 /// Protocol of a provider.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum ProviderKind {
     Anthropic,
 }
 
@@ -147,7 +147,7 @@ impl Provider {
     pub async fn new(config: &ProviderConfig, aws: &AwsConfig, timeouts: &Timeouts) -> Result<Self, StartError> {
         // Fetch the key and mark it as sensitive, so that it is never printed.
         let failed = |cause: &str| StartError::Provider(format!("'{}' {cause}", config.name));
-        let Kind::Anthropic = config.kind;
+        let ProviderKind::Anthropic = config.kind;
         let key = config.api_key.as_ref().or(config.api_key_secret.as_ref()).ok_or_else(|| failed("has no key"))?;
         let key = key.resolve(aws).await?;
         let mut api_key = HeaderValue::from_str(key.trim()).map_err(|_| failed("has a key that is no header value"))?;

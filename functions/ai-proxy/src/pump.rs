@@ -16,16 +16,16 @@ use levee::metering::{StreamError, StreamReader};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::about::{About, TooLarge, with_cause};
-use crate::alarm::Alarm;
+use crate::about::{LogContext, TooLarge, with_cause};
+use crate::alarm::PlatformAlert;
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
-use crate::patience::Awaited;
+use crate::patience::ResponseMode;
 use crate::platform_error::{PlatformError, event_instead};
-use crate::report::Report;
+use crate::report::CallReport;
 use crate::timeouts::TimedOut;
 use crate::watch::Watch;
 
@@ -62,13 +62,13 @@ pub struct Pump {
     /// Clock for the dates that are reported to the breaker.
     pub clock: Clock,
     /// Alerts operators to trouble with the platform's account.
-    pub alarm: Arc<Alarm>,
+    pub alarm: Arc<PlatformAlert>,
     /// The moment at which the request was released.
     pub sent: Instant,
     /// Fields of the log lines about the attempt.
-    pub about: About,
+    pub about: LogContext,
     /// Handle to the call's wide event.
-    pub report: Report,
+    pub report: CallReport,
     /// The call's places in flight.
     pub in_flight: InFlight,
     /// The moment at which the usage was written and the places were released.
@@ -199,7 +199,7 @@ impl Pump {
             // The stream ended without content, and not through the provider's fault.
             match progress.error {
                 Some(_) => watch.said_nothing(),
-                None => watch.came(Awaited::FirstContent, self.sent.elapsed()),
+                None => watch.came(ResponseMode::FirstContent, self.sent.elapsed()),
             }
             self.has_content = true;
         }
@@ -246,7 +246,7 @@ impl Pump {
         let after = self.sent.elapsed();
         self.report.first_content(after);
         if let Some(watch) = &self.watch {
-            watch.came(Awaited::FirstContent, after);
+            watch.came(ResponseMode::FirstContent, after);
         }
     }
 

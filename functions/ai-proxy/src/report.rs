@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use levee::breadcrumbs::mask;
-use levee::breaker::{Detour, Share};
+use levee::breaker::{FallbackReason, Share};
 use levee::headroom::Headroom;
-use levee::http::Admitted;
+use levee::http::Caller;
 use levee::http::anthropic::ErrorKind;
 use levee::metering::{StreamError, TokenState, Usage};
 use levee::models::{LONGEST_TOLD, is_of_a_name};
@@ -22,7 +22,7 @@ use crate::routes::Operation;
 
 /// Returns a model's name as it may be logged. The caller writes the name, so one that does not look like a model's
 /// name, or that breadcrumbs would mask, becomes `other`.
-pub fn told(model: &str) -> &str {
+pub fn display_model(model: &str) -> &str {
     let is_name = model.len() <= LONGEST_TOLD && is_of_a_name(model) && mask(model) == model;
     if is_name { model } else { "other" }
 }
@@ -114,9 +114,9 @@ pub struct AiCall {
 
 /// Shared handle to the wide event of one call. The event is written when the last handle is dropped.
 #[derive(Clone)]
-pub struct Report(Arc<Mutex<AiCallGuard>>);
+pub struct CallReport(Arc<Mutex<AiCallGuard>>);
 
-impl Report {
+impl CallReport {
     /// Starts the wide event of the request `request_id`.
     pub fn begin(request_id: &str, operation: Option<Operation>) -> Self {
         let call = AiCall {
@@ -159,7 +159,7 @@ impl Report {
     }
 
     /// Records the caller.
-    pub fn caller(&self, caller: &Admitted) {
+    pub fn caller(&self, caller: &Caller) {
         self.note(|call| {
             call.account = Some(caller.account.clone());
             call.integration = Some(caller.integration.clone());
@@ -167,7 +167,7 @@ impl Report {
         });
     }
 
-    /// Records the model, as returned by [`told`], and if the answer is to be streamed.
+    /// Records the model, as returned by [`display_model`], and if the answer is to be streamed.
     pub fn asked(&self, model: &str, streamed: bool) {
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
@@ -195,7 +195,7 @@ impl Report {
     /// Records that the preferred provider does not serve the call; `reason` is the first cause. Keeping another
     /// provider warm does not count as a fallback.
     pub fn fallback(&self, reason: &'static str) {
-        let is_trouble = reason != Detour::Warm.name();
+        let is_trouble = reason != FallbackReason::Warm.name();
         self.note(|call| (call.fallback_reason, call.fallbacks) = (Some(reason), is_trouble));
     }
 
@@ -312,11 +312,11 @@ mod tests {
     fn a_models_name_is_told_and_nothing_else_that_a_caller_may_write_there() {
         for model in ["claude-sonnet-5-5", "claude-sonnet-5-5-20260915", "us.anthropic.claude-sonnet-5-5-20260915-v1:0"]
         {
-            assert_eq!(told(model), model);
+            assert_eq!(display_model(model), model);
         }
         let key = "lv_live_4f8KpQ2mZx7R_thisKeyOpensNothingButLocalhost10phR2B";
         for other in ["ada@example.com", "203.0.113.9", "Tell me about levees.", key, &"m".repeat(81)] {
-            assert_eq!(told(other), "other", "{other}");
+            assert_eq!(display_model(other), "other", "{other}");
         }
     }
 }

@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use levee::breaker::room::By;
-use levee::breaker::{Answer, Breakers, Mode, Second, Seen, State as BreakerState};
+use levee::breaker::{Answer, BreakerState, Breakers, Mode, Observation, SecondBucket};
 use levee::sync::lock;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use crate::outcome::Verdict;
-use crate::patience::{Awaited, Patience};
+use crate::patience::{AttemptDeadlines, ResponseMode};
 
 /// Interval at which a late attempt asks if its provider has been given up.
 const ASK_EVERY: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const ASK_FROM: Duration = Duration::from_secs(10);
 /// Reports one attempt to the breaker. Dropping it stops its clock.
 pub struct Watch {
     shared: Arc<Watched>,
-    patience: Patience,
+    patience: AttemptDeadlines,
     /// Task that reports the attempt as late and slow. `None` inside if the clock was stopped before it started.
     timer: OnceLock<Option<AbortHandle>>,
 }
@@ -56,13 +56,13 @@ struct Watched {
 
 impl Watched {
     /// Sends a report in the background.
-    fn tell(self: &Arc<Self>, seen: Seen) {
+    fn tell(self: &Arc<Self>, seen: Observation) {
         let watched = self.clone();
         lock(&self.reports).spawn(async move { watched.report(seen).await });
     }
 
-    async fn report(&self, seen: Seen) {
-        let seen = Seen { by: self.by, ..seen };
+    async fn report(&self, seen: Observation) {
+        let seen = Observation { by: self.by, ..seen };
         let standing = self.breakers.report(self.provider, &self.class, &self.account, self.generation, &seen).await;
         // If the provider was open at the start, the call was sent all the same, and it is no news that it still is.
         let is_given_up = matches!(standing.state.mode, Mode::Open | Mode::Probe);
@@ -73,17 +73,20 @@ impl Watched {
     }
 
     /// Reports the attempt as late and as slow at the moments set by `patience`, counted from `sent`.
-    async fn look_at_the_clock(self: Arc<Self>, sent: Instant, patience: Patience) {
+    async fn look_at_the_clock(self: Arc<Self>, sent: Instant, patience: AttemptDeadlines) {
         // Report each deadline once it has passed, the earlier one first.
-        let late = patience.late_after.map(|after| (after, &self.is_late, Second { late: 1, ..Second::default() }));
-        let slow = patience.slow_after.map(|after| (after, &self.is_slow, Second { bad: 1, ..Second::default() }));
+        let late = patience
+            .late_after
+            .map(|after| (after, &self.is_late, SecondBucket { late: 1, ..SecondBucket::default() }));
+        let slow =
+            patience.slow_after.map(|after| (after, &self.is_slow, SecondBucket { bad: 1, ..SecondBucket::default() }));
         let mut marks: Vec<_> = late.into_iter().chain(slow).collect();
         marks.sort_by_key(|(after, ..)| *after);
         for (after, mark, counts) in marks {
             tokio::time::sleep_until(sent + after).await;
             mark.store(true, Ordering::Relaxed);
             let answer = (counts.bad > 0).then_some(Answer::Failed);
-            self.tell(Seen { counts, answer, ..Seen::default() });
+            self.tell(Observation { counts, answer, ..Observation::default() });
         }
     }
 }
@@ -91,7 +94,7 @@ impl Watched {
 /// A failed attempt that has not been reported yet.
 pub struct Blame {
     watched: Arc<Watched>,
-    seen: Seen,
+    seen: Observation,
     is_bad: bool,
 }
 
@@ -107,7 +110,7 @@ impl Blame {
     /// Drops the failure, because the call itself was at fault. If the attempt was a probe, its place is released.
     pub async fn forget(self) {
         if self.watched.by == By::Probe && !self.watched.is_slow.load(Ordering::Relaxed) {
-            self.watched.report(Seen { is_void: true, ..Seen::default() }).await;
+            self.watched.report(Observation { is_void: true, ..Observation::default() }).await;
         }
     }
 }
@@ -121,7 +124,7 @@ impl Watch {
         account: &str,
         state: &BreakerState,
         by: By,
-        patience: Patience,
+        patience: AttemptDeadlines,
     ) -> Self {
         let shared = Arc::new(Watched {
             breakers: breakers.clone(),
@@ -150,7 +153,7 @@ impl Watch {
     }
 
     /// Resolves when the provider is found to be failing.
-    pub async fn is_hopeless(&self) {
+    pub async fn wait_until_abandoned(&self) {
         let Watched { is_late, is_slow, opened, .. } = self.shared.as_ref();
         let asks_from = Instant::now() + ASK_FROM;
         loop {
@@ -162,7 +165,7 @@ impl Watch {
             let is_marked = is_late.load(Ordering::Relaxed) || is_slow.load(Ordering::Relaxed);
             if is_marked || Instant::now() >= asks_from {
                 // In the background, so that the report is completed even if the answer arrives first.
-                self.shared.tell(Seen::default());
+                self.shared.tell(Observation::default());
             }
         }
     }
@@ -173,19 +176,25 @@ impl Watch {
     }
 
     /// Reports a good attempt, whose awaited part arrived `after` the request was sent.
-    pub fn came(&self, awaited: Awaited, after: Duration) {
+    pub fn came(&self, awaited: ResponseMode, after: Duration) {
         self.stop_the_clock();
         let (is_late, is_slow) = (&self.shared.is_late, &self.shared.is_slow);
-        let counts = Second {
+        let counts = SecondBucket {
             good: u32::from(!is_slow.load(Ordering::Relaxed)),
             on_time: u32::from(!is_late.load(Ordering::Relaxed)),
-            ..Second::default()
+            ..SecondBucket::default()
         };
         // Record the success in this environment's own breaker and in the shared one.
         self.shared.breakers.record(self.shared.provider, true);
-        let is_first_content = awaited == Awaited::FirstContent;
+        let is_first_content = awaited == ResponseMode::FirstContent;
         let answer = Some(Answer::Served);
-        self.shared.tell(Seen { counts, answer, latency: Some(after), is_first_content, ..Seen::default() });
+        self.shared.tell(Observation {
+            counts,
+            answer,
+            latency: Some(after),
+            is_first_content,
+            ..Observation::default()
+        });
     }
 
     /// Returns the report on an attempt that failed before any of it was passed on; `None` if the failure says nothing
@@ -197,10 +206,10 @@ impl Watch {
             return None;
         };
         // A probe without any result gives its place back. A failure was counted already if it was slow.
-        seen.is_void = self.is_without_result() && seen.counts == Second::default();
+        seen.is_void = self.is_without_result() && seen.counts == SecondBucket::default();
         let is_bad = seen.counts.bad > 0;
         if self.shared.is_slow.load(Ordering::Relaxed) {
-            (seen.counts, seen.answer) = (Second::default(), None);
+            (seen.counts, seen.answer) = (SecondBucket::default(), None);
         }
         Some(Blame { watched: self.shared.clone(), seen, is_bad })
     }
@@ -219,7 +228,7 @@ impl Watch {
     pub fn said_nothing(&self) {
         self.stop_the_clock();
         if self.is_without_result() {
-            self.shared.tell(Seen { is_void: true, ..Seen::default() });
+            self.shared.tell(Observation { is_void: true, ..Observation::default() });
         }
     }
 
@@ -231,8 +240,8 @@ impl Watch {
     /// Reports a stream that broke off after its first content.
     pub fn broke_off(&self) {
         self.shared.breakers.record(self.shared.provider, false);
-        let counts = Second { bad: 1, ..Second::default() };
-        self.shared.tell(Seen { counts, answer: Some(Answer::Failed), ..Seen::default() });
+        let counts = SecondBucket { bad: 1, ..SecondBucket::default() };
+        self.shared.tell(Observation { counts, answer: Some(Answer::Failed), ..Observation::default() });
     }
 
     /// Runs `work` in the background. [`Watch::finish`] waits for it.

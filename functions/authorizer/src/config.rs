@@ -12,7 +12,7 @@ use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::{SecretError, SecretRef};
 
 /// Configuration of the authorizer.
-pub struct Config {
+pub struct AuthorizerConfig {
     /// Configuration that all functions share.
     pub common: Common,
     /// Redis, which counts calls.
@@ -35,7 +35,7 @@ pub struct Config {
     pub proxy_secret: Option<SecretRef>,
 }
 
-impl Config {
+impl AuthorizerConfig {
     /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Config {
 }
 
 /// State that one environment keeps between calls.
-pub struct State {
+pub struct AuthorizerState {
     pub(crate) directory: Directory,
     pub(crate) limiter: Limiter,
     pub(crate) limits: LimitsConfig,
@@ -78,12 +78,12 @@ pub enum StartError {
     AddressKey(#[from] InvalidAddressKey),
 }
 
-impl State {
+impl AuthorizerState {
     /// Fetches the secrets and connects to the stores. A store that cannot be reached yet does not prevent the start.
     ///
     /// # Errors
     /// Returns [`StartError`] if a secret cannot be fetched or is malformed.
-    pub async fn new(config: Config) -> Result<Self, StartError> {
+    pub async fn new(config: AuthorizerConfig) -> Result<Self, StartError> {
         let Common { clock, dynamodb, .. } = config.common;
         let table = AccountsTable::new(dynamodb::client(&dynamodb), config.accounts_table);
         let directory = Directory::new(table, dynamodb.timeout);

@@ -3,23 +3,23 @@
 use std::time::Instant;
 
 use lambda_runtime::Diagnostic;
-use levee::accounts::{self, Caller, Platform, Terms};
+use levee::accounts::{self, AuthenticatedKey, Platform, Terms};
 use levee::clock::Timestamp;
 use levee::http::context::Verdict;
-use levee::http::{Admitted, AuthorizerContext, RefusalContext};
+use levee::http::{AuthorizerContext, Caller, RefusalContext};
 use levee::limits::tally::group;
 use levee::limits::versions::{RecordId, Version};
-use levee::limits::{Algorithm, Ask, Asked, Charge, Charged, Class, Decision, Party, Refusal};
+use levee::limits::{Algorithm, Ask, Charge, Charged, ChargedCall, Class, Decision, Party, Refusal};
 use levee::limits::{Route, headers::LimitHeaders};
 use serde::Serialize;
 
-use self::Passage::{BadRequest, Forbidden, Limited, Passes};
-use crate::config::State;
+use self::Admission::{BadRequest, Forbidden, Limited, Passes};
+use crate::config::AuthorizerState;
 use crate::event::Event;
 use crate::headers::Ambiguous;
 use crate::report;
 use crate::response::{Effect, Response};
-use crate::standing::{Client, Standing, find_out};
+use crate::standing::{Client, Identity, find_out};
 
 /// Context of an answer.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub enum Context {
 
 /// Error of an authorization.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum AuthorizerFailure {
     /// The request has no valid key. API Gateway answers 401 only to an error with exactly this message.
     #[error("Unauthorized")]
     Unauthorized,
@@ -48,8 +48,8 @@ pub enum Failure {
     NoRule(String),
 }
 
-impl From<Failure> for Diagnostic {
-    fn from(failure: Failure) -> Self {
+impl From<AuthorizerFailure> for Diagnostic {
+    fn from(failure: AuthorizerFailure) -> Self {
         Self { error_type: "AuthorizationFailure".to_owned(), error_message: failure.to_string() }
     }
 }
@@ -61,9 +61,9 @@ const ROUNDS: usize = 3;
 /// Authorizes one request.
 ///
 /// # Errors
-/// Returns [`Failure`], which the gateway turns into 401 or 503.
-pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Failure> {
-    let route = Route::of(&event.resource).ok_or_else(|| Failure::NoRule(event.resource.clone()))?;
+/// Returns [`AuthorizerFailure`], which the gateway turns into 401 or 503.
+pub async fn handle(state: &AuthorizerState, event: Event) -> Result<Response<Context>, AuthorizerFailure> {
+    let route = Route::of(&event.resource).ok_or_else(|| AuthorizerFailure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
     let client = Client::new(state, &event);
     if client.address.is_none() {
@@ -99,14 +99,14 @@ pub async fn handle(state: &State, event: Event) -> Result<Response<Context>, Fa
             continue;
         }
         report.decided(&decision, began.elapsed());
-        return answer(state, &event, route, standing, decision, Held { leases, charged }, state.limiter.now());
+        return answer(state, &event, route, standing, decision, HeldCall { leases, charged }, state.limiter.now());
     }
     // Not reached: the last round checks no records, so its decision is never stale.
-    Err(Failure::Undecided)
+    Err(AuthorizerFailure::Undecided)
 }
 
 /// Places in flight and quota that a call takes if it passes.
-struct Held {
+struct HeldCall {
     leases: Option<String>,
     charged: Charged,
 }
@@ -123,36 +123,36 @@ fn newer(known: Version, marker: Option<(u64, bool)>) -> Option<Version> {
 
 /// Builds the question to the limiter: the charges of the request, and the records that its standing depends on.
 fn ask(
-    state: &State,
+    state: &AuthorizerState,
     event: &Event,
     route: Route,
     client: &Client,
     platform: &Platform,
-    standing: &Standing,
+    standing: &Identity,
     now: Timestamp,
 ) -> Ask {
     // Choose the class to charge, and collect the records.
     let mut known = vec![Version { of: RecordId::Platform, version: platform.version, is_stopped: false }];
     let id = event.request_id().to_owned();
     let (class, caller) = match standing {
-        Standing::Anyone => (route.class(), None),
-        Standing::Nobody(_, seen) => {
+        Identity::Anyone => (route.class(), None),
+        Identity::Nobody(_, seen) => {
             known.extend(seen.iter().cloned());
             (Class::FailedAuth, None)
         }
-        Standing::Ambiguous(_) => (Class::FailedAuth, None),
+        Identity::Ambiguous(_) => (Class::FailedAuth, None),
         // A forbidden request still costs a function call. Charge it, so that the gateway refuses a flood of them.
-        Standing::Forbidden(caller, _) => {
-            known.extend(caller.iter().flat_map(Caller::known));
+        Identity::Forbidden(caller, _) => {
+            known.extend(caller.iter().flat_map(AuthenticatedKey::known));
             (Class::FailedAuth, None)
         }
-        Standing::Caller(caller) => {
+        Identity::Caller(caller) => {
             known.extend(caller.known());
             (route.class(), Some(caller))
         }
     };
     // Compute the charges. An exempt key is not counted by its address.
-    let party = caller.map(|Caller { key, owner }| Party {
+    let party = caller.map(|AuthenticatedKey { key, owner }| Party {
         account: &owner.account.id,
         integration: &owner.integration.id,
         key: &key.id,
@@ -162,7 +162,7 @@ fn ask(
     });
     let is_exempt = caller.is_some_and(|caller| caller.key.address_exempt);
     let address = (!is_exempt).then_some(client.pseudonym.as_str());
-    let asked = Asked { class, resource: &event.resource, address, party, platform: &platform.limits };
+    let asked = ChargedCall { class, resource: &event.resource, address, party, platform: &platform.limits };
     let charges = state.limits.charges(&asked, now);
     let group = group(party, class, &charges);
     Ask { charges, known, group, id }
@@ -177,14 +177,14 @@ fn leases(ask: &Ask) -> Option<String> {
 
 /// Turns standing and decision into an answer to the gateway.
 fn answer(
-    state: &State,
+    state: &AuthorizerState,
     event: &Event,
     route: Route,
-    standing: Standing,
+    standing: Identity,
     decision: Decision,
-    Held { leases, charged }: Held,
+    HeldCall { leases, charged }: HeldCall,
     now: Timestamp,
-) -> Result<Response<Context>, Failure> {
+) -> Result<Response<Context>, AuthorizerFailure> {
     // Handle callers that may not call; a limit that refuses them comes first.
     let is_refused = matches!(decision, Decision::Refused(_));
     let limits = || match &decision {
@@ -192,16 +192,16 @@ fn answer(
         _ => LimitHeaders::degraded(),
     };
     let caller = match standing {
-        Standing::Forbidden(caller, reason) if !is_refused => {
+        Identity::Forbidden(caller, reason) if !is_refused => {
             return Ok(passed(state, event, caller.as_ref(), Forbidden(reason, limits())));
         }
-        Standing::Ambiguous(ambiguous) if !is_refused => {
+        Identity::Ambiguous(ambiguous) if !is_refused => {
             return Ok(passed(state, event, None, BadRequest(ambiguous, limits())));
         }
-        Standing::Forbidden(caller, _) => caller,
-        Standing::Nobody(..) if !is_refused => return Err(Failure::Unauthorized),
-        Standing::Nobody(..) | Standing::Ambiguous(_) | Standing::Anyone => None,
-        Standing::Caller(caller) => Some(caller),
+        Identity::Forbidden(caller, _) => caller,
+        Identity::Nobody(..) if !is_refused => return Err(AuthorizerFailure::Unauthorized),
+        Identity::Nobody(..) | Identity::Ambiguous(_) | Identity::Anyone => None,
+        Identity::Caller(caller) => Some(caller),
     };
     Ok(match decision {
         Decision::Allowed(readings) => {
@@ -222,7 +222,7 @@ fn answer(
 }
 
 /// Verdict for the function behind the authorizer.
-enum Passage {
+enum Admission {
     /// Allowed, with the limit headers, the places in flight, and the charges.
     Passes(LimitHeaders, Option<String>, Option<String>),
     Forbidden(String, LimitHeaders),
@@ -231,10 +231,15 @@ enum Passage {
 }
 
 /// Returns an answer that passes the request to its function, which renders any verdict other than allowed.
-fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passage) -> Response<Context> {
+fn passed(
+    state: &AuthorizerState,
+    event: &Event,
+    caller: Option<&AuthenticatedKey>,
+    passage: Admission,
+) -> Response<Context> {
     let request_id = event.request_id().to_owned();
     // Describe the caller and its terms.
-    let caller_told = caller.map(|Caller { key, owner }| Admitted {
+    let caller_told = caller.map(|AuthenticatedKey { key, owner }| Caller {
         account: owner.account.id.clone(),
         integration: owner.integration.id.clone(),
         kind: owner.integration.kind,
@@ -284,7 +289,7 @@ fn passed(state: &State, event: &Event, caller: Option<&Caller>, passage: Passag
     respond(Effect::Allow, event, caller, Context::Passed(Box::new(context)))
 }
 
-fn respond(effect: Effect, event: &Event, caller: Option<&Caller>, context: Context) -> Response<Context> {
+fn respond(effect: Effect, event: &Event, caller: Option<&AuthenticatedKey>, context: Context) -> Response<Context> {
     let principal = caller.map_or("anyone", |caller| &caller.key.account);
     Response::new(effect, principal, &event.method_arn, context)
 }

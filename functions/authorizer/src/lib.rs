@@ -13,6 +13,6 @@ mod report;
 pub mod response;
 mod standing;
 
-pub use config::{Config, State};
+pub use config::{AuthorizerConfig, AuthorizerState};
 pub use event::Event;
-pub use handle::{Failure, handle};
+pub use handle::{AuthorizerFailure, handle};

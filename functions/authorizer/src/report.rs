@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levee::accounts::Caller;
+use levee::accounts::AuthenticatedKey;
 use levee::limits::Route;
 use levee::limits::{Decision, Mode, Reading};
 use levee::telemetry::Head;
@@ -12,12 +12,12 @@ use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
 use crate::event::Event;
-use crate::standing::Standing;
+use crate::standing::Identity;
 
 /// Event of one authorization, written on drop.
 #[metrics(emf::dimension_sets = [["RouteClass"], []])]
 #[derive(Debug)]
-pub struct Report {
+pub struct AuthorizationReport {
     #[metrics(flatten)]
     head: Head,
     route: String,
@@ -66,8 +66,8 @@ pub struct Report {
 }
 
 /// Begins the event of one authorization. Its verdict is `failed` until another one is recorded.
-pub fn begin(event: &Event, route: Route) -> ReportGuard {
-    Report {
+pub fn begin(event: &Event, route: Route) -> AuthorizationReportGuard {
+    AuthorizationReport {
         head: Head::new("authorizer", "authorized a request", event.request_id()),
         route: event.resource.clone(),
         route_class: route.class().name(),
@@ -94,22 +94,22 @@ pub fn begin(event: &Event, route: Route) -> ReportGuard {
     .append_on_drop(ServiceMetrics::sink_or_discard())
 }
 
-impl Report {
+impl AuthorizationReport {
     /// Records that the client's address cannot be read.
     pub fn unknown_address(&mut self) {
         self.unknown_address = true;
     }
 
     /// Records the caller, as far as it is known, and a verdict that follows from its standing.
-    pub(crate) fn stands(&mut self, standing: &Standing) {
-        self.unauthorized = matches!(standing, Standing::Nobody(..));
+    pub(crate) fn stands(&mut self, standing: &Identity) {
+        self.unauthorized = matches!(standing, Identity::Nobody(..));
         (self.verdict, self.reason) = ("failed", None);
         match standing {
-            Standing::Anyone => {}
-            Standing::Nobody(reason, _) => self.end("unauthorized", Some(reason)),
-            Standing::Ambiguous(ambiguous) => self.end("bad_request", Some(&ambiguous.to_string())),
-            Standing::Caller(caller) => self.caller(caller),
-            Standing::Forbidden(caller, reason) => {
+            Identity::Anyone => {}
+            Identity::Nobody(reason, _) => self.end("unauthorized", Some(reason)),
+            Identity::Ambiguous(ambiguous) => self.end("bad_request", Some(&ambiguous.to_string())),
+            Identity::Caller(caller) => self.caller(caller),
+            Identity::Forbidden(caller, reason) => {
                 if let Some(caller) = caller {
                     self.caller(caller);
                 }
@@ -118,7 +118,7 @@ impl Report {
         }
     }
 
-    fn caller(&mut self, caller: &Caller) {
+    fn caller(&mut self, caller: &AuthenticatedKey) {
         self.account = Some(caller.owner.account.id.clone());
         self.integration = Some(caller.owner.integration.id.clone());
         self.key = Some(caller.key.id.clone());

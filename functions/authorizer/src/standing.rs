@@ -3,17 +3,17 @@
 
 use std::net::IpAddr;
 
-use levee::accounts::{self, AuthenticationError, Caller, KeyScope, Platform, Status};
+use levee::accounts::{self, AuthenticatedKey, AuthenticationError, KeyScope, Platform, Status};
 use levee::clock::Timestamp;
 use levee::http::address::Origin;
 use levee::limits::Route;
 use levee::limits::versions::Version;
 
-use crate::config::State;
+use crate::config::AuthorizerState;
 use crate::event::Event;
-use crate::handle::Failure;
+use crate::handle::AuthorizerFailure;
 use crate::headers::Ambiguous;
-use crate::report::Report;
+use crate::report::AuthorizationReport;
 
 /// Client of a request, with what is counted about it.
 pub(crate) struct Client {
@@ -27,7 +27,7 @@ pub(crate) struct Client {
 
 impl Client {
     /// Reads the client's address from `event`.
-    pub fn new(state: &State, event: &Event) -> Self {
+    pub fn new(state: &AuthorizerState, event: &Event) -> Self {
         let secret = state.proxy_secret.as_deref();
         let shown = event.shown_secrets();
         let lines = event.forwarded_for();
@@ -42,15 +42,15 @@ impl Client {
 }
 
 /// Caller of a request, or the reason why there is none.
-pub(crate) enum Standing {
+pub(crate) enum Identity {
     /// The route needs no key.
     Anyone,
     /// Caller with a key that may use the route.
-    Caller(Caller),
+    Caller(AuthenticatedKey),
     /// No valid key, with the reason and the records that it follows from.
     Nobody(&'static str, Vec<Version>),
     /// Forbidden, with the caller, if known, and the public reason.
-    Forbidden(Option<Caller>, String),
+    Forbidden(Option<AuthenticatedKey>, String),
     /// The request states two different things about its caller.
     Ambiguous(Ambiguous),
 }
@@ -58,37 +58,37 @@ pub(crate) enum Standing {
 /// Identifies the caller, and checks that it may use `route`.
 ///
 /// # Errors
-/// Returns [`Failure::Unknown`] if the records of an unknown key cannot be read.
+/// Returns [`AuthorizerFailure::Unknown`] if the records of an unknown key cannot be read.
 pub(crate) async fn find_out(
-    state: &State,
+    state: &AuthorizerState,
     event: &Event,
     route: Route,
     client: &Client,
     platform: &Platform,
     now: Timestamp,
-    report: &mut Report,
-) -> Result<Standing, Failure> {
+    report: &mut AuthorizationReport,
+) -> Result<Identity, AuthorizerFailure> {
     // Refuse blocked networks.
     if client.address.is_some_and(|address| platform.block_of_address(address, now).is_some()) {
-        return Ok(Standing::Forbidden(None, "Calls from your network are blocked.".to_owned()));
+        return Ok(Identity::Forbidden(None, "Calls from your network are blocked.".to_owned()));
     }
 
     // Refuse requests that state their origin or key twice: either reading could be wrong.
     if let Some(ambiguous) = &client.ambiguous {
-        return Ok(Standing::Ambiguous(ambiguous.clone()));
+        return Ok(Identity::Ambiguous(ambiguous.clone()));
     }
-    let Some(scope) = route.scope() else { return Ok(Standing::Anyone) };
+    let Some(scope) = route.scope() else { return Ok(Identity::Anyone) };
     let key = match event.api_key() {
         Ok(Some(key)) => key,
-        Ok(None) => return Ok(Standing::Nobody("no key", Vec::new())),
-        Err(ambiguous) => return Ok(Standing::Ambiguous(ambiguous)),
+        Ok(None) => return Ok(Identity::Nobody("no key", Vec::new())),
+        Err(ambiguous) => return Ok(Identity::Ambiguous(ambiguous)),
     };
 
     // Authenticate.
     let caller = match accounts::authenticate(&state.directory, &state.peppers, &state.key_environment, key, now).await
     {
         Ok(caller) => caller,
-        Err(AuthenticationError::Refused { reason, known }) => return Ok(Standing::Nobody(reason, known)),
+        Err(AuthenticationError::Refused { reason, known }) => return Ok(Identity::Nobody(reason, known)),
         Err(AuthenticationError::Unreachable(error)) => {
             report.failed(&error.to_string());
             let id = event.request_id();
@@ -99,13 +99,13 @@ pub(crate) async fn find_out(
 
     // Check that the caller may use this route. The function answers 403, because the gateway's own 403 stands for 429.
     Ok(match forbidden(&caller, scope, platform, now) {
-        Some(reason) => Standing::Forbidden(Some(caller), reason),
-        None => Standing::Caller(caller),
+        Some(reason) => Identity::Forbidden(Some(caller), reason),
+        None => Identity::Caller(caller),
     })
 }
 
 /// Returns the public reason if `caller` may not use a route that needs `scope`.
-fn forbidden(caller: &Caller, scope: KeyScope, platform: &Platform, now: Timestamp) -> Option<String> {
+fn forbidden(caller: &AuthenticatedKey, scope: KeyScope, platform: &Platform, now: Timestamp) -> Option<String> {
     if caller.owner.account.status != Status::Active {
         return Some("This account is suspended.".to_owned());
     }

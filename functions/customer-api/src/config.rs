@@ -14,7 +14,7 @@ use levee::stores::dynamodb;
 use crate::cached::Cached;
 
 /// Configuration of the customers' API.
-pub struct Config {
+pub struct CustomerApiConfig {
     /// Configuration that all functions share.
     pub common: Common,
     /// `USAGE_TABLE`: the table of AI calls and monthly sums.
@@ -27,7 +27,7 @@ pub struct Config {
     pub allowed_origin: AllowedOrigin,
 }
 
-impl Config {
+impl CustomerApiConfig {
     /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
@@ -41,7 +41,7 @@ impl Config {
 }
 
 /// State that one environment keeps between requests.
-pub struct State {
+pub struct CustomerApiState {
     pub(crate) clock: Clock,
     pub(crate) months: Months,
     pub(crate) ledger: Ledger,
@@ -54,12 +54,12 @@ pub struct State {
     pub(crate) store_timeout: Duration,
 }
 
-impl State {
+impl CustomerApiState {
     /// Builds the clients, which connect at their first use.
     ///
     /// # Errors
     /// Never fails.
-    pub async fn new(config: Config) -> Result<Self, Infallible> {
+    pub async fn new(config: CustomerApiConfig) -> Result<Self, Infallible> {
         let Common { clock, dynamodb, .. } = config.common;
         let client = dynamodb::client(&dynamodb);
         Ok(Self {

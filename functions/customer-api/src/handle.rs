@@ -2,27 +2,27 @@
 
 use http::{Response, StatusCode};
 use lambda_http::Request;
-use levee::http::{Admission, Admitted, Problem, Refused, UNREADABLE, admit};
+use levee::http::{Admission, Caller, Problem, Rejection, UNREADABLE, admit};
 
-use crate::config::State;
-use crate::report::{self, Report};
+use crate::config::CustomerApiState;
+use crate::report::{self, CustomerApiReport};
 use crate::routes::{Operation, operation};
 use crate::usage;
 
 /// Serves one request. Every error becomes an answer.
-pub async fn handle(state: &State, request: Request) -> Response<String> {
+pub async fn handle(state: &CustomerApiState, request: Request) -> Response<String> {
     let Admission { verdict, request_id, headers, .. } = admit(&request);
     // Serve the request if the authorizer allows it, else render its verdict.
     let mut report = report::begin(&request_id);
     let answer = match verdict {
         Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
-        Err(Refused::Unreadable) => {
+        Err(Rejection::Unreadable) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNREADABLE).retry_after(1))
         }
-        Err(Refused::BadRequest(sentence)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)),
-        Err(Refused::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
+        Err(Rejection::BadRequest(sentence)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)),
+        Err(Rejection::Forbidden(sentence)) => Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", sentence)),
         // Defensive: the gateway refuses requests over a limit before they get here.
-        Err(Refused::Limited(sentence, secs)) => {
+        Err(Rejection::Limited(sentence, secs)) => {
             Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", sentence).retry_after(secs))
         }
     };
@@ -37,11 +37,11 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
 
 /// Serves a request that the authorizer allowed.
 async fn serve(
-    state: &State,
-    caller: &Admitted,
+    state: &CustomerApiState,
+    caller: &Caller,
     request: &Request,
     request_id: &str,
-    report: &mut Report,
+    report: &mut CustomerApiReport,
 ) -> Result<Response<String>, Problem> {
     report.caller(caller);
     let Some((route, operation)) = operation(request) else {

@@ -12,5 +12,5 @@ mod report;
 pub mod routes;
 mod usage;
 
-pub use config::{Config, State};
+pub use config::{CustomerApiConfig, CustomerApiState};
 pub use handle::handle;

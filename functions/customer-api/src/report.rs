@@ -1,7 +1,7 @@
 //! Wide event of the customers' API: everything about one request in one log line, which is also its metrics.
 
 use http::StatusCode;
-use levee::http::{Admitted, Problem};
+use levee::http::{Caller, Problem};
 use levee::telemetry::{Head, outcome};
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -12,7 +12,7 @@ use metrique::unit_of_work::metrics;
 /// Event of one request, written on drop.
 #[metrics(emf::dimension_sets = [[]])]
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct CustomerApiReport {
     #[metrics(flatten)]
     head: Head,
     #[metrics(name = "account.id")]
@@ -38,8 +38,8 @@ pub(crate) struct Report {
 }
 
 /// Begins the event of the request `request_id`.
-pub(crate) fn begin(request_id: &str) -> ReportGuard {
-    Report {
+pub(crate) fn begin(request_id: &str) -> CustomerApiReportGuard {
+    CustomerApiReport {
         head: Head::new("customer-api", "answered a customer", request_id),
         account: None,
         integration: None,
@@ -55,9 +55,9 @@ pub(crate) fn begin(request_id: &str) -> ReportGuard {
     .append_on_drop(ServiceMetrics::sink_or_discard())
 }
 
-impl Report {
+impl CustomerApiReport {
     /// Records the caller.
-    pub(crate) fn caller(&mut self, caller: &Admitted) {
+    pub(crate) fn caller(&mut self, caller: &Caller) {
         self.account = Some(caller.account.clone());
         self.integration = Some(caller.integration.clone());
         self.key = Some(caller.key.clone());

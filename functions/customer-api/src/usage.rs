@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use lambda_http::{Request, RequestExt};
-use levee::http::usage::Asked;
 use levee::http::usage::TooLong;
-use levee::http::{Admitted, Problem};
+use levee::http::usage::UsageQuery;
+use levee::http::{Caller, Problem};
 use levee::metering::UsageReport;
 
-use crate::config::State;
+use crate::config::CustomerApiState;
 
 /// Query parameters of the route.
 const PARAMETERS: [&str; 2] = ["month", "format"];
@@ -18,15 +18,15 @@ const RETRY_AFTER_SECS: u64 = 5;
 
 /// Answers with the usage of the caller's account.
 pub(crate) async fn answer(
-    state: &State,
-    caller: &Admitted,
+    state: &CustomerApiState,
+    caller: &Caller,
     request: &Request,
     request_id: &str,
 ) -> Result<Response<String>, Problem> {
     // Parse the parameters.
     let now = state.clock.now();
     only_known(request)?;
-    let asked = Asked::read(parameter(request, "month"), parameter(request, "format"), request.headers(), now)
+    let asked = UsageQuery::read(parameter(request, "month"), parameter(request, "format"), request.headers(), now)
         .map_err(|mistake| invalid(mistake.to_string()))?;
 
     // Read the sums and the number of open calls concurrently, within one time limit.

@@ -15,13 +15,13 @@ use url::form_urlencoded::byte_serialize;
 use crate::answer::{self, Answer, see_other};
 use crate::audit::record;
 use crate::call::{Call, SignedIn, is_name};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/accounts";
 
 /// Answers with a page of accounts as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
     let (accounts, next) = read(call).await?;
     let accounts: Vec<_> = accounts
         .iter()
@@ -31,7 +31,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
 }
 
 /// Shows a page of accounts, with buttons for operators.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let (accounts, next) = read(call).await?;
     let is_operator = admin.session.role >= Role::Operator;
     // One row per account, with the button that changes its status.
@@ -73,12 +73,12 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
 }
 
 /// Suspends an account.
-pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     change(call, admin, "account.suspend", Status::Suspended).await
 }
 
 /// Resumes an account.
-pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     change(call, admin, "account.resume", Status::Active).await
 }
 
@@ -87,16 +87,16 @@ pub(crate) fn back(call: &Call<'_>) -> Answer {
     see_other(&call.links.to(PAGE))
 }
 
-async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), Failed> {
+async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), BoardError> {
     let (after, limit) = (call.query_name("after")?, call.limit()?);
-    call.state.accounts.accounts(after, limit).await.map_err(Failed::accounts)
+    call.state.accounts.accounts(after, limit).await.map_err(BoardError::accounts)
 }
 
-async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, Failed> {
+async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, BoardError> {
     // Check that the account exists.
     let id = call.id;
-    let found = if is_name(id) { call.state.accounts.account(id).await.map_err(Failed::accounts)? } else { None };
-    let before = found.ok_or(Failed::NotFound)?.account;
+    let found = if is_name(id) { call.state.accounts.account(id).await.map_err(BoardError::accounts)? } else { None };
+    let before = found.ok_or(BoardError::NotFound)?.account;
 
     // Write the audit, then make the change.
     let detail = format!("{} to {}", status(before.status), status(to));
@@ -110,7 +110,7 @@ async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> 
             // Record that the change failed or that its outcome is unknown.
             let detail = "could not be done; nothing was changed, or it is not known";
             record(call, &admin.session.email, &format!("{action}.failed"), id, detail).await?;
-            done.map_err(Failed::accounts).and(Err(Failed::NotFound))
+            done.map_err(BoardError::accounts).and(Err(BoardError::NotFound))
         }
     }
 }

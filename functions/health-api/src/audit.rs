@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::answer::{Answer, json};
 use crate::call::{Call, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/audit";
@@ -23,7 +23,7 @@ pub(crate) async fn record(
     action: &str,
     target: &str,
     detail: &str,
-) -> Result<(), Failed> {
+) -> Result<(), BoardError> {
     let entry = AuditEntry {
         at: call.now.as_millis(),
         actor: actor.to_owned(),
@@ -32,7 +32,7 @@ pub(crate) async fn record(
         detail: detail.to_owned(),
         request_id: Some(call.request_id.to_owned()),
     };
-    call.state.admins.audit(&entry).await.map_err(Failed::admins)
+    call.state.admins.audit(&entry).await.map_err(BoardError::admins)
 }
 
 /// One entry as JSON.
@@ -54,18 +54,18 @@ impl From<AuditEntry> for Shown {
 }
 
 /// Reads the page of entries that the caller asks for.
-async fn read(call: &Call<'_>) -> Result<AuditPage, Failed> {
+async fn read(call: &Call<'_>) -> Result<AuditPage, BoardError> {
     let after: Option<AuditCursor> = call
         .query("after")
         .map(str::parse)
         .transpose()
-        .map_err(|_| Failed::Invalid("'after' takes what a page before said.".to_owned()))?;
+        .map_err(|_| BoardError::Invalid("'after' takes what a page before said.".to_owned()))?;
     let page = call.state.admins.audit_page(call.limit()?, after.as_ref(), call.now).await;
-    page.map_err(Failed::admins)
+    page.map_err(BoardError::admins)
 }
 
 /// Answers with a page of entries as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
     let AuditPage { entries, next } = read(call).await?;
     let entries: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
     let next = next.map(|next| next.to_string());
@@ -73,7 +73,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
 }
 
 /// Shows a page of entries.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let AuditPage { entries, next } = read(call).await?;
     let rows: Vec<_> = entries
         .iter()

@@ -6,7 +6,7 @@ mod word;
 
 use futures_util::future::try_join_all;
 use http::StatusCode;
-use levee::breaker::{Peek, TableError, peek};
+use levee::breaker::{BreakersTableError, Peek, peek};
 use levee::clock::Timestamp;
 use serde_json::json;
 
@@ -16,15 +16,15 @@ use self::report::Decision;
 pub(crate) use self::word::{force, pin, release};
 use crate::answer::{self, Answer};
 use crate::call::Call;
-use crate::config::State;
-use crate::failed::Failed;
+use crate::config::BoardState;
+use crate::failed::BoardError;
 
 /// Reads the state of `providers`. If Redis cannot be reached, the figures that it holds are left out.
 pub(crate) async fn read(
-    state: &State,
+    state: &BoardState,
     providers: &[String],
     now: Timestamp,
-) -> Result<Vec<BreakerReport>, TableError> {
+) -> Result<Vec<BreakerReport>, BreakersTableError> {
     // Read the decisions from DynamoDB and the figures from Redis at the same time.
     let decided = try_join_all(providers.iter().map(|provider| state.breakers.read(provider)));
     let (decided, seen) = tokio::join!(decided, peek(&state.redis, providers, now));
@@ -40,42 +40,42 @@ pub(crate) fn none_takes_calls(providers: &[BreakerReport]) -> bool {
 }
 
 /// Answers with the state of all providers, in order of preference.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
-    let breakers = read(call.state, &call.state.providers, call.now).await.map_err(Failed::breakers)?;
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+    let breakers = read(call.state, &call.state.providers, call.now).await.map_err(BoardError::breakers)?;
     Ok(answer::json(StatusCode::OK, &json!({ "breakers": breakers })))
 }
 
 /// Answers with the state of one provider.
-pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
     Ok(answer::json(StatusCode::OK, &standing(call).await?))
 }
 
 /// Answers with a page of decisions about one provider.
-pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, BoardError> {
     known(call)?;
     let (decisions, next) = decisions(call).await?;
     Ok(answer::json(StatusCode::OK, &json!({ "decisions": decisions, "next": next })))
 }
 
 /// Checks that the path names a provider.
-fn known(call: &Call<'_>) -> Result<(), Failed> {
-    if call.state.providers.iter().any(|name| name == call.id) { Ok(()) } else { Err(Failed::NotFound) }
+fn known(call: &Call<'_>) -> Result<(), BoardError> {
+    if call.state.providers.iter().any(|name| name == call.id) { Ok(()) } else { Err(BoardError::NotFound) }
 }
 
-async fn standing(call: &Call<'_>) -> Result<BreakerReport, Failed> {
+async fn standing(call: &Call<'_>) -> Result<BreakerReport, BoardError> {
     known(call)?;
-    let found = read(call.state, &[call.id.to_owned()], call.now).await.map_err(Failed::breakers)?;
-    found.into_iter().next().ok_or(Failed::NotFound)
+    let found = read(call.state, &[call.id.to_owned()], call.now).await.map_err(BoardError::breakers)?;
+    found.into_iter().next().ok_or(BoardError::NotFound)
 }
 
 /// Reads a page of decisions, newest first, after the decision that the caller names. Also returns the generation of
 /// the page's last decision if there may be more.
-async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), Failed> {
-    let mistake = |_| Failed::Invalid("'after' takes what a page before said.".to_owned());
+async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), BoardError> {
+    let mistake = |_| BoardError::Invalid("'after' takes what a page before said.".to_owned());
     let after = call.query("after").map(str::parse).transpose().map_err(mistake)?;
     let limit = call.limit()?;
     let most = u16::try_from(limit).unwrap_or(u16::MAX);
-    let found = call.state.breakers.history(call.id, after, most).await.map_err(Failed::breakers)?;
+    let found = call.state.breakers.history(call.id, after, most).await.map_err(BoardError::breakers)?;
     // Only a full page may be followed by another one.
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.to.generation);
     Ok((found.iter().map(Decision::of).collect(), next))

@@ -7,11 +7,11 @@ use lambda_http::{Request, RequestExt};
 use levee::admins::{Session, SessionToken};
 use levee::clock::Timestamp;
 use levee::http::Links;
-use levee::http::links::Asked;
+use levee::http::links::RequestAddress;
 use url::form_urlencoded;
 
-use crate::config::State;
-use crate::failed::Failed;
+use crate::config::BoardState;
+use crate::failed::BoardError;
 
 /// Largest body that is read, in bytes.
 const LARGEST_BODY: usize = 8 * 1024;
@@ -19,7 +19,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// One request, with everything that its handler needs.
 pub(crate) struct Call<'a> {
-    pub(crate) state: &'a State,
+    pub(crate) state: &'a BoardState,
     pub(crate) request: &'a Request,
     /// Public address of the API.
     pub(crate) links: &'a Links,
@@ -49,20 +49,20 @@ impl Call<'_> {
     }
 
     /// Returns a parameter of the query that is a name: 1 to 64 letters, digits, dots, underscores and hyphens.
-    pub(crate) fn query_name(&self, name: &str) -> Result<Option<&str>, Failed> {
+    pub(crate) fn query_name(&self, name: &str) -> Result<Option<&str>, BoardError> {
         match self.query(name) {
             Some(value) if !is_name(value) => {
-                Err(Failed::Invalid(format!("'{name}' takes letters, digits, dots, underscores and hyphens.")))
+                Err(BoardError::Invalid(format!("'{name}' takes letters, digits, dots, underscores and hyphens.")))
             }
             value => Ok(value),
         }
     }
 
     /// Returns the number of entries that the caller asks for: 1 to 100, by default 50.
-    pub(crate) fn limit(&self) -> Result<usize, Failed> {
+    pub(crate) fn limit(&self) -> Result<usize, BoardError> {
         let Some(text) = self.query("limit") else { return Ok(50) };
         let limit = text.parse().ok().filter(|limit| (1..=100).contains(limit));
-        limit.ok_or_else(|| Failed::Invalid("'limit' takes a whole number from 1 to 100.".to_owned()))
+        limit.ok_or_else(|| BoardError::Invalid("'limit' takes a whole number from 1 to 100.".to_owned()))
     }
 }
 
@@ -76,9 +76,9 @@ pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads the body of `request`. A body of another content type has no fields.
-    pub(crate) fn of(request: &Request) -> Result<Self, Failed> {
+    pub(crate) fn of(request: &Request) -> Result<Self, BoardError> {
         if request.body().len() > LARGEST_BODY {
-            return Err(Failed::TooLarge);
+            return Err(BoardError::TooLarge);
         }
         let fields = if is_form(request.headers()) {
             form_urlencoded::parse(request.body()).into_owned().collect()
@@ -102,14 +102,14 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
 /// Returns the path without the prefix before its route, and the public address of the API as the request shows it.
 pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
-        return (String::new(), Links::of(Asked::default()));
+        return (String::new(), Links::of(RequestAddress::default()));
     };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let resource = context.resource_path.as_deref().unwrap_or_default();
     let parameters = request.path_parameters_ref();
     let greedy = parameters.and_then(|parameters| parameters.first("proxy"));
     // Derive the public address from the `Host` header and the gateway's context.
-    let links = Links::of(Asked {
+    let links = Links::of(RequestAddress {
         host: header("host"),
         scheme: header("x-forwarded-proto"),
         domain_name: context.domain_name.as_deref().unwrap_or_default(),
@@ -155,6 +155,6 @@ mod tests {
         };
         assert_eq!(field("Application/X-www-form-urlencoded; charset=UTF-8", "b=1&a=x%26%2B+y&a=z").unwrap(), "x&+ y");
         assert_eq!(field("application/json", "a=1").unwrap(), "");
-        assert!(matches!(field(FORM, &"a".repeat(LARGEST_BODY + 1)), Err(Failed::TooLarge)));
+        assert!(matches!(field(FORM, &"a".repeat(LARGEST_BODY + 1)), Err(BoardError::TooLarge)));
     }
 }

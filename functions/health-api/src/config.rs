@@ -20,12 +20,12 @@ use levee::stores::logs::{Logs, LogsConfig};
 use levee::stores::redis::{Redis, RedisConfig};
 use serde::Deserialize;
 
-use crate::health::Remembered;
+use crate::health::HealthCache;
 use crate::requests::Stories;
 use crate::routes::Router;
 
 /// Configuration of the board.
-pub struct Config {
+pub struct HealthApiConfig {
     /// Configuration that all functions share.
     pub common: Common,
     /// Configuration of Redis.
@@ -58,7 +58,7 @@ pub struct Config {
     pub allowed_origin: AllowedOrigin,
 }
 
-impl Config {
+impl HealthApiConfig {
     /// Reads the configuration from the variables named at the fields.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         reader.required("AI_PROVIDERS");
@@ -93,7 +93,7 @@ fn names(text: &str) -> Result<Vec<String>, &'static str> {
 }
 
 /// State that one environment keeps between calls.
-pub struct State {
+pub struct BoardState {
     pub(crate) clock: Clock,
     pub(crate) accounts: AccountsTable,
     pub(crate) admins: AdminsTable,
@@ -116,7 +116,7 @@ pub struct State {
     /// Time-out of one read of DynamoDB.
     pub(crate) store_timeout: Duration,
     /// Last answer of `/health`.
-    pub(crate) health: Remembered,
+    pub(crate) health: HealthCache,
     /// Stories that were shown last.
     pub(crate) stories: Stories,
     /// Moment since which this environment has not reached Redis; `None` while it does.
@@ -131,12 +131,12 @@ pub enum StartError {
     Routes(#[from] matchit::InsertError),
 }
 
-impl State {
+impl BoardState {
     /// Creates the clients, which connect when first used.
     ///
     /// # Errors
     /// Fails if the table of routes contradicts itself.
-    pub async fn new(config: Config) -> Result<Self, StartError> {
+    pub async fn new(config: HealthApiConfig) -> Result<Self, StartError> {
         let Common { clock, dynamodb, .. } = &config.common;
         let client = dynamodb::client(dynamodb);
         let redis = Arc::new(Redis::new(config.redis));
@@ -161,7 +161,7 @@ impl State {
             allowed_origin: config.allowed_origin,
             router: Router::new()?,
             store_timeout: dynamodb.timeout,
-            health: Remembered::default(),
+            health: HealthCache::default(),
             stories: Stories::default(),
             redis_gone: Mutex::new(None),
         })

@@ -7,18 +7,18 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 /// Cookie with the session token. It is kept for 12 hours, which is the lifetime of a session.
-pub(crate) const SESSION: Kind = Kind { name: "__Host-levee-session", kept: Duration::hours(12) };
+pub(crate) const SESSION: CookieKind = CookieKind { name: "__Host-levee-session", kept: Duration::hours(12) };
 /// Cookie with the token that the sign-in form must repeat. It is kept for 12 hours, for forms that are left open.
-pub(crate) const LOGIN: Kind = Kind { name: "__Host-levee-login", kept: Duration::hours(12) };
+pub(crate) const LOGIN: CookieKind = CookieKind { name: "__Host-levee-login", kept: Duration::hours(12) };
 
 /// Name and lifetime of one of the cookies.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
+pub(crate) struct CookieKind {
     name: &'static str,
     kept: Duration,
 }
 
-impl Kind {
+impl CookieKind {
     /// Returns the value that a request carries. Of several cookies with this name, the first counts: browsers send
     /// the closest match first.
     pub(crate) fn read(self, headers: &HeaderMap) -> Option<String> {

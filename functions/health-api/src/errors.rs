@@ -1,7 +1,7 @@
 //! Recent errors: breadcrumbs, filtered and in pages.
 
 use http::StatusCode;
-use levee::breadcrumbs::{Breadcrumb, Cursor, Filter, Page, Severity};
+use levee::breadcrumbs::{Breadcrumb, BreadcrumbPage, Cursor, Filter, Severity};
 use levee::clock::Timestamp;
 use levee::http::Links;
 use levee::pages::{show, table};
@@ -11,7 +11,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::answer::{Answer, json};
 use crate::call::{Call, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::layout;
 use crate::snapshot::Moment;
 
@@ -107,30 +107,30 @@ pub(crate) fn rows(links: &Links, caption: &str, errors: &[ErrorReport]) -> Mark
 }
 
 /// Filter and page that the caller asks for.
-struct Asked {
+struct ErrorQuery {
     filter: Filter,
     after: Option<Cursor>,
     limit: usize,
 }
 
-impl Asked {
-    fn of(call: &Call<'_>) -> Result<Self, Failed> {
+impl ErrorQuery {
+    fn of(call: &Call<'_>) -> Result<Self, BoardError> {
         let name = |name: &str| call.query_name(name).map(|value| value.map(str::to_owned));
         let severity = match call.query("severity") {
             None => None,
             Some("warning") => Some(Severity::Warning),
             Some("error") => Some(Severity::Error),
-            Some(_) => return Err(Failed::Invalid("'severity' takes warning or error.".to_owned())),
+            Some(_) => return Err(BoardError::Invalid("'severity' takes warning or error.".to_owned())),
         };
         let after = call.query("after").map(str::parse).transpose();
-        let after = after.map_err(|_| Failed::Invalid("'after' takes what a page before said.".to_owned()))?;
+        let after = after.map_err(|_| BoardError::Invalid("'after' takes what a page before said.".to_owned()))?;
         let filter = Filter { function: name("function")?, code: name("code")?, severity, account: name("account")? };
         Ok(Self { filter, after, limit: call.limit()? })
     }
 
-    async fn read(&self, call: &Call<'_>) -> Result<(Vec<ErrorReport>, Option<Cursor>), Failed> {
+    async fn read(&self, call: &Call<'_>) -> Result<(Vec<ErrorReport>, Option<Cursor>), BoardError> {
         let page = call.state.breadcrumbs.page(&self.filter, self.after.as_ref(), self.limit, call.now).await;
-        let Page { breadcrumbs, next } = page.map_err(Failed::breadcrumbs)?;
+        let BreadcrumbPage { breadcrumbs, next } = page.map_err(BoardError::breadcrumbs)?;
         Ok((breadcrumbs.into_iter().map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect(), next))
     }
 
@@ -155,15 +155,15 @@ impl Asked {
 }
 
 /// Answers with a page of recent errors as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
-    let (breadcrumbs, next) = Asked::of(call)?.read(call).await?;
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+    let (breadcrumbs, next) = ErrorQuery::of(call)?.read(call).await?;
     let next = next.map(|next| next.to_string());
     Ok(json(StatusCode::OK, &serde_json::json!({ "breadcrumbs": breadcrumbs, "next": next })))
 }
 
 /// Shows a page of recent errors, with a form to filter them.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
-    let asked = Asked::of(call)?;
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+    let asked = ErrorQuery::of(call)?;
     let (errors, next) = asked.read(call).await?;
     let content = html! {
         (filter_form(call, &asked.filter))

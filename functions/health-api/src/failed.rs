@@ -8,7 +8,7 @@ use levee::http::usage::TooLong;
 
 /// Failure of a request.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
+pub(crate) enum BoardError {
     /// Unknown page, account or provider.
     #[error("there is no such thing")]
     NotFound,
@@ -53,7 +53,7 @@ pub(crate) enum Failed {
     SignOutUnwritten(String),
 }
 
-impl Failed {
+impl BoardError {
     pub(crate) fn admins(error: impl Display) -> Self {
         Self::Unavailable("admins.unreachable", error.to_string())
     }

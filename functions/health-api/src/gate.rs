@@ -3,12 +3,12 @@
 use http::{HeaderMap, Method};
 use lambda_http::Request;
 use levee::admins::SessionToken;
-use levee::http::{Refused, UNREADABLE, admit_anyone};
+use levee::http::{Rejection, UNREADABLE, admit_anyone};
 use subtle::ConstantTimeEq;
 
 use crate::call::{Call, Form, SignedIn, is_form};
 use crate::cookies;
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::routes::Access;
 
 /// Header in which a script sends the form token of its session.
@@ -17,42 +17,42 @@ const TOKEN_HEADER: &str = "x-levee-csrf";
 pub(crate) const TOKEN_FIELD: &str = "csrf";
 
 /// Checks that a request may use its route. Returns the signed-in admin if the route is for admins.
-pub(crate) async fn pass(call: &Call<'_>, access: Access, form: &Form) -> Result<Option<SignedIn>, Failed> {
+pub(crate) async fn authorize(call: &Call<'_>, access: Access, form: &Form) -> Result<Option<SignedIn>, BoardError> {
     // Apply the authorizer's verdict, which limits sign-ins per client address.
     if access == Access::SigningIn {
         admit_anyone(call.request).verdict.map_err(|refused| match refused {
-            Refused::Unreadable => Failed::Unavailable("context.unreadable", UNREADABLE.to_owned()),
-            Refused::BadRequest(sentence) => Failed::Invalid(sentence),
-            Refused::Forbidden(sentence) => Failed::Forbidden(sentence),
-            Refused::Limited(sentence, secs) => Failed::Limited(sentence, secs),
+            Rejection::Unreadable => BoardError::Unavailable("context.unreadable", UNREADABLE.to_owned()),
+            Rejection::BadRequest(sentence) => BoardError::Invalid(sentence),
+            Rejection::Forbidden(sentence) => BoardError::Forbidden(sentence),
+            Rejection::Limited(sentence, secs) => BoardError::Limited(sentence, secs),
         })?;
     }
 
     // A request that may change something must come from this board's own origin.
     let changes = call.request.method() != Method::GET;
     if changes && !is_same_site(call.links.origin(), call.headers()) {
-        return Err(Failed::CrossSite);
+        return Err(BoardError::CrossSite);
     }
 
     match access {
         Access::Anyone => Ok(None),
         Access::SigningIn => {
             if !is_form(call.headers()) {
-                return Err(Failed::NotAForm);
+                return Err(BoardError::NotAForm);
             }
             // The token of the form must equal that of the cookie. Compare them in constant time.
             let expected = cookies::LOGIN.read(call.headers()).filter(|token| is_login_token(token));
             let shown = form.field(TOKEN_FIELD);
             let matches = expected.is_some_and(|expected| expected.as_bytes().ct_eq(shown.as_bytes()).into());
-            if matches { Ok(None) } else { Err(Failed::Token) }
+            if matches { Ok(None) } else { Err(BoardError::Token) }
         }
         Access::SignedIn(role) => {
             let admin = session(call).await?;
             // A change needs the session's form token as well.
             if changes && !shows_token(&admin, call.headers(), form) {
-                return Err(Failed::Token);
+                return Err(BoardError::Token);
             }
-            if admin.session.role < role { Err(Failed::Role) } else { Ok(Some(admin)) }
+            if admin.session.role < role { Err(BoardError::Role) } else { Ok(Some(admin)) }
         }
     }
 }
@@ -66,11 +66,11 @@ pub(crate) fn limits(request: &Request, access: Access) -> HeaderMap {
     }
 }
 
-async fn session(call: &Call<'_>) -> Result<SignedIn, Failed> {
+async fn session(call: &Call<'_>) -> Result<SignedIn, BoardError> {
     let cookie = cookies::SESSION.read(call.headers());
-    let token = cookie.as_deref().and_then(SessionToken::parse).ok_or(Failed::SignedOut)?;
-    let session = call.state.admins.session(&token, call.now).await.map_err(Failed::admins)?;
-    Ok(SignedIn { session: session.ok_or(Failed::SignedOut)?, token })
+    let token = cookie.as_deref().and_then(SessionToken::parse).ok_or(BoardError::SignedOut)?;
+    let session = call.state.admins.session(&token, call.now).await.map_err(BoardError::admins)?;
+    Ok(SignedIn { session: session.ok_or(BoardError::SignedOut)?, token })
 }
 
 fn shows_token(admin: &SignedIn, headers: &HeaderMap, form: &Form) -> bool {

@@ -7,16 +7,16 @@ use levee::http::{Links, REQUEST_ID_HEADER, request_id};
 
 use crate::answer::{Answer, see_other};
 use crate::call::{Call, Form, path_and_links};
-use crate::config::State;
-use crate::failed::Failed;
-use crate::routes::{Found, Operation, Route, answers_json};
+use crate::config::BoardState;
+use crate::failed::BoardError;
+use crate::routes::{MatchedRoute, Operation, Route, answers_json};
 use crate::{
     accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, not_offered, preflight, report,
     requests, snapshot, usage,
 };
 
 /// Serves one request. It never fails: every error becomes an answer.
-pub async fn handle(state: &State, request: Request) -> Response<String> {
+pub async fn handle(state: &BoardState, request: Request) -> Response<String> {
     let id = request_id(&request);
     let mut report = report::begin(&id);
     let (path, links) = path_and_links(&request);
@@ -39,7 +39,7 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
     // Find the route and serve it.
     let mut limits = HeaderMap::new();
     let answer = match state.router.find(request.method(), &path) {
-        Found::Route(route, named) => {
+        MatchedRoute::Route(route, named) => {
             report.route(route.1);
             limits = gate::limits(&request, route.2);
             // Read the clock once, so that the whole request has one time.
@@ -47,11 +47,11 @@ pub async fn handle(state: &State, request: Request) -> Response<String> {
             let call = Call { state, request: &request, links: &links, request_id: &id, now, id: named };
             serve(&call, route).await
         }
-        Found::Methods(methods) => Err(Failed::Method(methods)),
-        Found::Nothing => Err(Failed::NotFound),
+        MatchedRoute::Methods(methods) => Err(BoardError::Method(methods)),
+        MatchedRoute::Nothing => Err(BoardError::NotFound),
     };
     // Turn a failure into an answer, and add the headers that every answer has.
-    let problem = answer.as_ref().err().map(Failed::problem);
+    let problem = answer.as_ref().err().map(BoardError::problem);
     let mut answer = answer.unwrap_or_else(|failed| refuse(&failed, &path, &links, &id));
     let headers = answer.headers_mut();
     headers.extend(limits);
@@ -73,16 +73,16 @@ fn sign(headers: &mut HeaderMap, links: &Links, id: &str) {
     }
 }
 
-async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, Failed> {
+async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, BoardError> {
     // Check access before any handler runs.
     let form = Form::of(call.request)?;
-    let admin = gate::pass(call, *access, &form).await?;
+    let admin = gate::authorize(call, *access, &form).await?;
     match (operation, admin) {
         (Operation::Health, _) => Ok(health::answer(call).await),
         (Operation::LoginPage, _) => Ok(login::page(call)),
         (Operation::SignIn, _) => login::sign_in(call, &form).await,
         // All operations below need a signed-in admin.
-        (_, None) => Err(Failed::SignedOut),
+        (_, None) => Err(BoardError::SignedOut),
         (Operation::SignOut, Some(admin)) => login::sign_out(call, &admin).await,
         (Operation::SignOutEverywhere, Some(admin)) => login::sign_out_everywhere(call, &admin).await,
         (Operation::Board, Some(admin)) => Ok(board::page(call, &admin, &snapshot::take(call).await)),
@@ -115,13 +115,13 @@ async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Ans
 
 /// Answers a request that failed: JSON for a program, an error page for a person. A person without a session is
 /// redirected to the sign-in form.
-fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
+fn refuse(failed: &BoardError, path: &str, links: &Links, id: &str) -> Answer {
     // Log failures of the stores once, here at the boundary.
     match failed {
-        Failed::Unavailable(code, error) => {
+        BoardError::Unavailable(code, error) => {
             tracing::error!(code, request.id = id, error, "a request to the board cannot be answered");
         }
-        Failed::SignOutUnwritten(error) => {
+        BoardError::SignOutUnwritten(error) => {
             tracing::error!(code = "admins.unreachable", request.id = id, error, "a sign-out was not written down");
         }
         _ => {}
@@ -129,15 +129,15 @@ fn refuse(failed: &Failed, path: &str, links: &Links, id: &str) -> Answer {
     // Choose JSON, the sign-in form or an error page.
     let mut answer = match failed {
         _ if answers_json(path) => failed.problem().to_response(id),
-        Failed::SignedOut => see_other(&links.to("/login")),
+        BoardError::SignedOut => see_other(&links.to("/login")),
         _ => layout::problem(&failed.problem(), links, id),
     };
     // The session has ended although the audit could not be written, so its cookie is removed too.
-    if matches!(failed, Failed::SignOutUnwritten(_)) {
+    if matches!(failed, BoardError::SignOutUnwritten(_)) {
         cookies::SESSION.clear(answer.headers_mut());
     }
     // A 405 names the methods that the path takes.
-    if let Failed::Method(methods) = failed
+    if let BoardError::Method(methods) = failed
         && let Ok(methods) = HeaderValue::from_str(&methods.join(", "))
     {
         answer.headers_mut().insert(ALLOW, methods);

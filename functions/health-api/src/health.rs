@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::answer::{Answer, json};
 use crate::breakers;
 use crate::call::Call;
-use crate::config::State;
+use crate::config::BoardState;
 
 /// Time for which an environment repeats its last answer, so that callers of `/health` cannot keep the stores busy.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -33,9 +33,9 @@ pub enum Health {
 
 /// Last health that was found, and the moment of finding it.
 #[derive(Debug, Default)]
-pub(crate) struct Remembered(Mutex<Option<(Health, Timestamp)>>);
+pub(crate) struct HealthCache(Mutex<Option<(Health, Timestamp)>>);
 
-impl Remembered {
+impl HealthCache {
     fn get(&self, now: Timestamp) -> Option<Health> {
         let last = *lock(&self.0);
         last.filter(|(_, at)| *at <= now && now < at.plus(REMEMBERED)).map(|(health, _)| health)
@@ -86,7 +86,7 @@ async fn find_out(call: &Call<'_>) -> Health {
 }
 
 /// Checks that the table of accounts and keys can be read.
-pub(crate) async fn accounts_are_readable(state: &State) -> Result<(), String> {
+pub(crate) async fn accounts_are_readable(state: &BoardState) -> Result<(), String> {
     with_timeout(state.store_timeout, state.accounts.key("")).await.map(drop)
 }
 
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_said_again_for_two_seconds() {
-        let remembered = Remembered::default();
+        let remembered = HealthCache::default();
         let at = Timestamp::from_secs(1_700_000_000);
         assert_eq!(remembered.get(at), None);
         remembered.set(Health::Degraded, at);

@@ -33,5 +33,5 @@ pub mod routes;
 pub mod snapshot;
 mod usage;
 
-pub use config::{Config, State};
+pub use config::{BoardState, HealthApiConfig};
 pub use handle::handle;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, see_other};
 use crate::audit::record;
 use crate::call::{Call, Form, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::gate::{TOKEN_FIELD, is_login_token, new_login_token};
 use crate::{cookies, layout};
 
@@ -29,7 +29,7 @@ pub(crate) fn page(call: &Call<'_>) -> Answer {
 }
 
 /// Checks the password and begins a session.
-pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Failed> {
+pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, BoardError> {
     let began = Instant::now();
     let (email, password) = (form.field("email"), form.field("password"));
     match call.state.admins.sign_in(email, password, call.now).await {
@@ -37,7 +37,7 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
             // A session must be in the audit, and must replace the browser's older session. If either fails, end the
             // new session.
             if let Err(failed) = replace(call, &session).await {
-                call.state.admins.sign_out(&token).await.map_err(Failed::admins)?;
+                call.state.admins.sign_out(&token).await.map_err(BoardError::admins)?;
                 return Err(failed);
             }
             // Set the session's cookie, and remove that of the form.
@@ -73,49 +73,49 @@ pub(crate) async fn sign_in(call: &Call<'_>, form: &Form) -> Result<Answer, Fail
             answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(secs));
             Ok(answer)
         }
-        Err(SignInError::Unavailable(error)) => Err(Failed::admins(error)),
+        Err(SignInError::Unavailable(error)) => Err(BoardError::admins(error)),
     }
 }
 
 /// Records the start of `session` in the audit, and ends the session that the browser had before.
-async fn replace(call: &Call<'_>, session: &Session) -> Result<(), Failed> {
+async fn replace(call: &Call<'_>, session: &Session) -> Result<(), BoardError> {
     record(call, &session.email, "session.sign-in", &session.email, "").await?;
     match cookies::SESSION.read(call.headers()).as_deref().and_then(SessionToken::parse) {
-        Some(before) => call.state.admins.sign_out(&before).await.map_err(Failed::admins),
+        Some(before) => call.state.admins.sign_out(&before).await.map_err(BoardError::admins),
         None => Ok(()),
     }
 }
 
 /// Records a refused sign-in in the audit, if an admin has this address.
-async fn record_refusal(call: &Call<'_>, email: &str) -> Result<(), Failed> {
-    match call.state.admins.admin(email).await.map_err(Failed::admins)? {
+async fn record_refusal(call: &Call<'_>, email: &str) -> Result<(), BoardError> {
+    match call.state.admins.admin(email).await.map_err(BoardError::admins)? {
         Some(admin) => record(call, &admin.email, "session.refused", &admin.email, "a wrong password").await,
         None => Ok(()),
     }
 }
 
 /// Ends the admin's session.
-pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn sign_out(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let email = &admin.session.email;
     // Try to write the audit first, but end the session in any case.
     let written = record(call, email, "session.sign-out", email, "").await;
-    call.state.admins.sign_out(&admin.token).await.map_err(Failed::admins)?;
+    call.state.admins.sign_out(&admin.token).await.map_err(BoardError::admins)?;
     signed_out(call, written)
 }
 
 /// Ends all sessions of the admin.
-pub(crate) async fn sign_out_everywhere(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn sign_out_everywhere(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let email = &admin.session.email;
     // As for one session: the audit first, the end in any case.
     let written = record(call, email, "session.sign-out-everywhere", email, "").await;
-    call.state.admins.sign_out_everywhere(email, call.now).await.map_err(Failed::admins)?;
+    call.state.admins.sign_out_everywhere(email, call.now).await.map_err(BoardError::admins)?;
     signed_out(call, written)
 }
 
 /// Answers once a session has ended. Signing out is the only change that is made even if it could not be `written` to
 /// the audit, so that an admin can always sign out.
-fn signed_out(call: &Call<'_>, written: Result<(), Failed>) -> Result<Answer, Failed> {
-    written.map_err(|failed| Failed::SignOutUnwritten(failed.to_string()))?;
+fn signed_out(call: &Call<'_>, written: Result<(), BoardError>) -> Result<Answer, BoardError> {
+    written.map_err(|failed| BoardError::SignOutUnwritten(failed.to_string()))?;
     let mut answer = see_other(&call.links.to("/login"));
     cookies::SESSION.clear(answer.headers_mut());
     Ok(answer)

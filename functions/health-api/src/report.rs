@@ -12,7 +12,7 @@ use metrique::unit_of_work::metrics;
 /// Wide event of one request. It is written when it is dropped.
 #[metrics(emf::dimension_sets = [[]])]
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct BoardReport {
     #[metrics(flatten)]
     head: Head,
     /// Path of the route; `none` if the request matches none of the board's routes.
@@ -33,8 +33,8 @@ pub(crate) struct Report {
 }
 
 /// Begins the report about the request `request_id`.
-pub(crate) fn begin(request_id: &str) -> ReportGuard {
-    Report {
+pub(crate) fn begin(request_id: &str) -> BoardReportGuard {
+    BoardReport {
         head: Head::new("health-api", "answered a request to the board", request_id),
         route: "none",
         route_class: "none",
@@ -47,7 +47,7 @@ pub(crate) fn begin(request_id: &str) -> ReportGuard {
     .append_on_drop(ServiceMetrics::sink_or_discard())
 }
 
-impl Report {
+impl BoardReport {
     /// Records the route of the request.
     pub(crate) fn route(&mut self, route: &'static str) {
         self.route = route;

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use crate::answer::Answer;
 use crate::call::{Call, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/requests";
@@ -28,7 +28,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const MOST_REMEMBERED: usize = 32;
 
 /// Shows a form for a request's id, and the story of the request that was entered.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let id = call.query("id");
     let found = match id {
         None => html! {},
@@ -64,7 +64,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Fa
     Ok(layout::page(call, admin, PAGE, "Requests", content))
 }
 
-async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
+async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, BoardError> {
     if let Some(story) = call.state.stories.get(id, call.now) {
         return Ok(Some(story));
     }
@@ -108,9 +108,9 @@ impl Stories {
     }
 }
 
-async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, Failed> {
+async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, BoardError> {
     let since = call.now.minus(SEARCHED);
-    let lines = call.state.logs.find(id, since, call.now, SEARCH_TIMEOUT).await.map_err(Failed::logs)?;
+    let lines = call.state.logs.find(id, since, call.now, SEARCH_TIMEOUT).await.map_err(BoardError::logs)?;
     Ok(Story::tell(id, lines.iter().map(String::as_str)))
 }
 

@@ -131,7 +131,7 @@ pub fn answers_json(path: &str) -> bool {
 pub(crate) struct Router(matchit::Router<Vec<&'static Route>>);
 
 /// Result of looking up a path.
-pub(crate) enum Found<'a> {
+pub(crate) enum MatchedRoute<'a> {
     /// The route, with the value of its path parameter; empty if it has none.
     Route(&'static Route, &'a str),
     /// A path that takes other methods, which are listed.
@@ -155,15 +155,15 @@ impl Router {
     }
 
     /// Finds the route for `method` and `path`. `path` has no prefix before the route, such as a stage.
-    pub(crate) fn find<'a>(&self, method: &Method, path: &'a str) -> Found<'a> {
-        let Ok(matched) = self.0.at(path) else { return Found::Nothing };
+    pub(crate) fn find<'a>(&self, method: &Method, path: &'a str) -> MatchedRoute<'a> {
+        let Ok(matched) = self.0.at(path) else { return MatchedRoute::Nothing };
         // An empty parameter names nothing.
         if matched.params.iter().any(|(_, value)| value.is_empty()) {
-            return Found::Nothing;
+            return MatchedRoute::Nothing;
         }
         match matched.value.iter().find(|(it, ..)| it == method) {
-            Some(route) => Found::Route(route, matched.params.get("id").unwrap_or_default()),
-            None => Found::Methods(matched.value.iter().map(|(method, ..)| method.as_str()).collect()),
+            Some(route) => MatchedRoute::Route(route, matched.params.get("id").unwrap_or_default()),
+            None => MatchedRoute::Methods(matched.value.iter().map(|(method, ..)| method.as_str()).collect()),
         }
     }
 }
@@ -177,7 +177,7 @@ mod tests {
         let router = Router::new().unwrap();
         for route in &ROUTES {
             let path = route.1.replace("{id}", "acme");
-            let Found::Route(found, id) = router.find(&route.0, &path) else { panic!("{path} is not found") };
+            let MatchedRoute::Route(found, id) = router.find(&route.0, &path) else { panic!("{path} is not found") };
             assert_eq!((found, id), (route, if route.1.contains("{id}") { "acme" } else { "" }));
         }
     }
@@ -193,10 +193,10 @@ mod tests {
     #[test]
     fn a_path_with_other_methods_names_them_and_an_unknown_one_is_nothing() {
         let router = Router::new().unwrap();
-        let Found::Methods(methods) = router.find(&Method::DELETE, "/login") else { panic!("found") };
+        let MatchedRoute::Methods(methods) = router.find(&Method::DELETE, "/login") else { panic!("found") };
         assert_eq!(methods, ["GET", "POST"]);
         for path in ["/", "/admin/", "/admin/x", "/admin/api/accounts//suspend", "/admin/api/accounts/a/b/suspend"] {
-            assert!(matches!(router.find(&Method::GET, path), Found::Nothing), "{path}");
+            assert!(matches!(router.find(&Method::GET, path), MatchedRoute::Nothing), "{path}");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::fmt::Display;
 
 use ::http::StatusCode;
 use levee::alerts::Raised;
-use levee::breadcrumbs::{Breadcrumb, Filter, TableError};
+use levee::breadcrumbs::{Breadcrumb, BreadcrumbTableError, Filter};
 use levee::clock::Timestamp;
 use levee::stores::with_timeout;
 use levee::sync::lock;
@@ -186,7 +186,7 @@ pub(crate) fn json(snapshot: &Snapshot) -> Answer {
 }
 
 /// Reads the breadcrumbs of the last hour, and older ones until there are as many as the board shows.
-async fn recent(call: &Call<'_>) -> Result<Vec<Breadcrumb>, TableError> {
+async fn recent(call: &Call<'_>) -> Result<Vec<Breadcrumb>, BreadcrumbTableError> {
     let is_recent = |it: &Breadcrumb| Timestamp::from_millis(it.last_at).plus(providers::HOUR) >= call.now;
     let enough = |found: &[Breadcrumb]| found.len() >= ERRORS && found.last().is_some_and(|last| !is_recent(last));
     breadcrumbs(call, &Filter::default(), enough).await
@@ -198,7 +198,7 @@ async fn breadcrumbs(
     call: &Call<'_>,
     filter: &Filter,
     enough: impl Fn(&[Breadcrumb]) -> bool,
-) -> Result<Vec<Breadcrumb>, TableError> {
+) -> Result<Vec<Breadcrumb>, BreadcrumbTableError> {
     let (mut found, mut after) = (Vec::new(), None);
     for _ in 0..MOST_PAGES {
         let page = call.state.breadcrumbs.page(filter, after.as_ref(), PAGE, call.now).await?;

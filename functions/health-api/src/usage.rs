@@ -5,15 +5,15 @@ use std::fmt::Display;
 use http::HeaderValue;
 use http::header::LINK;
 use levee::accounts::TokenCap;
-use levee::http::usage::Asked;
-use levee::metering::{Line, Month, UsageReport};
+use levee::http::usage::UsageQuery;
+use levee::metering::{Month, UsageLine, UsageReport};
 use levee::stores;
 use serde::Serialize;
 use url::form_urlencoded::byte_serialize;
 
 use crate::answer::Answer;
 use crate::call::{Call, is_name};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 
 const PATH: &str = "/admin/api/usage";
 /// Maximum number of lines in an answer about several accounts. It keeps the answer, and the data read for it, well
@@ -22,7 +22,7 @@ const MOST_LINES: usize = 8_000;
 
 /// One page of accounts.
 #[derive(Debug, Serialize)]
-struct Page<'a> {
+struct UsagePage<'a> {
     month: Month,
     accounts: &'a [UsageReport],
     /// Id of the account after which the next page begins.
@@ -30,7 +30,7 @@ struct Page<'a> {
 }
 
 /// Answers with the usage of a page of accounts.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
     let asked = asked(call)?;
     let (after, limit) = (call.query_name("after")?, call.limit()?);
 
@@ -54,7 +54,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
         })
         .collect();
     // Write the answer, with a link to the next page.
-    let mut answer = asked.answer(&Page { month, accounts: &reports, next: next.clone() }, &reports)?;
+    let mut answer = asked.answer(&UsagePage { month, accounts: &reports, next: next.clone() }, &reports)?;
     if let Some(link) = next.and_then(|next| link(call, &asked, &next, limit)) {
         answer.headers_mut().insert(LINK, link);
     }
@@ -62,11 +62,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, Failed> {
 }
 
 /// Answers with the usage of one account. The usage of a deleted account is kept.
-pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
+pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
     let asked = asked(call)?;
     let (state, id, month) = (call.state, call.id, asked.month);
     if !is_name(id) {
-        return Err(Failed::NotFound);
+        return Err(BoardError::NotFound);
     }
     // Read the account, its usage and the number of open calls at the same time.
     let (account, lines, open) = tokio::join!(
@@ -78,7 +78,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Failed> {
 
     // Check that the account exists, or that a deleted one was used in that month.
     if account.is_none() && lines.is_empty() {
-        return Err(Failed::NotFound);
+        return Err(BoardError::NotFound);
     }
     let cap = account.and_then(|account| state.cap.of(&account));
     let report = report(call, id, cap, month, &lines, open_calls);
@@ -90,21 +90,21 @@ fn report(
     account: &str,
     cap: Option<TokenCap>,
     month: Month,
-    lines: &[Line],
+    lines: &[UsageLine],
     open_calls: u64,
 ) -> UsageReport {
     let state = call.state;
     UsageReport::new(account, month, lines, open_calls, cap, state.counts, &state.prices, call.now)
 }
 
-fn asked(call: &Call<'_>) -> Result<Asked, Failed> {
-    let asked = Asked::read(call.query("month"), call.query("format"), call.headers(), call.now);
-    asked.map_err(|mistake| Failed::Invalid(mistake.to_string()))
+fn asked(call: &Call<'_>) -> Result<UsageQuery, BoardError> {
+    let asked = UsageQuery::read(call.query("month"), call.query("format"), call.headers(), call.now);
+    asked.map_err(|mistake| BoardError::Invalid(mistake.to_string()))
 }
 
 /// Awaits `read` for at most twice the time-out of one read: a page of accounts takes several reads in sequence.
-async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, Failed> {
-    stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(Failed::usage)
+async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, BoardError> {
+    stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(BoardError::usage)
 }
 
 /// Returns the account after which the next page begins. This page has the first `told` of `ids`. The accounts behind
@@ -117,7 +117,7 @@ fn next_after(ids: &[&str], told: usize, next: Option<String>) -> Option<String>
 }
 
 /// Returns the header that links the next page (RFC 8288). CSV has no other place for it.
-fn link(call: &Call<'_>, asked: &Asked, next: &str, limit: usize) -> Option<HeaderValue> {
+fn link(call: &Call<'_>, asked: &UsageQuery, next: &str, limit: usize) -> Option<HeaderValue> {
     let after: String = byte_serialize(next.as_bytes()).collect();
     let (page, month, format) = (call.links.to(PATH), asked.month, asked.format.name());
     let link = format!("<{page}?month={month}&format={format}&limit={limit}&after={after}>; rel=\"next\"");

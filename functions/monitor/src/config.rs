@@ -16,7 +16,7 @@ use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 
 /// Configuration of the monitor.
-pub struct Config {
+pub struct MonitorConfig {
     /// Configuration that all functions share.
     pub common: Common,
     /// Topic to which alerts are sent.
@@ -43,7 +43,7 @@ pub struct Thresholds {
     pub errors_per_minute: u64,
 }
 
-impl Config {
+impl MonitorConfig {
     /// Reads the variables that the fields name.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Thresholds {
 }
 
 /// State that one environment keeps between runs.
-pub struct State {
+pub struct MonitorState {
     pub(crate) clock: Clock,
     pub(crate) redis: Arc<Redis>,
     pub(crate) accounts: AccountsTable,
@@ -80,12 +80,12 @@ pub struct State {
     pub(crate) thresholds: Thresholds,
 }
 
-impl State {
+impl MonitorState {
     /// Builds the clients, which connect at their first use.
     ///
     /// # Errors
     /// Never fails. The signature is the one that every function's start has.
-    pub async fn new(config: Config) -> Result<Self, Infallible> {
+    pub async fn new(config: MonitorConfig) -> Result<Self, Infallible> {
         let breadcrumbs = config.common.breadcrumbs();
         let Common { clock, dynamodb, .. } = config.common;
         let client = dynamodb::client(&dynamodb);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lambda_runtime::Diagnostic;
 use levee::accounts::publish;
-use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, Filter, TableError};
+use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, BreadcrumbTableError, Filter};
 use levee::breaker::{self, BreakersTable};
 use levee::clock::Timestamp;
 use levee::limits::versions::RecordId;
@@ -13,8 +13,8 @@ use levee::statistics::{Folded, Restored, StatisticsError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::config::State;
-use crate::judge::{Standing, WINDOW, breakers, judge};
+use crate::config::MonitorState;
+use crate::judge::{BreakerSummary, WINDOW, breakers, judge};
 use crate::report;
 use crate::settle::{Settled, settle};
 
@@ -33,7 +33,7 @@ const MOST_PUBLISHED: usize = 100;
 
 /// Fields of EventBridge's scheduled event, or of an event that the operators' command sends.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct Event {
+pub struct MonitorEvent {
     /// Id of the event, which identifies the run in logs.
     #[serde(default)]
     pub id: String,
@@ -46,7 +46,7 @@ pub struct Event {
 /// Result of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Answer {
+pub enum RunAnswer {
     /// A complete run.
     Ran(Summary),
     /// Published changes.
@@ -82,10 +82,10 @@ pub struct Summary {
 /// Error of a run in which a part failed. All parts were tried, and the next run tries again.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("; "))]
-pub struct Failure(Vec<String>);
+pub struct RunFailure(Vec<String>);
 
-impl From<Failure> for Diagnostic {
-    fn from(failure: Failure) -> Self {
+impl From<RunFailure> for Diagnostic {
+    fn from(failure: RunFailure) -> Self {
         Self { error_type: "MonitorFailure".to_owned(), error_message: failure.to_string() }
     }
 }
@@ -94,13 +94,16 @@ impl From<Failure> for Diagnostic {
 /// of providers, raises alerts, and sends those that wait. If the event names changes, publishes them instead.
 ///
 /// # Errors
-/// Returns [`Failure`] with everything that failed, after all of it was tried.
+/// Returns [`RunFailure`] with everything that failed, after all of it was tried.
 // Boxed, because the nested future exceeds the compiler's recursion limit in the surrounding program.
-pub fn handle(state: &State, event: Event) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + '_>> {
+pub fn handle(
+    state: &MonitorState,
+    event: MonitorEvent,
+) -> Pin<Box<dyn Future<Output = Result<RunAnswer, RunFailure>> + '_>> {
     Box::pin(run(state, event))
 }
 
-async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
+async fn run(state: &MonitorState, event: MonitorEvent) -> Result<RunAnswer, RunFailure> {
     let now = state.clock.now();
     let mut report = report::begin(&event.id);
     let mut summary = Summary::default();
@@ -115,7 +118,7 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
         let published =
             published(state, &event.publish, now).await.map_err(|error| failed("monitor.unpublished", error));
         report.end(&summary, failures.is_empty());
-        return published.map(|published| Answer::Published { published }).map_err(|()| Failure(failures));
+        return published.map(|published| RunAnswer::Published { published }).map_err(|()| RunFailure(failures));
     }
 
     // Restore counters that Redis has lost, then fold its tallies. An outage of Redis is reported under its own code
@@ -182,7 +185,7 @@ async fn run(state: &State, event: Event) -> Result<Answer, Failure> {
     }
 
     report.end(&summary, failures.is_empty());
-    if failures.is_empty() { Ok(Answer::Ran(summary)) } else { Err(Failure(failures)) }
+    if failures.is_empty() { Ok(RunAnswer::Ran(summary)) } else { Err(RunFailure(failures)) }
 }
 
 /// Returns true unless the error is an outage or a loss of data in Redis.
@@ -191,7 +194,7 @@ fn is_failure(error: &StatisticsError) -> bool {
 }
 
 /// Publishes `changed` and returns the number of changes.
-async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<usize, String> {
+async fn published(state: &MonitorState, changed: &[String], now: Timestamp) -> Result<usize, String> {
     if changed.len() > MOST_PUBLISHED {
         return Err(format!("{} changes are more than the {MOST_PUBLISHED} that are published at once", changed.len()));
     }
@@ -204,7 +207,7 @@ async fn published(state: &State, changed: &[String], now: Timestamp) -> Result<
 
 /// Reads the state of all providers about which a decision was ever made, and the latest decisions about those that are
 /// given up.
-async fn standings(table: &BreakersTable) -> Result<Vec<Standing>, breaker::TableError> {
+async fn standings(table: &BreakersTable) -> Result<Vec<BreakerSummary>, breaker::BreakersTableError> {
     let mut standings = Vec::new();
     for provider in table.providers().await? {
         let state = table.read(&provider).await?;
@@ -212,13 +215,13 @@ async fn standings(table: &BreakersTable) -> Result<Vec<Standing>, breaker::Tabl
             true => table.history(&provider, None, DECISIONS).await?,
             false => Vec::new(),
         };
-        standings.push(Standing { provider, state, history });
+        standings.push(BreakerSummary { provider, state, history });
     }
     Ok(standings)
 }
 
 /// Returns the breadcrumbs of the last [`WINDOW`], newest first.
-async fn recent(table: &BreadcrumbTable, now: Timestamp) -> Result<Vec<Breadcrumb>, TableError> {
+async fn recent(table: &BreadcrumbTable, now: Timestamp) -> Result<Vec<Breadcrumb>, BreadcrumbTableError> {
     let mut recent = Vec::new();
     let mut after = None;
     for _ in 0..PAGES {

@@ -11,7 +11,7 @@ use levee::alerts::Alert;
 use levee::breadcrumbs::{Breadcrumb, Severity};
 use levee::clock::Timestamp;
 
-pub use self::breakers::Standing;
+pub use self::breakers::BreakerSummary;
 use self::many::{MANY, Many};
 use self::rules::{RULES, Rule};
 use crate::config::Thresholds;

@@ -11,6 +11,6 @@ pub mod judge;
 mod report;
 mod settle;
 
-pub use config::{Config, State};
-pub use handle::{Answer, Event, Failure, Summary, handle};
+pub use config::{MonitorConfig, MonitorState};
+pub use handle::{MonitorEvent, RunAnswer, RunFailure, Summary, handle};
 pub use judge::judge;

@@ -8,10 +8,10 @@ use metrique::unit_of_work::metrics;
 
 use crate::handle::Summary;
 
-/// Event of one run, written on drop. It counts as failed unless [`Report::end`] was called.
+/// Event of one run, written on drop. It counts as failed unless [`RunReport::end`] was called.
 #[metrics]
 #[derive(Debug)]
-pub struct Report {
+pub struct RunReport {
     #[metrics(flatten)]
     head: Head,
     #[metrics(name = "Requests", unit = Count)]
@@ -39,8 +39,8 @@ pub struct Report {
 }
 
 /// Begins the event of the run `id`.
-pub fn begin(id: &str) -> ReportGuard {
-    Report {
+pub fn begin(id: &str) -> RunReportGuard {
+    RunReport {
         head: Head::new("monitor", "ran the monitor", id),
         requests: 1,
         restored: 0,
@@ -57,7 +57,7 @@ pub fn begin(id: &str) -> ReportGuard {
     .append_on_drop(ServiceMetrics::sink_or_discard())
 }
 
-impl Report {
+impl RunReport {
     /// Records the end of the run. `is_whole` is true if no part failed.
     pub fn end(&mut self, summary: &Summary, is_whole: bool) {
         let Summary { restored, minutes, rows, settled, judged, raised, sent, digested, waiting } = *summary;

@@ -46,7 +46,7 @@ struct Started {
 }
 
 /// Shape and message of an error.
-struct Refused(&'static str, String);
+struct LogsError(&'static str, String);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,28 +71,28 @@ impl CloudWatchLogs {
         super::serve(Router::new().route("/", post(answer)).with_state(logs)).await
     }
 
-    fn call(&self, operation: &str, body: &[u8]) -> Result<Value, Refused> {
+    fn call(&self, operation: &str, body: &[u8]) -> Result<Value, LogsError> {
         match operation {
             "StartQuery" => self.start(read(body)?),
             "GetQueryResults" => self.results(&read(body)?),
-            _ => Err(Refused("UnknownOperationException", String::new())),
+            _ => Err(LogsError("UnknownOperationException", String::new())),
         }
     }
 
-    fn start(&self, call: StartQuery) -> Result<Value, Refused> {
+    fn start(&self, call: StartQuery) -> Result<Value, LogsError> {
         // Validate the call in the order of the service.
         let Some(query) = Query::read(&call.query_string) else {
-            return Err(Refused("MalformedQueryException", "a query of this form is not emulated".to_owned()));
+            return Err(LogsError("MalformedQueryException", "a query of this form is not emulated".to_owned()));
         };
         if call.log_group_names.is_empty() {
-            return Err(Refused("InvalidParameterException", "no log group is named".to_owned()));
+            return Err(LogsError("InvalidParameterException", "no log group is named".to_owned()));
         }
         if call.start_time > call.end_time {
-            return Err(Refused("InvalidParameterException", "End time should not be before start time".to_owned()));
+            return Err(LogsError("InvalidParameterException", "End time should not be before start time".to_owned()));
         }
         let group = |name: String| match self.groups.get(&name) {
             Some(function) => Ok((name, function.clone())),
-            None => Err(Refused("ResourceNotFoundException", format!("Log group '{name}' does not exist"))),
+            None => Err(LogsError("ResourceNotFoundException", format!("Log group '{name}' does not exist"))),
         };
         let groups = call.log_group_names.into_iter().map(group).collect::<Result<_, _>>()?;
         // Run the query now and keep the results for the polls.
@@ -109,10 +109,10 @@ impl CloudWatchLogs {
         Ok(answer)
     }
 
-    fn results(&self, call: &GetQueryResults) -> Result<Value, Refused> {
+    fn results(&self, call: &GetQueryResults) -> Result<Value, LogsError> {
         let mut queries = self.queries.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(query) = queries.iter_mut().find(|query| query.id == call.query_id) else {
-            return Err(Refused("ResourceNotFoundException", "there is no such query".to_owned()));
+            return Err(LogsError("ResourceNotFoundException", "there is no such query".to_owned()));
         };
         let was_polled = std::mem::replace(&mut query.polled, true);
         let (status, results) = if was_polled { ("Complete", &query.results[..]) } else { ("Running", &[][..]) };
@@ -120,15 +120,15 @@ impl CloudWatchLogs {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body).map_err(|error| Refused("InvalidParameterException", error.to_string()))
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, LogsError> {
+    serde_json::from_slice(body).map_err(|error| LogsError("InvalidParameterException", error.to_string()))
 }
 
 async fn answer(State(logs): State<Arc<CloudWatchLogs>>, headers: HeaderMap, body: Bytes) -> Response {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let (status, body) = match logs.call(target.strip_prefix(TARGET).unwrap_or_default(), &body) {
         Ok(answer) => (StatusCode::OK, answer),
-        Err(Refused(kind, message)) => (StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message })),
+        Err(LogsError(kind, message)) => (StatusCode::BAD_REQUEST, json!({ "__type": kind, "message": message })),
     };
     (status, [("content-type", "application/x-amz-json-1.1")], Json(body).into_response().into_body()).into_response()
 }

@@ -54,7 +54,7 @@ struct Message {
 }
 
 /// Status, code and message of an error.
-struct Refused(StatusCode, &'static str, String);
+struct SnsError(StatusCode, &'static str, String);
 
 impl Sns {
     /// Returns a stand-in whose only topic has this ARN.
@@ -67,14 +67,14 @@ impl Sns {
         super::serve(Router::new().route("/", post(answer)).with_state(Arc::clone(self))).await
     }
 
-    fn call(&self, body: &[u8]) -> Result<String, Refused> {
+    fn call(&self, body: &[u8]) -> Result<String, SnsError> {
         let call: BTreeMap<_, _> = form_urlencoded::parse(body).into_owned().collect();
         let mut state = self.state();
         if state.fail {
             let message = "An internal error occurred.".to_owned();
-            return Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message));
+            return Err(SnsError(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message));
         }
-        let invalid = |code, message: &str| Refused(StatusCode::BAD_REQUEST, code, message.to_owned());
+        let invalid = |code, message: &str| SnsError(StatusCode::BAD_REQUEST, code, message.to_owned());
         // Only Publish to the one topic is implemented.
         match call.get("Action").map(String::as_str) {
             Some("Publish") => {}
@@ -82,7 +82,7 @@ impl Sns {
             Some(_) => return Err(invalid("InvalidAction", "The action or operation requested is invalid.")),
         }
         if call.get("TopicArn") != Some(&self.topic) {
-            return Err(Refused(StatusCode::NOT_FOUND, "NotFound", "Topic does not exist".to_owned()));
+            return Err(SnsError(StatusCode::NOT_FOUND, "NotFound", "Topic does not exist".to_owned()));
         }
         // Check the parameters against the service's limits.
         let subject = call.get("Subject").cloned();
@@ -119,7 +119,7 @@ fn is_subject(text: &str) -> bool {
 async fn answer(State(sns): State<Arc<Sns>>, body: Bytes) -> Response {
     let (status, body) = match sns.call(&body) {
         Ok(id) => (StatusCode::OK, published(&id)),
-        Err(Refused(status, code, message)) => (status, refused(status, code, &message)),
+        Err(SnsError(status, code, message)) => (status, refused(status, code, &message)),
     };
     (status, [(header::CONTENT_TYPE, "text/xml")], body).into_response()
 }

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::Refused;
+use super::ControlError;
 
 const FROM_A_PAGE: &str = "The control address takes no requests from web pages. Send the request without an Origin \
                            header, from a program such as curl.";
@@ -29,7 +29,7 @@ pub(super) fn guarded(routes: Router) -> Router {
 
 async fn admit(request: Request, next: Next) -> Response {
     match refusal(request.uri(), request.headers()) {
-        Some(sentence) => Refused(StatusCode::FORBIDDEN, sentence.to_owned()).into_response(),
+        Some(sentence) => ControlError(StatusCode::FORBIDDEN, sentence.to_owned()).into_response(),
         None => next.run(request).await,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     policy::{self, Verdict},
 };
 use crate::{
-    host::{Answer, Call, Failure},
+    host::{FunctionAnswer, FunctionFailure, Invocation},
     template::ResponseType,
 };
 
@@ -33,13 +33,13 @@ impl Gateway {
             return Err(Refusal::of_status(http::StatusCode::URI_TOO_LONG, "Request-URI Too Long"));
         }
         // Call the authorizer.
-        let call = Call { event: event::authorizer(exchange), trace_id: exchange.trace_id.clone() };
+        let call = Invocation { event: event::authorizer(exchange), trace_id: exchange.trace_id.clone() };
         let started = std::time::Instant::now();
         let payload = match function.invoke(call).await {
-            Ok(Answer::Buffered(payload)) => payload,
-            Ok(Answer::Streamed(_)) => return Err(Refusal::of(ResponseType::AuthorizerConfigurationError)),
+            Ok(FunctionAnswer::Buffered(payload)) => payload,
+            Ok(FunctionAnswer::Streamed(_)) => return Err(Refusal::of(ResponseType::AuthorizerConfigurationError)),
             // "To return a 401, the function must raise the exact string Unauthorized".
-            Err(Failure::Function { message, .. }) if message == "Unauthorized" => {
+            Err(FunctionFailure::Function { message, .. }) if message == "Unauthorized" => {
                 return Err(Refusal::of(ResponseType::Unauthorized));
             }
             Err(failure) => {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Reply, errors::Refusal, exchange::Exchange, full, headers::Headers, payload::wants_binary, stream};
 use crate::{
-    host::{Answer, Call, Failure, Function},
+    host::{Function, FunctionAnswer, FunctionFailure, Invocation},
     template::{ResponseType, Route},
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn call(
 ) -> Result<Reply, Refusal> {
     // Call the function before the deadline.
     let deadline = Instant::now() + route.timeout;
-    let call = Call { event, trace_id: exchange.trace_id.clone() };
+    let call = Invocation { event, trace_id: exchange.trace_id.clone() };
     let answer = tokio::time::timeout_at(deadline, function.invoke(call)).await;
     let answer = answer.map_err(|_| Refusal::of(ResponseType::IntegrationTimeout))?.map_err(|failure| {
         tracing::warn!(
@@ -43,7 +43,7 @@ pub(super) async fn call(
     };
     // Convert the answer; its kind has to match the route.
     match (answer, route.streaming) {
-        (Answer::Buffered(payload), false) => {
+        (FunctionAnswer::Buffered(payload), false) => {
             let Proxied { status, headers, body } = parse(&payload, &exchange.trace_id).map_err(malformed)?;
             let body: Bytes = match body {
                 Text::Plain(text) => text.into(),
@@ -56,22 +56,26 @@ pub(super) async fn call(
             };
             Ok(reply(status, headers, full(body)))
         }
-        (Answer::Streamed(answer), true) => {
+        (FunctionAnswer::Streamed(answer), true) => {
             let opened = stream::open(answer, &exchange.trace_id, deadline, &function.config.name).await?;
             let (status, headers, body) = opened.map_err(malformed)?;
             Ok(reply(status, headers, body))
         }
-        (Answer::Buffered(_), true) => Err(malformed("the route streams but the function does not".to_owned())),
-        (Answer::Streamed(_), false) => Err(malformed("the function streams but the route does not".to_owned())),
+        (FunctionAnswer::Buffered(_), true) => Err(malformed("the route streams but the function does not".to_owned())),
+        (FunctionAnswer::Streamed(_), false) => {
+            Err(malformed("the function streams but the route does not".to_owned()))
+        }
     }
 }
 
 /// Returns the refusal for a function that gave no answer.
-pub(super) fn refusal(failure: &Failure) -> Refusal {
+pub(super) fn refusal(failure: &FunctionFailure) -> Refusal {
     match failure {
-        Failure::TimedOut(_) => Refusal::of(ResponseType::IntegrationTimeout),
-        Failure::Throttled => Refusal::internal(),
-        Failure::Function { .. } | Failure::Exited(_) | Failure::TooLarge => Refusal::bad_gateway(),
+        FunctionFailure::TimedOut(_) => Refusal::of(ResponseType::IntegrationTimeout),
+        FunctionFailure::Throttled => Refusal::internal(),
+        FunctionFailure::Function { .. } | FunctionFailure::Exited(_) | FunctionFailure::TooLarge => {
+            Refusal::bad_gateway()
+        }
     }
 }
 

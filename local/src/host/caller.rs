@@ -3,7 +3,7 @@
 use http::{HeaderMap, header};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, Failure, Piece, Stream};
+use super::{FunctionAnswer, FunctionFailure, Piece, Stream};
 
 /// Number of pieces that may wait for a slow reader.
 const WAITING_PIECES: usize = 64;
@@ -11,7 +11,7 @@ const WAITING_PIECES: usize = 64;
 /// State of a caller. A caller may have gone at any time; as on Lambda, the function still runs to its end.
 pub(super) enum Caller {
     /// No answer has been sent.
-    Waiting(oneshot::Sender<Result<Answer, Failure>>),
+    Waiting(oneshot::Sender<Result<FunctionAnswer, FunctionFailure>>),
     /// A stream is being sent.
     Streaming(mpsc::Sender<Piece>),
     /// The answer has been sent completely.
@@ -25,7 +25,7 @@ impl Caller {
     }
 
     /// Sends the whole answer.
-    pub(super) fn answer(&mut self, answer: Result<Answer, Failure>) {
+    pub(super) fn answer(&mut self, answer: Result<FunctionAnswer, FunctionFailure>) {
         if let Self::Waiting(caller) = std::mem::replace(self, Self::Answered) {
             let _gone = caller.send(answer);
         }
@@ -36,13 +36,13 @@ impl Caller {
         let (sender, chunks) = mpsc::channel(WAITING_PIECES);
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
-        self.answer(Ok(Answer::Streamed(Stream { content_type, chunks })));
+        self.answer(Ok(FunctionAnswer::Streamed(Stream { content_type, chunks })));
         *self = Self::Streaming(sender.clone());
         sender
     }
 
     /// Reports a failure to a caller that still waits for an answer or for pieces.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    pub(super) fn fail(&mut self, failure: FunctionFailure) {
         match std::mem::replace(self, Self::Answered) {
             Self::Waiting(caller) => drop(caller.send(Err(failure))),
             // If the channel is full, it closes without `Piece::End`, which reports the failure without its reason.

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Command, Failure, FunctionConfig, Handle, Job, Queue, Status,
+    Command, FunctionConfig, FunctionFailure, Handle, Job, Queue, Status,
     caller::Caller,
     control::{Control, Interruption},
     logs::{Logs, Output},
@@ -215,9 +215,9 @@ impl Environment {
             Ok(next) => ControlFlow::Continue(next),
             Err(interruption) => {
                 let (failure, end) = match interruption {
-                    Interruption::Ended(end) => (Failure::Exited(end.clone()), end),
+                    Interruption::Ended(end) => (FunctionFailure::Exited(end.clone()), end),
                     Interruption::TimedOut => {
-                        let failure = Failure::TimedOut(self.config.timeout);
+                        let failure = FunctionFailure::TimedOut(self.config.timeout);
                         (failure.clone(), failure.to_string())
                     }
                 };
@@ -241,7 +241,9 @@ impl Environment {
             let (reply, verdict) = match request {
                 Some(Request::Next { reply }) => {
                     // A runtime that asks for the next call before it has answered has abandoned this one.
-                    caller.fail(Failure::Exited("the runtime asked for the next call without an answer".to_owned()));
+                    caller.fail(FunctionFailure::Exited(
+                        "the runtime asked for the next call without an answer".to_owned(),
+                    ));
                     return Ok(reply);
                 }
                 Some(Request::Response { id: of, headers, body, reply }) if caller.waits() && fits(&of, id) => {
@@ -254,7 +256,7 @@ impl Environment {
                         (reply, runtime_api::accepted())
                     } else {
                         let whole = self.control.until(process, deadline, response::buffered(body)).await?;
-                        let too_large = matches!(whole, Err(Failure::TooLarge));
+                        let too_large = matches!(whole, Err(FunctionFailure::TooLarge));
                         caller.answer(whole);
                         (reply, if too_large { runtime_api::too_large() } else { runtime_api::accepted() })
                     }
@@ -309,7 +311,7 @@ impl Environment {
                     Command::Kill => {}
                 },
                 Some(job) = take(&mut self.kept, &self.jobs), if failures >= HOPELESS => {
-                    let _gone_caller = job.answer.send(Err(Failure::Exited(failure.to_owned())));
+                    let _gone_caller = job.answer.send(Err(FunctionFailure::Exited(failure.to_owned())));
                 }
             }
         }

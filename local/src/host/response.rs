@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
-use super::{Answer, Failure, Piece};
+use super::{FunctionAnswer, FunctionFailure, Piece};
 
 /// Largest payload, in bytes. "Invocation payload (request and response): 6 MB each": gettingstarted-limits.html.
 pub(super) const LARGEST: usize = 6 * 1024 * 1024;
@@ -18,25 +18,25 @@ pub(super) fn is_streamed(headers: &HeaderMap) -> bool {
 }
 
 /// Reads a whole payload, up to [`LARGEST`] bytes.
-pub(super) async fn buffered(mut body: Incoming) -> Result<Answer, Failure> {
+pub(super) async fn buffered(mut body: Incoming) -> Result<FunctionAnswer, FunctionFailure> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::Exited(error.to_string()))?;
+        let frame = frame.map_err(|error| FunctionFailure::Exited(error.to_string()))?;
         if let Ok(data) = frame.into_data() {
             whole.extend_from_slice(&data);
         }
         if whole.len() > LARGEST {
-            return Err(Failure::TooLarge);
+            return Err(FunctionFailure::TooLarge);
         }
     }
-    Ok(Answer::Buffered(whole.freeze()))
+    Ok(FunctionAnswer::Buffered(whole.freeze()))
 }
 
 /// Forwards chunks to the caller as they arrive. If the caller has gone, the rest is read and dropped, as on Lambda
 /// (configuration-response-streaming.html), so that the function is not stopped.
-pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) -> Result<(), Failure> {
+pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) -> Result<(), FunctionFailure> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::Exited(format!("the stream broke off: {error}")))?;
+        let frame = frame.map_err(|error| FunctionFailure::Exited(format!("the stream broke off: {error}")))?;
         match frame.into_data() {
             Ok(data) => {
                 let _gone_caller = caller.send(Piece::Data(data)).await;
@@ -53,18 +53,21 @@ pub(super) async fn pass_on(mut body: Incoming, caller: &mpsc::Sender<Piece>) ->
 }
 
 /// Returns the error that a runtime reported in the trailers of a stream.
-fn reported(trailers: &HeaderMap) -> Option<Failure> {
+fn reported(trailers: &HeaderMap) -> Option<FunctionFailure> {
     let text = |name: &str| trailers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let error_type = text("lambda-runtime-function-error-type")?;
-    Some(Failure::Function { error_type, message: text("lambda-runtime-function-error-body").unwrap_or_default() })
+    Some(FunctionFailure::Function {
+        error_type,
+        message: text("lambda-runtime-function-error-body").unwrap_or_default(),
+    })
 }
 
 /// Reads the report of a failed call: `{"errorType", "errorMessage"}`.
-pub(super) async fn failure(body: Incoming) -> Failure {
+pub(super) async fn failure(body: Incoming) -> FunctionFailure {
     let report = match body.collect().await {
         Ok(body) => serde_json::from_slice(&body.to_bytes()).unwrap_or(serde_json::Value::Null),
-        Err(error) => return Failure::Exited(error.to_string()),
+        Err(error) => return FunctionFailure::Exited(error.to_string()),
     };
     let text = |name: &str| report.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    Failure::Function { error_type: text("errorType"), message: text("errorMessage") }
+    FunctionFailure::Function { error_type: text("errorType"), message: text("errorMessage") }
 }

@@ -13,7 +13,7 @@ use super::errors::Problem;
 /// A scripted answer, validated and ready to send.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(try_from = "Written", into = "Written")]
-pub(super) struct Answer {
+pub(super) struct ScriptedAnswer {
     written: Written,
     status: StatusCode,
     headers: HeaderMap,
@@ -60,7 +60,7 @@ impl IntoResponse for Diverted {
     }
 }
 
-impl Answer {
+impl ScriptedAnswer {
     /// Returns true if the call counts as failed: a status of 400 or more.
     pub(super) fn is_failure(&self) -> bool {
         self.status.as_u16() >= 400
@@ -77,13 +77,13 @@ impl Answer {
     }
 }
 
-impl From<Answer> for Written {
-    fn from(answer: Answer) -> Self {
+impl From<ScriptedAnswer> for Written {
+    fn from(answer: ScriptedAnswer) -> Self {
         answer.written
     }
 }
 
-impl TryFrom<Written> for Answer {
+impl TryFrom<Written> for ScriptedAnswer {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
@@ -154,7 +154,7 @@ mod tests {
             json!({ "status": 100, "headers": { "X-A": "1", "x-b": ["2", "3"], "x-none": [] }, "body": "text" }),
             json!({ "body": [1, { "a": null }] }),
         ] {
-            let answer = Answer::deserialize(&written).unwrap();
+            let answer = ScriptedAnswer::deserialize(&written).unwrap();
             assert_eq!(serde_json::to_value(answer).unwrap(), written);
         }
     }
@@ -168,7 +168,7 @@ mod tests {
             (json!({ "body": 5 }), Some("application/json"), "5"),
             (json!({ "headers": { "Content-Type": "text/odd" }, "body": [] }), Some("text/odd"), "[]"),
         ] {
-            let answer = Answer::deserialize(&written).unwrap();
+            let answer = ScriptedAnswer::deserialize(&written).unwrap();
             assert_eq!(
                 answer.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap()),
                 content_type,
@@ -203,7 +203,7 @@ mod tests {
                 "headers: transfer-encoding follows from the body and cannot be scripted",
             ),
         ] {
-            assert_eq!(Answer::deserialize(&written).unwrap_err().to_string(), mistake, "{written}");
+            assert_eq!(ScriptedAnswer::deserialize(&written).unwrap_err().to_string(), mistake, "{written}");
         }
     }
 }

@@ -20,7 +20,7 @@ use super::script::{Ending, Script};
 use super::seed::Seed;
 use super::served::About;
 use super::stream::{self, Message, Sent, Step};
-use super::tally::{Call, Endpoint};
+use super::tally::{Endpoint, TalliedCall};
 use super::usage;
 
 pub(super) async fn create(
@@ -49,7 +49,7 @@ pub(super) async fn count_tokens(
     Ok(Json(json!({ "input_tokens": usage::total_input(&request) })))
 }
 
-fn streamed(reply: Reply, script: &Script, call: Call) -> Response {
+fn streamed(reply: Reply, script: &Script, call: TalliedCall) -> Response {
     let mut response = stream::play(stream::steps(reply, script), call).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -57,7 +57,7 @@ fn streamed(reply: Reply, script: &Script, call: Call) -> Response {
     response
 }
 
-async fn whole(reply: &Reply, script: &Script, call: Call) -> Response {
+async fn whole(reply: &Reply, script: &Script, call: TalliedCall) -> Response {
     let gaps = script.gap_ms.unwrap_or_default() * script.deltas.unwrap_or(reply::DEFAULT_DELTAS);
     let wait = Duration::from_millis(script.ttft_ms.unwrap_or_default() + gaps);
     // Do not sleep for 0 ms: even that lasts until the timer's next millisecond.

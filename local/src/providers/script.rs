@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::answer::Answer;
+use super::answer::ScriptedAnswer;
 use super::errors::{Problem, usual_message};
 use super::usage::Usage;
 
@@ -38,7 +38,7 @@ pub(super) struct Script {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Map<String, Value>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<ScriptedAnswer>,
 }
 
 /// Value of `retry-after`: seconds, or a string that is sent as it is.

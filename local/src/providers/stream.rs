@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::reply::{Block, Content, Delta, Reply};
 use super::script::{Ending, Script};
-use super::tally::Call;
+use super::tally::TalliedCall;
 use super::usage::{Usage, tokens};
 
 /// Interval of the pings of a provider that has nothing else to send.
@@ -217,7 +217,7 @@ fn wait(ms: Option<u64>) -> Option<Step> {
 }
 
 /// Returns a body that executes the steps at their time. If the client leaves, it is dropped together with the call.
-pub(super) fn play(steps: impl Iterator<Item = Step> + Send + 'static, call: Call) -> Body {
+pub(super) fn play(steps: impl Iterator<Item = Step> + Send + 'static, call: TalliedCall) -> Body {
     let player = Player { steps, call, due: Instant::now() };
     Body::from_stream(stream::unfold(player, |mut player| async move {
         let step = player.next().await?;
@@ -227,7 +227,7 @@ pub(super) fn play(steps: impl Iterator<Item = Step> + Send + 'static, call: Cal
 
 struct Player<S> {
     steps: S,
-    call: Call,
+    call: TalliedCall,
     /// Time from which waits are measured, so that late timers do not add up over a long stream.
     due: Instant,
 }

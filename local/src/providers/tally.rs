@@ -70,10 +70,10 @@ pub(super) enum Endpoint {
     Models,
 }
 
-/// One call. If it is dropped before [`Call::complete`] or [`Call::fail`], it counts as interrupted: the client has
+/// One call. If it is dropped before [`TalliedCall::complete`] or [`TalliedCall::fail`], it counts as interrupted: the client has
 /// left.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct TalliedCall {
     tally: Arc<Mutex<Tally>>,
     endpoint: Endpoint,
     /// Content of the call, once the request has been parsed.
@@ -83,7 +83,7 @@ pub(super) struct Call {
     has_ended: bool,
 }
 
-impl Call {
+impl TalliedCall {
     pub(super) fn begin(tally: &Arc<Mutex<Tally>>, endpoint: Endpoint) -> Self {
         let mut counts = lock(tally);
         match endpoint {
@@ -159,7 +159,7 @@ impl Call {
     }
 }
 
-impl Drop for Call {
+impl Drop for TalliedCall {
     fn drop(&mut self) {
         self.end(End::Interrupted);
     }
@@ -183,7 +183,7 @@ mod tests {
 
     fn failures(share: f64, calls: usize) -> Vec<bool> {
         let tally = Arc::default();
-        (0..calls).map(|_| Call::begin(&tally, Endpoint::Messages).is_to_fail(share)).collect()
+        (0..calls).map(|_| TalliedCall::begin(&tally, Endpoint::Messages).is_to_fail(share)).collect()
     }
 
     #[test]
@@ -200,11 +200,11 @@ mod tests {
     #[test]
     fn a_call_ends_once_and_counts_what_was_sent() {
         let tally = Arc::default();
-        let mut call = Call::begin(&tally, Endpoint::Messages);
+        let mut call = TalliedCall::begin(&tally, Endpoint::Messages);
         call.sent_input(&Usage { input_tokens: 7, ..Usage::default() });
         call.sent_output(3);
         drop(call);
-        let mut call = Call::begin(&tally, Endpoint::Messages);
+        let mut call = TalliedCall::begin(&tally, Endpoint::Messages);
         call.complete(&Usage { input_tokens: 5, output_tokens: 2, ..Usage::default() });
         call.fail();
         drop(call);

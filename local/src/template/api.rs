@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Function, GatewayResponse, Mistake, ResponseType, gateway_responses,
-    node::{Kind, Node},
+    node::{Node, NodeKind},
     scope::Scope,
 };
 
@@ -76,7 +76,7 @@ impl Api {
 pub(super) fn read(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Api, Mistake> {
     node.only("the API", &["StageName", "Auth", "GatewayResponses", "Cors", "BinaryMediaTypes"], IGNORED)?;
     // Authorizers, and the default one.
-    let nothing = Node { line: node.line, kind: Kind::Map(Vec::new()) };
+    let nothing = Node { line: node.line, kind: NodeKind::Map(Vec::new()) };
     let auth = node.get("Auth").unwrap_or(&nothing);
     auth.only("Auth", &["DefaultAuthorizer", "Authorizers", "AddDefaultAuthorizerToCorsPreflight"], &[])?;
     let mut authorizers = BTreeMap::new();
@@ -131,8 +131,8 @@ fn authorizer(node: &Node, scope: &Scope<'_>) -> Result<Authorizer, Mistake> {
     // The function has to be referenced by `!GetAtt <function>.Arn`.
     let target = node.get("FunctionArn").ok_or_else(|| Mistake::new(node.line, "there is no FunctionArn"))?;
     match &target.kind {
-        Kind::Intrinsic(name, arguments) if name == "GetAtt" => match &arguments.kind {
-            Kind::List(parts) if parts.len() == 2 && parts[1].kind == Kind::Scalar("Arn".to_owned()) => {
+        NodeKind::Intrinsic(name, arguments) if name == "GetAtt" => match &arguments.kind {
+            NodeKind::List(parts) if parts.len() == 2 && parts[1].kind == NodeKind::Scalar("Arn".to_owned()) => {
                 Ok(Authorizer { function: scope.text(&parts[0])?, line: target.line })
             }
             _ => Err(Mistake::new(target.line, "FunctionArn must be !GetAtt <function>.Arn")),
@@ -143,7 +143,7 @@ fn authorizer(node: &Node, scope: &Scope<'_>) -> Result<Authorizer, Mistake> {
 
 fn cors(node: &Node, scope: &Scope<'_>) -> Result<Cors, Mistake> {
     let unquoted = |node: &Node| Ok::<_, Mistake>(scope.text(node)?.trim_matches('\'').to_owned());
-    if !matches!(node.kind, Kind::Map(_)) {
+    if !matches!(node.kind, NodeKind::Map(_)) {
         let headers = vec![("Access-Control-Allow-Origin".to_owned(), unquoted(node)?)];
         return Ok(Cors { headers, allows_methods: false });
     }

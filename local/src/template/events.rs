@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Api, Function, Mistake,
-    node::{Kind, Node},
+    node::{Node, NodeKind},
     scope::Scope,
 };
 
@@ -63,7 +63,7 @@ pub(super) fn read(
     schedules: &mut Vec<Schedule>,
 ) -> Result<(), Mistake> {
     for entry in node.get("Events").map_or(&[][..], Node::entries) {
-        let nothing = Node { line: entry.line, kind: Kind::Map(Vec::new()) };
+        let nothing = Node { line: entry.line, kind: NodeKind::Map(Vec::new()) };
         let properties = entry.value.get("Properties").unwrap_or(&nothing);
         let kind = entry.value.get("Type").map(|kind| scope.text(kind)).transpose()?.unwrap_or_default();
         match kind.as_str() {
@@ -91,8 +91,8 @@ fn route(function: &Function, line: usize, node: &Node, api: &Api, scope: &Scope
     };
     // The event has to belong to the one API.
     if let Some(target) = node.get("RestApiId") {
-        let known = matches!(&target.kind, Kind::Intrinsic(name, to)
-            if name == "Ref" && to.kind == Kind::Scalar(api.id.clone()));
+        let known = matches!(&target.kind, NodeKind::Intrinsic(name, to)
+            if name == "Ref" && to.kind == NodeKind::Scalar(api.id.clone()));
         if !known {
             return Err(Mistake::new(target.line, format!("RestApiId must be !Ref {}", api.id)));
         }

@@ -9,23 +9,23 @@ use super::Mistake;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
     pub(crate) line: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: NodeKind,
 }
 
 /// Kind of a node. Numbers and booleans are kept as text until they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum NodeKind {
     Null,
     Scalar(String),
     List(Vec<Node>),
-    Map(Vec<Entry>),
+    Map(Vec<NodeEntry>),
     /// An intrinsic, by its short name (`Ref`, `Sub`, …), and its argument.
     Intrinsic(String, Box<Node>),
 }
 
 /// A key, its line and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct NodeEntry {
     pub(crate) key: String,
     pub(crate) line: usize,
     pub(crate) value: Node,
@@ -33,7 +33,7 @@ pub(crate) struct Entry {
 
 impl Node {
     pub(crate) fn scalar(line: usize, text: impl Into<String>) -> Self {
-        Self { line, kind: Kind::Scalar(text.into()) }
+        Self { line, kind: NodeKind::Scalar(text.into()) }
     }
 
     /// Returns the value of `key`, if this is a mapping that contains it.
@@ -43,21 +43,21 @@ impl Node {
 
     /// Returns a mutable reference to the value of `key`.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        let Kind::Map(entries) = &mut self.kind else { return None };
+        let NodeKind::Map(entries) = &mut self.kind else { return None };
         entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
     }
 
     /// Sets the value of `key` in a mapping and replaces an existing one.
     pub(crate) fn set(&mut self, key: &str, value: Node) {
-        let Kind::Map(entries) = &mut self.kind else { return };
+        let NodeKind::Map(entries) = &mut self.kind else { return };
         entries.retain(|entry| entry.key != key);
-        entries.push(Entry { key: key.to_owned(), line: value.line, value });
+        entries.push(NodeEntry { key: key.to_owned(), line: value.line, value });
     }
 
     /// Returns the entries of a mapping; for any other node, none.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[NodeEntry] {
         match &self.kind {
-            Kind::Map(entries) => entries,
+            NodeKind::Map(entries) => entries,
             _ => &[],
         }
     }
@@ -103,7 +103,7 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<(String, usize)> },
+    Map { entries: Vec<NodeEntry>, key: Option<(String, usize)> },
 }
 
 impl SpannedEventReceiver<'_> for Builder {
@@ -147,10 +147,10 @@ impl Builder {
                 (Some((key, line)), value) => {
                     let twice = entries.iter().any(|entry| entry.key == key);
                     let mistake = twice.then(|| Mistake::new(line, format!("the key {key} is there twice")));
-                    entries.push(Entry { key, line, value });
+                    entries.push(NodeEntry { key, line, value });
                     mistake
                 }
-                (None, Node { line, kind: Kind::Scalar(name) }) => {
+                (None, Node { line, kind: NodeKind::Scalar(name) }) => {
                     *key = Some((name, line));
                     None
                 }
@@ -168,7 +168,7 @@ impl Builder {
 impl Open {
     fn into_node(self) -> Node {
         let node = match self.content {
-            Content::List(items) => Node { line: self.line, kind: Kind::List(items) },
+            Content::List(items) => Node { line: self.line, kind: NodeKind::List(items) },
             Content::Map { entries, .. } => long_form(self.line, entries),
         };
         match self.tag {
@@ -180,7 +180,7 @@ impl Open {
 
 fn scalar(line: usize, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Node {
     let null = style == ScalarStyle::Plain && matches!(text, "" | "~" | "null" | "Null" | "NULL");
-    let node = Node { line, kind: if null { Kind::Null } else { Kind::Scalar(text.to_owned()) } };
+    let node = Node { line, kind: if null { NodeKind::Null } else { NodeKind::Scalar(text.to_owned()) } };
     match tag {
         Some(tag) if tag.is_yaml_core_schema() => Node::scalar(line, text),
         Some(tag) => intrinsic(line, &tag.suffix, node),
@@ -189,7 +189,7 @@ fn scalar(line: usize, text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Nod
 }
 
 /// Converts `{"Ref": x}` and `{"Fn::Name": x}` to intrinsics, and any other entries to a mapping.
-fn long_form(line: usize, mut entries: Vec<Entry>) -> Node {
+fn long_form(line: usize, mut entries: Vec<NodeEntry>) -> Node {
     let name = match entries.as_slice() {
         [only] if only.key == "Ref" => Some("Ref".to_owned()),
         [only] => only.key.strip_prefix("Fn::").map(str::to_owned),
@@ -199,20 +199,20 @@ fn long_form(line: usize, mut entries: Vec<Entry>) -> Node {
         (Some(name), Some(only)) => intrinsic(line, &name, only.value),
         (_, last) => {
             entries.extend(last);
-            Node { line, kind: Kind::Map(entries) }
+            Node { line, kind: NodeKind::Map(entries) }
         }
     }
 }
 
 fn intrinsic(line: usize, name: &str, argument: Node) -> Node {
     let argument = match (name, argument) {
-        ("GetAtt", Node { line, kind: Kind::Scalar(text) }) => {
+        ("GetAtt", Node { line, kind: NodeKind::Scalar(text) }) => {
             let (resource, attribute) = text.split_once('.').unwrap_or((&text, ""));
-            Node { line, kind: Kind::List(vec![Node::scalar(line, resource), Node::scalar(line, attribute)]) }
+            Node { line, kind: NodeKind::List(vec![Node::scalar(line, resource), Node::scalar(line, attribute)]) }
         }
         (_, argument) => argument,
     };
-    Node { line, kind: Kind::Intrinsic(name.to_owned(), Box::new(argument)) }
+    Node { line, kind: NodeKind::Intrinsic(name.to_owned(), Box::new(argument)) }
 }
 
 #[cfg(test)]
@@ -224,11 +224,11 @@ mod tests {
         let short = parse("a: !GetAtt Table.Arn\nb: !Ref X").unwrap();
         let long = parse("a:\n  Fn::GetAtt: [Table, Arn]\nb: {Ref: X}").unwrap();
         let kinds = |node: &Node| match &node.get("a").unwrap().kind {
-            Kind::Intrinsic(name, argument) => (name.clone(), format!("{:?}", texts(argument))),
+            NodeKind::Intrinsic(name, argument) => (name.clone(), format!("{:?}", texts(argument))),
             other => panic!("not an intrinsic: {other:?}"),
         };
         assert_eq!(kinds(&short), kinds(&long));
-        assert!(matches!(&long.get("b").unwrap().kind, Kind::Intrinsic(name, _) if name == "Ref"));
+        assert!(matches!(&long.get("b").unwrap().kind, NodeKind::Intrinsic(name, _) if name == "Ref"));
     }
 
     #[test]
@@ -238,8 +238,8 @@ mod tests {
 
     fn texts(node: &Node) -> Vec<&str> {
         match &node.kind {
-            Kind::List(items) => items.iter().flat_map(texts).collect(),
-            Kind::Scalar(text) => vec![text],
+            NodeKind::List(items) => items.iter().flat_map(texts).collect(),
+            NodeKind::Scalar(text) => vec![text],
             _ => Vec::new(),
         }
     }

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{
     Mistake,
-    node::{Kind, Node},
+    node::{Node, NodeKind},
 };
 
 /// AWS account of every local ARN.
@@ -43,7 +43,7 @@ impl<'a> Scope<'a> {
 
     /// Evaluates the outermost intrinsics of a node. Returns `None` for `AWS::NoValue`.
     pub(crate) fn resolve<'n>(&self, node: &'n Node) -> Result<Option<Cow<'n, Node>>, Mistake> {
-        let Kind::Intrinsic(name, argument) = &node.kind else { return Ok(Some(Cow::Borrowed(node))) };
+        let NodeKind::Intrinsic(name, argument) = &node.kind else { return Ok(Some(Cow::Borrowed(node))) };
         let text = |value: String| Ok(Some(Cow::Owned(Node::scalar(node.line, value))));
         // `GetAtt` is known but has no value here; other intrinsics are not emulated.
         match name.as_str() {
@@ -86,7 +86,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn optional_text(&self, node: &Node) -> Result<Option<String>, Mistake> {
         match self.resolve(node)?.map(Cow::into_owned) {
             None => Ok(None),
-            Some(Node { kind: Kind::Scalar(text), .. }) => Ok(Some(text)),
+            Some(Node { kind: NodeKind::Scalar(text), .. }) => Ok(Some(text)),
             Some(_) => Err(Mistake::new(node.line, "a string, number or boolean is needed here")),
         }
     }
@@ -110,12 +110,12 @@ impl<'a> Scope<'a> {
     pub(crate) fn list(&self, node: &Node) -> Result<Vec<Node>, Mistake> {
         match self.resolve(node)?.map(Cow::into_owned) {
             None => Ok(Vec::new()),
-            Some(Node { kind: Kind::List(items), .. }) => {
+            Some(Node { kind: NodeKind::List(items), .. }) => {
                 let items = items.iter().map(|item| Ok(self.resolve(item)?.map(Cow::into_owned)));
                 Ok(items.collect::<Result<Vec<_>, Mistake>>()?.into_iter().flatten().collect())
             }
             // Split a parameter of type CommaDelimitedList.
-            Some(Node { kind: Kind::Scalar(text), line }) => {
+            Some(Node { kind: NodeKind::Scalar(text), line }) => {
                 Ok(text.split(',').map(|item| Node::scalar(line, item.trim())).collect())
             }
             Some(_) => Err(Mistake::new(node.line, "a list is needed here")),
@@ -132,7 +132,7 @@ impl<'a> Scope<'a> {
         if let Some(name) = node.get("Condition") {
             return self.condition(plain(name, "Condition")?, name.line);
         }
-        let Kind::Intrinsic(name, argument) = &node.kind else {
+        let NodeKind::Intrinsic(name, argument) = &node.kind else {
             return Err(Mistake::new(node.line, "a condition function is needed here"));
         };
         let all = || self.list_of_conditions(argument);
@@ -151,7 +151,7 @@ impl<'a> Scope<'a> {
 
     fn list_of_conditions(&self, argument: &Node) -> Result<Vec<bool>, Mistake> {
         match &argument.kind {
-            Kind::List(items) => items.iter().map(|item| self.holds(item)).collect(),
+            NodeKind::List(items) => items.iter().map(|item| self.holds(item)).collect(),
             _ => Err(Mistake::new(argument.line, "a list of conditions is needed here")),
         }
     }
@@ -172,8 +172,8 @@ impl<'a> Scope<'a> {
         // A parameter's default, then a resource that exists here.
         if let Some(parameter) = self.parameters.and_then(|parameters| parameters.get(name)) {
             return match parameter.get("Default").map(|default| &default.kind) {
-                Some(Kind::Scalar(value)) => Ok(value.clone()),
-                Some(Kind::Null) => Ok(String::new()),
+                Some(NodeKind::Scalar(value)) => Ok(value.clone()),
+                Some(NodeKind::Null) => Ok(String::new()),
                 _ => Err(Mistake::new(line, format!("the parameter {name} has no default to use on this machine"))),
             };
         }
@@ -188,7 +188,7 @@ impl<'a> Scope<'a> {
     /// Evaluates `Fn::Sub`, of a string or of a list with a string and a map of additional names.
     fn substitute(&self, argument: &Node) -> Result<String, Mistake> {
         let (template, extra) = match &argument.kind {
-            Kind::List(items) => match items.as_slice() {
+            NodeKind::List(items) => match items.as_slice() {
                 [template, extra] => (template, Some(extra)),
                 _ => return Err(Mistake::new(argument.line, "Sub takes a string, or a string and a map")),
             },
@@ -218,14 +218,14 @@ impl<'a> Scope<'a> {
 
 fn plain<'n>(node: &'n Node, what: &str) -> Result<&'n str, Mistake> {
     match &node.kind {
-        Kind::Scalar(text) => Ok(text),
+        NodeKind::Scalar(text) => Ok(text),
         _ => Err(Mistake::new(node.line, format!("{what} takes a plain string here"))),
     }
 }
 
 fn arguments<'n, const N: usize>(node: &'n Node, what: &str) -> Result<&'n [Node; N], Mistake> {
     match &node.kind {
-        Kind::List(items) => items.as_slice().try_into().ok(),
+        NodeKind::List(items) => items.as_slice().try_into().ok(),
         _ => None,
     }
     .ok_or_else(|| Mistake::new(node.line, format!("{what} takes a list of {N}")))

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Mistake, Resource,
-    node::{Kind, Node},
+    node::{Node, NodeKind},
     scope::Scope,
 };
 
@@ -57,13 +57,13 @@ fn table(id: &str, node: &Node, scope: &Scope<'_>) -> Result<Table, Mistake> {
 fn json(node: &Node, scope: &Scope<'_>) -> Result<Option<Value>, Mistake> {
     let Some(node) = scope.resolve(node)? else { return Ok(None) };
     Ok(Some(match &node.kind {
-        Kind::Null => Value::Null,
-        Kind::Scalar(text) => Value::from(text.clone()),
-        Kind::List(items) => {
+        NodeKind::Null => Value::Null,
+        NodeKind::Scalar(text) => Value::from(text.clone()),
+        NodeKind::List(items) => {
             let items = items.iter().map(|item| json(item, scope)).collect::<Result<Vec<_>, _>>()?;
             Value::Array(items.into_iter().flatten().collect())
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             let mut object = Map::new();
             for entry in entries {
                 // Billing is on demand, as for the whole table, so provisioned capacity is left out.
@@ -75,6 +75,6 @@ fn json(node: &Node, scope: &Scope<'_>) -> Result<Option<Value>, Mistake> {
             }
             Value::Object(object)
         }
-        Kind::Intrinsic(name, _) => return Err(Mistake::new(node.line, format!("{name} is not emulated here"))),
+        NodeKind::Intrinsic(name, _) => return Err(Mistake::new(node.line, format!("{name} is not emulated here"))),
     }))
 }

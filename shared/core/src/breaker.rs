@@ -1,7 +1,7 @@
 //! The breaker's pure core: the share of traffic that a provider gets, and the providers that a call is sent to.
 //!
 //! If a provider errors or slows down, its share of the traffic falls automatically and other providers take over.
-//! The share comes back in steps. One function decides this: [`step()`] takes the present decision ([`State`]) and
+//! The share comes back in steps. One function decides this: [`step()`] takes the present decision ([`BreakerState`]) and
 //! the evidence since then ([`Evidence`]), and returns the next decision, or none.
 //!
 //! | mode | share | |
@@ -28,10 +28,10 @@ mod step;
 pub mod suspicion;
 
 pub use config::BreakerConfig;
-pub use evidence::{Evidence, Second};
+pub use evidence::{Evidence, SecondBucket};
 pub use local::Local;
 pub use room::{Answer, Room};
-pub use routing::{Candidate, Detour, Entry, NoRoute, Route, Stop, Whose, route};
-pub use standing::{Pause, Standing};
-pub use state::{Forced, Mode, Penalty, Reason, Share, State};
+pub use routing::{Affinity, Candidate, Entry, FallbackReason, NoRoute, RoutePlan, Target, route};
+pub use standing::{Pause, ProviderStatus};
+pub use state::{BreakerState, Forced, Mode, Penalty, Reason, Share};
 pub use step::{floor, force, release, step};

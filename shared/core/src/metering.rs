@@ -1,5 +1,4 @@
-//! Reads providers' answers: [`sse`] splits a stream into events, [`usage`] extracts the tokens that a call used, and
-//! [`model`] defines valid names of models.
+//! Reads providers' answers: [`sse`] splits a stream into events, and [`usage`] extracts the tokens that a call used.
 
 pub mod sse;
 pub mod usage;

@@ -23,7 +23,9 @@ pub use self::keys::KeyChange;
 use self::transaction::{Row, Write};
 use super::form;
 use super::records::{Account, Integration, Status};
-use super::table::{AccountsTable, Item, TableError, account_item, account_key, integration_item, integration_key};
+use super::table::{
+    AccountsTable, AccountsTableError, Item, account_item, account_key, integration_item, integration_key,
+};
 use crate::clock::Timestamp;
 
 /// Page size for an integration's keys while it is deleted.
@@ -56,8 +58,8 @@ impl AccountsTable {
     /// Creates an account.
     ///
     /// # Errors
-    /// [`TableError`] if the id or name is not allowed, or the table cannot be written.
-    pub async fn create_account(&self, account: &Account) -> Result<Creation, TableError> {
+    /// [`AccountsTableError`] if the id or name is not allowed, or the table cannot be written.
+    pub async fn create_account(&self, account: &Account) -> Result<Creation, AccountsTableError> {
         form::id(&account.id)?;
         form::name(&account.name)?;
         let refused = self.transact(vec![Write::Create(account_item(account)?)]).await?;
@@ -67,24 +69,24 @@ impl AccountsTable {
     /// Renames an account. Returns false if it no longer exists, or no longer has the name in `account`.
     ///
     /// # Errors
-    /// [`TableError`] if the name is not allowed, or the table cannot be written.
-    pub async fn rename_account(&self, account: &Account, name: &str) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the name is not allowed, or the table cannot be written.
+    pub async fn rename_account(&self, account: &Account, name: &str) -> Result<bool, AccountsTableError> {
         self.rename(account_key(&account.id), &account.name, name).await
     }
 
     /// Suspends or resumes an account. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be written.
-    pub async fn set_account_status(&self, id: &str, status: Status) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the table cannot be written.
+    pub async fn set_account_status(&self, id: &str, status: Status) -> Result<bool, AccountsTableError> {
         self.set_status(account_key(id), status).await
     }
 
     /// Deletes an account that has no integrations.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read or written.
-    pub async fn delete_account(&self, id: &str) -> Result<Deletion, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read or written.
+    pub async fn delete_account(&self, id: &str) -> Result<Deletion, AccountsTableError> {
         let Some(item) = self.current(account_key(id)).await? else { return Ok(Deletion::NotFound) };
         if self.has_integrations(id).await? {
             return Ok(Deletion::InUse);
@@ -98,8 +100,12 @@ impl AccountsTable {
     /// Creates an integration of an account.
     ///
     /// # Errors
-    /// [`TableError`] if the id or name is not allowed, or the table cannot be written.
-    pub async fn create_integration(&self, account: &str, integration: &Integration) -> Result<Creation, TableError> {
+    /// [`AccountsTableError`] if the id or name is not allowed, or the table cannot be written.
+    pub async fn create_integration(
+        &self,
+        account: &str,
+        integration: &Integration,
+    ) -> Result<Creation, AccountsTableError> {
         form::id(&integration.id)?;
         form::name(&integration.name)?;
         self.create_in(account_key(account), integration_item(account, integration)?).await
@@ -108,21 +114,26 @@ impl AccountsTable {
     /// Renames an integration. Returns false if it no longer exists, or no longer has the name in `integration`.
     ///
     /// # Errors
-    /// [`TableError`] if the name is not allowed, or the table cannot be written.
+    /// [`AccountsTableError`] if the name is not allowed, or the table cannot be written.
     pub async fn rename_integration(
         &self,
         account: &str,
         integration: &Integration,
         name: &str,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         self.rename(integration_key(account, &integration.id), &integration.name, name).await
     }
 
     /// Suspends or resumes an integration. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be written.
-    pub async fn set_integration_status(&self, account: &str, id: &str, status: Status) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the table cannot be written.
+    pub async fn set_integration_status(
+        &self,
+        account: &str,
+        id: &str,
+        status: Status,
+    ) -> Result<bool, AccountsTableError> {
         self.set_status(integration_key(account, id), status).await
     }
 
@@ -132,8 +143,13 @@ impl AccountsTable {
     /// may be missed; it is rejected from then on, because it has no owner.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read or written.
-    pub async fn delete_integration(&self, account: &str, id: &str, now: Timestamp) -> Result<Deletion, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read or written.
+    pub async fn delete_integration(
+        &self,
+        account: &str,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Deletion, AccountsTableError> {
         let key = integration_key(account, id);
         let Some(item) = self.current(key.clone()).await? else { return Ok(Deletion::NotFound) };
         // Collect all keys, and stop at the first live one.
@@ -161,7 +177,7 @@ impl AccountsTable {
 }
 
 impl AccountsTable {
-    async fn create_in(&self, parent: Item, item: Item) -> Result<Creation, TableError> {
+    async fn create_in(&self, parent: Item, item: Item) -> Result<Creation, AccountsTableError> {
         // Raising the parent's revision keeps a concurrent deletion from removing it.
         let parent = Row::new(parent).if_there().revised();
         Ok(match self.transact(vec![Write::Create(item), Write::Update(parent)]).await?.as_deref() {
@@ -171,21 +187,21 @@ impl AccountsTable {
         })
     }
 
-    async fn rename(&self, key: Item, from: &str, to: &str) -> Result<bool, TableError> {
+    async fn rename(&self, key: Item, from: &str, to: &str) -> Result<bool, AccountsTableError> {
         let to = form::name(to)?;
         let name = |name: &str| Item::from([("name".to_owned(), AttributeValue::S(name.to_owned()))]);
         let row = Row::new(key).if_as_in(&name(from), &["name"]).set_as_in(&name(to), &["name"]).versioned();
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
-    async fn set_status(&self, key: Item, status: Status) -> Result<bool, TableError> {
+    async fn set_status(&self, key: Item, status: Status) -> Result<bool, AccountsTableError> {
         let status = Item::from([("status".to_owned(), AttributeValue::S(status.to_string()))]);
         let row = Row::new(key).if_there().set_as_in(&status, &["status"]).versioned();
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }
 
     /// Deletes the row unless its revision has changed since it was read as `item`.
-    async fn delete_unrevised(&self, key: Item, item: &Item) -> Result<Deletion, TableError> {
+    async fn delete_unrevised(&self, key: Item, item: &Item) -> Result<Deletion, AccountsTableError> {
         let row = Row::new(key).if_there().if_as_in(item, &["revision"]);
         let refused = self.transact(vec![Write::Delete(row)]).await?;
         Ok(if refused.is_some() { Deletion::InUse } else { Deletion::Done })
@@ -193,7 +209,7 @@ impl AccountsTable {
 }
 
 /// Returns true if a conditional write succeeded, and false if its condition did not hold.
-fn condition_held<E, R>(error: Option<&aws_sdk_dynamodb::error::SdkError<E, R>>) -> Result<bool, TableError>
+fn condition_held<E, R>(error: Option<&aws_sdk_dynamodb::error::SdkError<E, R>>) -> Result<bool, AccountsTableError>
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
     R: std::fmt::Debug,
@@ -201,6 +217,6 @@ where
     match error {
         None => Ok(true),
         Some(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-        Some(error) => Err(TableError::of(error)),
+        Some(error) => Err(AccountsTableError::of(error)),
     }
 }

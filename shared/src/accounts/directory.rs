@@ -12,11 +12,11 @@ mod tests;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::everyone::Everyone;
-use self::needs::Needs;
-use self::remembered::{Remembered, Versioned, is_within, without};
+use self::everyone::PlatformCache;
+use self::needs::RequiredVersions;
+use self::remembered::{RecordCache, Versioned, is_within, without};
 use super::records::{KeyRecord, Owner};
-use super::table::{AccountsTable, TableError};
+use super::table::{AccountsTable, AccountsTableError};
 use crate::clock::Timestamp;
 use crate::limits::versions::{RecordId, Version};
 use crate::sync::lock;
@@ -35,20 +35,20 @@ const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Error for a record that is not cached while the accounts table cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the accounts table cannot be read: {0}")]
-pub struct Unreachable(#[from] TableError);
+pub struct Unreachable(#[from] AccountsTableError);
 
 /// Cache of keys, their owners and platform-wide settings in front of the accounts table.
 pub struct Directory {
     table: AccountsTable,
     timeout: Duration,
-    keys: Remembered<Arc<KeyRecord>>,
-    owners: Remembered<Arc<Owner>>,
+    keys: RecordCache<Arc<KeyRecord>>,
+    owners: RecordCache<Arc<Owner>>,
     // Separate from the known keys, so that a flood of made-up ids cannot evict keys that are needed in an outage.
-    unknown: Remembered<()>,
+    unknown: RecordCache<()>,
     /// Keys that were presented with a wrong secret.
-    refuted: Remembered<()>,
-    everyone: Everyone,
-    needs: Needs,
+    refuted: RecordCache<()>,
+    everyone: PlatformCache,
+    needs: RequiredVersions,
     failed_at: Mutex<Option<Timestamp>>,
 }
 
@@ -58,12 +58,12 @@ impl Directory {
         Self {
             table,
             timeout,
-            keys: Remembered::new(),
-            owners: Remembered::new(),
-            unknown: Remembered::new(),
-            refuted: Remembered::new(),
-            everyone: Everyone::default(),
-            needs: Needs::new(),
+            keys: RecordCache::new(),
+            owners: RecordCache::new(),
+            unknown: RecordCache::new(),
+            refuted: RecordCache::new(),
+            everyone: PlatformCache::default(),
+            needs: RequiredVersions::new(),
             failed_at: Mutex::new(None),
         }
     }
@@ -143,10 +143,10 @@ impl Directory {
     /// Returns the value with the given id, built from the records `of`, from the cache or by `read`.
     async fn read_through<T: Versioned>(
         &self,
-        cache: &Remembered<Arc<T>>,
+        cache: &RecordCache<Arc<T>>,
         (id, of): (&str, &[RecordId]),
         now: Timestamp,
-        read: impl Future<Output = Result<Option<T>, TableError>>,
+        read: impl Future<Output = Result<Option<T>, AccountsTableError>>,
     ) -> Result<Option<Arc<T>>, Unreachable> {
         // Serve from the cache if the value is fresh and no marker names a newer version, or the table failed lately.
         let lacking = |value: &T| self.needs.open(of, |of| value.version(of));
@@ -159,7 +159,7 @@ impl Directory {
         }
         // Read the table, and note the versions needed before the read began.
         let noted = self.needs.noted(of);
-        let timed_out = || TableError::Unanswered(format!("no answer within {:?}", self.timeout));
+        let timed_out = || AccountsTableError::Unanswered(format!("no answer within {:?}", self.timeout));
         let result = tokio::time::timeout(self.timeout, read).await.unwrap_or_else(|_| Err(timed_out()));
         match result {
             Ok(found) => {
@@ -177,7 +177,7 @@ impl Directory {
             Err(error) => {
                 // A malformed item does not mean that the table is down. After other errors, spare later requests the
                 // wait.
-                if matches!(error, TableError::DynamoDb(_) | TableError::Unanswered(_)) {
+                if matches!(error, AccountsTableError::DynamoDb(_) | AccountsTableError::Unanswered(_)) {
                     *lock(&self.failed_at) = Some(now);
                 }
                 match cache.get(id, now, KEPT_WHEN_DOWN) {

@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::records::{Account, Integration, KeyRecord};
-use super::table::{AccountsTable, Item, PLATFORM, TableError, account_key, from_item, integration_key, keys_list};
+use super::table::{
+    AccountsTable, AccountsTableError, Item, PLATFORM, account_key, from_item, integration_key, keys_list,
+};
 
 const INDEX: &str = "listing";
 /// Prefix of the sort keys of integrations.
@@ -37,12 +39,12 @@ impl AccountsTable {
     /// are more.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or holds a malformed account.
+    /// [`AccountsTableError`] if the table cannot be read, or holds a malformed account.
     pub async fn accounts(
         &self,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<Account>, Option<String>), TableError> {
+    ) -> Result<(Vec<Account>, Option<String>), AccountsTableError> {
         let query = self.range("list", "ACCOUNTS".to_owned(), "list_sort", between("", after)).index_name(INDEX);
         let (items, more) = read(query, limit).await?;
         let accounts: Vec<Account> = records(items)?;
@@ -53,12 +55,12 @@ impl AccountsTable {
     /// Returns the ids that [`AccountsTable::accounts`] would return, those of malformed accounts included.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
+    /// [`AccountsTableError`] if the table cannot be read.
     pub async fn account_ids(
         &self,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<String>, Option<String>), TableError> {
+    ) -> Result<(Vec<String>, Option<String>), AccountsTableError> {
         let query = self.range("list", "ACCOUNTS".to_owned(), "list_sort", between("", after)).index_name(INDEX);
         let (items, more) = read(query, limit).await?;
         let id = |item: Item| item.get("list_sort").and_then(|id| id.as_s().ok()).cloned();
@@ -71,14 +73,14 @@ impl AccountsTable {
     /// position to continue from if there are more.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or holds a malformed key.
+    /// [`AccountsTableError`] if the table cannot be read, or holds a malformed key.
     pub async fn keys(
         &self,
         account: &str,
         integration: Option<&str>,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<KeyRecord>, Option<String>), TableError> {
+    ) -> Result<(Vec<KeyRecord>, Option<String>), AccountsTableError> {
         let prefix = integration.map(|integration| format!("{integration}#")).unwrap_or_default();
         let query = self.range("list", keys_list(account), "list_sort", between(&prefix, after)).index_name(INDEX);
         let (items, more) = read(query, limit).await?;
@@ -90,8 +92,8 @@ impl AccountsTable {
     /// Returns the account with the given id, with its integrations and keys; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or holds a malformed record.
-    pub async fn account(&self, id: &str) -> Result<Option<AccountDetail>, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read, or holds a malformed record.
+    pub async fn account(&self, id: &str) -> Result<Option<AccountDetail>, AccountsTableError> {
         // Read the account's partition, in which the account sorts before its integrations.
         let (mut items, more_integrations) = read(self.partition(id, "", None), MOST_IN_DETAIL + 1).await?;
         let is_account = |item: &Item| item.get("sk") == account_key(id).get("sk");
@@ -107,13 +109,13 @@ impl AccountsTable {
     /// continue from if there are more.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or holds a malformed integration.
+    /// [`AccountsTableError`] if the table cannot be read, or holds a malformed integration.
     pub async fn integrations(
         &self,
         account: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<(Vec<Integration>, Option<String>), TableError> {
+    ) -> Result<(Vec<Integration>, Option<String>), AccountsTableError> {
         let after = after.map(|after| format!("{INTEGRATION}{after}"));
         let (items, more) = read(self.partition(account, INTEGRATION, after.as_deref()), limit).await?;
         let integrations: Vec<Integration> = records(items)?;
@@ -124,13 +126,13 @@ impl AccountsTable {
     /// Returns an integration of an account; `None` if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or holds a malformed integration.
-    pub async fn integration(&self, account: &str, id: &str) -> Result<Option<Integration>, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read, or holds a malformed integration.
+    pub async fn integration(&self, account: &str, id: &str) -> Result<Option<Integration>, AccountsTableError> {
         self.current(integration_key(account, id)).await?.map(from_item).transpose()
     }
 
     /// Returns true if the account has an integration, by a consistent read.
-    pub(super) async fn has_integrations(&self, account: &str) -> Result<bool, TableError> {
+    pub(super) async fn has_integrations(&self, account: &str) -> Result<bool, AccountsTableError> {
         Ok(!self.integrations(account, None, 1).await?.0.is_empty())
     }
 
@@ -141,7 +143,7 @@ impl AccountsTable {
 
     /// Returns at most `limit` platform-wide items in descending order, the defaults before all blocks, and true if
     /// there are more. The read is consistent.
-    pub(super) async fn of_platform(&self, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
+    pub(super) async fn of_platform(&self, limit: usize) -> Result<(Vec<Item>, bool), AccountsTableError> {
         let query = self.range("pk", PLATFORM.to_owned(), "sk", between("", None)).consistent_read(true);
         read(query.scan_index_forward(false), limit).await
     }
@@ -169,13 +171,13 @@ fn between(prefix: &str, after: Option<&str>) -> (String, String) {
 
 /// Reads at most `limit` items, over as many pages as needed, and returns them with true if there are more. It asks
 /// for one item more than `limit`, because a page that ends with the last item does not say so.
-async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, bool), TableError> {
+async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, bool), AccountsTableError> {
     let mut items = Vec::new();
     let mut start = None;
     loop {
         let missing = i32::try_from(limit.saturating_add(1) - items.len()).unwrap_or(i32::MAX);
         let page = query.clone().limit(missing).set_exclusive_start_key(start);
-        let page = page.send().await.map_err(|error| TableError::of(&error))?;
+        let page = page.send().await.map_err(|error| AccountsTableError::of(&error))?;
         items.extend(page.items.unwrap_or_default());
         start = page.last_evaluated_key;
         if start.is_none() || items.len() > limit {
@@ -186,7 +188,7 @@ async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, boo
     }
 }
 
-fn records<T: serde::de::DeserializeOwned>(items: Vec<Item>) -> Result<Vec<T>, TableError> {
+fn records<T: serde::de::DeserializeOwned>(items: Vec<Item>) -> Result<Vec<T>, AccountsTableError> {
     items.into_iter().map(from_item).collect()
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::form::canonical;
-use super::table::{AccountsTable, TableError, defaults_key, from_item};
+use super::table::{AccountsTable, AccountsTableError, defaults_key, from_item};
 use crate::clock::Timestamp;
 use crate::limits::Overrides;
 
@@ -109,8 +109,8 @@ impl AccountsTable {
     /// A block that cannot be read is logged and left out, so that the others still apply.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read, or the limits are malformed.
-    pub async fn platform(&self) -> Result<Platform, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read, or the limits are malformed.
+    pub async fn platform(&self) -> Result<Platform, AccountsTableError> {
         let (items, _) = self.of_platform(MOST_BLOCKS + 1).await?;
         let mut platform = Platform::default();
         for item in items {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::records::Status;
-use super::table::{AccountsTable, Item, TableError, account_key, defaults_key, integration_key, key_key};
+use super::table::{AccountsTable, AccountsTableError, Item, account_key, defaults_key, integration_key, key_key};
 use crate::clock::Timestamp;
 use crate::limits::REMEMBERED;
 use crate::limits::versions::{self, RecordId, Version};
@@ -16,7 +16,7 @@ use crate::stores::redis::{Redis, Unavailable};
 pub enum PublicationError {
     /// The changed rows could not be read.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] AccountsTableError),
     /// The markers could not be written to Redis.
     #[error("Redis: {0}")]
     Redis(#[from] Unavailable),

@@ -50,7 +50,7 @@ pub struct AccountsTable {
 
 /// Errors of using the accounts table.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub enum AccountsTableError {
     /// DynamoDB rejected the request.
     #[error("DynamoDB: {0}")]
     DynamoDb(String),
@@ -70,7 +70,7 @@ pub enum TableError {
     Invalid(#[from] Invalid),
 }
 
-impl TableError {
+impl AccountsTableError {
     pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -90,30 +90,30 @@ impl AccountsTable {
     /// Returns the key with the given id.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read.
+    pub async fn key(&self, key_id: &str) -> Result<Option<KeyRecord>, AccountsTableError> {
         self.current(key_key(key_id)).await?.map(from_item).transpose()
     }
 
     /// Returns an account and one of its integrations; `None` if either is missing.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn owner(&self, account: &str, integration: &str) -> Result<Option<Owner>, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read.
+    pub async fn owner(&self, account: &str, integration: &str) -> Result<Option<Owner>, AccountsTableError> {
         let (account, integration) = self.pair(account_key(account), integration_key(account, integration)).await?;
         let (Some(account), Some(integration)) = (account, integration) else { return Ok(None) };
         Ok(Some(Owner { account: from_item(account)?, integration: from_item(integration)? }))
     }
 
     /// Returns the item under `key`, by a consistent read.
-    pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, TableError> {
+    pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, AccountsTableError> {
         let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
-        Ok(request.send().await.map_err(|error| TableError::of(&error))?.item)
+        Ok(request.send().await.map_err(|error| AccountsTableError::of(&error))?.item)
     }
 
-    async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), TableError> {
+    async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), AccountsTableError> {
         let keys = vec![first.clone(), second.clone()];
-        let items = batch_get(&self.client, &self.name, keys, true).await.map_err(TableError::DynamoDb)?;
+        let items = batch_get(&self.client, &self.name, keys, true).await.map_err(AccountsTableError::DynamoDb)?;
         let take = |key: &Item| items.iter().find(|item| item.get("sk") == key.get("sk")).cloned();
         Ok((take(&first), take(&second)))
     }
@@ -121,55 +121,55 @@ impl AccountsTable {
     /// Writes an account, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be written.
-    pub async fn put_account(&self, account: &Account) -> Result<(), TableError> {
+    /// [`AccountsTableError`] if it could not be written.
+    pub async fn put_account(&self, account: &Account) -> Result<(), AccountsTableError> {
         self.put(account_item(account)?).await
     }
 
     /// Writes an integration of an account, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be written.
-    pub async fn put_integration(&self, account: &str, integration: &Integration) -> Result<(), TableError> {
+    /// [`AccountsTableError`] if it could not be written.
+    pub async fn put_integration(&self, account: &str, integration: &Integration) -> Result<(), AccountsTableError> {
         self.put(integration_item(account, integration)?).await
     }
 
     /// Writes a key, replacing any existing one.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be written.
-    pub async fn put_key(&self, key: &KeyRecord) -> Result<(), TableError> {
+    /// [`AccountsTableError`] if it could not be written.
+    pub async fn put_key(&self, key: &KeyRecord) -> Result<(), AccountsTableError> {
         self.put(key_item(key)?).await
     }
 
-    async fn put(&self, item: Item) -> Result<(), TableError> {
+    async fn put(&self, item: Item) -> Result<(), AccountsTableError> {
         let request = self.client.put_item().table_name(&self.name).set_item(Some(item));
-        request.send().await.map_err(|error| TableError::of(&error))?;
+        request.send().await.map_err(|error| AccountsTableError::of(&error))?;
         Ok(())
     }
 }
 
-pub(super) fn account_item(account: &Account) -> Result<Item, TableError> {
+pub(super) fn account_item(account: &Account) -> Result<Item, AccountsTableError> {
     to_item(account_key(&account.id), account, Some(("ACCOUNTS".to_owned(), account.id.clone())))
 }
 
-pub(super) fn integration_item(account: &str, integration: &Integration) -> Result<Item, TableError> {
+pub(super) fn integration_item(account: &str, integration: &Integration) -> Result<Item, AccountsTableError> {
     to_item(integration_key(account, &integration.id), integration, None)
 }
 
-pub(super) fn key_item(key: &KeyRecord) -> Result<Item, TableError> {
+pub(super) fn key_item(key: &KeyRecord) -> Result<Item, AccountsTableError> {
     let listed = (keys_list(&key.account), format!("{}#{}", key.integration, key.id));
     to_item(key_key(&key.id), key, Some(listed))
 }
 
-pub(super) fn block_item(block: &Block) -> Result<Item, TableError> {
+pub(super) fn block_item(block: &Block) -> Result<Item, AccountsTableError> {
     to_item(block_key(&block.subject), block, None)
 }
 
 /// Builds the item of `record` under `key`, with the list and its position there if it is listed.
-fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>) -> Result<Item, TableError> {
+fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>) -> Result<Item, AccountsTableError> {
     let mut item: Item = serde_dynamo::to_item(record)
-        .map_err(|error| TableError::Item { key: partition(&key), cause: error.to_string() })?;
+        .map_err(|error| AccountsTableError::Item { key: partition(&key), cause: error.to_string() })?;
     item.extend(key);
     if let Some((list, sort)) = listed {
         item.insert("list".to_owned(), AttributeValue::S(list));
@@ -178,9 +178,9 @@ fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>)
     Ok(item)
 }
 
-pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
+pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, AccountsTableError> {
     let key = partition(&item);
-    serde_dynamo::from_item(item).map_err(|error| TableError::Item { key, cause: error.to_string() })
+    serde_dynamo::from_item(item).map_err(|error| AccountsTableError::Item { key, cause: error.to_string() })
 }
 
 fn partition(item: &Item) -> String {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::email::folded;
 use super::session::sha256;
 use super::sign_in::SignInError;
-use super::table::{AdminsTable, Item, TableError, failed, from_item, key, number, to_item};
+use super::table::{AdminsTable, AdminsTableError, Item, failed, from_item, key, number, to_item};
 use crate::clock::Timestamp;
 
 /// Number of wrong passwords in a row that cause no wait.
@@ -67,8 +67,8 @@ impl AdminsTable {
     /// Deletes the count of wrong passwords of this e-mail address, so that the next attempt is checked at once.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be deleted.
-    pub async fn clear_attempts(&self, email: &str) -> Result<(), TableError> {
+    /// [`AdminsTableError`] if it could not be deleted.
+    pub async fn clear_attempts(&self, email: &str) -> Result<(), AdminsTableError> {
         self.remove(attempts_key(email)).await
     }
 
@@ -93,7 +93,7 @@ impl AdminsTable {
         key: Item,
         before: Option<&Attempts>,
         after: &Attempts,
-    ) -> Result<Result<(), Option<Attempts>>, TableError> {
+    ) -> Result<Result<(), Option<Attempts>>, AdminsTableError> {
         let mut item = to_item(after)?;
         item.extend(key);
         let put = self

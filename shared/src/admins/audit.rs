@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::session::random_id;
-use super::table::{AdminsTable, TableError, failed, from_item, key, text};
+use super::table::{AdminsTable, AdminsTableError, failed, from_item, key, text};
 use crate::clock::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -48,8 +48,8 @@ impl AdminsTable {
     /// Writes an entry.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be written.
-    pub async fn audit(&self, entry: &AuditEntry) -> Result<(), TableError> {
+    /// [`AdminsTableError`] if it could not be written.
+    pub async fn audit(&self, entry: &AuditEntry) -> Result<(), AdminsTableError> {
         let at = Timestamp::from_millis(entry.at);
         let stored = StoredEntry { entry, expires_at: at.plus(DAY * KEPT_DAYS).as_secs() };
         self.put(key(partition(&at.month()), &sort_key(entry.at, &random_id())), &stored).await
@@ -58,21 +58,21 @@ impl AdminsTable {
     /// Reads the newest entries, newest first, at most `limit` and never more than 1,000.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn audit_log(&self, limit: usize, now: Timestamp) -> Result<Vec<AuditEntry>, TableError> {
+    /// [`AdminsTableError`] if the table cannot be read.
+    pub async fn audit_log(&self, limit: usize, now: Timestamp) -> Result<Vec<AuditEntry>, AdminsTableError> {
         Ok(self.audit_page(limit, None, now).await?.entries)
     }
 
     /// Reads a page as [`AdminsTable::audit_log`] does, starting after `after`, with the cursor of the next page.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
+    /// [`AdminsTableError`] if the table cannot be read.
     pub async fn audit_page(
         &self,
         limit: usize,
         after: Option<&AuditCursor>,
         now: Timestamp,
-    ) -> Result<AuditPage, TableError> {
+    ) -> Result<AuditPage, AdminsTableError> {
         let limit = limit.min(LONGEST);
         let oldest = now.as_millis().saturating_sub(millis(DAY * KEPT_DAYS));
         // Read the months from the newest one, or from that of the cursor, until the page is full.
@@ -102,7 +102,7 @@ impl AdminsTable {
         month: &str,
         after: Option<&AuditCursor>,
         limit: usize,
-    ) -> Result<Vec<(AuditCursor, AuditEntry)>, TableError> {
+    ) -> Result<Vec<(AuditCursor, AuditEntry)>, AdminsTableError> {
         // Every sort key begins with a digit, and `:` sorts after all digits.
         let end = after.map_or_else(|| ":".to_owned(), AuditCursor::sort_key);
         let mut items = self
@@ -123,7 +123,7 @@ impl AdminsTable {
             let Some(item) = items.next().await else { break };
             let item = item.map_err(|error| failed(&error))?;
             let cursor = item.get("sk").and_then(|sk| sk.as_s().ok()).and_then(|sk| AuditCursor::of_sort_key(sk));
-            let cursor = cursor.ok_or_else(|| TableError("an audit entry is not where one can be".to_owned()))?;
+            let cursor = cursor.ok_or_else(|| AdminsTableError("an audit entry is not where one can be".to_owned()))?;
             entries.push((cursor, from_item(item)?));
         }
         Ok(entries)

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, ConditionCheck, Delete, Transa
 
 use super::email::{self, InvalidEmail};
 use super::records::Role;
-use super::table::{AdminsTable, TableError, admin_key, done_unless_refused, failed, text};
+use super::table::{AdminsTable, AdminsTableError, admin_key, done_unless_refused, failed, text};
 
 /// Number of tries of a change that conflicts with others.
 const TRIES: u32 = 8;
@@ -25,7 +25,7 @@ pub enum ChangeError {
     LastOperator,
     /// The table cannot be read or written.
     #[error(transparent)]
-    Unavailable(#[from] TableError),
+    Unavailable(#[from] AdminsTableError),
 }
 
 /// Change by which an admin stops being an operator.
@@ -90,7 +90,7 @@ impl AdminsTable {
             // Another change interfered: pause, and start again from the current admins.
             tokio::time::sleep(rand::random_range(Duration::ZERO..=LONGEST_PAUSE)).await;
         }
-        Err(TableError("others change admins at the same time; try again".to_owned()).into())
+        Err(AdminsTableError("others change admins at the same time; try again".to_owned()).into())
     }
 
     /// Applies the change in one transaction. Returns false if the admins have changed since they were read.
@@ -100,8 +100,8 @@ impl AdminsTable {
         role: Role,
         departure: Departure,
         staying: Option<&str>,
-    ) -> Result<bool, TableError> {
-        let invalid = |error: BuildError| TableError(error.to_string());
+    ) -> Result<bool, AdminsTableError> {
+        let invalid = |error: BuildError| AdminsTableError(error.to_string());
         // Require that the admin still has the role that was read.
         let change = match departure {
             Departure::Delete => TransactWriteItem::builder().delete(self.deletion(email, role).map_err(invalid)?),

@@ -8,7 +8,7 @@ use super::email;
 use super::password::PasswordHash;
 use super::session::{Session, SessionToken, random_id};
 use super::table::{
-    AdminsTable, Found, Item, TableError, admin_key, done_unless_refused, from_item, key, number, text,
+    AdminsTable, AdminsTableError, FoundAdmin, Item, admin_key, done_unless_refused, from_item, key, number, text,
 };
 use crate::clock::Timestamp;
 
@@ -27,12 +27,12 @@ struct StoredSession {
 impl AdminsTable {
     pub(super) async fn begin_session(
         &self,
-        found: &Found,
+        found: &FoundAdmin,
         now: Timestamp,
-    ) -> Result<(SessionToken, Session), TableError> {
+    ) -> Result<(SessionToken, Session), AdminsTableError> {
         // Store the hash of the token with the admin's present generation.
         let token = SessionToken::generate();
-        let Found { admin, generation } = found;
+        let FoundAdmin { admin, generation } = found;
         let expires_at = now.plus(LASTS).as_secs();
         let stored = StoredSession { email: admin.email.clone(), generation: generation.clone(), expires_at };
         self.put(session_key(&token), &stored).await?;
@@ -43,8 +43,8 @@ impl AdminsTable {
     /// each time.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn session(&self, token: &SessionToken, now: Timestamp) -> Result<Option<Session>, TableError> {
+    /// [`AdminsTableError`] if the table cannot be read.
+    pub async fn session(&self, token: &SessionToken, now: Timestamp) -> Result<Option<Session>, AdminsTableError> {
         let Some(item) = self.item(session_key(token)).await? else { return Ok(None) };
         let stored: StoredSession = from_item(item)?;
         // DynamoDB may remove an expired session late.
@@ -53,7 +53,7 @@ impl AdminsTable {
         }
         // The session is valid if its admin exists and still has its generation.
         let found = self.found(&stored.email).await?.filter(|found| found.generation == stored.generation);
-        Ok(found.map(|Found { admin, .. }| Session {
+        Ok(found.map(|FoundAdmin { admin, .. }| Session {
             email: admin.email,
             role: admin.role,
             expires_at: stored.expires_at,
@@ -63,24 +63,29 @@ impl AdminsTable {
     /// Ends one session.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be ended.
-    pub async fn sign_out(&self, token: &SessionToken) -> Result<(), TableError> {
+    /// [`AdminsTableError`] if it could not be ended.
+    pub async fn sign_out(&self, token: &SessionToken) -> Result<(), AdminsTableError> {
         self.remove(session_key(token)).await
     }
 
     /// Ends all sessions of an admin. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`TableError`] if they could not be ended.
-    pub async fn sign_out_everywhere(&self, email: &str, now: Timestamp) -> Result<bool, TableError> {
+    /// [`AdminsTableError`] if they could not be ended.
+    pub async fn sign_out_everywhere(&self, email: &str, now: Timestamp) -> Result<bool, AdminsTableError> {
         self.next_generation(email, None, now).await
     }
 
     /// Replaces an admin's password and ends all their sessions. Returns false if there is no such admin.
     ///
     /// # Errors
-    /// [`TableError`] if it could not be written.
-    pub async fn set_password(&self, email: &str, password: &PasswordHash, now: Timestamp) -> Result<bool, TableError> {
+    /// [`AdminsTableError`] if it could not be written.
+    pub async fn set_password(
+        &self,
+        email: &str,
+        password: &PasswordHash,
+        now: Timestamp,
+    ) -> Result<bool, AdminsTableError> {
         self.next_generation(email, Some(password), now).await
     }
 
@@ -89,7 +94,7 @@ impl AdminsTable {
         email: &str,
         password: Option<&PasswordHash>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AdminsTableError> {
         // A new generation invalidates all sessions of the old one.
         let Ok(email) = email::normalise(email) else { return Ok(false) };
         let set = "SET #generation = :generation, #sessions_from = :now";

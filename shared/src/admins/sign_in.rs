@@ -2,7 +2,7 @@
 
 use super::password::PasswordHash;
 use super::session::{Session, SessionToken};
-use super::table::{AdminsTable, TableError, admin_key, done_unless_refused, text};
+use super::table::{AdminsTable, AdminsTableError, admin_key, done_unless_refused, text};
 use crate::clock::Timestamp;
 
 /// Reason for a rejected sign-in.
@@ -16,7 +16,7 @@ pub enum SignInError {
     Wait(u64),
     /// The table cannot be read or written.
     #[error(transparent)]
-    Unavailable(#[from] TableError),
+    Unavailable(#[from] AdminsTableError),
 }
 
 impl AdminsTable {
@@ -51,7 +51,12 @@ impl AdminsTable {
     }
 
     /// Stores a new hash of the same password, unless the password has changed meanwhile.
-    async fn renew_password(&self, email: &str, old: &PasswordHash, new: &PasswordHash) -> Result<(), TableError> {
+    async fn renew_password(
+        &self,
+        email: &str,
+        old: &PasswordHash,
+        new: &PasswordHash,
+    ) -> Result<(), AdminsTableError> {
         let update = self
             .client
             .update_item()
@@ -72,10 +77,10 @@ enum Checked {
 }
 
 /// Checks a password on a separate thread, and hashes it again if the hash is outdated.
-async fn check(hash: PasswordHash, password: String) -> Result<Checked, TableError> {
+async fn check(hash: PasswordHash, password: String) -> Result<Checked, AdminsTableError> {
     let check = move || match hash.verify(&password) {
         true => Checked::Right { renewed: hash.is_outdated().then(|| PasswordHash::of(&password)).flatten() },
         false => Checked::Wrong,
     };
-    tokio::task::spawn_blocking(check).await.map_err(|_| TableError("a password check broke off".to_owned()))
+    tokio::task::spawn_blocking(check).await.map_err(|_| AdminsTableError("a password check broke off".to_owned()))
 }

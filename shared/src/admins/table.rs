@@ -28,10 +28,10 @@ pub struct AdminsTable {
 /// Failed call to the admins table. The text names no admin.
 #[derive(Debug, thiserror::Error)]
 #[error("the admins table: {0}")]
-pub struct TableError(pub(super) String);
+pub struct AdminsTableError(pub(super) String);
 
 /// Admin with the generation of their valid sessions.
-pub(super) struct Found {
+pub(super) struct FoundAdmin {
     pub(super) admin: Admin,
     pub(super) generation: String,
 }
@@ -45,16 +45,16 @@ impl AdminsTable {
     /// Reads the admin with this e-mail address.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn admin(&self, email: &str) -> Result<Option<Admin>, TableError> {
+    /// [`AdminsTableError`] if the table cannot be read.
+    pub async fn admin(&self, email: &str) -> Result<Option<Admin>, AdminsTableError> {
         Ok(self.found(email).await?.map(|found| found.admin))
     }
 
     /// Reads all admins, ordered by e-mail address.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
-    pub async fn list(&self) -> Result<Vec<Admin>, TableError> {
+    /// [`AdminsTableError`] if the table cannot be read.
+    pub async fn list(&self) -> Result<Vec<Admin>, AdminsTableError> {
         let mut items = self
             .client
             .query()
@@ -94,16 +94,16 @@ impl AdminsTable {
         Ok(done_unless_refused(result.map(drop))?)
     }
 
-    pub(super) async fn found(&self, email: &str) -> Result<Option<Found>, TableError> {
+    pub(super) async fn found(&self, email: &str) -> Result<Option<FoundAdmin>, AdminsTableError> {
         let Ok(email) = email::normalise(email) else { return Ok(None) };
         let Some(item) = self.item(admin_key(&email)).await? else { return Ok(None) };
         // The generation is stored beside the admin and is not part of the record.
         let generation = item.get("generation").and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-        Ok(Some(Found { admin: from_item(item)?, generation }))
+        Ok(Some(FoundAdmin { admin: from_item(item)?, generation }))
     }
 
     /// Reads an item with a consistent read.
-    pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, TableError> {
+    pub(super) async fn item(&self, key: Item) -> Result<Option<Item>, AdminsTableError> {
         let answer = self
             .client
             .get_item()
@@ -117,7 +117,7 @@ impl AdminsTable {
     }
 
     /// Writes an item, and replaces an existing one.
-    pub(super) async fn put(&self, key: Item, record: &impl Serialize) -> Result<(), TableError> {
+    pub(super) async fn put(&self, key: Item, record: &impl Serialize) -> Result<(), AdminsTableError> {
         let mut item = to_item(record)?;
         item.extend(key);
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
@@ -125,7 +125,7 @@ impl AdminsTable {
     }
 
     /// Removes an item, if it exists.
-    pub(super) async fn remove(&self, key: Item) -> Result<(), TableError> {
+    pub(super) async fn remove(&self, key: Item) -> Result<(), AdminsTableError> {
         let delete = self.client.delete_item().table_name(&self.name).set_key(Some(key));
         delete.send().await.map(drop).map_err(|error| failed(&error))
     }
@@ -147,25 +147,25 @@ pub(super) fn number(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
-pub(super) fn to_item(record: &impl Serialize) -> Result<Item, TableError> {
-    serde_dynamo::to_item(record).map_err(|error| TableError(error.to_string()))
+pub(super) fn to_item(record: &impl Serialize) -> Result<Item, AdminsTableError> {
+    serde_dynamo::to_item(record).map_err(|error| AdminsTableError(error.to_string()))
 }
 
-pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
-    serde_dynamo::from_item(item).map_err(|error| TableError(format!("an item is not of its form: {error}")))
+pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, AdminsTableError> {
+    serde_dynamo::from_item(item).map_err(|error| AdminsTableError(format!("an item is not of its form: {error}")))
 }
 
 /// Returns the error of a failed call.
 pub(super) fn failed<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     error: &SdkError<E, R>,
-) -> TableError {
-    TableError(describe(error))
+) -> AdminsTableError {
+    AdminsTableError(describe(error))
 }
 
 /// Returns true if a conditional write was applied, false if its condition did not hold.
 pub(super) fn done_unless_refused<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::fmt::Debug>(
     result: Result<(), SdkError<E, R>>,
-) -> Result<bool, TableError> {
+) -> Result<bool, AdminsTableError> {
     match result {
         Ok(()) => Ok(true),
         Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),

@@ -21,14 +21,14 @@ pub(super) struct Buffer {
     function: &'static str,
     environment: u32,
     sequence: u64,
-    entries: BTreeMap<Position, Entry>,
+    entries: BTreeMap<Position, BufferEntry>,
     /// Number of errors that were dropped because the buffer was full, and not yet reported.
     dropped: u64,
 }
 
 /// This environment's contribution to one row.
 #[derive(Debug)]
-struct Entry {
+struct BufferEntry {
     /// The error. Its count covers the occurrences that no write includes yet.
     breadcrumb: Breadcrumb,
     /// Write that was begun and is not known to have succeeded.
@@ -90,7 +90,7 @@ impl Buffer {
             self.forget_one();
         }
         if self.entries.len() < CAPACITY {
-            self.entries.insert(position, Entry::new(breadcrumb));
+            self.entries.insert(position, BufferEntry::new(breadcrumb));
         } else if let Some(entry) = self.of_any_minute(position) {
             entry.repeat(&breadcrumb);
         } else {
@@ -143,9 +143,9 @@ impl Buffer {
         }
     }
 
-    fn out(&mut self, write: &Write) -> Option<&mut Entry> {
+    fn out(&mut self, write: &Write) -> Option<&mut BufferEntry> {
         let is_this =
-            |entry: &&mut Entry| entry.begun.as_ref().is_some_and(|begun| begun.sequence == write.mark.sequence);
+            |entry: &&mut BufferEntry| entry.begun.as_ref().is_some_and(|begun| begun.sequence == write.mark.sequence);
         self.entries.get_mut(&write.position).filter(is_this)
     }
 
@@ -157,7 +157,7 @@ impl Buffer {
         }
     }
 
-    fn of_any_minute(&mut self, position: Position) -> Option<&mut Entry> {
+    fn of_any_minute(&mut self, position: Position) -> Option<&mut BufferEntry> {
         self.entries.iter_mut().rev().find(|(at, _)| at.fingerprint == position.fingerprint).map(|(_, entry)| entry)
     }
 
@@ -186,13 +186,13 @@ impl Buffer {
             Some(entry) if !entry.is_clean() => entry.repeat(&breadcrumb),
             _ => match self.entries.get_mut(&position) {
                 Some(entry) => entry.repeat(&breadcrumb),
-                None => drop(self.entries.insert(position, Entry::new(breadcrumb))),
+                None => drop(self.entries.insert(position, BufferEntry::new(breadcrumb))),
             },
         }
     }
 }
 
-impl Entry {
+impl BufferEntry {
     fn new(breadcrumb: Breadcrumb) -> Self {
         Self { breadcrumb, begun: None, is_out: false, is_written: false }
     }

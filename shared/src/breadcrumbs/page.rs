@@ -13,7 +13,7 @@ use futures_util::future::try_join_all;
 
 use super::cursor::Cursor;
 use super::fingerprint::{DAY, Fingerprint, Position, SHARDS, partition};
-use super::table::{BreadcrumbTable, KEPT, TableError};
+use super::table::{BreadcrumbTable, BreadcrumbTableError, KEPT};
 use super::{Breadcrumb, Severity};
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::describe;
@@ -50,7 +50,7 @@ impl Filter {
 
 /// One page of breadcrumbs, newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
+pub struct BreadcrumbPage {
     /// Breadcrumbs, newest minute first; within a minute, latest `last_at` first.
     pub breadcrumbs: Vec<Breadcrumb>,
     /// Cursor of the next page; `None` at the end of the kept rows. A page with few or no breadcrumbs may have one
@@ -76,14 +76,14 @@ impl BreadcrumbTable {
     /// Reads at most `limit` (1 to 200) breadcrumbs of the last [`KEPT`], newest first, starting after `after`.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read.
+    /// [`BreadcrumbTableError`] if the table cannot be read.
     pub async fn page(
         &self,
         filter: &Filter,
         after: Option<&Cursor>,
         limit: usize,
         now: Timestamp,
-    ) -> Result<Page, TableError> {
+    ) -> Result<BreadcrumbPage, BreadcrumbTableError> {
         let limit = limit.clamp(1, LONGEST_PAGE);
         // Without a filter, each of the 8 partitions holds about an eighth of the page. Read twice that, and some
         // more.
@@ -115,7 +115,7 @@ impl BreadcrumbTable {
     }
 
     /// Reads the newest rows of one day before a position.
-    async fn step(&self, before: Position, rows: usize) -> Result<Step, TableError> {
+    async fn step(&self, before: Position, rows: usize) -> Result<Step, BreadcrumbTableError> {
         let day = day_before(before);
         let shards = try_join_all((0..SHARDS).map(|shard| self.shard(day, shard, before, rows))).await?;
         // Below the newest position that a partition stopped at, rows may be missing: keep only those above.
@@ -127,7 +127,7 @@ impl BreadcrumbTable {
     }
 
     /// Reads the newest rows of one partition before a position.
-    async fn shard(&self, day: u64, shard: u64, before: Position, rows: usize) -> Result<Shard, TableError> {
+    async fn shard(&self, day: u64, shard: u64, before: Position, rows: usize) -> Result<Shard, BreadcrumbTableError> {
         // From the end of the day, read all of its rows.
         let sort_key = if before == end_of(day + 1) { format!("{DAY}#") } else { before.sort_key() };
         let answer = self
@@ -143,7 +143,7 @@ impl BreadcrumbTable {
             .limit(i32::try_from(rows).unwrap_or(i32::MAX))
             .send()
             .await
-            .map_err(|error| TableError(describe(&error)))?;
+            .map_err(|error| BreadcrumbTableError(describe(&error)))?;
         // Skip items that are not valid rows.
         let last = answer.last_evaluated_key().cloned();
         let rows: Vec<Row> = answer.items.unwrap_or_default().into_iter().filter_map(|item| row(day, item)).collect();
@@ -181,7 +181,7 @@ fn row(day: u64, item: HashMap<String, AttributeValue>) -> Option<Row> {
     Some((position, Breadcrumb { first_at, last_at, ..breadcrumb }))
 }
 
-fn page(mut rows: Vec<Row>, next: Option<Position>) -> Page {
+fn page(mut rows: Vec<Row>, next: Option<Position>) -> BreadcrumbPage {
     rows.sort_by_key(|(position, breadcrumb)| Reverse((position.minute, breadcrumb.last_at)));
-    Page { breadcrumbs: rows.into_iter().map(|(_, breadcrumb)| breadcrumb).collect(), next: next.map(Cursor) }
+    BreadcrumbPage { breadcrumbs: rows.into_iter().map(|(_, breadcrumb)| breadcrumb).collect(), next: next.map(Cursor) }
 }

@@ -43,7 +43,7 @@ pub struct BreadcrumbTable {
 /// Error of writing a breadcrumb or reading a page.
 #[derive(Debug, thiserror::Error)]
 #[error("the breadcrumbs table: {0}")]
-pub struct TableError(pub(super) String);
+pub struct BreadcrumbTableError(pub(super) String);
 
 impl BreadcrumbTable {
     /// Creates a client of the table `name`.
@@ -67,7 +67,7 @@ impl BreadcrumbTable {
     }
 
     /// Applies `write`, unless it was applied before.
-    pub(super) async fn write(&self, write: &Write) -> Result<(), TableError> {
+    pub(super) async fn write(&self, write: &Write) -> Result<(), BreadcrumbTableError> {
         let (pk, sk) = write.position.key();
         let mut update = self
             .client
@@ -101,7 +101,7 @@ impl BreadcrumbTable {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(TableError(describe(&error))),
+                _ => Err(BreadcrumbTableError(describe(&error))),
             },
         }
     }
@@ -159,7 +159,7 @@ mod tests {
     use crate::breadcrumbs::fingerprint::Position;
     use crate::stores::dynamodb::stub::Stub;
 
-    async fn write(answers: &'static [(u16, &'static str)]) -> (Result<(), TableError>, usize) {
+    async fn write(answers: &'static [(u16, &'static str)]) -> (Result<(), BreadcrumbTableError>, usize) {
         let stub = Stub::start(answers).await;
         let breadcrumb = breadcrumb("code", "message", 0);
         let mark = Mark { environment: 1, sequence: 1 };

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Notify;
 
 use super::buffer::{Buffer, Due, Write};
-use super::{Breadcrumb, BreadcrumbTable, TableError, TrailLayer};
+use super::{Breadcrumb, BreadcrumbTable, BreadcrumbTableError, TrailLayer};
 use crate::clock::{Clock, Timestamp};
 use crate::sync::lock;
 
@@ -22,13 +22,13 @@ const CONCURRENCY: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Trail {
     function: &'static str,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<TrailState>>,
     /// Wakes the flushes that wait for writes of other flushes, as soon as some are settled or given back.
     returned: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct State {
+struct TrailState {
     buffer: Buffer,
     sink: Option<(BreadcrumbTable, Clock)>,
     failed_at: Option<Timestamp>,
@@ -39,7 +39,8 @@ struct State {
 impl Trail {
     /// Creates an empty trail for `function`.
     pub fn new(function: &'static str) -> Self {
-        let state = State { buffer: Buffer::new(function, rand::random()), sink: None, failed_at: None, settled: 0 };
+        let state =
+            TrailState { buffer: Buffer::new(function, rand::random()), sink: None, failed_at: None, settled: 0 };
         Self { function, state: Arc::new(Mutex::new(state)), returned: Arc::default() }
     }
 
@@ -88,7 +89,7 @@ impl Trail {
         &self,
         budget: Duration,
         now: Timestamp,
-        work: impl Future<Output = Result<(), TableError>> + Send + 'static,
+        work: impl Future<Output = Result<(), BreadcrumbTableError>> + Send + 'static,
     ) {
         let settled_before = lock(&self.state).settled;
         let trail = self.clone();
@@ -99,16 +100,16 @@ impl Trail {
         });
         if tokio::time::timeout(budget, writing).await.is_err() {
             // If any write has succeeded meanwhile, the table is only slow: do not pause the next flush.
-            let is_outage = |state: &State| state.settled == settled_before;
-            self.failed_if(is_outage, &TableError(format!("not written within {budget:?}")), now);
+            let is_outage = |state: &TrailState| state.settled == settled_before;
+            self.failed_if(is_outage, &BreadcrumbTableError(format!("not written within {budget:?}")), now);
         }
     }
 
-    fn failed(&self, error: &TableError, now: Timestamp) {
+    fn failed(&self, error: &BreadcrumbTableError, now: Timestamp) {
         self.failed_if(|_| true, error, now);
     }
 
-    fn failed_if(&self, is_failure: impl FnOnce(&State) -> bool, error: &TableError, now: Timestamp) {
+    fn failed_if(&self, is_failure: impl FnOnce(&TrailState) -> bool, error: &BreadcrumbTableError, now: Timestamp) {
         let waiting = {
             let mut state = lock(&self.state);
             if !is_failure(&state) {
@@ -122,7 +123,7 @@ impl Trail {
     }
 
     /// Writes `first`, then everything that has become due meanwhile, until nothing is due.
-    async fn write_ripe(self, first: Handed, now: Timestamp) -> Result<(), TableError> {
+    async fn write_ripe(self, first: Handed, now: Timestamp) -> Result<(), BreadcrumbTableError> {
         let mut handed = Some(first);
         while let Some(writes) = handed {
             writes.carry_out().await?;
@@ -132,7 +133,7 @@ impl Trail {
     }
 
     /// Writes until nothing waits and no write is in flight.
-    async fn write_all(self, now: Timestamp) -> Result<(), TableError> {
+    async fn write_all(self, now: Timestamp) -> Result<(), BreadcrumbTableError> {
         loop {
             // Register for the notification before looking at the buffer, so that none is missed.
             let returned = self.returned.notified();
@@ -164,7 +165,7 @@ struct Handed {
 }
 
 impl Handed {
-    async fn carry_out(self) -> Result<(), TableError> {
+    async fn carry_out(self) -> Result<(), BreadcrumbTableError> {
         let mut results =
             stream::iter(0..self.writes.len()).map(|number| self.one(number)).buffer_unordered(CONCURRENCY);
         let mut result = Ok(());
@@ -175,7 +176,7 @@ impl Handed {
         result
     }
 
-    async fn one(&self, number: usize) -> Result<(), TableError> {
+    async fn one(&self, number: usize) -> Result<(), BreadcrumbTableError> {
         let Some(write) = self.writes.get(number) else { return Ok(()) };
         self.table.write(write).await?;
         let mut state = lock(&self.trail.state);
@@ -328,8 +329,8 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_write_that_was_left_behind_and_fails_does_not_shorten_a_later_pause() {
         let trail = Trail::new("function");
-        trail.failed(&TableError("newer".to_owned()), at(5));
-        trail.failed(&TableError("older".to_owned()), at(0));
+        trail.failed(&BreadcrumbTableError("newer".to_owned()), at(5));
+        trail.failed(&BreadcrumbTableError("older".to_owned()), at(0));
         assert_eq!(lock(&trail.state).failed_at, Some(at(5)));
     }
 

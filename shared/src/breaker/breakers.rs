@@ -25,11 +25,11 @@ use futures_util::future::join_all;
 use super::config::BreakerConfig;
 use super::evidence::Evidence;
 use super::local::Local;
-use super::mirror::{Admission, Mirror, Report, Seen, Shared};
-use super::protocol::{Mend, mend};
+use super::mirror::{Admission, AttemptReport, Observation, RedisBreakerState, Shared};
+use super::protocol::{Reconciliation, reconcile};
 use super::room::Room;
-use super::standing::{Pause, SERVED_LATELY, Standing};
-use super::state::State;
+use super::standing::{Pause, ProviderStatus, SERVED_LATELY};
+use super::state::BreakerState;
 use super::step;
 use super::table::{BreakersTable, Wrote};
 use super::transition::{Grounds, Transition};
@@ -49,7 +49,7 @@ const BELIEVED_FOR: Duration = Duration::from_secs(60);
 
 /// Breakers of all providers, as seen by one environment.
 pub struct Breakers {
-    mirror: Mirror,
+    mirror: RedisBreakerState,
     table: BreakersTable,
     timeout: Duration,
     clock: Clock,
@@ -71,7 +71,7 @@ struct Own {
 /// Last decision that this environment has read.
 #[derive(Debug, Clone)]
 struct Known {
-    state: State,
+    state: BreakerState,
     rate: f64,
     /// Time at which a store last confirmed it.
     at: Timestamp,
@@ -82,7 +82,7 @@ struct Known {
 impl Known {
     fn nothing() -> Self {
         let never = Timestamp::from_millis(0);
-        Self { state: State::new(), rate: 0.0, at: never, read_again: never }
+        Self { state: BreakerState::new(), rate: 0.0, at: never, read_again: never }
     }
 }
 
@@ -99,7 +99,7 @@ impl Breakers {
         let own =
             |name| Own { name, local: Mutex::default(), room: Mutex::default(), known: Mutex::new(Known::nothing()) };
         Self {
-            mirror: Mirror::new(redis, clock.clone()),
+            mirror: RedisBreakerState::new(redis, clock.clone()),
             table,
             timeout,
             clock,
@@ -117,7 +117,7 @@ impl Breakers {
 
     /// Returns the status of each provider, in their order, for a call of `class` of `account` that begins. `counts`
     /// is true if its outcome will be reported.
-    pub async fn look(&self, class: &str, account: &str, counts: bool) -> Vec<Standing> {
+    pub async fn look(&self, class: &str, account: &str, counts: bool) -> Vec<ProviderStatus> {
         let names: Vec<&str> = self.providers.iter().map(|own| own.name.as_str()).collect();
         // All at the same time, so that reads from DynamoDB for several providers take no longer than one.
         match self.mirror.look(&names, class, account, counts).await {
@@ -165,13 +165,20 @@ impl Breakers {
 
     /// Reports results of a call of `class` of `account` to the provider `index` that was let through under
     /// `generation`. Returns the provider's status after that.
-    pub async fn report(&self, index: usize, class: &str, account: &str, generation: u64, seen: &Seen) -> Standing {
+    pub async fn report(
+        &self,
+        index: usize,
+        class: &str,
+        account: &str,
+        generation: u64,
+        seen: &Observation,
+    ) -> ProviderStatus {
         let own = &self.providers[index];
         // Keep the answer here too, for use while Redis is away.
         if let Some(answer) = seen.answer {
             lock(&own.room).record(answer, seen.by, account);
         }
-        let report = Report { generation, account, environment: &self.environment, seen };
+        let report = AttemptReport { generation, account, environment: &self.environment, seen };
         match self.mirror.report(&own.name, class, report).await {
             Ok(shared) => self.follow(own, shared, account).await,
             // Without Redis the report is lost: no other environment gets it.
@@ -180,7 +187,7 @@ impl Breakers {
     }
 
     /// Compares and evaluates if Redis asks for it, and returns the provider's status after that.
-    async fn follow(&self, own: &Own, shared: Shared, account: &str) -> Standing {
+    async fn follow(&self, own: &Own, shared: Shared, account: &str) -> ProviderStatus {
         // If Redis has lost the decision, use the last known one.
         let mut state = match &shared.state {
             Some(state) => state.clone(),
@@ -200,8 +207,15 @@ impl Breakers {
         self.standing(own, known, Some(&shared), account, shared.now)
     }
 
-    fn standing(&self, own: &Own, known: Known, shared: Option<&Shared>, account: &str, now: Timestamp) -> Standing {
-        Standing {
+    fn standing(
+        &self,
+        own: &Own,
+        known: Known,
+        shared: Option<&Shared>,
+        account: &str,
+        now: Timestamp,
+    ) -> ProviderStatus {
+        ProviderStatus {
             is_away: !lock(&own.local).lets_through(self.clock.now()),
             state: known.state,
             rate: known.rate,
@@ -221,7 +235,7 @@ impl Breakers {
     }
 
     /// Returns a provider's status while Redis is away.
-    async fn alone(&self, own: &Own, account: &str) -> Standing {
+    async fn alone(&self, own: &Own, account: &str) -> ProviderStatus {
         let now = self.clock.now();
         // Claim the next read before waiting for it, so that it happens once.
         let is_due = {
@@ -248,7 +262,7 @@ impl Breakers {
         self.unshared(own, account)
     }
 
-    fn unshared(&self, own: &Own, account: &str) -> Standing {
+    fn unshared(&self, own: &Own, account: &str) -> ProviderStatus {
         self.standing(own, self.believed(own), None, account, self.clock.now())
     }
 
@@ -256,14 +270,14 @@ impl Breakers {
     fn believed(&self, own: &Own) -> Known {
         let mut known = lock(&own.known).clone();
         if known.at.until(self.clock.now()) > BELIEVED_FOR {
-            known.state = State::new();
+            known.state = BreakerState::new();
         }
         known
     }
 
     /// Compares the decision in DynamoDB with the one in Redis, reconciles them, and returns the one that holds. If
     /// Redis has lost its decision, `known` stands in for it: it may be ahead of DynamoDB after failed writes.
-    async fn compare(&self, own: &Own, shared: &Shared, known: State) -> State {
+    async fn compare(&self, own: &Own, shared: &Shared, known: BreakerState) -> BreakerState {
         let is_lost = shared.state.is_none();
         // Without DynamoDB the decision in Redis holds. A lost one is restored from memory.
         let truth = match self.read(own).await {
@@ -273,18 +287,18 @@ impl Breakers {
                 return if is_lost { self.put(own, known, false).await } else { known };
             }
         };
-        match mend(&truth, &known, shared.is_saved) {
-            Mend::Agreed if is_lost || !shared.is_saved => self.put(own, truth, true).await,
-            Mend::Agreed => known,
-            Mend::Mirror(state) => self.put(own, state, true).await,
-            Mend::Write(state) => {
+        match reconcile(&truth, &known, shared.is_saved) {
+            Reconciliation::Agreed if is_lost || !shared.is_saved => self.put(own, truth, true).await,
+            Reconciliation::Agreed => known,
+            Reconciliation::Mirror(state) => self.put(own, state, true).await,
+            Reconciliation::Write(state) => {
                 let transition = Transition::new(&own.name, &truth, state, Grounds::default(), &self.environment);
                 self.write(own, transition, &truth, &known).await
             }
         }
     }
 
-    async fn evaluate(&self, own: &Own, state: State, evidence: &Evidence, now: Timestamp) -> State {
+    async fn evaluate(&self, own: &Own, state: BreakerState, evidence: &Evidence, now: Timestamp) -> BreakerState {
         let Some(next) = step(&state, evidence, now, rand::random(), &self.config) else { return state };
         let transition = Transition::new(&own.name, &state, next, evidence.into(), &self.environment);
         self.write(own, transition, &state, &state).await
@@ -292,16 +306,22 @@ impl Breakers {
 
     /// Makes a decision hold: it replaces `from` in DynamoDB, and `before` in Redis and here. Returns the decision
     /// that holds after that.
-    async fn write(&self, own: &Own, mut transition: Transition, from: &State, before: &State) -> State {
+    async fn write(
+        &self,
+        own: &Own,
+        mut transition: Transition,
+        from: &BreakerState,
+        before: &BreakerState,
+    ) -> BreakerState {
         let mut written = self.try_write(&transition, from).await;
         if let Ok(Wrote::Lost(other)) = &written {
-            match mend(other, &transition.to, false) {
+            match reconcile(other, &transition.to, false) {
                 // An earlier attempt was written, and only its answer was lost.
-                Mend::Agreed => written = Ok(Wrote::Now),
-                Mend::Mirror(winner) => return self.put(own, winner, true).await,
+                Reconciliation::Agreed => written = Ok(Wrote::Now),
+                Reconciliation::Mirror(winner) => return self.put(own, winner, true).await,
                 // Redis was ahead because DynamoDB could not be written for a while, or a conflicting write failed.
                 // Try again once, on top of the decision that DynamoDB has.
-                Mend::Write(to) => {
+                Reconciliation::Write(to) => {
                     let other = other.clone();
                     transition = Transition::new(&own.name, &other, to, transition.grounds, &self.environment);
                     written = self.try_write(&transition, &other).await;
@@ -328,16 +348,16 @@ impl Breakers {
         holds
     }
 
-    async fn read(&self, own: &Own) -> Result<State, String> {
+    async fn read(&self, own: &Own) -> Result<BreakerState, String> {
         with_timeout(self.timeout, self.table.read(&own.name)).await
     }
 
-    async fn try_write(&self, transition: &Transition, from: &State) -> Result<Wrote, String> {
+    async fn try_write(&self, transition: &Transition, from: &BreakerState) -> Result<Wrote, String> {
         with_timeout(self.timeout, self.table.write(transition, from)).await
     }
 
     /// Puts a decision into Redis and returns the one that holds there after that. Redis's guard logs its failures.
-    async fn put(&self, own: &Own, state: State, is_saved: bool) -> State {
+    async fn put(&self, own: &Own, state: BreakerState, is_saved: bool) -> BreakerState {
         self.mirror.put(&own.name, &state, is_saved).await.ok().flatten().unwrap_or(state)
     }
 

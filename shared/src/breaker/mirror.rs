@@ -13,9 +13,9 @@ use futures_util::future::try_join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisError, Script, ScriptInvocation, Value};
 
-use super::evidence::{Evidence, Second};
+use super::evidence::{Evidence, SecondBucket};
 use super::room::{Answer, By, trickles_every};
-use super::state::State;
+use super::state::BreakerState;
 use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::stores::redis::{Redis, Unavailable};
@@ -25,9 +25,9 @@ const CALLS: &str = "{levee}:breaker-calls";
 
 /// Outcome of a call, or of a part of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Observation {
     /// Results to count.
-    pub counts: Second,
+    pub counts: SecondBucket,
     /// Time until which the provider asks not to be called.
     pub retry_after: Option<Timestamp>,
     /// Time until which the platform's budget at the provider is spent.
@@ -50,7 +50,7 @@ pub(super) struct Shared {
     /// Time by Redis's clock.
     pub(super) now: Timestamp,
     /// Decision about the provider; `None` if Redis has none.
-    pub(super) state: Option<State>,
+    pub(super) state: Option<BreakerState>,
     /// True if DynamoDB has the decision.
     pub(super) is_saved: bool,
     /// AI calls a second to all providers together.
@@ -87,15 +87,15 @@ pub(super) enum Admission {
 
 /// Report of a call's outcome, with its origin.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Report<'a> {
+pub(super) struct AttemptReport<'a> {
     pub(super) generation: u64,
     pub(super) account: &'a str,
     pub(super) environment: &'a str,
-    pub(super) seen: &'a Seen,
+    pub(super) seen: &'a Observation,
 }
 
 /// Client of the breakers in Redis.
-pub(super) struct Mirror {
+pub(super) struct RedisBreakerState {
     redis: Arc<Redis>,
     clock: Clock,
     standing: Script,
@@ -105,7 +105,7 @@ pub(super) struct Mirror {
     admit: Script,
 }
 
-impl Mirror {
+impl RedisBreakerState {
     pub(super) fn new(redis: Arc<Redis>, clock: Clock) -> Self {
         Self {
             redis,
@@ -141,7 +141,12 @@ impl Mirror {
     }
 
     /// Reports the outcome of a call of `class` to `provider`, and returns the provider's status.
-    pub(super) async fn report(&self, provider: &str, class: &str, report: Report<'_>) -> Result<Shared, Unavailable> {
+    pub(super) async fn report(
+        &self,
+        provider: &str,
+        class: &str,
+        report: AttemptReport<'_>,
+    ) -> Result<Shared, Unavailable> {
         let call = &self.standing(provider, class, report.account, false, Some(report));
         self.redis.run(async |connection| run(call, &connection).await).await
     }
@@ -150,9 +155,9 @@ impl Mirror {
     pub(super) async fn put(
         &self,
         provider: &str,
-        state: &State,
+        state: &BreakerState,
         is_saved: bool,
-    ) -> Result<Option<State>, Unavailable> {
+    ) -> Result<Option<BreakerState>, Unavailable> {
         let mut call = self.put.prepare_invoke();
         call.key(breaker(provider)).arg(state.generation).arg(state.mode.to_string());
         call.arg(serde_json::to_string(state).unwrap_or_default()).arg(u8::from(is_saved));
@@ -197,7 +202,7 @@ impl Mirror {
         class: &str,
         account: &str,
         begins: bool,
-        report: Option<Report<'_>>,
+        report: Option<AttemptReport<'_>>,
     ) -> ScriptInvocation<'_> {
         let mut call = self.standing.prepare_invoke();
         // The keys and arguments are listed at the top of standing.lua.
@@ -206,11 +211,11 @@ impl Mirror {
         call.key(key).key(CALLS).key(latencies).key(room(provider));
         call.arg(self.clock.offset_millis()).arg(u8::from(begins));
         // A read has no more arguments than the account.
-        let Some(Report { generation, environment, seen, .. }) = report else {
+        let Some(AttemptReport { generation, environment, seen, .. }) = report else {
             call.arg(-1).arg(account);
             return call;
         };
-        let Second { good, bad, throttled, late, on_time, .. } = seen.counts;
+        let SecondBucket { good, bad, throttled, late, on_time, .. } = seen.counts;
         call.arg(generation).arg(account).arg(environment).arg(good).arg(bad).arg(throttled).arg(late).arg(on_time);
         call.arg(seen.retry_after.map_or(0, Timestamp::as_millis))
             .arg(seen.spent_until.map_or(0, Timestamp::as_millis));
@@ -244,13 +249,13 @@ fn read(reply: &[Value]) -> Option<Shared> {
     let millis = |index: usize| count(index).filter(|millis| *millis > 0);
     // A decision that cannot be read, because a newer version wrote it for example, is no outage: it counts as none.
     let text = String::from_redis_value_ref(reply.get(2)?).ok()?;
-    let state: Option<State> = serde_json::from_str(&text).ok();
+    let state: Option<BreakerState> = serde_json::from_str(&text).ok();
     let rate = count(4)? as f64 / 1000.0;
     // Evidence is there only if this call should evaluate it.
     let evidence = match count(8)? {
         0 => None,
         _ => {
-            let mut seconds: Vec<Second> = reply.get(21..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
+            let mut seconds: Vec<SecondBucket> = reply.get(21..)?.chunks_exact(2).map(second).collect::<Option<_>>()?;
             seconds.sort_unstable_by_key(|second| second.at);
             Some(Evidence {
                 seconds,
@@ -282,14 +287,14 @@ fn read(reply: &[Value]) -> Option<Shared> {
     })
 }
 
-fn second(pair: &[Value]) -> Option<Second> {
+fn second(pair: &[Value]) -> Option<SecondBucket> {
     let at = u64::from_redis_value_ref(&pair[0]).ok()?;
     counts(at, &String::from_redis_value_ref(&pair[1]).ok()?)
 }
 
 /// Parses the counts of the second `at` in the format of the scripts.
-pub(super) fn counts(at: u64, counts: &str) -> Option<Second> {
+pub(super) fn counts(at: u64, counts: &str) -> Option<SecondBucket> {
     let mut counts = counts.split(' ').map(str::parse);
     let mut next = || counts.next()?.ok();
-    Some(Second { at, good: next()?, bad: next()?, throttled: next()?, late: next()?, on_time: next()? })
+    Some(SecondBucket { at, good: next()?, bad: next()?, throttled: next()?, late: next()?, on_time: next()? })
 }

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::state::State;
+use super::state::BreakerState;
 use super::transition::Transition;
 use crate::stores::dynamodb::describe;
 
@@ -31,7 +31,7 @@ type Item = HashMap<String, AttributeValue>;
 /// The table cannot be read or written; the text gives the cause.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct TableError(String);
+pub struct BreakersTableError(String);
 
 /// Outcome of writing a decision.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ pub enum Wrote {
     Now,
     /// Another decision holds, usually because it was written first. After a conflict with a write that then failed
     /// it may be the one that the caller built on.
-    Lost(Box<State>),
+    Lost(Box<BreakerState>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,7 +48,7 @@ struct Row {
     pk: String,
     sk: String,
     generation: u64,
-    state: State,
+    state: BreakerState,
 }
 
 /// DynamoDB table of decisions about providers.
@@ -64,22 +64,22 @@ impl BreakersTable {
         Self { client, table: table.into() }
     }
 
-    /// Returns the last decision about `provider`, or [`State::new`] if there is none.
+    /// Returns the last decision about `provider`, or [`BreakerState::new`] if there is none.
     ///
     /// # Errors
-    /// Returns [`TableError`] if it cannot be read.
-    pub async fn read(&self, provider: &str) -> Result<State, TableError> {
+    /// Returns [`BreakersTableError`] if it cannot be read.
+    pub async fn read(&self, provider: &str) -> Result<BreakerState, BreakersTableError> {
         let get = self.client.get_item().table_name(&self.table).set_key(Some(key(provider, STATE)));
-        let answer = get.consistent_read(true).send().await.map_err(|error| TableError(describe(&error)))?;
-        answer.item.map_or(Ok(State::new()), state_of)
+        let answer = get.consistent_read(true).send().await.map_err(|error| BreakersTableError(describe(&error)))?;
+        answer.item.map_or(Ok(BreakerState::new()), state_of)
     }
 
     /// Writes a decision that replaces `from`. The condition is more than the generation: decisions made in Redis
     /// while this table could not be written use the same generations.
     ///
     /// # Errors
-    /// Returns [`TableError`] if it cannot be written, or if the outcome is not known.
-    pub async fn write(&self, transition: &Transition, from: &State) -> Result<Wrote, TableError> {
+    /// Returns [`BreakersTableError`] if it cannot be written, or if the outcome is not known.
+    pub async fn write(&self, transition: &Transition, from: &BreakerState) -> Result<Wrote, BreakersTableError> {
         // Replace the decision, add it to the history, and list the provider if it is new.
         let mut items = vec![self.state(transition, from)?, self.history_row(transition)?];
         if from.generation == 0 {
@@ -87,7 +87,7 @@ impl BreakersTable {
         }
         let result = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
         let Err(error) = result else { return Ok(Wrote::Now) };
-        let failed = || TableError(describe(&error));
+        let failed = || BreakersTableError(describe(&error));
         let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
             return Err(failed());
         };
@@ -96,7 +96,7 @@ impl BreakersTable {
         let first = reasons.first();
         if first.and_then(CancellationReason::code) == Some("ConditionalCheckFailed") {
             let found = first.and_then(CancellationReason::item).cloned();
-            let found = found.map_or(Ok(State::new()), state_of)?;
+            let found = found.map_or(Ok(BreakerState::new()), state_of)?;
             // If the answer to a first attempt was lost, the decision found is the one to write.
             return Ok(if found == transition.to { Wrote::Now } else { Wrote::Lost(Box::new(found)) });
         }
@@ -110,13 +110,13 @@ impl BreakersTable {
     /// Returns the latest decisions about `provider` before the generation `before`, newest first, at most `limit`.
     ///
     /// # Errors
-    /// Returns [`TableError`] if they cannot be read.
+    /// Returns [`BreakersTableError`] if they cannot be read.
     pub async fn history(
         &self,
         provider: &str,
         before: Option<u64>,
         limit: u16,
-    ) -> Result<Vec<Transition>, TableError> {
+    ) -> Result<Vec<Transition>, BreakersTableError> {
         let last = before.unwrap_or(u64::MAX).saturating_sub(1);
         let query = self.client.query().table_name(&self.table).scan_index_forward(false).limit(limit.into());
         let query = query
@@ -126,7 +126,7 @@ impl BreakersTable {
             .expression_attribute_values(":pk", AttributeValue::S(partition(provider)))
             .expression_attribute_values(":first", AttributeValue::S(HISTORY.to_owned()))
             .expression_attribute_values(":last", AttributeValue::S(history_key(last)));
-        let answer = query.send().await.map_err(|error| TableError(describe(&error)))?;
+        let answer = query.send().await.map_err(|error| BreakersTableError(describe(&error)))?;
         let rows = answer.items.unwrap_or_default();
         rows.into_iter().map(serde_dynamo::from_item).collect::<Result<_, _>>().map_err(unreadable)
     }
@@ -134,8 +134,8 @@ impl BreakersTable {
     /// Returns the names of all providers that any decision was made about.
     ///
     /// # Errors
-    /// Returns [`TableError`] if they cannot be read.
-    pub async fn providers(&self) -> Result<Vec<String>, TableError> {
+    /// Returns [`BreakersTableError`] if they cannot be read.
+    pub async fn providers(&self) -> Result<Vec<String>, BreakersTableError> {
         let query = self.client.query().table_name(&self.table).key_condition_expression("#pk = :pk");
         let query = query
             .expression_attribute_names("#pk", "pk")
@@ -143,7 +143,7 @@ impl BreakersTable {
         let mut rows = query.into_paginator().items().send();
         let mut providers = Vec::new();
         while let Some(row) = rows.next().await {
-            let mut row = row.map_err(|error| TableError(describe(&error)))?;
+            let mut row = row.map_err(|error| BreakersTableError(describe(&error)))?;
             if let Some(AttributeValue::S(provider)) = row.remove("sk") {
                 providers.push(provider);
             }
@@ -151,7 +151,7 @@ impl BreakersTable {
         Ok(providers)
     }
 
-    fn state(&self, transition: &Transition, from: &State) -> Result<TransactWriteItem, TableError> {
+    fn state(&self, transition: &Transition, from: &BreakerState) -> Result<TransactWriteItem, BreakersTableError> {
         let row = Row {
             pk: partition(&transition.provider),
             sk: STATE.to_owned(),
@@ -175,7 +175,7 @@ impl BreakersTable {
         })
     }
 
-    fn history_row(&self, transition: &Transition) -> Result<TransactWriteItem, TableError> {
+    fn history_row(&self, transition: &Transition) -> Result<TransactWriteItem, BreakersTableError> {
         let mut item: Item = serde_dynamo::to_item(transition).map_err(unreadable)?;
         item.extend(key(&transition.provider, &history_key(transition.to.generation)));
         let expires_at = transition.at.plus(HISTORY_KEPT).as_secs();
@@ -183,23 +183,23 @@ impl BreakersTable {
         transact(Put::builder().table_name(&self.table).set_item(Some(item)))
     }
 
-    fn list_row(&self, provider: &str) -> Result<TransactWriteItem, TableError> {
+    fn list_row(&self, provider: &str) -> Result<TransactWriteItem, BreakersTableError> {
         let item = place(LIST.to_owned(), provider);
         transact(Put::builder().table_name(&self.table).set_item(Some(item)))
     }
 }
 
-fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, TableError> {
-    let put = put.build().map_err(|error| TableError(error.to_string()))?;
+fn transact(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> Result<TransactWriteItem, BreakersTableError> {
+    let put = put.build().map_err(|error| BreakersTableError(error.to_string()))?;
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-fn state_of(item: Item) -> Result<State, TableError> {
+fn state_of(item: Item) -> Result<BreakerState, BreakersTableError> {
     serde_dynamo::from_item(item).map(|row: Row| row.state).map_err(unreadable)
 }
 
-fn unreadable(error: serde_dynamo::Error) -> TableError {
-    TableError(format!("a row cannot be understood: {error}"))
+fn unreadable(error: serde_dynamo::Error) -> BreakersTableError {
+    BreakersTableError(format!("a row cannot be understood: {error}"))
 }
 
 fn partition(provider: &str) -> String {

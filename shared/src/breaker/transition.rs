@@ -7,7 +7,7 @@ use metrique::unit_of_work::metrics;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::state::{Mode, Reason, Share, State};
+use super::state::{BreakerState, Mode, Reason, Share};
 use crate::clock::{Clock, Timestamp};
 
 /// Evidence that a decision was made from.
@@ -56,7 +56,7 @@ pub struct Transition {
     /// Share before the decision.
     pub from_share: Share,
     /// The decision.
-    pub to: State,
+    pub to: BreakerState,
     /// Evidence for the decision; all zero if it was not made from evidence, as an admin's.
     pub grounds: Grounds,
     /// Writer of the decision: an environment or an admin.
@@ -65,7 +65,7 @@ pub struct Transition {
 
 impl Transition {
     /// Creates the transition from `from` to the decision `to` about `provider`.
-    pub fn new(provider: &str, from: &State, to: State, grounds: Grounds, by: &str) -> Self {
+    pub fn new(provider: &str, from: &BreakerState, to: BreakerState, grounds: Grounds, by: &str) -> Self {
         let (provider, by) = (provider.to_owned(), by.to_owned());
         Self { provider, at: to.since, from: from.mode, from_share: from.share, to, grounds, by }
     }

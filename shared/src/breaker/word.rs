@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::config::BreakerConfig;
-use super::state::{Share, State};
-use super::table::{BreakersTable, TableError, Wrote};
+use super::state::{BreakerState, Share};
+use super::table::{BreakersTable, BreakersTableError, Wrote};
 use super::transition::{Grounds, Transition};
 use super::{force, release};
 use crate::clock::Timestamp;
@@ -22,7 +22,7 @@ const TRIES: usize = 5;
 
 /// Override of a provider's breaker by an admin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub enum ManualOverride {
     /// The provider gets `share` of the calls for `lasts`.
     Hold {
         /// Share of the calls.
@@ -36,7 +36,7 @@ pub enum Word {
 
 /// Reason why an override was not written.
 #[derive(Debug, thiserror::Error)]
-pub enum Unsaid {
+pub enum OverrideError {
     /// There is no override to release.
     #[error("nobody holds this provider: its breaker decides")]
     NotHeld,
@@ -45,37 +45,37 @@ pub enum Unsaid {
     Overtaken,
     /// The table cannot be read or written.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] BreakersTableError),
 }
 
 /// Writes the override `word` of the admin `by` for `provider` at `now`, retrying if other decisions are written at
 /// the same time.
 ///
 /// # Errors
-/// Returns [`Unsaid`]. Nothing was changed then, unless the table could not tell if it was.
-pub async fn say(
+/// Returns [`OverrideError`]. Nothing was changed then, unless the table could not tell if it was.
+pub async fn apply(
     table: &BreakersTable,
     provider: &str,
-    word: Word,
+    word: ManualOverride,
     by: &str,
     now: Timestamp,
-) -> Result<Transition, Unsaid> {
+) -> Result<Transition, OverrideError> {
     // Build on the decision that holds. If another one was written first, build on that one.
     let mut state = table.read(provider).await?;
     for _ in 0..TRIES {
-        let next = word.after(&state, by, now).ok_or(Unsaid::NotHeld)?;
+        let next = word.after(&state, by, now).ok_or(OverrideError::NotHeld)?;
         let transition = Transition::new(provider, &state, next, Grounds::default(), by);
         match table.write(&transition, &state).await? {
             Wrote::Now => return Ok(transition),
             Wrote::Lost(winner) => state = *winner,
         }
     }
-    Err(Unsaid::Overtaken)
+    Err(OverrideError::Overtaken)
 }
 
-impl Word {
+impl ManualOverride {
     /// Returns the decision that the override makes of `state`, or `None` if it changes nothing.
-    fn after(self, state: &State, by: &str, now: Timestamp) -> Option<State> {
+    fn after(self, state: &BreakerState, by: &str, now: Timestamp) -> Option<BreakerState> {
         match self {
             Self::Hold { share, lasts } => Some(force(state, share, now.plus(lasts), by, now)),
             Self::Release => release(state, now, &BreakerConfig::default()),
@@ -108,13 +108,14 @@ mod tests {
     #[test]
     fn a_word_holds_until_its_end_and_only_what_is_held_is_released() {
         let lasts = Duration::from_secs(1800);
-        let held = Word::Hold { share: Share::NONE, lasts }.after(&State::new(), "cli:ada", NOW).unwrap();
+        let held =
+            ManualOverride::Hold { share: Share::NONE, lasts }.after(&BreakerState::new(), "cli:ada", NOW).unwrap();
         let forced = held.forced.clone().unwrap();
         assert_eq!((held.mode, held.generation, forced.until), (Mode::Open, 1, NOW.plus(lasts)));
         assert_eq!(forced.by, "cli:ada");
-        let released = Word::Release.after(&held, "cli:bob", NOW).unwrap();
+        let released = ManualOverride::Release.after(&held, "cli:bob", NOW).unwrap();
         assert_eq!((released.generation, released.forced.is_none()), (2, true));
-        assert_eq!(Word::Release.after(&released, "cli:bob", NOW), None);
+        assert_eq!(ManualOverride::Release.after(&released, "cli:bob", NOW), None);
     }
 
     #[test]

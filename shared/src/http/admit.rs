@@ -5,14 +5,14 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use serde_json::{Map, Value};
 
-use super::context::{Admitted, AuthorizerContext, Verdict};
+use super::context::{AuthorizerContext, Caller, Verdict};
 use crate::limits::{Charged, leases};
 
 /// Verdict of the authorizer on a request, and the parts of the response that do not depend on it.
 #[derive(Debug)]
 pub struct Admission<Caller> {
     /// Caller whose request may be served, or the refusal.
-    pub verdict: Result<Caller, Refused>,
+    pub verdict: Result<Caller, Rejection>,
     /// Id of the request, as its caller sees it.
     pub request_id: String,
     /// Headers of the response: the request's id and the state of the caller's limits.
@@ -25,7 +25,7 @@ pub struct Admission<Caller> {
 
 /// Refusal of a request, with the public sentence that gives the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refused {
+pub enum Rejection {
     /// 503: the authorizer context cannot be read, perhaps because a newer authorizer wrote it. The sentence is
     /// [`UNREADABLE`].
     Unreadable,
@@ -42,7 +42,7 @@ pub const UNREADABLE: &str = "The platform cannot serve the request at the momen
 
 /// Reads the authorizer's verdict on `request`, on a route that needs a key. A request without a verdict did not pass
 /// the authorizer and is forbidden.
-pub fn admit(request: &Request) -> Admission<Admitted> {
+pub fn admit(request: &Request) -> Admission<Caller> {
     let Admission { verdict, request_id, headers, leases, charged } = read(request);
     let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
     Admission { verdict, request_id, headers, leases, charged }
@@ -68,7 +68,7 @@ pub fn request_id(request: &Request) -> String {
     }
 }
 
-fn read(request: &Request) -> Admission<Option<Admitted>> {
+fn read(request: &Request) -> Admission<Option<Caller>> {
     let mut headers = HeaderMap::new();
     let context = match authorizer_context(request) {
         Ok(Some(context)) => context,
@@ -77,7 +77,7 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
             let verdict = Err(match without {
                 Err(error) => {
                     tracing::error!(code = "context.unreadable", request.id = request_id, %error, "an authorizer context cannot be read");
-                    Refused::Unreadable
+                    Rejection::Unreadable
                 }
                 Ok(_) => unauthorized(),
             });
@@ -99,11 +99,11 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
     let reason = |otherwise: &str| context.reason.clone().unwrap_or_else(|| otherwise.to_owned());
     let verdict = match context.verdict {
         Verdict::Allow => Ok(context.caller),
-        Verdict::BadRequest => Err(Refused::BadRequest(reason("The request says two different things."))),
-        Verdict::Forbidden => Err(Refused::Forbidden(reason("This key may not be used here."))),
+        Verdict::BadRequest => Err(Rejection::BadRequest(reason("The request says two different things."))),
+        Verdict::Forbidden => Err(Rejection::Forbidden(reason("This key may not be used here."))),
         Verdict::Limited => {
             let retry_after = context.retry_after.as_deref().and_then(|secs| secs.parse().ok()).unwrap_or(60);
-            Err(Refused::Limited(reason("Too many requests."), retry_after))
+            Err(Rejection::Limited(reason("Too many requests."), retry_after))
         }
     };
     // Pass on the leases and charges, to be given back.
@@ -112,8 +112,8 @@ fn read(request: &Request) -> Admission<Option<Admitted>> {
     Admission { verdict, request_id: context.request_id, headers, leases, charged }
 }
 
-fn unauthorized() -> Refused {
-    Refused::Forbidden("This request did not pass the authorizer.".to_owned())
+fn unauthorized() -> Rejection {
+    Rejection::Forbidden("This request did not pass the authorizer.".to_owned())
 }
 
 fn authorizer_context(request: &Request) -> Result<Option<AuthorizerContext>, serde_json::Error> {
@@ -164,13 +164,13 @@ mod tests {
     #[test]
     fn a_request_that_is_ambiguous_is_refused_for_its_reason_and_has_no_caller() {
         let context = r#"{"principalId":"anyone","requestId":"r-1","verdict":"bad_request","reason":"Send it once."}"#;
-        assert_eq!(admit(&request(context)).verdict, Err(Refused::BadRequest("Send it once.".to_owned())));
+        assert_eq!(admit(&request(context)).verdict, Err(Rejection::BadRequest("Send it once.".to_owned())));
     }
 
     #[test]
     fn a_request_without_a_verdict_or_with_a_no_is_forbidden() {
         for context in ["{}", &CONTEXT.replace("VERDICT", "forbidden")] {
-            assert!(matches!(admit(&request(context)).verdict, Err(Refused::Forbidden(_))), "{context}");
+            assert!(matches!(admit(&request(context)).verdict, Err(Rejection::Forbidden(_))), "{context}");
         }
     }
 
@@ -185,9 +185,9 @@ mod tests {
             allow.replace(r#""xLimit":"300""#, r#""terms":"no JSON""#),
         ] {
             let admission = admit(&request(&context));
-            assert_eq!(admission.verdict, Err(Refused::Unreadable), "{context}");
+            assert_eq!(admission.verdict, Err(Rejection::Unreadable), "{context}");
             assert_eq!(admission.leases.len(), 2, "what the call holds is given back: {context}");
-            assert_eq!(admit_anyone(&request(&context)).verdict, Err(Refused::Unreadable), "{context}");
+            assert_eq!(admit_anyone(&request(&context)).verdict, Err(Rejection::Unreadable), "{context}");
         }
     }
 

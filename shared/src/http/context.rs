@@ -21,7 +21,7 @@ pub struct AuthorizerContext {
     pub request_id: String,
     /// Caller; absent on routes that need no key.
     #[serde(flatten)]
-    pub caller: Option<Admitted>,
+    pub caller: Option<Caller>,
     /// Instruction for the function.
     pub verdict: Verdict,
     /// Public sentence that gives the reason for a verdict other than [`Verdict::Allow`].
@@ -74,7 +74,7 @@ pub enum Verdict {
 
 /// Authenticated caller of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admitted {
+pub struct Caller {
     /// Id of the account.
     pub account: String,
     /// Id of the integration.
@@ -187,7 +187,7 @@ mod tests {
         LARGEST_CAP, LARGEST_MAX_TOKENS, LONGEST_PROVIDER, LONGEST_VALUE, MOST_MODELS, MOST_PROVIDERS, MOST_VALUES,
     };
     use crate::accounts::{CapMode, Guards, TokenCap, UnknownFields, form};
-    use crate::limits::{Asked, Decision, LimitsConfig, Overrides, Party, decide};
+    use crate::limits::{ChargedCall, Decision, LimitsConfig, Overrides, Party, decide};
     use crate::models::LONGEST_LISTED;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
@@ -198,7 +198,7 @@ mod tests {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
-        let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
+        let asked = ChargedCall { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
         let charges = LimitsConfig::default().charges(&asked, NOW);
         let Decision::Refused(refusal) = decide(&charges, false, &counts, NOW) else { panic!("allowed") };
         refusal
@@ -223,7 +223,7 @@ mod tests {
         };
         assert!(form::guards(&too_long).is_err(), "guards are bounded in all");
         let cap = Some(TokenCap { limit: LARGEST_CAP, mode: CapMode::Block });
-        let admitted = Admitted {
+        let admitted = Caller {
             account: "a".repeat(64),
             integration: "i".repeat(64),
             kind: IntegrationKind::AiOperator,
@@ -231,7 +231,7 @@ mod tests {
             terms: Terms { cap, account: guards.clone(), key: guards },
         };
         let json = serde_json::to_string(&admitted).unwrap();
-        assert_eq!(serde_json::from_str::<Admitted>(&json).unwrap(), admitted);
+        assert_eq!(serde_json::from_str::<Caller>(&json).unwrap(), admitted);
         // The limit is 8 KB, the size of a Lambda authorizer's result by API Gateway's quotas.
         assert!(json.len() < 5_632, "{}", json.len());
     }

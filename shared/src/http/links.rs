@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 /// Parts of a request that tell the address it was sent to.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct RequestAddress<'a> {
     /// `Host` header.
     pub host: Option<&'a str>,
     /// `X-Forwarded-Proto` header, which the gateway sets.
@@ -35,7 +35,7 @@ pub struct Links {
 impl Links {
     /// Derives the address from a request. Client input is used only if it is a plain host, a known scheme or a plain
     /// path, because the address is inserted into JSON and HTML.
-    pub fn of(asked: Asked<'_>) -> Self {
+    pub fn of(asked: RequestAddress<'_>) -> Self {
         let scheme = asked.scheme.filter(|scheme| *scheme == "http").unwrap_or("https");
         let host = asked.host.filter(|host| is_plain_host(host)).unwrap_or(asked.domain_name);
         let prefix = prefix(asked).filter(|prefix| is_plain_path(prefix)).unwrap_or_default();
@@ -80,7 +80,7 @@ impl Links {
 
 /// Returns the prefix of the path before the route's own segments. Returns `None` if the path does not match the
 /// route.
-fn prefix(asked: Asked<'_>) -> Option<&str> {
+fn prefix(asked: RequestAddress<'_>) -> Option<&str> {
     let path = asked.path.trim_end_matches('/');
     if asked.resource == "/" {
         return Some(path);
@@ -127,8 +127,14 @@ mod tests {
 
     use super::*;
 
-    fn asked<'a>(resource: &'a str, path: &'a str) -> Asked<'a> {
-        Asked { host: Some("api.example"), domain_name: "gateway.example", resource, path, ..Asked::default() }
+    fn asked<'a>(resource: &'a str, path: &'a str) -> RequestAddress<'a> {
+        RequestAddress {
+            host: Some("api.example"),
+            domain_name: "gateway.example",
+            resource,
+            path,
+            ..RequestAddress::default()
+        }
     }
 
     #[rstest]
@@ -159,7 +165,7 @@ mod tests {
     #[case::another_host("//evil.example/admin/x", "x", "")]
     #[case::markup("/<b>/admin/x", "x", "")]
     fn a_greedy_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] prefix: &str) {
-        let links = Links::of(Asked { greedy: Some(greedy), ..asked("/admin/{proxy+}", path) });
+        let links = Links::of(RequestAddress { greedy: Some(greedy), ..asked("/admin/{proxy+}", path) });
         assert_eq!(links.to("/login"), format!("{prefix}/login"));
     }
 
@@ -168,7 +174,7 @@ mod tests {
     #[case("/prod/v1/v1/messages", "v1/v1/messages", "https://api.example/prod")]
     #[case("/prod//v1/messages", "/v1/messages", "https://api.example/prod")]
     fn the_catch_all_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] url: &str) {
-        let links = Links::of(Asked { greedy: Some(greedy), ..asked("/{proxy+}", path) });
+        let links = Links::of(RequestAddress { greedy: Some(greedy), ..asked("/{proxy+}", path) });
         assert_eq!(links.base_url(), url);
     }
 
@@ -183,7 +189,7 @@ mod tests {
         #[case] host: Option<&str>,
         #[case] origin: &str,
     ) {
-        let links = Links::of(Asked { scheme, host, ..asked("/admin", "/admin") });
+        let links = Links::of(RequestAddress { scheme, host, ..asked("/admin", "/admin") });
         assert_eq!(links.origin(), origin);
     }
 

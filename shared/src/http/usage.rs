@@ -11,7 +11,7 @@ use crate::metering::{Month, UsageReport};
 
 /// A parsed request for a usage report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct UsageQuery {
     /// Month of the report.
     pub month: Month,
     /// Format of the answer.
@@ -61,7 +61,7 @@ fn carried(body: &str) -> usize {
     body.bytes().map(|byte| 1 + extra(byte)).sum()
 }
 
-impl Asked {
+impl UsageQuery {
     /// Reads the parameters `month` and `format`, and the `Accept` header. The month defaults to the one that contains
     /// `now`. The format defaults to JSON, unless the client accepts CSV and names it before JSON.
     ///
@@ -152,13 +152,13 @@ impl Format {
 mod tests {
     use super::*;
     use crate::accounts::IntegrationKind;
-    use crate::metering::{Counts, Line, Prices, Service, Tally};
+    use crate::metering::{Counts, Prices, Service, Tally, UsageLine};
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
     fn asked(month: Option<&str>, format: Option<&str>, accept: &str) -> Result<(String, Format), String> {
         let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
-        let asked = Asked::read(month, format, &headers, NOW);
+        let asked = UsageQuery::read(month, format, &headers, NOW);
         asked.map(|asked| (asked.month.to_string(), asked.format)).map_err(|mistake| mistake.to_string())
     }
 
@@ -192,7 +192,7 @@ mod tests {
 
     /// Returns the report of a month with the given number of `lines`.
     fn report(lines: usize) -> UsageReport {
-        let line = |number: usize| Line {
+        let line = |number: usize| UsageLine {
             day: 1,
             integration: "crm".to_owned(),
             kind: IntegrationKind::Customer,
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_longer_than_one_may_be_is_a_problem_that_says_what_to_do() {
         let ask = |format, report: &UsageReport| {
-            let asked = Asked { month: report.month, format };
+            let asked = UsageQuery { month: report.month, format };
             asked.answer(&serde_json::json!({ "totals": report.totals }), [report])
         };
         let (small, large) = (report(10_000), report(40_000));

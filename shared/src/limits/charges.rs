@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// Call that is to be charged.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ChargedCall<'a> {
     /// Class of the call.
     pub class: Class,
     /// Resource of the route, such as `/v1/messages`.
@@ -54,7 +54,7 @@ impl Party<'_> {
 impl LimitsConfig {
     /// Returns the charges of the call `asked`: policies by windows first, then those of calls in flight, each in
     /// order of scope, narrowest first. Policies that are off, and those in which the call weighs 0, are left out.
-    pub fn charges(&self, asked: &Asked<'_>, now: Timestamp) -> Vec<Charge> {
+    pub fn charges(&self, asked: &ChargedCall<'_>, now: Timestamp) -> Vec<Charge> {
         let mut charges = Vec::with_capacity(self.policies.len() + 2);
         for policy in self.policies.iter().filter(|policy| policy.classes.contains(&asked.class)) {
             let Some((policy, own)) = self.effective(policy, asked, now) else { continue };
@@ -81,7 +81,7 @@ impl LimitsConfig {
     fn effective(
         &self,
         policy: &Arc<Policy>,
-        asked: &Asked<'_>,
+        asked: &ChargedCall<'_>,
         now: Timestamp,
     ) -> Option<(Arc<Policy>, Option<Level>)> {
         let mut policy = Arc::clone(policy);
@@ -126,7 +126,7 @@ impl LimitsConfig {
 }
 
 /// Returns the subject that is charged under `policy`; `own` is the narrowest level with an override of its own.
-fn subject(policy: &Policy, own: Option<Level>, asked: &Asked<'_>) -> Option<Subject> {
+fn subject(policy: &Policy, own: Option<Level>, asked: &ChargedCall<'_>) -> Option<Subject> {
     let party = asked.party;
     let id = match policy.scope {
         // Many accounts may share one address, and none may use up another's quota.
@@ -150,7 +150,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_030);
 
-    fn told(config: &LimitsConfig, asked: &Asked<'_>) -> Vec<String> {
+    fn told(config: &LimitsConfig, asked: &ChargedCall<'_>) -> Vec<String> {
         let tell = |Charge { policy, subject, weight }: Charge| {
             format!("{} {} {}*{weight}", policy.name, subject.0, policy.limit)
         };
@@ -169,7 +169,7 @@ mod tests {
     fn ai_call(config: &LimitsConfig, [platform, of_account, of_integration, of_key]: &[Overrides; 4]) -> Vec<String> {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let (class, resource) = (Class::Ai, "/v1/messages");
-        told(config, &Asked { class, resource, address: Some("a1b2"), party: Some(party), platform })
+        told(config, &ChargedCall { class, resource, address: Some("a1b2"), party: Some(party), platform })
     }
 
     #[test]
@@ -238,7 +238,10 @@ mod tests {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let charged = |resource| {
             let (class, address) = (Class::Ai, Some("a1b2"));
-            told(&LimitsConfig::default(), &Asked { class, resource, address, party: Some(party), platform: &none })
+            told(
+                &LimitsConfig::default(),
+                &ChargedCall { class, resource, address, party: Some(party), platform: &none },
+            )
         };
         let common = ["account acme 600*1", "global-share acme 1200*1", "global all 6000*1"];
         let counted = ["integration acme/crm 300*1", "count-tokens acme 120*1"];
@@ -255,7 +258,7 @@ mod tests {
             (Class::FailedAuth, "/v1/messages", "failed-auth-address a1b2 20*1"),
             (Class::Login, "/login", "login-address a1b2 10*1"),
         ] {
-            let asked = Asked { class, resource, address: Some("a1b2"), party: None, platform: &platform };
+            let asked = ChargedCall { class, resource, address: Some("a1b2"), party: None, platform: &platform };
             assert_eq!(told(&LimitsConfig::default(), &asked), [expected]);
         }
     }
@@ -271,8 +274,13 @@ mod tests {
     fn in_a_shadow_stack_no_policy_refuses() {
         let config = LimitsConfig { mode: StackMode::Shadow, ..LimitsConfig::default() };
         let platform = Overrides::new();
-        let asked =
-            Asked { class: Class::Login, resource: "/login", address: Some("a1b2"), party: None, platform: &platform };
+        let asked = ChargedCall {
+            class: Class::Login,
+            resource: "/login",
+            address: Some("a1b2"),
+            party: None,
+            platform: &platform,
+        };
         let charges = config.charges(&asked, NOW);
         assert_eq!(charges.len(), 1);
         assert!(charges.iter().all(|charge| charge.policy.mode == Mode::Shadow && !charge.policy.is_public()));
@@ -288,7 +296,8 @@ mod tests {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
-        let asked = |resource| Asked { class: Class::Ai, resource, address: None, party: Some(party), platform: &none };
+        let asked =
+            |resource| ChargedCall { class: Class::Ai, resource, address: None, party: Some(party), platform: &none };
         assert_eq!(told(&config, &asked("/v1/models")), ["integration acme/crm 300*1"]);
         assert_eq!(
             told(&config, &asked("/v1/messages")),

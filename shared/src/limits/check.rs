@@ -12,7 +12,7 @@ use super::decide::{Decision, Reply, decide, remaining_millionths};
 use super::degraded::Local;
 use super::leases::UNTIL_ARRIVAL;
 use super::policy::{Algorithm, Charge, Mode};
-use super::spared::Spared;
+use super::spared::RefusalCache;
 use super::tally::{MINUTES, minute_of, tally_key};
 use super::versions::{Version, decode};
 use crate::clock::{Clock, Timestamp};
@@ -45,7 +45,7 @@ pub struct Limiter {
     redis: Redis,
     clock: Clock,
     script: Script,
-    spared: Spared,
+    spared: RefusalCache,
     local: Option<Local>,
     /// Correction of this machine's clock to Redis's, milliseconds; 0 unless it was found to be off.
     correction: AtomicI64,
@@ -61,7 +61,7 @@ impl Limiter {
             redis,
             clock,
             script: Script::new(include_str!("check.lua")),
-            spared: Spared::default(),
+            spared: RefusalCache::default(),
             local: (degraded == DegradedMode::Local).then(Local::default),
             correction: AtomicI64::new(0),
             agreed: Mutex::new(None),
@@ -84,9 +84,9 @@ impl Limiter {
         let kept = self.spared.take_tallies();
         let before = self.correction.load(Ordering::Relaxed);
         let decision = match self.ask(&ask, &kept, now).await {
-            Some(Asked::Decided(decision)) => decision,
+            Some(CheckInput::Decided(decision)) => decision,
             // The clock is off: correct it by Redis's time, and ask once more.
-            Some(Asked::Skewed(right)) => {
+            Some(CheckInput::Skewed(right)) => {
                 let off = right.as_millis().cast_signed() - now.as_millis().cast_signed();
                 // If several calls find this at the same time, only one of them corrects.
                 let corrected = before + off;
@@ -97,8 +97,8 @@ impl Limiter {
                     "this machine's clock is off; Redis's is used"
                 );
                 match self.ask(&ask, &kept, right).await {
-                    Some(Asked::Decided(decision)) => decision,
-                    Some(Asked::Skewed(_)) | None => Decision::Unchecked,
+                    Some(CheckInput::Decided(decision)) => decision,
+                    Some(CheckInput::Skewed(_)) | None => Decision::Unchecked,
                 }
             }
             None => Decision::Unchecked,
@@ -119,7 +119,7 @@ impl Limiter {
     }
 
     /// Makes one round trip; `None` if Redis cannot be asked.
-    async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<Asked> {
+    async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<CheckInput> {
         // Call the script, and load it first if Redis does not know it.
         let is_compared = !self.is_trusted(now);
         let call = &self.call(ask, kept, now, is_compared);
@@ -138,7 +138,7 @@ impl Limiter {
             Reply::Charged(counts) => decide(&ask.charges, true, counts, now),
             Reply::Refused(counts) => decide(&ask.charges, false, counts, now),
             Reply::Stale(markers) => Decision::Stale(markers.iter().map(|marker| decode(*marker)).collect()),
-            Reply::Skewed(right) => return Some(Asked::Skewed(right)),
+            Reply::Skewed(right) => return Some(CheckInput::Skewed(right)),
             Reply::Odd => Decision::Unchecked,
         };
         // An answer to a call that compared the clocks means that they agree.
@@ -147,7 +147,7 @@ impl Limiter {
         } else if is_compared {
             *lock(&self.agreed) = Some((now, Instant::now()));
         }
-        Some(Asked::Decided(decision))
+        Some(CheckInput::Decided(decision))
     }
 
     /// Returns true if this machine's clock agreed with Redis's less than [`CLOCK_TRUSTED`] ago.
@@ -215,7 +215,7 @@ impl Limiter {
     }
 }
 
-enum Asked {
+enum CheckInput {
     Decided(Decision),
     Skewed(Timestamp),
 }

@@ -147,7 +147,7 @@ pub fn built_in_policies() -> impl Iterator<Item = (&'static str, PolicyScope, &
 /// Entry of `LIMIT_POLICIES`. If its name is that of an existing policy, it changes the fields that it names.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct PolicyEntry {
     name: String,
     scope: Option<PolicyScope>,
     limit: Option<u64>,
@@ -175,7 +175,7 @@ impl WindowText {
     }
 }
 
-impl Entry {
+impl PolicyEntry {
     /// Builds the policy that replaces `there`, or a new one if there is none.
     fn apply(self, there: Option<&Policy>) -> Result<Policy, String> {
         let Self { name, scope, limit, window, algorithm, mode, classes, weights } = self;
@@ -247,7 +247,7 @@ impl Entry {
 
 /// Applies the entries of `LIMIT_POLICIES` to the built-in policies.
 fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, String> {
-    let entries: Vec<Entry> =
+    let entries: Vec<PolicyEntry> =
         serde_json::from_str(text).map_err(|error| format!("is not a JSON list of policies: {error}"))?;
     // Change the policy of the entry's name, or add a new one.
     for entry in entries {

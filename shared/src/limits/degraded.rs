@@ -54,13 +54,18 @@ impl Local {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Asked, Class, LimitsConfig, Overrides};
+    use crate::limits::{ChargedCall, Class, LimitsConfig, Overrides};
 
     #[test]
     fn an_environment_by_itself_lets_through_as_many_calls_as_the_limit_in_each_window() {
         let (platform, local) = (Overrides::new(), Local::default());
-        let asked =
-            Asked { class: Class::Login, resource: "/login", address: Some("a"), party: None, platform: &platform };
+        let asked = ChargedCall {
+            class: Class::Login,
+            resource: "/login",
+            address: Some("a"),
+            party: None,
+            platform: &platform,
+        };
         let now = Timestamp::from_secs(1_700_000_030);
         let check = |now| local.check(&LimitsConfig::default().charges(&asked, now), now);
         for _ in 0..10 {

@@ -137,7 +137,7 @@ fn list(readings: &[&Reading], parameters: impl Fn(&Reading) -> [Option<(&'stati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Asked, Class, Decision, LimitsConfig, Mode, Overrides, Party, decide};
+    use crate::limits::{ChargedCall, Class, Decision, LimitsConfig, Mode, Overrides, Party, decide};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
@@ -147,7 +147,7 @@ mod tests {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Some(Party { account: "acme", integration: "crm", key: "k", of_account, of_integration, of_key });
-        let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
+        let asked = ChargedCall { class: Class::Ai, resource: "/", address: Some("a1b2"), party, platform: &none };
         let Decision::Allowed(readings) = decide(&limits.charges(&asked, NOW), true, &counts, NOW) else {
             panic!("refused")
         };

@@ -30,18 +30,18 @@ const TALLIES_AT_ONCE: usize = 16;
 const MOST_TALLIES: usize = 1024;
 
 /// Refusals made a moment ago, and the tallies of their repetitions.
-pub(super) struct Spared {
+pub(super) struct RefusalCache {
     refusals: Mutex<LruCache<String, (Refusal, Timestamp)>>,
     tallies: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Default for Spared {
+impl Default for RefusalCache {
     fn default() -> Self {
         Self { refusals: Mutex::new(LruCache::new(CAPACITY)), tallies: Mutex::default() }
     }
 }
 
-impl Spared {
+impl RefusalCache {
     /// Returns the refusal of `ask` if the same call was refused a moment ago, and tallies the repetition.
     pub(super) fn refusal(&self, ask: &Ask, now: Timestamp) -> Option<Refusal> {
         // Find a refusal that is fresh, and whose window has not ended.
@@ -108,14 +108,19 @@ mod tests {
     use super::*;
     use crate::limits::decide::{Decision, decide};
     use crate::limits::versions::{RecordId, Version};
-    use crate::limits::{Asked, Class, LimitsConfig, Overrides};
+    use crate::limits::{ChargedCall, Class, LimitsConfig, Overrides};
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_030_500);
 
     fn ask(limit: u64, version: u64) -> Ask {
         let platform = Overrides::new();
-        let asked =
-            Asked { class: Class::Login, resource: "/login", address: Some("a"), party: None, platform: &platform };
+        let asked = ChargedCall {
+            class: Class::Login,
+            resource: "/login",
+            address: Some("a"),
+            party: None,
+            platform: &platform,
+        };
         let known = vec![Version { of: RecordId::Platform, version, is_stopped: false }];
         let charges = LimitsConfig::default().with(&[("login-address", limit)]).charges(&asked, NOW);
         Ask { charges, known, group: "g".to_owned(), id: "r".to_owned() }
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_repeated_for_a_moment_and_tallied() {
-        let spared = Spared::default();
+        let spared = RefusalCache::default();
         let ask = ask(10, 1);
         assert_eq!(spared.refusal(&ask, NOW), None);
         spared.remember(&ask, &refused(&ask), NOW);
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn another_limit_and_another_version_are_asked_about() {
-        let spared = Spared::default();
+        let spared = RefusalCache::default();
         spared.remember(&ask(10, 1), &refused(&ask(10, 1)), NOW);
         assert_eq!(spared.refusal(&ask(11, 1), NOW), None);
         assert_eq!(spared.refusal(&ask(10, 2), NOW), None);
@@ -152,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_refusal_does_not_outlive_its_window() {
-        let spared = Spared::default();
+        let spared = RefusalCache::default();
         let end = Timestamp::from_millis(1_700_000_039_900);
         spared.remember(&ask(10, 1), &refused(&ask(10, 1)), end);
         assert_eq!(spared.refusal(&ask(10, 1), Timestamp::from_millis(1_700_000_040_000)), None);

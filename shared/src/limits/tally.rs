@@ -123,14 +123,14 @@ fn algorithm_code(algorithm: Algorithm) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{Asked, LimitsConfig, Overrides};
+    use crate::limits::{ChargedCall, LimitsConfig, Overrides};
 
     #[test]
     fn a_tally_is_read_as_it_is_written() {
         let none = Overrides::new();
         let (of_account, of_integration, of_key) = (&none, &none, &none);
         let party = Some(Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key });
-        let asked = Asked { class: Class::Ai, resource: "/", address: Some("a1"), party, platform: &none };
+        let asked = ChargedCall { class: Class::Ai, resource: "/", address: Some("a1"), party, platform: &none };
         let charges = LimitsConfig::default().charges(&asked, Timestamp::from_secs(1_700_000_000));
         let group = group(party, Class::Ai, &charges);
         let passed = Tally::parse(&format!("0 {group}"), 7).unwrap();

@@ -53,7 +53,7 @@ impl Call {
 /// Progress of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RecordState {
     /// In flight.
     Open,
     /// Given up on before its end was known.
@@ -71,7 +71,7 @@ pub struct Record {
     #[serde(flatten)]
     pub call: Call,
     /// Progress of the attempt.
-    pub state: State,
+    pub state: RecordState,
     /// Usage, as far as it is known.
     #[serde(flatten)]
     pub figures: Figures,
@@ -86,7 +86,7 @@ pub struct Record {
 
 /// Change to the sums of an account's month that results from writing a record.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct SumChange {
     /// Change to the month as a whole.
     pub total: Tally,
     /// Changes to the lines of the call's day, integration and model, by the way in which the provider served. `None`
@@ -97,17 +97,17 @@ pub struct Change {
 impl Record {
     /// Returns the open record of an attempt that begins.
     pub fn open(call: Call) -> Self {
-        Self { call, state: State::Open, figures: Figures::default(), estimated: false, parts: Vec::new() }
+        Self { call, state: RecordState::Open, figures: Figures::default(), estimated: false, parts: Vec::new() }
     }
 
     /// Returns the closed record of an attempt. `estimated` is true if `figures` are not the provider's final ones.
     pub fn closed(call: Call, figures: Figures, estimated: bool) -> Self {
-        Self { state: State::Closed, figures, estimated, ..Self::open(call) }
+        Self { state: RecordState::Closed, figures, estimated, ..Self::open(call) }
     }
 
     /// Returns the void record of an attempt that used nothing.
     pub fn void(call: Call) -> Self {
-        Self { state: State::Void, ..Self::open(call) }
+        Self { state: RecordState::Void, ..Self::open(call) }
     }
 
     /// Returns the record with the usage of `reading`, marked as an estimate if `estimated` is true.
@@ -119,7 +119,7 @@ impl Record {
     /// Returns the abandoned record of the same attempt, with its usage as an estimate.
     #[must_use]
     pub fn abandoned(self) -> Self {
-        Self { state: State::Abandoned, estimated: true, ..self }
+        Self { state: RecordState::Abandoned, estimated: true, ..self }
     }
 
     /// Returns what the record adds to the month as a whole.
@@ -129,7 +129,7 @@ impl Record {
 
     /// Returns what the record adds to each line of its day. The attempt itself counts with the first part.
     fn shares(&self) -> Vec<(Option<Service>, Tally)> {
-        if matches!(self.state, State::Open | State::Void) {
+        if matches!(self.state, RecordState::Open | RecordState::Void) {
             return Vec::new();
         }
         let is_first = !self.call.further;
@@ -156,12 +156,12 @@ impl Record {
 
 /// Returns the change to the sums if `new` replaces `old` (`None` if there is no record yet). Returns `None` if `old`
 /// is at least as final as `new` and stays.
-pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
+pub fn step(old: Option<&Record>, new: &Record) -> Option<SumChange> {
     // Keep the old record unless the new one is more final.
-    let rank = |state: State| match state {
-        State::Open => 0,
-        State::Abandoned => 1,
-        State::Closed | State::Void => 2,
+    let rank = |state: RecordState| match state {
+        RecordState::Open => 0,
+        RecordState::Abandoned => 1,
+        RecordState::Closed | RecordState::Void => 2,
     };
     if old.is_some_and(|old| rank(old.state) >= rank(new.state)) {
         return None;
@@ -179,7 +179,7 @@ pub fn step(old: Option<&Record>, new: &Record) -> Option<Change> {
     // Leave out lines that stay the same.
     lines.retain(|_, change| !change.is_zero());
     let total = lines.values().fold(Tally::default(), |sum, change| sum.plus(change));
-    Some(Change { total, lines: lines.into_iter().collect() })
+    Some(SumChange { total, lines: lines.into_iter().collect() })
 }
 
 #[cfg(test)]

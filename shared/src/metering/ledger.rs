@@ -28,7 +28,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 
 pub use self::open::OpenCalls;
-use self::write::Failure;
+use self::write::WriteFailure;
 use super::call::Record;
 use crate::stores::dynamodb::pause;
 
@@ -107,17 +107,17 @@ impl Ledger {
         loop {
             match self.transact(record, expected.as_ref(), shard).await {
                 Ok(()) => return Ok(Written::Now),
-                Err(Failure::Another(found)) => match *found {
+                Err(WriteFailure::Another(found)) => match *found {
                     Some(found) if super::call::step(Some(&found), record).is_none() => return Ok(Written::Before),
                     // An abandoned record can only change into a final one, so this happens at most twice.
                     found => expected = found,
                 },
                 // Back off and retry on another shard, away from the concurrent writer.
-                Err(Failure::MayPass(_)) if attempt < ATTEMPTS => {
+                Err(WriteFailure::MayPass(_)) if attempt < ATTEMPTS => {
                     pause(attempt, FIRST_PAUSE).await;
                     shard = rand::random_range(0..SHARDS);
                 }
-                Err(Failure::MayPass(cause) | Failure::Final(cause)) => return Err(LedgerError(cause)),
+                Err(WriteFailure::MayPass(cause) | WriteFailure::Final(cause)) => return Err(LedgerError(cause)),
             }
             attempt += 1;
             if attempt > ATTEMPTS {

@@ -27,7 +27,7 @@ const SHORTEST_SAMPLE: Duration = Duration::from_secs(24 * 3600);
 
 /// Usage of one integration on one day (UTC), of one requested model and one way in which it was served.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Line {
+pub struct UsageLine {
     /// Day of the month, from 1.
     pub day: u8,
     /// Id of the integration.
@@ -48,7 +48,7 @@ pub struct Line {
 }
 
 /// Returns the sum of all `lines`.
-pub fn total(lines: &[Line]) -> Tally {
+pub fn total(lines: &[UsageLine]) -> Tally {
     lines.iter().fold(Tally::default(), |total, line| total.plus(&line.tally))
 }
 
@@ -96,14 +96,14 @@ impl Months {
     ///
     /// # Errors
     /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
-    pub async fn read(&self, account: &str, month: Month) -> Result<Vec<Line>, MonthsError> {
+    pub async fn read(&self, account: &str, month: Month) -> Result<Vec<UsageLine>, MonthsError> {
         // Add up the shards of each line.
         let mut lines = BTreeMap::new();
-        for part in self.parts::<Line>(account, month, DAY).await? {
-            let Line { day, integration, model, provider, service, .. } = part.clone();
+        for part in self.parts::<UsageLine>(account, month, DAY).await? {
+            let UsageLine { day, integration, model, provider, service, .. } = part.clone();
             let key = (day, integration, model, provider, service);
             match lines.get_mut(&key) {
-                Some(Line { tally, .. }) => *tally = tally.plus(&part.tally),
+                Some(UsageLine { tally, .. }) => *tally = tally.plus(&part.tally),
                 None => drop(lines.insert(key, part)),
             }
         }
@@ -115,7 +115,11 @@ impl Months {
     ///
     /// # Errors
     /// Returns [`MonthsError`] if the table cannot be read or holds an unexpected item.
-    pub async fn read_all(&self, accounts: &[&str], month: Month) -> Result<BTreeMap<String, Vec<Line>>, MonthsError> {
+    pub async fn read_all(
+        &self,
+        accounts: &[&str],
+        month: Month,
+    ) -> Result<BTreeMap<String, Vec<UsageLine>>, MonthsError> {
         let read = async |account: String| {
             let lines = self.read(&account, month).await?;
             Ok((account, lines))
@@ -134,7 +138,7 @@ impl Months {
         accounts: &[&str],
         month: Month,
         most: usize,
-    ) -> Result<Vec<Vec<Line>>, MonthsError> {
+    ) -> Result<Vec<Vec<UsageLine>>, MonthsError> {
         // A read does nothing until it is polled, so accounts beyond the bound cost nothing.
         let reads: Vec<_> = accounts.iter().map(|account| self.read(account, month)).collect();
         fitting(most, stream::iter(reads).buffered(AHEAD)).await

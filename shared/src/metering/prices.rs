@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 pub use self::usd::Usd;
 
-use self::table::{Entry, Unique};
-use super::months::Line;
+use self::table::{PriceEntry, Unique};
+use super::months::UsageLine;
 use super::usage::{Service, Tier, without_date};
 use crate::accounts::terms::LONGEST_PROVIDER;
 use crate::config::Reader;
@@ -93,7 +93,7 @@ impl Prices {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let Unique::<Entry>(entries) =
+        let Unique::<PriceEntry>(entries) =
             serde_json::from_str(text).map_err(|error| format!("is not a table of prices: {error}"))?;
         if entries.len() > MOST_ENTRIES {
             return Err(format!("has more than {MOST_ENTRIES} models"));
@@ -142,8 +142,8 @@ impl Prices {
     /// requested one. Returns `None` if something that was used has no price, or if the tier, the speed or the region
     /// has another price and no multiplier. Pages that the provider fetched from the web cost only the tokens that they
     /// became.
-    pub fn cost(&self, line: &Line) -> Option<Usd> {
-        let Line { provider, service, tally, .. } = line;
+    pub fn cost(&self, line: &UsageLine) -> Option<Usd> {
+        let UsageLine { provider, service, tally, .. } = line;
         // Earlier versions recorded how many calls were served at other tiers, but not the tiers.
         if provider.is_empty() && tally.other_tier_calls != 0 {
             return None;

@@ -13,7 +13,7 @@ pub use self::csv::csv;
 
 use super::cap::{Counts, percent};
 use super::month::Month;
-use super::months::{Line, projected};
+use super::months::{UsageLine, projected};
 use super::prices::{Prices, Usd};
 use super::tally::Tally;
 use super::usage::Service;
@@ -211,7 +211,7 @@ impl UsageReport {
     pub fn new(
         account: impl Into<String>,
         month: Month,
-        lines: &[Line],
+        lines: &[UsageLine],
         open_calls: u64,
         cap: Option<TokenCap>,
         counts: Counts,
@@ -224,7 +224,7 @@ impl UsageReport {
             (begin(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut of_lines = Vec::with_capacity(lines.len());
         for line in lines {
-            let Line { day, integration, kind, model, provider, service, tally } = line;
+            let UsageLine { day, integration, kind, model, provider, service, tally } = line;
             let cost = prices.cost(line);
             total.add(tally, cost);
             by_model.entry(model).or_insert_with(begin).add(tally, cost);

@@ -40,20 +40,20 @@ pub struct Reached<'a> {
 }
 
 /// Sender of alerts about caps.
-pub struct Told {
+pub struct CapNotifier {
     alerts: Alerts,
     timeout: Duration,
     /// Keys of alerts that are known to be raised, by this environment or another.
     known: Mutex<LruCache<String, ()>>,
 }
 
-impl Told {
+impl CapNotifier {
     /// Returns a sender that raises alerts through `alerts`. Each raise takes at most `timeout`.
     pub fn new(alerts: Alerts, timeout: Duration) -> Self {
         Self { alerts, timeout, known: Mutex::new(LruCache::new(CAPACITY)) }
     }
 
-    /// Returns the token counts of the first and the last share for which [`Told::tell`] would raise an alert, or
+    /// Returns the token counts of the first and the last share for which [`CapNotifier::tell`] would raise an alert, or
     /// `None` if it would raise none.
     pub fn news(&self, reached: Reached<'_>) -> Option<RangeInclusive<u64>> {
         let mut known = lock(&self.known);
@@ -182,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_told_is_not_asked_about_again_and_what_was_not_is() {
         let stub = Stub::start(&[WRONG, DONE]).await;
-        let told = Told::new(Alerts::new(stub.client.clone(), "alerts"), TIMEOUT);
+        let told = CapNotifier::new(Alerts::new(stub.client.clone(), "alerts"), TIMEOUT);
         for expected in [1, 2, 2] {
             told.tell(reached(800_000, CapMode::Warn), NOW).await;
             assert_eq!(stub.answered(), expected);

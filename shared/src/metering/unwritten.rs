@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::call::{Record, State};
+use super::call::{Record, RecordState};
 use crate::clock::Timestamp;
 
 /// Maximum age of a call whose record may be replayed. It is well below the 90 days for which the ledger keeps the
@@ -30,9 +30,9 @@ pub const LOST_TRACK: &str = "usage.lost_track";
 /// Logs that `record` could not be written because of `error`.
 pub fn log(record: &Record, error: &impl Display) {
     let (code, what) = match record.state {
-        State::Open => (UNOPENED, "the beginning of an AI call was not written"),
-        State::Abandoned => (LOST_TRACK, "a call was cut off before its usage was known"),
-        State::Closed | State::Void => (UNWRITTEN, "an AI call's usage was not written"),
+        RecordState::Open => (UNOPENED, "the beginning of an AI call was not written"),
+        RecordState::Abandoned => (LOST_TRACK, "a call was cut off before its usage was known"),
+        RecordState::Closed | RecordState::Void => (UNWRITTEN, "an AI call's usage was not written"),
     };
     let call = &record.call;
     tracing::error!(
@@ -57,7 +57,7 @@ pub struct NotWhole;
 /// Returns [`NotWhole`] if the line should hold a record that cannot be read, for example because it was cut off.
 pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
     #[derive(Deserialize)]
-    struct Line {
+    struct UnwrittenLine {
         code: Option<String>,
         record: Option<String>,
     }
@@ -67,15 +67,15 @@ pub fn read(line: &str) -> Result<Option<Record>, NotWhole> {
     }
     // Log tools may put a prefix before the JSON.
     let json = line.find('{').map_or("", |start| &line[start..]);
-    let Line { code, record } = serde_json::from_str(json).map_err(|_| NotWhole)?;
+    let UnwrittenLine { code, record } = serde_json::from_str(json).map_err(|_| NotWhole)?;
     // Earlier versions logged that a call was cut off, without a record.
     if code.as_deref() == Some(LOST_TRACK) && record.is_none() {
         return Ok(None);
     }
     // Check that the state fits the code, so that a damaged line is not taken for a record.
-    let fits: fn(State) -> bool = match code.as_deref() {
-        Some(UNOPENED) => |state| state == State::Open,
-        Some(UNWRITTEN | LOST_TRACK) => |state| state != State::Open,
+    let fits: fn(RecordState) -> bool = match code.as_deref() {
+        Some(UNOPENED) => |state| state == RecordState::Open,
+        Some(UNWRITTEN | LOST_TRACK) => |state| state != RecordState::Open,
         _ => return Ok(None),
     };
     let record: Record = record.and_then(|record| serde_json::from_str(&record).ok()).ok_or(NotWhole)?;

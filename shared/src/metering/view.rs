@@ -31,7 +31,7 @@ use crate::sync::lock;
 pub const KEPT: Duration = Duration::from_secs(300);
 
 /// Fast view of the tokens that accounts have used.
-pub struct View {
+pub struct UsageCache {
     redis: Arc<Redis>,
     months: Months,
     counts: Counts,
@@ -49,7 +49,7 @@ struct Wanted<'a> {
     now: Timestamp,
 }
 
-impl View {
+impl UsageCache {
     /// Returns a view of the sums that `months` reads, in which the tokens in `counts` count. Reading a month takes at
     /// most `timeout`.
     pub fn new(redis: Arc<Redis>, months: Months, counts: Counts, timeout: Duration) -> Self {
@@ -76,7 +76,7 @@ impl View {
     }
 
     /// Adds the `tokens` of a finished call that is in the ledger already. Returns the tokens that `account` has used
-    /// with them, as [`View::used`] does.
+    /// with them, as [`UsageCache::used`] does.
     pub async fn add(&self, account: &str, month: Month, tokens: u64, now: Timestamp) -> Option<u64> {
         let wanted = Wanted::new(account, month, now);
         let mut call = self.add.prepare_invoke();
@@ -179,12 +179,12 @@ mod tests {
         (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
 
     /// Returns a view whose Redis is unreachable.
-    pub(super) async fn view(answers: &'static [(u16, &'static str)]) -> (View, Stub) {
+    pub(super) async fn view(answers: &'static [(u16, &'static str)]) -> (UsageCache, Stub) {
         let stub = Stub::start(answers).await;
         let nobody = redis::Client::open("redis://127.0.0.1:1/").unwrap();
         let redis = Redis::new(RedisConfig { client: Some(nobody), budget: Duration::from_secs(1) });
         let months = Months::new(stub.client.clone(), "usage");
-        (View::new(Arc::new(redis), months, Counts::default(), TIMEOUT), stub)
+        (UsageCache::new(Arc::new(redis), months, Counts::default(), TIMEOUT), stub)
     }
 
     pub(super) fn at(secs: u64) -> Timestamp {

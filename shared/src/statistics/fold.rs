@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::calendar::Day;
 use super::day::{DayRow, RowKey};
 use super::restore::RESTORED;
-use super::table::{LARGEST_BATCH, OddRows, TableError};
+use super::table::{LARGEST_BATCH, OddRows, StatisticsTableError};
 use super::{Statistics, StatisticsError};
 use crate::clock::Timestamp;
 use crate::limits::tally::{MINUTES, Tally, tally_key};
@@ -149,7 +149,7 @@ impl Statistics {
         minute: u64,
         rows: &[(RowKey, Vec<Tally>)],
         odd: &mut OddRows,
-    ) -> Result<usize, TableError> {
+    ) -> Result<usize, StatisticsTableError> {
         let keys: Vec<RowKey> = rows.iter().map(|(key, _)| key.clone()).collect();
         let there = self.rows.rows(&keys, odd).await?;
         let readable = there.into_iter().zip(rows).filter_map(|(row, (_, tallies))| Some((row?, tallies)));
@@ -160,7 +160,7 @@ impl Statistics {
     }
 
     /// Folds `minute` into one row. Returns false if it was folded before, or if the row cannot be read.
-    async fn fold_row(&self, mut row: DayRow, minute: u64, tallies: &[Tally]) -> Result<bool, TableError> {
+    async fn fold_row(&self, mut row: DayRow, minute: u64, tallies: &[Tally]) -> Result<bool, StatisticsTableError> {
         for _ in 0..ATTEMPTS {
             let before = row.folded;
             if before >= minute {
@@ -179,7 +179,7 @@ impl Statistics {
             };
             row = now;
         }
-        Err(TableError::contended())
+        Err(StatisticsTableError::contended())
     }
 
     /// Deletes a minute's tallies.

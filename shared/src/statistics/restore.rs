@@ -48,7 +48,7 @@ pub struct Restored {
 }
 
 /// Progress of a restoration: its start, Unix milliseconds, and the last account that is done.
-struct Progress {
+struct RestoreProgress {
     began: u64,
     after: Option<String>,
 }
@@ -70,7 +70,7 @@ impl Statistics {
 
     async fn restore_all(&self, until: Instant, odd: &mut OddRows) -> Result<Restored, StatisticsError> {
         let now = self.now().await?;
-        let Progress { began, mut after } = self.begin(now).await?;
+        let RestoreProgress { began, mut after } = self.begin(now).await?;
         let mut restored = Restored::default();
         loop {
             if Instant::now() >= until {
@@ -126,7 +126,7 @@ impl Statistics {
     }
 
     /// Begins a restoration, or continues an existing one.
-    async fn begin(&self, now: Timestamp) -> Result<Progress, StatisticsError> {
+    async fn begin(&self, now: Timestamp) -> Result<RestoreProgress, StatisticsError> {
         let mut commands = redis::pipe();
         commands.atomic();
         commands.cmd("HSETNX").arg(RESTORING).arg("began").arg(now.as_millis()).ignore();
@@ -137,7 +137,7 @@ impl Statistics {
             commands.query_async(&mut connection).await
         };
         let ((began, after),) = self.redis.run(run).await?;
-        Ok(Progress { began, after })
+        Ok(RestoreProgress { began, after })
     }
 
     /// Adds to counters, and records that all accounts up to `after` are done, or that all there are if `is_last`.

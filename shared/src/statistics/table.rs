@@ -36,9 +36,9 @@ pub struct StatisticsTable {
 /// Error of reading or writing rows.
 #[derive(Debug, thiserror::Error)]
 #[error("statistics: {0}")]
-pub struct TableError(String);
+pub struct StatisticsTableError(String);
 
-impl TableError {
+impl StatisticsTableError {
     pub(super) fn contended() -> Self {
         Self("a row is being changed by others all the time".to_owned())
     }
@@ -109,10 +109,14 @@ impl StatisticsTable {
     /// does not exist yet is returned as an empty one. A malformed one is returned as `None` and added to `odd`.
     ///
     /// # Errors
-    /// [`TableError`] if the table could not be read for all of them.
-    pub(super) async fn rows(&self, keys: &[RowKey], odd: &mut OddRows) -> Result<Vec<Option<DayRow>>, TableError> {
+    /// [`StatisticsTableError`] if the table could not be read for all of them.
+    pub(super) async fn rows(
+        &self,
+        keys: &[RowKey],
+        odd: &mut OddRows,
+    ) -> Result<Vec<Option<DayRow>>, StatisticsTableError> {
         let asked = keys.iter().take(LARGEST_BATCH).map(item_key).collect();
-        let items = batch_get(&self.client, &self.name, asked, true).await.map_err(TableError)?;
+        let items = batch_get(&self.client, &self.name, asked, true).await.map_err(StatisticsTableError)?;
         let mut there = HashMap::new();
         for item in items {
             // An item that was requested by a row's key has one.
@@ -131,8 +135,8 @@ impl StatisticsTable {
     /// condition does not hold.
     ///
     /// # Errors
-    /// [`TableError`] if the row was not written, or the outcome is not known.
-    pub(super) async fn replace(&self, row: &DayRow, before: u64) -> Result<bool, TableError> {
+    /// [`StatisticsTableError`] if the row was not written, or the outcome is not known.
+    pub(super) async fn replace(&self, row: &DayRow, before: u64) -> Result<bool, StatisticsTableError> {
         let mut put = self.client.put_item().table_name(&self.name).set_item(Some(to_item(row)?));
         // Make the write conditional on the last folded minute.
         put = match before {
@@ -146,7 +150,7 @@ impl StatisticsTable {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(TableError(describe(&error))),
+                _ => Err(StatisticsTableError(describe(&error))),
             },
         }
     }
@@ -155,8 +159,8 @@ impl StatisticsTable {
     /// newest.
     ///
     /// # Errors
-    /// [`TableError`] if they cannot be read.
-    pub async fn history(&self, account: &str, from: Day, to: Day) -> Result<History, TableError> {
+    /// [`StatisticsTableError`] if they cannot be read.
+    pub async fn history(&self, account: &str, from: Day, to: Day) -> Result<History, StatisticsTableError> {
         let query = self
             .client
             .query()
@@ -173,7 +177,7 @@ impl StatisticsTable {
         // Read page by page until there are no more, or enough.
         loop {
             let page = query.clone().set_exclusive_start_key(start).send().await;
-            let page = page.map_err(|error| TableError(describe(&error)))?;
+            let page = page.map_err(|error| StatisticsTableError(describe(&error)))?;
             for item in page.items.unwrap_or_default() {
                 match from_item(&item) {
                     Some(row) => history.rows.push(row),
@@ -202,10 +206,10 @@ fn item_key(key: &RowKey) -> Item {
     ])
 }
 
-fn to_item(row: &DayRow) -> Result<Item, TableError> {
+fn to_item(row: &DayRow) -> Result<Item, StatisticsTableError> {
     let expires_at = row.key.day.end().as_secs() + KEPT_SECS;
     let stored = Stored { folded: row.folded, policies: row.policies.clone(), expires_at };
-    let mut item: Item = serde_dynamo::to_item(stored).map_err(|error| TableError(error.to_string()))?;
+    let mut item: Item = serde_dynamo::to_item(stored).map_err(|error| StatisticsTableError(error.to_string()))?;
     item.extend(item_key(&row.key));
     Ok(item)
 }

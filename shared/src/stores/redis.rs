@@ -18,7 +18,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use tokio::time::Instant;
 
-use self::failure::Failure;
+use self::failure::RedisFailure;
 use self::guard::Guard;
 use crate::config::Reader;
 use crate::sync::lock;
@@ -71,9 +71,9 @@ pub enum Unavailable {
 
 impl Unavailable {
     /// Classifies the failure.
-    fn failure(&self) -> Failure {
+    fn failure(&self) -> RedisFailure {
         match self {
-            Self::GuardOpen | Self::TimedOut(_) => Failure::Lost,
+            Self::GuardOpen | Self::TimedOut(_) => RedisFailure::Lost,
             Self::Failed(error) => error.into(),
         }
     }
@@ -121,7 +121,7 @@ impl Redis {
         let outcome = self.attempt(self.budget, operation).await;
         let failure = outcome.as_ref().err().map(|unavailable| (unavailable, unavailable.failure()));
         // Log error replies.
-        if let Some((error, Failure::Unfit | Failure::Refused)) = failure {
+        if let Some((error, RedisFailure::Unfit | RedisFailure::Refused)) = failure {
             tracing::error!(
                 code = "redis.refused",
                 connection = "redis",
@@ -131,7 +131,7 @@ impl Redis {
         }
         // Close the guard after an answer, open it after a lost connection or a time-out.
         match failure {
-            None | Some((_, Failure::Refused)) => {
+            None | Some((_, RedisFailure::Refused)) => {
                 if lock(&self.guard).close() {
                     // A warning, so that it becomes a breadcrumb: the board separates outages by it.
                     tracing::warn!(
@@ -142,8 +142,8 @@ impl Redis {
                 }
             }
             // Redis answers but cannot serve: an open guard stays open until the next probe.
-            Some((_, Failure::Unfit)) => {}
-            Some((error, Failure::Lost)) => {
+            Some((_, RedisFailure::Unfit)) => {}
+            Some((error, RedisFailure::Lost)) => {
                 if lock(&self.guard).open(turn, Instant::now()) {
                     tracing::warn!(
                         code = "redis.gone",
@@ -200,7 +200,7 @@ impl Redis {
             Err(_) => (Err(Unavailable::TimedOut(budget)), None),
         };
         // Keep the connection only if it is known to be good.
-        let is_good = value.as_ref().err().is_none_or(|unavailable| unavailable.failure() == Failure::Refused);
+        let is_good = value.as_ref().err().is_none_or(|unavailable| unavailable.failure() == RedisFailure::Refused);
         *lock(&self.connection) =
             connection.filter(|_| is_good).map(|connection| Idle { connection, since: Instant::now() });
         value
@@ -218,7 +218,7 @@ impl Redis {
 
 /// Returns true if an operation that failed with `error` may succeed on a new connection.
 fn asks_for_another_connection(error: &RedisError) -> bool {
-    error.is_connection_dropped() || Failure::from(error) == Failure::Unfit
+    error.is_connection_dropped() || RedisFailure::from(error) == RedisFailure::Unfit
 }
 
 /// Returns the held connection if it was used lately or answers a PING.

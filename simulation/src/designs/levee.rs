@@ -4,7 +4,7 @@
 //! state for up to a second. Without the store environments keep the last state that they know, and each has its own
 //! [`Local`] breaker.
 
-use levee_core::breaker::{BreakerConfig, Local, Mode, State, floor};
+use levee_core::breaker::{BreakerConfig, BreakerState, Local, Mode, floor};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -31,7 +31,7 @@ pub struct Levee {
 
 #[derive(Debug, Clone)]
 struct Environment {
-    state: State,
+    state: BreakerState,
     known_at: f64,
     local: Local,
     /// Account of the call that is being served.
@@ -41,7 +41,7 @@ struct Environment {
 impl Levee {
     /// Creates the design for a fleet as in `settings`.
     pub fn new(settings: &Settings) -> Self {
-        let environment = Environment { state: State::new(), known_at: -9.0, local: Local::new(), account: 0 };
+        let environment = Environment { state: BreakerState::new(), known_at: -9.0, local: Local::new(), account: 0 };
         Self {
             rng: SmallRng::seed_from_u64(settings.seed ^ 0xabcd),
             faults: settings.faults.clone(),
@@ -53,7 +53,7 @@ impl Levee {
     }
 
     /// Returns the present state of the provider's breaker.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &BreakerState {
         self.store.state()
     }
 

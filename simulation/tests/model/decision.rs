@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use levee_core::breaker::{BreakerConfig, Evidence, Forced, Second, Share, State, force, release, step};
+use levee_core::breaker::{BreakerConfig, BreakerState, Evidence, Forced, SecondBucket, Share, force, release, step};
 use levee_core::clock::Timestamp;
 
 /// Time of the first decision, in Unix seconds.
@@ -15,14 +15,25 @@ const LASTS: u64 = 1_000_000;
 
 /// Decision about a provider. Different decisions have different hashes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decision(pub State);
+pub struct Decision(pub BreakerState);
 
 impl Eq for Decision {}
 
 impl Hash for Decision {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let State { generation, mode, share, since, not_before, failed_rounds, penalty, reason, health, forced, word } =
-            &self.0;
+        let BreakerState {
+            generation,
+            mode,
+            share,
+            since,
+            not_before,
+            failed_rounds,
+            penalty,
+            reason,
+            health,
+            forced,
+            word,
+        } = &self.0;
         let points = |secs| penalty.at(Timestamp::from_secs(secs), Duration::from_secs(300)).to_bits();
         (generation, *mode as u8, share.basis_points(), since, not_before, failed_rounds).hash(hasher);
         (points(0), points(2 * BEGINNING), *reason as u8, health.basis_points()).hash(hasher);
@@ -54,7 +65,7 @@ pub enum Word {
 impl Decision {
     /// Returns the decision about a provider without history.
     pub fn fresh() -> Self {
-        Self(State::new())
+        Self(BreakerState::new())
     }
 
     /// Returns the generation.
@@ -65,8 +76,8 @@ impl Decision {
     /// Returns the next decision at `now`, or `None` if this one stays.
     pub fn next(&self, news: News, now: Timestamp) -> Option<Self> {
         let second = |ago| match news {
-            News::Bad => Second { at: now.as_secs() - ago, bad: 5, ..Second::default() },
-            News::Good => Second { at: now.as_secs() - ago, good: 5, on_time: 5, ..Second::default() },
+            News::Bad => SecondBucket { at: now.as_secs() - ago, bad: 5, ..SecondBucket::default() },
+            News::Good => SecondBucket { at: now.as_secs() - ago, good: 5, on_time: 5, ..SecondBucket::default() },
         };
         let seconds = [4, 3, 2, 1].map(second).to_vec();
         let evidence =

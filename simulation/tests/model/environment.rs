@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use levee_core::breaker::protocol::{Mend, mend};
+use levee_core::breaker::protocol::{Reconciliation, reconcile};
 
 use crate::decision::{Decision, News, moment};
 use crate::rules::Rules;
@@ -71,12 +71,14 @@ impl Environment {
             }
             return;
         };
-        self.phase = match mend(&truth.0, &known.0, is_saved) {
-            Mend::Agreed if is_lost || !is_saved => Phase::Puts(truth.clone(), true),
-            Mend::Agreed => return self.evaluate(me, known),
-            Mend::Mirror(state) => Phase::Puts(Decision(state), true),
-            Mend::Write(_) if me.rules.never_mends => return self.evaluate(me, known),
-            Mend::Write(state) => Phase::Writes(Write { to: Decision(state), from: truth.clone(), is_again: false }),
+        self.phase = match reconcile(&truth.0, &known.0, is_saved) {
+            Reconciliation::Agreed if is_lost || !is_saved => Phase::Puts(truth.clone(), true),
+            Reconciliation::Agreed => return self.evaluate(me, known),
+            Reconciliation::Mirror(state) => Phase::Puts(Decision(state), true),
+            Reconciliation::Write(_) if me.rules.never_mends => return self.evaluate(me, known),
+            Reconciliation::Write(state) => {
+                Phase::Writes(Write { to: Decision(state), from: truth.clone(), is_again: false })
+            }
         };
     }
 
@@ -102,10 +104,10 @@ impl Environment {
             Some(Ok(())) => Phase::Puts(write.to, true),
             Some(Err(_)) if me.rules.loser_insists => Phase::Puts(write.to, true),
             Some(Err(other)) if write.is_again => Phase::Puts(other, true),
-            Some(Err(other)) => match mend(&other.0, &write.to.0, false) {
-                Mend::Agreed => Phase::Puts(write.to, true),
-                Mend::Mirror(winner) => Phase::Puts(Decision(winner), true),
-                Mend::Write(to) => Phase::Writes(Write { to: Decision(to), from: other, is_again: true }),
+            Some(Err(other)) => match reconcile(&other.0, &write.to.0, false) {
+                Reconciliation::Agreed => Phase::Puts(write.to, true),
+                Reconciliation::Mirror(winner) => Phase::Puts(Decision(winner), true),
+                Reconciliation::Write(to) => Phase::Writes(Write { to: Decision(to), from: other, is_again: true }),
             },
             None => Phase::Puts(write.to, false),
         };

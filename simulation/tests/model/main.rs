@@ -1,6 +1,6 @@
 //! Model checks (<https://docs.rs/stateright>). [`world`] covers the protocol by which environments, an admin,
 //! DynamoDB and Redis agree on one decision: every order of a few events of each, with faults. The decisions are the
-//! breaker's own (`step`, `force`, `release`, `mend` and `supersedes`); only the plumbing between them is modelled.
+//! breaker's own (`step`, `force`, `release`, `reconcile` and `supersedes`); only the plumbing between them is modelled.
 //! Start reading there. [`calls`] is a second model: it checks that calls are served while providers fail and come
 //! back.
 

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use levee::alerts::{Alert, Alerts, Delivery, Message, PER_HOUR, PublishError, Publisher};
-use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition, Word, Wrote, say};
+use levee::breaker::{
+    BreakerState, BreakersTable, Grounds, ManualOverride, Mode, Reason, Share, Transition, Wrote, apply,
+};
 use levee::clock::{Clock, Timestamp};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
@@ -235,19 +237,19 @@ async fn when_a_provider_gets_no_calls_or_is_held_for_long_somebody_is_told_once
     let stack = Stack::builder().start().await;
     let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");
     let since = a_minute_ago().minus(Duration::from_secs(5));
-    let opened = State {
+    let opened = BreakerState {
         generation: 1,
         mode: Mode::Open,
         share: Share::NONE,
         since,
         not_before: since.plus(Duration::from_secs(90)),
         reason: Reason::Stalling,
-        ..State::new()
+        ..BreakerState::new()
     };
-    let opened = Transition::new("primary", &State::new(), opened, Grounds::default(), "an environment");
-    assert_eq!(breakers.write(&opened, &State::new()).await.unwrap(), Wrote::Now);
+    let opened = Transition::new("primary", &BreakerState::new(), opened, Grounds::default(), "an environment");
+    assert_eq!(breakers.write(&opened, &BreakerState::new()).await.unwrap(), Wrote::Now);
     let (since, lasts) = (since.minus(Duration::from_secs(24 * 3600)), Duration::from_secs(7 * 24 * 3600));
-    say(&breakers, "backup", Word::Hold { share: Share::ALL, lasts }, "cli:ada", since).await.unwrap();
+    apply(&breakers, "backup", ManualOverride::Hold { share: Share::ALL, lasts }, "cli:ada", since).await.unwrap();
     for _ in 0..2 {
         assert_eq!(run_monitor(&stack).await.status, 200);
     }

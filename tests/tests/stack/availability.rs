@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use levee::breaker::{Grounds, Mode, Share, State, force};
+use levee::breaker::{BreakerState, Grounds, Mode, Share, force};
 use serde_json::{Value, json};
 use tests::{Answer, Builder, STREAM_HEAD, Scripted, Stack, decide, event, messages};
 
@@ -65,7 +65,7 @@ async fn put(stack: &Stack, provider: &str, mode: Mode, share: u16) {
     let from = stack.breakers().read(provider).await.unwrap();
     let (generation, since) = (from.generation + 1, stack.now());
     let not_before = if mode == Mode::Open { since.plus(Duration::from_secs(60)) } else { since };
-    let to = State { generation, mode, share: Share::of(share), since, not_before, ..State::new() };
+    let to = BreakerState { generation, mode, share: Share::of(share), since, not_before, ..BreakerState::new() };
     decide(&stack.breakers(), provider, to, Grounds::default(), "test").await;
 }
 
@@ -138,7 +138,7 @@ async fn a_call_that_every_provider_fails_at_costs_other_accounts_nothing() {
         assert_eq!((answer.status, served), (200, ["primary", "1"]), "{answer:?}");
     }
     for provider in ["primary", "backup"] {
-        assert_eq!(stack.breakers().read(provider).await.unwrap(), State::new(), "{provider}");
+        assert_eq!(stack.breakers().read(provider).await.unwrap(), BreakerState::new(), "{provider}");
     }
 }
 

@@ -23,8 +23,8 @@ mod warm;
 
 use std::collections::BTreeMap;
 
-use levee::breaker::{Second, State as Decision};
-use levee::metering::{Record, State};
+use levee::breaker::{BreakerState as Decision, SecondBucket};
+use levee::metering::{Record, RecordState};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn error(answer: &Answer) -> (String, String) {
 }
 
 /// Returns the records of the request of `answer`, by attempt: the provider, the state, and true for an estimate.
-async fn records(stack: &Stack, answer: &Answer) -> Vec<(String, State, bool)> {
+async fn records(stack: &Stack, answer: &Answer) -> Vec<(String, RecordState, bool)> {
     let mut records: Vec<Record> = stack.records().await;
     records.retain(|record| record.call.request_id == id(answer));
     records.sort_by_key(|record| record.call.attempt);
@@ -89,15 +89,15 @@ fn codes(stack: &Stack, answer: &Answer) -> Vec<String> {
 }
 
 /// Returns the evidence that all environments have reported about the provider `name` since the last decision.
-async fn seen(stack: &Stack, name: &str) -> Second {
+async fn seen(stack: &Stack, name: &str) -> SecondBucket {
     let key = format!("{{levee}}:breaker:{name}");
     let read = async |mut connection: MultiplexedConnection| connection.hgetall(&key).await;
     let fields: BTreeMap<String, String> = stack.redis().run(read).await.unwrap();
     let seconds = fields.iter().filter(|(field, _)| field.starts_with("s:"));
-    seconds.fold(Second::default(), |sum, (_, counts)| {
+    seconds.fold(SecondBucket::default(), |sum, (_, counts)| {
         let counts: Vec<u32> = counts.split(' ').map(|count| count.parse().unwrap()).collect();
         let [good, bad, throttled, late, on_time] = counts[..] else { panic!("{counts:?}") };
-        Second {
+        SecondBucket {
             at: 0,
             good: sum.good + good,
             bad: sum.bad + bad,

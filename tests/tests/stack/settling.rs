@@ -6,7 +6,7 @@ mod abandoned;
 mod attempts;
 mod unwritten;
 
-use levee::metering::{Record, State};
+use levee::metering::{Record, RecordState};
 use reqwest::Response;
 use serde_json::{Value, json};
 use tests::{Builder, Stack, messages, wait_for};
@@ -63,7 +63,7 @@ async fn find(stack: &Stack, id: &str) -> Option<Record> {
 }
 
 /// Waits for the record of the request `id` to be in `state`.
-async fn record(stack: &Stack, id: &str, state: State) -> Record {
+async fn record(stack: &Stack, id: &str, state: RecordState) -> Record {
     wait_for(async || find(stack, id).await.filter(|record| record.state == state)).await
 }
 

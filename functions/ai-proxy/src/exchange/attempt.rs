@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::{Entry, Mode, Share, Standing, Stop};
+use levee::breaker::{Entry, Mode, ProviderStatus, Share, Target};
 use levee::headroom::Headroom;
 use levee::http::anthropic::ErrorKind;
 use levee::http::status::Named;
@@ -17,15 +17,15 @@ use tokio::time::Instant;
 
 use super::whole::is_message;
 use super::{CONNECTION_LOST, Exchange};
-use crate::about::{About, TooLarge, with_cause};
-use crate::answer::{Body, Failed};
-use crate::api_error::ApiError;
+use crate::about::{LogContext, TooLarge, with_cause};
+use crate::answer::{ApiError, Body};
+use crate::api_error::ProviderError;
 use crate::cap;
 use crate::headers;
-use crate::held::{Hold, Taken, hold};
+use crate::held::{Gate, Taken, gate};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict};
-use crate::patience::Patience;
+use crate::patience::AttemptDeadlines;
 use crate::platform_error::PlatformError;
 use crate::providers::Provider;
 use crate::timeouts::TimedOut;
@@ -42,7 +42,7 @@ pub(super) const NOT_UNDERSTOOD: &str = "The AI provider's answer cannot be unde
 pub(super) struct Attempt<'a> {
     pub(super) exchange: &'a Exchange<'a>,
     pub(super) provider: &'a Provider,
-    pub(super) about: About,
+    pub(super) about: LogContext,
     /// Reports to the breaker; `None` for calls that use no tokens, which say little about a provider.
     pub(super) watch: Option<Watch>,
     /// Number of the attempt within its call, from 1.
@@ -52,7 +52,7 @@ pub(super) struct Attempt<'a> {
     /// The moment at which a stream without content is passed on, if its provider is at work or no other one can help.
     pub(super) release_at: Instant,
     /// Other providers that may serve the call.
-    others: Others,
+    others: Alternatives,
     /// Flag that tells if the provider may have the whole request.
     pub(super) taken: Taken,
     /// Task that raises an alert about the platform's account at the provider.
@@ -61,7 +61,7 @@ pub(super) struct Attempt<'a> {
 
 /// Other providers that may serve a call after this attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Others {
+pub(super) enum Alternatives {
     /// No other provider is left.
     Nobody,
     /// Only providers that take single calls, and may refuse this one. An attempt is given up for them only if its
@@ -71,11 +71,11 @@ pub(super) enum Others {
     Somebody,
 }
 
-impl Others {
+impl Alternatives {
     /// Classifies the providers of `stops`, the rest of the route, by their `standings`.
-    pub(super) fn of(stops: &[Stop], standings: &[Standing]) -> Self {
-        let takes = |stop: &Stop| {
-            let Standing { state, has_room, .. } = &standings[stop.provider];
+    pub(super) fn of(stops: &[Target], standings: &[ProviderStatus]) -> Self {
+        let takes = |stop: &Target| {
+            let ProviderStatus { state, has_room, .. } = &standings[stop.provider];
             match stop.entry {
                 Entry::Free => true,
                 Entry::Room => *has_room && matches!(state.mode, Mode::Closed | Mode::Shed | Mode::Ramp),
@@ -91,7 +91,7 @@ impl Others {
 }
 
 /// A failed attempt that produced nothing for the client.
-pub(super) struct Missed {
+pub(super) struct AttemptFailure {
     /// Reason for the failure.
     pub(super) fault: Fault,
     /// True if the same provider may serve the call a moment later: the fault is transient, the provider set no time
@@ -100,13 +100,13 @@ pub(super) struct Missed {
     /// Report for the breaker. It is dropped if the call itself was at fault.
     pub(super) blame: Option<Blame>,
     /// Response for the client if no other provider serves the call.
-    pub(super) answer: Box<Result<Response<Body>, Failed>>,
+    pub(super) answer: Box<Result<Response<Body>, ApiError>>,
 }
 
 /// An attempt that got no usable answer.
-pub(super) struct Unanswered {
+pub(super) struct NoAnswer {
     pub(super) verdict: Verdict,
-    pub(super) failed: Failed,
+    pub(super) failed: ApiError,
     /// True if the provider may have served the call, provided that it got the whole request.
     pub(super) was_sent: bool,
 }
@@ -122,7 +122,7 @@ pub(super) struct Answered {
 pub(super) struct Prepared {
     pub(super) request: RequestBuilder,
     /// Withholds the last byte of the body, if there is one.
-    pub(super) hold: Option<Hold>,
+    pub(super) hold: Option<Gate>,
     /// Flag that tells if that byte was sent.
     pub(super) taken: Taken,
 }
@@ -134,7 +134,7 @@ pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared 
     match &ask.body {
         None => Prepared { request, hold: None, taken: Taken::default() },
         Some(body) => {
-            let (body, hold, taken) = hold(provider.body(&ask.model, body));
+            let (body, hold, taken) = gate(provider.body(&ask.model, body));
             Prepared { request: request.body(body), hold: Some(hold), taken }
         }
     }
@@ -144,23 +144,23 @@ impl<'a> Attempt<'a> {
     /// Starts the attempt `number` of a call at the provider of `stop`, whose breaker stands at `standing`.
     pub(super) fn begin(
         exchange: &'a Exchange<'a>,
-        stop: Stop,
+        stop: Target,
         number: u32,
-        standing: &Standing,
+        standing: &ProviderStatus,
         share: Share,
-        patience: Patience,
-        others: Others,
+        patience: AttemptDeadlines,
+        others: Alternatives,
     ) -> Self {
         let Exchange { state, caller, ask, .. } = exchange;
-        let Stop { provider: index, entry } = stop;
+        let Target { provider: index, entry } = stop;
         let provider = &state.providers[index];
         exchange.report.attempt(&provider.name, share);
         // Set the deadlines. With another provider in reach, this one gets a part of the time.
         let now = Instant::now();
         let last = exchange.answer_by();
         let until = match others {
-            Others::Somebody => now + patience.of(last.saturating_duration_since(now)),
-            Others::Nobody | Others::OnProbation => last,
+            Alternatives::Somebody => now + patience.of(last.saturating_duration_since(now)),
+            Alternatives::Nobody | Alternatives::OnProbation => last,
         };
         // Watch the attempt for the breaker if it uses tokens.
         let watch = exchange.spending.is_some();
@@ -168,7 +168,7 @@ impl<'a> Attempt<'a> {
         let watch =
             watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, &standing.state, by, patience));
         let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
-        let about = About {
+        let about = LogContext {
             request_id: exchange.request_id.to_owned(),
             account: caller.account.clone(),
             provider: provider.name.clone(),
@@ -215,7 +215,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Opens the attempt's record, if it has one, then releases the request. Returns the moment of the release.
-    pub(super) async fn open(&self, meter: Option<&Meter>, hold: Option<Hold>) -> Instant {
+    pub(super) async fn open(&self, meter: Option<&Meter>, hold: Option<Gate>) -> Instant {
         if let Some(meter) = meter {
             meter.open().await;
         }
@@ -236,31 +236,31 @@ impl<'a> Attempt<'a> {
 
     /// Returns true if no other provider can be expected to take the call.
     pub(super) fn is_last(&self) -> bool {
-        self.others != Others::Somebody
+        self.others != Alternatives::Somebody
     }
 
     /// Resolves when the breaker gives this provider up and another one may take the call. Pends forever otherwise.
-    pub(super) async fn is_hopeless(&self) -> Unanswered {
+    pub(super) async fn wait_until_abandoned(&self) -> NoAnswer {
         match &self.watch {
-            Some(watch) if self.others != Others::Nobody && self.exchange.state.routing.is_enforced => {
-                watch.is_hopeless().await
+            Some(watch) if self.others != Alternatives::Nobody && self.exchange.state.routing.is_enforced => {
+                watch.wait_until_abandoned().await
             }
             _ => std::future::pending().await,
         }
         self.about.error("provider.timeout", &TimedOut::Hopeless, "a call moves on from a provider that is failing");
-        Unanswered {
+        NoAnswer {
             verdict: Fault::Slow.into(),
-            failed: Failed::upstream(ErrorKind::Timeout, TimedOut::Hopeless.to_string()),
+            failed: ApiError::upstream(ErrorKind::Timeout, TimedOut::Hopeless.to_string()),
             was_sent: true,
         }
     }
 
     /// Sends `call` and waits for the headers of its answer.
-    pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, Unanswered> {
+    pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, NoAnswer> {
         let answer = call.send().await.map_err(|error| {
             // The call itself may cause a lost connection while it is sent: it may be too large.
             let fault = if error.is_connect() { Fault::Unreachable } else { Fault::Lost };
-            Unanswered { verdict: fault.into(), failed: self.unreachable(error), was_sent: true }
+            NoAnswer { verdict: fault.into(), failed: self.unreachable(error), was_sent: true }
         })?;
         // Keep the rate limits in the headers, then check the headers themselves.
         self.note_headroom(Headroom::read(answer.headers()));
@@ -268,8 +268,8 @@ impl<'a> Attempt<'a> {
             Ok(()) => Ok(answer),
             Err(odd) => {
                 self.about.error("provider.nonsense", &odd, "the head of a provider's answer cannot be passed on");
-                let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
-                Err(Unanswered { verdict: Fault::Error.into(), failed, was_sent: answer.status().is_success() })
+                let failed = ApiError::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
+                Err(NoAnswer { verdict: Fault::Error.into(), failed, was_sent: answer.status().is_success() })
             }
         }
     }
@@ -285,47 +285,47 @@ impl<'a> Attempt<'a> {
 
     /// Logs a failed connection and returns the error for the client. The cause stays in the log, because it may name
     /// internal hosts.
-    fn unreachable(&self, error: reqwest::Error) -> Failed {
+    fn unreachable(&self, error: reqwest::Error) -> ApiError {
         if error.is_connect() && error.is_timeout() {
             return self.timed_out(TimedOut::Connect);
         }
         self.about.error("provider.unreachable", &with_cause(error), "a provider cannot be reached");
-        Failed::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
+        ApiError::upstream(ErrorKind::BadGateway, "The AI provider cannot be reached.")
     }
 
     /// Records an answer that broke off before any of it was passed on.
-    pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> Unanswered {
+    pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> NoAnswer {
         self.about.error("provider.cut", &with_cause(error), "an answer was cut");
-        let failed = Failed::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
-        Unanswered { verdict: Fault::Cut.into(), failed, was_sent }
+        let failed = ApiError::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
+        NoAnswer { verdict: Fault::Cut.into(), failed, was_sent }
     }
 
     /// Records an answer with a success status that is not one of the API.
-    pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> Unanswered {
+    pub(super) fn nonsense(&self, status: StatusCode, message: &'static str) -> NoAnswer {
         self.about.error("provider.nonsense", &Named(status), message);
-        let failed = Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
-        Unanswered { verdict: Fault::Error.into(), failed, was_sent: true }
+        let failed = ApiError::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
+        NoAnswer { verdict: Fault::Error.into(), failed, was_sent: true }
     }
 
     /// Records an answer of more than `most` bytes, the limit for it.
-    pub(super) fn too_large(&self, most: usize, was_sent: bool) -> Unanswered {
+    pub(super) fn too_large(&self, most: usize, was_sent: bool) -> NoAnswer {
         self.about.error("provider.nonsense", &TooLarge(most), "a provider's answer is too large");
-        let failed = Failed::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
-        Unanswered { verdict: Fault::Error.into(), failed, was_sent }
+        let failed = ApiError::upstream(ErrorKind::BadGateway, "The AI provider's answer is too large.");
+        NoAnswer { verdict: Fault::Error.into(), failed, was_sent }
     }
 
     /// Records an answer that did not arrive in time.
-    pub(super) fn late(&self, which: TimedOut) -> Unanswered {
-        Unanswered { verdict: Fault::Timeout.into(), failed: self.timed_out(which), was_sent: true }
+    pub(super) fn late(&self, which: TimedOut) -> NoAnswer {
+        NoAnswer { verdict: Fault::Timeout.into(), failed: self.timed_out(which), was_sent: true }
     }
 
-    fn timed_out(&self, which: TimedOut) -> Failed {
+    fn timed_out(&self, which: TimedOut) -> ApiError {
         self.about.error("provider.timeout", &which, "a provider is too slow");
-        Failed::upstream(ErrorKind::Timeout, which.to_string())
+        ApiError::upstream(ErrorKind::Timeout, which.to_string())
     }
 
     /// Reads an answer to its end.
-    pub(super) async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Answered, Unanswered> {
+    pub(super) async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Answered, NoAnswer> {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let was_sent = status.is_success();
         let most = if was_sent { LARGEST_ANSWER } else { LARGEST_ERROR };
@@ -340,14 +340,18 @@ impl<'a> Attempt<'a> {
         // An error of the API has a status of its own, also where the answer claims a success.
         let status = Some(&body)
             .filter(|body| was_sent && !is_message(body))
-            .and_then(|body| ApiError::parse(body))
+            .and_then(|body| ProviderError::parse(body))
             .map_or(status, |error| error.status());
         Ok(Answered { status, headers, body: body.freeze() })
     }
 
     /// Records a failed attempt with the breaker and decides whether it may be retried. Alerts operators if the
     /// platform's credentials or credit are at fault.
-    pub(super) fn missed(&mut self, verdict: impl Into<Verdict>, answer: Result<Response<Body>, Failed>) -> Missed {
+    pub(super) fn missed(
+        &mut self,
+        verdict: impl Into<Verdict>,
+        answer: Result<Response<Body>, ApiError>,
+    ) -> AttemptFailure {
         let verdict = verdict.into();
         // Alert operators to trouble that does not end by itself.
         if let Some(trouble) = PlatformError::from_fault(verdict.fault).and_then(|error| error.trouble) {
@@ -357,7 +361,7 @@ impl<'a> Attempt<'a> {
         let is_open = self.watch.as_ref().is_some_and(Watch::is_open);
         let may_retry = verdict.fault.is_passing() && verdict.until.is_none() && !is_open;
         let blame = self.watch.as_ref().and_then(|watch| watch.failed(verdict));
-        Missed { fault: verdict.fault, may_retry, blame, answer: Box::new(answer) }
+        AttemptFailure { fault: verdict.fault, may_retry, blame, answer: Box::new(answer) }
     }
 
     /// Waits until the attempt's reports and alert are sent.
@@ -389,8 +393,8 @@ impl<'a> Attempt<'a> {
 
     /// Closes the record of an attempt without an answer with `known`, the usage known so far, and reports the
     /// failure.
-    pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: Unanswered, known: Reading) -> Missed {
-        let Unanswered { verdict, failed, was_sent } = none;
+    pub(super) async fn unanswered(&mut self, meter: Option<Meter>, none: NoAnswer, known: Reading) -> AttemptFailure {
+        let NoAnswer { verdict, failed, was_sent } = none;
         let missed = self.missed(verdict, Err(failed));
         let (exchange, may_be_served) = (self.exchange, was_sent && self.taken.is_whole());
         let written = async {

@@ -9,18 +9,20 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
 use lambda_http::Response;
-use levee::breaker::{Candidate, Detour, Entry, NoRoute, Route, Share, Standing, State as BreakerState, Stop, route};
+use levee::breaker::{
+    BreakerState, Candidate, Entry, FallbackReason, NoRoute, ProviderStatus, RoutePlan, Share, Target, route,
+};
 use levee::clock::Timestamp;
 use levee::http::anthropic::ErrorKind;
 use levee::sync::lock;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::{Attempt, Missed, Others, prepare};
+use super::attempt::{Alternatives, Attempt, AttemptFailure, prepare};
 use super::{Exchange, stream, whole};
-use crate::answer::{Body, Failed};
+use crate::answer::{ApiError, Body};
 use crate::outcome::Fault;
-use crate::patience::{Awaited, Patience};
+use crate::patience::{AttemptDeadlines, ResponseMode};
 use crate::watch::Blame;
 
 /// Longest pause before a provider is retried. The pause is a random part of it.
@@ -29,18 +31,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const BLAME_WAITS: Duration = Duration::from_secs(2);
 
 /// State of a call between its attempts.
-struct Course<'a> {
+struct Failover<'a> {
     exchange: &'a Exchange<'a>,
-    standings: Vec<Standing>,
+    standings: Vec<ProviderStatus>,
     attempts: u32,
     /// Reason why a provider other than the preferred one was tried.
     fallback: Option<&'static str>,
     /// First reason why the preferred provider does not serve the call.
     cause: Option<&'static str>,
     /// Index of a provider and its failed attempt, whose answer the client gets if no provider serves the call.
-    missed: Option<(usize, Missed)>,
+    missed: Option<(usize, AttemptFailure)>,
     /// Providers that may be retried.
-    may_retry: Vec<Stop>,
+    may_retry: Vec<Target>,
     /// Indexes of the providers that have been tried.
     asked: Vec<usize>,
     /// Failure of the previous provider, held back in case the call itself is at fault.
@@ -58,11 +60,11 @@ struct Pending {
 }
 
 /// Sends the call to the providers of its route until one of them serves it.
-pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
+pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, ApiError> {
     let Exchange { state, ask, caller, spending, .. } = exchange;
     // Ask the breakers about all providers, in one round trip.
     let standings = state.breakers.look(&ask.class, &caller.account, spending.is_some()).await;
-    let mut course = Course {
+    let mut course = Failover {
         exchange,
         standings,
         attempts: 0,
@@ -91,11 +93,11 @@ pub async fn serve(exchange: &Exchange<'_>) -> Result<Response<Body>, Failed> {
     }
 }
 
-impl Course<'_> {
-    async fn run(&mut self) -> Result<Response<Body>, Failed> {
+impl Failover<'_> {
+    async fn run(&mut self) -> Result<Response<Body>, ApiError> {
         // Plan the order of the providers.
         let route = self.route()?;
-        self.cause = route.detour.map(Detour::name);
+        self.cause = route.detour.map(FallbackReason::name);
         // Try a provider without room once more at the end: it may have room by then.
         let again = route.stops.iter().filter(|stop| stop.entry == Entry::Room);
         for (place, stop) in route.stops.iter().chain(again).enumerate() {
@@ -111,13 +113,13 @@ impl Course<'_> {
                 continue;
             }
             if !may_enter(self.exchange, &self.standings[stop.provider], *stop).await {
-                self.cause.get_or_insert(Detour::Open.name());
+                self.cause.get_or_insert(FallbackReason::Open.name());
                 continue;
             }
             self.asked.push(stop.provider);
             // Tell the attempt which providers are left, and make it.
             let others = route.stops.iter().skip(place + 1).filter(|other| !self.asked.contains(&other.provider));
-            let others = Others::of(&others.copied().collect::<Vec<_>>(), &self.standings);
+            let others = Alternatives::of(&others.copied().collect::<Vec<_>>(), &self.standings);
             if let Some(answer) = self.attempt(stop, others).await {
                 return answer;
             }
@@ -127,7 +129,7 @@ impl Course<'_> {
             if !pauses(self.exchange).await {
                 break;
             }
-            if let Some(answer) = self.attempt(&stop, Others::Nobody).await {
+            if let Some(answer) = self.attempt(&stop, Alternatives::Nobody).await {
                 return answer;
             }
         }
@@ -150,7 +152,7 @@ impl Course<'_> {
         self.exchange.state.clock.now()
     }
 
-    fn route(&self) -> Result<Route, Failed> {
+    fn route(&self) -> Result<RoutePlan, ApiError> {
         let Exchange { state, caller, ask, .. } = self.exchange;
         // In dry-run mode, route as if all providers were healthy.
         let as_if_well;
@@ -174,21 +176,24 @@ impl Course<'_> {
         self.refuse(route(ask.whose(), &candidates, state.routing.warm, state.breakers.config()))
     }
 
-    fn refuse(&self, route: Result<Route, NoRoute>) -> Result<Route, Failed> {
+    fn refuse(&self, route: Result<RoutePlan, NoRoute>) -> Result<RoutePlan, ApiError> {
         route.map_err(|none| match none {
             NoRoute::Restricted => {
                 let message = "This account's data may go to none of the AI providers that there are.";
-                Failed::by_caller(ErrorKind::Permission, message)
+                ApiError::by_caller(ErrorKind::Permission, message)
             }
             NoRoute::AllOut(at) => self.all_bad(at),
         })
     }
 
     /// Returns the error for a call that no provider can serve before `at`.
-    fn all_bad(&self, at: Timestamp) -> Failed {
+    fn all_bad(&self, at: Timestamp) -> ApiError {
         let message = "No AI provider can serve the call at the moment.";
         let retry_after = self.now().secs_until(at).max(1);
-        Failed { headers: vec![(RETRY_AFTER, retry_after.into())], ..Failed::upstream(ErrorKind::Overloaded, message) }
+        ApiError {
+            headers: vec![(RETRY_AFTER, retry_after.into())],
+            ..ApiError::upstream(ErrorKind::Overloaded, message)
+        }
     }
 
     /// Decides whom to blame for a failed attempt at `provider`. It is the provider, unless a second one fails in the
@@ -243,8 +248,8 @@ impl Course<'_> {
     }
 
     /// Makes one attempt. Returns `None` if it is the next provider's turn.
-    async fn attempt(&mut self, stop: &Stop, others: Others) -> Option<Result<Response<Body>, Failed>> {
-        let Stop { provider, entry } = *stop;
+    async fn attempt(&mut self, stop: &Target, others: Alternatives) -> Option<Result<Response<Body>, ApiError>> {
+        let Target { provider, entry } = *stop;
         let Exchange { state, ask, .. } = self.exchange;
         let standing = &self.standings[provider];
         self.attempts += 1;
@@ -255,15 +260,15 @@ impl Course<'_> {
         }
         // Make the attempt with the deadlines of its class.
         let patience = match &self.exchange.spending {
-            Some(_) => Patience::new(ask.awaited, standing.late_after, state.timeouts.failover),
-            None => Patience::without_tokens(state.timeouts.failover),
+            Some(_) => AttemptDeadlines::new(ask.awaited, standing.late_after, state.timeouts.failover),
+            None => AttemptDeadlines::without_tokens(state.timeouts.failover),
         };
         let share = share_of(standing, state.routing.is_enforced);
         let call = prepare(self.exchange, &state.providers[provider]);
         let attempt = Attempt::begin(self.exchange, *stop, self.attempts, standing, share, patience, others);
         let answer = match ask.awaited {
-            Awaited::FirstContent => stream::stream(attempt, call).await,
-            Awaited::Whole => whole::whole(attempt, call).await,
+            ResponseMode::FirstContent => stream::stream(attempt, call).await,
+            ResponseMode::Whole => whole::whole(attempt, call).await,
         };
         match answer {
             // A 404 does not replace the failure of an earlier provider, which may know the model.
@@ -272,7 +277,7 @@ impl Course<'_> {
             Err(mut missed) => {
                 // Report the failure, and remember it for the fallback headers, a retry and the answer.
                 self.blame(provider, missed.fault, missed.blame.take()).await;
-                if self.fallback == Some(Detour::Warm.name()) {
+                if self.fallback == Some(FallbackReason::Warm.name()) {
                     // The preferred provider may serve the call after all.
                     (self.fallback, self.cause) = (None, None);
                     self.exchange.report.no_fallback();
@@ -294,7 +299,7 @@ impl Course<'_> {
 }
 
 /// Returns true if the call may go to the provider of `stop` now. `standing` is the state of its breaker.
-async fn may_enter(exchange: &Exchange<'_>, standing: &Standing, Stop { provider, entry }: Stop) -> bool {
+async fn may_enter(exchange: &Exchange<'_>, standing: &ProviderStatus, Target { provider, entry }: Target) -> bool {
     let breakers = &exchange.state.breakers;
     let uses_tokens = exchange.spending.is_some();
     // In dry-run mode every provider counts as healthy, apart from an admin's overrides.
@@ -343,9 +348,9 @@ async fn report(blame: &Mutex<Option<Blame>>) -> bool {
 }
 
 /// Returns the standing of a provider as if it were healthy. An admin's override is kept.
-fn well(standing: &Standing) -> Standing {
+fn well(standing: &ProviderStatus) -> ProviderStatus {
     let state = BreakerState { forced: standing.state.forced.clone(), ..BreakerState::new() };
-    Standing { state, is_away: false, has_room: true, pause: None, ..standing.clone() }
+    ProviderStatus { state, is_away: false, has_room: true, pause: None, ..standing.clone() }
 }
 
 /// Waits for a random pause before a retry. Returns false if there is no time or no retry budget.
@@ -361,7 +366,7 @@ async fn pauses(exchange: &Exchange<'_>) -> bool {
     true
 }
 
-fn share_of(standing: &Standing, is_enforced: bool) -> Share {
+fn share_of(standing: &ProviderStatus, is_enforced: bool) -> Share {
     let forced = standing.state.forced.as_ref().map(|forced| forced.share);
     if is_enforced { forced.unwrap_or(standing.state.share) } else { Share::ALL }
 }

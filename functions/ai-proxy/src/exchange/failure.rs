@@ -10,9 +10,9 @@ use levee::http::anthropic::{ErrorKind, named_envelope};
 use levee::http::status::Named;
 use levee::metering::TokenState;
 
-use super::attempt::{Answered, Attempt, Missed, NOT_UNDERSTOOD, respond};
-use crate::answer::{Body, Failed};
-use crate::api_error::{ApiError, kind_of};
+use super::attempt::{Answered, Attempt, AttemptFailure, NOT_UNDERSTOOD, respond};
+use crate::answer::{ApiError, Body};
+use crate::api_error::{ProviderError, kind_of};
 use crate::outcome::{Fault, of_failure};
 use crate::platform_error::{LIMITED, PlatformError, names_the_account};
 
@@ -22,13 +22,17 @@ const FAILED: &str = "The AI provider failed.";
 impl Attempt<'_> {
     /// Judges an answer with an error status. The client gets it if the caller made a mistake, else the call moves on
     /// to the next provider.
-    pub(super) fn failure(&mut self, answered: Answered, state: Option<TokenState>) -> Result<Response<Body>, Missed> {
+    pub(super) fn failure(
+        &mut self,
+        answered: Answered,
+        state: Option<TokenState>,
+    ) -> Result<Response<Body>, AttemptFailure> {
         // Build the answer for the client. It is not used if another provider serves the call.
         let Answered { status, headers, body } = answered;
         let verdict = of_failure(status, &headers, &body, self.exchange.state.clock.now());
         let headers = self.headers(&headers, state);
         let about_the_platform = verdict.and_then(|verdict| self.about_the_platform(verdict.fault, &Named(status)));
-        let answer = match (about_the_platform, ApiError::parse(&body)) {
+        let answer = match (about_the_platform, ProviderError::parse(&body)) {
             (Some(failed), _) => Err(failed),
             (None, Some(error)) => self.as_an_error(status, headers, body, &error),
             (None, None) => self.as_no_error(status, headers),
@@ -47,10 +51,10 @@ impl Attempt<'_> {
 
     /// Records a `fault` of the platform's account at the provider and returns the error for the client; `None` for
     /// every other fault.
-    pub(super) fn about_the_platform(&self, fault: Fault, cause: &dyn Display) -> Option<Failed> {
+    pub(super) fn about_the_platform(&self, fault: Fault, cause: &dyn Display) -> Option<ApiError> {
         let PlatformError { code, logged, kind, message, may_retry, .. } = PlatformError::from_fault(fault)?;
         self.about.error(code, cause, logged);
-        Some(Failed { may_retry, ..Failed::upstream(kind, message) })
+        Some(ApiError { may_retry, ..ApiError::upstream(kind, message) })
     }
 
     /// Returns an error of the API for the client: unchanged, or in the full envelope if it came without. The content
@@ -60,8 +64,8 @@ impl Attempt<'_> {
         status: StatusCode,
         mut headers: HeaderMap,
         body: Bytes,
-        error: &ApiError,
-    ) -> Result<Response<Body>, Failed> {
+        error: &ProviderError,
+    ) -> Result<Response<Body>, ApiError> {
         if !is_of_an_error(status) {
             return Err(self.not_understood(status));
         }
@@ -88,12 +92,12 @@ impl Attempt<'_> {
 
     /// Returns the answer for the client if the provider's is not an error of the API, such as an edge's HTML page or
     /// an empty body.
-    fn as_no_error(&self, status: StatusCode, mut headers: HeaderMap) -> Result<Response<Body>, Failed> {
+    fn as_no_error(&self, status: StatusCode, mut headers: HeaderMap) -> Result<Response<Body>, ApiError> {
         let failed = self.not_understood(status);
         match status {
             // The client would take these for a mistake in its own key.
             StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-                Err(Failed { may_retry: false, ..failed })
+                Err(ApiError { may_retry: false, ..failed })
             }
             // Keep the status, and put a sentence of our own into the envelope.
             _ if status.is_client_error() => {
@@ -110,9 +114,9 @@ impl Attempt<'_> {
         }
     }
 
-    fn not_understood(&self, status: StatusCode) -> Failed {
+    fn not_understood(&self, status: StatusCode) -> ApiError {
         self.about.error("provider.nonsense", &Named(status), "a provider's answer is no error of its API");
-        Failed::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD)
+        ApiError::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD)
     }
 
     /// Returns the request's id for an envelope: the provider's if its headers have one, else ours.

@@ -13,13 +13,13 @@ use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Prepared, Unanswered, respond, void};
-use crate::answer::{Body, Failed};
+use super::attempt::{Answered, Attempt, AttemptFailure, NoAnswer, Prepared, respond, void};
+use crate::answer::{ApiError, Body};
 use crate::headers::EVENT_STREAM;
 use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
-use crate::patience::Awaited;
+use crate::patience::ResponseMode;
 use crate::platform_error::event_instead;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
@@ -42,7 +42,7 @@ enum Beginning {
 
 /// Everything received of a stream before it is passed on.
 #[derive(Default)]
-struct Overture {
+struct Preamble {
     reader: StreamReader,
     framer: Framer,
     /// The moment of the first event. Comments are not events.
@@ -53,7 +53,7 @@ struct Overture {
     last_ping: Option<Instant>,
 }
 
-impl Overture {
+impl Preamble {
     /// Feeds the next chunk to the reader and the framer, and counts pings.
     fn feed(&mut self, chunk: &[u8], instead: impl Fn(&StreamReader) -> Option<String>) {
         let (events, before, now) = (self.reader.events(), self.reader.pings(), Instant::now());
@@ -77,10 +77,10 @@ impl Overture {
 }
 
 /// Makes an attempt whose answer is passed on from its first content on.
-pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
+pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, AttemptFailure> {
     let exchange = attempt.exchange;
     let mut meter = attempt.meter(exchange.deadline);
-    let mut overture = Overture::default();
+    let mut overture = Preamble::default();
     let Prepared { request: call, hold, taken } = call;
     attempt.taken = taken;
     // Wait for the first content, an error, or a reason to pass the stream on before that.
@@ -98,7 +98,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     let ((beginning, answered_at), released_at, state) = tokio::join!(beginning, opened, exchange.token_state());
     let waited = answered_at.saturating_duration_since(released_at);
     exchange.waited.add(waited);
-    let Overture { reader, framer, .. } = overture;
+    let Preamble { reader, framer, .. } = overture;
 
     // Fail over unless a stream has begun.
     let (status, headers, answer) = match beginning {
@@ -131,7 +131,7 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
     match &attempt.watch {
         // A caller's mistake says nothing about the provider.
         Some(watch) if progress.error.is_some() && !progress.has_content => watch.said_nothing(),
-        Some(watch) if progress.has_content || progress.ended => watch.came(Awaited::FirstContent, waited),
+        Some(watch) if progress.has_content || progress.ended => watch.came(ResponseMode::FirstContent, waited),
         // The stream is passed on before its first content. The pump reports the result.
         Some(_) | None => {}
     }
@@ -171,10 +171,10 @@ pub(super) async fn stream(mut attempt: Attempt<'_>, call: Prepared) -> Result<R
 async fn begin(
     attempt: &Attempt<'_>,
     call: reqwest::RequestBuilder,
-    overture: &mut Overture,
-) -> Result<Beginning, Unanswered> {
+    overture: &mut Preamble,
+) -> Result<Beginning, NoAnswer> {
     let timeouts = &attempt.exchange.state.timeouts;
-    let given_up = attempt.is_hopeless();
+    let given_up = attempt.wait_until_abandoned();
     tokio::pin!(given_up);
     // Wait for the headers. An error answer is read whole, and a success must be a stream of events.
     let head = async {
@@ -232,8 +232,8 @@ async fn begin(
                 None => {
                     attempt.about.error("provider.cut", &"before any content", "a stream ended too early");
                     let message = "The AI provider ended its answer before any content.";
-                    let failed = Failed::upstream(ErrorKind::BadGateway, message);
-                    return Err(Unanswered { verdict: Fault::Cut.into(), failed, was_sent: true });
+                    let failed = ApiError::upstream(ErrorKind::BadGateway, message);
+                    return Err(NoAnswer { verdict: Fault::Cut.into(), failed, was_sent: true });
                 }
             },
             none = &mut given_up, if !is_steady => is_given_up = Some(none),
@@ -259,7 +259,7 @@ async fn ended_by_error(
     reader: &StreamReader,
     error: StreamError,
     verdict: Verdict,
-) -> Missed {
+) -> AttemptFailure {
     let fault = verdict.fault;
     attempt.about.absurd(reader.progress().absurd);
     let failed = attempt.about_the_platform(fault, &error.name()).unwrap_or_else(|| {
@@ -269,7 +269,7 @@ async fn ended_by_error(
             Fault::Throttled => ErrorKind::ProviderLimit,
             _ => ErrorKind::BadGateway,
         };
-        Failed::upstream(kind, format!("The AI provider ended the stream with {}.", error.name()))
+        ApiError::upstream(kind, format!("The AI provider ended the stream with {}.", error.name()))
     });
     // An error that opens the stream means that nothing was used. After `message_start`, the input counts.
     if reader.progress().is_refused() {
@@ -277,7 +277,7 @@ async fn ended_by_error(
         tokio::join!(void(meter), attempt.finish());
         return missed;
     }
-    let none = Unanswered { verdict, failed, was_sent: true };
+    let none = NoAnswer { verdict, failed, was_sent: true };
     attempt.unanswered(meter, none, reader.reading().0).await
 }
 

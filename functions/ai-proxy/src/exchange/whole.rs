@@ -9,13 +9,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, Missed, Prepared, respond, void};
+use super::attempt::{Answered, Attempt, AttemptFailure, Prepared, respond, void};
 use crate::answer::Body;
-use crate::patience::Awaited;
+use crate::patience::ResponseMode;
 use crate::timeouts::TimedOut;
 
 /// Makes an attempt whose answer is passed on once it is complete.
-pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, Missed> {
+pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Response<Body>, AttemptFailure> {
     let exchange = attempt.exchange;
     let meter = attempt.meter(attempt.until);
     let Prepared { request: call, hold, taken } = call;
@@ -34,7 +34,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
             async { timeout_at(attempt.until, answer).await.map_err(|_| attempt.late(TimedOut::WholeCall)).flatten() };
         let answer = tokio::select! {
             answer = in_time => answer,
-            none = attempt.is_hopeless() => Err(none),
+            none = attempt.wait_until_abandoned() => Err(none),
         };
         attempt.stop_the_clock();
         (answer, Instant::now())
@@ -59,7 +59,7 @@ pub(super) async fn whole(mut attempt: Attempt<'_>, call: Prepared) -> Result<Re
     let Answered { status, headers, body } = answered;
     // Report the success to the breaker.
     if let Some(watch) = &attempt.watch {
-        watch.came(Awaited::Whole, waited);
+        watch.came(ResponseMode::Whole, waited);
     }
     // Write the usage and release the places in flight before the answer is returned.
     if let Some(mut meter) = meter {

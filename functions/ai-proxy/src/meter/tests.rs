@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use levee::accounts::IntegrationKind;
 use levee::config::from_lookup;
-use levee::metering::{Figures, Service, State, Usage};
+use levee::metering::{Figures, RecordState, Service, Usage};
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 use levee::sync::lock;
 use tokio::net::TcpListener;
@@ -56,8 +56,8 @@ async fn meter() -> (Meter, TcpListener) {
     };
     let client = dynamodb::client(&from_lookup(variables, DynamoDbConfig::read).unwrap());
     let ledger = Ledger::new(client, "usage", Duration::from_secs(60));
-    let report = Report::begin("r-1", None);
-    let spending = Spending::without_cap(&report);
+    let report = CallReport::begin("r-1", None);
+    let spending = CapCheck::without_cap(&report);
     let call = Call {
         id: "1".to_owned(),
         attempt: 1,
@@ -105,7 +105,7 @@ async fn a_close_that_is_cut_off_leaves_its_record_to_be_replayed() {
     let records = log.records();
     assert_eq!(records.len(), 1, "{records:?}");
     let record = &records[0];
-    assert_eq!((record.state, record.estimated, record.figures.usage), (State::Closed, false, usage(7, 9)));
+    assert_eq!((record.state, record.estimated, record.figures.usage), (RecordState::Closed, false, usage(7, 9)));
     assert_eq!(record.parts[0].service.model, "m-1");
 }
 
@@ -116,7 +116,7 @@ async fn a_void_that_is_cut_off_leaves_its_record_to_be_replayed() {
     let (mut meter, _listener) = meter().await;
     cut_off(meter.void()).await;
     drop(meter);
-    assert_eq!(log.records().iter().map(|record| record.state).collect::<Vec<_>>(), [State::Void]);
+    assert_eq!(log.records().iter().map(|record| record.state).collect::<Vec<_>>(), [RecordState::Void]);
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn a_call_that_is_cut_off_leaves_what_was_known_of_it() {
         let records = log.records();
         assert_eq!(records.len(), 1, "{records:?}");
         let record = &records[0];
-        assert_eq!((record.state, record.estimated, record.figures.usage), (State::Abandoned, true, expected));
+        assert_eq!((record.state, record.estimated, record.figures.usage), (RecordState::Abandoned, true, expected));
     }
 }
 

@@ -10,7 +10,7 @@ use super::report::{BreakerReport, Decision};
 use super::{decisions, standing};
 use crate::answer::{Answer, see_other};
 use crate::call::{Call, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 use crate::gate::TOKEN_FIELD;
 use crate::layout;
 
@@ -21,7 +21,7 @@ const TIMES: [(u32, &str); 6] =
     [(10, "10 minutes"), (30, "30 minutes"), (120, "2 hours"), (480, "8 hours"), (1_440, "a day"), (10_080, "a week")];
 
 /// Shows the page of one provider.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Failed> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
     let report = standing(call).await?;
     let (decisions, next) = decisions(call).await?;
     let content = html! {

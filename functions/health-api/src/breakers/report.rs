@@ -1,6 +1,6 @@
 //! JSON form of a provider's state and of a decision about it.
 
-use levee::breaker::{Mode, Peek, Reason, State, Transition};
+use levee::breaker::{BreakerState, Mode, Peek, Reason, Transition};
 use levee::clock::Timestamp;
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub struct BreakerReport {
 }
 
 impl BreakerReport {
-    pub(super) fn new(name: &str, state: &State, seen: Peek, now: Timestamp) -> Self {
+    pub(super) fn new(name: &str, state: &BreakerState, seen: Peek, now: Timestamp) -> Self {
         let forced = state.forced_at(now);
         // While an override applies, the breaker's own pause does not.
         let paused_until = state.paused_until(now).filter(|_| forced.is_none());

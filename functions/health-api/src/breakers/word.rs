@@ -5,55 +5,61 @@ use std::time::Duration;
 use http::StatusCode;
 use levee::accounts::form::reason as checked;
 use levee::breaker::word::{IN_FORCE_WITHIN, LONGEST, share};
-use levee::breaker::{Peek, Share, Unsaid, Word, say};
+use levee::breaker::{ManualOverride, OverrideError, Peek, Share, apply};
 
 use super::known;
 use super::report::BreakerReport;
 use crate::answer::{self, Answer};
 use crate::audit::record;
 use crate::call::{Call, Form, SignedIn};
-use crate::failed::Failed;
+use crate::failed::BoardError;
 
 /// Gives a provider no calls or all calls for a time. The field `to` is `open` or `closed`.
-pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, BoardError> {
     let share = match form.field("to") {
         "open" => Share::NONE,
         "closed" => Share::ALL,
-        _ => return Err(Failed::Invalid("'to' takes open or closed.".to_owned())),
+        _ => return Err(BoardError::Invalid("'to' takes open or closed.".to_owned())),
     };
     hold(call, admin, form, "breaker.force", share).await
 }
 
 /// Gives a provider a part of the calls for a time. The field `share` is a percentage.
-pub(crate) async fn pin(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+pub(crate) async fn pin(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, BoardError> {
     let share = share(form.field("share").trim());
     let share = share.map_err(|_| {
-        Failed::Invalid("'share' takes a percentage from 0.01 to 99.99 with at most two decimals.".to_owned())
+        BoardError::Invalid("'share' takes a percentage from 0.01 to 99.99 with at most two decimals.".to_owned())
     })?;
     hold(call, admin, form, "breaker.pin", share).await
 }
 
 /// Ends an override, so that the provider's breaker decides again.
-pub(crate) async fn release(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, Failed> {
+pub(crate) async fn release(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, BoardError> {
     known(call)?;
-    let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
+    let state = call.state.breakers.read(call.id).await.map_err(BoardError::breakers)?;
     // Only an override can be released.
     let Some(forced) = state.forced else { return Err(not_held()) };
     let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
-    make(call, admin, form, "breaker.release", Word::Release, &detail).await
+    make(call, admin, form, "breaker.release", ManualOverride::Release, &detail).await
 }
 
-async fn hold(call: &Call<'_>, admin: &SignedIn, form: &Form, action: &str, share: Share) -> Result<Answer, Failed> {
+async fn hold(
+    call: &Call<'_>,
+    admin: &SignedIn,
+    form: &Form,
+    action: &str,
+    share: Share,
+) -> Result<Answer, BoardError> {
     known(call)?;
     // Read the duration.
     let most = LONGEST.as_secs() / 60;
     let minutes = form.field("minutes").trim().parse().ok().filter(|minutes| (1..=most).contains(minutes));
-    let mistake = || Failed::Invalid(format!("'minutes' takes a whole number from 1 to {most}."));
+    let mistake = || BoardError::Invalid(format!("'minutes' takes a whole number from 1 to {most}."));
     let lasts = Duration::from_secs(minutes.ok_or_else(mistake)? * 60);
     // Describe the change for the audit, from the present share to the new one.
-    let state = call.state.breakers.read(call.id).await.map_err(Failed::breakers)?;
+    let state = call.state.breakers.read(call.id).await.map_err(BoardError::breakers)?;
     let detail = format!("{} to {share}, until {}", state.share, call.now.plus(lasts).to_rfc3339());
-    make(call, admin, form, action, Word::Hold { share, lasts }, &detail).await
+    make(call, admin, form, action, ManualOverride::Hold { share, lasts }, &detail).await
 }
 
 /// Writes the audit, then makes or ends the override.
@@ -62,21 +68,21 @@ async fn make(
     admin: &SignedIn,
     form: &Form,
     action: &str,
-    word: Word,
+    word: ManualOverride,
     detail: &str,
-) -> Result<Answer, Failed> {
+) -> Result<Answer, BoardError> {
     let detail = format!("{detail}{}", reason(form)?);
     let by = &admin.session.email;
     record(call, by, action, call.id, &detail).await?;
     // Write the decision. Record in the audit if that fails.
-    let decided = match say(&call.state.breakers, call.id, word, by, call.now).await {
+    let decided = match apply(&call.state.breakers, call.id, word, by, call.now).await {
         Ok(decided) => decided,
         Err(error) => {
             let detail = "could not be done; nothing was changed, or it is not known";
             record(call, by, &format!("{action}.failed"), call.id, detail).await?;
             return Err(match error {
-                Unsaid::NotHeld => not_held(),
-                Unsaid::Overtaken | Unsaid::Table(_) => Failed::breakers(error),
+                OverrideError::NotHeld => not_held(),
+                OverrideError::Overtaken | OverrideError::Table(_) => BoardError::breakers(error),
             });
         }
     };
@@ -88,18 +94,18 @@ async fn make(
     Ok(answer::json(StatusCode::OK, &body))
 }
 
-fn not_held() -> Failed {
-    Failed::Invalid("Nobody holds this provider: its breaker decides.".to_owned())
+fn not_held() -> BoardError {
+    BoardError::Invalid("Nobody holds this provider: its breaker decides.".to_owned())
 }
 
 /// Returns the reason as the audit has it; empty if none was given.
-fn reason(form: &Form) -> Result<String, Failed> {
+fn reason(form: &Form) -> Result<String, BoardError> {
     let text = form.field("reason").trim();
     if text.is_empty() {
         return Ok(String::new());
     }
     let text = checked(text).map_err(|_| {
-        Failed::Invalid("'reason' takes 1 to 200 characters, none of them a control character.".to_owned())
+        BoardError::Invalid("'reason' takes 1 to 200 characters, none of them a control character.".to_owned())
     })?;
     Ok(format!(", reason '{text}'"))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use levee::accounts::Account;
 use levee::clock::Timestamp;
 use levee::limits::{
-    Algorithm, Asked, Charge, Class, Decision, LimitsConfig, Mode, Overrides, Party, Policy, PolicyScope, Reading,
-    decide,
+    Algorithm, Charge, ChargedCall, Class, Decision, LimitsConfig, Mode, Overrides, Party, Policy, PolicyScope,
+    Reading, decide,
 };
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
@@ -103,7 +103,7 @@ fn party<'a>(account: &'a str, of_account: &'a Overrides, none: &'a Overrides) -
 /// Returns the charges to look at: those to the pools, and those to each account as a whole.
 fn charges(limits: &LimitsConfig, platform: &Overrides, accounts: &[Account], now: Timestamp) -> Vec<Charge> {
     let none = Overrides::new();
-    let of = |party| Asked { class: Class::Ai, resource: "", address: None, party, platform };
+    let of = |party| ChargedCall { class: Class::Ai, resource: "", address: None, party, platform };
     // Without a party, only the pools are charged.
     let mut charges = limits.charges(&of(None), now);
     for account in accounts {
@@ -139,7 +139,8 @@ fn defaults(limits: &LimitsConfig, platform: &Overrides, now: Timestamp) -> BTre
     let none = Overrides::new();
     let party = Some(party("", &none, &none));
     // Charge a call of each class, by an account without overrides.
-    let charges_of = |class| limits.charges(&Asked { class, resource: "", address: Some(""), party, platform }, now);
+    let charges_of =
+        |class| limits.charges(&ChargedCall { class, resource: "", address: Some(""), party, platform }, now);
     let shown = |Charge { policy, .. }: Charge| {
         let scope = match policy.scope {
             PolicyScope::Share => "account's share of the platform".to_owned(),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Moment, Parts, breadcrumbs};
-use crate::config::State;
+use crate::config::BoardState;
 
 /// Code of the breadcrumb by which an environment reports, once per outage, that it lost Redis.
 const GONE: &str = "redis.gone";
@@ -67,7 +67,7 @@ pub struct RedisReport {
 pub(super) type Looked = Result<(Duration, InfoDict), Unavailable>;
 
 /// Measures Redis. Callers must do nothing else meanwhile: other work of the process would count as latency.
-pub(super) async fn look(state: &State) -> Looked {
+pub(super) async fn look(state: &BoardState) -> Looked {
     let look = async |mut connection: MultiplexedConnection| {
         // The first PING may include opening the connection, so the second one is measured.
         redis::cmd("PING").query_async::<()>(&mut connection).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::alerts::Alert;
-use levee::breaker::{Mode, Reason, State, Transition};
+use levee::breaker::{BreakerState, Mode, Reason, Transition};
 use levee::clock::Timestamp;
 
 use super::COOL_DOWN;
@@ -17,27 +17,27 @@ const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// State of a provider and its recent decisions.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub struct BreakerSummary {
     /// Name of the provider.
     pub provider: String,
     /// Present decision.
-    pub state: State,
+    pub state: BreakerState,
     /// Latest decisions, the newest first. Used only if the provider is given up.
     pub history: Vec<Transition>,
 }
 
 /// Returns true if the breaker itself, not an admin, gives the provider no calls or only probes.
-pub fn is_given_up(state: &State) -> bool {
+pub fn is_given_up(state: &BreakerState) -> bool {
     state.forced.is_none() && matches!(state.mode, Mode::Open | Mode::Probe)
 }
 
 /// Returns the alerts for `standings` at `now`.
-pub fn judge(standings: &[Standing], now: Timestamp) -> impl Iterator<Item = Alert> {
+pub fn judge(standings: &[BreakerSummary], now: Timestamp) -> impl Iterator<Item = Alert> {
     standings.iter().filter_map(move |standing| given_up(standing, now).or_else(|| held(standing, now)))
 }
 
 /// Returns the alert about a provider that gets no calls for more than a minute and is still in use.
-fn given_up(Standing { provider, state, history }: &Standing, now: Timestamp) -> Option<Alert> {
+fn given_up(BreakerSummary { provider, state, history }: &BreakerSummary, now: Timestamp) -> Option<Alert> {
     if !is_given_up(state) || now >= state.since.max(state.not_before).plus(FORGOTTEN) {
         return None;
     }
@@ -62,7 +62,7 @@ fn given_up(Standing { provider, state, history }: &Standing, now: Timestamp) ->
 }
 
 /// Returns the alert about a provider that an admin has forced for more than a day.
-fn held(Standing { provider, state, .. }: &Standing, now: Timestamp) -> Option<Alert> {
+fn held(BreakerSummary { provider, state, .. }: &BreakerSummary, now: Timestamp) -> Option<Alert> {
     let forced = state.forced_at(now)?;
     (state.since.until(now) > A_DAY).then(|| Alert {
         key: format!("breaker.forced/{provider}"),
@@ -90,19 +90,31 @@ mod tests {
         NOW.minus(Duration::from_secs(secs))
     }
 
-    fn decided(generation: u64, mode: Mode, reason: Reason, secs_ago: u64) -> State {
+    fn decided(generation: u64, mode: Mode, reason: Reason, secs_ago: u64) -> BreakerState {
         let share = if mode == Mode::Closed { Share::ALL } else { Share::NONE };
-        State { generation, mode, share, reason, since: ago(secs_ago), not_before: ago(secs_ago), ..State::new() }
+        BreakerState {
+            generation,
+            mode,
+            share,
+            reason,
+            since: ago(secs_ago),
+            not_before: ago(secs_ago),
+            ..BreakerState::new()
+        }
     }
 
     /// Returns a provider with these decisions, the oldest first.
-    fn standing(states: &[State]) -> Standing {
+    fn standing(states: &[BreakerState]) -> BreakerSummary {
         let decisions = states.windows(2).rev();
         let history = decisions.map(|it| Transition::new("primary", &it[0], it[1].clone(), Grounds::default(), "it"));
-        Standing { provider: "primary".to_owned(), state: states.last().unwrap().clone(), history: history.collect() }
+        BreakerSummary {
+            provider: "primary".to_owned(),
+            state: states.last().unwrap().clone(),
+            history: history.collect(),
+        }
     }
 
-    fn keys(standing: Standing) -> Vec<String> {
+    fn keys(standing: BreakerSummary) -> Vec<String> {
         judge(&[standing], NOW).map(|alert| alert.key).collect()
     }
 
@@ -131,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_nobody_calls_any_more_is_told_of_no_more() {
-        let open = |secs_ago| standing(&[State::new(), decided(1, Mode::Open, Reason::Failing, secs_ago)]);
+        let open = |secs_ago| standing(&[BreakerState::new(), decided(1, Mode::Open, Reason::Failing, secs_ago)]);
         assert_eq!(keys(open(599)), ["breaker.open/primary"]);
         assert_eq!(keys(open(600)), Vec::<String>::new());
     }
@@ -139,7 +151,7 @@ mod tests {
     #[test]
     fn who_is_held_by_hand_is_told_of_after_a_day_and_not_when_that_is_over() {
         let held = |share, secs_ago, until| {
-            standing(&[State::new(), force(&State::new(), share, until, "cli:ada", ago(secs_ago))])
+            standing(&[BreakerState::new(), force(&BreakerState::new(), share, until, "cli:ada", ago(secs_ago))])
         };
         let (day, later) = (A_DAY.as_secs(), NOW.plus(A_DAY));
         for share in [Share::NONE, Share::of(2_500), Share::ALL] {
@@ -155,7 +167,10 @@ mod tests {
     #[test]
     fn a_provider_that_gets_calls_is_no_alert() {
         for mode in [Mode::Closed, Mode::Shed, Mode::Ramp] {
-            assert_eq!(keys(standing(&[State::new(), decided(1, mode, Reason::Erring, 300)])), Vec::<String>::new());
+            assert_eq!(
+                keys(standing(&[BreakerState::new(), decided(1, mode, Reason::Erring, 300)])),
+                Vec::<String>::new()
+            );
         }
     }
 }

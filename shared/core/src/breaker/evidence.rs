@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 
 /// Results counted within one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Second {
+pub struct SecondBucket {
     /// Second, in Unix time.
     pub at: u64,
     /// Calls that succeeded.
@@ -23,7 +23,7 @@ pub struct Second {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
     /// Results by second, ascending, of the last 300 s at most. Seconds without results are left out.
-    pub seconds: Vec<Second>,
+    pub seconds: Vec<SecondBucket>,
     /// AI calls a second to all providers together.
     pub rate: f64,
     /// Environments that saw results within the last 300 s; 16 and more are 16.
@@ -60,7 +60,7 @@ pub struct Totals {
 
 impl Totals {
     /// Adds up `seconds`.
-    pub fn of<'a>(seconds: impl IntoIterator<Item = &'a Second>) -> Self {
+    pub fn of<'a>(seconds: impl IntoIterator<Item = &'a SecondBucket>) -> Self {
         seconds.into_iter().fold(Self::default(), |sum, second| Self {
             results: sum.results + second.good + second.bad + second.throttled,
             bad: sum.bad + second.bad,

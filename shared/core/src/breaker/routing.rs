@@ -12,14 +12,14 @@
 
 use super::config::BreakerConfig;
 use super::room::By;
-use super::standing::Standing;
-use super::state::{Mode, Reason, Share, State};
+use super::standing::ProviderStatus;
+use super::state::{BreakerState, Mode, Reason, Share};
 use super::step::floor;
 use crate::clock::Timestamp;
 
 /// Identity of a call: its session and itself. Without a session both are the same.
 #[derive(Debug, Clone, Copy)]
-pub struct Whose<'a> {
+pub struct Affinity<'a> {
     /// Key that keeps the calls of a session at one provider.
     pub session: &'a str,
     /// Key of the call itself.
@@ -32,14 +32,14 @@ pub struct Candidate<'a> {
     /// Name of the provider.
     pub name: &'a str,
     /// Status of the provider.
-    pub standing: &'a Standing,
+    pub standing: &'a ProviderStatus,
     /// True if the caller's data may be sent to the provider.
     pub is_allowed: bool,
 }
 
 /// Reason why a call does not go to the preferred provider first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Detour {
+pub enum FallbackReason {
     /// The caller's data may not be sent to it.
     Restricted,
     /// It gets no calls, or single ones only.
@@ -52,7 +52,7 @@ pub enum Detour {
     Warm,
 }
 
-impl Detour {
+impl FallbackReason {
     /// Returns the name in headers and logs.
     pub const fn name(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Detour {
 
 /// Entry of a call's list of providers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stop {
+pub struct Target {
     /// Index of the provider among the candidates.
     pub provider: usize,
     /// Condition for sending the call there.
@@ -104,12 +104,12 @@ impl Entry {
 
 /// Providers that a call may be sent to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub struct RoutePlan {
     /// Providers in the order in which to try them. A half-open provider is listed a second time, for a call that no
     /// other provider is left for.
-    pub stops: Vec<Stop>,
+    pub stops: Vec<Target>,
     /// Reason why the first stop is not the preferred provider.
-    pub detour: Option<Detour>,
+    pub detour: Option<FallbackReason>,
 }
 
 /// No provider can take the call.
@@ -134,9 +134,9 @@ pub fn place(session: &str, provider: &str) -> u16 {
 }
 
 /// Decision about one provider as the first stop of a call.
-enum Passage {
+enum Eligibility {
     Enters(Entry),
-    Not(Detour),
+    Not(FallbackReason),
 }
 
 /// Returns the providers for the call `whose`, from `candidates` in order of preference. `warm` is the share of
@@ -148,11 +148,11 @@ enum Passage {
 /// # Errors
 /// Returns [`NoRoute`] if no provider may be called at all.
 pub fn route(
-    whose: Whose<'_>,
+    whose: Affinity<'_>,
     candidates: &[Candidate<'_>],
     warm: Share,
     config: &BreakerConfig,
-) -> Result<Route, NoRoute> {
+) -> Result<RoutePlan, NoRoute> {
     if candidates.iter().all(|candidate| !candidate.is_allowed) {
         return Err(NoRoute::Restricted);
     }
@@ -162,14 +162,14 @@ pub fn route(
     let mut entering = Vec::with_capacity(candidates.len());
     for (provider, candidate) in candidates.iter().enumerate() {
         match passage(whose, candidate, config) {
-            Passage::Enters(entry) => entering.push(Stop { provider, entry }),
-            Passage::Not(why) => detour = detour.or(entering.is_empty().then_some(why)),
+            Eligibility::Enters(entry) => entering.push(Target { provider, entry }),
+            Eligibility::Not(why) => detour = detour.or(entering.is_empty().then_some(why)),
         }
     }
     // Send a part of the sessions to the backup first, to keep it warm.
     let warmed = warmed(whose.session, candidates, &entering, warm);
-    detour = detour.or(warmed.map(|_| Detour::Warm));
-    let mut stops: Vec<Stop> = warmed.or(entering.first().copied()).into_iter().collect();
+    detour = detour.or(warmed.map(|_| FallbackReason::Warm));
+    let mut stops: Vec<Target> = warmed.or(entering.first().copied()).into_iter().collect();
 
     // Append all others, the healthiest first.
     let is_first =
@@ -181,7 +181,7 @@ pub fn route(
         let is_free = entering.iter().any(|stop| stop.provider == provider && stop.entry == Entry::Free);
         if is_free { Entry::Free } else { Entry::Room }
     };
-    stops.extend(others.into_iter().map(|provider| Stop { provider, entry: entry(provider) }));
+    stops.extend(others.into_iter().map(|provider| Target { provider, entry: entry(provider) }));
 
     // A share leaves calls to other providers. If none of these can help, room decides about all calls.
     for stop in &mut stops {
@@ -196,18 +196,18 @@ pub fn route(
         let may_ask = candidate.is_paused() && candidate.standing.pause.is_some_and(|pause| pause.may_ask);
         let is_there = stops.iter().any(|stop| stop.provider == provider);
         if candidate.is_allowed && !candidate.is_held_out() && may_ask && !is_there {
-            stops.push(Stop { provider, entry: Entry::LastPause });
+            stops.push(Target { provider, entry: Entry::LastPause });
         }
     }
     let Some(first) = stops.first() else { return Err(NoRoute::AllOut(soonest(candidates))) };
     let detour = detour.filter(|_| first.provider != 0);
-    Ok(Route { stops, detour })
+    Ok(RoutePlan { stops, detour })
 }
 
 impl Candidate<'_> {
     /// Returns the share that an override gives it, while the override is in force.
     fn forced(&self) -> Option<Share> {
-        let Standing { state, now, .. } = self.standing;
+        let ProviderStatus { state, now, .. } = self.standing;
         state.forced_at(*now).map(|forced| forced.share)
     }
 
@@ -222,20 +222,20 @@ impl Candidate<'_> {
 
     /// Returns true if an override gives it no calls, or the platform's budget there is spent.
     fn is_held_out(&self) -> bool {
-        let Standing { state, now, .. } = self.standing;
+        let ProviderStatus { state, now, .. } = self.standing;
         let is_spent = state.mode == Mode::Open && state.reason == Reason::Spent && *now < state.not_before;
         self.forced() == Some(Share::NONE) || (is_spent && self.forced().is_none())
     }
 
     /// Returns true if it has a partial share and no room for all calls.
     fn is_shedding(&self) -> bool {
-        let Standing { state, has_room, .. } = self.standing;
+        let ProviderStatus { state, has_room, .. } = self.standing;
         matches!(state.mode, Mode::Shed | Mode::Ramp) && !has_room && self.forced().is_none()
     }
 
     /// Returns true if it is expected to serve the calls that another provider's share leaves.
     fn can_help(&self) -> bool {
-        let Standing { state, has_room, is_away, .. } = self.standing;
+        let ProviderStatus { state, has_room, is_away, .. } = self.standing;
         let serves = match state.mode {
             Mode::Closed => true,
             Mode::Shed | Mode::Ramp => *has_room,
@@ -256,7 +256,7 @@ impl Candidate<'_> {
 
     /// Returns its rank by health; lower is better.
     fn rank(&self) -> (bool, u8, std::cmp::Reverse<Share>) {
-        let State { mode, share, .. } = self.standing.state;
+        let BreakerState { mode, share, .. } = self.standing.state;
         let rank = match mode {
             Mode::Closed => 0,
             Mode::Shed => 1,
@@ -269,7 +269,7 @@ impl Candidate<'_> {
 }
 
 /// Returns the condition under which a provider takes the call first, or the reason why it does not.
-fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config: &BreakerConfig) -> Passage {
+fn passage(Affinity { session, call }: Affinity<'_>, candidate: &Candidate<'_>, config: &BreakerConfig) -> Eligibility {
     let Candidate { standing, is_allowed, .. } = candidate;
     let (state, floor) = (&standing.state, floor(standing.rate, config));
     let is_below = |share| candidate.is_below(session, share);
@@ -277,52 +277,56 @@ fn passage(Whose { session, call }: Whose<'_>, candidate: &Candidate<'_>, config
     // would get no results to recover by.
     let is_of_the_floor = || candidate.is_below(call, floor);
     if !is_allowed {
-        return Passage::Not(Detour::Restricted);
+        return Eligibility::Not(FallbackReason::Restricted);
     }
     // An override decides before anything else.
     match candidate.forced() {
-        Some(Share::NONE) => return Passage::Not(Detour::Open),
-        Some(share) if is_below(share) => return Passage::Enters(Entry::Free),
-        Some(_) => return Passage::Not(Detour::Share),
+        Some(Share::NONE) => return Eligibility::Not(FallbackReason::Open),
+        Some(share) if is_below(share) => return Eligibility::Enters(Entry::Free),
+        Some(_) => return Eligibility::Not(FallbackReason::Share),
         None => {}
     }
     // A provider that asked for a pause gets a call only if a check is due.
     if let Some(pause) = standing.pause {
-        return if pause.is_probe_due { Passage::Enters(Entry::Pause) } else { Passage::Not(Detour::Open) };
+        return if pause.is_probe_due {
+            Eligibility::Enters(Entry::Pause)
+        } else {
+            Eligibility::Not(FallbackReason::Open)
+        };
     }
     if standing.is_away {
-        return Passage::Not(Detour::Local);
+        return Eligibility::Not(FallbackReason::Local);
     }
     // The breaker's decision: all calls, those below the share or the floor, probes, or none.
     match state.mode {
-        Mode::Closed => Passage::Enters(Entry::Free),
-        Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Passage::Enters(Entry::Free),
-        Mode::Shed | Mode::Ramp => Passage::Not(Detour::Share),
+        Mode::Closed => Eligibility::Enters(Entry::Free),
+        Mode::Shed | Mode::Ramp if is_below(state.share) || is_of_the_floor() => Eligibility::Enters(Entry::Free),
+        Mode::Shed | Mode::Ramp => Eligibility::Not(FallbackReason::Share),
         // No environment evaluates while results are not shared, so the floor has to discover a recovery.
         Mode::Open | Mode::Probe if !standing.is_shared && standing.now >= state.not_before && is_of_the_floor() => {
-            Passage::Enters(Entry::Free)
+            Eligibility::Enters(Entry::Free)
         }
-        Mode::Probe if standing.is_shared => Passage::Enters(Entry::Probe),
-        Mode::Open | Mode::Probe => Passage::Not(Detour::Open),
+        Mode::Probe if standing.is_shared => Eligibility::Enters(Entry::Probe),
+        Mode::Open | Mode::Probe => Eligibility::Not(FallbackReason::Open),
     }
 }
 
 /// Returns the backup that the call is sent to first to keep it warm, if the first provider is well. A backup that is
 /// coming back is warmed whatever its share is: otherwise it would not be ready by the time it is needed.
-fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Stop], warm: Share) -> Option<Stop> {
+fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Target], warm: Share) -> Option<Target> {
     let first = entering.first().filter(|stop| stop.entry == Entry::Free && candidates[stop.provider].is_whole())?;
     // The session must be among the warming ones, and the next allowed provider must be usable.
     let is_warming = place(session, "warm") < warm.basis_points();
     let next = candidates.iter().enumerate().skip(first.provider + 1).find(|(_, candidate)| candidate.is_allowed);
     let (provider, candidate) = next.filter(|_| is_warming)?;
-    let Standing { state, is_away, is_shared, pause, .. } = candidate.standing;
+    let ProviderStatus { state, is_away, is_shared, pause, .. } = candidate.standing;
     if candidate.forced().is_some() || *is_away || pause.is_some() {
         return None;
     }
     match state.mode {
         Mode::Open => None,
-        Mode::Probe => is_shared.then_some(Stop { provider, entry: Entry::Probe }),
-        Mode::Closed | Mode::Shed | Mode::Ramp => Some(Stop { provider, entry: Entry::Free }),
+        Mode::Probe => is_shared.then_some(Target { provider, entry: Entry::Probe }),
+        Mode::Closed | Mode::Shed | Mode::Ramp => Some(Target { provider, entry: Entry::Free }),
     }
 }
 
@@ -330,7 +334,7 @@ fn warmed(session: &str, candidates: &[Candidate<'_>], entering: &[Stop], warm: 
 fn soonest(candidates: &[Candidate<'_>]) -> Timestamp {
     let allowed = candidates.iter().filter(|candidate| candidate.is_allowed);
     let moments = allowed.map(|candidate| {
-        let Standing { state, pause, now, .. } = candidate.standing;
+        let ProviderStatus { state, pause, now, .. } = candidate.standing;
         pause.map_or(state.not_before, |pause| pause.until.max(state.not_before)).max(*now)
     });
     moments.min().unwrap_or(Timestamp::from_millis(0))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::state::State;
+use super::state::BreakerState;
 use crate::clock::Timestamp;
 
 /// Maximum age of a served call that counts as proof that the provider works.
@@ -10,9 +10,9 @@ pub const SERVED_LATELY: Duration = Duration::from_secs(10);
 
 /// Status of a provider for one call.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct ProviderStatus {
     /// Decision about the provider.
-    pub state: State,
+    pub state: BreakerState,
     /// AI calls a second to all providers together, as far as known.
     pub rate: f64,
     /// Time within which 19 of 20 calls of this class ended or, for streams, had their first content. `None` while

@@ -173,7 +173,7 @@ impl Penalty {
 
 /// Decision about a provider.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct State {
+pub struct BreakerState {
     /// Number of the decision. It rises with every decision; results of calls that were let through under an earlier
     /// one are ignored.
     pub generation: u64,
@@ -202,7 +202,7 @@ pub struct State {
     pub word: u64,
 }
 
-impl State {
+impl BreakerState {
     /// Returns the decision about a provider without history: closed, with all calls.
     pub fn new() -> Self {
         Self {
@@ -232,7 +232,7 @@ impl State {
     }
 }
 
-impl Default for State {
+impl Default for BreakerState {
     fn default() -> Self {
         Self::new()
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::config::BreakerConfig;
-use super::evidence::{Evidence, Second, Totals};
-use super::state::{Forced, Mode, Reason, Share, State};
+use super::evidence::{Evidence, SecondBucket, Totals};
+use super::state::{BreakerState, Forced, Mode, Reason, Share};
 use super::suspicion::{Suspicion, Test, bounds};
 use crate::clock::Timestamp;
 
@@ -39,7 +39,13 @@ const MAY_RISE_BELOW: f64 = 0.30;
 /// number from 0 to 1 by which the lengths of pauses vary. The new state's generation is one higher.
 ///
 /// The evidence must be of the state's own generation.
-pub fn step(state: &State, evidence: &Evidence, now: Timestamp, jitter: f64, config: &BreakerConfig) -> Option<State> {
+pub fn step(
+    state: &BreakerState,
+    evidence: &Evidence,
+    now: Timestamp,
+    jitter: f64,
+    config: &BreakerConfig,
+) -> Option<BreakerState> {
     let step = Step { state, evidence, now, jitter, config };
     // An override holds until it expires, whatever the evidence says.
     if let Some(forced) = &state.forced {
@@ -48,7 +54,7 @@ pub fn step(state: &State, evidence: &Evidence, now: Timestamp, jitter: f64, con
     // A spent budget opens the circuit at once: the provider said so, there is nothing to weigh.
     if let Some(until) = evidence.spent_until.filter(|until| *until > now && *until > state.not_before) {
         let health = Share::NONE;
-        return Some(State { not_before: until, health, ..step.to(Mode::Open, Share::NONE, Reason::Spent) });
+        return Some(BreakerState { not_before: until, health, ..step.to(Mode::Open, Share::NONE, Reason::Spent) });
     }
     match state.mode {
         // Calls that no other provider could take have shown that this one is well.
@@ -60,7 +66,7 @@ pub fn step(state: &State, evidence: &Evidence, now: Timestamp, jitter: f64, con
 }
 
 /// Returns the decision of an admin's override: `share` of the calls until `until`, whatever the evidence says.
-pub fn force(state: &State, share: Share, until: Timestamp, by: &str, now: Timestamp) -> State {
+pub fn force(state: &BreakerState, share: Share, until: Timestamp, by: &str, now: Timestamp) -> BreakerState {
     let mode = match share {
         Share::ALL => Mode::Closed,
         Share::NONE => Mode::Open,
@@ -69,15 +75,25 @@ pub fn force(state: &State, share: Share, until: Timestamp, by: &str, now: Times
     let forced = Some(Forced { share, until, by: by.to_owned() });
     let generation = state.generation + 1;
     let reason = Reason::Forced;
-    State { generation, mode, share, since: now, not_before: until, reason, forced, word: generation, ..state.clone() }
+    BreakerState {
+        generation,
+        mode,
+        share,
+        since: now,
+        not_before: until,
+        reason,
+        forced,
+        word: generation,
+        ..state.clone()
+    }
 }
 
 /// Returns the decision that ends an admin's override, or `None` if there is no override.
-pub fn release(state: &State, now: Timestamp, config: &BreakerConfig) -> Option<State> {
+pub fn release(state: &BreakerState, now: Timestamp, config: &BreakerConfig) -> Option<BreakerState> {
     let forced = state.forced.as_ref()?;
     let step = Step { state, evidence: &Evidence::default(), now, jitter: 0.0, config };
     let released = step.released(forced.share);
-    Some(State { word: released.generation, ..released })
+    Some(BreakerState { word: released.generation, ..released })
 }
 
 /// Returns the smallest useful share at `rate` calls a second: a smaller one would bring too few results.
@@ -89,7 +105,7 @@ pub fn floor(rate: f64, config: &BreakerConfig) -> Share {
 }
 
 struct Step<'a> {
-    state: &'a State,
+    state: &'a BreakerState,
     evidence: &'a Evidence,
     now: Timestamp,
     jitter: f64,
@@ -97,14 +113,14 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn to(&self, mode: Mode, share: Share, reason: Reason) -> State {
+    fn to(&self, mode: Mode, share: Share, reason: Reason) -> BreakerState {
         let generation = self.state.generation + 1;
-        State { generation, mode, share, since: self.now, reason, forced: None, ..self.state.clone() }
+        BreakerState { generation, mode, share, since: self.now, reason, forced: None, ..self.state.clone() }
     }
 
     /// Opens the circuit. The pause is longer the more rounds of probes have failed and the more often the circuit
     /// opened recently.
-    fn open(&self, reason: Reason, health: Share) -> State {
+    fn open(&self, reason: Reason, health: Share) -> BreakerState {
         let Self { state, now, config, .. } = self;
         // A failed round of probes continues the present opening. Any other opening adds to the penalty.
         let is_fresh = state.mode != Mode::Probe;
@@ -115,7 +131,7 @@ impl Step<'_> {
         let doublings = f64::from(failed_rounds) + (penalty.at(*now, half_life) - 1.0).max(0.0);
         let pause = config.longest_pause.min(config.first_pause.mul_f64(2f64.powf(doublings.min(16.0))));
         let not_before = now.plus(pause.mul_f64(0.8 + 0.4 * self.jitter)).max(self.asked_for());
-        State { penalty, failed_rounds, not_before, health, ..self.to(Mode::Open, Share::NONE, reason) }
+        BreakerState { penalty, failed_rounds, not_before, health, ..self.to(Mode::Open, Share::NONE, reason) }
     }
 
     /// Returns the time until which the provider asks not to be called, limited by `longest_retry_after`.
@@ -135,11 +151,11 @@ impl Step<'_> {
         troubled >= self.config.account_quorum.min(self.evidence.accounts)
     }
 
-    fn recovered(&self) -> State {
-        State { failed_rounds: 0, ..self.to(Mode::Ramp, Share::LADDER[0], Reason::Recovered) }
+    fn recovered(&self) -> BreakerState {
+        BreakerState { failed_rounds: 0, ..self.to(Mode::Ramp, Share::LADDER[0], Reason::Recovered) }
     }
 
-    fn probe(&self) -> Option<State> {
+    fn probe(&self) -> Option<BreakerState> {
         let totals = self.evidence.totals();
         let Totals { results, late, .. } = totals;
         let troubled = totals.troubled();
@@ -169,13 +185,13 @@ impl Step<'_> {
         (is_bad && is_of_many).then(failed)
     }
 
-    fn fall(&self) -> Option<State> {
+    fn fall(&self) -> Option<BreakerState> {
         if !self.is_of_the_provider() {
             return None;
         }
         let Evidence { troubled_accounts, late_accounts, .. } = *self.evidence;
         // A verdict counts only if enough accounts are affected.
-        let weigh = |test: Test, accounts, count: fn(&Second) -> (u32, u32)| {
+        let weigh = |test: Test, accounts, count: fn(&SecondBucket) -> (u32, u32)| {
             let suspicion = test.weigh(&self.evidence.seconds, count);
             Suspicion { is_certain: suspicion.is_certain && self.is_of_many(accounts), ..suspicion }
         };
@@ -201,7 +217,7 @@ impl Step<'_> {
         self.shed(why, suspicion)
     }
 
-    fn shed(&self, why: Reason, suspicion: Suspicion) -> Option<State> {
+    fn shed(&self, why: Reason, suspicion: Suspicion) -> Option<BreakerState> {
         let is_steep = why == Reason::Slowing || suspicion.at_least > STEEP;
         let share = self.state.share.part(if is_steep { 5 } else { 2 });
         // A share below the floor would get the same calls as the floor.
@@ -213,10 +229,10 @@ impl Step<'_> {
             (true, Reason::Throttled) => return None,
             (true, _) => return Some(self.open(why, suspicion.health)),
         };
-        Some(State { not_before: self.asked_for(), health: suspicion.health, ..self.to(Mode::Shed, share, why) })
+        Some(BreakerState { not_before: self.asked_for(), health: suspicion.health, ..self.to(Mode::Shed, share, why) })
     }
 
-    fn rise(&self) -> Option<State> {
+    fn rise(&self) -> Option<BreakerState> {
         let Self { state, now, config, .. } = self;
         if state.share >= Share::ALL || *now < state.not_before.max(self.asked_for()) {
             return None;
@@ -245,19 +261,19 @@ impl Step<'_> {
         }
         let share = (0..steps).fold(state.share, |share, _| share.next());
         if share == Share::ALL {
-            return Some(State { health: Share::ALL, ..self.to(Mode::Closed, share, Reason::Clean) });
+            return Some(BreakerState { health: Share::ALL, ..self.to(Mode::Closed, share, Reason::Clean) });
         }
         Some(self.to(Mode::Ramp, share, Reason::Clean))
     }
 
     /// Returns the decision after an override of `share`, in the mode that the breaker itself uses for that share.
-    fn released(&self, share: Share) -> State {
+    fn released(&self, share: Share) -> BreakerState {
         let (mode, share) = match share {
             Share::ALL => (Mode::Closed, share),
             share if share < self.config.smallest_share => (Mode::Probe, Share::NONE),
             share => (Mode::Ramp, share),
         };
-        State { not_before: self.now, ..self.to(mode, share, Reason::Forced) }
+        BreakerState { not_before: self.now, ..self.to(mode, share, Reason::Forced) }
     }
 }
 

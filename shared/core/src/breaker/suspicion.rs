@@ -7,7 +7,7 @@
 //! healthy time before. The bad ratio of that phase is estimated by the lower bound of Wilson's interval (Journal of
 //! the American Statistical Association, 1927).
 
-use super::evidence::Second;
+use super::evidence::SecondBucket;
 use super::state::Share;
 
 /// Quantile of the standard normal distribution for a one-sided 95 % bound.
@@ -38,7 +38,7 @@ pub(super) struct Suspicion {
 impl Test {
     /// Weighs `seconds`. `count` returns the good and bad results of one second; their order within it does not
     /// matter.
-    pub(super) fn weigh(self, seconds: &[Second], count: impl Fn(&Second) -> (u32, u32)) -> Suspicion {
+    pub(super) fn weigh(self, seconds: &[SecondBucket], count: impl Fn(&SecondBucket) -> (u32, u32)) -> Suspicion {
         let Self { healthy, sick, threshold } = self;
         let (for_good, for_bad) = (((1.0 - sick) / (1.0 - healthy)).ln(), (sick / healthy).ln());
         let (mut sum, mut results, mut bads) = (0.0, 0, 0);
@@ -80,8 +80,13 @@ mod tests {
     const TEST: Test = Test { healthy: 0.1, sick: 0.6, threshold: 8.5 };
 
     fn weigh(seconds: &[(u32, u32)]) -> Suspicion {
-        let second = |(at, (good, bad)): (u64, &(u32, u32))| Second { at, good: *good, bad: *bad, ..Second::default() };
-        let seconds: Vec<Second> = (0..).zip(seconds).map(second).collect();
+        let second = |(at, (good, bad)): (u64, &(u32, u32))| SecondBucket {
+            at,
+            good: *good,
+            bad: *bad,
+            ..SecondBucket::default()
+        };
+        let seconds: Vec<SecondBucket> = (0..).zip(seconds).map(second).collect();
         TEST.weigh(&seconds, |second| (second.good, second.bad))
     }
 

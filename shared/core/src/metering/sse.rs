@@ -9,4 +9,4 @@ mod framer;
 mod splitter;
 
 pub use framer::Framer;
-pub use splitter::{Event, LARGEST_EVENT, Splitter};
+pub use splitter::{LARGEST_EVENT, Splitter, SseEvent};

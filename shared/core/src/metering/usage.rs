@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use parts::{MOST_PARTS, OTHER, PROMPT_STEPS, Part, Service, is_same_model, prompt_above, without_date};
 pub use prompt::estimate_prompt;
 pub use reported::Reading;
-pub use stream::{Progress, StreamError, StreamReader};
+pub use stream::{StreamError, StreamProgress, StreamReader};
 
 /// Average bytes of English text per token.
 const BYTES_PER_TOKEN: u64 = 4;

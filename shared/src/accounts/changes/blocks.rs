@@ -6,7 +6,7 @@ use super::Creation;
 use super::transaction::{Row, Write};
 use crate::accounts::form::{self, Invalid};
 use crate::accounts::platform::{Block, Blocked, MOST_BLOCKS};
-use crate::accounts::table::{AccountsTable, TableError, block_item, block_key, defaults_key};
+use crate::accounts::table::{AccountsTable, AccountsTableError, block_item, block_key, defaults_key};
 use crate::clock::Timestamp;
 
 /// Attempts at writing a block while other admins add or delete blocks.
@@ -20,9 +20,9 @@ impl AccountsTable {
     /// first.
     ///
     /// # Errors
-    /// [`TableError`] if the block is not allowed, there are [`MOST_BLOCKS`] in force, or the table cannot be
+    /// [`AccountsTableError`] if the block is not allowed, there are [`MOST_BLOCKS`] in force, or the table cannot be
     /// written.
-    pub async fn add_block(&self, block: &Block, now: Timestamp) -> Result<Creation, TableError> {
+    pub async fn add_block(&self, block: &Block, now: Timestamp) -> Result<Creation, AccountsTableError> {
         // Validate the block and bring it into canonical form.
         let subject = match &block.subject {
             Blocked::Network(network) => Blocked::Network(form::network(*network)?),
@@ -55,14 +55,14 @@ impl AccountsTable {
                 return Ok(Creation::Done);
             }
         }
-        Err(TableError::DynamoDb("the block changes all the time".to_owned()))
+        Err(AccountsTableError::DynamoDb("the block changes all the time".to_owned()))
     }
 
     /// Deletes a block. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be written.
-    pub async fn delete_block(&self, subject: &Blocked) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the table cannot be written.
+    pub async fn delete_block(&self, subject: &Blocked) -> Result<bool, AccountsTableError> {
         let counted = Row::new(defaults_key()).raised("blocks", -1).versioned();
         let deleted = Write::Delete(Row::new(block_key(&subject.canonical())).if_there());
         Ok(self.transact(vec![deleted, Write::Update(counted)]).await?.is_none())
@@ -70,7 +70,7 @@ impl AccountsTable {
 
     /// Deletes some of the blocks that have expired at `now`, unless one of them is changed at this moment. Returns
     /// false if none has expired.
-    async fn delete_blocks_that_are_over(&self, now: Timestamp) -> Result<bool, TableError> {
+    async fn delete_blocks_that_are_over(&self, now: Timestamp) -> Result<bool, AccountsTableError> {
         let blocks = self.platform().await?.blocks;
         let over = blocks.iter().filter(|block| !block.is_live(now)).take(OVER_AT_ONCE);
         // Delete each block on the condition that its end has not changed, and lower the count by as many.
@@ -104,7 +104,7 @@ mod tests {
     const DONE: (u16, &str) = (200, "{}");
 
     /// Returns the result of adding a block while DynamoDB gives `answers`, and the number of requests that it got.
-    async fn add(answers: &'static [(u16, &'static str)]) -> (Result<Creation, TableError>, usize) {
+    async fn add(answers: &'static [(u16, &'static str)]) -> (Result<Creation, AccountsTableError>, usize) {
         let stub = Stub::start(answers).await;
         let table = AccountsTable::new(stub.client.clone(), "accounts");
         let subject = Blocked::Account("acme".to_owned());
@@ -121,7 +121,7 @@ mod tests {
     #[tokio::test]
     async fn a_block_is_refused_where_none_is_over_and_there_is_still_no_room() {
         let (refused, asked) = add(&[NO_ROOM, NONE_IS_OVER, NO_ROOM]).await;
-        assert!(matches!(refused, Err(TableError::Invalid(Invalid::TOO_MANY_BLOCKS))), "{refused:?}");
+        assert!(matches!(refused, Err(AccountsTableError::Invalid(Invalid::TOO_MANY_BLOCKS))), "{refused:?}");
         assert_eq!(asked, 3);
     }
 }

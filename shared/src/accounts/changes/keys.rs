@@ -9,7 +9,7 @@ use super::transaction::{Row, Write};
 use super::{Creation, Deletion, condition_held};
 use crate::accounts::form;
 use crate::accounts::records::{KeyRecord, Status};
-use crate::accounts::table::{AccountsTable, TableError, integration_key, key_item, key_key};
+use crate::accounts::table::{AccountsTable, AccountsTableError, integration_key, key_item, key_key};
 use crate::clock::Timestamp;
 use crate::scope::KeyScope;
 
@@ -46,8 +46,8 @@ impl AccountsTable {
     /// Creates a key of an integration.
     ///
     /// # Errors
-    /// [`TableError`] if its name is not allowed, or the table cannot be written.
-    pub async fn create_key(&self, key: &KeyRecord) -> Result<Creation, TableError> {
+    /// [`AccountsTableError`] if its name is not allowed, or the table cannot be written.
+    pub async fn create_key(&self, key: &KeyRecord) -> Result<Creation, AccountsTableError> {
         form::name(&key.name)?;
         self.create_in(integration_key(&key.account, &key.integration), key_item(key)?).await
     }
@@ -55,8 +55,8 @@ impl AccountsTable {
     /// Changes a key. Returns false if it is no longer as in `key`, or was revoked.
     ///
     /// # Errors
-    /// [`TableError`] if the name is not allowed, or the table cannot be written.
-    pub async fn set_key(&self, key: &KeyRecord, change: &KeyChange) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the name is not allowed, or the table cannot be written.
+    pub async fn set_key(&self, key: &KeyRecord, change: &KeyChange) -> Result<bool, AccountsTableError> {
         if key.status != Status::Active {
             return Ok(false);
         }
@@ -72,14 +72,14 @@ impl AccountsTable {
     /// longer as in `old`.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be written.
+    /// [`AccountsTableError`] if the table cannot be written.
     pub async fn rotate_key(
         &self,
         old: &KeyRecord,
         new: &KeyRecord,
         overlap: Duration,
         now: Timestamp,
-    ) -> Result<Option<u64>, TableError> {
+    ) -> Result<Option<u64>, AccountsTableError> {
         if !old.is_live(now) {
             return Ok(None);
         }
@@ -100,16 +100,16 @@ impl AccountsTable {
     /// Revokes a key for good. Returns false if it does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be written.
-    pub async fn revoke_key(&self, id: &str) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the table cannot be written.
+    pub async fn revoke_key(&self, id: &str) -> Result<bool, AccountsTableError> {
         self.set_status(key_key(id), Status::Revoked).await
     }
 
     /// Deletes a key that was revoked or has expired.
     ///
     /// # Errors
-    /// [`TableError`] if the table cannot be read or written.
-    pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<Deletion, TableError> {
+    /// [`AccountsTableError`] if the table cannot be read or written.
+    pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<Deletion, AccountsTableError> {
         // Delete it on the condition that it is revoked or expired.
         let deleted = self
             .client

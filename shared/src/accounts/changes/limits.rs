@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::transaction::{Row, Write};
 use crate::accounts::form::{self, Invalid};
-use crate::accounts::table::{AccountsTable, Item, TableError, account_key, defaults_key, integration_key, key_key};
+use crate::accounts::table::{
+    AccountsTable, AccountsTableError, Item, account_key, defaults_key, integration_key, key_key,
+};
 use crate::clock::Timestamp;
 use crate::limits::{MOST_OVERRIDES, Override};
 
@@ -22,34 +24,34 @@ impl AccountsTable {
     /// Sets or removes an override of a policy for the whole platform.
     ///
     /// # Errors
-    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
+    /// [`AccountsTableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_platform_limit(
         &self,
         policy: &str,
         change: Option<&Override>,
         now: Timestamp,
-    ) -> Result<(), TableError> {
+    ) -> Result<(), AccountsTableError> {
         self.set_limit(defaults_key(), policy, change, now).await.map(drop)
     }
 
     /// Sets or removes an override of a policy for an account. Returns false if the account does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
+    /// [`AccountsTableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_account_limit(
         &self,
         account: &str,
         policy: &str,
         change: Option<&Override>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         self.set_limit(account_key(account), policy, change, now).await
     }
 
     /// Sets or removes an override of a policy for an integration. Returns false if the integration does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
+    /// [`AccountsTableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_integration_limit(
         &self,
         account: &str,
@@ -57,21 +59,21 @@ impl AccountsTable {
         policy: &str,
         change: Option<&Override>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         self.set_limit(integration_key(account, integration), policy, change, now).await
     }
 
     /// Sets or removes an override of a policy for a key. Returns false if the key does not exist.
     ///
     /// # Errors
-    /// [`TableError`] if the change is not allowed, or the table cannot be read or written.
+    /// [`AccountsTableError`] if the change is not allowed, or the table cannot be read or written.
     pub async fn set_key_limit(
         &self,
         key_id: &str,
         policy: &str,
         change: Option<&Override>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         self.set_limit(key_key(key_id), policy, change, now).await
     }
 
@@ -81,7 +83,7 @@ impl AccountsTable {
         policy: &str,
         change: Option<&Override>,
         now: Timestamp,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         // The platform-wide row is created by its first change.
         let may_create = key == defaults_key();
         let Some(change) = change else { return self.unset_limit(key, policy).await };
@@ -122,11 +124,11 @@ impl AccountsTable {
                 None => self.prepare(key.clone(), may_create).await?,
             }
         }
-        Err(TableError::DynamoDb("the row changes all the time".to_owned()))
+        Err(AccountsTableError::DynamoDb("the row changes all the time".to_owned()))
     }
 
     /// Removes the override of a policy. Returns false if there is no row.
-    async fn unset_limit(&self, key: Item, policy: &str) -> Result<bool, TableError> {
+    async fn unset_limit(&self, key: Item, policy: &str) -> Result<bool, AccountsTableError> {
         let row = Row::new(key.clone())
             .only_if("attribute_exists(#limits.#policy)")
             .remove("#limits.#policy")
@@ -139,7 +141,7 @@ impl AccountsTable {
     }
 
     /// Adds an empty map for overrides, unless the row has one or does not exist and may not be created.
-    async fn prepare(&self, key: Item, may_create: bool) -> Result<(), TableError> {
+    async fn prepare(&self, key: Item, may_create: bool) -> Result<(), AccountsTableError> {
         let row = Row::new(key)
             .only_if("attribute_not_exists(#limits)")
             .set("#limits = :none")
@@ -170,7 +172,7 @@ fn taken_back(row: Row, (place, (policy, until)): (usize, (&str, &AttributeValue
         .with(&[(&name, policy), ("#until", "until")], &[(&value, until.clone())])
 }
 
-fn entry(change: &Override, policy: &str) -> Result<AttributeValue, TableError> {
+fn entry(change: &Override, policy: &str) -> Result<AttributeValue, AccountsTableError> {
     serde_dynamo::to_attribute_value(change)
-        .map_err(|error| TableError::Item { key: policy.to_owned(), cause: error.to_string() })
+        .map_err(|error| AccountsTableError::Item { key: policy.to_owned(), cause: error.to_string() })
 }

@@ -6,7 +6,7 @@
 use super::transaction::{Row, Write};
 use crate::accounts::form;
 use crate::accounts::records::{Account, KeyRecord};
-use crate::accounts::table::{AccountsTable, Item, TableError, account_item, account_key, key_item, key_key};
+use crate::accounts::table::{AccountsTable, AccountsTableError, Item, account_item, account_key, key_item, key_key};
 use crate::accounts::terms::{CapOverride, Guards};
 
 /// Attribute that holds the cap.
@@ -20,13 +20,13 @@ impl AccountsTable {
     /// returns true without a write.
     ///
     /// # Errors
-    /// [`TableError`] if the cap or the guards are not allowed, or the table cannot be written.
+    /// [`AccountsTableError`] if the cap or the guards are not allowed, or the table cannot be written.
     pub async fn set_account_terms(
         &self,
         account: &Account,
         cap: &CapOverride,
         guards: &Guards,
-    ) -> Result<bool, TableError> {
+    ) -> Result<bool, AccountsTableError> {
         form::cap(cap)?;
         form::guards(guards)?;
         // Write only the attributes that change.
@@ -44,14 +44,20 @@ impl AccountsTable {
     /// Changes a key's guards. Returns false if the key no longer exists, or its guards are no longer as in `key`.
     ///
     /// # Errors
-    /// [`TableError`] if the guards are not allowed, or the table cannot be written.
-    pub async fn set_key_guards(&self, key: &KeyRecord, guards: &Guards) -> Result<bool, TableError> {
+    /// [`AccountsTableError`] if the guards are not allowed, or the table cannot be written.
+    pub async fn set_key_guards(&self, key: &KeyRecord, guards: &Guards) -> Result<bool, AccountsTableError> {
         form::guards(guards)?;
         let after = KeyRecord { guards: guards.clone(), ..key.clone() };
         self.set_terms(key_key(&key.id), &key_item(key)?, &key_item(&after)?, &[GUARDS]).await
     }
 
-    async fn set_terms(&self, key: Item, before: &Item, after: &Item, attributes: &[&str]) -> Result<bool, TableError> {
+    async fn set_terms(
+        &self,
+        key: Item,
+        before: &Item,
+        after: &Item,
+        attributes: &[&str],
+    ) -> Result<bool, AccountsTableError> {
         let row = Row::new(key).if_there().if_as_in(before, attributes).set_as_in(after, attributes).versioned();
         Ok(self.transact(vec![Write::Update(row)]).await?.is_none())
     }

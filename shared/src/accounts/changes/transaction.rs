@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
 
-use crate::accounts::table::{AccountsTable, Item, TableError};
+use crate::accounts::table::{AccountsTable, AccountsTableError, Item};
 use crate::stores::dynamodb::{passes, pause};
 
 /// Attempts at a transaction that conflicts with others.
@@ -194,8 +194,8 @@ impl Write {
 
 impl AccountsTable {
     /// Applies all of `writes` and returns `None`, or applies none and returns for each whether its condition failed.
-    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, TableError> {
-        let invalid = |error: BuildError| TableError::DynamoDb(error.to_string());
+    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, AccountsTableError> {
+        let invalid = |error: BuildError| AccountsTableError::DynamoDb(error.to_string());
         let writes: Vec<_> =
             writes.into_iter().map(|write| write.build(&self.name)).collect::<Result<_, _>>().map_err(invalid)?;
         // Try until the writes are applied, a condition fails, or the error is not worth a retry.
@@ -217,7 +217,7 @@ impl AccountsTable {
             }
             // Retry only cancellations that may pass, such as a conflict with another transaction.
             if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
-                return Err(TableError::of(&error));
+                return Err(AccountsTableError::of(&error));
             }
             pause(attempt, FIRST_PAUSE).await;
             attempt += 1;
@@ -245,7 +245,7 @@ mod tests {
         (400, body.leak())
     }
 
-    async fn create(answers: Vec<(u16, &'static str)>) -> (Result<Creation, TableError>, usize) {
+    async fn create(answers: Vec<(u16, &'static str)>) -> (Result<Creation, AccountsTableError>, usize) {
         let stub = Stub::start(answers.leak()).await;
         let integration = Integration::new("crm", "CRM", IntegrationKind::Customer, NOW);
         let created =
@@ -289,7 +289,10 @@ mod tests {
         let accounts = AccountsTable::new(stub.client.clone(), "accounts");
         let account = |id: &str, name: &str| Account::new(id, name, NOW);
         for (id, name) in [("a#b", "Acme"), ("", "Acme"), ("acme", ""), ("acme", "a\nb")] {
-            assert!(matches!(accounts.create_account(&account(id, name)).await, Err(TableError::Invalid(_))), "{id}");
+            assert!(
+                matches!(accounts.create_account(&account(id, name)).await, Err(AccountsTableError::Invalid(_))),
+                "{id}"
+            );
         }
         assert!(accounts.rename_account(&account("acme", "Acme"), "\u{1b}[2J").await.is_err());
         assert_eq!(stub.answered(), 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::remembered::is_within;
 use super::{Directory, FRESH, SPARED_AFTER_FAILURE};
 use crate::accounts::platform::Platform;
-use crate::accounts::table::TableError;
+use crate::accounts::table::AccountsTableError;
 use crate::clock::Timestamp;
 use crate::limits::versions::RecordId;
 use crate::sync::lock;
@@ -15,7 +15,7 @@ const PLATFORM: [RecordId; 1] = [RecordId::Platform];
 
 /// Cached platform-wide settings, and the state of reading them.
 #[derive(Default)]
-pub(super) struct Everyone {
+pub(super) struct PlatformCache {
     read: Mutex<Option<(Arc<Platform>, Timestamp)>>,
     // Separate from the directory's own: if only this read fails, keys and owners are still read.
     failed_at: Mutex<Option<Timestamp>>,
@@ -57,9 +57,13 @@ impl Directory {
     }
 
     /// Reads the platform-wide settings within `timeout`, and caches them unless a marker names a newer version.
-    pub(super) async fn read_platform(&self, timeout: Duration, now: Timestamp) -> Result<Arc<Platform>, TableError> {
+    pub(super) async fn read_platform(
+        &self,
+        timeout: Duration,
+        now: Timestamp,
+    ) -> Result<Arc<Platform>, AccountsTableError> {
         let noted = self.needs.noted(&PLATFORM);
-        let timed_out = || TableError::Unanswered(format!("no answer within {timeout:?}"));
+        let timed_out = || AccountsTableError::Unanswered(format!("no answer within {timeout:?}"));
         let read = tokio::time::timeout(timeout, self.table.platform()).await;
         let platform = Arc::new(read.unwrap_or_else(|_| Err(timed_out()))?);
         self.needs.answer(&PLATFORM, &noted);

@@ -15,7 +15,7 @@ const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 ///
 /// A need is answered by a read that began after it was recorded, whatever that read returned. A record that was
 /// deleted or restored may stay older than its marker, and must not be read for every request.
-pub(super) struct Needs(Mutex<LruCache<RecordId, Need>>);
+pub(super) struct RequiredVersions(Mutex<LruCache<RecordId, Need>>);
 
 #[derive(Clone, Copy)]
 struct Need {
@@ -27,7 +27,7 @@ struct Need {
 /// Versions needed at the time when a read began.
 pub(super) struct Noted(Vec<Option<u64>>);
 
-impl Needs {
+impl RequiredVersions {
     pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(CAPACITY)))
     }
@@ -91,13 +91,13 @@ mod tests {
         Version { of: of()[0].clone(), version, is_stopped: false }
     }
 
-    fn is_open(needs: &Needs, held: u64) -> bool {
+    fn is_open(needs: &RequiredVersions, held: u64) -> bool {
         !needs.open(&of(), |_| held).is_empty()
     }
 
     #[test]
     fn an_older_version_is_not_enough_until_the_record_was_read() {
-        let needs = Needs::new();
+        let needs = RequiredVersions::new();
         assert!(!is_open(&needs, 0));
         needs.note(&version(5));
         assert!(is_open(&needs, 4) && !is_open(&needs, 5));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_read_answers_nothing_that_was_noted_while_it_was_under_way() {
-        let needs = Needs::new();
+        let needs = RequiredVersions::new();
         let before = needs.noted(&of());
         needs.note(&version(5));
         needs.answer(&of(), &before);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_older_marker_replaces_no_newer_one() {
-        let needs = Needs::new();
+        let needs = RequiredVersions::new();
         needs.note(&version(5));
         needs.note(&version(4));
         assert!(is_open(&needs, 4));

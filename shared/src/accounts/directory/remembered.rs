@@ -15,9 +15,9 @@ use crate::sync::lock;
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Cache of values by id, each with the time at which it was read.
-pub(super) struct Remembered<T>(Mutex<LruCache<String, (T, Timestamp)>>);
+pub(super) struct RecordCache<T>(Mutex<LruCache<String, (T, Timestamp)>>);
 
-impl<T: Clone> Remembered<T> {
+impl<T: Clone> RecordCache<T> {
     pub(super) fn new() -> Self {
         Self(Mutex::new(LruCache::new(CAPACITY)))
     }

@@ -18,7 +18,7 @@ const NAMED: [&str; 6] = ["field", "key", "literal", "model", "parameter", "vari
 
 /// Sensitivity of a value, by the name before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum NameKind {
     Secret,
     MaybeSecret,
     Cookie,
@@ -55,18 +55,18 @@ pub(super) fn is_name(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_' || character == '-'
 }
 
-fn kind(name: &str) -> Option<Kind> {
+fn kind(name: &str) -> Option<NameKind> {
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     let name = name.as_str();
     let has = |part: &&str| name.contains(*part);
     match name {
-        _ if name == "pwd" || SECRET.iter().any(has) => Some(Kind::Secret),
+        _ if name == "pwd" || SECRET.iter().any(has) => Some(NameKind::Secret),
         // "tokens" in the plural are counts of a model's input and output.
-        _ if MAYBE_SECRET.iter().any(has) && !name.contains("tokens") => Some(Kind::MaybeSecret),
-        _ if name.contains("cookie") => Some(Kind::Cookie),
-        _ if SCHEMES.contains(&name) => Some(Kind::Scheme),
-        _ if FOREIGN.contains(&name) => Some(Kind::Foreign),
-        _ if NAMED.contains(&name) => Some(Kind::Named),
+        _ if MAYBE_SECRET.iter().any(has) && !name.contains("tokens") => Some(NameKind::MaybeSecret),
+        _ if name.contains("cookie") => Some(NameKind::Cookie),
+        _ if SCHEMES.contains(&name) => Some(NameKind::Scheme),
+        _ if FOREIGN.contains(&name) => Some(NameKind::Foreign),
+        _ if NAMED.contains(&name) => Some(NameKind::Named),
         _ => None,
     }
 }

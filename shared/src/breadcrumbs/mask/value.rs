@@ -1,6 +1,6 @@
 //! Values after names: their extent, and the decision if they must be masked.
 
-use super::names::{Kind, SCHEMES, is_name};
+use super::names::{NameKind, SCHEMES, is_name};
 
 /// Replacements that this and other masking steps insert.
 const MASKED: [&str; 7] = ["[address]", "[email]", "[id]", "[key]", "[secret]", "[text]", "[token]"];
@@ -44,31 +44,33 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the replacement for the value if it must not be kept after a name of this kind.
-    pub(super) fn instead(&self, kind: Kind) -> Option<&'static str> {
+    pub(super) fn instead(&self, kind: NameKind) -> Option<&'static str> {
         let is_assigned = self.sign == Some('=') || self.sign.is_some() && self.is_quoted;
         match kind {
-            Kind::Secret => (self.sign.is_some() || self.is_quoted).then_some("[secret]"),
-            Kind::MaybeSecret if self.value.starts_with("arn:aws") => None,
-            Kind::MaybeSecret if self.sign.is_none() && !self.is_quoted => None,
-            Kind::MaybeSecret => {
+            NameKind::Secret => (self.sign.is_some() || self.is_quoted).then_some("[secret]"),
+            NameKind::MaybeSecret if self.value.starts_with("arn:aws") => None,
+            NameKind::MaybeSecret if self.sign.is_none() && !self.is_quoted => None,
+            NameKind::MaybeSecret => {
                 (is_assigned && !is_plain(self.value) || looks_secret(self.value)).then_some("[secret]")
             }
-            Kind::Cookie => (self.sign.is_some() && (self.is_quoted || self.value.contains('='))).then_some("[secret]"),
-            Kind::Scheme => (self.before == " " && !is_ordinary(self.value)).then_some("[token]"),
-            Kind::Foreign => self.is_quoted.then_some("[text]"),
-            Kind::Named => (self.is_quoted && !is_identifier(self.value)).then_some("[text]"),
+            NameKind::Cookie => {
+                (self.sign.is_some() && (self.is_quoted || self.value.contains('='))).then_some("[secret]")
+            }
+            NameKind::Scheme => (self.before == " " && !is_ordinary(self.value)).then_some("[token]"),
+            NameKind::Foreign => self.is_quoted.then_some("[text]"),
+            NameKind::Named => (self.is_quoted && !is_identifier(self.value)).then_some("[text]"),
         }
     }
 
     /// Returns the text after the whole value. A scheme is followed by its token, a cookie by further cookies.
-    pub(super) fn end(&self, kind: Kind) -> &'a str {
+    pub(super) fn end(&self, kind: NameKind) -> &'a str {
         let (mut value, mut after) = (self.value, self.after);
-        let is_cookie = |value: &str| kind == Kind::Cookie && value.contains('=');
-        let is_scheme = |value: &str| kind == Kind::Secret && SCHEMES.contains(&value.to_lowercase().as_str());
+        let is_cookie = |value: &str| kind == NameKind::Cookie && value.contains('=');
+        let is_scheme = |value: &str| kind == NameKind::Secret && SCHEMES.contains(&value.to_lowercase().as_str());
         while !self.is_quoted && (is_cookie(value) || is_scheme(value)) {
             let next = after.trim_start_matches([';', ' ']);
             let end = unquoted(next);
-            if end == 0 || next.len() == after.len() || kind == Kind::Cookie && !is_cookie(&next[..end]) {
+            if end == 0 || next.len() == after.len() || kind == NameKind::Cookie && !is_cookie(&next[..end]) {
                 break;
             }
             (value, after) = next.split_at(end);

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{
 use serde::Serialize;
 
 use super::{Ledger, LedgerError, SHARDS, Written};
-use crate::metering::call::{Call, Record, State, step};
+use crate::metering::call::{Call, Record, RecordState, step};
 use crate::metering::usage::{Figures, Part};
 use crate::stores::dynamodb::{describe, passes};
 
@@ -26,7 +26,7 @@ const PASSING_CODES: [&str; 4] =
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// Error of one attempt to write.
-pub(super) enum Failure {
+pub(super) enum WriteFailure {
     /// The table holds another record than expected, or none.
     Another(Box<Option<Record>>),
     /// A transient error; another attempt may succeed.
@@ -35,7 +35,7 @@ pub(super) enum Failure {
     Final(String),
 }
 
-impl From<BuildError> for Failure {
+impl From<BuildError> for WriteFailure {
     fn from(error: BuildError) -> Self {
         Self::Final(error.to_string())
     }
@@ -99,7 +99,12 @@ impl Ledger {
 
     /// Writes `record` over `expected` and adds the difference to the sums, in one transaction. If `expected` is
     /// `None`, there must be no record or an open one.
-    pub(super) async fn transact(&self, record: &Record, expected: Option<&Record>, shard: u8) -> Result<(), Failure> {
+    pub(super) async fn transact(
+        &self,
+        record: &Record,
+        expected: Option<&Record>,
+        shard: u8,
+    ) -> Result<(), WriteFailure> {
         // Put the record, and add its difference to the lines and to the total in the same transaction.
         let mut items = vec![TransactWriteItem::builder().put(self.put(record, expected)?).build()];
         let change = step(expected, record).unwrap_or_default();
@@ -118,12 +123,12 @@ impl Ledger {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled,
             // The SDK's own retry met its first attempt, whose answer was lost. The next attempt finds out its result.
             Some(TransactWriteItemsError::TransactionInProgressException(_)) => {
-                return Err(Failure::MayPass(describe(&error)));
+                return Err(WriteFailure::MayPass(describe(&error)));
             }
             _ if error.code().is_some_and(|code| PASSING_CODES.contains(&code)) => {
-                return Err(Failure::MayPass(describe(&error)));
+                return Err(WriteFailure::MayPass(describe(&error)));
             }
-            _ => return Err(Failure::Final(describe(&error))),
+            _ => return Err(WriteFailure::Final(describe(&error))),
         };
         // The transaction was cancelled. If the record's condition failed, return the record that is there.
         let reasons = canceled.cancellation_reasons();
@@ -131,17 +136,18 @@ impl Ledger {
         if let ["ConditionalCheckFailed", ..] = codes[..] {
             let found = reasons.first().and_then(CancellationReason::item).cloned();
             let found = found.map(serde_dynamo::from_item).transpose();
-            return Err(found.map_or_else(|error| Failure::Final(error.to_string()), |it| Failure::Another(it.into())));
+            return Err(found
+                .map_or_else(|error| WriteFailure::Final(error.to_string()), |it| WriteFailure::Another(it.into())));
         }
         // Otherwise, retry if another transaction interfered or the table was throttled.
         let may_pass = codes.iter().any(|code| passes(code));
-        Err(if may_pass { Failure::MayPass(describe(&error)) } else { Failure::Final(describe(&error)) })
+        Err(if may_pass { WriteFailure::MayPass(describe(&error)) } else { WriteFailure::Final(describe(&error)) })
     }
 
-    fn put(&self, record: &Record, expected: Option<&Record>) -> Result<Put, Failure> {
+    fn put(&self, record: &Record, expected: Option<&Record>) -> Result<Put, WriteFailure> {
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item(record).map_err(Failure::Final)?))
+            .set_item(Some(item(record).map_err(WriteFailure::Final)?))
             .expression_attribute_names("#state", "state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let put = match expected {
@@ -153,7 +159,8 @@ impl Ledger {
             // sum.
             Some(expected) => put.condition_expression("#state = :expected").expression_attribute_values(
                 ":expected",
-                serde_dynamo::to_attribute_value(expected.state).map_err(|error| Failure::Final(error.to_string()))?,
+                serde_dynamo::to_attribute_value(expected.state)
+                    .map_err(|error| WriteFailure::Final(error.to_string()))?,
             ),
         };
         Ok(put.build()?)
@@ -166,7 +173,7 @@ fn item(record: &Record) -> Result<Item, String> {
     let mut item: Item = serde_dynamo::to_item(record).map_err(|error| error.to_string())?;
     item.extend(key(call));
     item.insert("expires_at".to_owned(), AttributeValue::N((call.started_at + KEPT_SECS).to_string()));
-    if record.state == State::Open {
+    if record.state == RecordState::Open {
         item.insert("open".to_owned(), text(&partition(rand::random_range(0..SHARDS))));
         item.insert("due".to_owned(), AttributeValue::N(call.deadline.to_string()));
     }

@@ -68,7 +68,7 @@ type Written = Box<RawValue>;
 /// Prices and multipliers of a model, not validated yet.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Entry {
+pub(super) struct PriceEntry {
     input: Option<Written>,
     output: Option<Written>,
     cache_read: Option<Written>,
@@ -92,7 +92,7 @@ struct WrittenLong {
     output: Written,
 }
 
-impl Entry {
+impl PriceEntry {
     /// Returns the validated prices and multipliers.
     ///
     /// # Errors

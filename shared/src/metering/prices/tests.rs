@@ -15,8 +15,8 @@ fn prices(table: &str) -> Result<Prices, String> {
 }
 
 /// Returns a line of an earlier version, which has no provider and no way of serving.
-fn earlier(model: &str, tally: &Tally) -> Line {
-    Line {
+fn earlier(model: &str, tally: &Tally) -> UsageLine {
+    UsageLine {
         day: 1,
         integration: "crm".to_owned(),
         kind: IntegrationKind::Customer,
@@ -35,7 +35,7 @@ fn cost(table: &str, model: &str, tally: &Tally) -> Option<String> {
 /// `asked`.
 fn cost_of(table: &str, provider: &str, asked: &str, service: Service) -> Option<String> {
     let tally = Tally { input: 1_000_000, output: 1_000_000, cache_read: 1_000_000, ..Tally::default() };
-    let line = Line { provider: provider.to_owned(), service, ..earlier(asked, &tally) };
+    let line = UsageLine { provider: provider.to_owned(), service, ..earlier(asked, &tally) };
     prices(table).unwrap().cost(&line).map(|cost| cost.to_string())
 }
 
@@ -171,7 +171,7 @@ fn a_multiplied_price_is_rounded_to_the_picodollar_a_token() {
     let table = r#"{"m":{"input":"0.000001","geo":{"us":1.5}}}"#;
     let tally = Tally { input: 3, ..Tally::default() };
     let service = Service { geo: "us".to_owned(), ..served("m") };
-    let line = Line { provider: "primary".to_owned(), service, ..earlier("m", &tally) };
+    let line = UsageLine { provider: "primary".to_owned(), service, ..earlier("m", &tally) };
     assert_eq!(prices(table).unwrap().cost(&line).unwrap().to_string(), "0.000000000006");
 }
 

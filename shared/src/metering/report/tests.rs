@@ -5,16 +5,16 @@ use crate::config::from_lookup;
 
 const PRICES: &str = r#"{"claude-haiku-5-5":{"input":1,"output":5,"web_search":0.01},"*":{"geo":{"us":1}},"claude-sonnet-5-5":{"input":3,"output":15}}"#;
 
-fn line(day: u8, integration: &str, model: &str, input: i64, output: i64) -> Line {
+fn line(day: u8, integration: &str, model: &str, input: i64, output: i64) -> UsageLine {
     let kind = if integration == "operator" { IntegrationKind::AiOperator } else { IntegrationKind::Customer };
     let tally = Tally { calls: 1, input, output, ..Tally::default() };
     let served = format!("{model}-20261013");
     let service = Service { model: served, geo: "us".to_owned(), ..Service::default() };
     let (integration, model, provider) = (integration.to_owned(), model.to_owned(), "primary".to_owned());
-    Line { day, integration, kind, model, provider, service, tally }
+    UsageLine { day, integration, kind, model, provider, service, tally }
 }
 
-fn lines() -> Vec<Line> {
+fn lines() -> Vec<UsageLine> {
     let mut lines = vec![
         line(1, "crm", "claude-haiku-5-5", 100, 20),
         line(1, "operator", "claude-haiku-5-5", 10, 2),
@@ -26,7 +26,7 @@ fn lines() -> Vec<Line> {
     lines
 }
 
-fn report(lines: &[Line], cap: Option<TokenCap>) -> UsageReport {
+fn report(lines: &[UsageLine], cap: Option<TokenCap>) -> UsageReport {
     let prices = from_lookup(|_| Some(PRICES.to_owned()), Prices::read).unwrap();
     let month: Month = "2026-11".parse().unwrap();
     let now = Timestamp::from_secs(month.begins_at().as_secs() + 15 * 24 * 3_600);
@@ -91,8 +91,8 @@ fn a_sum_has_a_cost_only_where_all_its_parts_have_one() {
 fn what_an_earlier_version_wrote_is_in_a_report_under_the_model_that_was_asked_for() {
     let tally = Tally { calls: 1, input: 1_000_000, ..Tally::default() };
     let (provider, service) = (String::new(), Service::default());
-    let earlier = Line { provider, service, tally, ..line(1, "crm", "claude-haiku-5-5", 0, 0) };
-    let batch = Line { tally: Tally { other_tier_calls: 1, ..tally }, ..earlier.clone() };
+    let earlier = UsageLine { provider, service, tally, ..line(1, "crm", "claude-haiku-5-5", 0, 0) };
+    let batch = UsageLine { tally: Tally { other_tier_calls: 1, ..tally }, ..earlier.clone() };
     let report = report(std::slice::from_ref(&earlier), None);
     let served = &report.by_served[0];
     assert_eq!((served.provider.as_deref(), served.model.as_str()), (None, "claude-haiku-5-5"));

@@ -3,12 +3,12 @@
 
 use std::ops::RangeInclusive;
 
-use super::{View, Wanted};
+use super::{UsageCache, Wanted};
 use crate::clock::Timestamp;
 use crate::metering::month::Month;
 use crate::sync::lock;
 
-impl View {
+impl UsageCache {
     /// Returns the counted tokens that `account` has used in `month`, confirmed by DynamoDB where it matters. `figure`
     /// is the view's figure. `steps` spans the token counts at which something happens, from the first to the last.
     ///
@@ -43,7 +43,7 @@ mod tests {
     use super::super::tests::{BROKEN, USED_30, at, month, view};
     use super::*;
 
-    async fn confirmed(view: &View, figure: u64, steps: RangeInclusive<u64>, secs: u64) -> u64 {
+    async fn confirmed(view: &UsageCache, figure: u64, steps: RangeInclusive<u64>, secs: u64) -> u64 {
         view.confirmed("acme", month(), figure, steps, at(secs)).await
     }
 

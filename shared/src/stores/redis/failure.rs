@@ -4,7 +4,7 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// State of Redis that an error shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum RedisFailure {
     /// No connection, a connection that was lost, or a peer that does not speak the protocol.
     Lost,
     /// Redis answers, but cannot serve on this connection: it is loading, it has become a replica, it requires a
@@ -14,7 +14,7 @@ pub(super) enum Failure {
     Refused,
 }
 
-impl From<&RedisError> for Failure {
+impl From<&RedisError> for RedisFailure {
     fn from(error: &RedisError) -> Self {
         match error.kind() {
             // An invalid reply cannot be skipped, so later replies on the connection cannot be read either.
@@ -35,8 +35,8 @@ mod tests {
 
     use super::*;
 
-    fn of(error: impl Into<RedisError>) -> Failure {
-        Failure::from(&error.into())
+    fn of(error: impl Into<RedisError>) -> RedisFailure {
+        RedisFailure::from(&error.into())
     }
 
     #[test]
@@ -50,10 +50,10 @@ mod tests {
             io::ErrorKind::NotFound,
             io::ErrorKind::Other,
         ] {
-            assert_eq!(of(io::Error::from(kind)), Failure::Lost, "{kind:?}");
+            assert_eq!(of(io::Error::from(kind)), RedisFailure::Lost, "{kind:?}");
         }
         for kind in [ErrorKind::Io, ErrorKind::Parse, ErrorKind::InvalidClientConfig] {
-            assert_eq!(of((kind, "x")), Failure::Lost, "{kind:?}");
+            assert_eq!(of((kind, "x")), RedisFailure::Lost, "{kind:?}");
         }
         for kind in [
             ErrorKind::UnexpectedReturnType,
@@ -66,8 +66,8 @@ mod tests {
             ErrorKind::Server(ServerErrorKind::CrossSlot),
             ErrorKind::Server(ServerErrorKind::NoPerm),
         ] {
-            assert_eq!(of((kind, "x")), Failure::Refused, "{kind:?}");
+            assert_eq!(of((kind, "x")), RedisFailure::Refused, "{kind:?}");
         }
-        assert_eq!(of((ErrorKind::AuthenticationFailed, "x")), Failure::Unfit);
+        assert_eq!(of((ErrorKind::AuthenticationFailed, "x")), RedisFailure::Unfit);
     }
 }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use levee_core::breaker::room::By;
 use levee_core::breaker::standing::SERVED_LATELY;
-use levee_core::breaker::{BreakerConfig, Candidate, Entry, Local, Mode, Share, Standing, State, Stop, Whose, route};
+use levee_core::breaker::{
+    Affinity, BreakerConfig, BreakerState, Candidate, Entry, Local, Mode, ProviderStatus, Share, Target, route,
+};
 use levee_core::clock::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -33,10 +35,10 @@ pub struct Levee {
 /// Call in progress.
 #[derive(Debug, Clone)]
 struct Course {
-    standings: Vec<Standing>,
-    stops: VecDeque<Stop>,
+    standings: Vec<ProviderStatus>,
+    stops: VecDeque<Target>,
     /// Stops whose provider had no room.
-    full: VecDeque<Stop>,
+    full: VecDeque<Target>,
     asked: Vec<usize>,
     /// Generation and rule that let the last attempt through.
     generation: u64,
@@ -78,7 +80,7 @@ impl Levee {
     }
 
     /// Returns the decision about each provider.
-    pub fn states(&self) -> impl Iterator<Item = &State> {
+    pub fn states(&self) -> impl Iterator<Item = &BreakerState> {
         self.stores.iter().map(Store::state)
     }
 
@@ -86,9 +88,9 @@ impl Levee {
         Moment { at, now: clock(at), rate: self.rate.a_second(), jitter: self.rng.random() }
     }
 
-    fn standings(&mut self, at: f64, call: Call) -> Vec<Standing> {
+    fn standings(&mut self, at: f64, call: Call) -> Vec<ProviderStatus> {
         let rate = self.rate.a_second();
-        let standing = |(provider, store): (usize, &Store)| Standing {
+        let standing = |(provider, store): (usize, &Store)| ProviderStatus {
             state: store.state().clone(),
             rate,
             late_after: None,
@@ -105,7 +107,7 @@ impl Levee {
         self.stores.iter().enumerate().map(standing).collect()
     }
 
-    fn may_enter(&mut self, at: f64, account: &str, stop: Stop, standing: &Standing) -> bool {
+    fn may_enter(&mut self, at: f64, account: &str, stop: Target, standing: &ProviderStatus) -> bool {
         let rate = self.rate.a_second();
         let store = &mut self.stores[stop.provider];
         match stop.entry {
@@ -177,7 +179,7 @@ impl Router for Levee {
             .map(|(name, standing)| Candidate { name, standing, is_allowed: true })
             .collect();
         let session = call.id.to_string();
-        let whose = Whose { session: &session, call: &session };
+        let whose = Affinity { session: &session, call: &session };
         let stops =
             route(whose, &candidates, WARM, self.stores[0].config()).map(|route| route.stops).unwrap_or_default();
         let course = Course {
@@ -200,7 +202,7 @@ impl Router for Levee {
             // A provider without room is tried once more after the others: it may have room by then.
             let is_again = course.stops.is_empty();
             let Some(stop) = course.stops.pop_front().or_else(|| course.full.pop_front()) else { break };
-            let Stop { provider, entry } = stop;
+            let Target { provider, entry } = stop;
             if course.asked.contains(&provider) {
                 continue;
             }

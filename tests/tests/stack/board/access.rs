@@ -3,7 +3,7 @@
 use health_api::routes::{Access, ROUTES, answers_json};
 use levee::accounts::{AccountsTable, Status};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
-use levee::breaker::{BreakersTable, State};
+use levee::breaker::{BreakerState, BreakersTable};
 use reqwest::Method;
 use serde_json::json;
 use tests::{Answer, Browser, Stack};
@@ -20,7 +20,7 @@ fn guarded() -> Vec<(Method, String, Role)> {
 }
 
 /// Returns the state that a refused request must not change.
-async fn state_of(stack: &Stack) -> (Status, State, usize) {
+async fn state_of(stack: &Stack) -> (Status, BreakerState, usize) {
     let account = AccountsTable::new(stack.dynamodb(), "Accounts").account("acme").await.unwrap().unwrap().account;
     let now = stack.now();
     let audit = AdminsTable::new(stack.dynamodb(), "Admins").audit_log(1_000, now).await.unwrap();

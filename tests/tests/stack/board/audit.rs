@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use health_api::routes::{Access, ROUTES};
-use health_api::{Config, State, handle};
+use health_api::{BoardState, HealthApiConfig, handle};
 use lambda_http::Response;
 use levee::accounts::{AccountsTable, Status};
 use levee::admins::{AdminsTable, AuditEntry, SessionToken};
-use levee::breaker::{BreakersTable, Share, Word, say};
+use levee::breaker::{BreakersTable, ManualOverride, Share, apply};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::Stack;
@@ -56,7 +56,7 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
 }
 
 /// Runs the board in this process, on the tables of `stack`, with a DynamoDB that refuses writes to the audit.
-async fn without_audit(stack: &Stack) -> State {
+async fn without_audit(stack: &Stack) -> BoardState {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (client, target) = (stack.client().clone(), stack.local("dynamodb_url").to_owned());
@@ -84,7 +84,7 @@ async fn without_audit(stack: &Stack) -> State {
         };
         Some(value.to_owned())
     };
-    State::new(levee::config::from_lookup(lookup, Config::read).unwrap()).await.unwrap()
+    BoardState::new(levee::config::from_lookup(lookup, HealthApiConfig::read).unwrap()).await.unwrap()
 }
 
 /// Forwards one call to `target`, unless it writes to the audit.
@@ -121,7 +121,7 @@ fn field<'a>(head: &'a str, name: &str) -> &'a str {
 }
 
 /// POSTs a form in the same way as a page of the board.
-async fn post(state: &State, path: &str, cookie: &str, body: &str) -> Response<String> {
+async fn post(state: &BoardState, path: &str, cookie: &str, body: &str) -> Response<String> {
     let event = json!({
         "httpMethod": "POST", "path": path, "body": body, "headers": {},
         "multiValueHeaders": {
@@ -150,8 +150,8 @@ async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
     let state = without_audit(&stack).await;
     let (table, accounts) = (admins(&stack), AccountsTable::new(stack.dynamodb(), "Accounts"));
     let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");
-    let word = Word::Hold { share: Share::NONE, lasts: Duration::from_secs(3600) };
-    let held = say(&breakers, "primary", word, "cli:test", stack.now()).await.unwrap().to;
+    let word = ManualOverride::Hold { share: Share::NONE, lasts: Duration::from_secs(3600) };
+    let held = apply(&breakers, "primary", word, "cli:test", stack.now()).await.unwrap().to;
     let fields = FIELDS.map(|(name, value)| format!("&{name}={value}")).concat();
     for path in changes() {
         let before = if path.ends_with("/resume") { Status::Suspended } else { Status::Active };

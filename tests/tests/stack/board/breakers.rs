@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use levee::breaker::{Breakers, BreakersTable, Grounds, Mode, Reason, Second, Seen, Share, State, Transition};
+use levee::breaker::{
+    BreakerState, Breakers, BreakersTable, Grounds, Mode, Observation, Reason, SecondBucket, Share, Transition,
+};
 use levee::clock::{Clock, Timestamp};
 use levee::stores::redis::{Redis, RedisConfig};
 use serde_json::{Value, json};
@@ -127,17 +129,19 @@ async fn what_environments_have_seen_is_shown_and_looking_at_it_changes_nothing(
     let names = vec!["primary".to_owned()];
     let breakers = Breakers::new(redis, table(&stack), Duration::from_secs(5), Clock::system(), "test", names);
     breakers.look("streamed", "acme", true).await;
-    let seen = |counts: Second, latency: Option<u64>| Seen {
+    let seen = |counts: SecondBucket, latency: Option<u64>| Observation {
         counts,
         latency: latency.map(Duration::from_millis),
         is_first_content: latency.is_some(),
-        ..Seen::default()
+        ..Observation::default()
     };
     for _ in 0..3 {
-        let good = Second { good: 1, on_time: 1, ..Second::default() };
+        let good = SecondBucket { good: 1, on_time: 1, ..SecondBucket::default() };
         breakers.report(0, "streamed", "acme", 0, &seen(good, Some(400))).await;
     }
-    breakers.report(0, "streamed", "acme", 0, &seen(Second { bad: 1, late: 1, ..Second::default() }, None)).await;
+    breakers
+        .report(0, "streamed", "acme", 0, &seen(SecondBucket { bad: 1, late: 1, ..SecondBucket::default() }, None))
+        .await;
     let shown = admin.get(PRIMARY).await.json();
     assert_eq!((&shown["failure_ratio"], &shown["slow_ratio"]), (&json!(0.25), &json!(0.25)), "{shown}");
     assert_eq!((&shown["ttft_ms"], &shown["mode"]), (&json!(400), &json!("closed")), "{shown}");
@@ -172,18 +176,18 @@ async fn where_decisions_cannot_be_read_the_board_says_so_and_shows_the_rest() {
 #[tokio::test]
 async fn a_provider_has_a_page_with_forms_for_operators_and_the_board_leads_to_it() {
     let stack = Stack::builder().start().await;
-    let opened = State {
+    let opened = BreakerState {
         generation: 1,
         mode: Mode::Open,
         share: Share::NONE,
         since: Clock::system().now(),
         not_before: Clock::system().now().plus(Duration::from_secs(600)),
         reason: Reason::Failing,
-        ..State::new()
+        ..BreakerState::new()
     };
     let grounds = Grounds { results: 7, bad: 6, ..Grounds::default() };
-    let opened = Transition::new("primary", &State::new(), opened, grounds, "an environment");
-    table(&stack).write(&opened, &State::new()).await.unwrap();
+    let opened = Transition::new("primary", &BreakerState::new(), opened, grounds, "an environment");
+    table(&stack).write(&opened, &BreakerState::new()).await.unwrap();
     let page = "/admin/breakers/primary";
     let mut viewer = stack.signed_in(stack.viewer()).await;
     let board = viewer.get("/admin").await;

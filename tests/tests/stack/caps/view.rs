@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use levee::accounts::IntegrationKind;
 use levee::metering::view::KEPT;
-use levee::metering::{Call, Counts, Figures, Ledger, Month, Months, Record, Usage, View};
+use levee::metering::{Call, Counts, Figures, Ledger, Month, Months, Record, Usage, UsageCache};
 use levee::stores::redis::Redis;
 use tests::Stack;
 
@@ -13,8 +13,8 @@ use super::month;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn view(stack: &Stack) -> View {
-    View::new(Arc::new(stack.redis()), Months::new(stack.dynamodb(), "Usage"), Counts::default(), PATIENCE)
+fn view(stack: &Stack) -> UsageCache {
+    UsageCache::new(Arc::new(stack.redis()), Months::new(stack.dynamodb(), "Usage"), Counts::default(), PATIENCE)
 }
 
 /// Writes a call to the ledger.
@@ -85,7 +85,7 @@ async fn a_figure_that_somebody_else_has_put_there_meanwhile_stays() {
     let stack = super::builder().start().await;
     let (redis, month) = (stack.redis(), month(&stack));
     close(&stack, 1, 100).await;
-    let views: Vec<View> = (0..8).map(|_| view(&stack)).collect();
+    let views: Vec<UsageCache> = (0..8).map(|_| view(&stack)).collect();
     let used = futures_util::future::join_all(views.iter().map(|view| view.used("acme", month, stack.now()))).await;
     assert_eq!(used, [Some(100); 8]);
     let added = views.iter().map(|view| view.add("acme", month, 10, stack.now()));

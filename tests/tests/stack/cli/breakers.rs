@@ -1,6 +1,6 @@
 //! Breakers: shown, and overridden for a limited time.
 
-use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition};
+use levee::breaker::{BreakerState, BreakersTable, Grounds, Mode, Reason, Share, Transition};
 
 use super::limits::rows;
 use super::*;
@@ -10,9 +10,9 @@ fn table(stack: &Stack) -> BreakersTable {
 }
 
 /// Opens the breaker by an environment's decision.
-async fn give_up(stack: &Stack, after: &State) -> State {
+async fn give_up(stack: &Stack, after: &BreakerState) -> BreakerState {
     let now = stack.now();
-    let open = State {
+    let open = BreakerState {
         generation: after.generation + 1,
         mode: Mode::Open,
         share: Share::NONE,

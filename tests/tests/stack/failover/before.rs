@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use levee::metering::State;
+use levee::metering::RecordState;
 use serde_json::{Value, json};
 use tests::Stack;
 
@@ -14,27 +14,27 @@ struct Wrong {
     reason: &'static str,
     code: &'static str,
     /// Final state of the attempt's record.
-    end: State,
+    end: RecordState,
 }
 
 fn wrongs(is_streamed: bool) -> Vec<Wrong> {
     let wrong = |script: Value, reason, code, end| Wrong { script, reason, code, end };
-    let refused = |status: u16| wrong(json!({ "status": status }), "refused", "provider.refused", State::Void);
+    let refused = |status: u16| wrong(json!({ "status": status }), "refused", "provider.refused", RecordState::Void);
     let mut wrongs = vec![
-        wrong(status(500), "error", "provider.failed", State::Void),
-        wrong(status(503), "error", "provider.failed", State::Void),
-        wrong(status(529), "overloaded", "provider.failed", State::Void),
-        wrong(status(429), "throttled", "provider.limited", State::Void),
+        wrong(status(500), "error", "provider.failed", RecordState::Void),
+        wrong(status(503), "error", "provider.failed", RecordState::Void),
+        wrong(status(529), "overloaded", "provider.failed", RecordState::Void),
+        wrong(status(429), "throttled", "provider.limited", RecordState::Void),
         refused(401),
-        wrong(status(402), "spent", "provider.unpaid", State::Void),
+        wrong(status(402), "spent", "provider.unpaid", RecordState::Void),
         refused(403),
-        wrong(json!({ "hang": "headers" }), "timeout", "provider.timeout", State::Closed),
-        wrong(json!({ "hang": "first_token" }), "timeout", "provider.timeout", State::Closed),
-        wrong(json!({ "cut_after": 0 }), "cut", "provider.cut", State::Closed),
+        wrong(json!({ "hang": "headers" }), "timeout", "provider.timeout", RecordState::Closed),
+        wrong(json!({ "hang": "first_token" }), "timeout", "provider.timeout", RecordState::Closed),
+        wrong(json!({ "cut_after": 0 }), "cut", "provider.cut", RecordState::Closed),
     ];
     if is_streamed {
         let script = json!({ "error_event_after": 0 });
-        wrongs.push(wrong(script, "overloaded", "provider.failed", State::Closed));
+        wrongs.push(wrong(script, "overloaded", "provider.failed", RecordState::Closed));
     }
     wrongs
 }
@@ -63,10 +63,10 @@ async fn the_backup_takes_over(is_streamed: bool) {
         assert_eq!((&event["Fallbacks"], &event["ProviderErrors"]), (&json!(1), &json!(0)), "{script}: {event}");
         assert_eq!(event["estimated"], 0, "{script}: {event}");
 
-        let first = ("primary".to_owned(), end, end == State::Closed);
-        let second = ("backup".to_owned(), State::Closed, false);
+        let first = ("primary".to_owned(), end, end == RecordState::Closed);
+        let second = ("backup".to_owned(), RecordState::Closed, false);
         assert_eq!(records(&stack, &answer).await, [first, second], "{script}");
-        assert_counted_once(&stack, &before, &answer, end == State::Closed).await;
+        assert_counted_once(&stack, &before, &answer, end == RecordState::Closed).await;
     }
 }
 

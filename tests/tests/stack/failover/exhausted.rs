@@ -1,6 +1,6 @@
 //! All providers fail: selection of the error for the client.
 
-use levee::metering::State;
+use levee::metering::RecordState;
 use serde_json::{Value, json};
 use tests::Answer;
 
@@ -58,7 +58,7 @@ async fn what_both_say_of_the_platforms_credentials_is_not_the_clients_to_know_o
     assert_eq!((answer.status, answer.header("x-should-retry")), (502, "false"), "{answer:?}");
     assert!(!answer.text().contains("key"), "{answer:?}");
     let ends = records(&stack, &answer).await.into_iter().map(|(_, end, _)| end);
-    assert_eq!(ends.collect::<Vec<_>>(), [State::Void, State::Void]);
+    assert_eq!(ends.collect::<Vec<_>>(), [RecordState::Void, RecordState::Void]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A primary whose answers are no answers of the API, or that cannot be reached at all.
 
-use levee::metering::State;
+use levee::metering::RecordState;
 use serde_json::json;
 use tests::event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,27 +12,32 @@ use super::provider::{
 use super::{call, codes, course, hello, records, undecided};
 
 /// Returns answers of the primary with the expected fallback reason, code and final state of the attempt's record.
-fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State)> {
+fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, RecordState)> {
     let html = answer("500 Internal Server Error", "text/html", "<html>an edge</html>");
     let envelope = json!({ "type": "error", "error": { "type": "api_error", "message": "No" } }).to_string();
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"id\":";
     let mut all = vec![
-        (html, "error", "provider.nonsense", State::Void),
-        (answer("302 Found", "text/html", ""), "error", "provider.nonsense", State::Void),
-        (answer("400 Bad Request", "text/html", "<html>"), "error", "provider.nonsense", State::Void),
-        (answer("403 Forbidden", "text/html", "<html>"), "error", "provider.nonsense", State::Void),
-        (String::new(), "unreachable", "provider.unreachable", State::Closed),
-        ("HTTP/1.1 200".to_owned(), "unreachable", "provider.unreachable", State::Closed),
-        ("SSH-2.0-garbage\r\n\r\n".to_owned(), "unreachable", "provider.unreachable", State::Closed),
-        (answer("200 OK", "text/html", "<html>"), "error", "provider.nonsense", State::Closed),
-        (answer("200 OK", JSON, ""), "error", "provider.nonsense", State::Closed),
+        (html, "error", "provider.nonsense", RecordState::Void),
+        (answer("302 Found", "text/html", ""), "error", "provider.nonsense", RecordState::Void),
+        (answer("400 Bad Request", "text/html", "<html>"), "error", "provider.nonsense", RecordState::Void),
+        (answer("403 Forbidden", "text/html", "<html>"), "error", "provider.nonsense", RecordState::Void),
+        (String::new(), "unreachable", "provider.unreachable", RecordState::Closed),
+        ("HTTP/1.1 200".to_owned(), "unreachable", "provider.unreachable", RecordState::Closed),
+        ("SSH-2.0-garbage\r\n\r\n".to_owned(), "unreachable", "provider.unreachable", RecordState::Closed),
+        (answer("200 OK", "text/html", "<html>"), "error", "provider.nonsense", RecordState::Closed),
+        (answer("200 OK", JSON, ""), "error", "provider.nonsense", RecordState::Closed),
     ];
     // An error of the API means that nothing was used, and stands for its own status.
     let short = json!({ "error": { "type": "overloaded_error", "message": "No" } }).to_string();
-    all.push((answer("200 OK", JSON, &envelope), "error", "provider.failed", State::Void));
-    all.push((answer("200 OK", JSON, &short), "overloaded", "provider.failed", State::Void));
+    all.push((answer("200 OK", JSON, &envelope), "error", "provider.failed", RecordState::Void));
+    all.push((answer("200 OK", JSON, &short), "overloaded", "provider.failed", RecordState::Void));
     let mistyped = |kind: &str| {
-        (answer("200 OK", kind, &message_body("primary", is_streamed)), "error", "provider.nonsense", State::Closed)
+        (
+            answer("200 OK", kind, &message_body("primary", is_streamed)),
+            "error",
+            "provider.nonsense",
+            RecordState::Closed,
+        )
     };
     if is_streamed {
         all.extend(["text/event-streamish", "text/event", "application/json"].map(mistyped));
@@ -40,29 +45,34 @@ fn nonsense(is_streamed: bool) -> Vec<(String, &'static str, &'static str, State
             answer("200 OK", STREAM, &event("message_stop", &json!({ "type": "message_stop" }))),
             "error",
             "provider.nonsense",
-            State::Closed,
+            RecordState::Closed,
         ));
     } else {
         for body in
             ["[]", "[null]", "null", "{}", r#"{"type":"error"}"#, r#"{"object":"chat.completion","choices":[]}"#]
         {
-            all.push((answer("200 OK", JSON, body), "error", "provider.nonsense", State::Closed));
+            all.push((answer("200 OK", JSON, body), "error", "provider.nonsense", RecordState::Closed));
         }
-        all.push((cut.to_owned(), "cut", "provider.cut", State::Closed));
+        all.push((cut.to_owned(), "cut", "provider.cut", RecordState::Closed));
         return all;
     }
     let stream = |body: &str| answer("200 OK", STREAM, body);
     let start = event("message_start", &json!({ "type": "message_start", "message": { "id": "msg_primary" } }));
     let ping = event("ping", &json!({ "type": "ping" }));
     for body in [String::new(), "data: garbage\n\n".to_owned(), "\u{0}\u{1}".to_owned(), start.clone() + &ping] {
-        all.push((stream(&body), "cut", "provider.cut", State::Closed));
+        all.push((stream(&body), "cut", "provider.cut", RecordState::Closed));
     }
     for (kind, reason) in
         [("overloaded_error", "overloaded"), ("rate_limit_error", "throttled"), ("api_error", "error")]
     {
         // The call was rejected before it was begun.
-        all.push((stream(&error_event(kind)), reason, "provider.failed", State::Void));
-        all.push((stream(&(start.clone() + &ping + &error_event(kind))), reason, "provider.failed", State::Closed));
+        all.push((stream(&error_event(kind)), reason, "provider.failed", RecordState::Void));
+        all.push((
+            stream(&(start.clone() + &ping + &error_event(kind))),
+            reason,
+            "provider.failed",
+            RecordState::Closed,
+        ));
     }
     all
 }
@@ -77,8 +87,8 @@ async fn the_backup_takes_over(is_streamed: bool) {
         assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", reason)), "{said}: {answer:?}");
         assert_eq!(answer.text(), message_body("backup", is_streamed), "{said}");
         assert!(codes(&stack, &answer).iter().any(|it| it == code), "{said}: {:?}", codes(&stack, &answer));
-        let first = ("primary".to_owned(), end, end == State::Closed);
-        let second = ("backup".to_owned(), State::Closed, false);
+        let first = ("primary".to_owned(), end, end == RecordState::Closed);
+        let second = ("backup".to_owned(), RecordState::Closed, false);
         assert_eq!(records(&stack, &answer).await, [first, second], "{said}");
     }
 }
@@ -131,7 +141,7 @@ async fn a_provider_that_closes_the_connection_on_half_a_call_is_charged_nothing
     let answer = stack.call("/v1/messages", &long).await;
     assert!(matches!(answer.status, 413 | 502), "{answer:?}");
     let records = records(&stack, &answer).await;
-    assert!(!records.is_empty() && records.iter().all(|(_, state, _)| *state == State::Void), "{records:?}");
+    assert!(!records.is_empty() && records.iter().all(|(_, state, _)| *state == RecordState::Void), "{records:?}");
     assert_eq!(stack.month(stack.account_id()).await.input, 0);
 }
 
@@ -144,7 +154,7 @@ async fn a_port_that_nobody_listens_on_is_the_backups_turn_and_costs_nothing() {
         let answer = call(&stack, is_streamed).await;
         assert_eq!((answer.status, course(&answer)), (200, ("backup", "2", "unreachable")), "{answer:?}");
         assert_eq!(answer.text(), message_body("backup", is_streamed));
-        let first = ("primary".to_owned(), State::Void, false);
-        assert_eq!(records(&stack, &answer).await, [first, ("backup".to_owned(), State::Closed, false)]);
+        let first = ("primary".to_owned(), RecordState::Void, false);
+        assert_eq!(records(&stack, &answer).await, [first, ("backup".to_owned(), RecordState::Closed, false)]);
     }
 }

@@ -1,6 +1,6 @@
 //! Providers that have been given up, and their recovery.
 
-use levee::breaker::{BreakersTable, Grounds, Mode, Reason, Share, State, Transition};
+use levee::breaker::{BreakerState, BreakersTable, Grounds, Mode, Reason, Share, Transition};
 use serde_json::json;
 use tests::{Stack, messages, wait_for};
 
@@ -55,15 +55,15 @@ async fn when_all_are_given_up_calls_are_refused_at_once_until_a_probe_brings_on
 /// Puts the provider `name` into probation. `health` is the share of its calls that succeeded before. No call has
 /// been made yet.
 async fn put_on_probation(stack: &Stack, name: &str, health: Share) {
-    let from = State::new();
-    let to = State {
+    let from = BreakerState::new();
+    let to = BreakerState {
         generation: 1,
         mode: Mode::Probe,
         share: Share::NONE,
         since: stack.now(),
         reason: Reason::Paused,
         health,
-        ..State::new()
+        ..BreakerState::new()
     };
     let transition = Transition::new(name, &from, to, Grounds::default(), "an environment");
     BreakersTable::new(stack.dynamodb(), "Breakers").write(&transition, &from).await.unwrap();

@@ -1,6 +1,6 @@
 //! A failing primary during an outage of a store.
 
-use levee::metering::State;
+use levee::metering::RecordState;
 use serde_json::json;
 use tests::wait_for;
 
@@ -69,5 +69,5 @@ async fn without_dynamodb_calls_are_failed_over_and_their_records_are_in_the_log
     stack.order("/dynamodb/start").await;
     stack.advance(90).await;
     let answer = call(&stack, false).await;
-    assert_eq!(records(&stack, &answer).await.last().unwrap(), &("backup".to_owned(), State::Closed, false));
+    assert_eq!(records(&stack, &answer).await.last().unwrap(), &("backup".to_owned(), RecordState::Closed, false));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use levee::accounts::{AccountsTable, CapMode, CapOverride, publish};
 use levee::limits::versions::RecordId;
-use levee::metering::{State, estimate_prompt};
+use levee::metering::{RecordState, estimate_prompt};
 use serde_json::{Value, json};
 use tests::{Builder, Scripted, Stack, event, messages};
 
@@ -28,7 +28,11 @@ async fn assert_estimated(stack: &Stack, is_streamed: bool, what: &str) {
     records.retain(|record| record.call.request_id == answer.header("x-levee-request-id"));
     let (record, prompt) = (records.pop().unwrap(), estimate_prompt(call.to_string().as_bytes()));
     assert!(records.is_empty() && prompt > 50_000, "{what}: {prompt}");
-    assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, prompt), "{what}");
+    assert_eq!(
+        (record.state, record.estimated, record.figures.usage.input),
+        (RecordState::Closed, true, prompt),
+        "{what}"
+    );
     assert_eq!((record.parts.len(), record.parts[0].service.model.as_str()), (1, "claude-sonnet-5-5"), "{what}");
     let after = stack.month(stack.account_id()).await;
     let grown =

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use levee::metering::{Call, Figures, Month, Record, State, Tally, Usage, unwritten};
+use levee::metering::{Call, Figures, Month, Record, RecordState, Tally, Usage, unwritten};
 use serde_json::Value;
 use tests::{Served, Stack, wait_for};
 
@@ -23,7 +23,7 @@ pub async fn settle(stack: &Stack) {
     let ledger = stack.ledger();
     for record in stack.log("ai-proxy").iter().filter_map(|line| unwritten::read(line).ok()?) {
         match record.state {
-            State::Open => ledger.open(&record).await,
+            RecordState::Open => ledger.open(&record).await,
             _ => ledger.write(&record).await,
         }
         .unwrap();
@@ -33,7 +33,7 @@ pub async fn settle(stack: &Stack) {
         let answer = stack.control("POST", "/monitor/run", Value::Null).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         let records = stack.records().await;
-        (!records.iter().any(|record| record.state == State::Open)).then_some(())
+        (!records.iter().any(|record| record.state == RecordState::Open)).then_some(())
     })
     .await;
 }
@@ -83,7 +83,7 @@ pub async fn compare(stack: &Stack, heard: &[Heard], kills: usize) {
 
     // Each kill ends one call at most. The test proves nothing unless some calls were ended by a kill.
     let left = heard.iter().filter(|call| call.has_left).count();
-    let abandoned = killed.iter().filter(|(_, state)| *state == Some(State::Abandoned)).count();
+    let abandoned = killed.iter().filter(|(_, state)| *state == Some(RecordState::Abandoned)).count();
     assert!(left > heard.len() / 20, "{left} clients left");
     assert!(abandoned > 0 && killed.len() <= kills, "{kills} kills, {killed:?}");
 }
@@ -92,7 +92,11 @@ pub async fn compare(stack: &Stack, heard: &[Heard], kills: usize) {
 fn assert_exact(call: &Heard, record: Option<&Record>, served: Option<&Served>) {
     let (Some(record), Some(served)) = (record, served) else { panic!("{call:?}: {record:?}, {served:?}") };
     assert_eq!(served.end, "completed", "{call:?}: {served:?}");
-    assert_eq!((record.state, record.estimated, record.figures), (State::Closed, false, served.figures), "{call:?}");
+    assert_eq!(
+        (record.state, record.estimated, record.figures),
+        (RecordState::Closed, false, served.figures),
+        "{call:?}"
+    );
 }
 
 /// Asserts that a call whose proxy was killed is in the ledger once, as served or as an estimate that is marked as
@@ -101,9 +105,9 @@ fn assert_interrupted(call: &Heard, record: Option<&Record>, served: Option<&Ser
     match record {
         // No call is served before its record is written.
         None => assert!(served.is_none() && call.status != 200, "{call:?}: {served:?}"),
-        Some(record) if record.state == State::Closed => assert_exact(call, Some(record), served),
+        Some(record) if record.state == RecordState::Closed => assert_exact(call, Some(record), served),
         Some(record) => {
-            assert_eq!((record.state, record.estimated), (State::Abandoned, true), "{call:?}: {record:?}");
+            assert_eq!((record.state, record.estimated), (RecordState::Abandoned, true), "{call:?}: {record:?}");
             let known = record.figures;
             let is_served = served.is_some_and(|served| is_part(&known, &served.figures));
             assert!(is_expected(record) || is_served, "{call:?}: {known:?} of {served:?}");
@@ -117,7 +121,7 @@ fn is_record_of(record: &Record, call: &Heard, served: Option<&Served>) -> bool 
     let is_callers = call.caller == (account.clone(), integration.clone()) && call.model == *model;
     let known = &record.figures;
     let fits = |served: &Served| match record.state {
-        State::Closed => *known == served.figures,
+        RecordState::Closed => *known == served.figures,
         _ => is_part(known, &served.figures),
     };
     is_callers && (is_expected(record) || served.is_some_and(fits))

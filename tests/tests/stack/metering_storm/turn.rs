@@ -2,7 +2,7 @@
 
 use levee::clock::Timestamp;
 use levee::metering::months::total;
-use levee::metering::{Month, State, Tally};
+use levee::metering::{Month, RecordState, Tally};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
@@ -53,11 +53,14 @@ async fn calls_that_begin_in_a_months_last_seconds_and_end_in_the_next_month_cou
     stack.advance(3600).await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
     let records = stack.records().await;
-    let count = |state: State, month: Month| {
+    let count = |state: RecordState, month: Month| {
         let began = |started_at: Timestamp| (month.begins_at()..month.ends_at()).contains(&started_at);
         records.iter().filter(|it| it.state == state && began(it.call.started_at())).count()
     };
-    assert_eq!((count(State::Closed, old), count(State::Abandoned, old), count(State::Closed, new)), (3, 1, 1));
+    assert_eq!(
+        (count(RecordState::Closed, old), count(RecordState::Abandoned, old), count(RecordState::Closed, new)),
+        (3, 1, 1)
+    );
     let (before, after) = (used(&stack, old).await, used(&stack, new).await);
     assert_eq!((before.calls, before.estimated_calls, after.calls, after.estimated_calls), (4, 1, 1, 0));
     let served = |of: u64| i64::try_from(of).unwrap();

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use levee::breaker::routing::place;
-use levee::breaker::{Mode, Share, State};
+use levee::breaker::{BreakerState, Mode, Share};
 use serde_json::{Value, json};
 use tests::Language::Python;
 use tests::messages;
@@ -47,7 +47,7 @@ fn sessions(account: &str) -> Vec<Session> {
 }
 
 /// Advances the clock and makes single calls until a decision follows that of `generation`.
-async fn until_decided(scene: &mut Scene, generation: u64) -> State {
+async fn until_decided(scene: &mut Scene, generation: u64) -> BreakerState {
     for _ in 0..40 {
         let state = scene.state().await;
         if state.generation > generation {

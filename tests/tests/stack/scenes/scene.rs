@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use levee::breaker::{BreakersTable, Mode, Share, State, Transition};
+use levee::breaker::{BreakerState, BreakersTable, Mode, Share, Transition};
 use serde_json::{Value, json};
 use tests::{Builder, Language, Sdk, Stack};
 
@@ -83,7 +83,7 @@ pub fn assert_served(seen: &[Seen]) {
 /// The primary provider at the moment at which its share fell to almost nothing.
 #[derive(Debug)]
 pub struct Fallen {
-    pub state: State,
+    pub state: BreakerState,
     /// Number of calls that it had received.
     pub attempts: u64,
 }
@@ -117,7 +117,7 @@ impl Scene {
     }
 
     /// Returns the decision about the primary provider.
-    pub async fn state(&self) -> State {
+    pub async fn state(&self) -> BreakerState {
         self.table.read("primary").await.unwrap()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use levee::metering::{Figures, Record, State};
+use levee::metering::{Figures, Record, RecordState};
 use rstest::rstest;
 use serde_json::{Value, json};
 use tests::Language::{self, Python, TypeScript};
@@ -47,7 +47,7 @@ async fn the_usage_that_the_sdk_reports_is_the_providers_and_the_accounts(
         let told = outcome["messages"].as_array().cloned().unwrap_or_else(|| vec![outcome["message"].clone()]);
         // Compare call by call, before the sums.
         let records = recorded(&stack, &known).await;
-        assert!(records.values().all(|record| record.state == State::Closed && !record.estimated), "{records:?}");
+        assert!(records.values().all(|record| record.state == RecordState::Closed && !record.estimated), "{records:?}");
         let in_ledger = records.values().map(|record| record.figures);
         let in_messages = told.iter().map(|message| figures(&message["usage"]));
         assert_eq!(sorted(in_ledger), sorted(in_messages), "{scenario}");

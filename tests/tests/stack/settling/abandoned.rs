@@ -1,6 +1,6 @@
 //! Calls that never end, and calls that only seem to.
 
-use levee::metering::{Record, State, estimate_prompt};
+use levee::metering::{Record, RecordState, estimate_prompt};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages, wait_for};
 
@@ -21,7 +21,9 @@ async fn a_call_whose_environment_was_killed_is_settled_once_with_what_was_known
     let (stream, id) = begin(&stack).await;
     // The usage from `message_start` is added to the open record during the stream.
     let noted = wait_for(async || {
-        find(&stack, &id).await.filter(|record| record.state == State::Open && record.figures.usage.input == INPUT)
+        find(&stack, &id)
+            .await
+            .filter(|record| record.state == RecordState::Open && record.figures.usage.input == INPUT)
     })
     .await;
     kill(&stack).await;
@@ -35,7 +37,7 @@ async fn a_call_whose_environment_was_killed_is_settled_once_with_what_was_known
 
     advance_past_deadline(&stack, &noted, 62).await;
     assert_eq!((settled(&stack).await, settled(&stack).await), (1, 0));
-    let settled = record(&stack, &id, State::Abandoned).await;
+    let settled = record(&stack, &id, RecordState::Abandoned).await;
     assert_eq!((settled.figures, settled.estimated), (noted.figures, true));
     let after = stack.month(account).await;
     assert_eq!(
@@ -59,7 +61,7 @@ async fn a_call_that_is_killed_before_its_provider_has_said_anything_counts_an_e
     let before = stack.month(account).await;
     stack.script("primary", json!({ "hang": true })).await;
     let hanging = tokio::spawn(stack.request("/v1/messages").json(&messages("Hello")).send());
-    let is_open = |record: &Record| record.state == State::Open;
+    let is_open = |record: &Record| record.state == RecordState::Open;
     let open = wait_for(async || stack.records().await.into_iter().find(is_open)).await;
     kill(&stack).await;
     assert_eq!(hanging.await.unwrap().unwrap().status(), 502);
@@ -80,10 +82,10 @@ async fn a_call_that_is_only_slow_is_left_alone() {
     let (stream, id) = begin(&stack).await;
     stack.advance(600).await;
     assert_eq!(settled(&stack).await, 0);
-    assert_eq!(record(&stack, &id, State::Open).await.call.request_id, id);
+    assert_eq!(record(&stack, &id, RecordState::Open).await.call.request_id, id);
     let answer = Answer::read(stream).await;
     assert_eq!(answer.events().last().unwrap().0, "message_stop");
-    assert!(!record(&stack, &id, State::Closed).await.estimated);
+    assert!(!record(&stack, &id, RecordState::Closed).await.estimated);
 }
 
 #[tokio::test]
@@ -93,7 +95,7 @@ async fn the_end_of_a_call_that_was_taken_for_dead_takes_the_place_of_its_estima
     let before = stack.month(account).await;
     long_streams(&stack).await;
     let (stream, id) = begin(&stack).await;
-    let open = record(&stack, &id, State::Open).await;
+    let open = record(&stack, &id, RecordState::Open).await;
     advance_past_deadline(&stack, &open, 62).await;
     assert_eq!(settled(&stack).await, 1);
     let meanwhile = stack.month(account).await;
@@ -113,7 +115,7 @@ async fn a_run_that_cannot_settle_says_so_and_the_next_one_does() {
     let stack = builder().start().await;
     long_streams(&stack).await;
     let (stream, id) = begin(&stack).await;
-    let open = record(&stack, &id, State::Open).await;
+    let open = record(&stack, &id, RecordState::Open).await;
     kill(&stack).await;
     drop(stream);
     advance_past_deadline(&stack, &open, 62).await;

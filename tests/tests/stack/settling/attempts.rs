@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levee::metering::{Figures, State, estimate_prompt};
+use levee::metering::{Figures, RecordState, estimate_prompt};
 use serde_json::json;
 use tests::{STREAM_HEAD, Scripted, messages};
 
@@ -21,7 +21,7 @@ async fn an_attempt_that_the_provider_refused_is_void_and_counts_nothing() {
             let answer = stack.call("/v1/messages", &call).await;
             assert_eq!(answer.status, status, "{answer:?}");
             let record = find(&stack, answer.header("x-levee-request-id")).await.unwrap();
-            assert_eq!((record.state, record.figures), (State::Void, Figures::default()), "{status}");
+            assert_eq!((record.state, record.figures), (RecordState::Void, Figures::default()), "{status}");
         }
     }
     assert_eq!(stack.month(stack.account_id()).await, before);
@@ -40,7 +40,7 @@ async fn an_attempt_that_reached_nobody_is_void_and_counts_nothing() {
         let answer = stack.call("/v1/messages", &call).await;
         assert_eq!(answer.status, 502, "{answer:?}");
         let record = find(&stack, answer.header("x-levee-request-id")).await.unwrap();
-        assert_eq!((record.state, record.call.provider.as_str()), (State::Void, "gone"));
+        assert_eq!((record.state, record.call.provider.as_str()), (RecordState::Void, "gone"));
     }
     assert_eq!(stack.month(stack.account_id()).await, before);
 }
@@ -54,7 +54,7 @@ async fn an_answer_that_is_cut_within_its_json_is_there_once_as_an_estimate() {
     let answer = stack.call("/v1/messages", &messages("Hello")).await;
     assert_eq!(answer.status, 502, "{answer:?}");
     let record = find(&stack, answer.header("x-levee-request-id")).await.unwrap();
-    assert_eq!((record.state, record.estimated), (State::Closed, true));
+    assert_eq!((record.state, record.estimated), (RecordState::Closed, true));
     let after = stack.month(stack.account_id()).await;
     assert_eq!((after.calls - before.calls, after.estimated_calls - before.estimated_calls), (1, 1));
 }
@@ -67,7 +67,7 @@ async fn a_stream_that_is_cut_counts_its_input_and_an_estimate_of_what_came() {
     let answer = stack.call("/v1/messages", &streamed()).await;
     assert_eq!(answer.events().last().unwrap().0, "error", "{answer:?}");
     let record = find(&stack, answer.header("x-levee-request-id")).await.unwrap();
-    assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, 77));
+    assert_eq!((record.state, record.estimated, record.figures.usage.input), (RecordState::Closed, true, 77));
     assert!(record.figures.usage.output > 0);
     let after = stack.month(stack.account_id()).await;
     assert_eq!((after.calls - before.calls, after.estimated_calls - before.estimated_calls), (1, 1));
@@ -84,7 +84,7 @@ async fn an_error_event_that_opens_a_stream_is_void_and_counts_nothing() {
     assert_eq!((answer.status, answer.json()["error"]["type"].as_str()), (529, Some("overloaded_error")), "{answer:?}");
     let id = answer.header("x-levee-request-id");
     let record = find(&stack, id).await.unwrap();
-    assert_eq!((record.state, record.figures), (State::Void, Figures::default()));
+    assert_eq!((record.state, record.figures), (RecordState::Void, Figures::default()));
     assert_eq!(stack.wide_event("ai-proxy", id).await["outcome"], "provider_error");
     assert_eq!(stack.month(stack.account_id()).await, before);
 }
@@ -97,7 +97,7 @@ async fn an_error_event_after_the_message_began_counts_its_input_as_an_estimate(
     let answer = stack.call("/v1/messages", &streamed()).await;
     assert_eq!((answer.status, answer.json()["error"]["type"].as_str()), (529, Some("overloaded_error")), "{answer:?}");
     let record = find(&stack, answer.header("x-levee-request-id")).await.unwrap();
-    assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, 77));
+    assert_eq!((record.state, record.estimated, record.figures.usage.input), (RecordState::Closed, true, 77));
     let after = stack.month(stack.account_id()).await;
     assert_eq!((after.calls - before.calls, after.estimated_calls - before.estimated_calls), (1, 1));
     assert_eq!(after.input - before.input, 77);
@@ -121,7 +121,7 @@ async fn what_comes_after_a_streams_end_is_dropped_and_changes_nothing() {
     let id = answer.header("x-levee-request-id");
     let record = find(&stack, id).await.unwrap();
     let usage = record.figures.usage;
-    assert_eq!((record.state, record.estimated, usage.input, usage.output), (State::Closed, false, 77, 9));
+    assert_eq!((record.state, record.estimated, usage.input, usage.output), (RecordState::Closed, false, 77, 9));
     assert_eq!(stack.wide_event("ai-proxy", id).await["outcome"], "ok");
     assert!(lines(&stack, "ai-proxy", "provider.failed").is_empty());
     assert_eq!(stack.month(stack.account_id()).await.calls - before.calls, 1);
@@ -137,7 +137,7 @@ async fn an_absurd_figure_is_logged_once_an_answer_with_whose_it_is_and_makes_an
         let id = answer.header("x-levee-request-id");
         let record = find(&stack, id).await.unwrap();
         let prompt = estimate_prompt(call.to_string().as_bytes());
-        assert_eq!((record.state, record.estimated, record.figures.usage.input), (State::Closed, true, prompt));
+        assert_eq!((record.state, record.estimated, record.figures.usage.input), (RecordState::Closed, true, prompt));
         let mut said = lines(&stack, "ai-proxy", "metering.absurd");
         said.retain(|line| line["request.id"] == id);
         let said: Vec<_> = said.iter().map(|it| [&it["account.id"], &it["provider"], &it["field"]]).collect();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use levee::metering::{State, Written, unwritten};
+use levee::metering::{RecordState, Written, unwritten};
 use serde_json::{Value, json};
 use tests::{Answer, Stack, messages};
 
@@ -32,7 +32,7 @@ async fn a_call_whose_beginning_cannot_be_written_is_served_and_its_end_is_there
     assert_eq!(answer.events().last().unwrap().0, "message_stop");
 
     let record = find(&stack, &id).await.unwrap();
-    assert_eq!((record.state, record.figures.usage.input), (State::Closed, INPUT));
+    assert_eq!((record.state, record.figures.usage.input), (RecordState::Closed, INPUT));
     assert_eq!(stack.month(stack.account_id()).await.calls - before.calls, 1);
     let event = stack.wide_event("ai-proxy", &id).await;
     assert_eq!((&event["outcome"], &event["UnwrittenUsage"]), (&json!("ok"), &json!(1)), "{event}");
@@ -57,7 +57,7 @@ async fn a_call_whose_end_cannot_be_written_is_served_and_brought_back_once_from
     assert_eq!(lines.len(), 1, "{lines:?}");
     control(&stack, "/dynamodb/start", Value::Null).await;
 
-    assert_eq!(find(&stack, &id).await.unwrap().state, State::Open);
+    assert_eq!(find(&stack, &id).await.unwrap().state, RecordState::Open);
     let record = unwritten::read(&lines[0].to_string()).unwrap().expect("a record");
     let ledger = stack.ledger();
     assert_eq!(ledger.write(&record).await.unwrap(), Written::Now);
@@ -86,7 +86,7 @@ async fn no_call_is_served_before_its_record_is_there() {
         let id = answer.headers()["x-levee-request-id"].to_str().unwrap().to_owned();
         assert!(find(&stack, &id).await.is_some(), "{call}");
         assert_eq!(Answer::read(answer).await.status, 200);
-        assert_eq!(find(&stack, &id).await.unwrap().state, State::Closed);
+        assert_eq!(find(&stack, &id).await.unwrap().state, RecordState::Closed);
     }
     assert!(lines(&stack, "ai-proxy", unwritten::UNOPENED).is_empty());
 }
@@ -123,7 +123,7 @@ async fn with_conflicts_and_lost_answers_every_call_is_counted_once() {
     // Records that were written, but whose answer was lost, are in the log too.
     for line in stack.log("ai-proxy") {
         match unwritten::read(&line).unwrap() {
-            Some(record) if record.state == State::Open => drop(stack.ledger().open(&record).await.unwrap()),
+            Some(record) if record.state == RecordState::Open => drop(stack.ledger().open(&record).await.unwrap()),
             Some(record) => drop(stack.ledger().write(&record).await.unwrap()),
             None => {}
         }

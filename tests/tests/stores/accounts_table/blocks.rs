@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use levee::accounts::platform::MOST_BLOCKS;
-use levee::accounts::{AccountsTable, Block, Blocked, Creation, TableError};
+use levee::accounts::{AccountsTable, AccountsTableError, Block, Blocked, Creation};
 
 use super::{NOW, at_once};
 use crate::emulator::Emulator;
@@ -52,7 +52,7 @@ async fn a_block_of_half_the_world_or_without_a_reason_is_refused() {
         Block { reason: " ".to_owned(), ..block(network("10.0.0.0/8")) },
     ];
     for block in blocks {
-        assert!(matches!(table.add_block(&block, NOW).await, Err(TableError::Invalid(_))), "{block:?}");
+        assert!(matches!(table.add_block(&block, NOW).await, Err(AccountsTableError::Invalid(_))), "{block:?}");
     }
     assert_eq!(table.platform().await.unwrap(), Default::default());
 }
@@ -77,7 +77,12 @@ async fn there_are_so_many_blocks_and_no_more() {
     })
     .await;
     assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 4, "{added:?}");
-    assert!(added.iter().flat_map(|added| added.as_ref().err()).all(|error| matches!(error, TableError::Invalid(_))));
+    assert!(
+        added
+            .iter()
+            .flat_map(|added| added.as_ref().err())
+            .all(|error| matches!(error, AccountsTableError::Invalid(_)))
+    );
     assert_eq!(
         table.add_block(&account(0), NOW).await.unwrap(),
         Creation::Done,
@@ -92,7 +97,7 @@ async fn there_are_so_many_blocks_and_no_more() {
         table.add_block(&Block { until, ..account(number) }, NOW).await.unwrap();
     }
     let early = table.add_block(&account(MOST_BLOCKS * 2), NOW).await;
-    assert!(matches!(early, Err(TableError::Invalid(_))), "{early:?}");
+    assert!(matches!(early, Err(AccountsTableError::Invalid(_))), "{early:?}");
     let later = NOW.plus(Duration::from_secs(60));
     let added = at_once(|number| {
         let table = table.clone();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levee::accounts::{Account, AccountsTable, Creation, TableError};
+use levee::accounts::{Account, AccountsTable, AccountsTableError, Creation};
 use levee::limits::{MOST_OVERRIDES, Mode, Override};
 
 use super::{NOW, at_once, with_key};
@@ -78,7 +78,7 @@ async fn nothing_is_changed_that_is_not_there_or_makes_no_sense_or_is_one_too_ma
     }
     for (policy, change) in [("account", limit(0)), ("account", Override::default()), ("a b", limit(1))] {
         let refused = table.set_account_limit("acme-2", policy, Some(&change), NOW).await;
-        assert!(matches!(refused, Err(TableError::Invalid(_))), "{policy} {change:?}");
+        assert!(matches!(refused, Err(AccountsTableError::Invalid(_))), "{policy} {change:?}");
     }
     assert!(table.account("nobody").await.unwrap().is_none());
 
@@ -86,7 +86,7 @@ async fn nothing_is_changed_that_is_not_there_or_makes_no_sense_or_is_one_too_ma
         assert!(table.set_account_limit("acme-2", &format!("policy-{number}"), Some(&limit(1)), NOW).await.unwrap());
     }
     let refused = table.set_account_limit("acme-2", "one-more", Some(&limit(1)), NOW).await;
-    assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AccountsTableError::Invalid(_))), "{refused:?}");
     assert!(table.set_account_limit("acme-2", "policy-3", Some(&limit(4)), NOW).await.unwrap(), "it is there already");
     let account = table.account("acme-2").await.unwrap().unwrap().account;
     assert_eq!((account.limits.len(), &account.limits["policy-3"]), (MOST_OVERRIDES, &limit(4)));
@@ -97,7 +97,7 @@ async fn nothing_is_changed_that_is_not_there_or_makes_no_sense_or_is_one_too_ma
         assert!(table.set_account_limit("acme-2", policy, Some(&until(secs)), NOW).await.unwrap());
     }
     let early = table.set_account_limit("acme-2", "one-more", Some(&limit(1)), NOW).await;
-    assert!(matches!(early, Err(TableError::Invalid(_))), "{early:?}");
+    assert!(matches!(early, Err(AccountsTableError::Invalid(_))), "{early:?}");
     let later = NOW.plus(Duration::from_secs(60));
     assert!(table.set_account_limit("acme-2", "one-more", Some(&limit(7)), later).await.unwrap());
     let changed = table.account("acme-2").await.unwrap().unwrap().account;

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee::accounts::terms::LARGEST_CAP;
-use levee::accounts::{Account, CapMode, CapOverride, Guards, KeyRecord, TableError};
+use levee::accounts::{Account, AccountsTableError, CapMode, CapOverride, Guards, KeyRecord};
 
 use super::{account, at_once, key, with_key};
 use crate::emulator::Emulator;
@@ -87,11 +87,11 @@ async fn no_cap_is_set_where_there_is_nobody_and_none_that_makes_no_sense() {
 
     let seen = table.account("acme-2").await.unwrap().unwrap().account;
     let refused = table.set_account_terms(&seen, &cap(LARGEST_CAP + 1, CapMode::Warn), &seen.guards).await;
-    assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AccountsTableError::Invalid(_))), "{refused:?}");
     let provider = Guards { providers: ["a b".to_owned()].into(), ..Guards::default() };
     for nonsense in [guards(&["a b"], None), provider] {
         let refused = table.set_account_terms(&seen, &seen.cap, &nonsense).await;
-        assert!(matches!(refused, Err(TableError::Invalid(_))), "{refused:?}");
+        assert!(matches!(refused, Err(AccountsTableError::Invalid(_))), "{refused:?}");
     }
     assert_eq!(table.account("acme-2").await.unwrap().unwrap().account, seen);
 }

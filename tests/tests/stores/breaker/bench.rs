@@ -10,7 +10,9 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee::breaker::room::By;
-use levee::breaker::{Answer, Breakers, BreakersTable, Mode, Second, Seen, Standing, State, Transition};
+use levee::breaker::{
+    Answer, BreakerState, Breakers, BreakersTable, Mode, Observation, ProviderStatus, SecondBucket, Transition,
+};
 use levee::clock::Timestamp;
 use levee::stores::redis::{Redis, RedisConfig};
 
@@ -98,7 +100,7 @@ impl Bench {
     }
 
     /// Returns the decision in DynamoDB.
-    pub async fn saved(&self) -> State {
+    pub async fn saved(&self) -> BreakerState {
         self.table().read(PROVIDER).await.unwrap()
     }
 
@@ -121,13 +123,13 @@ impl Bench {
     }
 
     /// Returns the decision in Redis, and true if it is marked as saved in DynamoDB.
-    pub async fn mirrored(&self) -> Option<(State, bool)> {
+    pub async fn mirrored(&self) -> Option<(BreakerState, bool)> {
         let fields = self.fields().await;
         Some((serde_json::from_str(fields.get("state")?).unwrap(), fields["saved"] == "1"))
     }
 
     /// Overwrites the decision in Redis.
-    pub async fn set(&self, state: &State, is_saved: bool) {
+    pub async fn set(&self, state: &BreakerState, is_saved: bool) {
         let (generation, mode) = (state.generation.to_string(), state.mode.to_string());
         let text = serde_json::to_string(state).unwrap();
         let saved = if is_saved { "1" } else { "0" };
@@ -139,7 +141,7 @@ impl Bench {
 
     /// Makes calls of each environment in turn until the decision changes, and returns the new standing. One second
     /// passes with each round.
-    pub async fn until_changed(&self, environments: &[Breakers], is_good: bool) -> Standing {
+    pub async fn until_changed(&self, environments: &[Breakers], is_good: bool) -> ProviderStatus {
         let before = look(&environments[0]).await.state.generation;
         for _ in 0..120 {
             for environment in environments {
@@ -155,25 +157,30 @@ impl Bench {
     }
 }
 
-pub fn good() -> Seen {
-    let counts = Second { good: 1, on_time: 1, ..Second::default() };
-    Seen { counts, latency: Some(Duration::from_millis(900)), answer: Some(Answer::Served), ..Seen::default() }
+pub fn good() -> Observation {
+    let counts = SecondBucket { good: 1, on_time: 1, ..SecondBucket::default() };
+    Observation {
+        counts,
+        latency: Some(Duration::from_millis(900)),
+        answer: Some(Answer::Served),
+        ..Observation::default()
+    }
 }
 
-pub fn bad() -> Seen {
-    let counts = Second { bad: 1, ..Second::default() };
-    Seen { counts, answer: Some(Answer::Failed), ..Seen::default() }
+pub fn bad() -> Observation {
+    let counts = SecondBucket { bad: 1, ..SecondBucket::default() };
+    Observation { counts, answer: Some(Answer::Failed), ..Observation::default() }
 }
 
 /// Returns the current standing of the provider.
-pub async fn look(environment: &Breakers) -> Standing {
+pub async fn look(environment: &Breakers) -> ProviderStatus {
     environment.look("m", "acme", true).await.remove(0)
 }
 
 /// Makes a call to the provider, if it may go there.
-pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
+pub async fn call(environment: &Breakers, is_good: bool) -> ProviderStatus {
     let standing = look(environment).await;
-    let State { generation, mode, .. } = standing.state;
+    let BreakerState { generation, mode, .. } = standing.state;
     let may_go = match mode {
         Mode::Open => false,
         Mode::Probe => environment.may_probe(0, generation).await,
@@ -186,7 +193,7 @@ pub async fn call(environment: &Breakers, is_good: bool) -> Standing {
 }
 
 /// Reports the result of a call that was allowed under `generation`.
-pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> Standing {
-    let seen = Seen { by: By::Probe, ..if is_good { good() } else { bad() } };
+pub async fn report(environment: &Breakers, generation: u64, is_good: bool) -> ProviderStatus {
+    let seen = Observation { by: By::Probe, ..if is_good { good() } else { bad() } };
     environment.report(0, "m", "acme", generation, &seen).await
 }

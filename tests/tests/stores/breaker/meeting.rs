@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use levee::breaker::{Breakers, Grounds, Mode, Penalty, Reason, Share, State, Transition, Wrote};
+use levee::breaker::{BreakerState, Breakers, Grounds, Mode, Penalty, Reason, Share, Transition, Wrote};
 use local::dynamodb::{Faults, Mode as Front};
 
 use super::bench::{Bench, PROVIDER, look, report};
 
-fn state(generation: u64, mode: Mode) -> State {
-    State { generation, mode, share: Share::of(2_500), reason: Reason::Clean, ..State::new() }
+fn state(generation: u64, mode: Mode) -> BreakerState {
+    BreakerState { generation, mode, share: Share::of(2_500), reason: Reason::Clean, ..BreakerState::new() }
 }
 
-fn transition(from: &State, to: State) -> Transition {
+fn transition(from: &BreakerState, to: BreakerState) -> Transition {
     Transition::new(PROVIDER, from, to, Grounds::default(), "test")
 }
 
 #[tokio::test]
 async fn a_decision_that_only_has_the_same_generation_is_not_replaced() {
     let bench = Bench::start().await;
-    let (table, fresh) = (bench.table(), State::new());
-    let forced = State { since: bench.now(), ..state(1, Mode::Open) };
+    let (table, fresh) = (bench.table(), BreakerState::new());
+    let forced = BreakerState { since: bench.now(), ..state(1, Mode::Open) };
     assert_eq!(table.write(&transition(&fresh, forced.clone()), &fresh).await.unwrap(), Wrote::Now);
     // Made during a DynamoDB outage, without knowledge of its current decision.
-    let unsaved = State { since: bench.now().plus(Duration::from_millis(1)), ..state(1, Mode::Ramp) };
+    let unsaved = BreakerState { since: bench.now().plus(Duration::from_millis(1)), ..state(1, Mode::Ramp) };
     let next = state(2, Mode::Ramp);
     let lost = table.write(&transition(&unsaved, next.clone()), &unsaved).await.unwrap();
     assert_eq!(lost, Wrote::Lost(Box::new(forced.clone())));
@@ -38,7 +38,7 @@ async fn of_two_who_decide_at_once_one_does_and_the_other_adopts_it() {
     for generation in 0..10 {
         let from = state(generation, Mode::Ramp);
         let write = async |share: u16| {
-            let to = State { share: Share::of(share), ..state(generation + 1, Mode::Ramp) };
+            let to = BreakerState { share: Share::of(share), ..state(generation + 1, Mode::Ramp) };
             (to.clone(), table.write(&transition(&from, to), &from).await.unwrap())
         };
         let (one, other) = tokio::join!(write(1), write(2));
@@ -76,7 +76,7 @@ async fn however_many_evaluate_at_once_there_is_one_decision_of_a_generation() {
     for round in 0..6 {
         // Reset the provider to a healthy state.
         let generation = bench.saved().await.generation;
-        bench.set(&State { generation, ..State::new() }, true).await;
+        bench.set(&BreakerState { generation, ..BreakerState::new() }, true).await;
         let told = fail_at_once(&bench, &environments, generation).await;
         assert!(told.values().all(|states| states.len() == 1), "round {round}: {told:?}");
         bench.advance(1);
@@ -99,7 +99,7 @@ async fn of_those_who_cannot_write_the_first_one_in_redis_decides_and_the_others
     look(&environments[0]).await;
     bench.emulator.set(Front::Refuse).await;
     for generation in [0, 10, 20] {
-        bench.set(&State { generation, ..State::new() }, false).await;
+        bench.set(&BreakerState { generation, ..BreakerState::new() }, false).await;
         let told = fail_at_once(&bench, &environments, generation).await;
         assert!(told.len() >= 2 && told.values().all(|states| states.len() == 1), "{told:?}");
     }
@@ -144,7 +144,7 @@ async fn a_decision_holds_in_redis_while_dynamodb_refuses_and_the_last_one_is_wr
     assert_eq!(bench.mirrored().await, Some((ramp.clone(), false)));
 
     bench.emulator.set(Front::Serve).await;
-    assert_eq!(bench.saved().await, State::new());
+    assert_eq!(bench.saved().await, BreakerState::new());
     bench.advance(5);
     let evidence = bench.fields().await.get("results").cloned();
     assert_eq!(look(&environments[2]).await.state, ramp);
@@ -159,9 +159,12 @@ async fn a_decision_holds_in_redis_while_dynamodb_refuses_and_the_last_one_is_wr
 async fn of_two_decisions_of_one_generation_the_one_that_dynamodb_has_holds() {
     let bench = Bench::start().await;
     let environments = bench.environments(2);
-    let (mine, theirs) = (state(5, Mode::Shed), State { share: Share::of(1), ..state(5, Mode::Shed) });
-    assert_eq!(bench.table().write(&transition(&State::new(), mine.clone()), &State::new()).await.unwrap(), Wrote::Now);
-    for at in [theirs.clone(), State { generation: 4, ..theirs }] {
+    let (mine, theirs) = (state(5, Mode::Shed), BreakerState { share: Share::of(1), ..state(5, Mode::Shed) });
+    assert_eq!(
+        bench.table().write(&transition(&BreakerState::new(), mine.clone()), &BreakerState::new()).await.unwrap(),
+        Wrote::Now
+    );
+    for at in [theirs.clone(), BreakerState { generation: 4, ..theirs }] {
         bench.set(&at, false).await;
         bench.advance(5);
         for environment in &environments {
@@ -176,14 +179,14 @@ async fn of_two_decisions_of_one_generation_the_one_that_dynamodb_has_holds() {
 async fn a_figure_that_no_format_keeps_exactly_is_no_reason_for_a_decision() {
     let bench = Bench::start().await;
     let environment = bench.environment();
-    let mut at = State::new();
+    let mut at = BreakerState::new();
     for number in 1..=40u64 {
         let half_life = std::time::Duration::from_secs(300);
         let penalty = Penalty::NONE.raised(bench.now(), half_life);
         let penalty = penalty.raised(bench.now().plus(half_life.mul_f64(0.013 * number as f64)), half_life);
         // Keep its share from rising meanwhile.
         let not_before = bench.now().plus(std::time::Duration::from_secs(86_400));
-        let next = State { penalty, not_before, ..state(number, Mode::Ramp) };
+        let next = BreakerState { penalty, not_before, ..state(number, Mode::Ramp) };
         bench.table().write(&transition(&at, next.clone()), &at).await.unwrap();
         at = next;
         bench.advance(5);

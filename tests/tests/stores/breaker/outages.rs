@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use levee::breaker::{Grounds, Mode, Share, State, Transition, Wrote};
+use levee::breaker::{BreakerState, Grounds, Mode, Share, Transition, Wrote};
 use local::dynamodb::Mode as Front;
 use tokio::time::timeout;
 
@@ -13,10 +13,10 @@ use super::bench::{Bench, PROVIDER, call, look, report};
 const FOREVER: Duration = Duration::from_secs(20);
 const BUDGET: Duration = Duration::from_millis(200);
 
-async fn decide(bench: &Bench, mode: Mode) -> State {
+async fn decide(bench: &Bench, mode: Mode) -> BreakerState {
     let from = bench.saved().await;
     let (generation, not_before) = (from.generation + 1, bench.now().plus(Duration::from_secs(3_000)));
-    let to = State { generation, mode, share: Share::NONE, not_before, ..State::new() };
+    let to = BreakerState { generation, mode, share: Share::NONE, not_before, ..BreakerState::new() };
     let transition = Transition::new(PROVIDER, &from, to, Grounds::default(), "test");
     assert_eq!(bench.table().write(&transition, &from).await.unwrap(), Wrote::Now);
     transition.to
@@ -92,9 +92,9 @@ async fn without_either_the_last_decision_is_believed_for_a_minute_and_then_call
     assert_eq!(look(&environment).await.state, open);
     assert_eq!(report(&environment, open.generation, false).await.state, open);
     bench.advance(11);
-    assert_eq!(look(&environment).await.state, State::new());
-    assert_eq!(report(&environment, 0, false).await.state, State::new(), "who reports is told the same");
-    assert_eq!(look(&bench.environment()).await.state, State::new(), "as is who never knew anything");
+    assert_eq!(look(&environment).await.state, BreakerState::new());
+    assert_eq!(report(&environment, 0, false).await.state, BreakerState::new(), "who reports is told the same");
+    assert_eq!(look(&bench.environment()).await.state, BreakerState::new(), "as is who never knew anything");
     // After both outages everything is as before.
     bench.emulator.set(Front::Serve).await;
     bench.server.start_again().await;

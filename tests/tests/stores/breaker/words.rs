@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use levee::breaker::{Grounds, Mode, Reason, Share, State, Transition, Wrote, force, release};
+use levee::breaker::{BreakerState, Grounds, Mode, Reason, Share, Transition, Wrote, force, release};
 use local::dynamodb::Mode as Front;
 
 use super::bench::{Bench, PROVIDER, call, look, report};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn say(bench: &Bench, to: State) -> State {
+async fn say(bench: &Bench, to: BreakerState) -> BreakerState {
     let from = bench.saved().await;
     let transition = Transition::new(PROVIDER, &from, to, Grounds::default(), "ada");
     assert_eq!(bench.table().write(&transition, &from).await.unwrap(), Wrote::Now);
     transition.to
 }
 
-async fn hold(bench: &Bench, share: Share) -> State {
+async fn hold(bench: &Bench, share: Share) -> BreakerState {
     let (from, now) = (bench.saved().await, bench.now());
     say(bench, force(&from, share, now.plus(HOUR), "ada", now)).await
 }
@@ -71,7 +71,7 @@ async fn a_word_that_redis_had_gone_past_is_in_force_too_and_goes_past_it() {
     assert_eq!(held.generation, 1);
 
     bench.advance(5);
-    let expected = State { generation: 3, ..held };
+    let expected = BreakerState { generation: 3, ..held };
     for environment in &environments {
         assert_eq!(look(environment).await.state, expected);
     }
@@ -88,7 +88,7 @@ async fn a_decision_that_is_being_made_does_not_write_over_a_word_that_it_does_n
     look(&environments[0]).await;
     let held = hold(&bench, Share::of(1_234)).await;
     // Redis is ahead, and DynamoDB was read a moment ago.
-    bench.set(&State { generation: 7, ..State::new() }, false).await;
+    bench.set(&BreakerState { generation: 7, ..BreakerState::new() }, false).await;
     let later = (bench.now().as_millis() + 4_900).to_string();
     bench.server.command::<()>(&["HSET", "{levee}:breaker:primary", "truth", &later]).await;
     for _ in 0..2 {
@@ -98,7 +98,7 @@ async fn a_decision_that_is_being_made_does_not_write_over_a_word_that_it_does_n
     }
     bench.advance(1);
     let standing = look(&environments[0]).await;
-    assert_eq!(standing.state, State { generation: 9, ..held });
+    assert_eq!(standing.state, BreakerState { generation: 9, ..held });
     assert_eq!(bench.saved().await, standing.state);
 }
 

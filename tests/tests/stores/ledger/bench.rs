@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use levee::clock::Timestamp;
 use levee::metering::call::step;
 use levee::metering::months::total;
-use levee::metering::{Ledger, Month, Months, Record, Service, State, Tally};
+use levee::metering::{Ledger, Month, Months, Record, RecordState, Service, Tally};
 use local::dynamodb::Faults;
 
 use crate::emulator::{Emulator, TIMEOUT};
@@ -60,7 +60,7 @@ impl Bench {
                 let is_open = item.contains_key("open") && item.contains_key("due");
                 let record: Record = serde_dynamo::from_item(item).unwrap();
                 assert_eq!(expires_at, record.call.started_at + KEPT_SECS);
-                assert_eq!(is_open, record.state == State::Open, "what is over is in no index: {record:?}");
+                assert_eq!(is_open, record.state == RecordState::Open, "what is over is in no index: {record:?}");
                 records.insert(record.call.id.clone(), record);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use levee::clock::Timestamp;
-use levee::metering::{Call, Figures, Ledger, LedgerError, Month, Record, State, Written};
+use levee::metering::{Call, Figures, Ledger, LedgerError, Month, Record, RecordState, Written};
 use proptest::prelude::*;
 use tests::property;
 use tokio::runtime::Runtime;
@@ -78,7 +78,7 @@ struct History {
 
 impl History {
     fn wrote(&mut self, record: Record, result: Result<Written, LedgerError>) {
-        let is_end = matches!(record.state, State::Closed | State::Void);
+        let is_end = matches!(record.state, RecordState::Closed | RecordState::Void);
         let id = record.call.id.clone();
         match result {
             Ok(Written::Now) if is_end => *self.ended.entry(id.clone()).or_default() += 1,
@@ -92,17 +92,17 @@ impl History {
     async fn check(&mut self, bench: &Bench) -> Result<(), TestCaseError> {
         let records = bench.records().await;
         prop_assert_eq!(bench.sums().await, expected(&records));
-        let open = records.values().filter(|record| record.state == State::Open);
+        let open = records.values().filter(|record| record.state == RecordState::Open);
         prop_assert_eq!(bench.open().await, super::ids(open.map(|record| &record.call)));
         for (id, record) in &records {
             if let Some(last) = self.last.get(id) {
                 prop_assert_eq!(last, record, "what is final stays");
             }
             let was_tried = self.tried.get(id).is_some_and(|tried| tried.contains(record));
-            let was_noted =
-                record.state == State::Open && self.noted.get(id).is_some_and(|noted| noted.contains(&record.figures));
+            let was_noted = record.state == RecordState::Open
+                && self.noted.get(id).is_some_and(|noted| noted.contains(&record.figures));
             prop_assert!(was_tried || was_noted, "nobody wrote {:?}", record);
-            if matches!(record.state, State::Closed | State::Void) {
+            if matches!(record.state, RecordState::Closed | RecordState::Void) {
                 self.last.insert(id.clone(), record.clone());
             }
         }
@@ -165,7 +165,7 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
     bench.mend().await;
     for record in [history.unwritten.clone(), history.unwritten.clone()].concat() {
         let result = match record.state {
-            State::Open => bench.ledger().open(&record).await,
+            RecordState::Open => bench.ledger().open(&record).await,
             _ => bench.ledger().write(&record).await,
         };
         prop_assert!(result.is_ok(), "{:?}", result);
@@ -174,10 +174,10 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
     history.check(&bench).await?;
     let records = bench.records().await;
     for (id, tried) in &history.tried {
-        let rank = |state: State| match state {
-            State::Open => 0,
-            State::Abandoned => 1,
-            State::Closed | State::Void => 2,
+        let rank = |state: RecordState| match state {
+            RecordState::Open => 0,
+            RecordState::Abandoned => 1,
+            RecordState::Closed | RecordState::Void => 2,
         };
         let most_final = tried.iter().map(|record| rank(record.state)).max();
         prop_assert_eq!(records.get(id).map(|record| rank(record.state)), most_final, "call {}", id);
@@ -187,7 +187,7 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
             let month: Month = month.parse().unwrap();
             let is_open = |record: &&Record| {
                 let call = &record.call;
-                record.state == State::Open && call.account == account && Month::of(call.started_at()).0 == month
+                record.state == RecordState::Open && call.account == account && Month::of(call.started_at()).0 == month
             };
             let open = records.values().filter(is_open).count() as u64;
             prop_assert_eq!(bench.ledger().open_calls(account, month).await.unwrap(), open);

@@ -1,6 +1,6 @@
 //! Contributions of records to the sums.
 
-use levee::metering::{Call, Month, Record, State, Written, months};
+use levee::metering::{Call, Month, Record, RecordState, Written, months};
 
 use super::bench::{Bench, expected};
 use super::{LAST_SECOND, by_model, call, figures, noted};
@@ -16,7 +16,7 @@ async fn a_late_end_takes_the_place_of_an_estimate_and_of_nothing_else() {
     assert!(bench.sums().await.is_empty(), "what is open counts nowhere");
 
     let open = bench.records().await["1"].clone();
-    assert_eq!((open.state, open.figures, open.parts.len()), (State::Open, figures(10), 2));
+    assert_eq!((open.state, open.figures, open.parts.len()), (RecordState::Open, figures(10), 2));
     let abandoned = open.abandoned();
     assert_eq!(monitor.write(&abandoned).await.unwrap(), Written::Now);
     assert_eq!(monitor.write(&abandoned).await.unwrap(), Written::Before);

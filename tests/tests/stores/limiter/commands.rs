@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use levee::clock::Timestamp;
 use levee::limits::tally::group;
 use levee::limits::versions::{RecordId, Version, publish};
-use levee::limits::{Ask, Asked, Class, LimitsConfig, Overrides, Party};
+use levee::limits::{Ask, ChargedCall, Class, LimitsConfig, Overrides, Party};
 
 use super::is_allowed;
 use crate::redis_server::Server;
@@ -26,7 +26,7 @@ async fn a_thousand_decisions_are_a_thousand_script_calls_and_nothing_else() {
     let (of_account, of_integration, of_key) = (&none, &none, &none);
     let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
     let (class, party, resource) = (Class::Ai, Some(party), "/v1/messages");
-    let asked = Asked { class, resource, address: Some("a1b2"), party, platform: &none };
+    let asked = ChargedCall { class, resource, address: Some("a1b2"), party, platform: &none };
     let marked = [
         RecordId::Platform,
         RecordId::Account("acme".to_owned()),

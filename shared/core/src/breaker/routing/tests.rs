@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::breaker::evidence::{Evidence, Second};
+use crate::breaker::evidence::{Evidence, SecondBucket};
 use crate::breaker::standing::Pause;
 use crate::breaker::state::Forced;
 use crate::breaker::step;
@@ -13,9 +13,9 @@ const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
 const SESSIONS: u32 = 20_000;
 const NAMES: [&str; 4] = ["primary", "backup", "third", "fourth"];
 
-fn standing(mode: Mode, share: Share) -> Standing {
-    Standing {
-        state: State { mode, share, ..State::new() },
+fn standing(mode: Mode, share: Share) -> ProviderStatus {
+    ProviderStatus {
+        state: BreakerState { mode, share, ..BreakerState::new() },
         rate: 100.0,
         late_after: None,
         first_content: None,
@@ -28,59 +28,59 @@ fn standing(mode: Mode, share: Share) -> Standing {
     }
 }
 
-fn closed() -> Standing {
+fn closed() -> ProviderStatus {
     standing(Mode::Closed, Share::ALL)
 }
 
-fn open() -> Standing {
+fn open() -> ProviderStatus {
     let mut standing = standing(Mode::Open, Share::NONE);
     standing.state.not_before = NOW.plus(Duration::from_secs(9));
     standing
 }
 
-fn paused(standing: Standing, is_probe_due: bool, may_ask: bool) -> Standing {
+fn paused(standing: ProviderStatus, is_probe_due: bool, may_ask: bool) -> ProviderStatus {
     let until = NOW.plus(Duration::from_secs(7_200));
-    Standing { pause: Some(Pause { until, is_probe_due, may_ask }), ..standing }
+    ProviderStatus { pause: Some(Pause { until, is_probe_due, may_ask }), ..standing }
 }
 
 /// Returns the stops of a call as pairs of provider and condition.
-fn stops(standings: &[Standing]) -> Vec<(usize, Entry)> {
+fn stops(standings: &[ProviderStatus]) -> Vec<(usize, Entry)> {
     go("session", standings, 0).unwrap().stops.iter().map(|stop| (stop.provider, stop.entry)).collect()
 }
 
-fn forced(standing: Standing, share: u16, secs: i64) -> Standing {
+fn forced(standing: ProviderStatus, share: u16, secs: i64) -> ProviderStatus {
     let until = Timestamp::from_secs(NOW.as_secs().saturating_add_signed(secs));
     let forced = Some(Forced { share: Share::of(share), until, by: "ada".to_owned() });
-    Standing { state: State { forced, ..standing.state }, ..standing }
+    ProviderStatus { state: BreakerState { forced, ..standing.state }, ..standing }
 }
 
-fn candidates(standings: &[Standing]) -> Vec<Candidate<'_>> {
+fn candidates(standings: &[ProviderStatus]) -> Vec<Candidate<'_>> {
     NAMES.iter().zip(standings).map(|(name, standing)| Candidate { name, standing, is_allowed: true }).collect()
 }
 
-fn go(session: &str, standings: &[Standing], warm: u16) -> Result<Route, NoRoute> {
+fn go(session: &str, standings: &[ProviderStatus], warm: u16) -> Result<RoutePlan, NoRoute> {
     route(alone(session), &candidates(standings), Share::of(warm), &BreakerConfig::default())
 }
 
 /// Returns a call without a session.
-fn alone(session: &str) -> Whose<'_> {
-    Whose { session, call: session }
+fn alone(session: &str) -> Affinity<'_> {
+    Affinity { session, call: session }
 }
 
 /// Returns the provider that each of many sessions is sent to first.
-fn firsts(standings: &[Standing], warm: u16) -> Vec<Option<usize>> {
+fn firsts(standings: &[ProviderStatus], warm: u16) -> Vec<Option<usize>> {
     let first = |session: u32| go(&format!("session-{session}"), standings, warm).ok().map(|it| it.stops[0].provider);
     (0..SESSIONS).map(first).collect()
 }
 
 #[test]
 fn a_provider_is_judged_by_single_calls_where_no_session_is_in_its_share() {
-    let ramp = Standing { rate: 20.0, ..standing(Mode::Ramp, Share::of(500)) };
+    let ramp = ProviderStatus { rate: 20.0, ..standing(Mode::Ramp, Share::of(500)) };
     let standings = [ramp, standing(Mode::Closed, Share::ALL)];
     let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
     let goes = |call: u32| {
         let call = format!("call-{call}");
-        let whose = Whose { session: &session, call: &call };
+        let whose = Affinity { session: &session, call: &call };
         let route = route(whose, &candidates(&standings), Share::NONE, &BreakerConfig::default()).unwrap();
         route.stops[0].provider == 0
     };
@@ -94,7 +94,7 @@ fn one_busy_session_brings_a_healthy_provider_back_to_all_of_its_calls() {
     let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
     let config = BreakerConfig::default();
     let rate = 20;
-    let mut ramp = Standing { rate: f64::from(rate), ..standing(Mode::Ramp, Share::of(500)) };
+    let mut ramp = ProviderStatus { rate: f64::from(rate), ..standing(Mode::Ramp, Share::of(500)) };
     ramp.state.since = NOW;
     let (mut seconds, mut at) = (Vec::new(), NOW);
     for second in 0..3_600_u64 {
@@ -102,11 +102,11 @@ fn one_busy_session_brings_a_healthy_provider_back_to_all_of_its_calls() {
         let goes = |call: &u32| {
             let (call, standings) =
                 (format!("call-{second}-{call}"), [ramp.clone(), standing(Mode::Closed, Share::ALL)]);
-            let whose = Whose { session: &session, call: &call };
+            let whose = Affinity { session: &session, call: &call };
             route(whose, &candidates(&standings), Share::NONE, &config).unwrap().stops[0].provider == 0
         };
         let good = (0..rate).filter(goes).count() as u32;
-        seconds.push(Second { at: at.as_secs(), good, on_time: good, ..Second::default() });
+        seconds.push(SecondBucket { at: at.as_secs(), good, on_time: good, ..SecondBucket::default() });
         let (seconds_seen, rate) = (seconds.clone(), f64::from(rate));
         let evidence = Evidence { seconds: seconds_seen, rate, environments: 3, ..Evidence::default() };
         if let Some(next) = step(&ramp.state, &evidence, at, 0.5, &config) {
@@ -154,11 +154,11 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
     }
     let probing = [closed(), standing(Mode::Probe, Share::NONE)];
     let routes = (0..SESSIONS).filter_map(|session| go(&format!("session-{session}"), &probing, 200).ok());
-    for Route { stops, .. } in routes.filter(|route| route.stops[0].provider == 1) {
+    for RoutePlan { stops, .. } in routes.filter(|route| route.stops[0].provider == 1) {
         assert_eq!(stops[0].entry, Entry::Probe);
-        assert_eq!(stops[1], Stop { provider: 0, entry: Entry::Free });
+        assert_eq!(stops[1], Target { provider: 0, entry: Entry::Free });
     }
-    let away = Standing { is_away: true, ..closed() };
+    let away = ProviderStatus { is_away: true, ..closed() };
     for cold in [open(), away, forced(closed(), 10_000, 60)] {
         let firsts = firsts(&[closed(), cold], 200);
         assert!(firsts.iter().all(|first| *first == Some(0)), "what is given up, or held, is not warmed");
@@ -174,7 +174,7 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
 fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are() {
     let shed = standing(Mode::Shed, Share::of(1));
     let ramp = standing(Mode::Ramp, Share::of(1));
-    let probe = Standing { state: State { mode: Mode::Probe, ..open().state }, ..open() };
+    let probe = ProviderStatus { state: BreakerState { mode: Mode::Probe, ..open().state }, ..open() };
     let (room, free) = (Entry::Room, Entry::Free);
     assert_eq!(stops(&[open(), ramp.clone(), shed.clone(), closed()]), [(3, free), (2, room), (1, room), (0, room)]);
     assert_eq!(stops(&[open(), open()]), [(0, room), (1, room)], "by preference where nothing tells them apart");
@@ -183,18 +183,18 @@ fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are()
     assert_eq!(stops(&[ramp.clone(), larger, open()]), [(1, room), (0, room), (2, room)], "by share among equals");
     assert_eq!(stops(&[probe.clone(), closed()]), [(0, Entry::Probe), (1, free), (0, room)]);
     assert_eq!(stops(&[probe]), [(0, Entry::Probe), (0, room)], "a probe may be refused, and nobody else is left");
-    let away = Standing { is_away: true, ..closed() };
+    let away = ProviderStatus { is_away: true, ..closed() };
     assert_eq!(stops(&[away, open()]), [(1, room), (0, room)], "this environment cannot reach it");
 }
 
 #[test]
 fn room_decides_about_the_calls_of_a_share_where_no_other_provider_can_help() {
     let ramp = || standing(Mode::Ramp, Share::ALL);
-    let roomy = |standing: Standing| Standing { has_room: true, ..standing };
+    let roomy = |standing: ProviderStatus| ProviderStatus { has_room: true, ..standing };
     for others in
         [vec![], vec![open()], vec![ramp()], vec![paused(closed(), false, false)], vec![forced(closed(), 0, 60)]]
     {
-        let standings: Vec<Standing> = std::iter::once(ramp()).chain(others).collect();
+        let standings: Vec<ProviderStatus> = std::iter::once(ramp()).chain(others).collect();
         assert_eq!(stops(&standings)[0], (0, Entry::Room), "{standings:?}");
     }
     for standings in
@@ -209,7 +209,7 @@ fn room_decides_about_the_calls_of_a_share_where_no_other_provider_can_help() {
 fn what_an_admin_gives_up_or_what_is_spent_gets_nothing_even_where_nobody_else_is_left() {
     let spent = |secs: u64| {
         let not_before = NOW.plus(Duration::from_secs(secs));
-        Standing { state: State { reason: Reason::Spent, not_before, ..open().state }, ..open() }
+        ProviderStatus { state: BreakerState { reason: Reason::Spent, not_before, ..open().state }, ..open() }
     };
     assert_eq!(stops(&[forced(open(), 0, 60), open()]), [(1, Entry::Room)]);
     assert_eq!(stops(&[spent(60), open()]), [(1, Entry::Room)]);
@@ -240,7 +240,7 @@ fn who_asks_to_be_left_alone_is_asked_now_and_then_and_where_nobody_else_is_left
     assert_eq!(stops(&both), [(1, Entry::LastPause)], "the one that has not told this account so");
 }
 
-fn any_standing() -> impl Strategy<Value = Standing> {
+fn any_standing() -> impl Strategy<Value = ProviderStatus> {
     let mode = prop_oneof![
         Just((Mode::Closed, Share::ALL)),
         Just((Mode::Open, Share::NONE)),
@@ -252,7 +252,7 @@ fn any_standing() -> impl Strategy<Value = Standing> {
     let pause = proptest::option::weighted(0.2, (any::<bool>(), any::<bool>()));
     (mode, 0.0..200.0f64, any::<bool>(), any::<bool>(), -60..60i64, word, pause).prop_map(
         |((mode, share), rate, is_shared, is_away, not_before, word, pause)| {
-            let mut it = Standing { rate, is_shared, is_away, ..standing(mode, share) };
+            let mut it = ProviderStatus { rate, is_shared, is_away, ..standing(mode, share) };
             if let Some((is_probe_due, may_ask)) = pause {
                 it = paused(it, is_probe_due, may_ask);
             }
@@ -262,7 +262,7 @@ fn any_standing() -> impl Strategy<Value = Standing> {
     )
 }
 
-fn any_candidates() -> impl Strategy<Value = Vec<(Standing, bool)>> {
+fn any_candidates() -> impl Strategy<Value = Vec<(ProviderStatus, bool)>> {
     proptest::collection::vec((any_standing(), proptest::bool::weighted(0.8)), 0..=NAMES.len())
 }
 
@@ -297,7 +297,7 @@ proptest! {
         let outcome = ask();
         prop_assert_eq!(&outcome, &ask(), "the same session goes the same way");
         let may_get = |candidate: &Candidate<'_>| {
-            let Standing { state, pause, .. } = candidate.standing;
+            let ProviderStatus { state, pause, .. } = candidate.standing;
             let forced = state.forced.as_ref().filter(|forced| NOW < forced.until).map(|forced| forced.share);
             candidate.is_allowed && forced != Some(Share::NONE) && (pause.is_none() || forced.is_some())
         };
@@ -320,9 +320,9 @@ proptest! {
         for (provider, candidate) in candidates.iter().enumerate() {
             prop_assert!(!may_get(candidate) || asked.contains(&provider), "{provider} is not on the list");
         }
-        for (at, Stop { provider, entry }) in it.stops.iter().enumerate() {
+        for (at, Target { provider, entry }) in it.stops.iter().enumerate() {
             let Candidate { standing, is_allowed, .. } = &candidates[*provider];
-            let Standing { state, is_away, is_shared, pause, .. } = standing;
+            let ProviderStatus { state, is_away, is_shared, pause, .. } = standing;
             prop_assert!(*is_allowed);
             let again = it.stops[..at].iter().find(|stop| stop.provider == *provider);
             prop_assert!(again.is_none_or(|before| before.entry == Entry::Probe && *entry == Entry::Room));

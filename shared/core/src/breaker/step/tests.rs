@@ -8,32 +8,32 @@ use crate::breaker::state::Penalty;
 const NOW: Timestamp = Timestamp::from_secs(1_795_310_000);
 
 /// Returns `count` seconds up to now, each with the counts of `second`.
-fn seconds(count: u64, second: Second) -> Vec<Second> {
-    (0..count).rev().map(|ago| Second { at: NOW.as_secs() - ago, ..second }).collect()
+fn seconds(count: u64, second: SecondBucket) -> Vec<SecondBucket> {
+    (0..count).rev().map(|ago| SecondBucket { at: NOW.as_secs() - ago, ..second }).collect()
 }
 
 /// Returns evidence that many environments saw.
-fn seen(seconds: Vec<Second>) -> Evidence {
+fn seen(seconds: Vec<SecondBucket>) -> Evidence {
     Evidence { seconds, rate: 50.0, environments: 40, troubled_environments: 40, ..Evidence::default() }
 }
 
-fn state(mode: Mode, share: Share) -> State {
-    State { generation: 7, mode, share, since: ago(60), ..State::new() }
+fn state(mode: Mode, share: Share) -> BreakerState {
+    BreakerState { generation: 7, mode, share, since: ago(60), ..BreakerState::new() }
 }
 
 fn ago(secs: u64) -> Timestamp {
     Timestamp::from_secs(NOW.as_secs() - secs)
 }
 
-fn decide(state: &State, evidence: &Evidence) -> Option<State> {
+fn decide(state: &BreakerState, evidence: &Evidence) -> Option<BreakerState> {
     step(state, evidence, NOW, 0.5, &BreakerConfig::default())
 }
 
-const GOOD: Second = Second { at: 0, good: 2, bad: 0, throttled: 0, late: 0, on_time: 2 };
-const BAD: Second = Second { at: 0, good: 0, bad: 2, throttled: 0, late: 0, on_time: 0 };
-const LATE: Second = Second { at: 0, good: 0, bad: 0, throttled: 0, late: 2, on_time: 0 };
-const THROTTLED: Second = Second { at: 0, good: 0, bad: 0, throttled: 2, late: 0, on_time: 0 };
-const MIXED: Second = Second { at: 0, good: 7, bad: 3, throttled: 0, late: 0, on_time: 0 };
+const GOOD: SecondBucket = SecondBucket { at: 0, good: 2, bad: 0, throttled: 0, late: 0, on_time: 2 };
+const BAD: SecondBucket = SecondBucket { at: 0, good: 0, bad: 2, throttled: 0, late: 0, on_time: 0 };
+const LATE: SecondBucket = SecondBucket { at: 0, good: 0, bad: 0, throttled: 0, late: 2, on_time: 0 };
+const THROTTLED: SecondBucket = SecondBucket { at: 0, good: 0, bad: 0, throttled: 2, late: 0, on_time: 0 };
+const MIXED: SecondBucket = SecondBucket { at: 0, good: 7, bad: 3, throttled: 0, late: 0, on_time: 0 };
 
 #[test]
 fn a_provider_that_fails_is_given_up_and_one_that_errs_gets_less() {
@@ -94,7 +94,7 @@ fn one_environment_alone_decides_nothing_unless_it_is_the_only_one() {
 
 #[test]
 fn a_pause_doubles_with_every_round_of_probes_that_fails() {
-    let mut at = State { failed_rounds: 0, ..state(Mode::Probe, Share::NONE) };
+    let mut at = BreakerState { failed_rounds: 0, ..state(Mode::Probe, Share::NONE) };
     let mut pauses = Vec::new();
     for _ in 0..5 {
         at = decide(&at, &seen(seconds(1, BAD))).unwrap();
@@ -106,14 +106,14 @@ fn a_pause_doubles_with_every_round_of_probes_that_fails() {
 
 #[test]
 fn a_share_comes_back_by_steps() {
-    let mut at = State { not_before: ago(1), ..state(Mode::Open, Share::NONE) };
+    let mut at = BreakerState { not_before: ago(1), ..state(Mode::Open, Share::NONE) };
     let mut way = Vec::new();
     // No call was let through while the circuit was open.
     let none = std::iter::once(seen(Vec::new()));
     let mut evidence = none.chain(std::iter::repeat_with(|| seen(seconds(10, GOOD))));
     while let Some(next) = evidence.next().and_then(|evidence| decide(&at, &evidence)) {
         way.push((next.mode, next.share.basis_points()));
-        at = State { since: ago(60), ..next };
+        at = BreakerState { since: ago(60), ..next };
     }
     let ramp = |share| (Mode::Ramp, share);
     let expected = [(Mode::Probe, 0), ramp(500), ramp(1_000), ramp(2_500), ramp(5_000), (Mode::Closed, 10_000)];
@@ -122,17 +122,17 @@ fn a_share_comes_back_by_steps() {
 
 #[test]
 fn a_provider_that_was_given_up_often_comes_back_slowly() {
-    let ramp = State { since: ago(15), ..state(Mode::Ramp, Share::of(500)) };
+    let ramp = BreakerState { since: ago(15), ..state(Mode::Ramp, Share::of(500)) };
     let often = (0..3).fold(Penalty::NONE, |penalty, _| penalty.raised(NOW, Duration::from_secs(300)));
     assert!(decide(&ramp, &seen(seconds(10, GOOD))).is_some());
-    assert_eq!(decide(&State { penalty: often, ..ramp }, &seen(seconds(10, GOOD))), None);
+    assert_eq!(decide(&BreakerState { penalty: often, ..ramp }, &seen(seconds(10, GOOD))), None);
 }
 
 #[test]
 fn what_an_admin_said_holds_until_it_is_over() {
     let forced = |share, until| {
         let forced = Forced { share, until, by: "ada".to_owned() };
-        State { forced: Some(forced), share, ..state(Mode::Ramp, share) }
+        BreakerState { forced: Some(forced), share, ..state(Mode::Ramp, share) }
     };
     assert_eq!(decide(&forced(Share::ALL, NOW.plus(Duration::from_secs(1))), &seen(seconds(20, BAD))), None);
     for (share, mode) in [(Share::ALL, Mode::Closed), (Share::NONE, Mode::Probe), (Share::of(3_000), Mode::Ramp)] {
@@ -141,9 +141,9 @@ fn what_an_admin_said_holds_until_it_is_over() {
     }
 }
 
-fn any_second() -> impl Strategy<Value = Second> {
+fn any_second() -> impl Strategy<Value = SecondBucket> {
     let few = || prop_oneof![4 => Just(0u32), 3 => 0..4u32, 1 => 0..2_000u32];
-    (few(), few(), few(), few(), few()).prop_map(|(good, bad, throttled, late, on_time)| Second {
+    (few(), few(), few(), few(), few()).prop_map(|(good, bad, throttled, late, on_time)| SecondBucket {
         at: 0,
         good,
         bad,
@@ -177,7 +177,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     )
 }
 
-fn any_state() -> impl Strategy<Value = State> {
+fn any_state() -> impl Strategy<Value = BreakerState> {
     let mode = prop_oneof![
         Just((Mode::Closed, Share::ALL)),
         Just((Mode::Open, Share::NONE)),
@@ -189,7 +189,7 @@ fn any_state() -> impl Strategy<Value = State> {
         let half_life = Duration::from_secs(300);
         let penalty = (0..opened).fold(Penalty::NONE, |penalty, _| penalty.raised(ago(100), half_life));
         let not_before = Timestamp::from_secs(NOW.as_secs() + 300 - not_before);
-        State { since: ago(since), not_before, failed_rounds: failed, penalty, ..state(mode, share) }
+        BreakerState { since: ago(since), not_before, failed_rounds: failed, penalty, ..state(mode, share) }
     })
 }
 
@@ -244,7 +244,7 @@ proptest! {
 
     #[test]
     fn without_anything_bad_no_share_falls(before in any_state(), evidence in any_evidence()) {
-        let clean = |second: &Second| Second { bad: 0, throttled: 0, late: 0, ..*second };
+        let clean = |second: &SecondBucket| SecondBucket { bad: 0, throttled: 0, late: 0, ..*second };
         let seconds = evidence.seconds.iter().map(clean).collect();
         let evidence = Evidence { seconds, spent_until: None, ..evidence };
         if let Some(after) = step(&before, &evidence, NOW, 0.5, &BreakerConfig::default()) {
@@ -258,7 +258,7 @@ proptest! {
         let (mut state, mut now) = (before, NOW);
         for _ in 0..100 {
             now = now.plus(Duration::from_secs(60));
-            let good = Second { at: now.as_secs(), good: 12, on_time: 12, ..Second::default() };
+            let good = SecondBucket { at: now.as_secs(), good: 12, on_time: 12, ..SecondBucket::default() };
             let evidence = Evidence { seconds: vec![good], rate, environments: 3, ..Evidence::default() };
             state = step(&state, &evidence, now, 1.0, &BreakerConfig::default()).unwrap_or(state);
         }
@@ -287,18 +287,18 @@ fn one_accounts_bad_results_are_not_the_providers_while_another_one_calls() {
 
 #[test]
 fn a_provider_that_serves_what_nobody_else_can_take_is_open_no_longer() {
-    let open = State { not_before: NOW.plus(Duration::from_secs(60)), ..state(Mode::Open, Share::NONE) };
+    let open = BreakerState { not_before: NOW.plus(Duration::from_secs(60)), ..state(Mode::Open, Share::NONE) };
     let mut seconds = seconds(4, BAD);
-    seconds.extend([0, 1].map(|after| Second { at: NOW.as_secs() + 1 + after, ..GOOD }));
+    seconds.extend([0, 1].map(|after| SecondBucket { at: NOW.as_secs() + 1 + after, ..GOOD }));
     assert_eq!(decide(&open, &seen(seconds.clone())), None, "four good results are not enough");
-    seconds.push(Second { at: NOW.as_secs() + 3, ..GOOD });
+    seconds.push(SecondBucket { at: NOW.as_secs() + 3, ..GOOD });
     let ramp = decide(&open, &seen(seconds)).unwrap();
     assert_eq!((ramp.mode, ramp.share, ramp.reason), (Mode::Ramp, Share::LADDER[0], Reason::Recovered));
 }
 
 #[test]
 fn a_share_comes_back_by_time_where_there_are_few_results_and_none_is_bad() {
-    let ramp = |since| State { since: ago(since), ..state(Mode::Ramp, Share::of(500)) };
+    let ramp = |since| BreakerState { since: ago(since), ..state(Mode::Ramp, Share::of(500)) };
     let quiet = |seconds| Evidence { rate: 0.01, ..seen(seconds) };
     assert_eq!(decide(&ramp(29), &quiet(Vec::new())), None);
     for (held, share) in [(30, 1_000), (60, 2_500), (90, 5_000), (120, 10_000), (86_400, 10_000)] {
@@ -306,7 +306,7 @@ fn a_share_comes_back_by_time_where_there_are_few_results_and_none_is_bad() {
     }
     assert_eq!(decide(&ramp(30), &quiet(seconds(2, GOOD))).unwrap().share, Share::of(1_000));
     assert_eq!(decide(&ramp(86_400), &quiet(seconds(1, MIXED))), None, "not while some are bad");
-    let probe = |since| State { since: ago(since), ..state(Mode::Probe, Share::NONE) };
+    let probe = |since| BreakerState { since: ago(since), ..state(Mode::Probe, Share::NONE) };
     assert_eq!(decide(&probe(86_400), &quiet(Vec::new())), None, "nothing is known");
     assert_eq!(decide(&probe(29), &quiet(seconds(1, GOOD))), None);
     assert_eq!(decide(&probe(30), &quiet(seconds(1, GOOD))).unwrap().mode, Mode::Ramp);

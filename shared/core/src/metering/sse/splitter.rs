@@ -13,7 +13,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// One server-sent event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct SseEvent {
     /// Value of the `event` field; empty if there is none, cut off after 256 bytes.
     pub name: String,
     /// Values of the `data` fields, joined by line feeds; empty if larger than [`LARGEST_EVENT`].
@@ -82,7 +82,7 @@ enum Field {
 
 impl Splitter {
     /// Parses the next chunk and passes each event that it completes to `each`.
-    pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(Event)) {
+    pub fn feed(&mut self, chunk: &[u8], mut each: impl FnMut(SseEvent)) {
         // Parse the chunk line by line. The rest stays in the state until the next chunk.
         let mut rest = self.skip_mark(chunk);
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
@@ -186,7 +186,7 @@ impl Splitter {
         }
     }
 
-    fn end_line(&mut self, each: &mut impl FnMut(Event)) {
+    fn end_line(&mut self, each: &mut impl FnMut(SseEvent)) {
         match self.place {
             // An empty line ends the event.
             Place::Field(_, 0) => return self.end_event(each),
@@ -199,12 +199,12 @@ impl Splitter {
         self.place = Place::default();
     }
 
-    fn end_event(&mut self, each: &mut impl FnMut(Event)) {
+    fn end_event(&mut self, each: &mut impl FnMut(SseEvent)) {
         let name = std::mem::take(&mut self.name);
         self.is_too_large = false;
         // An event without data is none, as the specification demands.
         if let Some(data) = self.data.take() {
-            each(Event { name: text(name), data: text(data) });
+            each(SseEvent { name: text(name), data: text(data) });
         }
     }
 }
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    fn split<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
+    fn split<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<SseEvent> {
         let (mut splitter, mut events) = (Splitter::default(), Vec::new());
         for chunk in chunks {
             splitter.feed(chunk, |event| events.push(event));
@@ -229,8 +229,8 @@ mod tests {
         events
     }
 
-    fn event(name: &str, data: &str) -> Event {
-        Event { name: name.to_owned(), data: data.to_owned() }
+    fn event(name: &str, data: &str) -> SseEvent {
+        SseEvent { name: name.to_owned(), data: data.to_owned() }
     }
 
     #[rstest]
@@ -255,7 +255,7 @@ mod tests {
     #[case::a_byte_order_mark_within("data: \u{feff}1\n\n\u{feff}data: 2\n\n", &[event("", "\u{feff}1")])]
     #[case::an_unfinished_event("data: 1\n\ndata: 2\n", &[event("", "1")])]
     #[case::an_unfinished_line("data: 1\n\ndata: 2", &[event("", "1")])]
-    fn a_stream_is_read_as_the_specification_says(#[case] stream: &str, #[case] expected: &[Event]) {
+    fn a_stream_is_read_as_the_specification_says(#[case] stream: &str, #[case] expected: &[SseEvent]) {
         assert_eq!(split([stream.as_bytes()]), expected);
         assert_eq!(split(stream.as_bytes().chunks(1)), expected, "byte by byte");
     }

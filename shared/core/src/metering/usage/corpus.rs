@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::{Figures, Progress, Reading, StreamError, StreamReader, Tier, Usage};
+use super::{Figures, Reading, StreamError, StreamProgress, StreamReader, Tier, Usage};
 
 fn folder() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "src/metering/usage/corpus"].iter().collect()
@@ -22,9 +22,10 @@ fn figures(usage: Usage) -> Option<Figures> {
 }
 
 /// Returns the progress of a stream that came to its end.
-fn ended(content_bytes: u64, figures: Option<Figures>) -> Progress {
-    let progress = Progress { has_content: true, has_final_usage: true, ended: true, ..Progress::default() };
-    Progress { figures, content_bytes, ..progress }
+fn ended(content_bytes: u64, figures: Option<Figures>) -> StreamProgress {
+    let progress =
+        StreamProgress { has_content: true, has_final_usage: true, ended: true, ..StreamProgress::default() };
+    StreamProgress { figures, content_bytes, ..progress }
 }
 
 fn usage(input: u64, output: u64) -> Usage {
@@ -36,7 +37,7 @@ fn iterations() -> Usage {
     Usage { cache_read: 20, ..usage(151_723, 4_152) }
 }
 
-fn streams() -> Vec<(&'static str, Progress)> {
+fn streams() -> Vec<(&'static str, StreamProgress)> {
     let plain = || figures(usage(25, 15));
     let cached = Usage { cache_read: 1800, cache_write_5m: 456, cache_write_1h: 2048, ..usage(12, 40) };
     let searched = Usage {
@@ -48,18 +49,18 @@ fn streams() -> Vec<(&'static str, Progress)> {
         ..usage(10_682, 510)
     };
     let absurd = Usage { cache_read: 70, cache_write_5m: 300, web_fetches: 2, ..usage(0, 15) };
-    let overloaded = Progress { ended: true, error: Some(StreamError::Overloaded), ..Progress::default() };
+    let overloaded = StreamProgress { ended: true, error: Some(StreamError::Overloaded), ..StreamProgress::default() };
     vec![
         (
             "absurd.sse",
-            Progress {
+            StreamProgress {
                 absurd: Some("input_tokens"),
                 ..ended(31, Some(Figures { usage: absurd, tier: Tier::Standard, is_absurd: true }))
             },
         ),
         (
             "absurd_output.sse",
-            Progress {
+            StreamProgress {
                 absurd: Some("output_tokens"),
                 has_final_usage: false,
                 ..ended(31, Some(Figures { usage: usage(25, 1), tier: Tier::Standard, is_absurd: true }))
@@ -70,24 +71,27 @@ fn streams() -> Vec<(&'static str, Progress)> {
         ("crlf.sse", ended(31, figures(Usage { cache_read: 7, ..usage(25, 15) }))),
         (
             "cut_before_message_delta.sse",
-            Progress { has_final_usage: false, ended: false, ..ended(31, figures(usage(25, 1))) },
+            StreamProgress { has_final_usage: false, ended: false, ..ended(31, figures(usage(25, 1))) },
         ),
         ("data_on_several_lines.sse", ended(31, plain())),
         ("iterations.sse", ended(16, figures(iterations()))),
         ("no_event_names.sse", ended(31, plain())),
-        ("no_final_usage.sse", Progress { has_final_usage: false, ..ended(31, figures(usage(25, 1))) }),
+        ("no_final_usage.sse", StreamProgress { has_final_usage: false, ..ended(31, figures(usage(25, 1))) }),
         ("nulls.sse", ended(31, plain())),
         (
             "overloaded_after_content.sse",
-            Progress {
+            StreamProgress {
                 figures: figures(Usage { cache_write_5m: 300, ..usage(25, 1) }),
                 content_bytes: 13,
                 has_content: true,
                 ..overloaded
             },
         ),
-        ("overloaded_after_final_usage.sse", Progress { error: Some(StreamError::Overloaded), ..ended(31, plain()) }),
-        ("overloaded_before_content.sse", Progress { figures: figures(usage(25, 1)), ..overloaded }),
+        (
+            "overloaded_after_final_usage.sse",
+            StreamProgress { error: Some(StreamError::Overloaded), ..ended(31, plain()) },
+        ),
+        ("overloaded_before_content.sse", StreamProgress { figures: figures(usage(25, 1)), ..overloaded }),
         ("pause_turn.sse", ended(30, figures(Usage { web_fetches: 1, ..usage(3000, 77) }))),
         ("pings.sse", ended(31, plain())),
         ("refusal.sse", ended(5, figures(usage(564, 22)))),
@@ -117,7 +121,7 @@ fn messages() -> Vec<(&'static str, Option<Figures>)> {
     ]
 }
 
-fn progress<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Progress {
+fn progress<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> StreamProgress {
     let mut reader = StreamReader::default();
     for chunk in chunks {
         reader.feed(chunk);

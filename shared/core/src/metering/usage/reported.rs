@@ -51,14 +51,14 @@ pub(super) struct Reported {
 /// One sampling pass.
 #[derive(Debug, Clone)]
 struct Iteration {
-    kind: Kind,
+    kind: IterationKind,
     /// Model that the entry names; empty if it names none.
     model: String,
     usage: Usage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum IterationKind {
     Message,
     Fallback,
     Compaction,
@@ -114,7 +114,7 @@ fn tokens_of(body: &[u8]) -> u64 {
 impl Iteration {
     /// Returns true if the entry is a sampling pass of the message itself, not a call beside it.
     fn is_pass(&self) -> bool {
-        matches!(self.kind, Kind::Message | Kind::Fallback)
+        matches!(self.kind, IterationKind::Message | IterationKind::Fallback)
     }
 
     /// Returns true if the entry names `model` or no model.
@@ -177,10 +177,10 @@ impl Reported {
             }
             let Some(entry) = Object::parse(entry) else { continue };
             let kind = match entry.text("type").as_deref() {
-                Some("compaction") => Kind::Compaction,
-                Some("advisor_message") => Kind::Advisor,
-                Some("fallback_message") => Kind::Fallback,
-                _ => Kind::Message,
+                Some("compaction") => IterationKind::Compaction,
+                Some("advisor_message") => IterationKind::Advisor,
+                Some("fallback_message") => IterationKind::Fallback,
+                _ => IterationKind::Message,
             };
             let model = entry.text("model").map(|model| named(&model, LONGEST_TOLD)).unwrap_or_default();
             self.iterations.push(Iteration { kind, model, usage: counted.figures.usage });
@@ -192,7 +192,7 @@ impl Reported {
         let Counted { figures, absurd, has_input, has_output } = self.counted;
         // Find the model that served: the last fallback's, else the one that the answer names.
         let passes = || self.iterations.iter().filter(|it| it.is_pass());
-        let fallback = passes().rfind(|it| it.kind == Kind::Fallback && !it.model.is_empty());
+        let fallback = passes().rfind(|it| it.kind == IterationKind::Fallback && !it.model.is_empty());
         let serving = fallback.map_or(&self.model, |it| &it.model);
         // If no pass has the name of that model, the last pass is by the same model under another name.
         let also_named = match passes().next_back() {
@@ -215,7 +215,7 @@ impl Reported {
         for iteration in &self.iterations {
             let Iteration { kind, model, usage } = iteration;
             // An attempt that declined before any output is not billed.
-            let is_declined = *kind == Kind::Message && !is_of_serving(iteration);
+            let is_declined = *kind == IterationKind::Message && !is_of_serving(iteration);
             if is_declined && usage.output == 0 {
                 continue;
             }
@@ -223,7 +223,7 @@ impl Reported {
             let model = if is_of_serving(iteration) { serving } else { model };
             let service = self.service(model, usage.prompt());
             // An advisor is a call of its own, and the speed is that of the answer.
-            let speed = if *kind == Kind::Advisor { String::new() } else { service.speed };
+            let speed = if *kind == IterationKind::Advisor { String::new() } else { service.speed };
             add(&mut parts, Service { speed, ..service }, usage);
         }
         // The total includes the iterations that are in no other figure.

@@ -3,14 +3,14 @@
 use super::json::Object;
 use super::reported::Reported;
 use super::{BYTES_PER_TOKEN, Figures, Reading};
-use crate::metering::sse::{Event, Splitter};
+use crate::metering::sse::{Splitter, SseEvent};
 
 /// Reads usage and progress from a stream of server-sent events as it passes by. Its time is linear in the stream's
 /// length, and it holds at most one event of [`LARGEST_EVENT`](crate::metering::sse::LARGEST_EVENT).
 #[derive(Debug, Clone, Default)]
 pub struct StreamReader {
     splitter: Splitter,
-    seen: Seen,
+    seen: StreamFacts,
     pings: u32,
     events: u64,
 }
@@ -20,8 +20,8 @@ const LONGEST_SENTENCE: usize = 300;
 
 /// Content of the events so far.
 #[derive(Debug, Clone, Default)]
-struct Seen {
-    progress: Progress,
+struct StreamFacts {
+    progress: StreamProgress,
     reported: Reported,
     /// Sentence of an `error` event, up to [`LONGEST_SENTENCE`] bytes; empty if there is none.
     sentence: String,
@@ -32,7 +32,7 @@ struct Seen {
 
 /// Progress of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct StreamProgress {
     /// Figures reported so far; `None` before `message_start`.
     pub figures: Option<Figures>,
     /// Name of the first field that was left out, as in [`Reading::absurd`].
@@ -121,7 +121,7 @@ impl StreamReader {
     }
 
     /// Returns the progress so far.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> StreamProgress {
         self.seen.progress
     }
 
@@ -140,7 +140,7 @@ impl StreamReader {
     /// final at `message_stop`. Before that another `message_delta` may follow, and if the provider ends the stream
     /// with an `error` instead, its final count is unknown.
     pub fn result(&self) -> (Figures, bool) {
-        let Progress { figures, has_final_usage, ended, error, .. } = self.seen.progress;
+        let StreamProgress { figures, has_final_usage, ended, error, .. } = self.seen.progress;
         match figures {
             Some(figures) if has_final_usage && ended && error.is_none() => {
                 (figures, figures.is_absurd || !self.seen.reported.has_input())
@@ -159,16 +159,16 @@ impl StreamReader {
     }
 }
 
-impl Progress {
+impl StreamProgress {
     /// Returns true if the stream opened with the provider's error, so that the call was refused and used nothing.
     pub fn is_refused(&self) -> bool {
         self.error.is_some() && self.figures.is_none() && !self.has_content
     }
 }
 
-impl Seen {
+impl StreamFacts {
     /// Processes the next event. Returns the number of pings in it: 0 or 1.
-    fn advance(&mut self, event: &Event) -> u32 {
+    fn advance(&mut self, event: &SseEvent) -> u32 {
         let progress = &mut self.progress;
         // Nothing after the end belongs to the answer.
         if progress.ended {
@@ -237,7 +237,7 @@ impl Seen {
 /// Returns the kind of an event. The `type` in its data wins over its name, as in Anthropic's SDKs. If the data has no
 /// `type`, or was too large to be kept, the name is used. An event named `error` is always an error, because SDKs give
 /// up at that name.
-fn kind(event: &Event, data: &Object<'_>) -> String {
+fn kind(event: &SseEvent, data: &Object<'_>) -> String {
     match event.name.as_str() {
         "error" => "error".to_owned(),
         name => data.text("type").unwrap_or_else(|| name.to_owned()),
