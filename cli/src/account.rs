@@ -100,16 +100,16 @@ pub(crate) async fn all(context: &Context) -> anyhow::Result<Vec<Account>> {
 }
 
 async fn list(context: &Context) -> anyhow::Result<()> {
-    let accounts: Vec<_> = all(context).await?.iter().map(|it| AccountView::of(it, context.now())).collect();
+    let accounts: Vec<_> = all(context).await?.iter().map(|it| AccountView::new(it, context.now())).collect();
     context.output.list(&accounts, AccountView::HEADERS, "there are no accounts", AccountView::row)
 }
 
 async fn show(context: &Context, id: &str) -> anyhow::Result<()> {
     let AccountDetail { account, integrations, keys, more } = context.account(id).await?;
     let now = context.now();
-    let account = AccountView::of(&account, now);
-    let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::of(id, it, now)).collect();
-    let keys: Vec<_> = keys.iter().map(|key| KeyView::of(key, now)).collect();
+    let account = AccountView::new(&account, now);
+    let integrations: Vec<_> = integrations.iter().map(|it| IntegrationView::new(id, it, now)).collect();
+    let keys: Vec<_> = keys.iter().map(|key| KeyView::new(key, now)).collect();
     // For programs: one object with integrations and keys.
     let mut json = serde_json::to_value(&account)?;
     json["integrations"] = serde_json::to_value(&integrations)?;
@@ -146,7 +146,7 @@ async fn create(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
         }
     };
     context.change("account.create", id, format!("name '{name}'"), creating).await?;
-    context.output.say(&AccountView::of(&account, context.now()), || format!("account {id} is created"))
+    context.output.say(&AccountView::new(&account, context.now()), || format!("account {id} is created"))
 }
 
 async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {

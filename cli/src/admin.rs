@@ -116,11 +116,11 @@ impl Command {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::List => {
-                let views: Vec<_> = context.target.admins.list().await?.iter().map(AdminView::of).collect();
+                let views: Vec<_> = context.target.admins.list().await?.iter().map(AdminView::new).collect();
                 context.output.list(&views, AdminView::HEADERS, "there are no admins", AdminView::row)
             }
             Self::Show { email } => {
-                let view = AdminView::of(&admin(context, email).await?);
+                let view = AdminView::new(&admin(context, email).await?);
                 context.output.say(&view, || fields(&view.fields()))
             }
             Self::Create { email, role, password } => create(context, email, (*role).into(), password).await,
@@ -153,7 +153,7 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
         bail!("somebody else created admin {email} at this moment")
     };
     context.change("admin.create", email, format!("role '{role}'"), creating).await?;
-    let view = serde_json::to_value(AdminView::of(&admin))?;
+    let view = serde_json::to_value(AdminView::new(&admin))?;
     tell(context, view, generated, || format!("admin {email} is created as {role}"))
 }
 
@@ -186,7 +186,7 @@ async fn set(context: &Context, email: &str, changed: &Changed) -> anyhow::Resul
         return changes.replaced("password").tell(&context.output, "admin", email, None);
     }
     // Print a generated password, with the admin as stored.
-    let view = serde_json::to_value(AdminView::of(&self::admin(context, email).await?))?;
+    let view = serde_json::to_value(AdminView::new(&self::admin(context, email).await?))?;
     tell(context, view, generated, String::new)
 }
 

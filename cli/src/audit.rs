@@ -17,7 +17,7 @@ pub(crate) struct Audit {
 impl Audit {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<()> {
         let entries = context.target.admins.audit_log(self.limit.into(), context.now()).await?;
-        let views: Vec<_> = entries.iter().map(AuditView::of).collect();
+        let views: Vec<_> = entries.iter().map(AuditView::new).collect();
         context.output.list(&views, AuditView::HEADERS, "nothing was changed yet", AuditView::row)
     }
 }

@@ -88,7 +88,7 @@ struct BlockView {
 impl BlockView {
     const HEADERS: &[&str] = &["BLOCKED", "KIND", "UNTIL", "SINCE", "REASON"];
 
-    fn of(block: &Block, now: Timestamp) -> Self {
+    fn new(block: &Block, now: Timestamp) -> Self {
         let kind = match block.subject {
             Blocked::Network(_) => "network",
             Blocked::Account(_) => "account",
@@ -118,7 +118,7 @@ impl Command {
 
 async fn list(context: &Context) -> anyhow::Result<()> {
     let blocks = context.target.accounts.platform().await?.blocks;
-    let views: Vec<_> = blocks.iter().map(|block| BlockView::of(block, context.now())).collect();
+    let views: Vec<_> = blocks.iter().map(|block| BlockView::new(block, context.now())).collect();
     context.output.list(&views, BlockView::HEADERS, "nobody is blocked", BlockView::row)
 }
 
@@ -132,7 +132,7 @@ async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent
     }
     // Describe the block, for the audit and for the output.
     let block = Block { subject: who.clone(), until, reason: reason.to_owned(), created_at: now.as_secs() };
-    let view = BlockView::of(&block, now);
+    let view = BlockView::new(&block, now);
     let end = view.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
     // Write the audit, then the block, and publish it.
     let adding = async { Ok(context.target.accounts.add_block(&block, now).await.map(drop)?) };

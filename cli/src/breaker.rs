@@ -133,7 +133,7 @@ impl Command {
         match self {
             Self::Show { provider: Some(provider) } => {
                 let state = context.target.breakers.read(provider).await?;
-                let view = BreakerView::of(provider, &state, context.now());
+                let view = BreakerView::new(provider, &state, context.now());
                 context.output.say(&view, || fields(&view.fields()))
             }
             Self::Show { provider: None } => list(context).await,
@@ -157,7 +157,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
     let (breakers, now) = (&context.target.breakers, context.now());
     let mut views = Vec::new();
     for provider in breakers.providers().await? {
-        views.push(BreakerView::of(&provider, &breakers.read(&provider).await?, now));
+        views.push(BreakerView::new(&provider, &breakers.read(&provider).await?, now));
     }
     let none = "nothing was ever decided about a provider: each gets all calls that are meant for it";
     context.output.list(&views, BreakerView::HEADERS, none, BreakerView::row)
@@ -165,7 +165,7 @@ async fn list(context: &Context) -> anyhow::Result<()> {
 
 async fn history(context: &Context, provider: &str, limit: u16) -> anyhow::Result<()> {
     let decisions = context.target.breakers.history(provider, None, limit).await?;
-    let views: Vec<_> = decisions.iter().map(DecisionView::of).collect();
+    let views: Vec<_> = decisions.iter().map(DecisionView::new).collect();
     let none = format!("nothing was decided about {provider} in the last 14 days");
     context.output.list(&views, DecisionView::HEADERS, &none, DecisionView::row)
 }

@@ -102,7 +102,7 @@ impl Command {
         match self {
             Self::List { account } => list(context, account).await,
             Self::Show { place } => {
-                let view = IntegrationView::of(&place.account, &context.integration(place).await?, context.now());
+                let view = IntegrationView::new(&place.account, &context.integration(place).await?, context.now());
                 context.output.say(&view, || fields(&view.fields()) + &LimitView::below(&view.limits))
             }
             Self::Create { place, name, kind } => create(context, place, name, (*kind).into()).await,
@@ -118,7 +118,7 @@ async fn list(context: &Context, account: &str) -> anyhow::Result<()> {
     // Fail if the account does not exist, so that it is not taken for one without integrations.
     context.account(account).await?;
     let integrations = context.integrations(account).await?;
-    let views: Vec<_> = integrations.iter().map(|it| IntegrationView::of(account, it, context.now())).collect();
+    let views: Vec<_> = integrations.iter().map(|it| IntegrationView::new(account, it, context.now())).collect();
     let none = format!("account {account} has no integrations");
     context.output.list(&views, IntegrationView::HEADERS, &none, IntegrationView::row)
 }
@@ -140,7 +140,7 @@ async fn create(context: &Context, place: &Place, name: &str, kind: IntegrationK
     };
     let detail = format!("name '{name}', kind '{kind}'");
     context.change("integration.create", &place.to_string(), detail, creating).await?;
-    let view = IntegrationView::of(account, &integration, context.now());
+    let view = IntegrationView::new(account, &integration, context.now());
     context.output.say(&view, || format!("integration {place} is created"))
 }
 

@@ -136,7 +136,7 @@ impl Command {
         match self {
             Self::List { area } => list(context, area).await,
             Self::Show { id } => {
-                let view = KeyView::of(&context.key(id).await?, context.now());
+                let view = KeyView::new(&context.key(id).await?, context.now());
                 context.output.say(&view, || fields(&view.fields()) + &LimitView::below(&view.limits))
             }
             Self::Create { place, new } => issue::create(context, place, new).await,
@@ -158,7 +158,7 @@ async fn list(context: &Context, area: &Area) -> anyhow::Result<()> {
         }
     }
     let keys = context.keys(area).await?;
-    let views: Vec<_> = keys.iter().map(|key| KeyView::of(key, context.now())).collect();
+    let views: Vec<_> = keys.iter().map(|key| KeyView::new(key, context.now())).collect();
     context.output.list(&views, KeyView::HEADERS, "there are no keys", KeyView::row)
 }
 

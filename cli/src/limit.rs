@@ -162,7 +162,7 @@ async fn list(context: &Context, whose: &Whose) -> anyhow::Result<()> {
 async fn show(context: &Context, one: &One) -> anyhow::Result<()> {
     let found = FoundLimits::read(context, &one.whose).await?;
     let change = found.change(one)?;
-    let view = LimitView::of(&one.whose, &one.policy, change, context.now());
+    let view = LimitView::new(&one.whose, &one.policy, change, context.now());
     context.output.say(&view, || fields(&view.fields()))
 }
 

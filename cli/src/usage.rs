@@ -48,7 +48,7 @@ pub(crate) struct MonthArg {
 
 impl MonthArg {
     fn or_current(&self, context: &Context) -> Month {
-        self.month.unwrap_or_else(|| Month::of(context.now()).0)
+        self.month.unwrap_or_else(|| Month::from_timestamp(context.now()).0)
     }
 }
 

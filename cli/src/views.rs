@@ -24,7 +24,7 @@ pub(crate) struct AccountView {
 impl AccountView {
     pub(crate) const HEADERS: &[&str] = &["ID", "NAME", "STATUS", "CREATED"];
 
-    pub(crate) fn of(account: &Account, now: Timestamp) -> Self {
+    pub(crate) fn new(account: &Account, now: Timestamp) -> Self {
         let limits = LimitView::all(&Whose::Account(account.id.clone()), &account.limits, now);
         let Account { id, name, status, created_at, .. } = account.clone();
         Self { id, name, status: status.to_string(), created_at: moment(created_at), limits }
@@ -54,7 +54,7 @@ pub(crate) struct IntegrationView {
 impl IntegrationView {
     pub(crate) const HEADERS: &[&str] = &["INTEGRATION", "NAME", "KIND", "STATUS", "CREATED"];
 
-    pub(crate) fn of(account: &str, integration: &Integration, now: Timestamp) -> Self {
+    pub(crate) fn new(account: &str, integration: &Integration, now: Timestamp) -> Self {
         let Integration { id, name, kind, status, created_at, limits, .. } = integration.clone();
         let (account, created_at) = (account.to_owned(), moment(created_at));
         let whose = Whose::Integration(Place { account: account.clone(), integration: id.clone() });
@@ -94,7 +94,7 @@ impl KeyView {
     pub(crate) const HEADERS: &[&str] =
         &["KEY", "INTEGRATION", "NAME", "SCOPES", "STATUS", "EXPIRES", "ADDRESS LIMIT", "CREATED"];
 
-    pub(crate) fn of(key: &KeyRecord, now: Timestamp) -> Self {
+    pub(crate) fn new(key: &KeyRecord, now: Timestamp) -> Self {
         let over = key.status == Status::Active && !key.is_live(now);
         Self {
             id: key.id.clone(),
@@ -144,7 +144,7 @@ pub(crate) struct AdminView {
 impl AdminView {
     pub(crate) const HEADERS: &[&str] = &["EMAIL", "ROLE", "CREATED", "SIGNED OUT EVERYWHERE"];
 
-    pub(crate) fn of(admin: &Admin) -> Self {
+    pub(crate) fn new(admin: &Admin) -> Self {
         Self {
             email: admin.email.clone(),
             role: admin.role.to_string(),
@@ -176,7 +176,7 @@ pub(crate) struct AuditView {
 impl AuditView {
     pub(crate) const HEADERS: &[&str] = &["AT", "ACTOR", "ACTION", "TARGET", "DETAIL"];
 
-    pub(crate) fn of(entry: &AuditEntry) -> Self {
+    pub(crate) fn new(entry: &AuditEntry) -> Self {
         let AuditEntry { at, actor, action, target, detail, request_id } = entry.clone();
         Self { at: moment(Some(at / 1000)), actor, action, target, detail, request_id }
     }

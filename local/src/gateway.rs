@@ -130,7 +130,7 @@ async fn read(mut body: Incoming) -> Result<Bytes, Refusal> {
             break;
         }
     }
-    if length > LARGEST_PAYLOAD { Err(Refusal::of(ResponseType::RequestTooLarge)) } else { Ok(whole.freeze()) }
+    if length > LARGEST_PAYLOAD { Err(Refusal::from_kind(ResponseType::RequestTooLarge)) } else { Ok(whole.freeze()) }
 }
 
 fn full(body: impl Into<Bytes>) -> Body {

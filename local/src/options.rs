@@ -91,7 +91,7 @@ pub struct Environments(pub BTreeMap<String, usize>);
 impl Environments {
     /// Returns the number of environments of a function.
     #[must_use]
-    pub fn of(&self, function: &str) -> usize {
+    pub fn count(&self, function: &str) -> usize {
         self.0.get(function).copied().unwrap_or(1)
     }
 }
@@ -180,7 +180,10 @@ mod tests {
     #[test]
     fn numbers_of_environments_are_read_by_function() {
         let environments: Environments = "authorizer=2, ai-proxy=3".parse().unwrap();
-        assert_eq!((environments.of("authorizer"), environments.of("ai-proxy"), environments.of("other")), (2, 3, 1));
+        assert_eq!(
+            (environments.count("authorizer"), environments.count("ai-proxy"), environments.count("other")),
+            (2, 3, 1)
+        );
         assert!("authorizer".parse::<Environments>().is_err());
         assert!("authorizer=0".parse::<Environments>().is_err());
     }

@@ -67,7 +67,7 @@ impl Redis {
     /// Fails if no server program is found, or if it does not answer.
     pub async fn start(program: Option<&Path>, logs: &Logs, deaths: mpsc::Sender<String>) -> anyhow::Result<Self> {
         let program = find(program)?;
-        let output = logs.of("redis", "redis".to_owned())?;
+        let output = logs.output("redis", "redis".to_owned())?;
         let address = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
         let mut server = Server { program, address, output, child: None, reserved: None };
         server.start().await?;

@@ -172,7 +172,7 @@ async fn start(options: &Options, deaths: mpsc::Sender<String>) -> anyhow::Resul
             program: program(&options.bin_dir, &function.binary),
             variables: variables::all(function, &declared, &sources),
             timeout: function.timeout,
-            environments: options.environments.of(&function.name),
+            environments: options.environments.count(&function.name),
             freeze: !options.no_freeze,
         };
         let logs = &logs;

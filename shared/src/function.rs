@@ -185,7 +185,7 @@ mod tests {
         telemetry::log_panics();
         let panicking = function.observe("r-1", deadline(LONG), async { panic!("with a prompt in it") });
         assert!(AssertUnwindSafe(panicking).catch_unwind().await.is_err());
-        let written = stub.asked().concat();
+        let written = stub.requests().concat();
         assert!(written.contains(r#""S":"panic""#) && written.contains(r#""S":"r-1""#), "{written}");
         assert!(!written.contains("prompt"), "{written}");
     }

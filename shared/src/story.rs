@@ -33,7 +33,7 @@ impl Story {
     /// lines. Returns `None` if no line is about it.
     pub fn tell<'a>(request_id: &str, lines: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         // Keep the lines of this request, in order of time, and find the wide events.
-        let mut lines: Vec<Line> = lines.into_iter().filter_map(|line| Line::of(request_id, line)).collect();
+        let mut lines: Vec<Line> = lines.into_iter().filter_map(|line| Line::parse(request_id, line)).collect();
         lines.sort_by(|one, other| one.text("timestamp").cmp(&other.text("timestamp")));
         let began = lines.iter().find_map(|line| line.text("timestamp"))?;
         let authorized = lines.iter().find(|line| line.text("Function") == Some("authorizer"));
@@ -88,7 +88,7 @@ impl fmt::Display for Story {
 struct Line(Value);
 
 impl Line {
-    fn of(request_id: &str, line: &str) -> Option<Self> {
+    fn parse(request_id: &str, line: &str) -> Option<Self> {
         let line: Value = serde_json::from_str(line.trim()).ok()?;
         (line.get("request.id")?.as_str()? == request_id).then_some(Self(line))
     }

@@ -133,7 +133,7 @@ fn moment(ahead: i64) -> Timestamp {
 /// Generates any state that a store may hold, including those that no decision leads to.
 fn any_state() -> impl Strategy<Value = BreakerState> {
     let mode = prop_oneof![Just(Mode::Closed), Just(Mode::Shed), Just(Mode::Open), Just(Mode::Probe), Just(Mode::Ramp)];
-    let share = || prop_oneof![Just(0), Just(10_000), 0..=10_000u16].prop_map(Share::of);
+    let share = || prop_oneof![Just(0), Just(10_000), 0..=10_000u16].prop_map(Share::from_basis_points);
     let day = || -86_400..604_800i64;
     let forced = proptest::option::of((share(), day()));
     (mode, share(), -86_400..5i64, day(), 0..100u32, 0..20usize, share(), forced).prop_map(

@@ -309,7 +309,7 @@ fn the_template_routes_what_the_functions_serve_and_the_authorizer_knows_each_ro
     }
     for route in &template.routes {
         assert!(served.iter().any(|it| leads_to(route, it)), "nobody serves {route:?}");
-        let known = levee::limits::Route::of(&route.path).is_some();
+        let known = levee::limits::Route::from_resource(&route.path).is_some();
         assert!(known || route.authorizer.is_none(), "the authorizer has no rule for {}", route.path);
     }
 }

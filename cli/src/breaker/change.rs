@@ -61,7 +61,7 @@ async fn make(
 }
 
 fn tell(context: &Context, provider: &str, decided: &Transition) -> anyhow::Result<()> {
-    let view = BreakerView::of(provider, &decided.to, context.now());
+    let view = BreakerView::new(provider, &decided.to, context.now());
     let effective = format!("within {} s", IN_FORCE_WITHIN.as_secs());
     aside(&format!("It is in force everywhere {effective}."));
     let mut json = serde_json::to_value(&view)?;

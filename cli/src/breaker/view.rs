@@ -30,7 +30,7 @@ impl BreakerView {
     pub(super) const HEADERS: &[&str] =
         &["PROVIDER", "MODE", "SHARE", "SINCE", "REASON", "PAUSED UNTIL", "FORCED UNTIL", "BY"];
 
-    pub(super) fn of(provider: &str, state: &BreakerState, now: Timestamp) -> Self {
+    pub(super) fn new(provider: &str, state: &BreakerState, now: Timestamp) -> Self {
         let forced = state.forced.as_ref();
         let paused_until = state.paused_until(now).filter(|_| forced.is_none());
         Self {
@@ -90,7 +90,7 @@ impl DecisionView {
     pub(super) const HEADERS: &[&str] =
         &["AT", "FROM", "TO", "SHARE", "REASON", "RESULTS", "BAD", "THROTTLED", "LATE", "FORCED UNTIL", "BY"];
 
-    pub(super) fn of(decision: &Transition) -> Self {
+    pub(super) fn new(decision: &Transition) -> Self {
         let Transition { at, from, from_share, to, grounds, by, .. } = decision;
         Self {
             at: past(*at),
@@ -143,15 +143,15 @@ mod tests {
             reason: Reason::Failing,
             ..BreakerState::new()
         };
-        let shown = BreakerView::of("primary", &open, NOW).row();
+        let shown = BreakerView::new("primary", &open, NOW).row();
         let since = "2026-11-22T00:00:00Z";
         assert_eq!(shown, ["primary", "open", "0 %", since, "failing", "2026-11-22T00:01:00Z", "-", "-"]);
-        assert_eq!(BreakerView::of("primary", &open, later).paused_until, None);
-        let pinned = force(&open, Share::of(2_550), later, "cli:ada", NOW);
-        let shown = BreakerView::of("primary", &pinned, later).row();
+        assert_eq!(BreakerView::new("primary", &open, later).paused_until, None);
+        let pinned = force(&open, Share::from_basis_points(2_550), later, "cli:ada", NOW);
+        let shown = BreakerView::new("primary", &pinned, later).row();
         assert_eq!(shown[2..3], ["25.5 %"]);
         assert_eq!(shown[5..], ["-", "2026-11-22T00:01:00Z (over)", "cli:ada"]);
-        let fresh = BreakerView::of("primary", &BreakerState::new(), NOW).row();
+        let fresh = BreakerView::new("primary", &BreakerState::new(), NOW).row();
         assert_eq!(fresh, ["primary", "closed", "100 %", "-", "fresh", "-", "-", "-"]);
     }
 }

@@ -61,7 +61,8 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &CapChange) 
     let wanted = change.applied_to(&found);
     let changes = between(&found, &wanted);
     let place = holder.whose();
-    let mut json = serde_json::to_value(CapView::of(&place, found.is_account().then_some(wanted.cap), &wanted.guards))?;
+    let mut json =
+        serde_json::to_value(CapView::new(&place, found.is_account().then_some(wanted.cap), &wanted.guards))?;
     json["changed"] = changes.to_json();
     // Publish again if nothing is to be changed: an earlier change may not have been published.
     if changes.are_none() {

@@ -90,7 +90,7 @@ impl CapView {
     pub(super) const HEADERS: &[&str] = &["PLACE", "TOKENS", "MODE", "GUARDS"];
 
     /// Creates the view of the guards of `whose`, and of the cap if that is an account.
-    pub(super) fn of(whose: &Whose, cap: Option<CapOverride>, guards: &Guards) -> Self {
+    pub(super) fn new(whose: &Whose, cap: Option<CapOverride>, guards: &Guards) -> Self {
         Self {
             place: whose.to_string(),
             tokens: cap.and_then(|cap| cap.limit),
@@ -100,11 +100,11 @@ impl CapView {
     }
 
     pub(super) fn of_account(account: &Account) -> Self {
-        Self::of(&Whose::Account(account.id.clone()), Some(account.cap), &account.guards)
+        Self::new(&Whose::Account(account.id.clone()), Some(account.cap), &account.guards)
     }
 
     pub(super) fn of_key(key: &KeyRecord) -> Self {
-        Self::of(&Whose::Key(key.id.clone()), None, &key.guards)
+        Self::new(&Whose::Key(key.id.clone()), None, &key.guards)
     }
 
     /// Returns true if anything was changed.
@@ -133,7 +133,7 @@ pub(super) struct CapDetail {
 
 impl CapDetail {
     pub(super) fn of_account(account: &Account, config: &CapConfig) -> Self {
-        Self { own: CapView::of_account(account), cap: config.of(account), account: None }
+        Self { own: CapView::of_account(account), cap: config.for_account(account), account: None }
     }
 
     pub(super) fn of_key(key: &KeyRecord, account: &Account) -> Self {

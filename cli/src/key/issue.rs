@@ -107,7 +107,7 @@ fn show(
     effective: Effect,
     now: Timestamp,
 ) -> anyhow::Result<()> {
-    let mut view = serde_json::to_value(KeyView::of(record, now))?;
+    let mut view = serde_json::to_value(KeyView::new(record, now))?;
     view["key"] = key.reveal().into();
     view["effective"] = json!(effective);
     if !replaces.is_null() {

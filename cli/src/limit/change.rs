@@ -19,7 +19,7 @@ pub(super) async fn set(context: &Context, one: &One, change: &LimitChange) -> a
     // Compare the present override with the wanted one.
     let found = FoundLimits::read(context, whose).await?;
     let changes = between(found.changes.get(policy), Some(&change));
-    let mut json = serde_json::to_value(LimitView::of(whose, policy, &change, now))?;
+    let mut json = serde_json::to_value(LimitView::new(whose, policy, &change, now))?;
     json["changed"] = changes.to_json();
     let marked = [whose.marked()];
     // Publish again if nothing is to be changed: an earlier change may not have been published.

@@ -46,7 +46,7 @@ pub(super) async fn list(context: &Context, month: Month) -> anyhow::Result<()> 
         let lines = by_account.remove(&account.id).unwrap_or_default();
         // The list does not show open calls, so they are not read.
         let UsageReport { account, totals, cap, .. } =
-            report(context, &config, &account.id, month, &lines, 0, config.cap.of(account));
+            report(context, &config, &account.id, month, &lines, 0, config.cap.for_account(account));
         views.push(AccountUse { account, month, used: totals.used, cap });
     }
     // List the account with the most counted tokens first.
@@ -66,7 +66,7 @@ pub(super) async fn show(context: &Context, id: &str, month: Month, as_csv: bool
         );
     }
     let open_calls = context.target.ledger().open_calls(id, month).await?;
-    let cap = account.and_then(|account| config.cap.of(&account));
+    let cap = account.and_then(|account| config.cap.for_account(&account));
     let report = report(context, &config, id, month, &lines, open_calls, cap);
     if as_csv {
         return context.output.csv(&csv([&report]));

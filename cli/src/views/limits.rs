@@ -24,7 +24,7 @@ pub(crate) struct LimitView {
 impl LimitView {
     pub(crate) const HEADERS: &[&str] = &["PLACE", "POLICY", "LIMIT", "MODE", "UNTIL"];
 
-    pub(crate) fn of(whose: &Whose, policy: &str, change: &Override, now: Timestamp) -> Self {
+    pub(crate) fn new(whose: &Whose, policy: &str, change: &Override, now: Timestamp) -> Self {
         Self {
             place: whose.to_string(),
             policy: policy.to_owned(),
@@ -38,7 +38,7 @@ impl LimitView {
 
     /// Creates the views of all overrides in one place.
     pub(crate) fn all(whose: &Whose, changes: &Overrides, now: Timestamp) -> Vec<Self> {
-        changes.iter().map(|(policy, change)| Self::of(whose, policy, change, now)).collect()
+        changes.iter().map(|(policy, change)| Self::new(whose, policy, change, now)).collect()
     }
 
     pub(crate) fn row(&self) -> Vec<String> {

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::asked::RequestBody;
 
-    fn told(body: &[u8]) -> Result<String, Wrong> {
+    fn model_of(body: &[u8]) -> Result<String, Wrong> {
         read::<RequestBody>(body).map(|asked| asked.model)
     }
 
@@ -129,14 +129,14 @@ mod tests {
     #[case::stream_twice(b"{\"model\":\"m\",\"stream\":true,\n\"stream\":false}", Wrong::Duplicate("stream".to_owned(), 2, 8))]
     #[case::spelled_otherwise(b"{\"model\":\"m\",\"\\u006dodel\":\"n\"}", Wrong::Duplicate("model".to_owned(), 1, 25))]
     fn a_body_that_is_no_call_is_told_what_is_wrong(#[case] body: &[u8], #[case] expected: Wrong) {
-        assert_eq!(told(body), Err(expected));
+        assert_eq!(model_of(body), Err(expected));
     }
 
     #[test]
     fn whatever_else_is_in_a_call_is_left_to_the_provider() {
         let body = "\n {\"model\":\"m\",\"x\":[{}],\"x\":\"\u{feff}\u{e9}\",\"deep\":".to_owned();
         let body = format!("{body}{}1{}}}", "[".repeat(200), "]".repeat(200));
-        assert_eq!(told(body.as_bytes()), Ok("m".to_owned()));
+        assert_eq!(model_of(body.as_bytes()), Ok("m".to_owned()));
     }
 
     #[rstest]
@@ -166,14 +166,14 @@ mod tests {
                 format!("{{\"{secret}\":1,\"{secret}\":2}}"),
                 secret.clone(),
             ] {
-                let wrong = told(body.as_bytes()).unwrap_err().to_string();
+                let wrong = model_of(body.as_bytes()).unwrap_err().to_string();
                 prop_assert!(!wrong.contains(&secret), "{}", wrong);
             }
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(body: Vec<u8>) {
-            let _ = told(&body);
+            let _ = model_of(&body);
         }
     }
 }

@@ -73,7 +73,7 @@ impl CapCheck {
         started_at: Timestamp,
     ) -> Result<Self, ApiError> {
         // A cap that only warns needs no figure yet.
-        let month = Month::of(started_at).0;
+        let month = Month::from_timestamp(started_at).0;
         let capped = cap.map(|cap| Capped { caps: caps.clone(), account: account.to_owned(), month, cap });
         let mut spending = Self { report: report.clone(), capped, admitted: None };
         let Some(capped) = spending.capped.as_ref().filter(|capped| capped.cap.mode == CapMode::Block) else {
@@ -90,7 +90,7 @@ impl CapCheck {
                 Err(refused)
             }
             used => {
-                spending.admitted = used.map(|used| TokenState::of(used, capped.cap.limit));
+                spending.admitted = used.map(|used| TokenState::from_usage(used, capped.cap.limit));
                 Ok(spending)
             }
         }
@@ -102,7 +102,7 @@ impl CapCheck {
             None => Some(TokenState::Ok),
             Some(capped) => match capped.cap.mode {
                 CapMode::Block => self.admitted,
-                CapMode::Warn => capped.used().await.map(|used| TokenState::of(used, capped.cap.limit)),
+                CapMode::Warn => capped.used().await.map(|used| TokenState::from_usage(used, capped.cap.limit)),
             },
         };
         if let Some(state) = state {
@@ -114,7 +114,7 @@ impl CapCheck {
     /// Adds a call's tokens from the ledger to the account's figure, and raises the alerts that are due.
     pub async fn settle(&self, tally: &Tally) {
         let Some(capped) = self.capped.clone() else { return };
-        let tokens = capped.caps.view.counts().of(tally);
+        let tokens = capped.caps.view.counts().counted(tally);
         if tokens > 0 {
             in_patience(async move { capped.add(tokens).await }).await;
         }
@@ -181,7 +181,7 @@ mod tests {
     fn a_refused_call_is_told_when_the_tokens_begin_anew_and_no_sdk_tries_again() {
         let now = Timestamp::from_secs(1_795_310_118);
         let cap = TokenCap { limit: 1_000_000, mode: CapMode::Block };
-        let answer = refused(cap, Month::of(now).0, now);
+        let answer = refused(cap, Month::from_timestamp(now).0, now);
         assert_eq!(
             answer.message,
             "This account has used its 1,000,000 tokens of 2026-11. They begin anew at 2026-12-01T00:00:00Z."

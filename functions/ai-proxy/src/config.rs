@@ -66,7 +66,7 @@ impl Routing {
         let warm = u16::try_from(reader.number("AI_WARM_PERCENT", 1, 0..=50)).unwrap_or_default();
         Self {
             is_enforced: reader.parsed("BREAKER_MODE", parse_mode).unwrap_or(true),
-            warm: Share::of(warm * 100),
+            warm: Share::from_basis_points(warm * 100),
             retry_percent: reader.number("AI_RETRY_BUDGET_PERCENT", 10, 0..=100),
         }
     }

@@ -166,7 +166,7 @@ async fn serve(
         Some(Operation::Message) => {
             let (asked, body) = read_body(request)?;
             let (model, is_streamed) = (display_model(&asked.model).to_owned(), asked.is_streamed());
-            report.asked(&model, is_streamed);
+            report.requested(&model, is_streamed);
             // Check the model, the guards and the cap before anything is sent.
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_message(request.headers(), &body))?;
@@ -186,7 +186,7 @@ async fn serve(
         }
         Some(Operation::CountTokens) => {
             let (asked, body) = read_body(request)?;
-            report.asked(display_model(&asked.model), false);
+            report.requested(display_model(&asked.model), false);
             asked.check_model()?;
             check_guards(&caller.terms, || Demands::of_count(request.headers(), &body))?;
             let segments = vec!["v1", "messages", "count_tokens"];
@@ -200,7 +200,7 @@ async fn serve(
             let ask = Ask { query: Some(&query), ..ask(Method::GET, vec!["v1", "models"], None) };
             let mut response = exchange::serve(&exchange(ask, None)).await?;
             if let (true, Body::Full(Some(list))) = (response.status().is_success(), response.body()) {
-                *response.body_mut() = Body::Full(Some(page.of(list, &caller.terms)?));
+                *response.body_mut() = Body::Full(Some(page.cut(list, &caller.terms)?));
             }
             Ok(response)
         }
@@ -258,7 +258,7 @@ fn deadline(request: &Request) -> Instant {
 mod tests {
     use super::*;
 
-    fn of(header: Option<&'static [u8]>, metadata: &str) -> String {
+    fn session_for(header: Option<&'static [u8]>, metadata: &str) -> String {
         let header = header.map(|value| HeaderValue::from_bytes(value).unwrap());
         let headers = header.map(|value| (http::HeaderName::from_static(SESSION_HEADER), value)).into_iter().collect();
         let asked = serde_json::from_str(&format!(r#"{{"model":"m","metadata":{metadata}}}"#)).unwrap();
@@ -268,10 +268,10 @@ mod tests {
     #[test]
     fn calls_belong_to_the_session_that_is_named_else_to_the_user_else_to_nothing() {
         let user = r#"{"user_id":"u-1"}"#;
-        assert_eq!(of(Some(b"s-1"), user), "acme/s-1");
-        assert_eq!(of(None, user), "acme/u-1");
+        assert_eq!(session_for(Some(b"s-1"), user), "acme/s-1");
+        assert_eq!(session_for(None, user), "acme/u-1");
         for metadata in ["{}", "null", r#"{"user_id":7}"#, r#"{"user_id":""}"#] {
-            assert_eq!(of(None, metadata), "acme/r-1", "{metadata}");
+            assert_eq!(session_for(None, metadata), "acme/r-1", "{metadata}");
         }
     }
 
@@ -300,8 +300,8 @@ mod tests {
 
     #[test]
     fn a_session_without_a_name_is_none() {
-        assert_eq!(of(Some(b""), "{}"), "acme/r-1");
-        assert_eq!(of(Some(b""), r#"{"user_id":"u-1"}"#), "acme/u-1");
-        assert_eq!(of(Some(b"\xff"), r#"{"user_id":"u-1"}"#), "acme/u-1");
+        assert_eq!(session_for(Some(b""), "{}"), "acme/r-1");
+        assert_eq!(session_for(Some(b""), r#"{"user_id":"u-1"}"#), "acme/u-1");
+        assert_eq!(session_for(Some(b"\xff"), r#"{"user_id":"u-1"}"#), "acme/u-1");
     }
 }

@@ -97,7 +97,7 @@ impl ModelsPage {
     ///
     /// # Errors
     /// 400 if the page begins at a model that is not listed, and 502 if `list` is no list of models.
-    pub fn of(&self, list: &[u8], terms: &Terms) -> Result<Bytes, ApiError> {
+    pub fn cut(&self, list: &[u8], terms: &Terms) -> Result<Bytes, ApiError> {
         let nonsense =
             || ApiError::upstream(ErrorKind::BadGateway, "The AI provider's list of models cannot be understood.");
         // Keep the models that the guards allow, each with its JSON as the provider sent it.
@@ -208,7 +208,7 @@ mod tests {
         let data: Vec<_> = (0..10).map(|at| json!({"type": "model", "id": format!("m{at}"), "new": [1.50]})).collect();
         let list = json!({"data": data, "has_more": false, "first_id": "m0", "last_id": "m9"});
         let page =
-            ModelsPage::parse(query)?.of(list.to_string().as_bytes(), &terms(&["m0", "m2", "m4", "m6", "m8"]))?;
+            ModelsPage::parse(query)?.cut(list.to_string().as_bytes(), &terms(&["m0", "m2", "m4", "m6", "m8"]))?;
         Ok(serde_json::from_slice(&page).unwrap())
     }
 
@@ -250,7 +250,7 @@ mod tests {
             assert_eq!((failed.kind, failed.message.as_str()), (ErrorKind::InvalidRequest, message));
         }
         for list in ["", "[]", "{}", r#"{"data":[{"name":"m"}],"has_more":false}"#] {
-            let failed = ModelsPage::default().of(list.as_bytes(), &terms(&["m"])).unwrap_err();
+            let failed = ModelsPage::default().cut(list.as_bytes(), &terms(&["m"])).unwrap_err();
             assert_eq!(failed.kind, ErrorKind::BadGateway, "{list}");
         }
     }

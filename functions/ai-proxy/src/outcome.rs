@@ -216,8 +216,8 @@ fn spent_until(status: u16, message: &str, code: &str, now: Timestamp) -> Option
     if !is_code && !is_told {
         return None;
     }
-    let month_ends = Month::of(now).0.ends_at();
-    let is_new_month = Month::of(now.minus(MONTHS_FIRST_HOURS)).0 != Month::of(now).0;
+    let month_ends = Month::from_timestamp(now).0.ends_at();
+    let is_new_month = Month::from_timestamp(now.minus(MONTHS_FIRST_HOURS)).0 != Month::from_timestamp(now).0;
     // Choose the end by the date, else by the month.
     Some(match date {
         Some(date) if date <= now => now.plus(ASK_AGAIN),

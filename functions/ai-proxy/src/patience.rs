@@ -88,7 +88,7 @@ impl AttemptDeadlines {
 
     /// Returns the time to wait for one provider, if another one may serve the call and `left` is the time left for
     /// all of them.
-    pub fn of(self, left: Duration) -> Duration {
+    pub fn within(self, left: Duration) -> Duration {
         self.hopeless_after.unwrap_or(left / 2).min(left)
     }
 }
@@ -105,7 +105,10 @@ mod tests {
         Some(Duration::from_secs_f64(secs))
     }
 
-    fn of(awaited: ResponseMode, usual: Option<Duration>) -> (Option<Duration>, Option<Duration>, Option<Duration>) {
+    fn deadlines(
+        awaited: ResponseMode,
+        usual: Option<Duration>,
+    ) -> (Option<Duration>, Option<Duration>, Option<Duration>) {
         let AttemptDeadlines { late_after, slow_after, hopeless_after } =
             AttemptDeadlines::new(awaited, usual, FAILOVER);
         (late_after, slow_after, hopeless_after)
@@ -135,26 +138,26 @@ mod tests {
     #[test]
     fn a_stream_is_slow_within_bounds_unless_it_usually_takes_longer() {
         use ResponseMode::FirstContent;
-        assert_eq!(of(FirstContent, None), (None, secs(12.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(0.1)), (secs(1.0), secs(4.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(2.0)), (secs(2.0), secs(5.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(9.0)), (secs(9.0), secs(12.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(12.0)), (secs(12.0), secs(15.0), Some(FAILOVER)));
-        assert_eq!(of(FirstContent, secs(60.0)), (secs(60.0), secs(75.0), secs(90.0)));
+        assert_eq!(deadlines(FirstContent, None), (None, secs(12.0), Some(FAILOVER)));
+        assert_eq!(deadlines(FirstContent, secs(0.1)), (secs(1.0), secs(4.0), Some(FAILOVER)));
+        assert_eq!(deadlines(FirstContent, secs(2.0)), (secs(2.0), secs(5.0), Some(FAILOVER)));
+        assert_eq!(deadlines(FirstContent, secs(9.0)), (secs(9.0), secs(12.0), Some(FAILOVER)));
+        assert_eq!(deadlines(FirstContent, secs(12.0)), (secs(12.0), secs(15.0), Some(FAILOVER)));
+        assert_eq!(deadlines(FirstContent, secs(60.0)), (secs(60.0), secs(75.0), secs(90.0)));
     }
 
     #[test]
     fn a_whole_answer_is_slow_by_what_is_usual_and_never_while_that_is_not_known() {
         use ResponseMode::Whole;
-        assert_eq!(of(Whole, None), (None, None, None));
-        assert_eq!(of(Whole, secs(0.1)), (secs(1.0), secs(10.0), secs(30.0)));
-        assert_eq!(of(Whole, secs(40.0)), (secs(40.0), secs(100.0), secs(160.0)));
+        assert_eq!(deadlines(Whole, None), (None, None, None));
+        assert_eq!(deadlines(Whole, secs(0.1)), (secs(1.0), secs(10.0), secs(30.0)));
+        assert_eq!(deadlines(Whole, secs(40.0)), (secs(40.0), secs(100.0), secs(160.0)));
     }
 
     #[test]
     fn a_call_is_late_before_it_is_slow_and_slow_before_it_is_given_up() {
         for awaited in [ResponseMode::FirstContent, ResponseMode::Whole] {
-            for (late, slow, hopeless) in (0..3_000).map(|tenths| of(awaited, secs(f64::from(tenths) / 10.0))) {
+            for (late, slow, hopeless) in (0..3_000).map(|tenths| deadlines(awaited, secs(f64::from(tenths) / 10.0))) {
                 assert!(late <= slow && slow < hopeless, "{late:?} {slow:?} {hopeless:?}");
             }
         }
@@ -164,13 +167,13 @@ mod tests {
     fn a_call_that_uses_no_tokens_is_given_up_soon_and_never_judged() {
         let patience = AttemptDeadlines::without_tokens(FAILOVER);
         assert_eq!((patience.late_after, patience.slow_after), (None, None));
-        assert_eq!(patience.of(Duration::from_secs(285)), FAILOVER);
+        assert_eq!(patience.within(Duration::from_secs(285)), FAILOVER);
     }
 
     #[test]
     fn who_is_usually_slower_is_waited_for_no_less() {
         for awaited in [ResponseMode::FirstContent, ResponseMode::Whole] {
-            let all: Vec<_> = (0..600).map(|tenths| of(awaited, secs(f64::from(tenths) / 10.0))).collect();
+            let all: Vec<_> = (0..600).map(|tenths| deadlines(awaited, secs(f64::from(tenths) / 10.0))).collect();
             assert!(all.is_sorted_by(|one, next| one.0 <= next.0 && one.1 <= next.1 && one.2 <= next.2));
         }
     }
@@ -179,9 +182,9 @@ mod tests {
     fn nobody_is_waited_for_beyond_what_is_left_and_of_the_unknown_half_is_kept() {
         let patience = |awaited, usual| AttemptDeadlines::new(awaited, usual, FAILOVER);
         let left = Duration::from_secs(8);
-        assert_eq!(patience(ResponseMode::FirstContent, None).of(left), left);
-        assert_eq!(patience(ResponseMode::Whole, secs(1.0)).of(left), left);
-        assert_eq!(patience(ResponseMode::Whole, None).of(left), left / 2);
-        assert_eq!(patience(ResponseMode::FirstContent, None).of(Duration::from_secs(120)), FAILOVER);
+        assert_eq!(patience(ResponseMode::FirstContent, None).within(left), left);
+        assert_eq!(patience(ResponseMode::Whole, secs(1.0)).within(left), left);
+        assert_eq!(patience(ResponseMode::Whole, None).within(left), left / 2);
+        assert_eq!(patience(ResponseMode::FirstContent, None).within(Duration::from_secs(120)), FAILOVER);
     }
 }

@@ -168,7 +168,7 @@ impl CallReport {
     }
 
     /// Records the model, as returned by [`display_model`], and if the answer is to be streamed.
-    pub fn asked(&self, model: &str, streamed: bool) {
+    pub fn requested(&self, model: &str, streamed: bool) {
         self.note(|call| (call.model, call.streamed) = (Some(model.to_owned()), streamed));
     }
 

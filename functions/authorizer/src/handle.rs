@@ -63,7 +63,8 @@ const ROUNDS: usize = 3;
 /// # Errors
 /// Returns [`AuthorizerFailure`], which the gateway turns into 401 or 503.
 pub async fn handle(state: &AuthorizerState, event: Event) -> Result<Response<Context>, AuthorizerFailure> {
-    let route = Route::of(&event.resource).ok_or_else(|| AuthorizerFailure::NoRule(event.resource.clone()))?;
+    let route =
+        Route::from_resource(&event.resource).ok_or_else(|| AuthorizerFailure::NoRule(event.resource.clone()))?;
     let mut report = report::begin(&event, route);
     let client = Client::new(state, &event);
     if client.address.is_none() {
@@ -188,7 +189,7 @@ fn answer(
     // Handle callers that may not call; a limit that refuses them comes first.
     let is_refused = matches!(decision, Decision::Refused(_));
     let limits = || match &decision {
-        Decision::Allowed(readings) => LimitHeaders::of(readings, now),
+        Decision::Allowed(readings) => LimitHeaders::from_readings(readings, now),
         _ => LimitHeaders::degraded(),
     };
     let caller = match standing {
@@ -204,9 +205,12 @@ fn answer(
         Identity::Caller(caller) => Some(caller),
     };
     Ok(match decision {
-        Decision::Allowed(readings) => {
-            passed(state, event, caller.as_ref(), Passes(LimitHeaders::of(&readings, now), leases, charged.to_text()))
-        }
+        Decision::Allowed(readings) => passed(
+            state,
+            event,
+            caller.as_ref(),
+            Passes(LimitHeaders::from_readings(&readings, now), leases, charged.to_text()),
+        ),
         // The decision is never stale here, because the last round checks no records.
         Decision::Unchecked | Decision::Stale(_) => {
             // The script may have run although its reply was lost, so the call keeps its places in flight.
@@ -245,7 +249,7 @@ fn passed(
         kind: owner.integration.kind,
         key: key.id.clone(),
         terms: Terms {
-            cap: state.cap.of(&owner.account),
+            cap: state.cap.for_account(&owner.account),
             account: owner.account.guards.clone(),
             key: key.guards.clone(),
         },

@@ -37,7 +37,7 @@ pub(crate) async fn answer(
         return Err(unavailable(request_id, &format!("no answer within {:?}", state.store_timeout)));
     };
     let lines = lines.map_err(|error| unavailable(request_id, &error.to_string()))?;
-    let open_calls = open.map_err(|error| unavailable(request_id, &error.to_string()))?.of(account, month);
+    let open_calls = open.map_err(|error| unavailable(request_id, &error.to_string()))?.count(account, month);
 
     // Build the report, and answer in the requested format.
     let cap = caller.terms.cap;

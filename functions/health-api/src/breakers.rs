@@ -78,5 +78,5 @@ async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), Boar
     let found = call.state.breakers.history(call.id, after, most).await.map_err(BoardError::breakers)?;
     // Only a full page may be followed by another one.
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.to.generation);
-    Ok((found.iter().map(Decision::of).collect(), next))
+    Ok((found.iter().map(Decision::from_transition).collect(), next))
 }

@@ -76,7 +76,7 @@ pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads the body of `request`. A body of another content type has no fields.
-    pub(crate) fn of(request: &Request) -> Result<Self, BoardError> {
+    pub(crate) fn from_request(request: &Request) -> Result<Self, BoardError> {
         if request.body().len() > LARGEST_BODY {
             return Err(BoardError::TooLarge);
         }
@@ -102,14 +102,14 @@ pub(crate) fn is_form(headers: &HeaderMap) -> bool {
 /// Returns the path without the prefix before its route, and the public address of the API as the request shows it.
 pub(crate) fn path_and_links(request: &Request) -> (String, Links) {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else {
-        return (String::new(), Links::of(RequestAddress::default()));
+        return (String::new(), Links::from_request(RequestAddress::default()));
     };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let resource = context.resource_path.as_deref().unwrap_or_default();
     let parameters = request.path_parameters_ref();
     let greedy = parameters.and_then(|parameters| parameters.first("proxy"));
     // Derive the public address from the `Host` header and the gateway's context.
-    let links = Links::of(RequestAddress {
+    let links = Links::from_request(RequestAddress {
         host: header("host"),
         scheme: header("x-forwarded-proto"),
         domain_name: context.domain_name.as_deref().unwrap_or_default(),
@@ -151,7 +151,8 @@ mod tests {
     #[test]
     fn a_form_is_read_by_its_content_type_and_only_up_to_its_bound() {
         let field = |content_type: &str, body: &str| {
-            Form::of(&request("/login", "/login", "", content_type, body)).map(|form| form.field("a").to_owned())
+            Form::from_request(&request("/login", "/login", "", content_type, body))
+                .map(|form| form.field("a").to_owned())
         };
         assert_eq!(field("Application/X-www-form-urlencoded; charset=UTF-8", "b=1&a=x%26%2B+y&a=z").unwrap(), "x&+ y");
         assert_eq!(field("application/json", "a=1").unwrap(), "");

@@ -40,15 +40,15 @@ impl CookieKind {
 
     /// Adds the cookie with `value` to an answer.
     pub(crate) fn set(self, headers: &mut HeaderMap, value: &str) {
-        append(headers, self.of(value.to_owned(), self.kept));
+        append(headers, self.build(value.to_owned(), self.kept));
     }
 
     /// Removes the cookie from the browser.
     pub(crate) fn clear(self, headers: &mut HeaderMap) {
-        append(headers, self.of(String::new(), Duration::ZERO));
+        append(headers, self.build(String::new(), Duration::ZERO));
     }
 
-    fn of(self, value: String, kept: Duration) -> Cookie<'static> {
+    fn build(self, value: String, kept: Duration) -> Cookie<'static> {
         Cookie::build((self.name, value))
             .path("/")
             .secure(true)

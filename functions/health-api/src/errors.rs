@@ -114,7 +114,7 @@ struct ErrorQuery {
 }
 
 impl ErrorQuery {
-    fn of(call: &Call<'_>) -> Result<Self, BoardError> {
+    fn from_call(call: &Call<'_>) -> Result<Self, BoardError> {
         let name = |name: &str| call.query_name(name).map(|value| value.map(str::to_owned));
         let severity = match call.query("severity") {
             None => None,
@@ -156,14 +156,14 @@ impl ErrorQuery {
 
 /// Answers with a page of recent errors as JSON.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
-    let (breadcrumbs, next) = ErrorQuery::of(call)?.read(call).await?;
+    let (breadcrumbs, next) = ErrorQuery::from_call(call)?.read(call).await?;
     let next = next.map(|next| next.to_string());
     Ok(json(StatusCode::OK, &serde_json::json!({ "breadcrumbs": breadcrumbs, "next": next })))
 }
 
 /// Shows a page of recent errors, with a form to filter them.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
-    let asked = ErrorQuery::of(call)?;
+    let asked = ErrorQuery::from_call(call)?;
     let (errors, next) = asked.read(call).await?;
     let content = html! {
         (filter_form(call, &asked.filter))

@@ -23,7 +23,7 @@ pub async fn handle(state: &BoardState, request: Request) -> Response<String> {
     let links = state.base_url.clone().unwrap_or(links);
     // Answer the requests that are not for the board: CORS preflights of API routes, and paths that no other route
     // takes.
-    let asked = preflight::asked(&request);
+    let asked = preflight::requested_route(&request);
     if asked.is_some() || not_offered::is_asked(&request) {
         let answer = match asked {
             Some((_, method)) => preflight::answer(&state.allowed_origin, method),
@@ -75,7 +75,7 @@ fn sign(headers: &mut HeaderMap, links: &Links, id: &str) {
 
 async fn serve(call: &Call<'_>, (_, _, access, operation): &Route) -> Result<Answer, BoardError> {
     // Check access before any handler runs.
-    let form = Form::of(call.request)?;
+    let form = Form::from_request(call.request)?;
     let admin = gate::authorize(call, *access, &form).await?;
     match (operation, admin) {
         (Operation::Health, _) => Ok(health::answer(call).await),

@@ -91,7 +91,7 @@ fn is_whole(within: &[&str]) -> bool {
 /// Creates the answer, in a form that SDKs and people can read.
 pub(crate) fn answer(problem: &Problem, request_id: &str) -> Answer {
     #[derive(Serialize)]
-    struct Body<'a> {
+    struct ProblemBody<'a> {
         r#type: &'static str,
         title: &'static str,
         status: u16,
@@ -108,7 +108,7 @@ pub(crate) fn answer(problem: &Problem, request_id: &str) -> Answer {
     let Problem { status, code, detail, .. } = problem;
     let error = Inner { r#type: "not_found_error", message: detail };
     let status = status.as_u16();
-    let body = Body { r#type: "error", title: problem.title(), status, code, detail, request_id, error };
+    let body = ProblemBody { r#type: "error", title: problem.title(), status, code, detail, request_id, error };
     let mut answer = Answer::new(serde_json::to_string(&body).unwrap_or_default());
     *answer.status_mut() = problem.status;
     let headers = answer.headers_mut();

@@ -17,7 +17,7 @@ pub const ROUTES: [(&str, &str); 5] = [
 ];
 
 /// Returns the route and the method that `request` asks about.
-pub(crate) fn asked(request: &Request) -> Option<&'static (&'static str, &'static str)> {
+pub(crate) fn requested_route(request: &Request) -> Option<&'static (&'static str, &'static str)> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     let resource = context.resource_path.as_deref()?;
     // The gateway sends only preflight requests of these routes to this function.

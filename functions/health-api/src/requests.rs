@@ -49,7 +49,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
                 }
             }
         }
-        Some(id) => told(id, story(call, id).await?.as_ref()),
+        Some(id) => story_section(id, story(call, id).await?.as_ref()),
     };
     let content = html! {
         form.row method="get" action=(call.links.to(PAGE)) role="search" aria-label="Find a request" {
@@ -114,7 +114,7 @@ async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, BoardError> {
     Ok(Story::tell(id, lines.iter().map(String::as_str)))
 }
 
-fn told(id: &str, story: Option<&Story>) -> Markup {
+fn story_section(id: &str, story: Option<&Story>) -> Markup {
     html! {
         h2 { "Request " code { (id) } }
         @match story {
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_unknown_request_gets_advice() {
-        let page = told("/I35=", None).into_string();
+        let page = story_section("/I35=", None).into_string();
         assert!(page.contains("Nothing was logged") && page.contains("levee why"), "{page}");
     }
 }

@@ -31,7 +31,7 @@ struct UsagePage<'a> {
 
 /// Answers with the usage of a page of accounts.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
-    let asked = asked(call)?;
+    let asked = query(call)?;
     let (after, limit) = (call.query_name("after")?, call.limit()?);
 
     // Read the accounts, then their usage as far as it fits into one answer, and the number of open calls.
@@ -50,7 +50,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
         .iter()
         .zip(&used)
         .map(|(account, lines)| {
-            report(call, &account.id, state.cap.of(account), month, lines, open.of(&account.id, month))
+            report(call, &account.id, state.cap.for_account(account), month, lines, open.count(&account.id, month))
         })
         .collect();
     // Write the answer, with a link to the next page.
@@ -63,7 +63,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
 
 /// Answers with the usage of one account. The usage of a deleted account is kept.
 pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
-    let asked = asked(call)?;
+    let asked = query(call)?;
     let (state, id, month) = (call.state, call.id, asked.month);
     if !is_name(id) {
         return Err(BoardError::NotFound);
@@ -74,13 +74,13 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
         in_time(call, state.months.read(id, month)),
         in_time(call, state.ledger.open_by_month()),
     );
-    let (account, lines, open_calls) = (account?.map(|it| it.account), lines?, open?.of(id, month));
+    let (account, lines, open_calls) = (account?.map(|it| it.account), lines?, open?.count(id, month));
 
     // Check that the account exists, or that a deleted one was used in that month.
     if account.is_none() && lines.is_empty() {
         return Err(BoardError::NotFound);
     }
-    let cap = account.and_then(|account| state.cap.of(&account));
+    let cap = account.and_then(|account| state.cap.for_account(&account));
     let report = report(call, id, cap, month, &lines, open_calls);
     Ok(asked.answer(&report, [&report])?)
 }
@@ -97,7 +97,7 @@ fn report(
     UsageReport::new(account, month, lines, open_calls, cap, state.counts, &state.prices, call.now)
 }
 
-fn asked(call: &Call<'_>) -> Result<UsageQuery, BoardError> {
+fn query(call: &Call<'_>) -> Result<UsageQuery, BoardError> {
     let asked = UsageQuery::read(call.query("month"), call.query("format"), call.headers(), call.now);
     asked.map_err(|mistake| BoardError::Invalid(mistake.to_string()))
 }

@@ -42,10 +42,10 @@ pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp
     let mut crowds = BTreeMap::<(&str, u64), (&Many, Findings)>::new();
     for breadcrumb in breadcrumbs.iter().filter(|it| Timestamp::from_millis(it.last_at).until(now) <= WINDOW) {
         let minute = breadcrumb.first_at / 60_000;
-        if let Some(rule) = Rule::of(&breadcrumb.code) {
+        if let Some(rule) = Rule::for_code(&breadcrumb.code) {
             let (key, title) = rule.about(breadcrumb);
             alerts.entry(key).or_insert_with(|| (title, rule.advice, Findings::default())).2.add(breadcrumb);
-        } else if let Some(many) = Many::of(&breadcrumb.code) {
+        } else if let Some(many) = Many::for_code(&breadcrumb.code) {
             crowds.entry((many.key, minute)).or_insert_with(|| (many, Findings::default())).1.add(breadcrumb);
         } else if breadcrumb.severity == Severity::Error {
             errors.entry((&breadcrumb.code, minute)).or_default().add(breadcrumb);

@@ -27,7 +27,7 @@ impl Gateway {
     pub(super) async fn authorize(&self, exchange: &mut Exchange, name: &str) -> Result<Map<String, Value>, Refusal> {
         // Find the authorizer's function, and check the length of the ARN.
         let function = self.api.authorizers.get(name).and_then(|authorizer| self.functions.get(&authorizer.function));
-        let function = function.ok_or(Refusal::of(ResponseType::AuthorizerConfigurationError))?;
+        let function = function.ok_or(Refusal::from_kind(ResponseType::AuthorizerConfigurationError))?;
         let arn = event::method_arn(exchange);
         if arn.len() > LONGEST_ARN {
             return Err(Refusal::of_status(http::StatusCode::URI_TOO_LONG, "Request-URI Too Long"));
@@ -37,20 +37,22 @@ impl Gateway {
         let started = std::time::Instant::now();
         let payload = match function.invoke(call).await {
             Ok(FunctionAnswer::Buffered(payload)) => payload,
-            Ok(FunctionAnswer::Streamed(_)) => return Err(Refusal::of(ResponseType::AuthorizerConfigurationError)),
+            Ok(FunctionAnswer::Streamed(_)) => {
+                return Err(Refusal::from_kind(ResponseType::AuthorizerConfigurationError));
+            }
             // "To return a 401, the function must raise the exact string Unauthorized".
             Err(FunctionFailure::Function { message, .. }) if message == "Unauthorized" => {
-                return Err(Refusal::of(ResponseType::Unauthorized));
+                return Err(Refusal::from_kind(ResponseType::Unauthorized));
             }
             Err(failure) => {
                 tracing::warn!("the authorizer {name} failed: {failure}");
-                return Err(Refusal::of(ResponseType::AuthorizerFailure));
+                return Err(Refusal::from_kind(ResponseType::AuthorizerFailure));
             }
         };
         // Evaluate its policy.
         let output = policy::read(&payload, &arn).map_err(|mistake| {
             tracing::warn!("the authorizer {name} answered what API Gateway refuses: {mistake}");
-            Refusal::of(ResponseType::AuthorizerConfigurationError)
+            Refusal::from_kind(ResponseType::AuthorizerConfigurationError)
         })?;
         let mut context = output.context;
         let denied = match output.verdict {
@@ -64,6 +66,6 @@ impl Gateway {
         };
         // Keep the context: the response to a denial may use it.
         exchange.authorizer = Some(context);
-        Err(Refusal::of(ResponseType::AccessDenied).saying(denied))
+        Err(Refusal::from_kind(ResponseType::AccessDenied).saying(denied))
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// Returns a refusal with the status and message of its response type.
-    pub(super) fn of(kind: ResponseType) -> Self {
+    pub(super) fn from_kind(kind: ResponseType) -> Self {
         let message = match kind {
             ResponseType::MissingAuthenticationToken => Some("Missing Authentication Token"),
             ResponseType::Unauthorized => Some("Unauthorized"),
@@ -40,12 +40,12 @@ impl Refusal {
     /// `Authorization` header that is not a signature, and repeats the header in the message.
     pub(super) fn unknown_route(exchange: &Exchange) -> Self {
         let Some(header) = exchange.header(header::AUTHORIZATION) else {
-            return Self::of(ResponseType::MissingAuthenticationToken);
+            return Self::from_kind(ResponseType::MissingAuthenticationToken);
         };
         let last = header.rsplit(' ').next().unwrap_or_default();
         let message =
             format!("'{last}' not a valid key=value pair (missing equal-sign) in Authorization header: '{header}'.");
-        Self { message: Some(message.into()), ..Self::of(ResponseType::InvalidSignature) }
+        Self { message: Some(message.into()), ..Self::from_kind(ResponseType::InvalidSignature) }
     }
 
     /// Returns a refusal without a response type of its own; only the template's DEFAULT_4XX or DEFAULT_5XX applies.

@@ -32,7 +32,7 @@ pub(super) fn proxy(exchange: &Exchange, body: &Bytes, binary: &[String]) -> Res
     event.insert("isBase64Encoded".to_owned(), encoded.into());
     let event = Value::Object(event).to_string();
     if event.len() > LARGEST_EVENT {
-        return Err(Refusal::of(ResponseType::RequestTooLarge));
+        return Err(Refusal::from_kind(ResponseType::RequestTooLarge));
     }
     Ok(event.into())
 }

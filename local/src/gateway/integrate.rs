@@ -27,7 +27,7 @@ pub(super) async fn call(
     let deadline = Instant::now() + route.timeout;
     let call = Invocation { event, trace_id: exchange.trace_id.clone() };
     let answer = tokio::time::timeout_at(deadline, function.invoke(call)).await;
-    let answer = answer.map_err(|_| Refusal::of(ResponseType::IntegrationTimeout))?.map_err(|failure| {
+    let answer = answer.map_err(|_| Refusal::from_kind(ResponseType::IntegrationTimeout))?.map_err(|failure| {
         tracing::warn!(
             "{} answered {} {} with an error: {failure}",
             function.config.name,
@@ -51,7 +51,7 @@ pub(super) async fn call(
                 Text::Encoded(text) if !wants_binary(binary, exchange.header(header::ACCEPT)) => text.into(),
                 Text::Encoded(text) => base64::engine::general_purpose::STANDARD
                     .decode(text)
-                    .map_err(|_| Refusal::of(ResponseType::ApiConfigurationError))?
+                    .map_err(|_| Refusal::from_kind(ResponseType::ApiConfigurationError))?
                     .into(),
             };
             Ok(reply(status, headers, full(body)))
@@ -71,7 +71,7 @@ pub(super) async fn call(
 /// Returns the refusal for a function that gave no answer.
 pub(super) fn refusal(failure: &FunctionFailure) -> Refusal {
     match failure {
-        FunctionFailure::TimedOut(_) => Refusal::of(ResponseType::IntegrationTimeout),
+        FunctionFailure::TimedOut(_) => Refusal::from_kind(ResponseType::IntegrationTimeout),
         FunctionFailure::Throttled => Refusal::internal(),
         FunctionFailure::Function { .. } | FunctionFailure::Exited(_) | FunctionFailure::TooLarge => {
             Refusal::bad_gateway()

@@ -64,7 +64,7 @@ pub(super) async fn open(
             return Ok(Err(format!("its metadata has no end within {LARGEST_METADATA} bytes")));
         }
         let chunk = timeout_at(deadline, stream.chunks.recv()).await;
-        match chunk.map_err(|_| Refusal::of(ResponseType::IntegrationTimeout))? {
+        match chunk.map_err(|_| Refusal::from_kind(ResponseType::IntegrationTimeout))? {
             Some(Piece::Data(chunk)) => start.extend_from_slice(&chunk),
             Some(Piece::Broken(failure)) => return Err(integrate::refusal(&failure)),
             Some(Piece::End) => return Ok(Err("it ended within its metadata".to_owned())),

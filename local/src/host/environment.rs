@@ -70,7 +70,7 @@ impl Environment {
             jobs,
             kept: None,
             requests,
-            output: logs.of(&config.name, name.clone())?,
+            output: logs.output(&config.name, name.clone())?,
             control: Control { commands: receiver, status: status.clone(), held: false, freeze: config.freeze },
             name,
         };

@@ -39,7 +39,7 @@ impl Logs {
     }
 
     /// Opens the log for one environment of `function`, or for another child process.
-    pub(crate) fn of(&self, function: &str, prefix: String) -> std::io::Result<Output> {
+    pub(crate) fn output(&self, function: &str, prefix: String) -> std::io::Result<Output> {
         let path = self.folder.join(format!("{function}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Output { prefix, file: Arc::new(file), last: Arc::default() })

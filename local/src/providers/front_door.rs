@@ -62,7 +62,7 @@ pub(super) async fn admit(State(stand_in): State<Arc<StandIn>>, request: Request
     };
 
     // Leave out the query: an SDK's `?beta=true` does not change the answer.
-    let seed = Seed::of(&[stand_in.name.as_bytes(), parts.uri.path().as_bytes(), &body]);
+    let seed = Seed::from_parts(&[stand_in.name.as_bytes(), parts.uri.path().as_bytes(), &body]);
     let tally = stand_in.tally();
     lock(&tally).last_request = Some(seen(&parts, &body, length));
 

@@ -42,14 +42,14 @@ pub(super) fn fnv_1a<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
 pub(super) struct Seed(u64);
 
 impl Seed {
-    pub(super) fn of(parts: &[&[u8]]) -> Self {
+    pub(super) fn from_parts(parts: &[&[u8]]) -> Self {
         // 0xff never occurs in UTF-8, so it separates ("ab", "c") from ("a", "bc").
         Self(fnv_1a(parts.iter().flat_map(|part| part.iter().chain(&[0xff]))))
     }
 
     /// Returns an independent generator for one purpose, so that requesting a tool does not change the text.
     pub(super) fn branch(self, purpose: &str) -> Self {
-        Self::of(&[&self.0.to_le_bytes(), purpose.as_bytes()])
+        Self::from_parts(&[&self.0.to_le_bytes(), purpose.as_bytes()])
     }
 
     /// Returns the next number, by SplitMix64 (Steele, Lea and Flood, 2014).
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_seed_repeats_itself_and_parts_do_not_run_together() {
-        assert_eq!(Seed::of(&[b"ab", b"c"]).id("msg_", 22), Seed::of(&[b"ab", b"c"]).id("msg_", 22));
-        assert_ne!(Seed::of(&[b"ab", b"c"]).id("msg_", 22), Seed::of(&[b"a", b"bc"]).id("msg_", 22));
+        assert_eq!(Seed::from_parts(&[b"ab", b"c"]).id("msg_", 22), Seed::from_parts(&[b"ab", b"c"]).id("msg_", 22));
+        assert_ne!(Seed::from_parts(&[b"ab", b"c"]).id("msg_", 22), Seed::from_parts(&[b"a", b"bc"]).id("msg_", 22));
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
             "tags": { "type": "array", "items": { "type": "boolean" } },
             "at": { "type": ["object", "null"], "properties": { "x": { "type": "number" } } },
         } } });
-        let input = input(&tool, Seed::of(&[b"x"]));
+        let input = input(&tool, Seed::from_parts(&[b"x"]));
         assert!(input["city"].is_string());
         assert_eq!(input["unit"], "celsius");
         assert_eq!(input["days"], 3);

@@ -217,6 +217,6 @@ where
     match error {
         None => Ok(true),
         Some(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-        Some(error) => Err(AccountsTableError::of(error)),
+        Some(error) => Err(AccountsTableError::from_sdk(error)),
     }
 }

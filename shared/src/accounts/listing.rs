@@ -177,7 +177,7 @@ async fn read(query: QueryFluentBuilder, limit: usize) -> Result<(Vec<Item>, boo
     loop {
         let missing = i32::try_from(limit.saturating_add(1) - items.len()).unwrap_or(i32::MAX);
         let page = query.clone().limit(missing).set_exclusive_start_key(start);
-        let page = page.send().await.map_err(|error| AccountsTableError::of(&error))?;
+        let page = page.send().await.map_err(|error| AccountsTableError::from_sdk(&error))?;
         items.extend(page.items.unwrap_or_default());
         start = page.last_evaluated_key;
         if start.is_none() || items.len() > limit {

@@ -71,7 +71,7 @@ pub enum AccountsTableError {
 }
 
 impl AccountsTableError {
-    pub(super) fn of<E, R>(error: &SdkError<E, R>) -> Self
+    pub(super) fn from_sdk<E, R>(error: &SdkError<E, R>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
@@ -108,7 +108,7 @@ impl AccountsTable {
     /// Returns the item under `key`, by a consistent read.
     pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, AccountsTableError> {
         let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
-        Ok(request.send().await.map_err(|error| AccountsTableError::of(&error))?.item)
+        Ok(request.send().await.map_err(|error| AccountsTableError::from_sdk(&error))?.item)
     }
 
     async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), AccountsTableError> {
@@ -144,7 +144,7 @@ impl AccountsTable {
 
     async fn put(&self, item: Item) -> Result<(), AccountsTableError> {
         let request = self.client.put_item().table_name(&self.name).set_item(Some(item));
-        request.send().await.map_err(|error| AccountsTableError::of(&error))?;
+        request.send().await.map_err(|error| AccountsTableError::from_sdk(&error))?;
         Ok(())
     }
 }

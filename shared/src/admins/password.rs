@@ -50,11 +50,11 @@ impl PasswordHash {
         if length > *LENGTHS.end() {
             return Err(WeakPassword("A password has at most 256 characters."));
         }
-        Self::of(password).ok_or(WeakPassword("The password could not be hashed."))
+        Self::from_password(password).ok_or(WeakPassword("The password could not be hashed."))
     }
 
     /// Hashes an existing password of any length. Returns `None` if the machine lacks memory or randomness.
-    pub(super) fn of(password: &str) -> Option<Self> {
+    pub(super) fn from_password(password: &str) -> Option<Self> {
         Self::with(PARAMS, password)
     }
 

@@ -79,7 +79,9 @@ enum Checked {
 /// Checks a password on a separate thread, and hashes it again if the hash is outdated.
 async fn check(hash: PasswordHash, password: String) -> Result<Checked, AdminsTableError> {
     let check = move || match hash.verify(&password) {
-        true => Checked::Right { renewed: hash.is_outdated().then(|| PasswordHash::of(&password)).flatten() },
+        true => {
+            Checked::Right { renewed: hash.is_outdated().then(|| PasswordHash::from_password(&password)).flatten() }
+        }
         false => Checked::Wrong,
     };
     tokio::task::spawn_blocking(check).await.map_err(|_| AdminsTableError("a password check broke off".to_owned()))

@@ -19,7 +19,7 @@ const ID_LENGTH: usize = 8;
 pub(super) struct Fingerprint(pub(super) u64);
 
 impl Fingerprint {
-    pub(super) fn of(breadcrumb: &Breadcrumb) -> Self {
+    pub(super) fn from_breadcrumb(breadcrumb: &Breadcrumb) -> Self {
         let Breadcrumb { function, severity, code, message, account, connection, .. } = breadcrumb;
         let message = normalise(message);
         let always = [function, severity.name(), code, &message].map(Some);
@@ -82,7 +82,7 @@ pub(super) struct Position {
 
 impl Position {
     pub(super) fn of(breadcrumb: &Breadcrumb) -> Self {
-        Self { minute: breadcrumb.first_at / 60_000, fingerprint: Fingerprint::of(breadcrumb) }
+        Self { minute: breadcrumb.first_at / 60_000, fingerprint: Fingerprint::from_breadcrumb(breadcrumb) }
     }
 
     /// Returns the partition key and the sort key of the row.
@@ -147,7 +147,7 @@ mod tests {
         all[5].account = Some(String::new());
         all[6].account = Some("acme".to_owned());
         all[7].connection = Some("acme".to_owned());
-        let different: std::collections::BTreeSet<_> = all.iter().map(Fingerprint::of).collect();
+        let different: std::collections::BTreeSet<_> = all.iter().map(Fingerprint::from_breadcrumb).collect();
         assert_eq!(different.len(), all.len());
     }
 
@@ -155,13 +155,16 @@ mod tests {
     fn request_and_time_make_no_difference_to_the_fingerprint_but_the_minute_does_to_the_position() {
         let one = breadcrumb("code", "message", 60_000);
         let other = Breadcrumb { request_id: Some("r".to_owned()), first_at: 120_000, count: 5, ..one.clone() };
-        assert_eq!(Fingerprint::of(&one), Fingerprint::of(&other));
+        assert_eq!(Fingerprint::from_breadcrumb(&one), Fingerprint::from_breadcrumb(&other));
         assert_eq!((Position::of(&one).minute, Position::of(&other).minute), (1, 2));
     }
 
     #[test]
     fn the_fingerprint_of_what_is_stored_does_not_change() {
-        assert_eq!(format!("{:016x}", Fingerprint::of(&breadcrumb("code", "message", 0)).0), "28bc22c98fefc073");
+        assert_eq!(
+            format!("{:016x}", Fingerprint::from_breadcrumb(&breadcrumb("code", "message", 0)).0),
+            "28bc22c98fefc073"
+        );
     }
 
     proptest! {

@@ -38,18 +38,18 @@ pub async fn peek(redis: &Redis, providers: &[String], now: Timestamp) -> Result
         pipeline.query_async::<Vec<HashMap<String, String>>>(&mut connection).await
     };
     let all = redis.run(all).await?;
-    Ok(all.iter().map(|fields| Peek::of(fields, now)).collect())
+    Ok(all.iter().map(|fields| Peek::from_fields(fields, now)).collect())
 }
 
 impl Peek {
     /// Computes the ratios from the fields of a provider's breaker; standing.lua lists these.
-    fn of(fields: &HashMap<String, String>, now: Timestamp) -> Self {
+    fn from_fields(fields: &HashMap<String, String>, now: Timestamp) -> Self {
         let since = now.minus(LOOKED_BACK).as_secs();
         let seconds = fields.iter().filter_map(|(field, text)| {
             let at = field.strip_prefix("s:")?.parse().ok().filter(|at| *at > since)?;
             counts(at, text)
         });
-        let sum = Totals::of(&seconds.collect::<Vec<_>>());
+        let sum = Totals::from_seconds(&seconds.collect::<Vec<_>>());
         Self {
             failure_ratio: ratio(sum.troubled(), sum.results),
             slow_ratio: ratio(sum.late, sum.late + sum.on_time),
@@ -69,7 +69,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
     fn peek(fields: &[(String, &str)]) -> Peek {
-        Peek::of(&fields.iter().map(|(field, text)| (field.clone(), (*text).to_owned())).collect(), NOW)
+        Peek::from_fields(&fields.iter().map(|(field, text)| (field.clone(), (*text).to_owned())).collect(), NOW)
     }
 
     #[test]

@@ -169,7 +169,7 @@ mod tests {
         let stored: serde_json::Value = serde_json::from_str(STORED).unwrap();
         let read: Transition = serde_json::from_str(STORED).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), stored);
-        assert_eq!((read.to.mode, read.to.share, read.to.word), (Mode::Shed, Share::of(2_500), 6));
+        assert_eq!((read.to.mode, read.to.share, read.to.word), (Mode::Shed, Share::from_basis_points(2_500), 6));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub fn share(text: &str) -> Result<Share, &'static str> {
         return Err(mistake);
     }
     let basis_points: Option<u16> = format!("{whole}{fraction:0<2}").parse().ok();
-    basis_points.filter(|it| *it > 0).map(Share::of).ok_or(mistake)
+    basis_points.filter(|it| *it > 0).map(Share::from_basis_points).ok_or(mistake)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub struct Links {
 impl Links {
     /// Derives the address from a request. Client input is used only if it is a plain host, a known scheme or a plain
     /// path, because the address is inserted into JSON and HTML.
-    pub fn of(asked: RequestAddress<'_>) -> Self {
+    pub fn from_request(asked: RequestAddress<'_>) -> Self {
         let scheme = asked.scheme.filter(|scheme| *scheme == "http").unwrap_or("https");
         let host = asked.host.filter(|host| is_plain_host(host)).unwrap_or(asked.domain_name);
         let prefix = prefix(asked).filter(|prefix| is_plain_path(prefix)).unwrap_or_default();
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    fn asked<'a>(resource: &'a str, path: &'a str) -> RequestAddress<'a> {
+    fn address<'a>(resource: &'a str, path: &'a str) -> RequestAddress<'a> {
         RequestAddress {
             host: Some("api.example"),
             domain_name: "gateway.example",
@@ -148,7 +148,7 @@ mod tests {
     #[case("/", "/prod", "https://api.example/prod")]
     #[case("/", "/", "https://api.example")]
     fn the_address_keeps_what_stands_before_the_route(#[case] resource: &str, #[case] path: &str, #[case] url: &str) {
-        assert_eq!(Links::of(asked(resource, path)).base_url(), url);
+        assert_eq!(Links::from_request(address(resource, path)).base_url(), url);
     }
 
     #[rstest]
@@ -165,7 +165,7 @@ mod tests {
     #[case::another_host("//evil.example/admin/x", "x", "")]
     #[case::markup("/<b>/admin/x", "x", "")]
     fn a_greedy_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] prefix: &str) {
-        let links = Links::of(RequestAddress { greedy: Some(greedy), ..asked("/admin/{proxy+}", path) });
+        let links = Links::from_request(RequestAddress { greedy: Some(greedy), ..address("/admin/{proxy+}", path) });
         assert_eq!(links.to("/login"), format!("{prefix}/login"));
     }
 
@@ -174,7 +174,7 @@ mod tests {
     #[case("/prod/v1/v1/messages", "v1/v1/messages", "https://api.example/prod")]
     #[case("/prod//v1/messages", "/v1/messages", "https://api.example/prod")]
     fn the_catch_all_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] url: &str) {
-        let links = Links::of(RequestAddress { greedy: Some(greedy), ..asked("/{proxy+}", path) });
+        let links = Links::from_request(RequestAddress { greedy: Some(greedy), ..address("/{proxy+}", path) });
         assert_eq!(links.base_url(), url);
     }
 
@@ -189,7 +189,7 @@ mod tests {
         #[case] host: Option<&str>,
         #[case] origin: &str,
     ) {
-        let links = Links::of(RequestAddress { scheme, host, ..asked("/admin", "/admin") });
+        let links = Links::from_request(RequestAddress { scheme, host, ..address("/admin", "/admin") });
         assert_eq!(links.origin(), origin);
     }
 

@@ -74,7 +74,7 @@ impl UsageQuery {
         now: Timestamp,
     ) -> Result<Self, NotAsked> {
         // Parse the month, which must not be in the future.
-        let (present, _) = Month::of(now);
+        let (present, _) = Month::from_timestamp(now);
         let month = match month {
             None => present,
             Some(text) => {
@@ -156,7 +156,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
-    fn asked(month: Option<&str>, format: Option<&str>, accept: &str) -> Result<(String, Format), String> {
+    fn parsed(month: Option<&str>, format: Option<&str>, accept: &str) -> Result<(String, Format), String> {
         let headers = [(ACCEPT, accept.parse().unwrap())].into_iter().collect();
         let asked = UsageQuery::read(month, format, &headers, NOW);
         asked.map(|asked| (asked.month.to_string(), asked.format)).map_err(|mistake| mistake.to_string())
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_month_is_one_of_utc_that_has_begun() {
-        let asked = |month| asked(month, None, "*/*").map(|(month, _)| month);
+        let asked = |month| parsed(month, None, "*/*").map(|(month, _)| month);
         assert_eq!(asked(None), Ok("2026-11".to_owned()), "the present one");
         assert_eq!(asked(Some("2026-11")), Ok("2026-11".to_owned()));
         assert_eq!(asked(Some("2025-01")), Ok("2025-01".to_owned()));
@@ -186,7 +186,7 @@ mod tests {
             (Some("csv"), "application/json", Ok(Format::Csv)),
             (Some("xml"), "*/*", Err("'format' takes 'json' or 'csv'.".to_owned())),
         ] {
-            assert_eq!(asked(None, format, accept).map(|(_, format)| format), expected, "{format:?} {accept}");
+            assert_eq!(parsed(None, format, accept).map(|(_, format)| format), expected, "{format:?} {accept}");
         }
     }
 
@@ -202,7 +202,7 @@ mod tests {
             tally: Tally { calls: 1, input: 1, ..Tally::default() },
         };
         let lines: Vec<_> = (0..lines).map(line).collect();
-        let (month, _) = Month::of(NOW);
+        let (month, _) = Month::from_timestamp(NOW);
         UsageReport::new("acme", month, &lines, 0, None, Counts::default(), &Prices::default(), NOW)
     }
 

@@ -150,7 +150,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_030);
 
-    fn told(config: &LimitsConfig, asked: &ChargedCall<'_>) -> Vec<String> {
+    fn described(config: &LimitsConfig, asked: &ChargedCall<'_>) -> Vec<String> {
         let tell = |Charge { policy, subject, weight }: Charge| {
             format!("{} {} {}*{weight}", policy.name, subject.0, policy.limit)
         };
@@ -169,7 +169,7 @@ mod tests {
     fn ai_call(config: &LimitsConfig, [platform, of_account, of_integration, of_key]: &[Overrides; 4]) -> Vec<String> {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let (class, resource) = (Class::Ai, "/v1/messages");
-        told(config, &ChargedCall { class, resource, address: Some("a1b2"), party: Some(party), platform })
+        described(config, &ChargedCall { class, resource, address: Some("a1b2"), party: Some(party), platform })
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let charged = |resource| {
             let (class, address) = (Class::Ai, Some("a1b2"));
-            told(
+            described(
                 &LimitsConfig::default(),
                 &ChargedCall { class, resource, address, party: Some(party), platform: &none },
             )
@@ -259,7 +259,7 @@ mod tests {
             (Class::Login, "/login", "login-address a1b2 10*1"),
         ] {
             let asked = ChargedCall { class, resource, address: Some("a1b2"), party: None, platform: &platform };
-            assert_eq!(told(&LimitsConfig::default(), &asked), [expected]);
+            assert_eq!(described(&LimitsConfig::default(), &asked), [expected]);
         }
     }
 
@@ -298,9 +298,9 @@ mod tests {
         let party = Party { account: "acme", integration: "crm", key: "k1", of_account, of_integration, of_key };
         let asked =
             |resource| ChargedCall { class: Class::Ai, resource, address: None, party: Some(party), platform: &none };
-        assert_eq!(told(&config, &asked("/v1/models")), ["integration acme/crm 300*1"]);
+        assert_eq!(described(&config, &asked("/v1/models")), ["integration acme/crm 300*1"]);
         assert_eq!(
-            told(&config, &asked("/v1/messages")),
+            described(&config, &asked("/v1/messages")),
             ["integration acme/crm 300*1", "account acme 600*5", "in-flight acme 20*1"]
         );
     }

@@ -134,7 +134,7 @@ impl Limiter {
             };
         let reply = self.redis.run(run).await.ok()?;
         // Turn the reply into a decision.
-        let decision = match Reply::of(&reply) {
+        let decision = match Reply::from_reply(&reply) {
             Reply::Charged(counts) => decide(&ask.charges, true, counts, now),
             Reply::Refused(counts) => decide(&ask.charges, false, counts, now),
             Reply::Stale(markers) => Decision::Stale(markers.iter().map(|marker| decode(*marker)).collect()),

@@ -227,7 +227,7 @@ impl PolicyEntry {
             return Err(wrong(&format!("has a weight of more than {LARGEST_WEIGHT}")));
         }
         // Check the weights: known routes, and none that could never pass.
-        let is_route = |resource: &&String| *resource == OTHER_ROUTES || Route::of(resource).is_some();
+        let is_route = |resource: &&String| *resource == OTHER_ROUTES || Route::from_resource(resource).is_some();
         if let Some(resource) = policy.weights.keys().find(|resource| !is_route(resource)) {
             return Err(wrong(&format!("has a weight for '{resource}', which is no route that limits are checked on")));
         }
@@ -274,7 +274,8 @@ fn with_entries(mut policies: Vec<Policy>, text: &str) -> Result<Vec<Policy>, St
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        Self::of(BUILT_IN.iter().map(|it| it.policy(it.default)).collect(), "[]").unwrap_or_else(|_| Self::none())
+        Self::with_entries(BUILT_IN.iter().map(|it| it.policy(it.default)).collect(), "[]")
+            .unwrap_or_else(|_| Self::none())
     }
 }
 
@@ -283,8 +284,8 @@ impl LimitsConfig {
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let limit = |it: &BuiltIn| it.policy(reader.number(it.variable, it.default, 0..=LARGEST_LIMIT));
         let policies: Vec<Policy> = BUILT_IN.iter().map(limit).collect();
-        let more = reader.parsed("LIMIT_POLICIES", |text| Self::of(policies.clone(), text));
-        let config = more.or_else(|| Self::of(policies, "[]").ok()).unwrap_or_else(Self::none);
+        let more = reader.parsed("LIMIT_POLICIES", |text| Self::with_entries(policies.clone(), text));
+        let config = more.or_else(|| Self::with_entries(policies, "[]").ok()).unwrap_or_else(Self::none);
         Self {
             share_percent: reader.number("LIMIT_ACCOUNT_SHARE_PERCENT", config.share_percent, 1..=100),
             mode: reader.parsed("LIMITS_MODE", stack_mode).unwrap_or_default(),
@@ -304,7 +305,7 @@ impl LimitsConfig {
         self
     }
 
-    fn of(policies: Vec<Policy>, entries: &str) -> Result<Self, String> {
+    fn with_entries(policies: Vec<Policy>, entries: &str) -> Result<Self, String> {
         let policies = with_entries(policies, entries)?.into_iter().map(Arc::new).collect();
         Ok(Self { policies, ..Self::none() })
     }

@@ -87,7 +87,7 @@ pub(super) enum Reply<'a> {
 }
 
 impl<'a> Reply<'a> {
-    pub(super) fn of(reply: &'a [i64]) -> Self {
+    pub(super) fn from_reply(reply: &'a [i64]) -> Self {
         match reply {
             [1, counts @ ..] => Self::Charged(counts),
             [0, counts @ ..] => Self::Refused(counts),

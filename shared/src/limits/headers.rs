@@ -47,7 +47,7 @@ impl LimitHeaders {
 
     /// Returns the values after a call that passed. The older fields describe the policy with the least left, and the
     /// warning names the one with the largest used share.
-    pub fn of(readings: &[Reading], now: Timestamp) -> Self {
+    pub fn from_readings(readings: &[Reading], now: Timestamp) -> Self {
         let public: Vec<&Reading> = readings.iter().filter(|reading| reading.policy.is_public()).collect();
         let tightest = tightest(&public);
         let near = public.iter().filter(|reading| reading.is_near()).max_by_key(|reading| reading.used_permille());
@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn every_policy_but_the_pool_is_told_and_the_tightest_fills_the_older_fields() {
-        let headers = LimitHeaders::of(&readings(&LimitsConfig::default(), [24, 10, 11, 12, 13, 1, 1, 1]), NOW);
+        let headers =
+            LimitHeaders::from_readings(&readings(&LimitsConfig::default(), [24, 10, 11, 12, 13, 1, 1, 1]), NOW);
         assert_eq!(
             headers.pairs().collect::<Vec<_>>(),
             [
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_is_nearly_used_up_is_warned_of_even_where_another_has_less_left() {
-        let headers = LimitHeaders::of(&readings(&LimitsConfig::default(), [0, 0, 540, 0, 0, 0, 0, 0]), NOW);
+        let headers = LimitHeaders::from_readings(&readings(&LimitsConfig::default(), [0, 0, 540, 0, 0, 0, 0, 0]), NOW);
         assert_eq!((headers.x_limit.as_deref(), headers.x_warning.as_deref()), (Some("30"), Some("account")));
     }
 
@@ -193,7 +194,7 @@ mod tests {
                 _ => Mode::Enforce,
             };
         }
-        let headers = LimitHeaders::of(&readings(&limits, [29, 400, 9_000, 0, 0, 0, 0, 0]), NOW);
+        let headers = LimitHeaders::from_readings(&readings(&limits, [29, 400, 9_000, 0, 0, 0, 0, 0]), NOW);
         assert_eq!(headers.x_warning.as_deref(), Some("integration"));
         assert!(!headers.rate_limit.unwrap().contains("account"));
     }

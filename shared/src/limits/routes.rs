@@ -17,7 +17,7 @@ pub enum Route {
 
 impl Route {
     /// Returns the class of an API Gateway resource path such as `/v1/models/{id}`; `None` if it has none.
-    pub fn of(resource: &str) -> Option<Self> {
+    pub fn from_resource(resource: &str) -> Option<Self> {
         match resource {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
             "/login" => Some(Self::Login),

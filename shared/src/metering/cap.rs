@@ -43,7 +43,7 @@ impl Counts {
     }
 
     /// Returns the number of tokens of `tally` that count.
-    pub fn of(self, tally: &Tally) -> u64 {
+    pub fn counted(self, tally: &Tally) -> u64 {
         let figures = [
             (self.input, tally.input),
             (self.output, tally.output),
@@ -76,7 +76,7 @@ impl CapConfig {
     }
 
     /// Returns the cap of `account`, or `None` if it has none.
-    pub fn of(&self, account: &Account) -> Option<TokenCap> {
+    pub fn for_account(&self, account: &Account) -> Option<TokenCap> {
         let limit = account.cap.limit.unwrap_or(self.default);
         (limit > 0).then_some(TokenCap { limit, mode: account.cap.mode })
     }
@@ -95,7 +95,7 @@ pub enum TokenState {
 
 impl TokenState {
     /// Returns the state for `used` tokens of `limit`.
-    pub fn of(used: u64, limit: u64) -> Self {
+    pub fn from_usage(used: u64, limit: u64) -> Self {
         match percent(used, limit) {
             100.. => Self::Over,
             WARN_PERCENT.. => Self::Warn,
@@ -148,9 +148,9 @@ mod tests {
     #[test]
     fn what_is_read_from_the_cache_counts_only_where_it_is_asked_for() {
         let counts = |text: &'static str| from_lookup(move |_| Some(text.to_owned()), Counts::read);
-        assert_eq!(counts("").unwrap().of(&TALLY), 54_021);
-        assert_eq!(counts("input, output,cache_read,cache_write").unwrap().of(&TALLY), 54_321);
-        assert_eq!(counts("output").unwrap().of(&TALLY), 20);
+        assert_eq!(counts("").unwrap().counted(&TALLY), 54_021);
+        assert_eq!(counts("input, output,cache_read,cache_write").unwrap().counted(&TALLY), 54_321);
+        assert_eq!(counts("output").unwrap().counted(&TALLY), 20);
         let mistake = counts("input,tokens").unwrap_err().to_string();
         assert!(mistake.contains("AI_TOKEN_CAP_COUNTS has 'tokens'; the kinds are"), "{mistake}");
     }
@@ -165,10 +165,10 @@ mod tests {
         for (default, limit, expected) in
             [(0, None, None), (10, None, Some(10)), (10, Some(0), None), (10, Some(5), Some(5)), (0, Some(5), Some(5))]
         {
-            let found = CapConfig { default }.of(&account(limit, CapMode::Warn));
+            let found = CapConfig { default }.for_account(&account(limit, CapMode::Warn));
             assert_eq!(found, expected.and_then(|limit| cap(limit, CapMode::Warn)), "{default} {limit:?}");
         }
-        assert_eq!(CapConfig { default: 10 }.of(&account(None, CapMode::Block)), cap(10, CapMode::Block));
+        assert_eq!(CapConfig { default: 10 }.for_account(&account(None, CapMode::Block)), cap(10, CapMode::Block));
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
             (999, TokenState::Warn),
             (1_000, TokenState::Over),
         ] {
-            assert_eq!(TokenState::of(used, 1_000), expected, "{used}");
+            assert_eq!(TokenState::from_usage(used, 1_000), expected, "{used}");
         }
         assert_eq!(percent(u64::MAX, 1), u64::MAX);
         assert_eq!(percent(1_500, 1_000), 150);

@@ -23,7 +23,7 @@ pub struct NoMonth;
 
 impl Month {
     /// Returns the month of `moment`, and the day in it, from 1.
-    pub fn of(moment: Timestamp) -> (Self, u8) {
+    pub fn from_timestamp(moment: Timestamp) -> (Self, u8) {
         let secs = i64::try_from(moment.as_secs()).unwrap_or(i64::MAX);
         let date = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH).date();
         (Self { year: date.year(), name: date.month().into() }, date.day())
@@ -94,9 +94,9 @@ mod tests {
     fn a_month_is_of_utc_and_ends_as_the_next_one_begins() {
         let last_second = Timestamp::from_secs(1_798_761_599);
         assert_eq!(last_second.to_rfc3339(), "2026-12-31T23:59:59Z");
-        let (december, day) = Month::of(last_second);
+        let (december, day) = Month::from_timestamp(last_second);
         assert_eq!((december.to_string().as_str(), day), ("2026-12", 31));
-        let (january, day) = Month::of(Timestamp::from_secs(1_798_761_600));
+        let (january, day) = Month::from_timestamp(Timestamp::from_secs(1_798_761_600));
         assert_eq!((january.to_string().as_str(), day), ("2027-01", 1));
         assert_eq!(december.ends_at(), january.begins_at());
         assert_eq!(january.begins_at().to_rfc3339(), "2027-01-01T00:00:00Z");

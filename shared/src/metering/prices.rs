@@ -150,7 +150,7 @@ impl Prices {
         }
         // Find the closest entry with prices; multipliers may come from any matching entry.
         let model = if service.model.is_empty() { &line.model } else { &service.model };
-        let entries: Vec<&Price> = self.of(provider, model).collect();
+        let entries: Vec<&Price> = self.matching(provider, model).collect();
         let price = *entries.iter().find(|entry| !entry.is_multipliers_only())?;
         let [input, output] = multipliers(&entries, service)?;
         let each = |price: Option<u64>, by: &[u64]| Some(times(price?, by));
@@ -171,7 +171,7 @@ impl Prices {
     /// Returns the entries that match `model` at `provider`, the closest first: entries for the provider before entries
     /// for all providers, and a full name before a prefix. A name without a snapshot's date also matches its dated
     /// snapshots.
-    fn of<'a>(&'a self, provider: &str, model: &'a str) -> impl Iterator<Item = &'a Price> {
+    fn matching<'a>(&'a self, provider: &str, model: &'a str) -> impl Iterator<Item = &'a Price> {
         let groups = self.by_provider.get(provider).into_iter().chain([&self.any]);
         groups.flat_map(move |entries| {
             let undated = without_date(model);

@@ -195,7 +195,7 @@ impl Sum {
             cache_read: figure(self.tally.cache_read),
             cache_write_5m: figure(self.tally.cache_write_5m),
             cache_write_1h: figure(self.tally.cache_write_1h),
-            counted: counts.of(&self.tally),
+            counted: counts.counted(&self.tally),
             estimated_calls: figure(self.tally.estimated_calls),
             web_searches: figure(self.tally.web_searches),
             web_fetches: figure(self.tally.web_fetches),

@@ -150,7 +150,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_secs(1_795_310_118);
 
     fn reached(used: u64, mode: CapMode) -> Reached<'static> {
-        Reached { account: "acme", month: Month::of(NOW).0, used, cap: TokenCap { limit: 1_000_000, mode } }
+        Reached { account: "acme", month: Month::from_timestamp(NOW).0, used, cap: TokenCap { limit: 1_000_000, mode } }
     }
 
     fn keys(used: u64) -> Vec<String> {

@@ -143,7 +143,7 @@ impl UsageCache {
     async fn ask(&self, wanted: &Wanted<'_>) -> Option<u64> {
         let Wanted { account, month, key, now } = wanted;
         let error = match with_timeout(self.timeout, self.months.total(account, *month)).await {
-            Ok(total) => return Some(self.counts.of(&total)),
+            Ok(total) => return Some(self.counts.counted(&total)),
             Err(error) => error,
         };
         lock(&self.own).failed(key, *now);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     pub(super) fn month() -> Month {
-        Month::of(at(0)).0
+        Month::from_timestamp(at(0)).0
     }
 
     #[tokio::test]

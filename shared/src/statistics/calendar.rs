@@ -15,7 +15,7 @@ pub struct Day(u64);
 
 impl Day {
     /// Returns the day that holds `moment`.
-    pub fn of(moment: Timestamp) -> Self {
+    pub fn from_timestamp(moment: Timestamp) -> Self {
         Self(moment.as_secs() / SECS)
     }
 
@@ -60,7 +60,7 @@ impl FromStr for Day {
         let (year, day) = (year.parse().map_err(|_| NotADay)?, day.parse().map_err(|_| NotADay)?);
         let date = Date::from_calendar_date(year, month, day).map_err(|_| NotADay)?;
         let secs = u64::try_from(date.midnight().assume_utc().unix_timestamp()).map_err(|_| NotADay)?;
-        Ok(Self::of(Timestamp::from_secs(secs)))
+        Ok(Self::from_timestamp(Timestamp::from_secs(secs)))
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_day_is_read_as_it_is_written() {
-        let day = Day::of(Timestamp::from_millis(1_795_310_118_042));
+        let day = Day::from_timestamp(Timestamp::from_millis(1_795_310_118_042));
         assert_eq!(day.to_string(), "2026-11-22");
         assert_eq!("2026-11-22".parse(), Ok(day));
         assert_eq!(day.back(22).to_string(), "2026-10-31");

@@ -69,7 +69,7 @@ impl FromStr for Counted {
 
 impl Counted {
     /// Returns the part of the account whose row holds this policy of `tally`.
-    fn of(tally: &Tally, policy: &TalliedPolicy) -> Self {
+    fn for_policy(tally: &Tally, policy: &TalliedPolicy) -> Self {
         match policy.scope {
             PolicyScope::Key => Self::Key(tally.key.clone()),
             PolicyScope::Integration => Self::Integration(tally.integration.clone()),
@@ -94,9 +94,9 @@ pub struct RowKey {
 
 impl RowKey {
     /// Returns the keys of the rows that `tally` changes.
-    pub fn of(tally: &Tally, day: Day) -> Vec<Self> {
+    pub fn from_tally(tally: &Tally, day: Day) -> Vec<Self> {
         let told = tally.policies.iter().enumerate().filter(|(place, policy)| is_told(tally, *place, policy));
-        let mut rows: Vec<Counted> = told.map(|(_, policy)| Counted::of(tally, policy)).collect();
+        let mut rows: Vec<Counted> = told.map(|(_, policy)| Counted::for_policy(tally, policy)).collect();
         rows.sort_unstable();
         rows.dedup();
         let row = |counted| Self { account: tally.account.clone(), day, counted };
@@ -234,7 +234,7 @@ impl DayRow {
         let mut told: Vec<(&TalliedPolicy, &Tally)> = Vec::new();
         for tally in tallies.iter().filter(|tally| tally.account == self.key.account) {
             let policies = tally.policies.iter().enumerate().filter(|(place, policy)| {
-                is_told(tally, *place, policy) && Counted::of(tally, policy) == self.key.counted
+                is_told(tally, *place, policy) && Counted::for_policy(tally, policy) == self.key.counted
             });
             told.extend(policies.map(|(_, policy)| (policy, tally)));
         }

@@ -74,7 +74,7 @@ impl Statistics {
                 return Err(StatisticsError::Emptied);
             }
             // Fold the minute's tallies into their rows, a batch at a time.
-            let day = Day::of(Timestamp::from_millis(minute.saturating_mul(MINUTE_MILLIS)));
+            let day = Day::from_timestamp(Timestamp::from_millis(minute.saturating_mul(MINUTE_MILLIS)));
             let rows: Vec<(RowKey, Vec<Tally>)> = by_row(tallies, day).into_iter().collect();
             for rows in rows.chunks(LARGEST_BATCH) {
                 if Instant::now() >= until {
@@ -197,7 +197,7 @@ impl Statistics {
 fn by_row(tallies: Vec<Tally>, day: Day) -> BTreeMap<RowKey, Vec<Tally>> {
     let mut rows = BTreeMap::<RowKey, Vec<Tally>>::new();
     for tally in tallies {
-        for key in RowKey::of(&tally, day) {
+        for key in RowKey::from_tally(&tally, day) {
             rows.entry(key).or_default().push(tally.clone());
         }
     }

@@ -22,9 +22,9 @@ pub struct Recalled {
 
 /// Returns the first day on which the window that holds `now`, or the one before it, may begin.
 pub(super) fn first_day(now: Timestamp) -> Day {
-    let today = Day::of(now);
+    let today = Day::from_timestamp(now);
     let two_windows = today.back(2 * LONGEST_WINDOW_SECS.div_ceil(24 * HOUR_SECS));
-    two_windows.min(Day::of(Window::Month.previous_start(now)))
+    two_windows.min(Day::from_timestamp(Window::Month.previous_start(now)))
 }
 
 /// Returns the counters of one account's policies with windows of an hour or more, from its rows in any order: the
@@ -97,7 +97,7 @@ mod tests {
         let mut rows = BTreeMap::<RowKey, DayRow>::new();
         for (moment, calls) in calls {
             let tally = tally(&format!("0 acme/crm/k1/ai {policies}"), *calls);
-            for key in RowKey::of(&tally, Day::of(at(*moment))) {
+            for key in RowKey::from_tally(&tally, Day::from_timestamp(at(*moment))) {
                 let row = rows.remove(&key).unwrap_or_else(|| DayRow::new(key.clone()));
                 rows.insert(key, row.fold(moment / 60, std::slice::from_ref(&tally)));
             }
@@ -105,7 +105,7 @@ mod tests {
         rows.into_values().collect()
     }
 
-    fn told(policies: &str, calls: &[(u64, u64)]) -> Vec<(String, u64)> {
+    fn recalled(policies: &str, calls: &[(u64, u64)]) -> Vec<(String, u64)> {
         let recalled = recall(&rows(policies, calls), at(NOON));
         recalled.into_iter().map(|it| (it.key, it.count)).collect()
     }
@@ -117,7 +117,10 @@ mod tests {
     #[test]
     fn a_days_counter_is_that_days_calls_by_their_weight() {
         let calls = [(NOON - 13 * HOUR, 1), (NOON - 12 * HOUR, 2), (NOON - HOUR, 4), (NOON - 60, 8)];
-        assert_eq!(told("account-day:a:9:86400:f:3", &calls), [counter("account-day:acme:86400", NOON - DAY / 2, 42)]);
+        assert_eq!(
+            recalled("account-day:a:9:86400:f:3", &calls),
+            [counter("account-day:acme:86400", NOON - DAY / 2, 42)]
+        );
     }
 
     #[test]
@@ -135,7 +138,7 @@ mod tests {
     fn a_month_is_the_sum_of_its_days() {
         let (first, calls) = (NOON - 21 * DAY - DAY / 2, |moment| (moment, 1));
         let calls = [first - 60, first, first + 5 * DAY, NOON].map(calls);
-        assert_eq!(told("p:k:9:month:f:1", &calls), [counter("p:k1:month", first, 3)]);
+        assert_eq!(recalled("p:k:9:month:f:1", &calls), [counter("p:k1:month", first, 3)]);
     }
 
     #[test]
@@ -143,13 +146,13 @@ mod tests {
         // Windows of an hour and a half: 10:30 to 12:00, then 12:00 to 13:30.
         let calls = [(NOON - 100 * 60, 1), (NOON - 80 * 60, 2), (NOON - 40 * 60, 4), (NOON, 8)];
         let expected = [counter("p:acme/ai:5400", NOON - 5400, 4), counter("p:acme/ai:5400", NOON, 8)];
-        assert_eq!(told("p:r:9:5400:s:1", &calls), expected);
+        assert_eq!(recalled("p:r:9:5400:s:1", &calls), expected);
     }
 
     #[test]
     fn short_windows_calls_in_flight_and_what_is_shared_with_others_are_not_recalled() {
         let policies = "a:a:9:60:f:1 b:a:9:86400:c:1 c:g:9:86400:f:1 d:s:9:86400:f:1 e:c:9:86400:f:1";
-        assert_eq!(told(policies, &[(NOON - 60, 5)]), []);
+        assert_eq!(recalled(policies, &[(NOON - 60, 5)]), []);
     }
 
     #[test]

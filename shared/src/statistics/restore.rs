@@ -79,7 +79,7 @@ impl Statistics {
             // Recall the counters of the next accounts from their rows.
             let (accounts, next) = self.accounts.account_ids(after.as_deref(), ACCOUNTS_AT_ONCE).await?;
             let mut histories = stream::iter(&accounts)
-                .map(|account| self.rows.history(account, first_day(now), Day::of(now)))
+                .map(|account| self.rows.history(account, first_day(now), Day::from_timestamp(now)))
                 .buffer_unordered(CONCURRENCY);
             let mut counters: Vec<Recalled> = Vec::new();
             while let Some(History { rows, odd: odd_ones, .. }) = histories.try_next().await? {

@@ -169,7 +169,7 @@ pub(crate) mod stub {
         }
 
         /// Returns the bodies of the requests that were answered.
-        pub(crate) fn asked(&self) -> Vec<String> {
+        pub(crate) fn requests(&self) -> Vec<String> {
             lock(&self.asked).clone()
         }
     }

@@ -65,7 +65,14 @@ async fn put(stack: &Stack, provider: &str, mode: Mode, share: u16) {
     let from = stack.breakers().read(provider).await.unwrap();
     let (generation, since) = (from.generation + 1, stack.now());
     let not_before = if mode == Mode::Open { since.plus(Duration::from_secs(60)) } else { since };
-    let to = BreakerState { generation, mode, share: Share::of(share), since, not_before, ..BreakerState::new() };
+    let to = BreakerState {
+        generation,
+        mode,
+        share: Share::from_basis_points(share),
+        since,
+        not_before,
+        ..BreakerState::new()
+    };
     decide(&stack.breakers(), provider, to, Grounds::default(), "test").await;
 }
 

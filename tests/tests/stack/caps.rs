@@ -61,7 +61,7 @@ async fn set_cap(stack: &Stack, limit: u64, mode: CapMode) {
 }
 
 fn month(stack: &Stack) -> Month {
-    Month::of(stack.now()).0
+    Month::from_timestamp(stack.now()).0
 }
 
 /// Sends a call, streamed or not.

@@ -18,7 +18,7 @@ const NOON: u64 = DAY_SECS / 2;
 
 /// Returns the account's rows of today, by subject.
 async fn rows(stack: &Stack, account: &str) -> BTreeMap<String, DayRow> {
-    let today = Day::of(stack.now());
+    let today = Day::from_timestamp(stack.now());
     let table = StatisticsTable::new(stack.dynamodb(), "Usage");
     let history = table.history(account, today.back(1), today).await.unwrap();
     history.rows.into_iter().map(|row| (row.key.counted.to_string(), row)).collect()
@@ -34,7 +34,8 @@ async fn ends_of_rows(stack: &Stack, account: &str) -> Vec<u64> {
     let query =
         stack.dynamodb().query().table_name("Usage").key_condition_expression("pk = :pk AND begins_with(sk, :day)");
     let query = query.expression_attribute_values(":pk", AttributeValue::S(format!("STATS#{account}")));
-    let query = query.expression_attribute_values(":day", AttributeValue::S(Day::of(stack.now()).to_string()));
+    let query =
+        query.expression_attribute_values(":day", AttributeValue::S(Day::from_timestamp(stack.now()).to_string()));
     let items = query.send().await.unwrap().items.unwrap();
     items.iter().map(|item| item["expires_at"].as_n().unwrap().parse().unwrap()).collect()
 }
@@ -119,7 +120,7 @@ async fn what_passed_and_what_was_refused_is_in_the_rows_of_those_it_counts() {
 
     // Each row expires 90 days after its day.
     let ends = ends_of_rows(&stack, "acme").await;
-    assert_eq!(ends, vec![Day::of(stack.now()).end().as_secs() + 90 * DAY_SECS; 4]);
+    assert_eq!(ends, vec![Day::from_timestamp(stack.now()).end().as_secs() + 90 * DAY_SECS; 4]);
 
     // Nothing is left in Redis, and another run has nothing to do.
     assert_eq!(lifetimes(&stack, "{levee}:tally:*").await, BTreeMap::new());
@@ -251,9 +252,10 @@ async fn a_row_or_an_account_that_cannot_be_read_keeps_the_others_from_nothing()
     let stack = Stack::builder().env("LIMIT_ACCOUNT_PER_DAY", "20").start().await;
     fold(&stack).await;
     stack.place_clock(DAY_SECS, NOON + 1).await;
-    let odd = format!("{}#integration/crm", Day::of(stack.now()));
+    let odd = format!("{}#integration/crm", Day::from_timestamp(stack.now()));
     put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &odd), ("folded", "secret")]).await;
-    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &format!("{}#nobody", Day::of(stack.now())))]).await;
+    put(&stack, "Usage", &[("pk", "STATS#acme"), ("sk", &format!("{}#nobody", Day::from_timestamp(stack.now())))])
+        .await;
     put(&stack, "Accounts", &[("pk", "ACCOUNT#aaa"), ("sk", "ACCOUNT"), ("list", "ACCOUNTS"), ("list_sort", "aaa")])
         .await;
 

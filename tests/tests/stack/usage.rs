@@ -30,14 +30,14 @@ async fn fresh_month() -> Stack {
     let builder = Stack::builder().with_demo().env("AI_PRICES", &format!("{{{}}}", prices.join(",")));
     let stack = builder.env("AI_TOKEN_CAP_DEFAULT", "1000").environments("ai-proxy=2").start().await;
     let now = stack.now();
-    stack.advance(Month::of(now).0.ends_at().as_secs() - now.as_secs() + 60).await;
+    stack.advance(Month::from_timestamp(now).0.ends_at().as_secs() - now.as_secs() + 60).await;
     stack
 }
 
 /// Returns the current month and the previous one.
 fn months(stack: &Stack) -> (String, String) {
-    let (month, _) = Month::of(stack.now());
-    let (before, _) = Month::of(levee::clock::Timestamp::from_secs(month.begins_at().as_secs() - 1));
+    let (month, _) = Month::from_timestamp(stack.now());
+    let (before, _) = Month::from_timestamp(levee::clock::Timestamp::from_secs(month.begins_at().as_secs() - 1));
     (month.to_string(), before.to_string())
 }
 

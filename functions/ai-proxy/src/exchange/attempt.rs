@@ -73,7 +73,7 @@ pub(super) enum Alternatives {
 
 impl Alternatives {
     /// Classifies the providers of `stops`, the rest of the route, by their `standings`.
-    pub(super) fn of(stops: &[Target], standings: &[ProviderStatus]) -> Self {
+    pub(super) fn from_targets(stops: &[Target], standings: &[ProviderStatus]) -> Self {
         let takes = |stop: &Target| {
             let ProviderStatus { state, has_room, .. } = &standings[stop.provider];
             match stop.entry {
@@ -159,7 +159,7 @@ impl<'a> Attempt<'a> {
         let now = Instant::now();
         let last = exchange.answer_by();
         let until = match others {
-            Alternatives::Somebody => now + patience.of(last.saturating_duration_since(now)),
+            Alternatives::Somebody => now + patience.within(last.saturating_duration_since(now)),
             Alternatives::Nobody | Alternatives::OnProbation => last,
         };
         // Watch the attempt for the breaker if it uses tokens.
@@ -167,7 +167,7 @@ impl<'a> Attempt<'a> {
         let (account, by) = (&caller.account, entry.by(standing.has_room));
         let watch =
             watch.then(|| Watch::begin(&state.breakers, index, &ask.class, account, &standing.state, by, patience));
-        let release_at = last.min(now + patience.of(last.saturating_duration_since(now)));
+        let release_at = last.min(now + patience.within(last.saturating_duration_since(now)));
         let about = LogContext {
             request_id: exchange.request_id.to_owned(),
             account: caller.account.clone(),

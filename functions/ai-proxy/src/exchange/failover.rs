@@ -119,7 +119,7 @@ impl Failover<'_> {
             self.asked.push(stop.provider);
             // Tell the attempt which providers are left, and make it.
             let others = route.stops.iter().skip(place + 1).filter(|other| !self.asked.contains(&other.provider));
-            let others = Alternatives::of(&others.copied().collect::<Vec<_>>(), &self.standings);
+            let others = Alternatives::from_targets(&others.copied().collect::<Vec<_>>(), &self.standings);
             if let Some(answer) = self.attempt(stop, others).await {
                 return answer;
             }

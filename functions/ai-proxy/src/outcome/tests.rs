@@ -275,7 +275,7 @@ fn an_error_event_says_whose_fault_it_is() {
     let soon = NOW.plus(ASK_AGAIN);
     assert_eq!(of("invalid_request_error", NO_CREDIT, None), until(Fault::Unpaid, soon));
     assert_eq!(of("billing_error", NO_CREDIT, None), until(Fault::Unpaid, soon));
-    let (spent, month_ends) = (format!("{SENTENCE} 2026-12-01 at 00:00 UTC."), Month::of(NOW).0.ends_at());
+    let (spent, month_ends) = (format!("{SENTENCE} 2026-12-01 at 00:00 UTC."), Month::from_timestamp(NOW).0.ends_at());
     let told = Timestamp::of_date("2026-12-01").unwrap();
     assert_eq!(of("invalid_request_error", &spent, None), until(Fault::Spent, told));
     let code = Some("enforced_spend_limit_reached");

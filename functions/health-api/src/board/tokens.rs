@@ -35,7 +35,7 @@ pub(super) fn tokens(tokens: Option<&[TokensReport]>) -> Markup {
 fn share(tokens: &TokensReport) -> Markup {
     let (Some(cap), Some(percent)) = (tokens.cap, tokens.percent) else { return html! {} };
     let percent = show::percent(percent);
-    match TokenState::of(tokens.used, cap) {
+    match TokenState::from_usage(tokens.used, cap) {
         TokenState::Ok => html! { (percent) },
         TokenState::Warn => html! { strong.warn { (percent) " (near the cap)" } },
         TokenState::Over => html! { strong.bad { (percent) " (cap used up)" } },

@@ -92,7 +92,7 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    pub(super) fn of(transition: &Transition) -> Self {
+    pub(super) fn from_transition(transition: &Transition) -> Self {
         let Transition { at, from, from_share, to, grounds, by, .. } = transition;
         Self {
             at: Moment(*at),

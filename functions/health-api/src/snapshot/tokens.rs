@@ -31,7 +31,7 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Opt
         parts.failed("tokens", "the accounts are not known");
         return None;
     };
-    let (month, _) = Month::of(now);
+    let (month, _) = Month::from_timestamp(now);
     let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
     // Read the sums of all accounts at once.
     let mut months = parts.read("tokens", state.months.totals(&ids, month)).await?;
@@ -41,8 +41,8 @@ pub(super) async fn read(parts: &Parts<'_>, accounts: Option<&[Account]>) -> Opt
         if total.is_zero() {
             continue;
         }
-        let used = state.counts.of(&total);
-        let cap = state.cap.of(account).map(|cap| cap.limit);
+        let used = state.counts.counted(&total);
+        let cap = state.cap.for_account(account).map(|cap| cap.limit);
         reports.push(TokensReport {
             account: account.id.clone(),
             used,

@@ -154,7 +154,7 @@ mod tests {
             standing(&[BreakerState::new(), force(&BreakerState::new(), share, until, "cli:ada", ago(secs_ago))])
         };
         let (day, later) = (A_DAY.as_secs(), NOW.plus(A_DAY));
-        for share in [Share::NONE, Share::of(2_500), Share::ALL] {
+        for share in [Share::NONE, Share::from_basis_points(2_500), Share::ALL] {
             assert_eq!(keys(held(share, day, later)), Vec::<String>::new());
             assert_eq!(keys(held(share, day + 1, later)), ["breaker.forced/primary"]);
             assert_eq!(keys(held(share, day + 1, NOW)), Vec::<String>::new());

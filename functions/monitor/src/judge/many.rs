@@ -40,7 +40,7 @@ pub(super) const MANY: [Many; 2] = [
 
 impl Many {
     /// Returns the group in which a code is counted.
-    pub(super) fn of(code: &str) -> Option<&'static Self> {
+    pub(super) fn for_code(code: &str) -> Option<&'static Self> {
         MANY.iter().find(|many| many.codes.contains(&code))
     }
 }

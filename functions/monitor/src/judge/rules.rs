@@ -172,7 +172,7 @@ pub(super) const RULES: [Rule; 21] = [
 
 impl Rule {
     /// Returns the rule for a code.
-    pub(super) fn of(code: &str) -> Option<&'static Self> {
+    pub(super) fn for_code(code: &str) -> Option<&'static Self> {
         RULES.iter().find(|rule| rule.code == code)
     }
 

@@ -60,7 +60,7 @@ pub struct Totals {
 
 impl Totals {
     /// Adds up `seconds`.
-    pub fn of<'a>(seconds: impl IntoIterator<Item = &'a SecondBucket>) -> Self {
+    pub fn from_seconds<'a>(seconds: impl IntoIterator<Item = &'a SecondBucket>) -> Self {
         seconds.into_iter().fold(Self::default(), |sum, second| Self {
             results: sum.results + second.good + second.bad + second.throttled,
             bad: sum.bad + second.bad,
@@ -85,6 +85,6 @@ impl Evidence {
 
     /// Adds up all seconds.
     pub fn totals(&self) -> Totals {
-        Totals::of(&self.seconds)
+        Totals::from_seconds(&self.seconds)
     }
 }

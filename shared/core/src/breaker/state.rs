@@ -20,7 +20,7 @@ impl Share {
     pub const LADDER: [Self; 5] = [Self(500), Self(1_000), Self(2_500), Self(5_000), Self::ALL];
 
     /// Returns a share of `basis_points`, capped at [`Share::ALL`].
-    pub const fn of(basis_points: u16) -> Self {
+    pub const fn from_basis_points(basis_points: u16) -> Self {
         if basis_points > Self::ALL.0 { Self::ALL } else { Self(basis_points) }
     }
 
@@ -33,7 +33,7 @@ impl Share {
     pub fn without(bad: u32, results: u32) -> Self {
         let good = u64::from(results.saturating_sub(bad)) * u64::from(Self::ALL.0) / u64::from(results.max(1));
         // It is at most 10,000, so it fits.
-        Self::of(u16::try_from(good).unwrap_or(0))
+        Self::from_basis_points(u16::try_from(good).unwrap_or(0))
     }
 
     /// Returns the share in percent, 0 to 100.

@@ -17,7 +17,7 @@ const SLOWING: Test = Test { healthy: 0.08, sick: 0.60, threshold: 8.0 };
 /// Lower bound of the ratio of late calls above which the circuit opens.
 const STALLED: f64 = 0.59;
 /// Smallest health that is recorded for late calls, since a late call is usually still served.
-const LATE_HEALTH: Share = Share::of(5_000);
+const LATE_HEALTH: Share = Share::from_basis_points(5_000);
 /// Lower bound of the bad ratio above which the share falls to a fifth instead of a half.
 const STEEP: f64 = 0.25;
 
@@ -101,7 +101,7 @@ pub fn floor(rate: f64, config: &BreakerConfig) -> Share {
     let floor = f64::from(Share::ALL.basis_points()) * config.floor_rate / rate.max(0.001);
     // Below the largest floor it fits.
     let largest = config.largest_floor;
-    if floor >= f64::from(largest.basis_points()) { largest } else { Share::of(floor as u16) }
+    if floor >= f64::from(largest.basis_points()) { largest } else { Share::from_basis_points(floor as u16) }
 }
 
 struct Step<'a> {

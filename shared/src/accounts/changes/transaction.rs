@@ -217,7 +217,7 @@ impl AccountsTable {
             }
             // Retry only cancellations that may pass, such as a conflict with another transaction.
             if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
-                return Err(AccountsTableError::of(&error));
+                return Err(AccountsTableError::from_sdk(&error));
             }
             pause(attempt, FIRST_PAUSE).await;
             attempt += 1;

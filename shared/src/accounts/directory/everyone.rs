@@ -105,7 +105,7 @@ mod tests {
             assert!(platform.block_of_address([10, 1, 2, 3].into(), START).is_some());
             assert_eq!((platform.blocks.len(), stub.answered()), (1, reads), "after {secs} s");
         }
-        assert!(stub.asked()[0].contains(r#""ConsistentRead":true"#), "{:?}", stub.asked());
+        assert!(stub.requests()[0].contains(r#""ConsistentRead":true"#), "{:?}", stub.requests());
     }
 
     #[tokio::test]

@@ -140,7 +140,7 @@ async fn every_read_is_of_what_is_there_now() {
     let directory = directory(&stub);
     let key = directory.key("k", START).await.unwrap().unwrap();
     directory.owner(&key, START).await.unwrap().unwrap();
-    let asked = stub.asked();
+    let asked = stub.requests();
     assert!(asked.iter().all(|asked| asked.contains(r#""ConsistentRead":true"#)), "{asked:?}");
 }
 

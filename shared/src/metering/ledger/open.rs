@@ -54,7 +54,7 @@ impl Ledger {
     /// # Errors
     /// Returns [`LedgerError`] if the index cannot be read.
     pub async fn open_calls(&self, account: &str, month: Month) -> Result<u64, LedgerError> {
-        Ok(self.open_by_month().await?.of(account, month))
+        Ok(self.open_by_month().await?.count(account, month))
     }
 
     /// Returns the number of open calls by the month in which they began and by account. Reads the whole index: the
@@ -82,7 +82,7 @@ impl Ledger {
         for item in try_join_all(parts).await?.into_iter().flatten() {
             // Skip items that cannot be read; `overdue` reports them.
             if let Ok(Began { account, started_at }) = serde_dynamo::from_item(item) {
-                let (month, _) = Month::of(Timestamp::from_secs(started_at));
+                let (month, _) = Month::from_timestamp(Timestamp::from_secs(started_at));
                 *open.0.entry((month, account)).or_default() += 1;
             }
         }
@@ -96,7 +96,7 @@ pub struct OpenCalls(BTreeMap<(Month, String), u64>);
 
 impl OpenCalls {
     /// Returns the number of open calls of `account` that began in `month`.
-    pub fn of(&self, account: &str, month: Month) -> u64 {
+    pub fn count(&self, account: &str, month: Month) -> u64 {
         self.0.get(&(month, account.to_owned())).copied().unwrap_or(0)
     }
 }

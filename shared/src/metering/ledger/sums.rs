@@ -23,7 +23,7 @@ pub(in crate::metering) fn month_key(account: &str, month: Month) -> String {
 impl Ledger {
     /// Returns the update that adds `change` to the total of the call's month.
     pub(super) fn add_to_month(&self, call: &Call, change: &Tally, shard: u8) -> Result<Update, BuildError> {
-        let (month, _) = Month::of(call.started_at());
+        let (month, _) = Month::from_timestamp(call.started_at());
         self.add(month_key(&call.account, month), format!("{TOTAL}{shard}"), &[], change)
     }
 
@@ -36,7 +36,7 @@ impl Ledger {
         change: &Tally,
         shard: u8,
     ) -> Result<Update, BuildError> {
-        let (month, day) = Month::of(call.started_at());
+        let (month, day) = Month::from_timestamp(call.started_at());
         let Call { account, integration, model, kind, provider, .. } = call;
         let number = |number: String| AttributeValue::N(number);
         let mut told = vec![

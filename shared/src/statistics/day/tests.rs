@@ -11,7 +11,7 @@ const POLICIES: &str = "ai-address:c:30:60:f:1 key:k:50:60:f:1 integration:i:300
                         global:g:9:60:f:1 in-flight:a:20:60:c:1";
 
 fn day() -> Day {
-    Day::of(at(MIDNIGHT * 60))
+    Day::from_timestamp(at(MIDNIGHT * 60))
 }
 
 fn key(counted: Counted) -> RowKey {
@@ -30,7 +30,7 @@ fn fold_all(counted: Counted, policies: &str, minutes: &[(u64, &[(usize, u64)])]
 
 #[test]
 fn each_policy_is_in_the_row_of_those_it_counts_and_shared_ones_tell_refusals_alone() {
-    let rows = RowKey::of(&tallies(POLICIES, &[(0, 1)])[0], day());
+    let rows = RowKey::from_tally(&tallies(POLICIES, &[(0, 1)])[0], day());
     let told: Vec<String> = rows.iter().map(|row| row.counted.to_string()).collect();
     assert_eq!(told, ["account", "class/ai", "integration/crm", "key/k1"]);
     for counted in rows.into_iter().map(|row| row.counted) {
@@ -58,7 +58,7 @@ fn each_policy_is_in_the_row_of_those_it_counts_and_shared_ones_tell_refusals_al
 
 #[test]
 fn a_refusal_alone_is_in_the_row_of_the_policy_that_refused() {
-    let rows = RowKey::of(&tallies(POLICIES, &[(2, 1)])[0], day());
+    let rows = RowKey::from_tally(&tallies(POLICIES, &[(2, 1)])[0], day());
     assert_eq!(rows, [key(Counted::Key("k1".to_owned()))]);
 }
 

@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
 
-    fn of(error: impl Into<RedisError>) -> RedisFailure {
+    fn failure_of(error: impl Into<RedisError>) -> RedisFailure {
         RedisFailure::from(&error.into())
     }
 
@@ -50,10 +50,10 @@ mod tests {
             io::ErrorKind::NotFound,
             io::ErrorKind::Other,
         ] {
-            assert_eq!(of(io::Error::from(kind)), RedisFailure::Lost, "{kind:?}");
+            assert_eq!(failure_of(io::Error::from(kind)), RedisFailure::Lost, "{kind:?}");
         }
         for kind in [ErrorKind::Io, ErrorKind::Parse, ErrorKind::InvalidClientConfig] {
-            assert_eq!(of((kind, "x")), RedisFailure::Lost, "{kind:?}");
+            assert_eq!(failure_of((kind, "x")), RedisFailure::Lost, "{kind:?}");
         }
         for kind in [
             ErrorKind::UnexpectedReturnType,
@@ -66,8 +66,8 @@ mod tests {
             ErrorKind::Server(ServerErrorKind::CrossSlot),
             ErrorKind::Server(ServerErrorKind::NoPerm),
         ] {
-            assert_eq!(of((kind, "x")), RedisFailure::Refused, "{kind:?}");
+            assert_eq!(failure_of((kind, "x")), RedisFailure::Refused, "{kind:?}");
         }
-        assert_eq!(of((ErrorKind::AuthenticationFailed, "x")), RedisFailure::Unfit);
+        assert_eq!(failure_of((ErrorKind::AuthenticationFailed, "x")), RedisFailure::Unfit);
     }
 }

@@ -18,7 +18,7 @@ use crate::rate::Rate;
 use crate::store::{Moment, Report, Seen, Store};
 
 const NAMES: [&str; 3] = ["first", "second", "third"];
-const WARM: Share = Share::of(100);
+const WARM: Share = Share::from_basis_points(100);
 
 /// Levee's router.
 #[derive(Debug, Clone)]

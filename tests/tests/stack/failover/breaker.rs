@@ -83,7 +83,7 @@ async fn a_primary_that_refuses_the_platforms_credentials_is_told_of_once_and_no
 async fn a_spent_budget_gives_the_primary_up_until_its_date() {
     let (primary, backup) = (puppet().await, puppet().await);
     let stack = builder().env("AI_PROVIDERS", &both(&primary, &backup)).start().await;
-    let month_ends = Month::of(stack.now()).0.ends_at();
+    let month_ends = Month::from_timestamp(stack.now()).0.ends_at();
     let date = &month_ends.to_rfc3339()[..10];
     let sentence =
         format!("You have reached your specified API usage limits. You will regain access on {date} at 00:00 UTC.");

@@ -93,7 +93,7 @@ async fn calls_that_say_nothing_about_a_provider_take_no_probes_place() {
 
 #[tokio::test]
 async fn where_all_are_on_probation_what_uses_no_tokens_is_served_all_the_same() {
-    for health in [Share::of(5_000), Share::NONE] {
+    for health in [Share::from_basis_points(5_000), Share::NONE] {
         let stack = builder().only_primary().env("BREAKER_MODE", "enforce").start().await;
         put_on_probation(&stack, "primary", health).await;
         let counted = stack.call("/v1/messages/count_tokens", &messages("Hello")).await;

@@ -99,7 +99,7 @@ async fn a_cost_is_of_what_served_and_absent_where_a_part_of_a_call_has_no_price
     ] {
         // Use a new month for each case.
         let now = stack.now();
-        stack.advance(Month::of(now).0.ends_at().as_secs() - now.as_secs() + 60).await;
+        stack.advance(Month::from_timestamp(now).0.ends_at().as_secs() - now.as_secs() + 60).await;
         for is_streamed in [false, true] {
             stack.script("primary", million(more.clone())).await;
             let record = record(&stack, "claude-sonnet-5-5", is_streamed).await;

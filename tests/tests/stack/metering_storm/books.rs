@@ -159,7 +159,7 @@ async fn assert_sums(stack: &Stack, records: &[Record]) {
     let mut months: BTreeMap<_, BTreeMap<_, Tally>> = BTreeMap::new();
     for record in records {
         let call = &record.call;
-        let (month, day) = Month::of(call.started_at());
+        let (month, day) = Month::from_timestamp(call.started_at());
         let lines = months.entry((&call.account, month)).or_default();
         let line = lines.entry((day, call.integration.clone(), call.model.clone())).or_default();
         let counted = Tally { calls: 1, estimated_calls: record.estimated.into(), ..tally(&record.figures) };

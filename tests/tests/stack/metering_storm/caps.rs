@@ -19,19 +19,19 @@ const BEFORE_THE_MONTHS_END: Duration = Duration::from_secs(3 * 3600);
 
 /// Moves the clock into the next month if the current one would end during the storm.
 pub async fn within_a_month(stack: &Stack) {
-    if stack.now().until(Month::of(stack.now()).0.ends_at()) < BEFORE_THE_MONTHS_END {
+    if stack.now().until(Month::from_timestamp(stack.now()).0.ends_at()) < BEFORE_THE_MONTHS_END {
         stack.advance(BEFORE_THE_MONTHS_END.as_secs()).await;
     }
 }
 
 /// Compares the alerts with the sums, and then, with one more call of each account, the cached figures.
 pub async fn compare(stack: &Stack, keys: &[Key]) {
-    let month = Month::of(stack.now()).0;
+    let month = Month::from_timestamp(stack.now()).0;
     let callers: BTreeMap<&str, &str> = keys.iter().map(|key| (key.caller.0.as_str(), key.text.as_str())).collect();
     let accounts: Vec<&str> = callers.keys().copied().collect();
     let reached = async || {
         let totals = stack.months().totals(&accounts, month).await.unwrap();
-        let used = |account: &str| Counts::default().of(&totals[account]);
+        let used = |account: &str| Counts::default().counted(&totals[account]);
         accounts.iter().map(|account| ((*account).to_owned(), used(account))).collect::<BTreeMap<_, _>>()
     };
     let used = reached().await;
@@ -43,7 +43,7 @@ pub async fn compare(stack: &Stack, keys: &[Key]) {
     for (account, key) in callers {
         let answer = stack.call_with_key(key, "/v1/messages", &messages("And now?")).await;
         assert_eq!(answer.status, 200, "{answer:?}");
-        let state = TokenState::of(used[account], CAP).to_string();
+        let state = TokenState::from_usage(used[account], CAP).to_string();
         assert_eq!(answer.header("x-levee-token-state"), state, "{account}: {}", used[account]);
     }
     // The next call raises the alerts of proxies that were killed before they could.

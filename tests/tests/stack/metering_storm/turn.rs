@@ -16,8 +16,8 @@ async fn used(stack: &Stack, month: Month) -> Tally {
 #[tokio::test]
 async fn calls_that_begin_in_a_months_last_seconds_and_end_in_the_next_month_count_where_they_began() {
     let stack = Stack::builder().environments("ai-proxy=4").only_primary().start().await;
-    let (old, _) = Month::of(stack.now());
-    let (new, _) = Month::of(old.ends_at());
+    let (old, _) = Month::from_timestamp(stack.now());
+    let (new, _) = Month::from_timestamp(old.ends_at());
     let mut streamed = messages("Happy new month!");
     streamed["stream"] = true.into();
     stack.advance(stack.now().until(old.ends_at()).as_secs() - BEFORE).await;

@@ -10,7 +10,7 @@ use tests::{Builder, Language, Sdk, Stack};
 /// Number of concurrent calls: as many as there are environments of the proxy.
 const AT_ONCE: usize = 3;
 /// A share below which almost all calls go elsewhere.
-const NEARLY_NOTHING: Share = Share::of(1_000);
+const NEARLY_NOTHING: Share = Share::from_basis_points(1_000);
 
 /// Longest time for which an environment avoids a provider before it tries again, in seconds.
 const LONGEST_OWN_PAUSE: u64 = 60;

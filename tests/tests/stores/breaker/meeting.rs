@@ -10,7 +10,13 @@ use local::dynamodb::{Faults, Mode as Front};
 use super::bench::{Bench, PROVIDER, look, report};
 
 fn state(generation: u64, mode: Mode) -> BreakerState {
-    BreakerState { generation, mode, share: Share::of(2_500), reason: Reason::Clean, ..BreakerState::new() }
+    BreakerState {
+        generation,
+        mode,
+        share: Share::from_basis_points(2_500),
+        reason: Reason::Clean,
+        ..BreakerState::new()
+    }
 }
 
 fn transition(from: &BreakerState, to: BreakerState) -> Transition {
@@ -38,7 +44,7 @@ async fn of_two_who_decide_at_once_one_does_and_the_other_adopts_it() {
     for generation in 0..10 {
         let from = state(generation, Mode::Ramp);
         let write = async |share: u16| {
-            let to = BreakerState { share: Share::of(share), ..state(generation + 1, Mode::Ramp) };
+            let to = BreakerState { share: Share::from_basis_points(share), ..state(generation + 1, Mode::Ramp) };
             (to.clone(), table.write(&transition(&from, to), &from).await.unwrap())
         };
         let (one, other) = tokio::join!(write(1), write(2));
@@ -159,7 +165,8 @@ async fn a_decision_holds_in_redis_while_dynamodb_refuses_and_the_last_one_is_wr
 async fn of_two_decisions_of_one_generation_the_one_that_dynamodb_has_holds() {
     let bench = Bench::start().await;
     let environments = bench.environments(2);
-    let (mine, theirs) = (state(5, Mode::Shed), BreakerState { share: Share::of(1), ..state(5, Mode::Shed) });
+    let (mine, theirs) =
+        (state(5, Mode::Shed), BreakerState { share: Share::from_basis_points(1), ..state(5, Mode::Shed) });
     assert_eq!(
         bench.table().write(&transition(&BreakerState::new(), mine.clone()), &BreakerState::new()).await.unwrap(),
         Wrote::Now

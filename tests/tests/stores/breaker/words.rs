@@ -67,7 +67,7 @@ async fn a_word_that_redis_had_gone_past_is_in_force_too_and_goes_past_it() {
     let probing = bench.until_changed(&environments, true).await.state;
     assert_eq!((probing.generation, probing.mode), (2, Mode::Probe));
     bench.emulator.set(Front::Serve).await;
-    let held = hold(&bench, Share::of(1_234)).await;
+    let held = hold(&bench, Share::from_basis_points(1_234)).await;
     assert_eq!(held.generation, 1);
 
     bench.advance(5);
@@ -86,7 +86,7 @@ async fn a_decision_that_is_being_made_does_not_write_over_a_word_that_it_does_n
     let bench = Bench::start().await;
     let environments = bench.environments(3);
     look(&environments[0]).await;
-    let held = hold(&bench, Share::of(1_234)).await;
+    let held = hold(&bench, Share::from_basis_points(1_234)).await;
     // Redis is ahead, and DynamoDB was read a moment ago.
     bench.set(&BreakerState { generation: 7, ..BreakerState::new() }, false).await;
     let later = (bench.now().as_millis() + 4_900).to_string();
@@ -106,7 +106,7 @@ async fn a_decision_that_is_being_made_does_not_write_over_a_word_that_it_does_n
 async fn a_word_that_ended_while_dynamodb_refused_does_not_begin_again() {
     let bench = Bench::start().await;
     let environment = bench.environment();
-    let held = hold(&bench, Share::of(1_234)).await;
+    let held = hold(&bench, Share::from_basis_points(1_234)).await;
     assert_eq!(look(&environment).await.state, held);
     bench.emulator.set(Front::Refuse).await;
     bench.advance(3_601);

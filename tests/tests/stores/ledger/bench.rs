@@ -77,7 +77,8 @@ impl Bench {
     /// Reads the sums of all accounts and months that have records.
     pub async fn sums(&self) -> Sums {
         let records = self.records().await;
-        let months = records.values().map(|it| (it.call.account.clone(), Month::of(it.call.started_at()).0));
+        let months =
+            records.values().map(|it| (it.call.account.clone(), Month::from_timestamp(it.call.started_at()).0));
         let months: BTreeSet<_> = months.collect();
         let mut sums = Sums::new();
         for (account, month) in months {
@@ -105,7 +106,7 @@ pub fn expected(records: &BTreeMap<String, Record>) -> Sums {
     let mut sums = Sums::new();
     for record in records.values() {
         let call = &record.call;
-        let (month, day) = Month::of(call.started_at());
+        let (month, day) = Month::from_timestamp(call.started_at());
         for (service, tally) in step(None, record).unwrap().lines {
             let (account, integration, model) = (&call.account, &call.integration, &call.model);
             let key = (account.clone(), month.to_string(), day, integration.clone(), model.clone(), service);

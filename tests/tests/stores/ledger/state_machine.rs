@@ -187,7 +187,9 @@ async fn run(rounds: Vec<Vec<Op>>, (conflicts, lost, seed): (f64, f64, u64)) -> 
             let month: Month = month.parse().unwrap();
             let is_open = |record: &&Record| {
                 let call = &record.call;
-                record.state == RecordState::Open && call.account == account && Month::of(call.started_at()).0 == month
+                record.state == RecordState::Open
+                    && call.account == account
+                    && Month::from_timestamp(call.started_at()).0 == month
             };
             let open = records.values().filter(is_open).count() as u64;
             prop_assert_eq!(bench.ledger().open_calls(account, month).await.unwrap(), open);

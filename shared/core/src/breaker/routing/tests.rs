@@ -50,7 +50,7 @@ fn stops(standings: &[ProviderStatus]) -> Vec<(usize, Entry)> {
 
 fn forced(standing: ProviderStatus, share: u16, secs: i64) -> ProviderStatus {
     let until = Timestamp::from_secs(NOW.as_secs().saturating_add_signed(secs));
-    let forced = Some(Forced { share: Share::of(share), until, by: "ada".to_owned() });
+    let forced = Some(Forced { share: Share::from_basis_points(share), until, by: "ada".to_owned() });
     ProviderStatus { state: BreakerState { forced, ..standing.state }, ..standing }
 }
 
@@ -59,7 +59,7 @@ fn candidates(standings: &[ProviderStatus]) -> Vec<Candidate<'_>> {
 }
 
 fn go(session: &str, standings: &[ProviderStatus], warm: u16) -> Result<RoutePlan, NoRoute> {
-    route(alone(session), &candidates(standings), Share::of(warm), &BreakerConfig::default())
+    route(alone(session), &candidates(standings), Share::from_basis_points(warm), &BreakerConfig::default())
 }
 
 /// Returns a call without a session.
@@ -75,7 +75,7 @@ fn firsts(standings: &[ProviderStatus], warm: u16) -> Vec<Option<usize>> {
 
 #[test]
 fn a_provider_is_judged_by_single_calls_where_no_session_is_in_its_share() {
-    let ramp = ProviderStatus { rate: 20.0, ..standing(Mode::Ramp, Share::of(500)) };
+    let ramp = ProviderStatus { rate: 20.0, ..standing(Mode::Ramp, Share::from_basis_points(500)) };
     let standings = [ramp, standing(Mode::Closed, Share::ALL)];
     let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
     let goes = |call: u32| {
@@ -94,7 +94,7 @@ fn one_busy_session_brings_a_healthy_provider_back_to_all_of_its_calls() {
     let session = (0..).map(|n| format!("busy-{n}")).find(|session| place(session, NAMES[0]) > 9_000).unwrap();
     let config = BreakerConfig::default();
     let rate = 20;
-    let mut ramp = ProviderStatus { rate: f64::from(rate), ..standing(Mode::Ramp, Share::of(500)) };
+    let mut ramp = ProviderStatus { rate: f64::from(rate), ..standing(Mode::Ramp, Share::from_basis_points(500)) };
     ramp.state.since = NOW;
     let (mut seconds, mut at) = (Vec::new(), NOW);
     for second in 0..3_600_u64 {
@@ -132,7 +132,7 @@ fn is_about(hits: f64, share: f64) {
 #[test]
 fn a_share_of_the_sessions_is_that_share() {
     for share in [500, 1_000, 2_500, 5_000, 7_321] {
-        let firsts = firsts(&[standing(Mode::Ramp, Share::of(share)), closed()], 0);
+        let firsts = firsts(&[standing(Mode::Ramp, Share::from_basis_points(share)), closed()], 0);
         is_about(count(&firsts, 0), f64::from(share) / 10_000.0);
     }
 }
@@ -149,7 +149,7 @@ fn places_with_two_providers_have_nothing_to_do_with_each_other() {
 
 #[test]
 fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneeded() {
-    for backup in [closed(), standing(Mode::Ramp, Share::of(500)), standing(Mode::Probe, Share::NONE)] {
+    for backup in [closed(), standing(Mode::Ramp, Share::from_basis_points(500)), standing(Mode::Probe, Share::NONE)] {
         is_about(count(&firsts(&[closed(), backup], 200), 1), 0.02);
     }
     let probing = [closed(), standing(Mode::Probe, Share::NONE)];
@@ -163,7 +163,7 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
         let firsts = firsts(&[closed(), cold], 200);
         assert!(firsts.iter().all(|first| *first == Some(0)), "what is given up, or held, is not warmed");
     }
-    for sick in [standing(Mode::Ramp, Share::of(5_000)), open()] {
+    for sick in [standing(Mode::Ramp, Share::from_basis_points(5_000)), open()] {
         assert_eq!(firsts(&[sick.clone(), closed()], 200), firsts(&[sick, closed()], 0));
     }
     let pinned = firsts(&[forced(closed(), 10_000, 60), closed()], 200);
@@ -172,14 +172,14 @@ fn the_backup_is_kept_warm_while_the_first_one_is_whole_and_so_comes_back_unneed
 
 #[test]
 fn behind_the_first_one_all_others_are_asked_in_the_order_of_how_well_they_are() {
-    let shed = standing(Mode::Shed, Share::of(1));
-    let ramp = standing(Mode::Ramp, Share::of(1));
+    let shed = standing(Mode::Shed, Share::from_basis_points(1));
+    let ramp = standing(Mode::Ramp, Share::from_basis_points(1));
     let probe = ProviderStatus { state: BreakerState { mode: Mode::Probe, ..open().state }, ..open() };
     let (room, free) = (Entry::Room, Entry::Free);
     assert_eq!(stops(&[open(), ramp.clone(), shed.clone(), closed()]), [(3, free), (2, room), (1, room), (0, room)]);
     assert_eq!(stops(&[open(), open()]), [(0, room), (1, room)], "by preference where nothing tells them apart");
     assert_eq!(stops(&[open(), ramp.clone()]), [(1, room), (0, room)]);
-    let larger = standing(Mode::Ramp, Share::of(2));
+    let larger = standing(Mode::Ramp, Share::from_basis_points(2));
     assert_eq!(stops(&[ramp.clone(), larger, open()]), [(1, room), (0, room), (2, room)], "by share among equals");
     assert_eq!(stops(&[probe.clone(), closed()]), [(0, Entry::Probe), (1, free), (0, room)]);
     assert_eq!(stops(&[probe]), [(0, Entry::Probe), (0, room)], "a probe may be refused, and nobody else is left");
@@ -245,8 +245,8 @@ fn any_standing() -> impl Strategy<Value = ProviderStatus> {
         Just((Mode::Closed, Share::ALL)),
         Just((Mode::Open, Share::NONE)),
         Just((Mode::Probe, Share::NONE)),
-        (1..10_000u16).prop_map(|share| (Mode::Shed, Share::of(share))),
-        (1..10_000u16).prop_map(|share| (Mode::Ramp, Share::of(share))),
+        (1..10_000u16).prop_map(|share| (Mode::Shed, Share::from_basis_points(share))),
+        (1..10_000u16).prop_map(|share| (Mode::Ramp, Share::from_basis_points(share))),
     ];
     let word = proptest::option::weighted(0.3, (0..=10_000u16, -60..60i64));
     let pause = proptest::option::weighted(0.2, (any::<bool>(), any::<bool>()));
@@ -276,7 +276,7 @@ proptest! {
     ) {
         let (smaller, larger) = (smaller.min(larger), smaller.max(larger));
         let passes = |share| {
-            let ramp = standing(Mode::Ramp, Share::of(share));
+            let ramp = standing(Mode::Ramp, Share::from_basis_points(share));
             let it = if is_forced { forced(ramp, share, 60) } else { ramp };
             go(&session, &[it, closed()], 0).unwrap().stops[0].provider == 0
         };
@@ -293,7 +293,7 @@ proptest! {
         let at = |(name, (standing, is_allowed))| Candidate { name, standing, is_allowed };
         let pairs = all.iter().map(|(standing, is_allowed)| (standing, *is_allowed));
         let candidates: Vec<Candidate<'_>> = NAMES.into_iter().zip(pairs).map(at).collect();
-        let ask = || route(alone(&session), &candidates, Share::of(warm), &BreakerConfig::default());
+        let ask = || route(alone(&session), &candidates, Share::from_basis_points(warm), &BreakerConfig::default());
         let outcome = ask();
         prop_assert_eq!(&outcome, &ask(), "the same session goes the same way");
         let may_get = |candidate: &Candidate<'_>| {

@@ -60,7 +60,7 @@ fn being_limited_costs_a_share_and_never_all_of_it() {
         at = decide(&at, &seen(seconds(20, THROTTLED))).unwrap_or(at);
         assert_ne!(at.mode, Mode::Open);
     }
-    assert_eq!((at.mode, at.share, at.reason), (Mode::Shed, Share::of(500), Reason::Throttled));
+    assert_eq!((at.mode, at.share, at.reason), (Mode::Shed, Share::from_basis_points(500), Reason::Throttled));
     let probed = decide(&state(Mode::Probe, Share::NONE), &seen(seconds(1, THROTTLED))).unwrap();
     assert_eq!(probed.mode, Mode::Open, "a probe that is limited has failed");
 }
@@ -122,7 +122,7 @@ fn a_share_comes_back_by_steps() {
 
 #[test]
 fn a_provider_that_was_given_up_often_comes_back_slowly() {
-    let ramp = BreakerState { since: ago(15), ..state(Mode::Ramp, Share::of(500)) };
+    let ramp = BreakerState { since: ago(15), ..state(Mode::Ramp, Share::from_basis_points(500)) };
     let often = (0..3).fold(Penalty::NONE, |penalty, _| penalty.raised(NOW, Duration::from_secs(300)));
     assert!(decide(&ramp, &seen(seconds(10, GOOD))).is_some());
     assert_eq!(decide(&BreakerState { penalty: often, ..ramp }, &seen(seconds(10, GOOD))), None);
@@ -135,7 +135,9 @@ fn what_an_admin_said_holds_until_it_is_over() {
         BreakerState { forced: Some(forced), share, ..state(Mode::Ramp, share) }
     };
     assert_eq!(decide(&forced(Share::ALL, NOW.plus(Duration::from_secs(1))), &seen(seconds(20, BAD))), None);
-    for (share, mode) in [(Share::ALL, Mode::Closed), (Share::NONE, Mode::Probe), (Share::of(3_000), Mode::Ramp)] {
+    for (share, mode) in
+        [(Share::ALL, Mode::Closed), (Share::NONE, Mode::Probe), (Share::from_basis_points(3_000), Mode::Ramp)]
+    {
         let released = decide(&forced(share, NOW), &seen(Vec::new())).unwrap();
         assert_eq!((released.mode, released.share, released.forced), (mode, share, None));
     }
@@ -182,8 +184,8 @@ fn any_state() -> impl Strategy<Value = BreakerState> {
         Just((Mode::Closed, Share::ALL)),
         Just((Mode::Open, Share::NONE)),
         Just((Mode::Probe, Share::NONE)),
-        (500..10_000u16).prop_map(|share| (Mode::Shed, Share::of(share))),
-        (500..10_000u16).prop_map(|share| (Mode::Ramp, Share::of(share))),
+        (500..10_000u16).prop_map(|share| (Mode::Shed, Share::from_basis_points(share))),
+        (500..10_000u16).prop_map(|share| (Mode::Ramp, Share::from_basis_points(share))),
     ];
     (mode, 0..400u64, 0..600u64, 0..30u32, 0..6usize).prop_map(|((mode, share), since, not_before, failed, opened)| {
         let half_life = Duration::from_secs(300);
@@ -298,13 +300,17 @@ fn a_provider_that_serves_what_nobody_else_can_take_is_open_no_longer() {
 
 #[test]
 fn a_share_comes_back_by_time_where_there_are_few_results_and_none_is_bad() {
-    let ramp = |since| BreakerState { since: ago(since), ..state(Mode::Ramp, Share::of(500)) };
+    let ramp = |since| BreakerState { since: ago(since), ..state(Mode::Ramp, Share::from_basis_points(500)) };
     let quiet = |seconds| Evidence { rate: 0.01, ..seen(seconds) };
     assert_eq!(decide(&ramp(29), &quiet(Vec::new())), None);
     for (held, share) in [(30, 1_000), (60, 2_500), (90, 5_000), (120, 10_000), (86_400, 10_000)] {
-        assert_eq!(decide(&ramp(held), &quiet(Vec::new())).unwrap().share, Share::of(share), "after {held} s");
+        assert_eq!(
+            decide(&ramp(held), &quiet(Vec::new())).unwrap().share,
+            Share::from_basis_points(share),
+            "after {held} s"
+        );
     }
-    assert_eq!(decide(&ramp(30), &quiet(seconds(2, GOOD))).unwrap().share, Share::of(1_000));
+    assert_eq!(decide(&ramp(30), &quiet(seconds(2, GOOD))).unwrap().share, Share::from_basis_points(1_000));
     assert_eq!(decide(&ramp(86_400), &quiet(seconds(1, MIXED))), None, "not while some are bad");
     let probe = |since| BreakerState { since: ago(since), ..state(Mode::Probe, Share::NONE) };
     assert_eq!(decide(&probe(86_400), &quiet(Vec::new())), None, "nothing is known");

@@ -67,7 +67,7 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    fn of(data: &Object<'_>) -> Self {
+    fn from_data(data: &Object<'_>) -> Self {
         match data.object("error").text("type").as_deref() {
             Some("overloaded_error") => Self::Overloaded,
             Some("rate_limit_error") => Self::RateLimit,
@@ -214,7 +214,7 @@ impl StreamFacts {
             "error" => {
                 progress.ended = true;
                 // Keep the message and the code, which tell a spent budget from a mistake.
-                progress.error = Some(StreamError::of(&data));
+                progress.error = Some(StreamError::from_data(&data));
                 let error = data.object("error");
                 let bounded = |text: Option<String>| text.filter(|it| it.len() <= LONGEST_SENTENCE).unwrap_or_default();
                 self.sentence = bounded(error.text("message"));
