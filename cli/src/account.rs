@@ -158,7 +158,7 @@ async fn set(context: &Context, id: &str, name: &str) -> anyhow::Result<()> {
             if context.target.accounts.rename_account(&account, name).await? {
                 return Ok(());
             }
-            bail!("somebody else changed account {id} at this moment; look at it with: levee account show {id}")
+            bail!("another operator changed account {id} at this moment; look at it with: levee account show {id}")
         };
         context.change("account.set", id, changes.sentence(), renaming).await?;
     }
@@ -178,7 +178,7 @@ async fn set_status(context: &Context, id: &str, status: Status, action: &str) -
             if context.target.accounts.set_account_status(id, status).await? {
                 return Ok(());
             }
-            bail!("somebody else deleted account {id} at this moment")
+            bail!("another operator deleted account {id} at this moment")
         };
         effective = Some(context.change_and_publish(action, id, changes.sentence(), &marked, setting).await?.1);
     }
@@ -192,7 +192,7 @@ async fn delete(context: &Context, id: &str, consent: &Consent) -> anyhow::Resul
     let deleting = async {
         match context.target.accounts.delete_account(id).await? {
             Deletion::Done => Ok(()),
-            Deletion::NotFound => bail!("somebody else deleted account {id} at this moment"),
+            Deletion::NotFound => bail!("another operator deleted account {id} at this moment"),
             Deletion::InUse => {
                 bail!("account {id} has integrations; delete them first: levee integration list {id}")
             }

@@ -150,7 +150,7 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
         if context.target.admins.create(&admin).await? {
             return Ok(());
         }
-        bail!("somebody else created admin {email} at this moment")
+        bail!("another operator created admin {email} at this moment")
     };
     context.change("admin.create", email, format!("role '{role}'"), creating).await?;
     let view = serde_json::to_value(AdminView::new(&admin))?;
@@ -162,7 +162,7 @@ async fn set(context: &Context, email: &str, changed: &Changed) -> anyhow::Resul
     // Read the password first, so that a mistake in it is found before anything is changed.
     let asked_for = changed.password || changed.source.given();
     let password = if asked_for { Some(changed.source.read()?) } else { None };
-    let gone = || format!("somebody else deleted admin {email} at this moment");
+    let gone = || format!("another operator deleted admin {email} at this moment");
     let mut changes = Changes::default();
     // Change the role if another one is given.
     if let Some(role) = changed.role.map(Role::from).filter(|role| *role != admin.role) {
@@ -197,7 +197,7 @@ async fn delete(context: &Context, email: &str, consent: &Consent) -> anyhow::Re
         if context.target.admins.delete(email).await? {
             return Ok(());
         }
-        bail!("somebody else deleted admin {email} at this moment")
+        bail!("another operator deleted admin {email} at this moment")
     };
     context.change("admin.delete", email, format!("role '{}'", admin.role), deleting).await?;
     context.output.say(&json!({ "email": email, "deleted": true }), || format!("admin {email} is deleted"))
@@ -209,7 +209,7 @@ async fn sign_out(context: &Context, email: &str) -> anyhow::Result<()> {
         if context.target.admins.sign_out_everywhere(email, context.now()).await? {
             return Ok(());
         }
-        bail!("somebody else deleted admin {email} at this moment")
+        bail!("another operator deleted admin {email} at this moment")
     };
     context.change("admin.sign-out", email, "all sessions end".to_owned(), signing_out).await?;
     let text = || format!("admin {email} is signed out everywhere");

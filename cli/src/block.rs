@@ -119,7 +119,7 @@ impl Command {
 async fn list(context: &Context) -> anyhow::Result<()> {
     let blocks = context.target.accounts.platform().await?.blocks;
     let views: Vec<_> = blocks.iter().map(|block| BlockView::new(block, context.now())).collect();
-    context.output.list(&views, BlockView::HEADERS, "nobody is blocked", BlockView::row)
+    context.output.list(&views, BlockView::HEADERS, "no account or address is blocked", BlockView::row)
 }
 
 async fn add(context: &Context, who: &Blocked, until: End, reason: &str, consent: &Consent) -> anyhow::Result<()> {
@@ -155,7 +155,7 @@ async fn delete(context: &Context, who: &Blocked) -> anyhow::Result<()> {
         if context.target.accounts.delete_block(who).await? {
             return Ok(());
         }
-        bail!("somebody else deleted this block at this moment")
+        bail!("another operator deleted this block at this moment")
     };
     let (who_text, detail) = (who.to_string(), format!("reason '{}'", block.reason));
     let ((), effective) =

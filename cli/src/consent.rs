@@ -24,7 +24,7 @@ impl Consent {
         // Only a terminal can be asked.
         let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
         if !stdin.is_terminal() || !stderr.is_terminal() {
-            return Err(usage(format!("{question} There is nobody to ask here: say --yes")));
+            return Err(usage(format!("{question} There is no terminal to ask in: give --yes")));
         }
         // Standard output is for results, so the question goes to standard error.
         write!(stderr, "{} [y/N] ", tame(question))?;

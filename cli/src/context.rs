@@ -206,7 +206,7 @@ mod tests {
         let unanswered = anyhow::Error::from(AccountsTableError::Unanswered("no answer".to_owned()));
         assert!(may_be_done(&unanswered.context("while it was written")));
         assert!(!may_be_done(&AccountsTableError::DynamoDb("AccessDenied: no".to_owned()).into()));
-        assert!(!may_be_done(&anyhow::anyhow!("somebody else deleted it")));
+        assert!(!may_be_done(&anyhow::anyhow!("another operator deleted it")));
     }
 
     #[test]

@@ -152,7 +152,7 @@ async fn set(context: &Context, place: &Place, name: &str) -> anyhow::Result<()>
             if context.target.accounts.rename_integration(&place.account, &integration, name).await? {
                 return Ok(());
             }
-            bail!("somebody else changed integration {place} at this moment; see: levee integration show {place}")
+            bail!("another operator changed integration {place} at this moment; see: levee integration show {place}")
         };
         context.change("integration.set", &place.to_string(), changes.sentence(), renaming).await?;
     }
@@ -173,7 +173,7 @@ async fn set_status(context: &Context, place: &Place, status: Status, action: &s
             if accounts.set_integration_status(&place.account, &place.integration, status).await? {
                 return Ok(());
             }
-            bail!("somebody else deleted integration {place} at this moment")
+            bail!("another operator deleted integration {place} at this moment")
         };
         let (id, detail) = (place.to_string(), changes.sentence());
         effective = Some(context.change_and_publish(action, &id, detail, &marked, setting).await?.1);
@@ -189,7 +189,7 @@ async fn delete(context: &Context, place: &Place, consent: &Consent) -> anyhow::
         let accounts = &context.target.accounts;
         match accounts.delete_integration(&place.account, &place.integration, context.now()).await? {
             Deletion::Done => Ok(()),
-            Deletion::NotFound => bail!("somebody else deleted integration {place} at this moment"),
+            Deletion::NotFound => bail!("another operator deleted integration {place} at this moment"),
             Deletion::InUse => {
                 bail!("integration {place} has live keys; revoke them first: levee key list {place}")
             }

@@ -124,7 +124,7 @@ impl Changes {
             json["effective"] = json!(effective);
         }
         output.say(&json, || match self.are_none() {
-            true => format!("{subject} {id} is so already; nothing was changed"),
+            true => format!("{subject} {id} already has these values; nothing was changed"),
             false => format!("{subject} {id}: {}", tame(&self.sentence())),
         })
     }

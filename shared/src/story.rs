@@ -44,7 +44,7 @@ impl Story {
         let mut story = Self { sentences: Vec::new() };
         let route = of_both().find_map(|line| line.text("route")).unwrap_or("an unknown route");
         story.say("request", Some(format!("{request_id} to {route} at {began}")));
-        story.say("caller", of_both().find_map(caller).or_else(|| authorized.map(|_| "nobody known".to_owned())));
+        story.say("caller", of_both().find_map(caller).or_else(|| authorized.map(|_| "not known".to_owned())));
         story.say("limits", authorized.and_then(standings));
         story.say("verdict", authorized.map(verdict));
         story.say("call", served.and_then(call));
@@ -233,7 +233,7 @@ mod tests {
             "route":"/v1/messages","verdict":"unauthorized","reason":"revoked","policies":[],"Duration":1}"#;
         let text = |id| Story::tell(id, [refused, unknown]).unwrap().to_string();
         assert!(text("r").contains("verdict   limited by the policy account\n"), "{}", text("r"));
-        assert!(text("u").contains("caller    nobody known\nverdict   unauthorized: revoked\n"), "{}", text("u"));
+        assert!(text("u").contains("caller    not known\nverdict   unauthorized: revoked\n"), "{}", text("u"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::language::Language;
 use crate::preflight::{self, Consent, Need};
 use crate::report::{Outcome, Report};
 use crate::shell;
@@ -33,6 +34,7 @@ impl Lint {
             let mut doc = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
             shell::run(doc.env("RUSTDOCFLAGS", "-D warnings")).map(|()| Outcome::Ok)
         });
+        report.step("language", || Language::default().run(workspace).map(|()| Outcome::Ok));
         report.step("tools for dependencies", || tools.carry_out(workspace).map(|()| Outcome::Ok));
         report.step("unused dependencies", || cargo(&["machete"]));
         report.step("licences, sources and bans", || cargo(&["deny", "check", "bans", "licenses", "sources"]));

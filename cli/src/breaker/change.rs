@@ -36,7 +36,9 @@ pub(super) async fn hold(
 pub(super) async fn release(context: &Context, provider: &str, why: &Why) -> anyhow::Result<()> {
     let state = context.target.breakers.read(provider).await?;
     let Some(forced) = state.forced else {
-        bail!("nobody holds {provider}: its breaker decides; look at it with: levee breaker show {provider}");
+        bail!(
+            "there is no override for {provider}: its breaker decides; look at it with: levee breaker show {provider}"
+        );
     };
     let detail = format!("held at {} until {} by {}", forced.share, forced.until.to_rfc3339(), forced.by);
     let decided =

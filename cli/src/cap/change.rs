@@ -71,7 +71,7 @@ pub(super) async fn set(context: &Context, holder: &Holder, change: &CapChange) 
         json["effective"] = make(context, "cap.set", holder, &found, &wanted).await?;
     }
     context.output.say(&json, || match changes.are_none() {
-        true => format!("{place} is so already; nothing was changed"),
+        true => format!("{place} already has these values; nothing was changed"),
         false => format!("{place}: {}", changes.sentence()),
     })
 }

@@ -36,7 +36,7 @@ pub(super) async fn set(context: &Context, id: &str, changed: &Changed) -> anyho
             if context.target.accounts.set_key(&key, &change).await? {
                 return Ok(());
             }
-            bail!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", key.id)
+            bail!("another operator changed key {0} at this moment; look at it with: levee key show {0}", key.id)
         };
         let detail = changes.sentence();
         effective = Some(context.change_and_publish("key.set", &called(&key), detail, &marked, setting).await?.1);
@@ -59,7 +59,7 @@ pub(super) async fn revoke(context: &Context, id: &str, consent: &Consent) -> an
             if context.target.accounts.revoke_key(&key.id).await? {
                 return Ok(());
             }
-            bail!("somebody else deleted key {} at this moment", key.id)
+            bail!("another operator deleted key {} at this moment", key.id)
         };
         let detail = format!("name '{}'", key.name);
         effective = Some(context.change_and_publish("key.revoke", &called(&key), detail, &marked, revoking).await?.1);
@@ -73,7 +73,7 @@ pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> an
     let deleting = async {
         match context.target.accounts.delete_key(&key.id, context.now()).await? {
             Deletion::Done => Ok(()),
-            Deletion::NotFound => bail!("somebody else deleted key {} at this moment", key.id),
+            Deletion::NotFound => bail!("another operator deleted key {} at this moment", key.id),
             Deletion::InUse => bail!("key {0} still works; revoke it first: levee key revoke {0}", key.id),
         }
     };

@@ -35,7 +35,7 @@ pub(super) async fn create(context: &Context, place: &Place, new: &NewKey) -> an
         match context.target.accounts.create_key(&record).await? {
             Creation::Done => Ok(()),
             Creation::AlreadyThere => bail!("there is a key of this id already; try again"),
-            Creation::ParentMissing => bail!("somebody else deleted integration {place} at this moment"),
+            Creation::ParentMissing => bail!("another operator deleted integration {place} at this moment"),
         }
     };
     let (marked, detail) = ([RecordId::Key(record.id.clone())], properties(&record));
@@ -72,7 +72,7 @@ pub(super) async fn rotate(context: &Context, id: &str, overlap: Duration, expir
     let rotating = async {
         let end = context.target.accounts.rotate_key(&old, &new, overlap, now).await?;
         end.with_context(|| {
-            format!("somebody else changed key {0} at this moment; look at it with: levee key show {0}", old.id)
+            format!("another operator changed key {0} at this moment; look at it with: levee key show {0}", old.id)
         })
     };
     let detail = format!("replaced by {} ({})", new.id, properties(&new));

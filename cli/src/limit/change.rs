@@ -33,7 +33,7 @@ pub(super) async fn set(context: &Context, one: &One, change: &LimitChange) -> a
         json["effective"] = json!(effective);
     }
     context.output.say(&json, || match changes.are_none() {
-        true => format!("limit {policy} of {whose} is so already; nothing was changed"),
+        true => format!("limit {policy} of {whose} already has these values; nothing was changed"),
         false => format!("limit {policy} of {whose}: {}", changes.sentence()),
     })
 }
@@ -64,7 +64,7 @@ async fn write(context: &Context, One { whose, policy }: &One, change: Option<&O
         Whose::Key(id) => accounts.set_key_limit(id, policy, change, now).await?,
     };
     if !done {
-        bail!("somebody else deleted {whose} at this moment");
+        bail!("another operator deleted {whose} at this moment");
     }
     Ok(())
 }

@@ -167,7 +167,7 @@ pub fn header(state: TokenState) -> Option<(HeaderName, HeaderValue)> {
 fn refused(cap: TokenCap, month: Month, now: Timestamp) -> ApiError {
     let (limit, end) = (grouped(cap.limit), month.ends_at());
     let message =
-        format!("This account has used its {limit} tokens of {month}. They begin anew at {}.", end.to_rfc3339());
+        format!("This account has reached its cap of {limit} tokens for {month}. It resets at {}.", end.to_rfc3339());
     let retry_after = (RETRY_AFTER, now.secs_until(end).into());
     let headers = std::iter::once(retry_after).chain(header(TokenState::Over)).collect();
     ApiError { headers, ..ApiError::by_caller(ErrorKind::RateLimit, message) }
@@ -184,7 +184,7 @@ mod tests {
         let answer = refused(cap, Month::from_timestamp(now).0, now);
         assert_eq!(
             answer.message,
-            "This account has used its 1,000,000 tokens of 2026-11. They begin anew at 2026-12-01T00:00:00Z."
+            "This account has reached its cap of 1,000,000 tokens for 2026-11. It resets at 2026-12-01T00:00:00Z."
         );
         let answer = answer.into_response("r-1");
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();

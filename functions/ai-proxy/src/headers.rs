@@ -18,7 +18,7 @@ pub enum OddHead {
     #[error("a head of more than {LARGEST_HEAD} bytes")]
     TooLarge,
     /// The body is still compressed after gzip and deflate were removed.
-    #[error("a body in an encoding that nobody asked for")]
+    #[error("a body in an encoding that was not asked for")]
     Encoded,
 }
 

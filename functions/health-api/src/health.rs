@@ -76,7 +76,7 @@ async fn find_out(call: &Call<'_>) -> Health {
                 code = "accounts.unreachable",
                 request.id = call.request_id,
                 error,
-                "nobody new can be authorized"
+                "callers cannot be authorized"
             );
             Health::Down
         }

@@ -21,7 +21,7 @@ pub enum ChangeError {
     #[error(transparent)]
     InvalidEmail(#[from] InvalidEmail),
     /// The change would leave no operator.
-    #[error("this is the last operator; make somebody else an operator first")]
+    #[error("this is the last operator; make another admin an operator first")]
     LastOperator,
     /// The table cannot be read or written.
     #[error(transparent)]

@@ -38,10 +38,10 @@ pub enum ManualOverride {
 #[derive(Debug, thiserror::Error)]
 pub enum OverrideError {
     /// There is no override to release.
-    #[error("nobody holds this provider: its breaker decides")]
+    #[error("there is no override for this provider: its breaker decides")]
     NotHeld,
     /// Other decisions were written in between at every attempt.
-    #[error("others decide about this provider at this moment; try again")]
+    #[error("other decisions about this provider are being written at this moment; try again")]
     Overtaken,
     /// The table cannot be read or written.
     #[error(transparent)]

@@ -87,7 +87,7 @@ impl CapNotifier {
             code = "tokens.untold",
             account.id = account,
             error,
-            "nobody could be told how much of its cap an account has used"
+            "operators could not be alerted about an account's use of its cap"
         );
     }
 }

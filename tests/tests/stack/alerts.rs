@@ -279,7 +279,7 @@ async fn when_passwords_are_guessed_somebody_is_told() {
     .await;
     let published = published(&stack).await;
     let [(subject, message)] = &published[..] else { panic!("{published:?}") };
-    assert!(subject.contains("somebody may guess passwords"), "{subject}");
+    assert!(subject.contains("passwords are possibly being guessed"), "{subject}");
     assert!(message.contains("in health-api: ") && message.contains("levee admin unblock"), "{message}");
     assert!(!message.contains(stack.viewer().0), "{message}");
 }

@@ -86,7 +86,7 @@ fn assert_is_refused(stack: &Stack, answer: &Answer) {
     assert_eq!(answer.status, 429, "{answer:?}");
     let (month, end) = (month(stack), month(stack).ends_at());
     let message =
-        format!("This account has used its 1,000 tokens of {month}. They begin anew at {}.", end.to_rfc3339());
+        format!("This account has reached its cap of 1,000 tokens for {month}. It resets at {}.", end.to_rfc3339());
     let error = &answer.json()["error"];
     assert_eq!((&error["type"], &error["message"]), (&"rate_limit_error".into(), &message.into()));
     assert_eq!((answer.header("x-should-retry"), answer.header("x-levee-token-state")), ("false", "over"));

@@ -95,7 +95,7 @@ async fn make(
 }
 
 fn not_held() -> BoardError {
-    BoardError::Invalid("Nobody holds this provider: its breaker decides.".to_owned())
+    BoardError::Invalid("There is no override for this provider: its breaker decides.".to_owned())
 }
 
 /// Returns the reason as the audit has it; empty if none was given.

@@ -21,7 +21,7 @@ pub(super) const MANY: [Many; 2] = [
         key: "login.guessing",
         codes: &["login.refused", "login.blocked"],
         per_minute: 30,
-        title: "More than 30 wrong sign-ins in a minute: somebody may guess passwords",
+        title: "More than 30 wrong sign-ins in a minute: passwords are possibly being guessed",
         advice: "Each address has to wait longer after each wrong password, up to five minutes, so guessing is slow, and \
                  may keep admins out. Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
                  it began.",

@@ -127,7 +127,7 @@ pub(super) const RULES: [Rule; 21] = [
         code: "usage.odd_record",
         by: By::Nothing,
         title: "The record of an AI call cannot be read",
-        advice: "It is settled by nobody; all others are. The log line names it: mend or delete it in the usage table.",
+        advice: "It is not settled; all others are. The log line names it: correct or delete it in the usage table.",
     },
     Rule {
         code: "provider.refused",

@@ -49,7 +49,7 @@ impl Directory {
                 let mut warned_at = lock(&self.everyone.warned_at);
                 if !is_lately(*warned_at, FRESH) {
                     *warned_at = Some(now);
-                    tracing::warn!(code = "platform.stale", %error, "what holds for everyone cannot be read anew");
+                    tracing::warn!(code = "platform.stale", %error, "the platform's defaults and blocks could not be read again");
                 }
                 held
             }

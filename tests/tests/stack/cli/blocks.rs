@@ -6,7 +6,7 @@ use super::*;
 async fn accounts_and_networks_are_blocked_listed_and_unblocked() {
     let stack = Stack::builder().start().await;
     let none = levee(&stack, "block list").await.ok();
-    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "nobody is blocked\n"));
+    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "no account or address is blocked\n"));
 
     let until = stack.now().plus(Duration::from_secs(24 * 3600)).to_rfc3339();
     let added = format!("block add 203.0.113.9 --until {until} --reason");

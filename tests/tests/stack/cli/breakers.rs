@@ -61,7 +61,7 @@ async fn a_provider_is_forced_pinned_and_released() {
     assert_eq!((&pinned["effective"], &pinned["paused_until"]), (&json!("within 5 s"), &Value::Null));
     let released = levee(&stack, "breaker release primary").await.ok();
     assert_eq!(released.line(), "primary: ramp at 12.5 % -> ramp at 12.5 %; its breaker decides again");
-    levee(&stack, "breaker release primary").await.fails(1, "nobody holds primary: its breaker decides");
+    levee(&stack, "breaker release primary").await.fails(1, "there is no override for primary: its breaker decides");
 
     let history = levee(&stack, "breaker history primary --limit 3 --json").await.ok().json();
     let told: Vec<_> = history.as_array().unwrap().iter().map(|it| (&it["generation"], &it["to"], &it["by"])).collect();

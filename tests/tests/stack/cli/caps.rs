@@ -47,7 +47,7 @@ async fn caps_and_guards_are_changed_listed_shown_and_taken_back() {
     let shown = levee(&stack, &format!("cap show {of_key} --json")).await.ok().json();
     assert_eq!((&shown["max_tokens"], &shown["account"]["max_tokens"]), (&json!(1024), &json!(8192)));
     let same = levee(&stack, "cap set newco --tokens 0").await.ok();
-    assert_eq!(same.line(), "newco is so already; nothing was changed");
+    assert_eq!(same.line(), "newco already has these values; nothing was changed");
     let shown = levee(&stack, "cap show newco --json").await.ok().json();
     assert_eq!((&shown["tokens"], &shown["cap"]), (&json!(0), &Value::Null));
 
@@ -100,7 +100,7 @@ async fn the_providers_that_calls_may_go_to_are_changed_listed_shown_and_taken_b
     // Settings that are not given stay unchanged.
     levee(&stack, "cap set newco --max-tokens 8192").await.ok();
     let same = levee(&stack, "cap set newco --providers backup,primary").await.ok();
-    assert_eq!(same.line(), "newco is so already; nothing was changed");
+    assert_eq!(same.line(), "newco already has these values; nothing was changed");
     let headers = "PLACE TOKENS MODE GUARDS";
     let of_account = "newco default warn max tokens 8192; providers backup,primary";
     let listed = levee(&stack, "cap list newco").await.ok();

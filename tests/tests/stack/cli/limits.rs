@@ -47,7 +47,7 @@ async fn limits_are_changed_for_everyone_an_account_an_integration_and_a_key() {
     let shown = levee(&stack, "limit show newco account --json").await.ok().json();
     assert_eq!((&shown["limit"], &shown["mode"]), (&Value::Null, &json!("shadow")));
     let same = levee(&stack, "limit set newco account --mode shadow").await.ok();
-    assert_eq!(same.line(), "limit account of newco is so already; nothing was changed");
+    assert_eq!(same.line(), "limit account of newco already has these values; nothing was changed");
 
     stack.advance(49 * 3600).await;
     assert!(levee(&stack, "limit show platform global").await.ok().stdout.contains(&format!("{until} (over)")));
