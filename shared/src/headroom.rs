@@ -81,10 +81,12 @@ impl Headrooms {
 
     /// Writes the headroom of `provider`, at most once per [`WRITE_EVERY`]. Does nothing if Redis is unavailable.
     pub async fn keep(&self, provider: &str, headroom: Headroom) {
+        // Skip answers without figures, and figures that follow soon after others.
         if headroom == Headroom::default() || !self.is_due(provider) {
             return;
         }
         let Ok(json) = serde_json::to_string(&headroom) else { return };
+        // Replace the provider's figures.
         let mut write = redis::cmd("SET");
         write.arg(key(provider)).arg(json).arg("EX").arg(KEPT.as_secs());
         let write = &write;
@@ -108,6 +110,7 @@ impl Headrooms {
     /// # Errors
     /// Returns [`Unavailable`] if Redis does not answer.
     pub async fn read(&self, providers: &[String]) -> Result<Vec<Option<Headroom>>, Unavailable> {
+        // Read all providers at once.
         let mut read = redis::cmd("MGET");
         for provider in providers {
             read.arg(key(provider));

@@ -84,8 +84,10 @@ pub fn names_the_account(message: &str) -> bool {
 /// Returns the event that a client gets in place of the `error` event that ended the stream of `reader`; `None` if the
 /// provider's own event may pass.
 pub fn event_instead(reader: &StreamReader, now: Timestamp, request_id: &str) -> Option<String> {
+    // Judge the provider's own event.
     let error = reader.progress().error?;
     let fault = of_stream_error(error, reader, now).map(|verdict| verdict.fault);
+    // Faults of the account have a sentence of their own. A caller's mistake passes, and so does what names no account.
     let (kind, message) = match fault.and_then(PlatformError::from_fault) {
         Some(platform) => (platform.kind, platform.message),
         None if error == StreamError::InvalidRequest || !names_the_account(reader.error_sentence()) => return None,

@@ -236,6 +236,7 @@ impl Pump {
             self.about.error("provider.failed", &error.name(), "a provider ended a stream with an error");
             return None;
         };
+        // Log it, then alert operators unless the error ends by itself.
         self.about.error(platform.code, &error.name(), platform.logged);
         self.alarm.raise(&self.about.provider, platform.trouble?)
     }

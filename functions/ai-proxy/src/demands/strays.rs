@@ -79,14 +79,17 @@ struct Search(Vec<Stray>);
 impl Search {
     /// Searches the value at `place`, whose path without indices is `path`.
     fn value(&mut self, place: &str, path: &str, level: usize, value: &RawValue) -> Result<(), serde_json::Error> {
+        // Text, numbers and the like have no names.
         let value = value.get();
         if !value.starts_with(['{', '[']) {
             return Ok(());
         }
+        // Give up on bodies that are deeper than any of the API.
         if level == MOST_LEVELS {
             self.0.push(Stray { place: place.to_owned(), name: None });
             return Ok(());
         }
+        // Search the entries of a list.
         if value.starts_with('[') {
             let items = Vec::<&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(value))?;
             for (index, item) in items.into_iter().enumerate() {
@@ -94,6 +97,7 @@ impl Search {
             }
             return Ok(());
         }
+        // Report limited names in unknown places, and search below all others.
         let object: Object<'_> = serde_json::from_str(value)?;
         for (name, value) in object.0 {
             let (place_of_field, path) = (super::join(place, &name), super::join(path, &name));

@@ -49,6 +49,7 @@ pub(super) fn providers(links: &Links, providers: &[ProviderReport]) -> Markup {
 /// Renders the remainder of the platform's rate limits at a provider: the scarcest one in percent, and the amount left
 /// of each.
 fn left(headroom: Option<Headroom>) -> Markup {
+    // Figures that are not known are left out.
     let Some(Headroom { requests_left, input_tokens_left, output_tokens_left, least_percent }) = headroom else {
         return html! { "not known" };
     };
@@ -58,6 +59,7 @@ fn left(headroom: Option<Headroom>) -> Markup {
         output_tokens_left.map(|left| show::count(left, "output token")),
     ];
     let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    // Mark a limit that is nearly used up.
     html! {
         @match least_percent {
             Some(percent) if percent < SCARCE => { strong class="warn" { (percent) " %" } " " },

@@ -66,6 +66,7 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        // Pass over everything but the messages.
         while let Some(name) = fields.next_key_seed(KnownName)? {
             if name == Name::Messages {
                 fields.next_value_seed(List { files: &mut *self.0, level: 0 })?;
@@ -98,6 +99,7 @@ impl<'de> Visitor<'de> for List<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        // Every entry must be an object. Another one makes the body text.
         while items.next_element_seed(Block { files: &mut *self.files, level: self.level })?.is_some() {}
         Ok(())
     }
@@ -121,6 +123,7 @@ impl<'de> Visitor<'de> for Block<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while let Some(name) = fields.next_key_seed(KnownName)? {
             match name {
+                // Results of tools have blocks of their own.
                 Name::Content => fields.next_value_seed(List { files: &mut *self.files, level: self.level })?,
                 Name::Source => {
                     // Some blocks have a source that is text.
@@ -148,6 +151,7 @@ impl<'de> Visitor<'de> for Source<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        // Names and values may be escaped. The data is never decoded, for it is large.
         let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).unwrap_or_default();
         let (mut is_base64, mut is_image, mut bytes) = (false, false, 0);
         while let Some(name) = fields.next_key_seed(KnownName)? {
@@ -161,6 +165,7 @@ impl<'de> Visitor<'de> for Source<'_> {
                 }
             }
         }
+        // Take the data out of the text, and add its own estimate.
         if is_base64 {
             self.files.bytes += bytes;
             self.files.tokens += if is_image { TOKENS_AN_IMAGE } else { bytes.div_ceil(DOCUMENT_BYTES_PER_TOKEN) };
