@@ -20,6 +20,8 @@ use crate::host::{Logs, Output};
 
 /// Time in which the server has to answer its first PING.
 const START: Duration = Duration::from_secs(10);
+/// Number of ports that are tried.
+const ATTEMPTS: u32 = 5;
 /// Time after which a server that `REDIS_URL` names is reported as silent.
 const GIVEN: Duration = Duration::from_secs(2);
 
@@ -68,9 +70,17 @@ impl Redis {
     pub async fn start(program: Option<&Path>, logs: &Logs, deaths: mpsc::Sender<String>) -> anyhow::Result<Self> {
         let program = find(program)?;
         let output = logs.output("redis", "redis".to_owned())?;
-        let address = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
-        let mut server = Server { program, address, output, child: None, reserved: None };
-        server.start().await?;
+        let mut server = Server { program, address: free_port().await?, output, child: None, reserved: None };
+        // Another process may take the port before the server does.
+        let mut attempts = 1;
+        while let Err(error) = server.start().await {
+            if attempts == ATTEMPTS || !server.output.last_lines().contains("in use") {
+                return Err(error);
+            }
+            attempts += 1;
+            server.address = free_port().await?;
+        }
+        let address = server.address;
         let (commands, receiver) = mpsc::channel(1);
         tokio::spawn(server.run(receiver, deaths));
         Ok(Self { url: format!("redis://{address}"), commands: Some(commands) })
@@ -164,7 +174,7 @@ impl Server {
         }
         // Wait until it answers.
         let began = Instant::now();
-        while !answers(self.address).await {
+        while !answers(self.address, child.id()).await {
             if let Some(status) = child.try_wait()? {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 bail!("{} ended with {status}{}", self.program.display(), self.output.last_lines());
@@ -221,15 +231,33 @@ fn place(url: &str) -> Option<(String, u16)> {
     Some((host, url.port().unwrap_or(6379)))
 }
 
-async fn answers(address: SocketAddr) -> bool {
-    let ping = async {
+/// Returns a port that is free at this moment.
+async fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?)
+}
+
+/// Returns true if the server of the process `pid` answers at `address`. Another one may have taken the port.
+async fn answers(address: SocketAddr, pid: Option<u32>) -> bool {
+    let info = async {
         let mut socket = TcpStream::connect(address).await?;
-        socket.write_all(b"PING\r\n").await?;
-        let mut reply = [0; 5];
-        socket.read_exact(&mut reply).await?;
-        Ok::<_, std::io::Error>(&reply == b"+PONG")
+        socket.write_all(b"INFO server\r\n").await?;
+        let mut reply = vec![0; 4096];
+        let mut length = 0;
+        // The reply has a length of its own; the process id is in its first few hundred bytes.
+        while !contains(&reply[..length], b"tcp_port:") && length < reply.len() {
+            match socket.read(&mut reply[length..]).await? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&reply[..length]).into_owned())
     };
-    ping.await.unwrap_or(false)
+    let (Some(pid), Ok(info)) = (pid, info.await) else { return false };
+    info.lines().any(|line| line.trim() == format!("process_id:{pid}"))
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// Returns the program to run: the named one, or else valkey-server or redis-server from PATH.

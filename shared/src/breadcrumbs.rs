@@ -28,7 +28,7 @@ pub use cursor::Cursor;
 pub use layer::TrailLayer;
 pub use mask::mask;
 pub use page::{BreadcrumbPage, Filter};
-pub use table::{BreadcrumbTable, BreadcrumbTableError, KEPT};
+pub use table::{BreadcrumbTable, BreadcrumbTableError, KEPT, KEPT_DAYS};
 pub use trail::Trail;
 
 use serde::{Deserialize, Serialize};

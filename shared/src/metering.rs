@@ -32,6 +32,6 @@ pub use months::{Months, UsageLine};
 pub use prices::{Prices, Usd};
 pub use report::UsageReport;
 pub use tally::Tally;
-pub use told::{CapNotifier, Reached};
+pub use told::{CAP_ALERT, CapNotifier, Reached};
 pub use usage::{Figures, Part, Reading, Service, StreamError, StreamReader, Tier, Usage, estimate_prompt};
 pub use view::UsageCache;

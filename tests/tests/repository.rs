@@ -134,6 +134,35 @@ fn rust_files(folder: &Path) -> Vec<(std::path::PathBuf, String)> {
     files
 }
 
+/// Returns the second parts of the Redis keys that `text` names: `limit` of `{levee}:limit:…`.
+fn redis_keys(text: &str) -> BTreeSet<String> {
+    let parts = text.split("{levee}").skip(1).filter_map(|rest| rest.trim_start_matches('}').strip_prefix(':'));
+    parts.map(|rest| rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect()).collect()
+}
+
+#[test]
+fn the_architecture_names_every_redis_key_and_no_other() {
+    let architecture = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let table = architecture.split_once("## Redis keys").unwrap().1;
+    let rows: String = table.lines().filter(|line| line.starts_with("| `{levee}:")).collect();
+    let in_code = rust_files(&root().join("shared/src")).into_iter().flat_map(|(_, text)| {
+        // Tests may use keys of their own.
+        redis_keys(text.split("#[cfg(test)]").next().unwrap())
+    });
+    let in_code: BTreeSet<String> = in_code.filter(|key| !key.is_empty()).collect();
+    assert_eq!(redis_keys(&rows), in_code);
+}
+
+#[test]
+fn the_proxys_role_may_write_every_alert_that_it_raises() {
+    let template = std::fs::read_to_string(root().join("template.yaml")).unwrap();
+    let proxy = template.split_once("  AiProxy:\n").unwrap().1;
+    let alerts = proxy.split_once("Resource: !GetAtt Alerts.Arn").unwrap().1.lines().take(4).collect::<String>();
+    for key in ai_proxy::ALERT_KEYS {
+        assert!(alerts.contains(&format!("\"KEY#{key}/*\"")), "{key} in {alerts}");
+    }
+}
+
 #[test]
 fn the_librarys_modules_import_in_one_direction() {
     let folder = root().join("shared/src");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use levee::alerts::{Alert, Alerts};
 use levee::clock::{Clock, Timestamp};
+use levee::metering::CAP_ALERT;
 use levee::stores::with_timeout;
 use levee::sync::lock;
 use tokio::task::JoinHandle;
@@ -23,6 +24,19 @@ pub enum Trouble {
     /// The platform's prepaid credit is used up.
     Credit,
 }
+
+impl Trouble {
+    /// Returns the code in the log and in the alert's key.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Credentials => "provider.refused",
+            Self::Credit => "provider.unpaid",
+        }
+    }
+}
+
+/// The first parts of the keys of all alerts that this function raises. Its role may write no others (template.yaml).
+pub const ALERT_KEYS: [&str; 3] = [CAP_ALERT, Trouble::Credentials.code(), Trouble::Credit.code()];
 
 /// Raises alerts about the platform's accounts at providers.
 pub struct PlatformAlert {
@@ -74,9 +88,8 @@ impl PlatformAlert {
 }
 
 fn alert(provider: &str, trouble: Trouble) -> Alert {
-    let (code, title, detail) = match trouble {
+    let (title, detail) = match trouble {
         Trouble::Credentials => (
-            "provider.refused",
             format!("The AI provider {provider} refuses the platform's credentials"),
             format!(
                 "{provider} answered 401, 402 or 403. Its calls go to the next provider, as long as there is one. Look at its \
@@ -84,13 +97,12 @@ fn alert(provider: &str, trouble: Trouble) -> Alert {
             ),
         ),
         Trouble::Credit => (
-            "provider.unpaid",
             format!("The platform's prepaid credit with the AI provider {provider} is used up"),
             format!(
                 "{provider} says that its credit balance is too low. Its calls go to the next provider, as long as there is \
-                 one; it is tried again every 10 minutes. Add credit to the platform's account there."
+                 one; it is tried again every few minutes. Add credit to the platform's account there."
             ),
         ),
     };
-    Alert { key: format!("{code}/{provider}"), title, detail, cool_down: COOL_DOWN }
+    Alert { key: format!("{}/{provider}", trouble.code()), title, detail, cool_down: COOL_DOWN }
 }

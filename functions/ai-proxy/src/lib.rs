@@ -42,6 +42,7 @@ pub mod routes;
 mod timeouts;
 mod watch;
 
+pub use alarm::ALERT_KEYS;
 pub use answer::Body;
 pub use config::{AiProxyConfig, ProxyState};
 pub use handle::handle;

@@ -68,7 +68,9 @@ impl Fault {
             Self::Spent | Self::Unpaid => (SecondBucket::default(), None),
             Self::Refused | Self::TurnedAway => return None,
             Self::Overloaded => (SecondBucket { bad: 1, ..SecondBucket::default() }, Some(Answer::Refused)),
-            _ => (SecondBucket { bad: 1, ..SecondBucket::default() }, Some(Answer::Failed)),
+            Self::Unreachable | Self::Lost | Self::Error | Self::Timeout | Self::Slow | Self::Cut => {
+                (SecondBucket { bad: 1, ..SecondBucket::default() }, Some(Answer::Failed))
+            }
         };
         Some(Observation { counts, answer, ..Observation::default() })
     }
@@ -100,7 +102,16 @@ impl Verdict {
         let seen = self.fault.seen()?;
         Some(match self.fault {
             Fault::Spent | Fault::Unpaid => Observation { spent_until: self.until, ..seen },
-            _ => Observation { retry_after: self.until, ..seen },
+            Fault::Unreachable
+            | Fault::Lost
+            | Fault::Error
+            | Fault::Overloaded
+            | Fault::Timeout
+            | Fault::Slow
+            | Fault::Cut
+            | Fault::Throttled
+            | Fault::Refused
+            | Fault::TurnedAway => Observation { retry_after: self.until, ..seen },
         })
     }
 }

@@ -36,14 +36,14 @@ const SPENT: PlatformError = PlatformError {
 };
 
 const UNPAID: PlatformError = PlatformError {
-    code: "provider.unpaid",
+    code: Trouble::Credit.code(),
     logged: "the platform's credit is used up",
     trouble: Some(Trouble::Credit),
     ..SPENT
 };
 
 const REFUSED: PlatformError = PlatformError {
-    code: "provider.refused",
+    code: Trouble::Credentials.code(),
     logged: "a provider refuses the platform's credentials",
     kind: ErrorKind::BadGateway,
     message: "The AI provider refuses the platform's credentials.",

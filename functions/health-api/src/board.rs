@@ -6,6 +6,7 @@ mod providers;
 mod redis;
 mod tokens;
 
+use levee::breadcrumbs::KEPT_DAYS;
 use levee::http::Links;
 use levee::pages::show;
 use maud::{Markup, html};
@@ -42,7 +43,7 @@ fn content(links: &Links, snapshot: &Snapshot) -> Markup {
         (limits(&snapshot.limits))
         h2 { "Recent errors" }
         @match &snapshot.errors {
-            Some(errors) => (errors::rows(links, "The newest errors of the last 7 days, newest first", errors)),
+            Some(errors) => (errors::rows(links, &format!("The newest errors of the last {KEPT_DAYS} days, newest first"), errors)),
             None => (unread()),
         }
         p { a href=(links.to("/admin/errors")) { "All errors" } }

@@ -1,7 +1,7 @@
 //! Recent errors: breadcrumbs, filtered and in pages.
 
 use http::StatusCode;
-use levee::breadcrumbs::{Breadcrumb, BreadcrumbPage, Cursor, Filter, Severity};
+use levee::breadcrumbs::{Breadcrumb, BreadcrumbPage, Cursor, Filter, KEPT_DAYS, Severity};
 use levee::clock::Timestamp;
 use levee::http::Links;
 use levee::pages::{show, table};
@@ -167,7 +167,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
     let (errors, next) = asked.read(call).await?;
     let content = html! {
         (filter_form(call, &asked.filter))
-        (rows(call.links, "The last 7 days, newest first", &errors))
+        (rows(call.links, &format!("The last {KEPT_DAYS} days, newest first"), &errors))
         @if let Some(next) = &next { p { a href=(asked.link(call.links, next)) { "Older errors" } } }
     };
     Ok(layout::page(call, admin, PAGE, "Errors", content))

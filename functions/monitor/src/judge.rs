@@ -54,7 +54,8 @@ pub fn judge(breadcrumbs: &[Breadcrumb], thresholds: &Thresholds, now: Timestamp
     // Keep the groups that exceed their threshold.
     for (many, findings) in crowds.into_values().filter(|(many, findings)| findings.count > many.per_minute) {
         // If several minutes exceed it, the last one is reported.
-        alerts.insert(many.key.to_owned(), (many.title.to_owned(), many.advice, findings));
+        let title = format!("More than {} {}", many.per_minute, many.what);
+        alerts.insert(many.key.to_owned(), (title, many.advice, findings));
     }
     for ((code, _), findings) in errors {
         if findings.count > thresholds.errors_per_minute {

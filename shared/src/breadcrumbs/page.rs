@@ -13,15 +13,15 @@ use futures_util::future::try_join_all;
 
 use super::cursor::Cursor;
 use super::fingerprint::{DAY, Fingerprint, Position, SHARDS, partition};
-use super::table::{BreadcrumbTable, BreadcrumbTableError, KEPT};
+use super::table::{BreadcrumbTable, BreadcrumbTableError, KEPT, KEPT_DAYS};
 use super::{Breadcrumb, Severity};
 use crate::clock::Timestamp;
 use crate::stores::dynamodb::describe;
 
 /// Largest number of breadcrumbs on a page.
 const LONGEST_PAGE: usize = 200;
-/// Largest number of steps for a page: enough for a week without errors, and some more.
-const MAX_STEPS: usize = 12;
+/// Largest number of steps for a page: one for each day without errors, today's included, and some more.
+const MAX_STEPS: usize = KEPT_DAYS as usize + 5;
 /// Rows per partition that a step reads if a filter is set.
 const FILTERED_ROWS: usize = 100;
 

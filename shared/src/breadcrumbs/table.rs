@@ -23,8 +23,10 @@ use super::Breadcrumb;
 use super::buffer::{MORE_REQUESTS, Mark, Write};
 use crate::stores::dynamodb::describe;
 
+/// Days for which a breadcrumb is kept. Pages of the board say so.
+pub const KEPT_DAYS: u64 = 7;
 /// Retention of breadcrumbs.
-pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const KEPT: Duration = Duration::from_secs(KEPT_DAYS * 24 * 3600);
 
 /// Time-out of the warm-up request while a function starts.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(2);

@@ -21,6 +21,8 @@ use crate::stores::with_timeout;
 use crate::sync::lock;
 use crate::text::grouped;
 
+/// First part of the keys of alerts about caps.
+pub const CAP_ALERT: &str = "tokens";
 /// Cool-down of an alert, longer than any month.
 const COOL_DOWN: Duration = Duration::from_secs(40 * 24 * 3600);
 /// Maximum number of alerts that an environment remembers. The least recently used are evicted first.
@@ -104,7 +106,7 @@ impl<'a> Reached<'a> {
 
     /// Returns the key of the alert about a share.
     fn key(&self, share: u64) -> String {
-        format!("tokens/{}/{}/{share}", self.account, self.month)
+        format!("{CAP_ALERT}/{}/{}/{share}", self.account, self.month)
     }
 
     fn alert(&self, share: u64, now: Timestamp) -> Alert {

@@ -13,6 +13,8 @@ async fn stack(account_per_minute: &str) -> Stack {
     Stack::builder()
         .env("LIMIT_ACCOUNT_PER_MINUTE", account_per_minute)
         .env("LIMIT_ACCOUNT_IN_FLIGHT", "0")
+        // One account's share of the platform's places is less than the calls that this sends at once.
+        .env("LIMIT_GLOBAL_IN_FLIGHT", "0")
         .environments("authorizer=2,ai-proxy=2")
         .start()
         .await

@@ -3,7 +3,7 @@
 //! As of 2026-11-30, from the request types of Anthropic's Python SDK 2.14.0 (`types/beta/message_create_params.py`,
 //! `beta_tool_union_param.py`, `beta_content_block_param.py`, `anthropic_beta_param.py`) and the betas that Claude
 //! Code sends. Add an entry only if [`Demands`](super::Demands) finds every model, ceiling, speed, tier, region and
-//! server tool that a body can ask for by it.
+//! server tool that a body can ask for by it. A place in which the API has such a name also goes into `strays::KNOWN`.
 
 /// Top-level fields of `POST /v1/messages` and `/v1/messages/count_tokens`. `thread` is left out: it continues a
 /// conversation that the provider holds, and the tools of that conversation are not in the body.

@@ -9,7 +9,7 @@ pub(super) struct Many {
     /// Number within one minute above which an alert is raised.
     pub(super) per_minute: u64,
     /// Title of the alert.
-    pub(super) title: &'static str,
+    pub(super) what: &'static str,
     /// Advice for operators.
     pub(super) advice: &'static str,
 }
@@ -21,9 +21,9 @@ pub(super) const MANY: [Many; 2] = [
         key: "login.guessing",
         codes: &["login.refused", "login.blocked"],
         per_minute: 30,
-        title: "More than 30 wrong sign-ins in a minute: passwords are possibly being guessed",
-        advice: "Each address has to wait longer after each wrong password, up to five minutes, so guessing is slow, and \
-                 may keep admins out. Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
+        what: "wrong sign-ins in a minute: passwords are possibly being guessed",
+        advice: "Each address has to wait longer after each wrong password, so guessing is slow, and may keep admins out. \
+                 Let one in with: levee admin unblock EMAIL. The log lines with these codes tell when \
                  it began.",
     },
     // A call is lost with its environment now and then.
@@ -31,7 +31,7 @@ pub(super) const MANY: [Many; 2] = [
         key: "usage.abandoned",
         codes: &["usage.abandoned"],
         per_minute: 10,
-        title: "More than 10 AI calls in a minute never came to their end",
+        what: "AI calls in a minute never came to their end",
         advice: "What was known of each is counted, as an estimate: the provider's own report has the rest. Look for \
                  environments of the AI proxy that were killed, by the memory limit or the time-out for instance, and for \
                  ends that could not be written: usage.unwritten.",

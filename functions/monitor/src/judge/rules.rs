@@ -140,8 +140,8 @@ pub(super) const RULES: [Rule; 21] = [
         code: "provider.unpaid",
         by: By::Connection,
         title: "The platform's prepaid credit with an AI provider is used up",
-        advice: "Its calls go to the next provider, as long as there is one; it is tried again every 10 minutes. Add credit to \
-                 the platform's account there.",
+        advice: "Its calls go to the next provider, as long as there is one; it is tried again every few minutes. Add credit \
+                 to the platform's account there.",
     },
     Rule {
         code: "context.unreadable",

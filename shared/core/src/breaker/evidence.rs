@@ -2,7 +2,8 @@
 
 use crate::clock::Timestamp;
 
-/// Results counted within one second.
+/// Results counted within one second. A report of one call has 0 or 1 in each count: the script in Redis
+/// (`breaker/mirror/standing.lua`) takes any of them for one result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SecondBucket {
     /// Second, in Unix time.
