@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use levee::accounts::form;
-use levee::breaker::{Share, word};
+use levee::breaker::{Share, manual_override};
 
 use self::view::{BreakerView, DecisionView};
 use crate::context::Context;
@@ -69,7 +69,7 @@ Examples:
         #[arg(value_name = "PROVIDER", value_parser = provider)]
         provider: String,
         /// The share, percent: 0.01 to 99.99
-        #[arg(long, value_name = "PERCENT", value_parser = word::share)]
+        #[arg(long, value_name = "PERCENT", value_parser = manual_override::share)]
         share: Share,
         #[command(flatten)]
         how_long: HowLong,
@@ -124,7 +124,7 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn lasts(text: &str) -> Result<Duration, String> {
     let lasts = when::duration(text)?;
-    let is_allowed = (Duration::from_secs(60)..=word::LONGEST).contains(&lasts);
+    let is_allowed = (Duration::from_secs(60)..=manual_override::LONGEST).contains(&lasts);
     is_allowed.then_some(lasts).ok_or_else(|| "from 1m to 7d".to_owned())
 }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_provider_is_held_for_a_minute_to_a_week() {
         assert_eq!(lasts("1m"), Ok(Duration::from_secs(60)));
-        assert_eq!(lasts("7d"), Ok(word::LONGEST));
+        assert_eq!(lasts("7d"), Ok(manual_override::LONGEST));
         for text in ["0m", "8d", "169h", "never", "30"] {
             assert!(lasts(text).is_err(), "{text}");
         }

@@ -10,17 +10,17 @@
 //! Start reading at [`Breakers`].
 
 mod breakers;
+pub mod manual_override;
 pub mod mirror;
 pub mod peek;
 pub mod table;
 pub mod transition;
-pub mod word;
 
 pub use levee_core::breaker::*;
 
 pub use breakers::Breakers;
+pub use manual_override::{ManualOverride, OverrideError, apply};
 pub use mirror::Observation;
 pub use peek::{Peek, peek};
 pub use table::{BreakersTable, BreakersTableError, Wrote};
 pub use transition::{Grounds, Transition};
-pub use word::{ManualOverride, OverrideError, apply};

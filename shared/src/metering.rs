@@ -12,13 +12,13 @@
 
 pub mod call;
 pub mod cap;
+pub mod cap_notifier;
 pub mod ledger;
 pub mod month;
 pub mod months;
 pub mod prices;
 pub mod report;
 pub mod tally;
-pub mod told;
 pub mod unwritten;
 pub mod view;
 
@@ -26,12 +26,12 @@ pub use levee_core::metering::{sse, usage};
 
 pub use call::{Call, Record, RecordState};
 pub use cap::{CapConfig, Counts, TokenState};
+pub use cap_notifier::{CAP_ALERT, CapNotifier, Reached};
 pub use ledger::{Ledger, LedgerError, OpenCalls, Written};
 pub use month::Month;
 pub use months::{Months, UsageLine};
 pub use prices::{Prices, Usd};
 pub use report::UsageReport;
 pub use tally::Tally;
-pub use told::{CAP_ALERT, CapNotifier, Reached};
 pub use usage::{Figures, Part, Reading, Service, StreamError, StreamReader, Tier, Usage, estimate_prompt};
 pub use view::UsageCache;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use levee::breaker::word::IN_FORCE_WITHIN;
+use levee::breaker::manual_override::IN_FORCE_WITHIN;
 use levee::breaker::{ManualOverride, Share, Transition, apply};
 use levee::clock::Timestamp;
 use serde_json::json;

@@ -16,8 +16,8 @@ use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
 use levee::stores::secrets::SecretError;
 
-use crate::alarm::PlatformAlert;
 use crate::cap::CapService;
+use crate::platform_alert::PlatformAlert;
 use crate::providers::{Provider, ProviderConfig, parse_providers};
 use crate::timeouts::Timeouts;
 

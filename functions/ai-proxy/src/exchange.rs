@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use crate::cap::CapCheck;
 use crate::config::ProxyState;
+use crate::deadlines::ResponseMode;
 use crate::in_flight::InFlight;
-use crate::patience::ResponseMode;
 use crate::report::CallReport;
 
 /// Message for the client after the connection to a provider was lost.

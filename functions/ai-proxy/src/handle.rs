@@ -24,13 +24,13 @@ use crate::asked::RequestBody;
 use crate::body;
 use crate::cap::CapCheck;
 use crate::config::ProxyState;
+use crate::deadlines::{ResponseMode, class};
 use crate::demands::Demands;
 use crate::exchange::{self, Ask, Exchange, Waited};
 use crate::guards;
 use crate::headers::protect;
 use crate::in_flight::InFlight;
 use crate::models::{self, ModelsPage};
-use crate::patience::{ResponseMode, class};
 use crate::report::{CallReport, display_model};
 use crate::routes::{Operation, operation};
 

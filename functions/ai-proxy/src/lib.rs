@@ -13,26 +13,26 @@
 //! call to a provider, and to the next one if that fails. [`outcome`] judges a provider by its answer, [`watch`]
 //! reports to the breaker, and [`pump`] passes a stream on.
 
-mod about;
-mod alarm;
 mod answer;
 mod api_error;
 mod asked;
 mod body;
 mod cap;
 pub mod config;
+mod deadlines;
 mod demands;
 mod exchange;
+mod gated_body;
 mod guards;
 mod handle;
 mod headers;
-mod held;
 mod in_flight;
 mod intake;
+mod log_context;
 mod meter;
 mod models;
 mod outcome;
-mod patience;
+mod platform_alert;
 mod platform_error;
 pub mod providers;
 mod pump;
@@ -42,7 +42,7 @@ pub mod routes;
 mod timeouts;
 mod watch;
 
-pub use alarm::ALERT_KEYS;
 pub use answer::Body;
 pub use config::{AiProxyConfig, ProxyState};
 pub use handle::handle;
+pub use platform_alert::ALERT_KEYS;

@@ -1,7 +1,7 @@
 //! The ledger record of one attempt.
 //!
 //! The record is opened while the request is on its way, and is written before the provider has the whole request
-//! ([`gate`](crate::held::gate)). So the attempt is known even if this environment is killed. The record is closed
+//! ([`gate`](crate::gated_body::gate)). So the attempt is known even if this environment is killed. The record is closed
 //! before the last part of the answer is released.
 
 use std::time::Duration;

@@ -6,8 +6,8 @@ use levee::clock::Timestamp;
 use levee::http::anthropic::{ErrorKind, stream_event};
 use levee::metering::{StreamError, StreamReader};
 
-use crate::alarm::Trouble;
 use crate::outcome::{Fault, of_stream_error};
+use crate::platform_alert::Trouble;
 
 /// An error about the platform's account, as it is logged, alerted and told to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,14 +16,14 @@ use levee::metering::{StreamError, StreamReader};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::about::{LogContext, TooLarge, with_cause};
-use crate::alarm::PlatformAlert;
+use crate::deadlines::ResponseMode;
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::intake;
+use crate::log_context::{LogContext, TooLarge, with_cause};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
-use crate::patience::ResponseMode;
+use crate::platform_alert::PlatformAlert;
 use crate::platform_error::{PlatformError, event_instead};
 use crate::report::CallReport;
 use crate::timeouts::TimedOut;

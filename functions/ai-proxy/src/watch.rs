@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
+use crate::deadlines::{AttemptDeadlines, ResponseMode};
 use crate::outcome::Verdict;
-use crate::patience::{AttemptDeadlines, ResponseMode};
 
 /// Interval at which a late attempt asks if its provider has been given up.
 const ASK_EVERY: Duration = Duration::from_secs(2);

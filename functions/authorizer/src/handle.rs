@@ -17,9 +17,9 @@ use self::Admission::{BadRequest, Forbidden, Limited, Passes};
 use crate::config::AuthorizerState;
 use crate::event::Event;
 use crate::headers::Ambiguous;
+use crate::identity::{Client, Identity, find_out};
 use crate::report;
 use crate::response::{Effect, Response};
-use crate::standing::{Client, Identity, find_out};
 
 /// Context of an answer.
 #[derive(Debug, Serialize)]

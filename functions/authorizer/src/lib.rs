@@ -9,9 +9,9 @@ pub mod config;
 pub mod event;
 mod handle;
 pub mod headers;
+mod identity;
 mod report;
 pub mod response;
-mod standing;
 
 pub use config::{AuthorizerConfig, AuthorizerState};
 pub use event::Event;

@@ -12,7 +12,7 @@ use metrique::unit::{Count, Millisecond};
 use metrique::unit_of_work::metrics;
 
 use crate::event::Event;
-use crate::standing::Identity;
+use crate::identity::Identity;
 
 /// Event of one authorization, written on drop.
 #[metrics(emf::dimension_sets = [["RouteClass"], []])]

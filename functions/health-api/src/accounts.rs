@@ -15,7 +15,7 @@ use url::form_urlencoded::byte_serialize;
 use crate::answer::{self, Answer, see_other};
 use crate::audit::record;
 use crate::call::{Call, SignedIn, is_name};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/accounts";

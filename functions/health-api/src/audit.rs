@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::answer::{Answer, json};
 use crate::call::{Call, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/audit";

@@ -17,7 +17,7 @@ pub(crate) use self::word::{force, pin, release};
 use crate::answer::{self, Answer};
 use crate::call::Call;
 use crate::config::BoardState;
-use crate::failed::BoardError;
+use crate::error::BoardError;
 
 /// Reads the state of `providers`. If Redis cannot be reached, the figures that it holds are left out.
 pub(crate) async fn read(

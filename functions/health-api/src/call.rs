@@ -11,7 +11,7 @@ use levee::http::links::RequestAddress;
 use url::form_urlencoded;
 
 use crate::config::BoardState;
-use crate::failed::BoardError;
+use crate::error::BoardError;
 
 /// Largest body that is read, in bytes.
 const LARGEST_BODY: usize = 8 * 1024;

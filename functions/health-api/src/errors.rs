@@ -11,7 +11,7 @@ use url::form_urlencoded::Serializer;
 
 use crate::answer::{Answer, json};
 use crate::call::{Call, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::layout;
 use crate::snapshot::Moment;
 

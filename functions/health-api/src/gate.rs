@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use crate::call::{Call, Form, SignedIn, is_form};
 use crate::cookies;
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::routes::Access;
 
 /// Header in which a script sends the form token of its session.

@@ -8,7 +8,7 @@ use levee::http::{Links, REQUEST_ID_HEADER, request_id};
 use crate::answer::{Answer, see_other};
 use crate::call::{Call, Form, path_and_links};
 use crate::config::BoardState;
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::routes::{MatchedRoute, Operation, Route, answers_json};
 use crate::{
     accounts, audit, board, breakers, cookies, errors, gate, health, layout, login, not_offered, preflight, report,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::answer::{Answer, see_other};
 use crate::audit::record;
 use crate::call::{Call, Form, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::gate::{TOKEN_FIELD, is_login_token, new_login_token};
 use crate::{cookies, layout};
 

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use crate::answer::Answer;
 use crate::call::{Call, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::layout;
 
 const PAGE: &str = "/admin/requests";

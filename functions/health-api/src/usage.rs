@@ -13,7 +13,7 @@ use url::form_urlencoded::byte_serialize;
 
 use crate::answer::Answer;
 use crate::call::{Call, is_name};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 
 const PATH: &str = "/admin/api/usage";
 /// Maximum number of lines in an answer about several accounts. It keeps the answer, and the data read for it, well

@@ -3,18 +3,18 @@
 //! A cached record is used for [`FRESH`], or until a marker names a newer version ([`Directory::outdated`]). While
 //! the table cannot be read, it is used for [`KEPT_WHEN_DOWN`]. Start reading at [`Directory::key`].
 
-mod everyone;
-mod needs;
-mod remembered;
+mod platform_cache;
+mod record_cache;
+mod required_versions;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::everyone::PlatformCache;
-use self::needs::RequiredVersions;
-use self::remembered::{RecordCache, Versioned, is_within, without};
+use self::platform_cache::PlatformCache;
+use self::record_cache::{RecordCache, Versioned, is_within, without};
+use self::required_versions::RequiredVersions;
 use super::records::{KeyRecord, Owner};
 use super::table::{AccountsTable, AccountsTableError};
 use crate::clock::Timestamp;

@@ -12,7 +12,7 @@ use super::decide::{Decision, Reply, decide, remaining_millionths};
 use super::degraded::Local;
 use super::leases::UNTIL_ARRIVAL;
 use super::policy::{Algorithm, Charge, Mode};
-use super::spared::RefusalCache;
+use super::refusal_cache::RefusalCache;
 use super::tally::{MINUTES, minute_of, tally_key};
 use super::versions::{Version, decode};
 use crate::clock::{Clock, Timestamp};

@@ -4,7 +4,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use levee_core::breaker::standing::SERVED_LATELY;
+use levee_core::breaker::provider_status::SERVED_LATELY;
 use levee_core::breaker::{BreakerConfig, Mode};
 use simulation::goodput::routers::{Answer, Levee, Router};
 use simulation::goodput::{Call, GRACE, Scene, Settings};

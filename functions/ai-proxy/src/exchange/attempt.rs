@@ -17,15 +17,15 @@ use tokio::time::Instant;
 
 use super::whole::is_message;
 use super::{CONNECTION_LOST, Exchange};
-use crate::about::{LogContext, TooLarge, with_cause};
 use crate::answer::{ApiError, Body};
 use crate::api_error::ProviderError;
 use crate::cap;
+use crate::deadlines::AttemptDeadlines;
+use crate::gated_body::{Gate, Taken, gate};
 use crate::headers;
-use crate::held::{Gate, Taken, gate};
+use crate::log_context::{LogContext, TooLarge, with_cause};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict};
-use crate::patience::AttemptDeadlines;
 use crate::platform_error::PlatformError;
 use crate::providers::Provider;
 use crate::timeouts::TimedOut;

@@ -21,8 +21,8 @@ use tokio::time::{Instant, sleep_until};
 use super::attempt::{Alternatives, Attempt, AttemptFailure, prepare};
 use super::{Exchange, stream, whole};
 use crate::answer::{ApiError, Body};
+use crate::deadlines::{AttemptDeadlines, ResponseMode};
 use crate::outcome::Fault;
-use crate::patience::{AttemptDeadlines, ResponseMode};
 use crate::watch::Blame;
 
 /// Longest pause before a provider is retried. The pause is a random part of it.

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::attempt::{Answered, Attempt, AttemptFailure, NoAnswer, Prepared, respond, void};
 use crate::answer::{ApiError, Body};
+use crate::deadlines::ResponseMode;
 use crate::headers::EVENT_STREAM;
 use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
-use crate::patience::ResponseMode;
 use crate::platform_error::event_instead;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;

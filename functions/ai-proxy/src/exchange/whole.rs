@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Answered, Attempt, AttemptFailure, Prepared, respond, void};
 use crate::answer::Body;
-use crate::patience::ResponseMode;
+use crate::deadlines::ResponseMode;
 use crate::timeouts::TimedOut;
 
 /// Makes an attempt whose answer is passed on once it is complete.

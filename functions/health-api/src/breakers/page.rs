@@ -10,7 +10,7 @@ use super::report::{BreakerReport, Decision};
 use super::{decisions, standing};
 use crate::answer::{Answer, see_other};
 use crate::call::{Call, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 use crate::gate::TOKEN_FIELD;
 use crate::layout;
 

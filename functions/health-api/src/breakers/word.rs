@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use levee::accounts::form::reason as checked;
-use levee::breaker::word::{IN_FORCE_WITHIN, LONGEST, share};
+use levee::breaker::manual_override::{IN_FORCE_WITHIN, LONGEST, share};
 use levee::breaker::{ManualOverride, OverrideError, Peek, Share, apply};
 
 use super::known;
@@ -12,7 +12,7 @@ use super::report::BreakerReport;
 use crate::answer::{self, Answer};
 use crate::audit::record;
 use crate::call::{Call, Form, SignedIn};
-use crate::failed::BoardError;
+use crate::error::BoardError;
 
 /// Gives a provider no calls or all calls for a time. The field `to` is `open` or `closed`.
 pub(crate) async fn force(call: &Call<'_>, admin: &SignedIn, form: &Form) -> Result<Answer, BoardError> {

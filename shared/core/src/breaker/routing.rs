@@ -11,8 +11,8 @@
 //! Start reading at [`route`].
 
 use super::config::BreakerConfig;
+use super::provider_status::ProviderStatus;
 use super::room::By;
-use super::standing::ProviderStatus;
 use super::state::{BreakerState, Mode, Reason, Share};
 use super::step::floor;
 use crate::clock::Timestamp;

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use levee_core::breaker::provider_status::SERVED_LATELY;
 use levee_core::breaker::room::By;
-use levee_core::breaker::standing::SERVED_LATELY;
 use levee_core::breaker::{
     Affinity, BreakerConfig, BreakerState, Candidate, Entry, Local, Mode, ProviderStatus, Share, Target, route,
 };

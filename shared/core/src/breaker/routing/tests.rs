@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::breaker::evidence::{Evidence, SecondBucket};
-use crate::breaker::standing::Pause;
+use crate::breaker::provider_status::Pause;
 use crate::breaker::state::Forced;
 use crate::breaker::step;
 

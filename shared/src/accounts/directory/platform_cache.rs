@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::remembered::is_within;
+use super::record_cache::is_within;
 use super::{Directory, FRESH, SPARED_AFTER_FAILURE};
 use crate::accounts::platform::Platform;
 use crate::accounts::table::AccountsTableError;
