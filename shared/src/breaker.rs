@@ -4,7 +4,7 @@
 //! the next decision about a provider, [`route`] orders the providers for one call, and [`Room`] limits the calls to
 //! a provider that no other one can take. [`Breakers`] connects them with the stores: results go to Redis
 //! ([`mirror`]), decisions to DynamoDB ([`table`]), and [`protocol`] reconciles the two. Admins override decisions
-//! with [`word`], and [`mod@peek`] shows them recent results. The rules, their constants and their reasons are in
+//! with [`manual_override`], and [`mod@peek`] shows them recent results. The rules, their constants and their reasons are in
 //! docs/BREAKER.md.
 //!
 //! Start reading at [`Breakers`].

@@ -4,7 +4,7 @@
 //! [`usage`] (in `levee_core`) reads the figures from JSON answers and server-sent events. [`call`] defines the records
 //! and how a record changes the sums. Both are pure. [`ledger`] writes each record to DynamoDB once, [`months`] reads
 //! the sums, and [`unwritten`] logs records that DynamoDB refused and reads them back for a replay. [`cap`] says which
-//! tokens count and how much of a cap is used, [`view`] keeps that figure in Redis, and [`told`] alerts operators.
+//! tokens count and how much of a cap is used, [`view`] keeps that figure in Redis, and [`cap_notifier`] alerts operators.
 //! [`report`] and [`prices`] serve usage reports. Start reading at [`call`] and [`ledger`].
 //!
 //! Invariants: usage is exact if the provider reported it, marked as estimated if not, and counted once. A call counts
