@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::consent::Consent;
 use crate::context::Context;
+use crate::error::Overtaken;
 use crate::output::{Changes, aside, fields};
 use crate::password::{Password, PasswordArgs};
 use crate::views::AdminView;
@@ -150,7 +151,8 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
         if context.target.admins.create(&admin).await? {
             return Ok(());
         }
-        bail!("another operator created admin {email} at this moment")
+        Err(Overtaken(format!("admin {email} was created by another operator, or by this command, at this moment"))
+            .into())
     };
     context.change("admin.create", email, format!("role '{role}'"), creating).await?;
     let view = serde_json::to_value(AdminView::new(&admin))?;

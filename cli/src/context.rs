@@ -10,7 +10,7 @@ use levee::limits::versions::RecordId;
 use levee::text::is_invisible;
 
 use crate::effect::Effect;
-use crate::error::usage;
+use crate::error::{Overtaken, usage};
 use crate::output::{Output, aside};
 use crate::place::{self, Area, NoKey, Place};
 use crate::target::{Target, TargetArgs};
@@ -179,7 +179,6 @@ fn user() -> anyhow::Result<String> {
     Ok(named.unwrap_or_else(|| whoami::username().unwrap_or_default()))
 }
 
-/// Formats a user name for the audit, without control characters and invisible ones.
 /// Returns true if a change that failed with `error` may have been made: its write was not answered, or the store does not
 /// tell.
 fn may_be_done(error: &anyhow::Error) -> bool {
@@ -188,9 +187,11 @@ fn may_be_done(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(ChangeError::Unavailable(_)))
             || matches!(cause.downcast_ref(), Some(OverrideError::Table(_)))
             || cause.is::<admins::AdminsTableError>()
+            || cause.is::<Overtaken>()
     })
 }
 
+/// Formats a user name for the audit, without control characters and invisible ones.
 fn actor(user: &str) -> String {
     let is_seen = |character: &char| !character.is_control() && !is_invisible(*character);
     let user: String = user.chars().filter(is_seen).take(LONGEST_USER).collect();

@@ -181,11 +181,15 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Timestamp> {
 fn of_account(status: u16, message: &str, code: &str, now: Timestamp) -> Option<Verdict> {
     let verdict = |fault, until| Some(Verdict { fault, until: Some(until) });
     match status {
+        400.. if message.trim() == DISABLED => Some(Fault::Refused.into()),
         400.. if is_unpaid(message.trim()) => verdict(Fault::Unpaid, now.plus(ASK_AGAIN)),
         400.. => spent_until(status, message, code, now).and_then(|until| verdict(Fault::Spent, until)),
         _ => None,
     }
 }
+
+/// The whole sentence of a provider that has closed the platform's account. A longer one may repeat a caller's words.
+const DISABLED: &str = "This organization has been disabled.";
 
 /// Returns true if `message` is the error for an account without credit: "Your credit balance is too low to access the
 /// Anthropic API. Please go to Plans & Billing to upgrade or purchase credits."

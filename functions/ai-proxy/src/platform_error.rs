@@ -78,7 +78,9 @@ pub const LIMITED: &str = "The AI provider limits the platform's calls at the mo
 /// workspace, mostly with an id or a figure.
 pub fn names_the_account(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["organization", "organisation", "workspace"].iter().any(|word| message.contains(word))
+    ["organization", "organisation", "workspace", "your account", "org_", "org-"]
+        .iter()
+        .any(|word| message.contains(word))
 }
 
 /// Returns the event that a client gets in place of the `error` event that ended the stream of `reader`; `None` if the
@@ -116,6 +118,11 @@ mod tests {
     #[case::rate_limit(
         "rate_limit_error",
         "This request would exceed your organization's rate limit of 400,000 input tokens per minute.",
+        Some("rate_limit_error")
+    )]
+    #[case::account(
+        "rate_limit_error",
+        "This request would exceed your account's rate limit. Please try again later.",
         Some("rate_limit_error")
     )]
     #[case::server("api_error", "Your workspace wrkspc_1 is being moved.", Some("api_error"))]

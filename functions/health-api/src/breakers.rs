@@ -6,7 +6,7 @@ mod word;
 
 use futures_util::future::try_join_all;
 use http::StatusCode;
-use levee::breaker::{BreakersTableError, Peek, peek};
+use levee::breaker::{BreakersTableError, Mode, Peek, peek};
 use levee::clock::Timestamp;
 use serde_json::json;
 
@@ -34,9 +34,11 @@ pub(crate) async fn read(
 }
 
 /// Returns true if no provider takes AI calls according to its breaker: each has been given up, or is held open by an
-/// admin.
+/// admin. A provider that is being probed takes calls, although its share is 0.
 pub(crate) fn none_takes_calls(providers: &[BreakerReport]) -> bool {
-    !providers.is_empty() && providers.iter().all(|provider| provider.share == Some(0.0))
+    let is_probed = |provider: &BreakerReport| provider.mode == Some(Mode::Probe) && provider.forced_until.is_none();
+    let takes_none = |provider: &BreakerReport| provider.share == Some(0.0) && !is_probed(provider);
+    !providers.is_empty() && providers.iter().all(takes_none)
 }
 
 /// Answers with the state of all providers, in order of preference.

@@ -16,6 +16,8 @@ use crate::api_error::{ProviderError, kind_of};
 use crate::outcome::{Fault, of_failure};
 use crate::platform_error::{LIMITED, PlatformError, names_the_account};
 
+/// The sentence for clients in place of a 404's that names the platform.
+const UNKNOWN: &str = "The AI provider does not know this model, or another thing that the call names.";
 /// The sentence for clients in place of an error's that names the platform.
 const FAILED: &str = "The AI provider failed.";
 
@@ -77,9 +79,13 @@ impl Attempt<'_> {
         }
         self.exchange.report.answered(status);
         // Some messages are about the platform, and not for its customers.
-        let is_about_call = matches!(status.as_u16(), 400 | 404 | 413 | 422);
-        let body = if !is_about_call && names_the_account(&error.message) {
-            let message = if status == StatusCode::TOO_MANY_REQUESTS { LIMITED } else { FAILED };
+        let is_about_call = matches!(status.as_u16(), 400 | 413 | 422);
+        let body = if !is_about_call && names_the_account(&String::from_utf8_lossy(&body)) {
+            let message = match status {
+                StatusCode::TOO_MANY_REQUESTS => LIMITED,
+                StatusCode::NOT_FOUND => UNKNOWN,
+                _ => FAILED,
+            };
             named_envelope(&error.kind, message, self.request_id(&headers)).into()
         } else if error.is_full {
             body

@@ -206,6 +206,10 @@ fn credit_is_known_by_its_sentence_under_any_status(#[case] message: &str, #[cas
 
 #[test]
 fn the_platforms_account_is_known_by_the_kind_of_an_error_under_any_status() {
+    let disabled = error("This organization has been disabled.", None);
+    assert_eq!(of(400, &[], &disabled), Some(Fault::Refused.into()));
+    let repeated = error("messages.0: 'This organization has been disabled.' is no role", None);
+    assert_eq!(of(400, &[], &repeated), None);
     for kind in ["authentication_error", "billing_error", "permission_error"] {
         let body = error("m", None).replace(r#""type":"t""#, &format!(r#""type":"{kind}""#));
         for status in [400, 404, 429, 500] {

@@ -13,6 +13,8 @@ use crate::accounts::table::{AccountsTable, AccountsTableError, integration_key,
 use crate::clock::Timestamp;
 use crate::scope::KeyScope;
 
+/// Attributes of a key that limit its calls.
+const KEY_TERMS: &[&str] = &["limits", "guards"];
 /// Attributes of a key that a change may set.
 const KEY_STATE: &[&str] = &["name", "scopes", "status", "expires_at", "address_exempt", "replaced_by"];
 
@@ -87,7 +89,8 @@ impl AccountsTable {
         let end = now.plus(overlap).as_secs();
         let end = old.expires_at.map_or(end, |expires_at| expires_at.min(end));
         let ending = KeyRecord { expires_at: Some(end), replaced_by: Some(new.id.clone()), ..old.clone() };
-        let row = Row::new(key_key(&old.id)).if_as_in(&key_item(old)?, KEY_STATE);
+        // The new key takes over limits and guards, so that a change to them meanwhile is a conflict too.
+        let row = Row::new(key_key(&old.id)).if_as_in(&key_item(old)?, KEY_STATE).if_as_in(&key_item(old)?, KEY_TERMS);
         // Create the new key and end the old one in one transaction.
         let writes = vec![
             Write::Create(key_item(new)?),

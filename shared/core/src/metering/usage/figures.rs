@@ -28,8 +28,8 @@ impl Counted {
             return false;
         };
         // Read the input, apart from cache writes.
-        let has_input = self.replace(|usage| &mut usage.input, &reported, "input_tokens");
-        self.replace(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
+        let has_input = self.raise(|usage| &mut usage.input, &reported, "input_tokens");
+        self.raise(|usage| &mut usage.cache_read, &reported, "cache_read_input_tokens");
 
         // Read the split of cache writes by lifetime, then the total.
         let split = self.object(&reported, "cache_creation");
@@ -69,6 +69,15 @@ impl Counted {
         if let Some(count) = count {
             *figure(&mut self.figures.usage) = count;
         }
+        count.is_some()
+    }
+
+    /// Takes over a count unless it is smaller: the figures of a stream are cumulative, and a provider that repeats them as
+    /// 0 has not taken the prompt back. Returns false if there is none.
+    fn raise(&mut self, figure: fn(&mut Usage) -> &mut u64, reported: &Object<'_>, field: &'static str) -> bool {
+        let count = self.count(reported, field);
+        let figure = figure(&mut self.figures.usage);
+        *figure = count.map_or(*figure, |count| count.max(*figure));
         count.is_some()
     }
 
