@@ -6,17 +6,16 @@
 //!
 //! Start reading at [`Demands::of_message`].
 
+mod object;
 mod strays;
 mod understood;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use http::HeaderMap;
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use self::object::{Object, is_null, join, list};
 use self::strays::Stray;
 use self::understood::{ADVISOR, COMPACTION_FIELDS, MCP, OUTPUT_FIELDS, TOOL_ADDITION};
 
@@ -386,53 +385,6 @@ impl Demands {
             }
         }
         Ok(objects)
-    }
-}
-
-fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
-}
-
-fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
-}
-
-fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(value.get()).ok()
-}
-
-/// A JSON object without duplicate fields, in any spelling. The provider could read the other one of two.
-struct Object<'a>(BTreeMap<String, &'a RawValue>);
-
-impl Object<'_> {
-    fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.0.get(name)?.get()).ok()
-    }
-}
-
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-                    if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("duplicate field"));
-                    }
-                }
-                Ok(Object(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
     }
 }
 

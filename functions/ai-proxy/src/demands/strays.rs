@@ -6,7 +6,7 @@
 use serde::Deserialize as _;
 use serde_json::value::RawValue;
 
-use super::Object;
+use super::object::{Object, is_null, join};
 
 /// Names that stand for a model, a ceiling of tokens, or another thing that guards limit.
 const LIMITED: [&str; 10] = [
@@ -100,8 +100,8 @@ impl Search {
         // Report limited names in unknown places, and search below all others.
         let object: Object<'_> = serde_json::from_str(value)?;
         for (name, value) in object.0 {
-            let (place_of_field, path) = (super::join(place, &name), super::join(path, &name));
-            if LIMITED.contains(&name.as_str()) && !super::is_null(value) && !is_known(&path) {
+            let (place_of_field, path) = (join(place, &name), join(path, &name));
+            if LIMITED.contains(&name.as_str()) && !is_null(value) && !is_known(&path) {
                 self.0.push(Stray { place: place.to_owned(), name: Some(name) });
             } else if !FREE.contains(&name.as_str()) {
                 self.value(&place_of_field, &path, level + 1, value)?;
