@@ -4,9 +4,11 @@
 //! content of a [`stream`]. Nothing has been sent to the client before that, so any failure up to then can fail over
 //! to the next provider.
 
+mod alternatives;
 mod attempt;
 mod failover;
 mod failure;
+mod prepared;
 mod stream;
 mod whole;
 

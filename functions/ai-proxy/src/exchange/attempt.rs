@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
-use levee::breaker::{Entry, Mode, ProviderStatus, Share, Target};
+use levee::breaker::{ProviderStatus, Share, Target};
 use levee::headroom::Headroom;
 use levee::http::anthropic::ErrorKind;
 use levee::http::status::Named;
@@ -15,13 +15,14 @@ use reqwest::RequestBuilder;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::alternatives::Alternatives;
 use super::whole::is_message;
 use super::{CONNECTION_LOST, Exchange};
 use crate::answer::{ApiError, Body};
 use crate::api_error::ProviderError;
 use crate::cap;
 use crate::deadlines::AttemptDeadlines;
-use crate::gated_body::{Gate, Taken, gate};
+use crate::gated_body::{Gate, Taken};
 use crate::headers;
 use crate::log_context::{LogContext, TooLarge, with_cause};
 use crate::meter::Meter;
@@ -59,37 +60,6 @@ pub(super) struct Attempt<'a> {
     telling: Option<JoinHandle<()>>,
 }
 
-/// Other providers that may serve a call after this attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alternatives {
-    /// No other provider is left.
-    Nobody,
-    /// Only providers that take single calls, and may refuse this one. An attempt is given up for them only if its
-    /// provider is failing.
-    OnProbation,
-    /// At least one provider takes the call.
-    Somebody,
-}
-
-impl Alternatives {
-    /// Classifies the providers of `stops`, the rest of the route, by their `standings`.
-    pub(super) fn from_targets(stops: &[Target], standings: &[ProviderStatus]) -> Self {
-        let takes = |stop: &Target| {
-            let ProviderStatus { state, has_room, .. } = &standings[stop.provider];
-            match stop.entry {
-                Entry::Free => true,
-                Entry::Room => *has_room && matches!(state.mode, Mode::Closed | Mode::Shed | Mode::Ramp),
-                Entry::Probe | Entry::Pause | Entry::LastPause => false,
-            }
-        };
-        match stops {
-            [] => Self::Nobody,
-            _ if stops.iter().any(takes) => Self::Somebody,
-            _ => Self::OnProbation,
-        }
-    }
-}
-
 /// A failed attempt that produced nothing for the client.
 pub(super) struct AttemptFailure {
     /// Reason for the failure.
@@ -116,28 +86,6 @@ pub(super) struct Answered {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-}
-
-/// A request that is ready to be sent.
-pub(super) struct Prepared {
-    pub(super) request: RequestBuilder,
-    /// Withholds the last byte of the body, if there is one.
-    pub(super) hold: Option<Gate>,
-    /// Flag that tells if that byte was sent.
-    pub(super) taken: Taken,
-}
-
-/// Builds the request of an attempt at `provider`. Records nothing.
-pub(super) fn prepare(exchange: &Exchange<'_>, provider: &Provider) -> Prepared {
-    let ask = &exchange.ask;
-    let request = provider.request(ask.method.clone(), &ask.segments, ask.query, ask.headers);
-    match &ask.body {
-        None => Prepared { request, hold: None, taken: Taken::default() },
-        Some(body) => {
-            let (body, hold, taken) = gate(provider.body(&ask.model, body));
-            Prepared { request: request.body(body), hold: Some(hold), taken }
-        }
-    }
 }
 
 impl<'a> Attempt<'a> {

@@ -18,7 +18,9 @@ use levee::sync::lock;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::{Alternatives, Attempt, AttemptFailure, prepare};
+use super::alternatives::Alternatives;
+use super::attempt::{Attempt, AttemptFailure};
+use super::prepared::prepare;
 use super::{Exchange, stream, whole};
 use crate::answer::{ApiError, Body};
 use crate::deadlines::{AttemptDeadlines, ResponseMode};

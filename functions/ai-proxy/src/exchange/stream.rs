@@ -13,7 +13,8 @@ use levee::metering::sse::Framer;
 use levee::metering::{StreamError, StreamReader};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::attempt::{Answered, Attempt, AttemptFailure, NoAnswer, Prepared, respond, void};
+use super::attempt::{Answered, Attempt, AttemptFailure, NoAnswer, respond, void};
+use super::prepared::Prepared;
 use crate::answer::{ApiError, Body};
 use crate::deadlines::ResponseMode;
 use crate::headers::EVENT_STREAM;

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Answered, Attempt, AttemptFailure, Prepared, respond, void};
+use super::attempt::{Answered, Attempt, AttemptFailure, respond, void};
+use super::prepared::Prepared;
 use crate::answer::Body;
 use crate::deadlines::ResponseMode;
 use crate::timeouts::TimedOut;
