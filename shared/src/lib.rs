@@ -5,6 +5,7 @@
 //! - [`accounts`] identifies callers, [`limits`] decides if they may call now, and [`metering`] counts the cost of
 //!   their AI calls.
 //! - [`breaker`] decides which provider serves a call; [`headroom`] reads the remaining limits of the providers.
+//! - [`csp`] understands browsers' reports about the content security policies of pages.
 //! - [`breadcrumbs`], [`alerts`] and [`story`] show operators the errors; [`admins`] identifies the operators.
 //! - [`http`] is the layer between the authorizer and the functions behind it.
 //!
@@ -18,6 +19,7 @@ pub mod breadcrumbs;
 pub mod breaker;
 pub mod clock;
 pub mod config;
+pub mod csp;
 pub mod function;
 pub mod headroom;
 pub mod http;

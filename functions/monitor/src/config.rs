@@ -9,11 +9,14 @@ use levee::breadcrumbs::BreadcrumbTable;
 use levee::breaker::BreakersTable;
 use levee::clock::Clock;
 use levee::config::Reader;
+use levee::csp::{CspTable, Folder};
 use levee::function::Common;
 use levee::metering::Ledger;
 use levee::statistics::{Statistics, StatisticsTable};
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
+
+use crate::judge::csp::CspThresholds;
 
 /// Configuration of the monitor.
 pub struct MonitorConfig {
@@ -31,6 +34,10 @@ pub struct MonitorConfig {
     pub alerts_table: String,
     /// `BREAKERS_TABLE`: the table of decisions about providers.
     pub breakers_table: String,
+    /// `CSP_TABLE`: the table of CSP projects, groups and counts.
+    pub csp_table: String,
+    /// Thresholds of alerts about CSP reports.
+    pub csp_thresholds: CspThresholds,
     /// `USAGE_TABLE`: the table of usage, which holds calls, their sums, and the statistics.
     pub usage_table: String,
 }
@@ -54,6 +61,8 @@ impl MonitorConfig {
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
             breakers_table: reader.required("BREAKERS_TABLE"),
+            csp_table: reader.required("CSP_TABLE"),
+            csp_thresholds: CspThresholds::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
         }
     }
@@ -75,6 +84,9 @@ pub struct MonitorState {
     pub(crate) ledger: Ledger,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) breakers: BreakersTable,
+    pub(crate) csp: CspTable,
+    pub(crate) csp_folder: Folder,
+    pub(crate) csp_thresholds: CspThresholds,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
     pub(crate) thresholds: Thresholds,
@@ -92,7 +104,11 @@ impl MonitorState {
         let redis = Arc::new(Redis::new(config.redis));
         let accounts = AccountsTable::new(client.clone(), config.accounts_table);
         let rows = StatisticsTable::new(client.clone(), config.usage_table.clone());
+        let csp = CspTable::new(client.clone(), config.csp_table);
         Ok(Self {
+            csp_folder: Folder::new(redis.clone(), csp.clone()),
+            csp,
+            csp_thresholds: config.csp_thresholds,
             statistics: Statistics::new(redis.clone(), clock.clone(), accounts.clone(), rows),
             ledger: Ledger::new(client.clone(), config.usage_table, dynamodb.timeout),
             clock,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::MonitorState;
+use crate::csp;
 use crate::judge::{BreakerSummary, WINDOW, breakers, judge};
 use crate::report;
 use crate::settle::{Settled, settle};
@@ -28,6 +29,8 @@ const DECISIONS: u16 = 50;
 const STATISTICS_BUDGET: Duration = Duration::from_secs(25);
 /// Time after which a run begins to settle no further calls.
 const SETTLING_BUDGET: Duration = Duration::from_secs(8);
+/// Time budget of a run for CSP reports.
+const CSP_BUDGET: Duration = Duration::from_secs(8);
 /// Maximum number of changes that one event may publish.
 const MOST_PUBLISHED: usize = 100;
 
@@ -67,6 +70,8 @@ pub struct Summary {
     pub rows: usize,
     /// Calls that were settled as abandoned.
     pub settled: usize,
+    /// Minutes of CSP reports that were folded.
+    pub csp_minutes: usize,
     /// Breadcrumbs that were judged.
     pub judged: usize,
     /// New alerts that were raised.
@@ -146,6 +151,13 @@ async fn run(state: &MonitorState, event: MonitorEvent) -> Result<RunAnswer, Run
         failed("usage.unsettled", error.to_string());
     }
 
+    // Fold the counts of CSP reports, and judge their patterns.
+    let csp = csp::run(&state.csp_folder, &state.csp, state.csp_thresholds, now, Instant::now() + CSP_BUDGET).await;
+    summary.csp_minutes = csp.minutes;
+    for error in csp.failures {
+        failed("csp.unfolded", error);
+    }
+
     // Read recent breadcrumbs.
     let breadcrumbs = recent(&state.breadcrumbs, now).await.unwrap_or_else(|error| {
         failed("monitor.blind", error.to_string());
@@ -161,7 +173,7 @@ async fn run(state: &MonitorState, event: MonitorEvent) -> Result<RunAnswer, Run
 
     // Raise alerts. Stop at the first error: the cause affects all alerts, and time is short.
     let alerts = judge(&breadcrumbs, &state.thresholds, now);
-    for alert in alerts.into_iter().chain(breakers::judge(&standings, now)) {
+    for alert in alerts.into_iter().chain(breakers::judge(&standings, now)).chain(csp.alerts) {
         match state.alerts.raise(&alert, now).await {
             Ok(first) => summary.raised += usize::from(first),
             Err(error) => {

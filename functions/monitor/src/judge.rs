@@ -1,6 +1,7 @@
 //! Decides which alerts to raise. Pure: breadcrumbs and the state of providers in, alerts out.
 
 pub mod breakers;
+pub mod csp;
 mod many;
 mod rules;
 

@@ -6,6 +6,7 @@
 //! [`levee::statistics`].
 
 pub mod config;
+mod csp;
 mod handle;
 pub mod judge;
 mod report;

@@ -24,6 +24,8 @@ pub struct RunReport {
     rows: u64,
     #[metrics(name = "AbandonedCalls", unit = Count)]
     settled: u64,
+    #[metrics(name = "CspMinutesFolded", unit = Count)]
+    csp_minutes: u64,
     #[metrics(name = "BreadcrumbsJudged", unit = Count)]
     judged: u64,
     #[metrics(name = "AlertsRaised", unit = Count)]
@@ -47,6 +49,7 @@ pub fn begin(id: &str) -> RunReportGuard {
         minutes: 0,
         rows: 0,
         settled: 0,
+        csp_minutes: 0,
         judged: 0,
         raised: 0,
         sent: 0,
@@ -60,12 +63,14 @@ pub fn begin(id: &str) -> RunReportGuard {
 impl RunReport {
     /// Records the end of the run. `is_whole` is true if no part failed.
     pub fn end(&mut self, summary: &Summary, is_whole: bool) {
-        let Summary { restored, minutes, rows, settled, judged, raised, sent, digested, waiting } = *summary;
+        let Summary { restored, minutes, rows, settled, csp_minutes, judged, raised, sent, digested, waiting } =
+            *summary;
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         self.restored = count(restored);
         self.minutes = count(minutes);
         self.rows = count(rows);
         self.settled = count(settled);
+        self.csp_minutes = count(csp_minutes);
         self.judged = count(judged);
         self.raised = count(raised);
         self.sent = count(sent + digested);

@@ -82,6 +82,14 @@ pub fn counted_together(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Returns the network of an address: the IPv4 /24 or the IPv6 /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match counted_together(address) {
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8))),
+        v6 => v6,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

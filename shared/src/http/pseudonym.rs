@@ -3,10 +3,12 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::address::counted_together;
+use super::address::{counted_together, network};
 use crate::accounts::pepper::hash_under;
+use crate::clock::Timestamp;
 
 const SHORTEST: usize = 32;
+const DAY_SECS: u64 = 24 * 3600;
 /// Subject of clients with an unknown address: all of them are counted together.
 const UNKNOWN: &str = "unknown";
 
@@ -35,6 +37,17 @@ impl AddressKey {
     pub fn pseudonym(&self, address: Option<IpAddr>) -> String {
         let subject = address.map_or_else(|| UNKNOWN.to_owned(), |address| counted_together(address).to_string());
         let mut hash = hash_under(&self.0, &subject);
+        hash.truncate(24);
+        hash
+    }
+}
+
+impl AddressKey {
+    /// Returns the pseudonym of the network of `address` (IPv4 /24, IPv6 /64) on one day. It cannot be linked to the
+    /// network's pseudonym of another day. `None` is an unknown address.
+    pub fn daily_network_pseudonym(&self, address: Option<IpAddr>, at: Timestamp) -> String {
+        let network = address.map_or_else(|| UNKNOWN.to_owned(), |address| network(address).to_string());
+        let mut hash = hash_under(&self.0, &format!("{} {network}", at.as_secs() / DAY_SECS));
         hash.truncate(24);
         hash
     }
@@ -72,6 +85,18 @@ mod tests {
         let unknown = AddressKey::new(KEY).unwrap().pseudonym(None);
         assert_ne!(unknown, pseudonym("203.0.113.9"));
         assert_eq!(unknown.len(), 24);
+    }
+
+    #[test]
+    fn a_network_has_one_pseudonym_on_one_day() {
+        let key = AddressKey::new(KEY).unwrap();
+        let pseudonym = |address: &str, secs| {
+            key.daily_network_pseudonym(Some(address.parse().unwrap()), Timestamp::from_secs(secs))
+        };
+        assert_eq!(pseudonym("203.0.113.9", 0), pseudonym("203.0.113.200", 86_399));
+        assert_eq!(pseudonym("2001:db8:1:2::3", 0), pseudonym("2001:db8:1:2:ffff::", 0));
+        assert_ne!(pseudonym("203.0.113.9", 0), pseudonym("203.0.114.9", 0));
+        assert_ne!(pseudonym("203.0.113.9", 0), pseudonym("203.0.113.9", 86_400));
     }
 
     #[test]
