@@ -12,6 +12,7 @@ use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
 use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
+use levee::csp::CspTable;
 use levee::limits::versions::RecordId;
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
@@ -67,6 +68,7 @@ pub(crate) struct Target {
     pub(crate) accounts: AccountsTable,
     pub(crate) admins: AdminsTable,
     pub(crate) breakers: BreakersTable,
+    pub(crate) csp: CspTable,
     /// Clock that the stack runs on.
     pub(crate) clock: Clock,
     /// Environment that the stack's keys are for.
@@ -90,6 +92,7 @@ struct FoundStack {
     accounts_table: String,
     admins_table: String,
     breakers_table: String,
+    csp_table: String,
     usage_table: String,
     /// Variables of its functions that this command reads too, by name.
     variables: BTreeMap<String, String>,
@@ -107,6 +110,7 @@ impl From<FoundStack> for Target {
             accounts: AccountsTable::new(client.clone(), found.accounts_table),
             admins: AdminsTable::new(client.clone(), found.admins_table),
             breakers: BreakersTable::new(client.clone(), found.breakers_table),
+            csp: CspTable::new(client.clone(), found.csp_table),
             metering: MeteringPlace { client, table: found.usage_table, variables: found.variables },
             clock: found.clock,
             key_environment: found.key_environment,

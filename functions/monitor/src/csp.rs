@@ -51,7 +51,7 @@ pub(crate) async fn run(
         run.failures.push(error.to_string());
     }
     // Silence is judged once an hour, and needs all projects.
-    let is_hour = now.as_secs() / 60 % 60 == 0;
+    let is_hour = (now.as_secs() / 60).is_multiple_of(60);
     if groups.is_empty() && plain.is_empty() && !is_hour {
         return run;
     }
@@ -62,13 +62,12 @@ pub(crate) async fn run(
             return run;
         }
     };
+    let judge = Judge { table, thresholds, now, is_hour };
+    let none = BTreeMap::new();
     for project in &projects {
-        let active = groups.get(&project.name).cloned().unwrap_or_default();
-        let beyond_groups =
-            plain.get(&project.name).and_then(|counts| counts.get("beyond_groups")).copied().unwrap_or(0);
-        let is_counted = !active.is_empty() || beyond_groups > 0;
-        let judged = judge_project(table, project, &active, beyond_groups, is_counted, is_hour, thresholds, now).await;
-        match judged {
+        let active = groups.get(&project.name).unwrap_or(&none);
+        let beyond = plain.get(&project.name).and_then(|counts| counts.get("beyond_groups")).copied().unwrap_or(0);
+        match judge.project(project, active, beyond).await {
             Ok(alerts) => run.alerts.extend(alerts),
             Err(error) => run.failures.push(error.to_string()),
         }
@@ -76,42 +75,49 @@ pub(crate) async fn run(
     run
 }
 
-/// Reads what the patterns of a project need, and judges them.
-#[expect(clippy::too_many_arguments, reason = "the facts of one run, which belong to no type of their own")]
-async fn judge_project(
-    table: &CspTable,
-    project: &Project,
-    active: &BTreeMap<String, Class>,
-    beyond_groups: u64,
-    is_counted: bool,
-    is_hour: bool,
+/// Judgement of the patterns of one run.
+struct Judge<'a> {
+    table: &'a CspTable,
     thresholds: CspThresholds,
     now: Timestamp,
-) -> Result<Vec<Alert>, CspTableError> {
-    let mut alerts = Vec::new();
-    let name = &project.name;
-    // Judge each group that had reports.
-    let own = active.iter().filter(|(_, class)| !class.is_noise()).take(MOST_JUDGED);
-    let mut may_be_theft = false;
-    for (id, _) in own {
-        let Some(row) = table.group(name, id).await? else { continue };
-        may_be_theft |= matches!(row.class, Class::Inline | Class::Eval) || row.directive.can_carry_data_out();
-        let days = table.group_days(name, id, &day(now.minus(HISTORY))).await?;
-        alerts.extend(judge_group(project, &ActiveGroup { row, days }, thresholds, now));
+    /// True if silence is judged too.
+    is_hour: bool,
+}
+
+impl Judge<'_> {
+    /// Reads what the patterns of a project need, and judges them. `active` are its groups with reports in this run, and
+    /// `beyond_groups` the reports that found no place in a group of their own.
+    async fn project(
+        &self,
+        project: &Project,
+        active: &BTreeMap<String, Class>,
+        beyond_groups: u64,
+    ) -> Result<Vec<Alert>, CspTableError> {
+        let Self { table, thresholds, now, is_hour } = *self;
+        let mut alerts = Vec::new();
+        let name = &project.name;
+        // Judge each group that had reports.
+        let mut may_be_theft = false;
+        for (id, _) in active.iter().filter(|(_, class)| !class.is_noise()).take(MOST_JUDGED) {
+            let Some(row) = table.group(name, id).await? else { continue };
+            may_be_theft |= matches!(row.class, Class::Inline | Class::Eval) || row.directive.can_carry_data_out();
+            let days = table.group_days(name, id, &day(now.minus(HISTORY))).await?;
+            alerts.extend(judge_group(project, &ActiveGroup { row, days }, thresholds, now));
+        }
+        // Judge the groups of the last hour together.
+        if may_be_theft {
+            let groups: Vec<GroupRow> = table.groups(name, MOST_GROUPS).await?;
+            alerts.extend(judge_theft(&groups, now));
+        }
+        // Judge the counts of the project.
+        if !active.is_empty() || beyond_groups > 0 {
+            let days = table.counts(name, &day(now.minus(HISTORY))).await?;
+            alerts.extend(judge_counts(project, &days, beyond_groups, thresholds, now));
+        }
+        if is_hour {
+            let days = table.counts(name, &day(now.minus(LONG_HISTORY))).await?;
+            alerts.extend(judge_silence(project, &days, thresholds, now));
+        }
+        Ok(alerts)
     }
-    // Judge the groups of the last hour together.
-    if may_be_theft {
-        let groups: Vec<GroupRow> = table.groups(name, MOST_GROUPS).await?;
-        alerts.extend(judge_theft(&groups, now));
-    }
-    // Judge the counts of the project.
-    if is_counted {
-        let days = table.counts(name, &day(now.minus(HISTORY))).await?;
-        alerts.extend(judge_counts(project, &days, beyond_groups, thresholds, now));
-    }
-    if is_hour {
-        let days = table.counts(name, &day(now.minus(LONG_HISTORY))).await?;
-        alerts.extend(judge_silence(project, &days, thresholds, now));
-    }
-    Ok(alerts)
 }

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee_core::csp::policy::Version;
-use levee_core::csp::{Class, Directive};
+use levee_core::csp::{Class, Directive, Group};
 use serde::{Deserialize, Serialize};
 
 pub use self::write::GroupMinute;
@@ -98,7 +98,7 @@ pub struct GroupRow {
     /// Blocked origin, scheme or keyword.
     #[serde(default)]
     pub blocked: String,
-    /// Host and path template of the page.
+    /// Origin and path template of the page, without `https://`.
     #[serde(default)]
     pub document: String,
     /// Time of the first report, in Unix seconds, rounded down to the minute.
@@ -139,6 +139,14 @@ pub struct DayCounts {
     pub hours: [u64; 24],
     /// Reports by policy version and hour, noise excluded.
     pub versions: BTreeMap<String, [u64; 24]>,
+}
+
+impl GroupRow {
+    /// Returns the meaning of the group.
+    pub fn group(&self) -> Group {
+        let Self { project, directive, class, blocked, document, .. } = self.clone();
+        Group { project, directive, class, blocked, document }
+    }
 }
 
 impl CspTable {

@@ -87,8 +87,7 @@ fn is_new(project: &Project, row: &GroupRow, thresholds: CspThresholds, now: Tim
     let is_new = Timestamp::from_secs(row.first_seen).until(now) <= NEW_FOR && row.state == GroupState::Open;
     // A known third party is expected, but for what the policy has not been told yet.
     let is_suspicious = row.directive.is_script_like() && row.class != Class::KnownThirdParty;
-    let path = row.document.find('/').map_or("", |start| &row.document[start..]);
-    let is_sensitive = project.is_sensitive(path);
+    let is_sensitive = project.is_sensitive(row.group().split_document().1);
     let reach = if is_sensitive { LEAST_REACH.min(thresholds.reach) } else { thresholds.reach };
     (is_new && is_suspicious && row.reach >= reach).then(|| Alert {
         key: format!("csp.new/{}/{}", row.project, row.id),
@@ -137,7 +136,7 @@ pub fn judge_theft(groups: &[GroupRow], now: Timestamp) -> Option<Alert> {
         Timestamp::from_secs(row.last_seen).until(now) <= Duration::from_secs(HOUR_SECS)
             && row.state != GroupState::Muted
     };
-    let host = |row: &GroupRow| row.document.split('/').next().unwrap_or_default().to_owned();
+    let host = |row: &GroupRow| row.group().split_document().0.to_owned();
     let inline: Vec<_> =
         groups.iter().filter(is_recent).filter(|row| matches!(row.class, Class::Inline | Class::Eval)).collect();
     let is_way_out = |row: &&GroupRow| {

@@ -38,6 +38,8 @@ pub struct Violation {
     pub blocked_path: Option<String>,
     /// Host of the page.
     pub document_host: String,
+    /// Origin of the page; empty for a page without one, such as a file.
+    pub document_origin: String,
     /// Path template of the page.
     pub document_path: String,
     /// Origin and path template of the script that caused it.
@@ -112,6 +114,7 @@ impl Violation {
             directive,
             blocked_path: address.filter(|it| origin_of(it).is_some()).map(|it| path_template(it.path())),
             blocked,
+            document_origin: origin_of(&document).unwrap_or_default(),
             document_host,
             document_path: path_template(document.path()),
             source,

@@ -129,8 +129,8 @@ fn inline_code_and_a_new_address_on_one_host_are_an_alert() {
     let address = GroupRow { reach: 2, ..row("connect-src", Class::External) };
     let alert = |groups: &[GroupRow]| judge_theft(groups, NOW).map(|alert| alert.key);
     assert_eq!(alert(&[code.clone(), address.clone()]).as_deref(), Some("csp.theft/shop/0123456789abcdef"));
-    assert_eq!(alert(&[code.clone()]), None);
-    assert_eq!(alert(&[address.clone()]), None);
+    assert_eq!(alert(std::slice::from_ref(&code)), None);
+    assert_eq!(alert(std::slice::from_ref(&address)), None);
     assert_eq!(alert(&[code.clone(), GroupRow { reach: 1, ..address.clone() }]), None);
     assert_eq!(alert(&[code.clone(), GroupRow { document: "b.example/x".to_owned(), ..address.clone() }]), None);
     assert_eq!(alert(&[code.clone(), row("font-src", Class::External)]), None);
