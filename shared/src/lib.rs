@@ -7,7 +7,7 @@
 //! - [`breaker`] decides which provider serves a call; [`headroom`] reads the remaining limits of the providers.
 //! - [`csp`] understands browsers' reports about the content security policies of pages.
 //! - [`breadcrumbs`], [`alerts`] and [`story`] show operators the errors; [`admins`] identifies the operators.
-//! - [`http`] is the layer between the authorizer and the functions behind it.
+//! - [`http`] is the layer between the authorizer and the functions behind it; [`web`] serves pages on top of it.
 //!
 //! [`function`] is the common frame of every function, and [`telemetry`] writes its logs and metrics. [`stores`] holds
 //! the clients of external services, [`clock`] the only code that reads the system's clock.
@@ -25,13 +25,14 @@ pub mod headroom;
 pub mod http;
 pub mod limits;
 pub mod metering;
-pub mod pages;
 pub mod scope;
+pub mod session_token;
 pub mod statistics;
 pub mod stores;
 pub mod story;
 pub mod sync;
 pub mod telemetry;
 pub mod text;
+pub mod web;
 
 pub use levee_core::models;

@@ -94,10 +94,11 @@ fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
 }
 
 /// The modules of `shared/src`, each after all those that it imports.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "config",
     "sync",
     "scope",
+    "session_token",
     "text",
     "clock",
     "models",
@@ -115,7 +116,7 @@ const ORDER: [&str; 22] = [
     "metering",
     "statistics",
     "http",
-    "pages",
+    "web",
     "lib",
 ];
 

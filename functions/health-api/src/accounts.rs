@@ -7,33 +7,31 @@ use levee::accounts::directory::FRESH;
 use levee::accounts::{self, Account, Status};
 use levee::admins::Role;
 use levee::limits::versions::RecordId;
-use levee::pages::{show, table};
+use levee::web::{self, Answer, WebError, is_name, show, table};
 use maud::html;
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
-use crate::answer::{self, Answer, see_other};
 use crate::audit::record;
-use crate::call::{Call, SignedIn, is_name};
-use crate::error::BoardError;
-use crate::layout;
+use crate::site::{Call, SignedIn};
+use crate::{error, layout};
 
 const PAGE: &str = "/admin/accounts";
 
 /// Answers with a page of accounts as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
     let (accounts, next) = read(call).await?;
     let accounts: Vec<_> = accounts
         .iter()
         .map(|Account { id, name, status, .. }| json!({ "id": id, "name": name, "status": status }))
         .collect();
-    Ok(answer::json(StatusCode::OK, &json!({ "accounts": accounts, "next": next })))
+    Ok(web::json(StatusCode::OK, &json!({ "accounts": accounts, "next": next })))
 }
 
 /// Shows a page of accounts, with buttons for operators.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let (accounts, next) = read(call).await?;
-    let is_operator = admin.session.role >= Role::Operator;
+    let is_operator = admin.user.role >= Role::Operator;
     // One row per account, with the button that changes its status.
     let rows: Vec<_> = accounts
         .iter()
@@ -47,7 +45,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
                 td { code { (account.id) } }
                 td { (account.name) }
                 td { (status(account.status)) }
-                @if is_operator { td { (layout::button(call, admin, &path, change.1, &account.name)) } }
+                @if is_operator { td { (web::button(call, admin, &path, change.1, &account.name)) } }
             }
         })
         .collect();
@@ -73,44 +71,39 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
 }
 
 /// Suspends an account.
-pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn suspend(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     change(call, admin, "account.suspend", Status::Suspended).await
 }
 
 /// Resumes an account.
-pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn resume(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     change(call, admin, "account.resume", Status::Active).await
 }
 
-/// Redirects to the list of accounts after a form.
-pub(crate) fn back(call: &Call<'_>) -> Answer {
-    see_other(&call.links.to(PAGE))
-}
-
-async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), BoardError> {
+async fn read(call: &Call<'_>) -> Result<(Vec<Account>, Option<String>), WebError> {
     let (after, limit) = (call.query_name("after")?, call.limit()?);
-    call.state.accounts.accounts(after, limit).await.map_err(BoardError::accounts)
+    call.state.accounts.accounts(after, limit).await.map_err(error::accounts)
 }
 
-async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, BoardError> {
+async fn change(call: &Call<'_>, admin: &SignedIn, action: &str, to: Status) -> Result<Answer, WebError> {
     // Check that the account exists.
     let id = call.id;
-    let found = if is_name(id) { call.state.accounts.account(id).await.map_err(BoardError::accounts)? } else { None };
-    let before = found.ok_or(BoardError::NotFound)?.account;
+    let found = if is_name(id) { call.state.accounts.account(id).await.map_err(error::accounts)? } else { None };
+    let before = found.ok_or(WebError::NotFound)?.account;
 
     // Write the audit, then make the change.
     let detail = format!("{} to {}", status(before.status), status(to));
-    record(call, &admin.session.email, action, id, &detail).await?;
+    record(call, &admin.user.email, action, id, &detail).await?;
     match call.state.accounts.set_account_status(id, to).await {
         Ok(true) => {
             let within = publish(call, id).await.as_secs();
-            Ok(answer::json(StatusCode::OK, &json!({ "id": id, "status": to, "effective_within_seconds": within })))
+            Ok(call.changed(&json!({ "id": id, "status": to, "effective_within_seconds": within }), PAGE))
         }
         done => {
             // Record that the change failed or that its outcome is unknown.
             let detail = "could not be done; nothing was changed, or it is not known";
-            record(call, &admin.session.email, &format!("{action}.failed"), id, detail).await?;
-            done.map_err(BoardError::accounts).and(Err(BoardError::NotFound))
+            record(call, &admin.user.email, &format!("{action}.failed"), id, detail).await?;
+            done.map_err(error::accounts).and(Err(WebError::NotFound))
         }
     }
 }

@@ -4,14 +4,12 @@ use http::StatusCode;
 use levee::admins::AuditEntry;
 use levee::admins::audit::{AuditCursor, AuditPage};
 use levee::clock::Timestamp;
-use levee::pages::{show, table};
+use levee::web::{self, Answer, WebError, json, show, table};
 use maud::html;
 use serde::Serialize;
 
-use crate::answer::{Answer, json};
-use crate::call::{Call, SignedIn};
-use crate::error::BoardError;
-use crate::layout;
+use crate::site::{Call, SignedIn};
+use crate::{error, layout};
 
 const PAGE: &str = "/admin/audit";
 const COLUMNS: [&str; 6] = ["When", "Who", "What", "To what", "Detail", "Request"];
@@ -23,7 +21,7 @@ pub(crate) async fn record(
     action: &str,
     target: &str,
     detail: &str,
-) -> Result<(), BoardError> {
+) -> Result<(), WebError> {
     let entry = AuditEntry {
         at: call.now.as_millis(),
         actor: actor.to_owned(),
@@ -32,7 +30,7 @@ pub(crate) async fn record(
         detail: detail.to_owned(),
         request_id: Some(call.request_id.to_owned()),
     };
-    call.state.admins.audit(&entry).await.map_err(BoardError::admins)
+    call.state.admins.audit(&entry).await.map_err(error::admins)
 }
 
 /// One entry as JSON.
@@ -54,18 +52,18 @@ impl From<AuditEntry> for Shown {
 }
 
 /// Reads the page of entries that the caller asks for.
-async fn read(call: &Call<'_>) -> Result<AuditPage, BoardError> {
+async fn read(call: &Call<'_>) -> Result<AuditPage, WebError> {
     let after: Option<AuditCursor> = call
         .query("after")
         .map(str::parse)
         .transpose()
-        .map_err(|_| BoardError::Invalid("'after' takes what a page before said.".to_owned()))?;
+        .map_err(|_| WebError::Invalid("'after' takes what a page before said.".to_owned()))?;
     let page = call.state.admins.audit_page(call.limit()?, after.as_ref(), call.now).await;
-    page.map_err(BoardError::admins)
+    page.map_err(error::admins)
 }
 
 /// Answers with a page of entries as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
     let AuditPage { entries, next } = read(call).await?;
     let entries: Vec<Shown> = entries.into_iter().map(Shown::from).collect();
     let next = next.map(|next| next.to_string());
@@ -73,7 +71,7 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
 }
 
 /// Shows a page of entries.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let AuditPage { entries, next } = read(call).await?;
     let rows: Vec<_> = entries
         .iter()
@@ -100,7 +98,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
         }
         h2 { "Your sessions" }
         p { "Signs you out on every device, this one too." }
-        (layout::button(call, admin, "/admin/sign-out-everywhere", "Sign out everywhere", ""))
+        (web::button(call, admin, "/admin/sign-out-everywhere", "Sign out everywhere", ""))
     };
     Ok(layout::page(call, admin, PAGE, "Audit", content))
 }

@@ -8,7 +8,7 @@ mod tokens;
 
 use levee::breadcrumbs::KEPT_DAYS;
 use levee::http::Links;
-use levee::pages::show;
+use levee::web::{self, Answer, WebError, show};
 use maud::{Markup, html};
 
 use self::alerts::alerts;
@@ -16,19 +16,18 @@ use self::limits::limits;
 use self::providers::providers;
 use self::redis::redis;
 use self::tokens::tokens;
-use crate::answer::Answer;
-use crate::call::{Call, SignedIn};
+use crate::errors;
 use crate::health::Health;
-use crate::snapshot::{ACCOUNTS, RedisState, Snapshot};
-use crate::{errors, layout};
+use crate::site::{Call, SignedIn};
+use crate::snapshot::{self, ACCOUNTS, RedisState, Snapshot};
 
 /// Interval at which the browser loads the page again, in seconds.
 const REFRESH_SECS: u32 = 30;
 
 /// Shows the System Health page.
-pub(crate) fn page(call: &Call<'_>, admin: &SignedIn, snapshot: &Snapshot) -> Answer {
-    let content = content(call.links, snapshot);
-    layout::signed_in(call, admin, "/admin", "System Health", Some(REFRESH_SECS), content)
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
+    let content = content(call.links, &snapshot::take(call).await);
+    Ok(web::signed_in(call, admin, "/admin", "System Health", Some(REFRESH_SECS), content))
 }
 
 fn content(links: &Links, snapshot: &Snapshot) -> Markup {

@@ -8,16 +8,16 @@ use futures_util::future::try_join_all;
 use http::StatusCode;
 use levee::breaker::{BreakersTableError, Mode, Peek, peek};
 use levee::clock::Timestamp;
+use levee::web::{self, Answer, WebError};
 use serde_json::json;
 
-pub(crate) use self::page::{back, bar, class, link, page};
+pub(crate) use self::page::{bar, class, link, page};
 pub use self::report::BreakerReport;
 use self::report::Decision;
 pub(crate) use self::word::{force, pin, release};
-use crate::answer::{self, Answer};
-use crate::call::Call;
 use crate::config::BoardState;
-use crate::error::BoardError;
+use crate::error;
+use crate::site::Call;
 
 /// Reads the state of `providers`. If Redis cannot be reached, the figures that it holds are left out.
 pub(crate) async fn read(
@@ -42,42 +42,42 @@ pub(crate) fn none_takes_calls(providers: &[BreakerReport]) -> bool {
 }
 
 /// Answers with the state of all providers, in order of preference.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
-    let breakers = read(call.state, &call.state.providers, call.now).await.map_err(BoardError::breakers)?;
-    Ok(answer::json(StatusCode::OK, &json!({ "breakers": breakers })))
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
+    let breakers = read(call.state, &call.state.providers, call.now).await.map_err(error::breakers)?;
+    Ok(web::json(StatusCode::OK, &json!({ "breakers": breakers })))
 }
 
 /// Answers with the state of one provider.
-pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
-    Ok(answer::json(StatusCode::OK, &standing(call).await?))
+pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, WebError> {
+    Ok(web::json(StatusCode::OK, &standing(call).await?))
 }
 
 /// Answers with a page of decisions about one provider.
-pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn history(call: &Call<'_>) -> Result<Answer, WebError> {
     known(call)?;
     let (decisions, next) = decisions(call).await?;
-    Ok(answer::json(StatusCode::OK, &json!({ "decisions": decisions, "next": next })))
+    Ok(web::json(StatusCode::OK, &json!({ "decisions": decisions, "next": next })))
 }
 
 /// Checks that the path names a provider.
-fn known(call: &Call<'_>) -> Result<(), BoardError> {
-    if call.state.providers.iter().any(|name| name == call.id) { Ok(()) } else { Err(BoardError::NotFound) }
+fn known(call: &Call<'_>) -> Result<(), WebError> {
+    if call.state.providers.iter().any(|name| name == call.id) { Ok(()) } else { Err(WebError::NotFound) }
 }
 
-async fn standing(call: &Call<'_>) -> Result<BreakerReport, BoardError> {
+async fn standing(call: &Call<'_>) -> Result<BreakerReport, WebError> {
     known(call)?;
-    let found = read(call.state, &[call.id.to_owned()], call.now).await.map_err(BoardError::breakers)?;
-    found.into_iter().next().ok_or(BoardError::NotFound)
+    let found = read(call.state, &[call.id.to_owned()], call.now).await.map_err(error::breakers)?;
+    found.into_iter().next().ok_or(WebError::NotFound)
 }
 
 /// Reads a page of decisions, newest first, after the decision that the caller names. Also returns the generation of
 /// the page's last decision if there may be more.
-async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), BoardError> {
-    let mistake = |_| BoardError::Invalid("'after' takes what a page before said.".to_owned());
+async fn decisions(call: &Call<'_>) -> Result<(Vec<Decision>, Option<u64>), WebError> {
+    let mistake = |_| WebError::Invalid("'after' takes what a page before said.".to_owned());
     let after = call.query("after").map(str::parse).transpose().map_err(mistake)?;
     let limit = call.limit()?;
     let most = u16::try_from(limit).unwrap_or(u16::MAX);
-    let found = call.state.breakers.history(call.id, after, most).await.map_err(BoardError::breakers)?;
+    let found = call.state.breakers.history(call.id, after, most).await.map_err(error::breakers)?;
     // Only a full page may be followed by another one.
     let next = found.last().filter(|_| found.len() == limit).map(|last| last.to.generation);
     Ok((found.iter().map(Decision::from_transition).collect(), next))

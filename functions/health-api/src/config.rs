@@ -18,11 +18,12 @@ use levee::metering::{CapConfig, Counts, Ledger, Months, Prices};
 use levee::stores::dynamodb;
 use levee::stores::logs::{Logs, LogsConfig};
 use levee::stores::redis::{Redis, RedisConfig};
+use levee::web::{Router, RoutesError};
 use serde::Deserialize;
 
 use crate::health::HealthCache;
 use crate::requests::Stories;
-use crate::routes::Router;
+use crate::routes::ROUTES;
 
 /// Configuration of the board.
 pub struct HealthApiConfig {
@@ -112,7 +113,7 @@ pub struct BoardState {
     pub(crate) providers: Vec<String>,
     pub(crate) base_url: Option<Links>,
     pub(crate) allowed_origin: AllowedOrigin,
-    pub(crate) router: Router,
+    pub(crate) router: Router<Self>,
     /// Time-out of one read of DynamoDB.
     pub(crate) store_timeout: Duration,
     /// Last answer of `/health`.
@@ -123,20 +124,12 @@ pub struct BoardState {
     pub(crate) redis_gone: Mutex<Option<Timestamp>>,
 }
 
-/// Error that keeps the board from starting.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Two routes that contradict each other.
-    #[error("the routes: {0}")]
-    Routes(#[from] matchit::InsertError),
-}
-
 impl BoardState {
     /// Creates the clients, which connect when first used.
     ///
     /// # Errors
     /// Fails if the table of routes contradicts itself.
-    pub async fn new(config: HealthApiConfig) -> Result<Self, StartError> {
+    pub async fn new(config: HealthApiConfig) -> Result<Self, RoutesError> {
         let Common { clock, dynamodb, .. } = &config.common;
         let client = dynamodb::client(dynamodb);
         let redis = Arc::new(Redis::new(config.redis));
@@ -159,7 +152,7 @@ impl BoardState {
             providers: config.providers,
             base_url: config.base_url,
             allowed_origin: config.allowed_origin,
-            router: Router::new()?,
+            router: Router::new(&ROUTES)?,
             store_timeout: dynamodb.timeout,
             health: HealthCache::default(),
             stories: Stories::default(),

@@ -4,16 +4,14 @@ use http::StatusCode;
 use levee::breadcrumbs::{Breadcrumb, BreadcrumbPage, Cursor, Filter, KEPT_DAYS, Severity};
 use levee::clock::Timestamp;
 use levee::http::Links;
-use levee::pages::{show, table};
+use levee::web::{Answer, WebError, json, show, table};
 use maud::{Markup, html};
 use serde::Serialize;
 use url::form_urlencoded::Serializer;
 
-use crate::answer::{Answer, json};
-use crate::call::{Call, SignedIn};
-use crate::error::BoardError;
-use crate::layout;
+use crate::site::{Call, SignedIn};
 use crate::snapshot::Moment;
+use crate::{error, layout};
 
 const PAGE: &str = "/admin/errors";
 const COLUMNS: [&str; 8] = ["Last", "How often", "Function", "What", "Message", "Account", "About", "Request"];
@@ -114,23 +112,23 @@ struct ErrorQuery {
 }
 
 impl ErrorQuery {
-    fn from_call(call: &Call<'_>) -> Result<Self, BoardError> {
+    fn from_call(call: &Call<'_>) -> Result<Self, WebError> {
         let name = |name: &str| call.query_name(name).map(|value| value.map(str::to_owned));
         let severity = match call.query("severity") {
             None => None,
             Some("warning") => Some(Severity::Warning),
             Some("error") => Some(Severity::Error),
-            Some(_) => return Err(BoardError::Invalid("'severity' takes warning or error.".to_owned())),
+            Some(_) => return Err(WebError::Invalid("'severity' takes warning or error.".to_owned())),
         };
         let after = call.query("after").map(str::parse).transpose();
-        let after = after.map_err(|_| BoardError::Invalid("'after' takes what a page before said.".to_owned()))?;
+        let after = after.map_err(|_| WebError::Invalid("'after' takes what a page before said.".to_owned()))?;
         let filter = Filter { function: name("function")?, code: name("code")?, severity, account: name("account")? };
         Ok(Self { filter, after, limit: call.limit()? })
     }
 
-    async fn read(&self, call: &Call<'_>) -> Result<(Vec<ErrorReport>, Option<Cursor>), BoardError> {
+    async fn read(&self, call: &Call<'_>) -> Result<(Vec<ErrorReport>, Option<Cursor>), WebError> {
         let page = call.state.breadcrumbs.page(&self.filter, self.after.as_ref(), self.limit, call.now).await;
-        let BreadcrumbPage { breadcrumbs, next } = page.map_err(BoardError::breadcrumbs)?;
+        let BreadcrumbPage { breadcrumbs, next } = page.map_err(error::breadcrumbs)?;
         Ok((breadcrumbs.into_iter().map(|breadcrumb| ErrorReport::new(breadcrumb, call.links)).collect(), next))
     }
 
@@ -155,14 +153,14 @@ impl ErrorQuery {
 }
 
 /// Answers with a page of recent errors as JSON.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
     let (breadcrumbs, next) = ErrorQuery::from_call(call)?.read(call).await?;
     let next = next.map(|next| next.to_string());
     Ok(json(StatusCode::OK, &serde_json::json!({ "breadcrumbs": breadcrumbs, "next": next })))
 }
 
 /// Shows a page of recent errors, with a form to filter them.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let asked = ErrorQuery::from_call(call)?;
     let (errors, next) = asked.read(call).await?;
     let content = html! {

@@ -8,13 +8,13 @@ use http::StatusCode;
 use levee::clock::Timestamp;
 use levee::stores::with_timeout;
 use levee::sync::lock;
+use levee::web::{Answer, WebError, json};
 use redis::aio::MultiplexedConnection;
 use serde::Serialize;
 
-use crate::answer::{Answer, json};
 use crate::breakers;
-use crate::call::Call;
 use crate::config::BoardState;
+use crate::site::Call;
 
 /// Time for which an environment repeats its last answer, so that callers of `/health` cannot keep the stores busy.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ impl HealthCache {
     }
 }
 
-pub(crate) async fn answer(call: &Call<'_>) -> Answer {
+pub(crate) async fn answer(call: &Call<'_>) -> Result<Answer, WebError> {
     // Repeat a recent answer, or look again.
     let health = match call.state.health.get(call.now) {
         Some(health) => health,
@@ -58,7 +58,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Answer {
     };
     // Only `down` has an error status. `degraded` is an answer with 200.
     let status = if health == Health::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    json(status, &serde_json::json!({ "status": health }))
+    Ok(json(status, &serde_json::json!({ "status": health })))
 }
 
 async fn find_out(call: &Call<'_>) -> Health {

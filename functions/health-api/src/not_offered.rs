@@ -8,9 +8,8 @@ use http::{HeaderValue, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use levee::http::{Links, Problem, SHOULD_RETRY_HEADER};
+use levee::web::Answer;
 use serde::Serialize;
-
-use crate::answer::Answer;
 
 /// API Gateway resources whose requests are answered here.
 pub const RESOURCES: [&str; 2] = ["/", "/{proxy+}"];

@@ -4,8 +4,7 @@ use http::StatusCode;
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use levee::http::{AllowedOrigin, Problem};
-
-use crate::answer::Answer;
+use levee::web::Answer;
 
 /// Routes that browsers may ask about, with the method that each takes.
 pub const ROUTES: [(&str, &str); 5] = [

@@ -48,8 +48,9 @@ pub(crate) fn begin(request_id: &str) -> BoardReportGuard {
 }
 
 impl BoardReport {
-    /// Records the route of the request.
-    pub(crate) fn route(&mut self, route: &'static str) {
+    /// Records the route of the request, if there is one.
+    pub(crate) fn route(&mut self, route: Option<&'static str>) {
+        let Some(route) = route else { return };
         self.route = route;
         self.route_class = match route {
             "/health" => "health",

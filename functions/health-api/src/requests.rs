@@ -8,12 +8,11 @@ use levee::clock::Timestamp;
 use levee::stores::logs::is_request_id;
 use levee::story::Story;
 use levee::sync::lock;
+use levee::web::{Answer, WebError};
 use maud::{Markup, html};
 
-use crate::answer::Answer;
-use crate::call::{Call, SignedIn};
-use crate::error::BoardError;
-use crate::layout;
+use crate::site::{Call, SignedIn};
+use crate::{error, layout};
 
 const PAGE: &str = "/admin/requests";
 /// Period of the logs that is searched.
@@ -28,7 +27,7 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const MOST_REMEMBERED: usize = 32;
 
 /// Shows a form for a request's id, and the story of the request that was entered.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let id = call.query("id");
     let found = match id {
         None => html! {},
@@ -64,7 +63,7 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
     Ok(layout::page(call, admin, PAGE, "Requests", content))
 }
 
-async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, BoardError> {
+async fn story(call: &Call<'_>, id: &str) -> Result<Option<Story>, WebError> {
     if let Some(story) = call.state.stories.get(id, call.now) {
         return Ok(Some(story));
     }
@@ -108,9 +107,9 @@ impl Stories {
     }
 }
 
-async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, BoardError> {
+async fn find(call: &Call<'_>, id: &str) -> Result<Option<Story>, WebError> {
     let since = call.now.minus(SEARCHED);
-    let lines = call.state.logs.find(id, since, call.now, SEARCH_TIMEOUT).await.map_err(BoardError::logs)?;
+    let lines = call.state.logs.find(id, since, call.now, SEARCH_TIMEOUT).await.map_err(error::logs)?;
     Ok(Story::tell(id, lines.iter().map(String::as_str)))
 }
 

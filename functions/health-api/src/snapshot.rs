@@ -21,13 +21,13 @@ use levee::breadcrumbs::{Breadcrumb, BreadcrumbTableError, Filter};
 use levee::clock::Timestamp;
 use levee::stores::with_timeout;
 use levee::sync::lock;
+use levee::web::{self, Answer, WebError};
 use serde::{Serialize, Serializer};
 
-use crate::answer::{self, Answer};
 use crate::breakers;
-use crate::call::Call;
 use crate::errors::ErrorReport;
 use crate::health::{self, Health};
+use crate::site::Call;
 
 /// Number of newest errors that are shown.
 const ERRORS: usize = 20;
@@ -180,9 +180,9 @@ pub(crate) async fn take(call: &Call<'_>) -> Snapshot {
     Snapshot { at, overall, failed_parts, more_accounts, no_ai_calls, redis, providers, limits, tokens, errors, alerts }
 }
 
-/// Answers with the snapshot as JSON.
-pub(crate) fn json(snapshot: &Snapshot) -> Answer {
-    answer::json(StatusCode::OK, snapshot)
+/// Answers with a snapshot as JSON.
+pub(crate) async fn json(call: &Call<'_>) -> Result<Answer, WebError> {
+    Ok(web::json(StatusCode::OK, &take(call).await))
 }
 
 /// Reads the breadcrumbs of the last hour, and older ones until there are as many as the board shows.

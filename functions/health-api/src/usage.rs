@@ -8,12 +8,12 @@ use levee::accounts::TokenCap;
 use levee::http::usage::UsageQuery;
 use levee::metering::{Month, UsageLine, UsageReport};
 use levee::stores;
+use levee::web::{Answer, WebError, is_name};
 use serde::Serialize;
 use url::form_urlencoded::byte_serialize;
 
-use crate::answer::Answer;
-use crate::call::{Call, is_name};
-use crate::error::BoardError;
+use crate::error;
+use crate::site::Call;
 
 const PATH: &str = "/admin/api/usage";
 /// Maximum number of lines in an answer about several accounts. It keeps the answer, and the data read for it, well
@@ -30,7 +30,7 @@ struct UsagePage<'a> {
 }
 
 /// Answers with the usage of a page of accounts.
-pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
     let asked = query(call)?;
     let (after, limit) = (call.query_name("after")?, call.limit()?);
 
@@ -62,11 +62,11 @@ pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, BoardError> {
 }
 
 /// Answers with the usage of one account. The usage of a deleted account is kept.
-pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
+pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, WebError> {
     let asked = query(call)?;
     let (state, id, month) = (call.state, call.id, asked.month);
     if !is_name(id) {
-        return Err(BoardError::NotFound);
+        return Err(WebError::NotFound);
     }
     // Read the account, its usage and the number of open calls at the same time.
     let (account, lines, open) = tokio::join!(
@@ -78,7 +78,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, BoardError> {
 
     // Check that the account exists, or that a deleted one was used in that month.
     if account.is_none() && lines.is_empty() {
-        return Err(BoardError::NotFound);
+        return Err(WebError::NotFound);
     }
     let cap = account.and_then(|account| state.cap.for_account(&account));
     let report = report(call, id, cap, month, &lines, open_calls);
@@ -97,14 +97,14 @@ fn report(
     UsageReport::new(account, month, lines, open_calls, cap, state.counts, &state.prices, call.now)
 }
 
-fn query(call: &Call<'_>) -> Result<UsageQuery, BoardError> {
+fn query(call: &Call<'_>) -> Result<UsageQuery, WebError> {
     let asked = UsageQuery::read(call.query("month"), call.query("format"), call.headers(), call.now);
-    asked.map_err(|mistake| BoardError::Invalid(mistake.to_string()))
+    asked.map_err(|mistake| WebError::Invalid(mistake.to_string()))
 }
 
 /// Awaits `read` for at most twice the time-out of one read: a page of accounts takes several reads in sequence.
-async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, BoardError> {
-    stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(BoardError::usage)
+async fn in_time<T, E: Display>(call: &Call<'_>, read: impl Future<Output = Result<T, E>>) -> Result<T, WebError> {
+    stores::with_timeout(call.state.store_timeout * 2, read).await.map_err(error::usage)
 }
 
 /// Returns the account after which the next page begins. This page has the first `told` of `ids`. The accounts behind

@@ -12,10 +12,10 @@ use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use serde::{Deserialize, Serialize};
 
 use super::email::folded;
-use super::session::sha256;
 use super::sign_in::SignInError;
 use super::table::{AdminsTable, AdminsTableError, Item, failed, from_item, key, number, to_item};
 use crate::clock::Timestamp;
+use crate::session_token::sha256;
 
 /// Number of wrong passwords in a row that cause no wait.
 const FREE: u32 = 3;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::session::random_id;
 use super::table::{AdminsTable, AdminsTableError, failed, from_item, key, text};
 use crate::clock::Timestamp;
+use crate::session_token::random_id;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const KEPT_DAYS: u32 = 400;

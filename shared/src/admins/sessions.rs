@@ -6,14 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use super::email;
 use super::password::PasswordHash;
-use super::session::{Session, SessionToken, random_id};
+use super::records::Role;
 use super::table::{
     AdminsTable, AdminsTableError, FoundAdmin, Item, admin_key, done_unless_refused, from_item, key, number, text,
 };
 use crate::clock::Timestamp;
+use crate::session_token::{SessionToken, random_id};
 
 /// Lifetime of a session, independent of its use.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
+
+/// Valid session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// E-mail address of the admin.
+    pub email: String,
+    /// Current role of the admin.
+    pub role: Role,
+    /// End of the session, in Unix seconds.
+    pub expires_at: u64,
+}
 
 #[derive(Serialize, Deserialize)]
 struct StoredSession {

@@ -1,9 +1,10 @@
 //! Sign-in of an admin.
 
 use super::password::PasswordHash;
-use super::session::{Session, SessionToken};
+use super::sessions::Session;
 use super::table::{AdminsTable, AdminsTableError, admin_key, done_unless_refused, text};
 use crate::clock::Timestamp;
+use crate::session_token::SessionToken;
 
 /// Reason for a rejected sign-in.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::changes::ChangeError;
 use super::email;
 use super::records::Admin;
-use super::session::random_id;
+use crate::session_token::random_id;
 use crate::stores::dynamodb::describe;
 
 pub(super) type Item = HashMap<String, AttributeValue>;

@@ -35,6 +35,8 @@ fn assert_page(page: &Answer, prefix: &str) {
     let headers = ["cache-control", "referrer-policy", "x-content-type-options", "x-frame-options"];
     assert_eq!(headers.map(|name| page.header(name)), ["no-store", "no-referrer", "nosniff", "DENY"]);
     assert_eq!(page.header("cross-origin-resource-policy"), "same-origin");
+    assert_eq!(page.header("cross-origin-opener-policy"), "same-origin");
+    assert!(page.header("permissions-policy").contains("camera=()"), "{page:?}");
     let text = page.text();
     assert!(!text.contains("<script") && !text.contains(" style="), "{text}");
     for part in ["<main", "<h1>", "lang=\"en\"", "width=device-width", "<header"] {

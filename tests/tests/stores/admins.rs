@@ -9,10 +9,9 @@ mod sign_in;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use levee::admins::{
-    Admin, AdminsTable, AuditEntry, ChangeError, PasswordHash, Role, Session, SessionToken, SignInError,
-};
+use levee::admins::{Admin, AdminsTable, AuditEntry, ChangeError, PasswordHash, Role, Session, SignInError};
 use levee::clock::{Clock, Timestamp};
+use levee::session_token::SessionToken;
 use local::dynamodb::Mode;
 use rstest::rstest;
 

@@ -1,6 +1,6 @@
 //! Table of the newest alerts.
 
-use levee::pages::{show, table};
+use levee::web::{show, table};
 use maud::{Markup, html};
 
 use super::unread;

@@ -1,7 +1,7 @@
 //! The platform's limits, and the accounts near a limit.
 
 use levee::limits::{Algorithm, Mode};
-use levee::pages::{show, table};
+use levee::web::{show, table};
 use maud::{Markup, html};
 
 use super::unread;

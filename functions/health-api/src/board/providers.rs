@@ -2,7 +2,7 @@
 
 use levee::headroom::Headroom;
 use levee::http::Links;
-use levee::pages::{show, table};
+use levee::web::{show, table};
 use maud::{Markup, html};
 
 use crate::breakers::{self, BreakerReport};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use levee::pages::show;
+use levee::web::show;
 use maud::{Markup, html};
 
 use crate::snapshot::{RedisReport, RedisState};

@@ -1,7 +1,7 @@
 //! Table of the accounts' token usage and caps.
 
 use levee::metering::TokenState;
-use levee::pages::{show, table};
+use levee::web::{show, table};
 use maud::{Markup, html};
 
 use super::unread;

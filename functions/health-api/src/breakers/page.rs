@@ -3,16 +3,13 @@
 use levee::admins::Role;
 use levee::breaker::Mode;
 use levee::http::Links;
-use levee::pages::{show, table};
+use levee::web::{Answer, TOKEN_FIELD, WebError, show, table};
 use maud::{Markup, html};
 
 use super::report::{BreakerReport, Decision};
 use super::{decisions, standing};
-use crate::answer::{Answer, see_other};
-use crate::call::{Call, SignedIn};
-use crate::error::BoardError;
-use crate::gate::TOKEN_FIELD;
 use crate::layout;
+use crate::site::{Call, SignedIn};
 
 const PAGE: &str = "/admin/breakers";
 const COLUMNS: [&str; 10] = ["When", "From", "To", "Share", "Why", "Results", "Bad", "Throttled", "Late", "By"];
@@ -21,12 +18,12 @@ const TIMES: [(u32, &str); 6] =
     [(10, "10 minutes"), (30, "30 minutes"), (120, "2 hours"), (480, "8 hours"), (1_440, "a day"), (10_080, "a week")];
 
 /// Shows the page of one provider.
-pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, BoardError> {
+pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let report = standing(call).await?;
     let (decisions, next) = decisions(call).await?;
     let content = html! {
         (facts(&report))
-        @if admin.session.role >= Role::Operator { (forms(call, admin, &report)) }
+        @if admin.user.role >= Role::Operator { (forms(call, admin, &report)) }
         @else { p { "Only operators may decide by hand." } }
         h2 { "What was decided" }
         (rows(&decisions))
@@ -38,14 +35,14 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, Bo
     Ok(layout::page(call, admin, "/admin", &format!("Provider {}", report.name), content))
 }
 
-/// Redirects to the provider's page after a form.
-pub(crate) fn back(call: &Call<'_>) -> Answer {
-    see_other(&link(call.links, call.id))
+/// Returns the path of the page of a provider.
+pub(super) fn path(name: &str) -> String {
+    format!("{PAGE}/{name}")
 }
 
 /// Returns the link to the page of a provider.
 pub(crate) fn link(links: &Links, name: &str) -> String {
-    links.to(&format!("{PAGE}/{name}"))
+    links.to(&path(name))
 }
 
 fn facts(report: &BreakerReport) -> Markup {

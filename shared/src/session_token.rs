@@ -7,8 +7,6 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::records::Role;
-
 /// Length of 256 bits in hexadecimal digits.
 const LENGTH: usize = 64;
 
@@ -18,7 +16,7 @@ pub struct SessionToken(String);
 
 impl SessionToken {
     /// Generates a random token.
-    pub(super) fn generate() -> Self {
+    pub(crate) fn generate() -> Self {
         Self(hex(&rand::random::<[u8; LENGTH / 2]>()))
     }
 
@@ -41,7 +39,7 @@ impl SessionToken {
     }
 
     /// Returns the stored form.
-    pub(super) fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         sha256(&self.0)
     }
 }
@@ -74,24 +72,13 @@ impl fmt::Debug for CsrfToken {
     }
 }
 
-/// Valid session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// E-mail address of the admin.
-    pub email: String,
-    /// Current role of the admin.
-    pub role: Role,
-    /// End of the session, in Unix seconds.
-    pub expires_at: u64,
-}
-
 /// Returns the SHA-256 in hexadecimal.
-pub(super) fn sha256(text: &str) -> String {
+pub(crate) fn sha256(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// Returns 128 random bits in hexadecimal.
-pub(super) fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     hex(&rand::random::<[u8; 16]>())
 }
 

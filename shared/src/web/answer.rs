@@ -5,10 +5,10 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 /// An answer. Its body is always text.
-pub(crate) type Answer = Response<String>;
+pub type Answer = Response<String>;
 
 /// Creates a JSON answer for programs, which must not be cached.
-pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+pub fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     let mut answer = Response::new(serde_json::to_string(body).unwrap_or_default());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -18,7 +18,7 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
 }
 
 /// Redirects a browser to `location`, which it fetches with GET (303, RFC 9110 section 15.4.4).
-pub(crate) fn see_other(location: &str) -> Answer {
+pub fn see_other(location: &str) -> Answer {
     let mut answer = Response::new(String::new());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,27 +1,31 @@
-//! The board's two cookies. Both have the `__Host-` prefix (RFC 6265bis, section 4.1.3.2), so neither another host nor
-//! a page without TLS can have set them.
+//! Cookies of a site. All have the `__Host-` prefix (RFC 6265bis, section 4.1.3.2), so neither another host nor a page
+//! without TLS can have set them.
 
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-/// Cookie with the session token. It is kept for 12 hours, which is the lifetime of a session.
-pub(crate) const SESSION: CookieKind = CookieKind { name: "__Host-levee-session", kept: Duration::hours(12) };
-/// Cookie with the token that the sign-in form must repeat. It is kept for 12 hours, for forms that are left open.
-pub(crate) const LOGIN: CookieKind = CookieKind { name: "__Host-levee-login", kept: Duration::hours(12) };
-
-/// Name and lifetime of one of the cookies.
+/// Name and lifetime of a cookie.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct CookieKind {
+pub struct CookieKind {
     name: &'static str,
     kept: Duration,
 }
 
 impl CookieKind {
+    /// Creates a cookie that is kept for some hours.
+    ///
+    /// # Panics
+    /// At compile time, if `name` has no `__Host-` prefix.
+    pub const fn new(name: &'static str, hours: i64) -> Self {
+        assert!(matches!(name.as_bytes(), [b'_', b'_', b'H', b'o', b's', b't', b'-', ..]), "a cookie for any host");
+        Self { name, kept: Duration::hours(hours) }
+    }
+
     /// Returns the value that a request carries. Of several cookies with this name, the first counts: browsers send
     /// the closest match first.
-    pub(crate) fn read(self, headers: &HeaderMap) -> Option<String> {
+    pub fn read(self, headers: &HeaderMap) -> Option<String> {
         // A request may have several `Cookie` lines, each with several cookies.
         let mut cookies = headers.get_all(COOKIE).into_iter().flat_map(|line| line.as_bytes().split(|it| *it == b';'));
         let value = cookies.find_map(|cookie| self.value_in(cookie))?;
@@ -39,12 +43,12 @@ impl CookieKind {
     }
 
     /// Adds the cookie with `value` to an answer.
-    pub(crate) fn set(self, headers: &mut HeaderMap, value: &str) {
+    pub fn set(self, headers: &mut HeaderMap, value: &str) {
         append(headers, self.build(value.to_owned(), self.kept));
     }
 
     /// Removes the cookie from the browser.
-    pub(crate) fn clear(self, headers: &mut HeaderMap) {
+    pub fn clear(self, headers: &mut HeaderMap) {
         append(headers, self.build(String::new(), Duration::ZERO));
     }
 
@@ -70,6 +74,9 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    const SESSION: CookieKind = CookieKind::new("__Host-levee-session", 12);
+    const LOGIN: CookieKind = CookieKind::new("__Host-levee-login", 12);
 
     #[test]
     fn cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http() {
