@@ -37,6 +37,7 @@ pub use cookies::CookieKind;
 pub use csrf::TOKEN_FIELD;
 pub use error::WebError;
 pub use form::Form;
+pub use headers::own_policy;
 pub use layout::{Page, Tab};
 pub use page::{button, outside, signed_in};
 pub use route::{Access, Handler, MatchedRoute, Pending, Route, Router, RoutesError, handler};

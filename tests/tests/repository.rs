@@ -33,6 +33,7 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
         ("authorizer", asked_for(authorizer::AuthorizerConfig::read)),
         ("ai-proxy", asked_for(ai_proxy::AiProxyConfig::read)),
         ("customer-api", asked_for(customer_api::CustomerApiConfig::read)),
+        ("csp-report", asked_for(csp_report::CspReportConfig::read)),
         ("health-api", asked_for(health_api::HealthApiConfig::read)),
         ("monitor", asked_for(monitor::MonitorConfig::read)),
     ])
@@ -55,7 +56,9 @@ fn documented_defaults() -> BTreeMap<String, String> {
 }
 
 /// Variables to which the template gives another value than the code's default: function, variable and reason.
-const OTHER_THAN_DEFAULT: [(&str, &str, &str); 6] = [
+const OTHER_THAN_DEFAULT: [(&str, &str, &str); 8] = [
+    ("csp-report", "DYNAMODB_TIMEOUT_MS", "no browser waits for it"),
+    ("csp-report", "REDIS_BUDGET_MS", "no browser waits for it"),
     ("ai-proxy", "DYNAMODB_TIMEOUT_MS", "a call that takes seconds can wait longer for its record"),
     ("customer-api", "DYNAMODB_TIMEOUT_MS", "a report reads many rows"),
     ("health-api", "DYNAMODB_TIMEOUT_MS", "a page reads many rows"),
@@ -71,6 +74,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
         levee::config::defaults(authorizer::AuthorizerConfig::read),
         levee::config::defaults(ai_proxy::AiProxyConfig::read),
         levee::config::defaults(customer_api::CustomerApiConfig::read),
+        levee::config::defaults(csp_report::CspReportConfig::read),
         levee::config::defaults(health_api::HealthApiConfig::read),
         levee::config::defaults(monitor::MonitorConfig::read),
     ]
@@ -94,7 +98,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
 }
 
 /// The modules of `shared/src`, each after all those that it imports.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
     "config",
     "sync",
     "scope",
@@ -107,6 +111,7 @@ const ORDER: [&str; 23] = [
     "telemetry",
     "function",
     "headroom",
+    "csp",
     "story",
     "alerts",
     "admins",
@@ -306,7 +311,9 @@ fn served() -> Vec<(&'static str, String, &'static str, bool)> {
     let not_offered = not_offered.map(|path| ("health-api", "ANY".to_owned(), *path, false));
     let preflight = health_api::preflight::ROUTES.iter();
     let preflight = preflight.map(|(path, _)| ("health-api", "OPTIONS".to_owned(), *path, false));
-    ai.chain(own).chain(health).chain(preflight).chain(not_offered).collect()
+    let csp = csp_report::routes::ROUTES.iter();
+    let csp = csp.map(|(method, path)| ("csp-report", (*method).to_owned(), *path, false));
+    ai.chain(own).chain(csp).chain(health).chain(preflight).chain(not_offered).collect()
 }
 
 #[test]

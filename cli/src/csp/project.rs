@@ -198,15 +198,7 @@ async fn create(context: &Context, name: &ProjectName, options: &Options) -> any
     if context.target.csp.project(name).await?.is_some() {
         anyhow::bail!("there is a project {name} already; change it with: levee csp project set {name}");
     }
-    let mut project = Project {
-        name: name.clone(),
-        document_hosts: Vec::new(),
-        third_parties: Vec::new(),
-        sensitive_paths: Vec::new(),
-        policies: Vec::new(),
-        revision: 0,
-        changed_at: 0,
-    };
+    let mut project = Project::new(name.clone());
     let changes = apply(&mut project, options, policy.as_ref(), context)?;
     let write = async { Ok(context.target.csp.put_project(&project, context.now()).await?) };
     let written = context.change("csp.project.create", name.as_str(), changes.sentence(), write).await?;

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    CACHE_CONTROL, USER_AGENT,
+    CACHE_CONTROL, HOST, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use levee::clock::Timestamp;
 use levee::csp::ProjectName;
+use levee::csp::project::OWN_PROJECT;
 use levee::csp::counter::Batch;
 use levee::csp::policy::Version;
 use levee::csp::report::{BodyError, Entry, parse};
 use levee::csp::violation::{Project, Unusable, Violation};
 use levee::http::address::{Origin, PROXY_SECRET_HEADER};
 use levee::http::request_id;
+use levee::web::own_policy;
 
 use crate::config::CspReportState;
 use crate::report::{self, IntakeReport};
@@ -60,6 +62,7 @@ async fn take_in(state: &CspReportState, request: &Request, request_id: &str, re
 
     // Read the reports, and sort out what belongs to no group.
     let (name, reports) = match project {
+        Some((name, project)) if name.as_str() == OWN_PROJECT => (name.clone(), read(request, &own(project, request), now)),
         Some((name, project)) => (name.clone(), read(request, project, now)),
         None => (ProjectName::other(), read_unassigned(request)),
     };
@@ -75,6 +78,17 @@ async fn take_in(state: &CspReportState, request: &Request, request_id: &str, re
             report.lost(batch.violations.len());
         }
     }
+}
+
+/// Adds to the project of Levee's own pages what the code knows of them: their policy, and the host that they share with
+/// this request.
+fn own(project: &Project, request: &Request) -> Project {
+    let mut project = project.clone();
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    project.document_hosts.push(host.to_ascii_lowercase());
+    project.policies.push((own_policy().version(), own_policy().clone()));
+    project
 }
 
 /// Reports of one body.

@@ -56,7 +56,7 @@ pub(crate) async fn run(
         return run;
     }
     let projects = match table.projects().await {
-        Ok(projects) => projects,
+        Ok(projects) => Project::with_own(projects),
         Err(error) => {
             run.failures.push(error.to_string());
             return run;

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::table::CspTable;
 use crate::clock::Timestamp;
 
+/// Name of the project of Levee's own pages. It need not be created.
+pub const OWN_PROJECT: &str = "levee";
 /// Time for which an environment keeps the projects in memory.
 const CACHED: Duration = Duration::from_secs(60);
 /// Largest number of projects.
@@ -131,6 +133,28 @@ pub enum InvalidProject {
 }
 
 impl Project {
+    /// Creates a project without hosts and policies.
+    pub fn new(name: ProjectName) -> Self {
+        Self {
+            name,
+            document_hosts: Vec::new(),
+            third_parties: Vec::new(),
+            sensitive_paths: Vec::new(),
+            policies: Vec::new(),
+            revision: 0,
+            changed_at: 0,
+        }
+    }
+
+    /// Adds the project of Levee's own pages to `projects`, unless operators have created it.
+    pub fn with_own(mut projects: Vec<Self>) -> Vec<Self> {
+        let own = ProjectName(OWN_PROJECT.to_owned());
+        if projects.iter().all(|project| project.name != own) {
+            projects.push(Self::new(own));
+        }
+        projects
+    }
+
     /// Checks the lists of a project.
     ///
     /// # Errors
@@ -225,7 +249,7 @@ impl Projects {
         }
         match self.table.projects().await {
             Ok(projects) => {
-                let rules = projects.into_iter().map(|project| (project.name.clone(), project.to_rules()));
+                let rules = Project::with_own(projects).into_iter().map(|project| (project.name.clone(), project.to_rules()));
                 let rules: Rules = std::sync::Arc::new(rules.collect());
                 *cached = Some((Instant::now(), rules.clone()));
                 Some(rules)

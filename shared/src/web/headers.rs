@@ -1,22 +1,25 @@
 //! Security headers of all answers, and of pages: no other module sets one of them.
 
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::arrival::Arrival;
 use super::layout::STYLE;
+use crate::csp::Policy;
+use crate::csp::policy::HeaderLines;
+use crate::csp::project::OWN_PROJECT;
 use crate::http::{Links, REQUEST_ID_HEADER};
 
 const CORP: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const COOP: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const INTEGRITY_POLICY: HeaderName = HeaderName::from_static("integrity-policy");
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 /// Features of browsers that a page gives up, for itself and for all that it might embed (W3C Permissions Policy).
@@ -41,7 +44,7 @@ pub(super) fn secure_page(headers: &mut HeaderMap, links: &Links) {
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, policy()),
+        (INTEGRITY_POLICY, "blocked-destinations=(script style), endpoints=(csp)"),
         (REFERRER_POLICY, "no-referrer"),
         (PERMISSIONS_POLICY, NO_FEATURES),
         (COOP, "same-origin"),
@@ -49,6 +52,14 @@ pub(super) fn secure_page(headers: &mut HeaderMap, links: &Links) {
         (X_FRAME_OPTIONS, "DENY"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // The policy names this API as the place for reports about it.
+    let reports = format!("{}{}", links.origin(), links.to(&format!("/csp-reports/{OWN_PROJECT}")));
+    let HeaderLines(lines) = own_policy().header_lines(&reports, false);
+    for (name, value) in lines {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
     }
 }
 
@@ -61,16 +72,18 @@ fn secure(headers: &mut HeaderMap, links: &Links) {
     }
 }
 
-/// Returns the content security policy of every page: only its own style, forms to this API alone, no frames.
-fn policy() -> &'static str {
-    static POLICY: OnceLock<String> = OnceLock::new();
-    POLICY.get_or_init(|| {
+/// Returns the content security policy of every page: only its own style, forms to this API alone, no frames, and no
+/// script by any way.
+pub fn own_policy() -> &'static Policy {
+    static POLICY: LazyLock<Policy> = LazyLock::new(|| {
         let hash = STANDARD.encode(Sha256::digest(STYLE));
-        format!(
-            "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; base-uri 'none'; \
-             frame-ancestors 'none'"
-        )
-    })
+        let text = format!(
+            "default-src 'none'; style-src 'sha256-{hash}' 'report-sample'; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'; require-trusted-types-for 'script'"
+        );
+        Policy::parse(&text).unwrap_or_else(|_| Policy::nothing())
+    });
+    &POLICY
 }
 
 #[cfg(test)]
@@ -87,13 +100,14 @@ mod tests {
     fn a_page_has_every_header_and_hsts_only_over_https() {
         let headers = page("https://levee.example");
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
-        let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("content-security-policy: ")).collect();
+        let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("content-security-policy: ") && !line.starts_with("reporting-endpoints: ")).collect();
         lines.sort_unstable();
         insta::assert_snapshot!(lines.join("\n"), @"
         cache-control: no-store
         content-type: text/html; charset=utf-8
         cross-origin-opener-policy: same-origin
         cross-origin-resource-policy: same-origin
+        integrity-policy: blocked-destinations=(script style), endpoints=(csp)
         permissions-policy: accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), usb=(), xr-spatial-tracking=()
         referrer-policy: no-referrer
         strict-transport-security: max-age=31536000
@@ -104,10 +118,16 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_allows_nothing_but_the_one_style() {
-        let policy = policy();
+    fn the_policy_allows_nothing_but_the_one_style_and_names_the_place_for_reports() {
+        let headers = page("https://levee.example/prod");
+        let policy = headers["content-security-policy"].to_str().unwrap();
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "{policy}");
         assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+        let address = format!("https://levee.example/prod/csp-reports/levee?v={}", own_policy().version());
+        assert!(policy.ends_with(&format!("; report-uri {address}; report-to csp")), "{policy}");
+        assert_eq!(headers["reporting-endpoints"].to_str().unwrap(), format!("csp=\"{address}\""));
+        // What is served reads back as the version that it names.
+        assert_eq!(Policy::parse(policy).unwrap().version(), own_policy().version());
     }
 }

@@ -125,6 +125,11 @@ impl Policy {
         Ok(Self { parsed })
     }
 
+    /// Returns the policy that allows nothing: `default-src 'none'`.
+    pub fn nothing() -> Self {
+        Self { parsed: csp::Policy::parse("default-src 'none'", PolicySource::Header, PolicyDisposition::Enforce) }
+    }
+
     /// Returns the version: the same for the same directives in the same order, whatever nonces they hold.
     pub fn version(&self) -> Version {
         let mut text = String::new();
