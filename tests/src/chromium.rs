@@ -53,6 +53,16 @@ pub struct Chromium {
 impl Chromium {
     /// Starts a browser with an empty profile.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// Starts a browser that sends the reports of the Reporting API within a second, to `localhost` too. It trusts every
+    /// certificate.
+    pub async fn start_reporting() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(sends_reports: bool) -> Self {
         // Start the driver and read its port from its output.
         let mut driver = Command::new("chromedriver")
             .args(["--port=0", "--allowed-ips=127.0.0.1"])
@@ -70,7 +80,7 @@ impl Chromium {
         // Start Chromium through it.
         let profile = TempDir::new().expect("a temporary folder");
         let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
-            .capabilities(capabilities(&profile))
+            .capabilities(capabilities(&profile, sends_reports))
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("Chromium starts");
@@ -111,6 +121,12 @@ impl Chromium {
         let scheme = if is_dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.command("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Lets pages of `origin` send reports while they are closed, which the Reporting API needs.
+    pub async fn allow_reports(&self, origin: &str) {
+        let permission = json!({ "origin": origin, "permissions": ["backgroundSync"] });
+        self.command("Browser.grantPermissions", permission).await;
     }
 
     /// Runs a script in the page and returns its result.
@@ -209,24 +225,32 @@ impl WebDriverCompatibleCommand for Log {
 }
 
 /// Returns the capabilities of a headless Chromium that does not connect to the internet by itself.
-fn capabilities(profile: &TempDir) -> Map<String, Value> {
+fn capabilities(profile: &TempDir, sends_reports: bool) -> Map<String, Value> {
     let mut arguments = vec![
         "--headless".to_owned(),
         "--disable-gpu".to_owned(),
         "--disable-quic".to_owned(),
         "--disable-dev-shm-usage".to_owned(),
         "--no-first-run".to_owned(),
-        "--disable-background-networking".to_owned(),
         "--disable-component-update".to_owned(),
         "--disable-sync".to_owned(),
         "--hide-scrollbars".to_owned(),
         format!("--user-data-dir={}", profile.path().display()),
     ];
+    if sends_reports {
+        // Chromedriver disables what reports need, unless it is told to leave that out.
+        arguments.extend(["--short-reporting-delay", "--ignore-certificate-errors"].map(str::to_owned));
+    } else {
+        arguments.push("--disable-background-networking".to_owned());
+    }
     // Chromium's sandbox does not work as root, for example in a container.
     if rustix::process::geteuid().is_root() {
         arguments.push("--no-sandbox".to_owned());
     }
-    let options = json!({ "args": arguments });
+    let mut options = json!({ "args": arguments });
+    if sends_reports {
+        options["excludeSwitches"] = json!(["disable-background-networking"]);
+    }
     let logging = json!({ "browser": "ALL" });
     Map::from_iter([("goog:chromeOptions".to_owned(), options), ("goog:loggingPrefs".to_owned(), logging)])
 }

@@ -11,9 +11,9 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Request, RequestExt};
 use levee::clock::Timestamp;
 use levee::csp::ProjectName;
-use levee::csp::project::OWN_PROJECT;
 use levee::csp::counter::Batch;
 use levee::csp::policy::Version;
+use levee::csp::project::OWN_PROJECT;
 use levee::csp::report::{BodyError, Entry, parse};
 use levee::csp::violation::{Project, Unusable, Violation};
 use levee::http::address::{Origin, PROXY_SECRET_HEADER};
@@ -62,7 +62,9 @@ async fn take_in(state: &CspReportState, request: &Request, request_id: &str, re
 
     // Read the reports, and sort out what belongs to no group.
     let (name, reports) = match project {
-        Some((name, project)) if name.as_str() == OWN_PROJECT => (name.clone(), read(request, &own(project, request), now)),
+        Some((name, project)) if name.as_str() == OWN_PROJECT => {
+            (name.clone(), read(request, &own(project, request), now))
+        }
         Some((name, project)) => (name.clone(), read(request, project, now)),
         None => (ProjectName::other(), read_unassigned(request)),
     };

@@ -249,7 +249,8 @@ impl Projects {
         }
         match self.table.projects().await {
             Ok(projects) => {
-                let rules = Project::with_own(projects).into_iter().map(|project| (project.name.clone(), project.to_rules()));
+                let rules =
+                    Project::with_own(projects).into_iter().map(|project| (project.name.clone(), project.to_rules()));
                 let rules: Rules = std::sync::Arc::new(rules.collect());
                 *cached = Some((Instant::now(), rules.clone()));
                 Some(rules)

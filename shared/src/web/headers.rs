@@ -100,7 +100,9 @@ mod tests {
     fn a_page_has_every_header_and_hsts_only_over_https() {
         let headers = page("https://levee.example");
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
-        let mut lines: Vec<_> = lines.filter(|line| !line.starts_with("content-security-policy: ") && !line.starts_with("reporting-endpoints: ")).collect();
+        let mut lines: Vec<_> = lines
+            .filter(|line| !line.starts_with("content-security-policy: ") && !line.starts_with("reporting-endpoints: "))
+            .collect();
         lines.sort_unstable();
         insta::assert_snapshot!(lines.join("\n"), @"
         cache-control: no-store

@@ -2,6 +2,7 @@
 //! click.
 
 mod board;
+mod csp;
 
 use tests::{Chromium, View};
 

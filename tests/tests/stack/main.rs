@@ -14,6 +14,7 @@ mod caps;
 mod changes;
 mod cli;
 mod cors;
+mod csp;
 mod events;
 mod failover;
 mod fairness;
