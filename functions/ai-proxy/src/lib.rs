@@ -36,6 +36,7 @@ mod platform_alert;
 mod platform_error;
 pub mod providers;
 mod pump;
+mod releases;
 mod rename;
 mod report;
 pub mod routes;
