@@ -37,6 +37,7 @@ mod platform_alert;
 mod platform_error;
 mod provider_answer;
 pub mod providers;
+mod public_error;
 mod pump;
 mod releases;
 mod rename;
