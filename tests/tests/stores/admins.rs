@@ -13,7 +13,7 @@ use levee::admins::{
     Admin, AdminsTable, AuditEntry, ChangeError, PasswordHash, Role, Session, SessionToken, SignInError,
 };
 use levee::clock::{Clock, Timestamp};
-use local::dynamodb::Mode;
+use local::dynamodb::{Faults, Mode};
 use rstest::rstest;
 
 use crate::emulator::Emulator;
