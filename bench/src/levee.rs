@@ -136,7 +136,7 @@ impl Decider {
             other => bail!("not the expected decision: {other:?}"),
         }
         if !held.is_empty() {
-            leases::release(&self.proxy, &held, &id).await?;
+            leases::release(&self.proxy, &[leases::Release { id, leases: held, until: now }]).await?;
         }
         Ok(())
     }

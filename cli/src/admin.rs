@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::error::Overtaken;
 use crate::output::{Changes, aside, fields};
 use crate::password::{Password, PasswordArgs};
 use crate::views::AdminView;
@@ -151,8 +150,7 @@ async fn create(context: &Context, email: &str, role: Role, source: &PasswordArg
         if context.target.admins.create(&admin).await? {
             return Ok(());
         }
-        Err(Overtaken(format!("admin {email} was created by another operator, or by this command, at this moment"))
-            .into())
+        bail!("another operator created admin {email} at this moment")
     };
     context.change("admin.create", email, format!("role '{role}'"), creating).await?;
     let view = serde_json::to_value(AdminView::new(&admin))?;

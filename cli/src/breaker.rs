@@ -178,8 +178,83 @@ mod tests {
     fn a_provider_is_held_for_a_minute_to_a_week() {
         assert_eq!(lasts("1m"), Ok(Duration::from_secs(60)));
         assert_eq!(lasts("7d"), Ok(manual_override::LONGEST));
-        for text in ["0m", "8d", "169h", "never", "30"] {
+        for text in
+            ["0m", "0d", "8d", "2w", "169h", "10081m", "never", "30", "30s", "1M", "m", "-1h", "+1h", "1h30m", "1 h"]
+        {
             assert!(lasts(text).is_err(), "{text}");
+        }
+        for text in ["18446744073709551615m", "18446744073709551616m", "307445734561825861m", "٣h", "1ｈ", "1h\0"] {
+            assert!(lasts(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_and_a_reason_are_one_short_line_of_visible_text() {
+        for name in ["primary", "Backup-2", &"a".repeat(40)] {
+            assert_eq!(provider(name).as_deref(), Ok(name));
+        }
+        for name in [
+            "",
+            " ",
+            "a b",
+            "primary ",
+            "a_b",
+            "a.b",
+            "a/b",
+            "a#b",
+            "BREAKER#a",
+            "ä",
+            "a\n",
+            "\u{200b}",
+            &"a".repeat(41),
+        ] {
+            assert!(provider(name).is_err(), "{name:?}");
+        }
+        assert_eq!(reason("  it's 'down' ").as_deref(), Ok("it's 'down'"));
+        for text in ["", "  ", "a\nb", "a\u{1b}[2J", "a\u{202e}b", "a\u{200b}b", "a\0", &"é".repeat(201)] {
+            assert!(reason(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_without_its_share_its_time_or_its_state_is_refused() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(subcommand)]
+            command: Command,
+        }
+        let parse = |line: &str| <Line as clap::Parser>::try_parse_from(format!("levee {line}").split(' ')).map(drop);
+        for good in [
+            "force primary open --for 30m",
+            "force primary closed --for 7d --reason x",
+            "pin primary --share 0.01 --for 1m",
+            "release primary",
+            "history primary --limit 1000",
+        ] {
+            assert!(parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "force primary --for 30m",
+            "force primary open",
+            "force primary OPEN --for 30m",
+            "force primary ramp --for 30m",
+            "force primary 0 --for 30m",
+            "force open --for 30m",
+            "force primary open --for 30m --for 40m",
+            "force primary open --for never",
+            "force primary open --share 5 --for 30m",
+            "pin primary --for 30m",
+            "pin primary --share 0 --for 30m",
+            "pin primary --share 100 --for 30m",
+            "pin primary --share -5 --for 30m",
+            "pin primary --share 5",
+            "release",
+            "release primary backup",
+            "release primary --for 30m",
+            "history primary --limit 0",
+            "history primary --limit 1001",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 }

@@ -10,7 +10,7 @@ use levee::limits::versions::RecordId;
 use levee::text::is_invisible;
 
 use crate::effect::Effect;
-use crate::error::{Overtaken, usage};
+use crate::error::usage;
 use crate::output::{Output, aside};
 use crate::place::{self, Area, NoKey, Place};
 use crate::target::{Target, TargetArgs};
@@ -187,7 +187,6 @@ fn may_be_done(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(ChangeError::Unavailable(_)))
             || matches!(cause.downcast_ref(), Some(OverrideError::Table(_)))
             || cause.is::<admins::AdminsTableError>()
-            || cause.is::<Overtaken>()
     })
 }
 

@@ -9,12 +9,6 @@ use crate::output::aside;
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Change whose condition did not hold, because of another operator or because the first of two attempts to write it was made
-/// and its answer lost.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Overtaken(pub(crate) String);
-
 /// Creates an error for a command that cannot be understood.
 pub(crate) fn usage(text: impl Into<String>) -> anyhow::Error {
     Usage(text.into()).into()

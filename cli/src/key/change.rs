@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Changed, called};
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::error::{Overtaken, usage};
+use crate::error::usage;
 use crate::output::{Changes, moment};
 use crate::place;
 use crate::views::scopes;
@@ -73,11 +73,7 @@ pub(super) async fn delete(context: &Context, id: &str, consent: &Consent) -> an
     let deleting = async {
         match context.target.accounts.delete_key(&key.id, context.now()).await? {
             Deletion::Done => Ok(()),
-            Deletion::NotFound => {
-                let text =
-                    format!("key {} was deleted by another operator, or by this command, at this moment", key.id);
-                Err(Overtaken(text).into())
-            }
+            Deletion::NotFound => bail!("another operator deleted key {} at this moment", key.id),
             Deletion::InUse => bail!("key {0} still works; revoke it first: levee key revoke {0}", key.id),
         }
     };

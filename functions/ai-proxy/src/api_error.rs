@@ -1,7 +1,6 @@
-//! Reads providers' error bodies, and puts errors of the API into the full envelope. No I/O.
+//! Reads providers' error bodies. No I/O.
 
 use http::StatusCode;
-use levee::http::anthropic::named_envelope;
 use serde_json::Value;
 
 /// An error of Anthropic's API (<https://docs.anthropic.com/en/api/errors>).
@@ -16,10 +15,6 @@ pub struct ProviderError {
     pub message: String,
     /// Code of the error, `error.details.error_code`.
     pub code: Option<String>,
-    /// The provider's id of the request.
-    pub request_id: Option<String>,
-    /// True if the body has the full envelope and can be passed on as it is.
-    pub is_full: bool,
 }
 
 impl ProviderError {
@@ -32,8 +27,6 @@ impl ProviderError {
             kind: text(&error["type"])?,
             message: text(&error["message"])?,
             code: text(&error["details"]["error_code"]),
-            request_id: text(&body["request_id"]),
-            is_full: body["type"] == "error",
         })
     }
 
@@ -58,11 +51,6 @@ impl ProviderError {
     /// Returns true if the error is about the platform's account by its kind.
     pub fn is_about_the_account(&self) -> bool {
         matches!(self.kind.as_str(), "authentication_error" | "billing_error" | "permission_error")
-    }
-
-    /// Returns the error in the full envelope, with `request_id` unless the body named an id.
-    pub fn envelope(&self, request_id: &str) -> String {
-        named_envelope(&self.kind, &self.message, self.request_id.as_deref().unwrap_or(request_id))
     }
 }
 
@@ -90,16 +78,10 @@ mod tests {
         let full = ProviderError::parse(
             br#"{"type":"error","error":{"type":"api_error","message":"No","details":{"error_code":"c"}},"request_id":"req_1"}"#,
         );
-        let expected = ProviderError {
-            kind: "api_error".to_owned(),
-            message: "No".to_owned(),
-            code: Some("c".to_owned()),
-            request_id: Some("req_1".to_owned()),
-            is_full: true,
-        };
+        let expected =
+            ProviderError { kind: "api_error".to_owned(), message: "No".to_owned(), code: Some("c".to_owned()) };
         assert_eq!(full, Some(expected));
-        let short = ProviderError::parse(EDGE).unwrap();
-        assert!(!short.is_full && short.kind == "request_too_large");
+        assert_eq!(ProviderError::parse(EDGE).unwrap().kind, "request_too_large");
     }
 
     #[test]
@@ -122,19 +104,5 @@ mod tests {
         ] {
             assert_eq!(ProviderError::parse(body.as_bytes()), None, "{body}");
         }
-    }
-
-    #[test]
-    fn an_error_without_its_outer_type_reads_in_the_full_envelope_with_the_same_sentence() {
-        assert_eq!(
-            ProviderError::parse(EDGE).unwrap().envelope("r-1"),
-            r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"},"request_id":"r-1"}"#
-        );
-        let named =
-            ProviderError::parse(br#"{"error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#).unwrap();
-        assert_eq!(
-            named.envelope("r-1"),
-            r#"{"type":"error","error":{"type":"t","message":"\"quoted\""},"request_id":"req_1"}"#
-        );
     }
 }

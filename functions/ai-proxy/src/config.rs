@@ -19,6 +19,7 @@ use levee::stores::secrets::SecretError;
 use crate::cap::CapService;
 use crate::platform_alert::PlatformAlert;
 use crate::providers::{Provider, ProviderConfig, parse_providers};
+use crate::releases::Releases;
 use crate::timeouts::Timeouts;
 
 /// The proxy's configuration.
@@ -108,6 +109,7 @@ pub struct ProxyState {
     pub(crate) ledger: Ledger,
     pub(crate) caps: Arc<CapService>,
     pub(crate) redis: Arc<Redis>,
+    pub(crate) releases: Arc<Releases>,
     pub(crate) headrooms: Arc<Headrooms>,
     pub(crate) providers: Vec<Provider>,
     pub(crate) breakers: Arc<Breakers>,
@@ -158,6 +160,7 @@ impl ProxyState {
             "ai-proxy",
             providers.iter().map(|provider| provider.name.clone()).collect(),
         );
+        let releases = Releases::new(redis.clone(), clock.clone());
         let alarm = PlatformAlert::new(alerts.clone(), clock.clone(), dynamodb.timeout);
         let caps = CapService {
             view: UsageCache::new(redis.clone(), months, config.counts, dynamodb.timeout),
@@ -169,6 +172,7 @@ impl ProxyState {
             ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),
             caps: Arc::new(caps),
             headrooms: Arc::new(Headrooms::new(redis.clone())),
+            releases: Arc::new(releases),
             redis,
             providers,
             breakers: Arc::new(breakers),

@@ -46,11 +46,11 @@ pub async fn handle(state: &ProxyState, request: Request) -> Response<Body> {
     // Read the authorizer's verdict from the request's context.
     let Admission { verdict, request_id, headers, leases, charged } = admit(&request);
     let report = CallReport::begin(&request_id, operation(&request));
-    let in_flight = InFlight::new(&state.redis, &request_id, leases, &report);
+    let in_flight = InFlight::new(&state.releases, &request_id, leases, &report);
     // Serve the call if it was admitted. The leases are extended while it runs.
     let answer = match verdict {
         Ok(caller) => {
-            in_flight.hold(&state.clock);
+            in_flight.hold();
             serve(state, &caller, &request_id, &request, &report, &in_flight).await
         }
         Err(Rejection::Unreadable) => Err(ApiError::upstream(ErrorKind::Unavailable, UNREADABLE)),

@@ -1,7 +1,9 @@
 //! Filters and checks the headers of a provider's answer. No I/O.
 
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::decode::Encoding;
 
 /// Largest size of an answer's headers, names and values together, in bytes. Anthropic's have about 3,000.
 const LARGEST_HEAD: usize = 32 * 1024;
@@ -17,23 +19,21 @@ pub enum OddHead {
     /// The headers are larger than [`LARGEST_HEAD`].
     #[error("a head of more than {LARGEST_HEAD} bytes")]
     TooLarge,
-    /// The body is still compressed after gzip and deflate were removed.
-    #[error("a body in an encoding that was not asked for")]
+    /// The body is in an encoding other than gzip and deflate, or in two of them.
+    #[error("a body in an encoding that cannot be decoded")]
     Encoded,
 }
 
-/// Checks the headers of an answer. A body that could be decompressed has lost its content encoding by now.
+/// Checks the headers of an answer, and returns the encoding of its body.
 ///
 /// # Errors
 /// [`OddHead`] if the answer cannot be passed on.
-pub fn check(upstream: &HeaderMap) -> Result<(), OddHead> {
+pub fn check(upstream: &HeaderMap) -> Result<Encoding, OddHead> {
     let size: usize = upstream.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > LARGEST_HEAD {
         return Err(OddHead::TooLarge);
     }
-    // reqwest has removed gzip and deflate by now. No other encoding can be read.
-    let is_plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if upstream.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(OddHead::Encoded) }
+    Encoding::read(upstream).ok_or(OddHead::Encoded)
 }
 
 /// Returns true for a well-formed header value.
@@ -166,17 +166,16 @@ mod tests {
     #[test]
     fn a_head_has_a_bound_however_it_is_divided() {
         let value = vec![b'x'; LARGEST_HEAD - 1];
-        assert_eq!(check(&headers(&[("x", &value)])), Ok(()));
+        assert_eq!(check(&headers(&[("x", &value)])), Ok(Encoding::Identity));
         assert_eq!(check(&headers(&[("xy", &value)])), Err(OddHead::TooLarge));
         let half = vec![b'x'; LARGEST_HEAD / 2];
         assert_eq!(check(&headers(&[("x", &half), ("x", &half)])), Err(OddHead::TooLarge));
     }
 
     #[test]
-    fn an_encoding_that_is_left_is_odd() {
-        assert_eq!(check(&headers(&[])), Ok(()));
-        assert_eq!(check(&headers(&[("content-encoding", b"Identity")])), Ok(()));
-        for encoding in ["gzip", "br", "zstd", "gzip, br", "", "x"] {
+    fn an_encoding_that_cannot_be_decoded_is_odd() {
+        assert_eq!(check(&headers(&[("content-encoding", b"GZIP, identity")])), Ok(Encoding::Gzip));
+        for encoding in ["br", "zstd", "gzip, br", "gzip, gzip", "x"] {
             assert_eq!(
                 check(&headers(&[("content-encoding", encoding.as_bytes())])),
                 Err(OddHead::Encoded),

@@ -2,18 +2,17 @@
 //!
 //! The authorizer takes the places for as long as a call needs to arrive here. They are then renewed until the call is
 //! over. Invariant: they are released before the last part of the answer, so that a client that calls again at once is
-//! not counted twice. A place that cannot be released expires.
+//! not counted twice. A place that cannot be released waits in [`Releases`], and expires.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use levee::clock::Clock;
-use levee::limits::leases;
-use levee::stores::redis::Redis;
+use levee::limits::leases::{self, Release};
 use levee::sync::lock;
 use tokio::task::AbortHandle;
 
+use crate::releases::Releases;
 use crate::report::CallReport;
 
 /// Time for which each renewal holds the places.
@@ -26,7 +25,7 @@ const RENEWED_EVERY: Duration = Duration::from_secs(30);
 pub struct InFlight(Arc<Places>);
 
 struct Places {
-    redis: Arc<Redis>,
+    releases: Arc<Releases>,
     /// Id of the call.
     id: String,
     /// Redis keys of the sets that hold the call; empty once the places were released.
@@ -38,40 +37,49 @@ struct Places {
 
 impl InFlight {
     /// Returns a handle to the places of the call `id` in the sets `leases`.
-    pub fn new(redis: &Arc<Redis>, id: &str, leases: Vec<String>, report: &CallReport) -> Self {
-        let (redis, id, leases, report) = (redis.clone(), id.to_owned(), Mutex::new(leases), report.clone());
-        Self(Arc::new(Places { redis, id, leases, renewal: Mutex::default(), report }))
+    pub fn new(releases: &Arc<Releases>, id: &str, leases: Vec<String>, report: &CallReport) -> Self {
+        let (releases, id, leases, report) = (releases.clone(), id.to_owned(), Mutex::new(leases), report.clone());
+        Self(Arc::new(Places { releases, id, leases, renewal: Mutex::default(), report }))
     }
 
     /// Renews the call's places in the background until the call is over. Each renewal holds them for [`HELD_FOR`]
-    /// only, so that places of a dead environment expire soon.
-    pub fn hold(&self, clock: &Clock) {
-        let Places { redis, id, renewal, .. } = &*self.0;
-        let (redis, id, leases, clock) = (redis.clone(), id.clone(), self.0.held().clone(), clock.clone());
-        if leases.is_empty() {
+    /// only, so that places of a dead environment expire soon. Places of earlier calls that are still to be released
+    /// are released before the first renewal.
+    pub fn hold(&self) {
+        let Places { releases, id, renewal, .. } = &*self.0;
+        let (releases, id, leases) = (releases.clone(), id.clone(), self.0.held().clone());
+        if leases.is_empty() && !releases.has_some() {
             return;
         }
         let renew = async move {
-            loop {
+            releases.drain().await;
+            while !leases.is_empty() {
                 // Without Redis the places expire early. The Redis client logs its own outage.
-                let _run_out = leases::extend(&redis, &leases, &id, clock.now().plus(HELD_FOR)).await;
+                let until = releases.now().plus(HELD_FOR);
+                let _run_out = leases::extend(releases.redis(), &leases, &id, until).await;
                 tokio::time::sleep(RENEWED_EVERY).await;
             }
         };
         *lock(renewal) = Some(tokio::spawn(renew).abort_handle());
     }
 
-    /// Releases the places. Later calls do nothing.
+    /// Releases the places, and those of earlier calls that could not be released. Later calls release nothing more.
     pub async fn give_back(&self) {
-        let Places { redis, id, report, .. } = &*self.0;
+        let Places { releases, report, .. } = &*self.0;
         self.0.renew_no_more();
-        give_back(redis, id, self.0.take(), report).await;
+        match self.0.take() {
+            Some(release) => give_back(releases, release, report).await,
+            None => releases.drain().await,
+        }
     }
 }
 
 impl Places {
-    fn take(&self) -> Vec<String> {
-        mem::take(&mut self.held())
+    /// Returns the release of the places that are held. No renewal lasts longer than it.
+    fn take(&self) -> Option<Release> {
+        let leases = mem::take(&mut *self.held());
+        let until = self.releases.now().plus(HELD_FOR);
+        (!leases.is_empty()).then(|| Release { id: self.id.clone(), leases, until })
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<String>> {
@@ -90,95 +98,81 @@ impl Places {
 impl Drop for Places {
     fn drop(&mut self) {
         self.renew_no_more();
-        let leases = self.take();
         // Outside a runtime nothing can be sent, and the places expire.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !leases.is_empty() {
-            let (redis, id, report) = (self.redis.clone(), mem::take(&mut self.id), self.report.clone());
-            runtime.spawn(async move { give_back(&redis, &id, leases, &report).await });
+        if let Some(release) = self.take() {
+            let (releases, report) = (self.releases.clone(), self.report.clone());
+            runtime.spawn(async move { give_back(&releases, release, &report).await });
         }
     }
 }
 
-async fn give_back(redis: &Redis, id: &str, leases: Vec<String>, report: &CallReport) {
-    // The Redis client logs its own outage, once for many calls.
-    if !leases.is_empty() && leases::release(redis, &leases, id).await.is_err() {
+async fn give_back(releases: &Arc<Releases>, release: Release, report: &CallReport) {
+    if !releases.give_back(release).await {
         report.unreleased();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use levee::stores::redis::RedisConfig;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
-    use tokio::sync::mpsc;
-
     use super::*;
+    use crate::releases::tests::{FakeRedis, releases};
 
-    /// Starts a Redis that answers 1 to every command, and returns the names of the sets from which it was told to
-    /// remove.
-    async fn redis() -> (Arc<Redis>, mpsc::Receiver<String>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = redis::Client::open(format!("redis://{}", listener.local_addr().unwrap())).unwrap();
-        let (sender, receiver) = mpsc::channel(16);
-        tokio::spawn(async move {
-            let (mut connection, _) = listener.accept().await.unwrap();
-            let mut received = [0; 4096];
-            while let Ok(length @ 1..) = connection.read(&mut received).await {
-                let text = String::from_utf8_lossy(&received[..length]).into_owned();
-                let commands = text.matches('*').count();
-                for command in text.split('*').filter(|command| command.contains("ZREM")) {
-                    sender.send(command.split("\r\n").nth(4).unwrap().to_owned()).await.unwrap();
-                }
-                connection.write_all(":1\r\n".repeat(commands).as_bytes()).await.unwrap();
-            }
-        });
-        (handle(client), receiver)
-    }
-
-    fn handle(client: redis::Client) -> Arc<Redis> {
-        Arc::new(Redis::new(RedisConfig { client: Some(client), budget: Duration::from_secs(1) }))
-    }
-
-    fn held(redis: &Arc<Redis>) -> InFlight {
-        InFlight::new(redis, "r-1", vec!["one".to_owned(), "two".to_owned()], &CallReport::begin("r-1", None))
+    fn held(releases: &Arc<Releases>) -> InFlight {
+        InFlight::new(releases, "r-1", vec!["one".to_owned(), "two".to_owned()], &CallReport::begin("r-1", None))
     }
 
     #[tokio::test]
     async fn what_is_held_is_given_back_once() {
-        let (redis, mut given_back) = redis().await;
-        let in_flight = held(&redis);
+        let redis = FakeRedis::start().await;
+        let in_flight = held(&releases(&redis));
         in_flight.give_back().await;
         in_flight.clone().give_back().await;
         drop(in_flight);
         tokio::task::yield_now().await;
-        let mut sets = Vec::new();
-        while let Ok(set) = given_back.try_recv() {
-            sets.push(set);
-        }
-        assert_eq!(sets, ["one", "two"]);
+        assert_eq!(redis.removed(), ["one r-1", "two r-1"]);
     }
 
     #[tokio::test]
     async fn a_call_that_ends_without_an_end_gives_back_what_it_holds() {
-        let (redis, mut given_back) = redis().await;
-        let in_flight = held(&redis);
+        let redis = FakeRedis::start().await;
+        let in_flight = held(&releases(&redis));
         let other = in_flight.clone();
         drop(in_flight);
         tokio::task::yield_now().await;
-        assert!(given_back.try_recv().is_err(), "somebody still holds it");
+        assert!(redis.removed().is_empty(), "somebody still holds it");
         drop(other);
-        assert_eq!(given_back.recv().await.as_deref(), Some("one"));
-        assert_eq!(given_back.recv().await.as_deref(), Some("two"));
+        assert_eq!(redis.wait_for_removals(2).await, ["one r-1", "two r-1"]);
     }
 
     #[tokio::test]
     async fn without_redis_nothing_fails_and_what_holds_nothing_asks_nobody() {
-        let nobody = handle(redis::Client::open("redis://127.0.0.1:1/").unwrap());
-        held(&nobody).give_back().await;
-        let (redis, mut given_back) = redis().await;
-        InFlight::new(&redis, "r-1", Vec::new(), &CallReport::begin("r-1", None)).give_back().await;
-        assert!(given_back.try_recv().is_err());
+        let redis = FakeRedis::start().await;
+        redis.answers(false);
+        held(&releases(&redis)).give_back().await;
+        let redis = FakeRedis::start().await;
+        InFlight::new(&releases(&redis), "r-1", Vec::new(), &CallReport::begin("r-1", None)).give_back().await;
+        assert_eq!(redis.connections(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_begins_with_the_releases_of_the_calls_before_and_renews_its_own_places_after_them() {
+        let redis = FakeRedis::start().await;
+        let releases = releases(&redis);
+        redis.answers(false);
+        held(&releases).give_back().await;
+        assert!(releases.has_some());
+        // The guard is closed again, as it is when a frozen environment gets its next call.
+        redis.answers(true);
+        releases.redis().run_anyway(async |mut it| redis::cmd("PING").query_async::<()>(&mut it).await).await.unwrap();
+        let next = InFlight::new(&releases, "r-2", vec!["one".to_owned()], &CallReport::begin("r-2", None));
+        next.hold();
+        let commands = redis.wait_for("ZADD one XX").await;
+        let place = |start: &str| commands.iter().position(|command| command.starts_with(start)).unwrap();
+        assert!(place("ZREM one r-1") < place("ZADD one XX"), "{commands:?}");
+        assert!(!releases.has_some());
+        next.give_back().await;
+        let removed = redis.removed();
+        assert_eq!(removed.iter().filter(|it| *it == "one r-2").count(), 1, "{removed:?}");
     }
 }

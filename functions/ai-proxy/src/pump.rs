@@ -1,4 +1,5 @@
-//! Passes a provider's stream on to the client, in whole events and byte for byte.
+//! Passes a provider's stream on to the client, in whole events and byte for byte. Only the provider's `error` event is
+//! written anew.
 //!
 //! Before the last event is released, the usage is written and the call's places in flight are released. A stream that
 //! breaks off ends in a well-formed `event: error`. The pump usually starts at the first content, but before it if the
@@ -20,11 +21,12 @@ use crate::deadlines::ResponseMode;
 use crate::exchange::CONNECTION_LOST;
 use crate::in_flight::InFlight;
 use crate::intake;
-use crate::log_context::{LogContext, TooLarge, with_cause};
+use crate::log_context::{LogContext, TooLarge};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::platform_alert::PlatformAlert;
 use crate::platform_error::{PlatformError, event_instead};
+use crate::provider_answer::ProviderAnswer;
 use crate::report::CallReport;
 use crate::timeouts::TimedOut;
 use crate::watch::Watch;
@@ -37,7 +39,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A provider's stream from the moment at which it is passed on.
 pub struct Pump {
     /// The rest of the provider's answer.
-    pub answer: reqwest::Response,
+    pub answer: ProviderAnswer,
     /// Reader of everything received so far.
     pub reader: StreamReader,
     /// Bytes that were received and not yet passed on.
@@ -154,7 +156,7 @@ impl Pump {
             // After the last event it does not matter how the connection ends.
             Ok(Err(_)) | Err(_) if ended => Received::End,
             Ok(Err(error)) => {
-                self.about.error("provider.cut", &with_cause(error), "a stream was cut");
+                self.about.error("provider.cut", &error, "a stream was cut");
                 Received::Broken(ErrorKind::BadGateway, CONNECTION_LOST.to_owned())
             }
             Err(_) => {

@@ -30,15 +30,15 @@ pub struct RequestContext {
     /// The gateway's other id of the request. A client can choose it by the header `x-amzn-RequestId`.
     request_id: Option<String>,
     /// Client of the request.
-    pub identity: Identity,
+    identity: Option<Identity>,
 }
 
 /// Client of the request, as the gateway sees it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Identity {
+struct Identity {
     /// Address of the peer of the gateway's TCP connection.
-    pub source_ip: String,
+    source_ip: Option<String>,
 }
 
 impl Event {
@@ -49,9 +49,10 @@ impl Event {
         own.or(request_id.as_deref()).unwrap_or_default()
     }
 
-    /// Returns the peer of the gateway's TCP connection, as the gateway writes it.
+    /// Returns the peer of the gateway's TCP connection, as the gateway writes it; empty if it names none.
     pub fn source_ip(&self) -> &str {
-        &self.request_context.identity.source_ip
+        let identity = self.request_context.identity.as_ref();
+        identity.and_then(|identity| identity.source_ip.as_deref()).unwrap_or_default()
     }
 
     /// Returns the API key that the client sends in `x-api-key` or `Authorization: Bearer`. If the two differ, it is
@@ -137,6 +138,15 @@ mod tests {
             context["identity"] = json!({ "sourceIp": "203.0.113.9" });
             let event = json!({ "methodArn": "arn", "resource": "/login", "headers": {}, "requestContext": context });
             assert_eq!(serde_json::from_value::<Event>(event).unwrap().request_id(), id);
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_names_no_peer_leaves_it_empty() {
+        let odd = [json!(null), json!({}), json!({ "sourceIp": null }), json!({ "sourceIp": "" })];
+        for context in odd.into_iter().map(|identity| json!({ "identity": identity })).chain([json!({})]) {
+            let event = json!({ "methodArn": "arn", "resource": "/login", "headers": null, "requestContext": context });
+            assert_eq!(serde_json::from_value::<Event>(event).unwrap().source_ip(), "");
         }
     }
 

@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts, uri::Authority};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, format_description::BorrowedFormatItem, macros::format_description};
+use url::Url;
 
 use super::{Front, LARGEST_HEAD};
 use crate::host::uuid;
@@ -45,7 +46,7 @@ impl Exchange {
     /// Creates the state from a request's head.
     ///
     /// # Errors
-    /// The status for a head that is refused: one that is too large, names more than one host, or names an invalid
+    /// The status for a head that is refused: one that is too large, names no host or more than one, or names an invalid
     /// one (RFC 9112, section 3.2).
     pub(super) fn begin(head: &Parts, peer: IpAddr, front: &Front) -> Result<Self, StatusCode> {
         // Check the size of the head and the Host header.
@@ -54,8 +55,7 @@ impl Exchange {
             // "HTTP header is larger than 10240 bytes", as API Gateway answers.
             return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
         }
-        let mut hosts = head.headers.get_all(header::HOST).iter();
-        if !hosts.next().is_none_or(is_host) || hosts.next().is_some() {
+        if !has_one_host(head) {
             return Err(StatusCode::BAD_REQUEST);
         }
         // Remove the stage from the path.
@@ -138,11 +138,23 @@ impl Exchange {
     }
 }
 
-/// Returns true if a `Host` header is a host with or without a port.
+/// Returns true if the head has one valid `Host` header. Only HTTP/1.0 may do without.
+fn has_one_host(head: &Parts) -> bool {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => head.version == Version::HTTP_10,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Returns true if a `Host` header is a host with or without a port: an authority by RFC 3986, without user information,
+/// of which functions can make a URL. They read events with two parsers, which have to accept it both.
 fn is_host(value: &HeaderValue) -> bool {
-    let is_plain = |host: &&str| !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\']);
-    let host = value.to_str().ok().filter(is_plain);
-    host.is_some_and(|host| url::Url::parse(&format!("http://{host}/")).is_ok())
+    let Some(host) = value.to_str().ok().filter(|host| !host.contains('@')) else { return false };
+    let is_authority = host.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty());
+    let url = Url::parse(&format!("http://{host}/")).ok().filter(|url| url.path() == "/");
+    is_authority && url.is_some_and(|url| Uri::try_from(url.as_str()).is_ok())
 }
 
 /// Decodes percent-encoding. "REST APIs decode URL-encoded request parameters before passing them to backend
@@ -169,6 +181,112 @@ fn trace_id(headers: &HeaderMap, now: OffsetDateTime) -> String {
         None => {
             let random = rand::random::<u128>() & ((1 << 96) - 1);
             format!("Root=1-{:08x}-{random:024x}", now.unix_timestamp())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Returns true if a request with these `Host` headers is refused as malformed.
+    fn is_refused(version: Version, hosts: &[&[u8]]) -> bool {
+        let mut request = Request::builder().version(version).uri("/").body(()).unwrap();
+        for host in hosts {
+            request.headers_mut().append(header::HOST, HeaderValue::from_bytes(host).unwrap());
+        }
+        let front = Front { stage: None, scheme: "http", port: 80 };
+        let begun = Exchange::begin(&request.into_parts().0, [127, 0, 0, 1].into(), &front);
+        begun.is_err_and(|status| status == StatusCode::BAD_REQUEST)
+    }
+
+    #[rstest]
+    fn a_host_is_taken(
+        #[values(
+            "levee.example",
+            "LEVEE.example",
+            "levee.example:8080",
+            "levee.example.",
+            "under_score.example",
+            "xn--bcher-kva.example",
+            "127.0.0.1:80",
+            "[::1]",
+            "[::1]:8080",
+            "localhost"
+        )]
+        host: &str,
+    ) {
+        assert!(!is_refused(Version::HTTP_11, &[host.as_bytes()]));
+    }
+
+    #[rstest]
+    #[case::nothing("")]
+    #[case::a_port_alone(":80")]
+    #[case::a_quote("a\"b")]
+    #[case::an_encoded_quote("a%22b")]
+    #[case::an_encoded_slash("a%2fb")]
+    #[case::an_encoded_at("a%40b")]
+    #[case::half_an_encoding("a%2")]
+    #[case::a_percent("a%")]
+    #[case::a_space("a b")]
+    #[case::a_tab("a\tb")]
+    #[case::angle_brackets("<x>")]
+    #[case::braces("{x}")]
+    #[case::a_backslash("a\\b")]
+    #[case::a_backtick("a`b")]
+    #[case::a_bar("a|b")]
+    #[case::a_caret("a^b")]
+    #[case::a_slash("a/b")]
+    #[case::a_query("a?b")]
+    #[case::a_fragment("a#b")]
+    #[case::a_scheme("http://a")]
+    #[case::a_user("user@host")]
+    #[case::an_empty_user("@host")]
+    #[case::two_users("a@b@c")]
+    #[case::a_list("a, b")]
+    #[case::a_word_as_port("host:port")]
+    #[case::a_port_beyond_all("host:65536")]
+    #[case::a_negative_port("host:-1")]
+    #[case::two_ports("host:80:80")]
+    #[case::an_open_bracket("[::1")]
+    #[case::a_closing_bracket("::1]")]
+    #[case::ipv6_without_brackets("::1")]
+    #[case::a_name_in_brackets("[host]")]
+    #[case::text_behind_a_bracket("[::1]x")]
+    #[case::a_number_that_is_no_address("1.2.3.256")]
+    #[case::not_ascii("b\u{fc}cher.example")]
+    fn a_host_that_is_none_is_refused(#[case] host: &str) {
+        assert!(is_refused(Version::HTTP_11, &[host.as_bytes()]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_no_host() {
+        assert!(is_refused(Version::HTTP_11, &[b"a\xffb"]));
+    }
+
+    #[test]
+    fn a_request_has_one_host_and_only_an_old_one_may_have_none() {
+        assert!(is_refused(Version::HTTP_11, &[b"a.example", b"b.example"]));
+        assert!(is_refused(Version::HTTP_11, &[b"a.example", b"a.example"]));
+        assert!(is_refused(Version::HTTP_10, &[b"a.example", b"a.example"]));
+        assert!(is_refused(Version::HTTP_11, &[]));
+        assert!(!is_refused(Version::HTTP_10, &[]));
+    }
+
+    #[test]
+    fn a_function_can_make_a_url_of_every_host_that_is_taken() {
+        for byte in 0x20..=0x7e_u8 {
+            for host in [format!("a{}b", char::from(byte)), format!("{}", char::from(byte)), format!("a:{byte}")] {
+                if is_refused(Version::HTTP_11, &[host.as_bytes()]) {
+                    continue;
+                }
+                // As lambda_http does: both steps panic there if they fail.
+                let url = Url::parse(&format!("http://{host}/path")).unwrap();
+                assert_eq!(Uri::try_from(url.as_str()).unwrap().path(), "/path", "{host}");
+            }
         }
     }
 }

@@ -16,7 +16,6 @@ mod limits;
 mod terms;
 mod transaction;
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 pub use self::keys::KeyChange;
@@ -205,18 +204,5 @@ impl AccountsTable {
         let row = Row::new(key).if_there().if_as_in(item, &["revision"]);
         let refused = self.transact(vec![Write::Delete(row)]).await?;
         Ok(if refused.is_some() { Deletion::InUse } else { Deletion::Done })
-    }
-}
-
-/// Returns true if a conditional write succeeded, and false if its condition did not hold.
-fn condition_held<E, R>(error: Option<&aws_sdk_dynamodb::error::SdkError<E, R>>) -> Result<bool, AccountsTableError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
-{
-    match error {
-        None => Ok(true),
-        Some(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-        Some(error) => Err(AccountsTableError::from_sdk(error)),
     }
 }

@@ -25,6 +25,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
@@ -33,7 +34,7 @@ use serde::de::DeserializeOwned;
 use super::form::Invalid;
 use super::platform::{Block, Blocked};
 use super::records::{Account, Integration, KeyRecord, Owner};
-use crate::stores::dynamodb::{batch_get, describe};
+use crate::stores::dynamodb::{batch_get, describe, is_rejected};
 
 /// Partition key of platform-wide items.
 pub(super) const PLATFORM: &str = "PLATFORM";
@@ -54,7 +55,7 @@ pub enum AccountsTableError {
     /// DynamoDB rejected the request.
     #[error("DynamoDB: {0}")]
     DynamoDb(String),
-    /// DynamoDB could not be reached, or did not answer in time. A write may have been applied.
+    /// DynamoDB could not be reached, did not answer in time, or failed. A write may have been applied.
     #[error("DynamoDB: {0}")]
     Unanswered(String),
     /// An item does not have the form that it must have.
@@ -71,13 +72,11 @@ pub enum AccountsTableError {
 }
 
 impl AccountsTableError {
-    pub(super) fn from_sdk<E, R>(error: &SdkError<E, R>) -> Self
+    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
-        R: std::fmt::Debug,
     {
-        let is_answered = matches!(error, SdkError::ServiceError(_) | SdkError::ConstructionFailure(_));
-        if is_answered { Self::DynamoDb(describe(error)) } else { Self::Unanswered(describe(error)) }
+        if is_rejected(error) { Self::DynamoDb(describe(error)) } else { Self::Unanswered(describe(error)) }
     }
 }
 

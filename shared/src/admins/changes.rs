@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{CancellationReason, ConditionCheck, Delete, Transa
 use super::email::{self, InvalidEmail};
 use super::records::Role;
 use super::table::{AdminsTable, AdminsTableError, admin_key, done_unless_refused, failed, text};
+use crate::stores::dynamodb::{transact, transaction_token};
 
 /// Number of tries of a change that conflicts with others.
 const TRIES: u32 = 8;
@@ -107,14 +108,14 @@ impl AdminsTable {
             Departure::Delete => TransactWriteItem::builder().delete(self.deletion(email, role).map_err(invalid)?),
             Departure::Demote => TransactWriteItem::builder().update(self.demotion(email, role).map_err(invalid)?),
         };
-        let mut transaction = self.client.transact_write_items().transact_items(change.build());
+        let mut writes = vec![change.build()];
         // Require that the other operator stays one.
         if let Some(staying) = staying {
             let check = self.stays_operator(staying).map_err(invalid)?;
-            transaction = transaction.transact_items(TransactWriteItem::builder().condition_check(check).build());
+            writes.push(TransactWriteItem::builder().condition_check(check).build());
         }
-        match transaction.send().await {
-            Ok(_) => Ok(true),
+        match transact(&self.client, &writes, &transaction_token()).await {
+            Ok(()) => Ok(true),
             Err(error) if came_between(&error) => Ok(false),
             Err(error) => Err(failed(&error)),
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -83,15 +84,17 @@ impl AdminsTable {
         item.extend(admin_key(&email));
         item.insert("generation".to_owned(), text(random_id()));
         // Write the item unless the address is taken.
-        let result = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
+        let put = self.client.put_item().table_name(&self.name).set_item(Some(item.clone()));
+        let put = put
             .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        Ok(done_unless_refused(result.map(drop))?)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = put.send().await else { return Ok(true) };
+        match error.as_service_error() {
+            // If the answer to a first attempt was lost, the address is taken by the item itself: no other has its
+            // generation.
+            Some(PutItemError::ConditionalCheckFailedException(refused)) => Ok(refused.item.as_ref() == Some(&item)),
+            _ => Err(failed(&error).into()),
+        }
     }
 
     pub(super) async fn found(&self, email: &str) -> Result<Option<FoundAdmin>, AdminsTableError> {

@@ -65,9 +65,14 @@ pub async fn apply(
     for _ in 0..TRIES {
         let next = word.after(&state, by, now).ok_or(OverrideError::NotHeld)?;
         let transition = Transition::new(provider, &state, next, Grounds::default(), by);
-        match table.write(&transition, &state).await? {
-            Wrote::Now => return Ok(transition),
-            Wrote::Lost(winner) => state = *winner,
+        match table.write(&transition, &state).await {
+            Ok(Wrote::Now) => return Ok(transition),
+            Ok(Wrote::Lost(winner)) => state = *winner,
+            // The write may have been applied although its answer was lost: read the decision that holds.
+            Err(error) => {
+                let held = table.read(provider).await;
+                return if held.is_ok_and(|held| held == transition.to) { Ok(transition) } else { Err(error.into()) };
+            }
         }
     }
     Err(OverrideError::Overtaken)
@@ -123,8 +128,42 @@ mod tests {
         for (text, basis_points) in [("25", 2_500), ("0.01", 1), ("99.99", 9_999), ("5.5", 550), ("05", 500)] {
             assert_eq!(share(text).map(Share::basis_points), Ok(basis_points), "{text}");
         }
-        for text in ["", "0", "0.00", "100", "-1", "+1", "1e1", "1.234", ".5", "5.", "25%", "1,5"] {
-            assert!(share(text).is_err(), "{text}");
+        for text in [
+            "",
+            " ",
+            "0",
+            "00",
+            "0.0",
+            "0.00",
+            "100",
+            "100.00",
+            "99.999",
+            "0.001",
+            "-1",
+            "-0.5",
+            "+1",
+            "1e1",
+            "1.234",
+            ".5",
+            "5.",
+            ".",
+            "..",
+            "1.2.3",
+            "1..2",
+            "25%",
+            "25 ",
+            " 25",
+            "1,5",
+            "0x1",
+            "NaN",
+            "inf",
+            "٢٥",
+            "２５",
+            "5.٥",
+            "5\0",
+            "18446744073709551616",
+        ] {
+            assert!(share(text).is_err(), "{text:?}");
         }
     }
 }

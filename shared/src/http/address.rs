@@ -37,7 +37,8 @@ impl Origin<'_> {
         }
         // Read the entries from the right, and skip the peer that the gateway has appended.
         let mut claims = self.forwarded_for?.iter().rev().flat_map(|line| line.rsplit(',')).peekable();
-        claims.next_if(|last| forwarded_address(last) == Some(peer));
+        let is_peer = |last: &&str| forwarded_address(last).map(|it| it.to_canonical()) == Some(peer.to_canonical());
+        claims.next_if(is_peer);
         claims.next().and_then(forwarded_address)
     }
 }
@@ -154,6 +155,37 @@ mod tests {
     #[case::another_address_further_left(&["198.51.100.1, nonsense, 203.0.113.9"])]
     fn an_address_that_a_trusted_proxy_does_not_name_readably_is_unknown_and_never_the_proxys(#[case] lines: &[&str]) {
         assert_eq!(address(&["secret"], lines), None);
+    }
+
+    #[rstest]
+    #[case("203.0.113.9", "::ffff:203.0.113.9")]
+    #[case("::ffff:203.0.113.9", "203.0.113.9")]
+    #[case("2001:db8::1", "2001:DB8:0:0::1")]
+    #[case("2001:db8::1", "[2001:db8::1]:443")]
+    fn the_peer_is_skipped_in_every_form_and_never_taken_for_the_client(#[case] peer: &str, #[case] appended: &str) {
+        let of = |lines: &[&str]| {
+            let origin = Origin { source_ip: peer, forwarded_for: Some(lines), shown_secrets: &["secret"] };
+            origin.client_address(Some("secret"))
+        };
+        assert_eq!(of(&[&format!("198.51.100.1, {appended}")]), Some([198, 51, 100, 1].into()));
+        assert_eq!(of(&[appended]), None);
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case(" 203.0.113.9")]
+    #[case("203.0.113.9:443")]
+    #[case("203.0.113.09")]
+    #[case("203.0.113")]
+    #[case("0xcb007109")]
+    #[case("[2001:db8::1]")]
+    #[case("fe80::1%eth0")]
+    #[case("2001:db8::1::2")]
+    fn a_peer_of_an_odd_form_is_unknown(#[case] source_ip: &str) {
+        for secrets in [&["secret"][..], &[]] {
+            let origin = Origin { source_ip, forwarded_for: Some(&["198.51.100.1"]), shown_secrets: secrets };
+            assert_eq!(origin.client_address(Some("secret")), None);
+        }
     }
 
     #[test]

@@ -174,20 +174,85 @@ mod tests {
         }
     }
 
+    /// Returns the context of an allowed request with the field `xLimit` replaced by `other` fields.
+    fn allowed_with(other: &str) -> String {
+        CONTEXT.replace("VERDICT", "allow").replace(r#""xLimit":"300""#, other)
+    }
+
     #[test]
     fn a_context_that_cannot_be_read_is_the_platforms_fault() {
         let allow = CONTEXT.replace("VERDICT", "allow");
+        let without = |field: &str| allow.replace(field, "");
         for context in [
+            // Unknown verdicts.
             CONTEXT.replace("VERDICT", "perhaps"),
-            allow.replace(r#""requestId":"r-1","#, ""),
-            allow.replace(r#""integration":"crm","#, ""),
-            allow.replace(r#""xLimit":"300""#, r#""terms":"{\"cap\":7}""#),
-            allow.replace(r#""xLimit":"300""#, r#""terms":"no JSON""#),
+            CONTEXT.replace("VERDICT", "Allow"),
+            CONTEXT.replace("VERDICT", ""),
+            CONTEXT.replace(r#""VERDICT""#, "null"),
+            CONTEXT.replace(r#""VERDICT""#, "true"),
+            CONTEXT.replace(r#""VERDICT""#, r#"["allow"]"#),
+            // Missing fields, each alone and all but one of the caller.
+            without(r#""requestId":"r-1","#),
+            without(r#""account":"acme","#),
+            without(r#""integration":"crm","#),
+            without(r#""key":"k","#),
+            without(r#""account":"acme","integration":"crm","#),
+            without(r#""account":"acme","integration":"crm","#).replace(r#""key":"k""#, r#""integration":"crm""#),
+            // Fields of another type, and empty ids.
+            allow.replace(r#""acme","#, "null,"),
+            allow.replace(r#""acme","#, "7,"),
+            allow.replace(r#""account":"acme""#, r#""account":"""#),
+            allow.replace(r#""crm""#, r#""""#),
+            allow.replace(r#""k""#, r#""""#),
+            allow.replace(r#""r-1""#, "null"),
+            allow.replace(r#""300""#, "300"),
+            // Terms that are no terms.
+            allowed_with(r#""terms":"{\"cap\":7}""#),
+            allowed_with(r#""terms":"no JSON""#),
+            allowed_with(r#""terms":"""#),
+            allowed_with(r#""terms":"null""#),
+            allowed_with(r#""terms":{"cap":null}"#),
+            allowed_with(r#""terms":"{\"account\":{\"max_tokens\":-1}}""#),
+            allowed_with(&format!(r#""terms":"{}""#, "[".repeat(200))),
         ] {
             let admission = admit(&request(&context));
             assert_eq!(admission.verdict, Err(Rejection::Unreadable), "{context}");
             assert_eq!(admission.leases.len(), 2, "what the call holds is given back: {context}");
             assert_eq!(admit_anyone(&request(&context)).verdict, Err(Rejection::Unreadable), "{context}");
+        }
+    }
+
+    #[test]
+    fn odd_values_that_decide_nothing_are_left_out_and_long_ones_are_passed_on() {
+        let long = "x".repeat(100_000);
+        for (fields, header) in [
+            (r#""xLimit":"a\nb""#, None),
+            (r#""xLimit":"\u0000""#, None),
+            (r#""xLimit":null"#, None),
+            (r#""xLimit":"""#, Some("")),
+            (format!(r#""xLimit":"{long}""#).as_str(), Some(long.as_str())),
+        ] {
+            let admission = admit(&request(&allowed_with(fields)));
+            assert_eq!(admission.verdict.unwrap().account, "acme");
+            let sent = admission.headers.get("x-ratelimit-limit").map(|value| value.to_str().unwrap());
+            assert_eq!(sent, header, "{:.40}", fields);
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_no_number_is_a_minute() {
+        for (retry_after, secs) in [
+            (r#""7""#, 7),
+            (r#""0""#, 0),
+            (r#""-1""#, 60),
+            (r#""1.5""#, 60),
+            (r#""soon""#, 60),
+            (r#""99999999999999999999""#, 60),
+            ("null", 60),
+        ] {
+            let context = allowed_with(&format!(r#""retryAfter":{retry_after}"#)).replace("allow", "limited");
+            let limited = Rejection::Limited("Too many requests.".to_owned(), secs);
+            assert_eq!(admit(&request(&context)).verdict, Err(limited), "{retry_after}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! API Gateway passes a flat map of strings. These names are used by template.yaml's gateway responses
 //! (`context.authorizer.retryAfter`) and by [`super::admit()`].
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
 use super::problem::LONGEST_SDK_WAIT_SECS;
@@ -47,11 +47,11 @@ impl AuthorizerContext {
     /// Parses the context from its `fields`.
     ///
     /// # Errors
-    /// A field is missing or malformed. A caller that is present but cannot be read is an error, and is not treated as
-    /// a request without a caller.
+    /// A field is missing or malformed. A caller that is present in any part but cannot be read is an error, and is not
+    /// treated as a request without a caller.
     pub fn parse(fields: Map<String, Value>) -> Result<Self, serde_json::Error> {
         // Parse the caller separately: a flattened option would turn a malformed caller into none.
-        let has_caller = fields.contains_key("account");
+        let has_caller = ["account", "integration", "key"].iter().any(|name| fields.contains_key(*name));
         let fields = Value::Object(fields);
         let caller = if has_caller { Some(serde_json::from_value(fields.clone())?) } else { None };
         Ok(Self { caller, ..serde_json::from_value(fields)? })
@@ -76,18 +76,27 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Id of the account.
+    #[serde(deserialize_with = "filled")]
     pub account: String,
     /// Id of the integration.
+    #[serde(deserialize_with = "filled")]
     pub integration: String,
     /// Kind of the integration.
     // Missing in contexts from an authorizer of an earlier deployment.
     #[serde(rename = "integrationKind", default, deserialize_with = "or_default")]
     pub kind: IntegrationKind,
     /// Public id of the key.
+    #[serde(deserialize_with = "filled")]
     pub key: String,
     /// Terms of the account, as JSON in a string, because a context cannot nest values.
     #[serde(default, with = "json_text", skip_serializing_if = "is_default")]
     pub terms: Terms,
+}
+
+/// Reads a text that is not empty. Calls of a caller without an id would be counted together.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Err(de::Error::custom("an id is empty")) } else { Ok(text) }
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

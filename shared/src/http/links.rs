@@ -5,7 +5,6 @@
 //! address.
 
 use http::Uri;
-use percent_encoding::percent_decode_str;
 
 /// Parts of a request that tell the address it was sent to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,10 +18,9 @@ pub struct RequestAddress<'a> {
     /// `requestContext.path` of the gateway: the path that the client requested, including the prefix before the
     /// route.
     pub path: &'a str,
-    /// Route as the template declares it, such as `/v1/models/{id}` or `/admin/{proxy+}`.
-    pub resource: &'a str,
-    /// Value of the route's greedy last parameter, if it has one.
-    pub greedy: Option<&'a str>,
+    /// The route's own part of the path: the route with the values of its parameters, which the gateway may have
+    /// decoded.
+    pub route: &'a str,
 }
 
 /// Address of the API: origin and path prefix.
@@ -78,30 +76,55 @@ impl Links {
     }
 }
 
-/// Returns the prefix of the path before the route's own segments. Returns `None` if the path does not match the
-/// route.
+/// Returns the part of the path before the route. Returns `None` if the path does not end in the route, or if another
+/// character than those of a plain path precedes it.
+///
+/// The two texts differ in encoding: the gateway decodes parameters, replaces bytes that are not UTF-8, and may drop
+/// slashes. The comparison is therefore of their [`letters`], which no decoding changes.
 fn prefix(asked: RequestAddress<'_>) -> Option<&str> {
-    let path = asked.path.trim_end_matches('/');
-    if asked.resource == "/" {
-        return Some(path);
+    if asked.route.is_empty() {
+        return None;
     }
-    let resource = match asked.resource.split_once("/{proxy+}") {
-        // The greedy part may contain slashes, and the gateway may have decoded it: its text is more reliable than its
-        // number of segments.
-        Some((fixed, "")) => {
-            let greedy = asked.greedy.unwrap_or_default().trim_matches('/');
-            let is_greedy = |rest: &str| {
-                let text = rest.trim_matches('/');
-                let is_it = || text == greedy || percent_decode_str(text).decode_utf8().is_ok_and(|it| it == greedy);
-                (rest.is_empty() || rest.starts_with('/')) && is_it()
-            };
-            let mut places = path.rmatch_indices(fixed).map(|(at, _)| at);
-            let place = places.find(|at| is_greedy(&path[at + fixed.len()..]));
-            return place.map(|at| path[..at].trim_end_matches('/'));
+    let path = letters(asked.path);
+    let mut letters_left = path.strip_suffix(letters(asked.route).as_slice())?.len();
+    // Walk over as many letters of the path. In a plain path, each stands for itself.
+    let mut end = 0;
+    for byte in asked.path.bytes() {
+        match byte {
+            _ if letters_left == 0 => break,
+            b'/' => {}
+            byte if is_plain(byte) => letters_left -= 1,
+            _ => return None,
         }
-        _ => asked.resource.matches('/').count(),
-    };
-    path.rmatch_indices('/').nth(resource.saturating_sub(1)).map(|(at, _)| &path[..at])
+        end += 1;
+    }
+    let (prefix, rest) = asked.path.split_at(end);
+    (rest.is_empty() || rest.starts_with('/')).then_some(prefix)
+}
+
+/// Returns the plain characters of `path` without its slashes, percent-decoded as often as possible. A decoded path has
+/// the same letters as the encoded one: each decoding is one of the steps, in any order.
+fn letters(path: &str) -> Vec<u8> {
+    let mut letters: Vec<u8> = Vec::with_capacity(path.len());
+    for byte in path.bytes() {
+        // A decoded byte may be the last one of another encoded byte.
+        let mut next = Some(byte);
+        while let Some(byte) = next.filter(|byte| is_plain(*byte) || *byte == b'%') {
+            letters.push(byte);
+            next = match letters[..] {
+                [.., b'%', high, low] => hex(high).zip(hex(low)).map(|(high, low)| (high << 4) | low),
+                _ => None,
+            };
+            if next.is_some() {
+                letters.truncate(letters.len() - 3);
+            }
+        }
+    }
+    letters
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 fn origin(scheme: &str, host: &str) -> String {
@@ -116,66 +139,102 @@ fn is_plain_host(host: &str) -> bool {
 
 /// Returns true for a plain path with one leading slash: two would lead to another host.
 fn is_plain_path(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.contains("//")
-        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte))
+    path.starts_with('/') && !path.contains("//") && path.bytes().all(|byte| byte == b'/' || is_plain(byte))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._~-".contains(&byte)
 }
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
 
-    fn address<'a>(resource: &'a str, path: &'a str) -> RequestAddress<'a> {
+    fn address<'a>(route: &'a str, path: &'a str) -> RequestAddress<'a> {
         RequestAddress {
             host: Some("api.example"),
             domain_name: "gateway.example",
-            resource,
+            route,
             path,
             ..RequestAddress::default()
         }
     }
 
     #[rstest]
-    #[case("/v1/messages", "/v1/messages", "https://api.example")]
-    #[case("/v1/messages", "/prod/v1/messages", "https://api.example/prod")]
-    #[case("/v1/models/{id}", "/a/b/v1/models/m", "https://api.example/a/b")]
-    #[case("/v1/models/{id}", "", "https://api.example")]
-    #[case("/v1/messages", "/prod/v1/messages/", "https://api.example/prod")]
-    #[case("/admin", "/prod/admin", "https://api.example/prod")]
-    #[case("/", "/prod/", "https://api.example/prod")]
-    #[case("/", "/prod", "https://api.example/prod")]
-    #[case("/", "/", "https://api.example")]
-    fn the_address_keeps_what_stands_before_the_route(#[case] resource: &str, #[case] path: &str, #[case] url: &str) {
-        assert_eq!(Links::from_request(address(resource, path)).base_url(), url);
-    }
-
-    #[rstest]
-    #[case("/admin/errors", "errors", "")]
-    #[case("/prod/admin/errors", "errors", "/prod")]
-    #[case("/admin/admin/errors/", "errors", "/admin")]
-    #[case("/prod/admin/api/accounts/acme/suspend", "api/accounts/acme/suspend", "/prod")]
-    #[case::still_encoded("/prod/admin/x%20y", "x y", "/prod")]
-    #[case::encoded_slash("/prod/admin/x%2Fy", "x/y", "/prod")]
-    #[case::twice_encoded("/prod/admin/x%252Fy", "x%2Fy", "/prod")]
-    #[case::the_fixed_part_again("/prod/admin/admin/x%2Fy", "admin/x/y", "/prod")]
-    #[case::nothing_after_it("/prod/admin", "", "/prod")]
-    #[case::no_path("", "errors", "")]
-    #[case::another_host("//evil.example/admin/x", "x", "")]
-    #[case::markup("/<b>/admin/x", "x", "")]
-    fn a_greedy_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] prefix: &str) {
-        let links = Links::from_request(RequestAddress { greedy: Some(greedy), ..address("/admin/{proxy+}", path) });
+    #[case("/v1/messages", "/v1/messages", "")]
+    #[case("/v1/messages", "/prod/v1/messages", "/prod")]
+    #[case("/v1/models/m", "/a/b/v1/models/m", "/a/b")]
+    #[case("/v1/models/a/b", "/prod/v1/models/a%2Fb", "/prod")]
+    #[case("/v1/models/m", "", "")]
+    #[case("/v1/messages", "/prod/v1/messages/", "/prod")]
+    #[case("/admin", "/prod/admin", "/prod")]
+    #[case("/", "/prod/", "/prod")]
+    #[case("/", "/prod", "/prod")]
+    #[case("/", "/", "")]
+    #[case::no_route("", "/prod", "")]
+    #[case::another_route("/login", "/prod/admin", "")]
+    #[case::a_part_of_a_segment("/admin", "/prodadmin", "")]
+    #[case::below_admin("/admin/errors", "/admin/errors", "")]
+    #[case::below_admin_and_a_stage("/admin/errors", "/prod/admin/errors", "/prod")]
+    #[case::a_stage_that_is_named_as_the_route("/admin/errors", "/admin/admin/errors/", "/admin")]
+    #[case::still_encoded("/admin/x y", "/prod/admin/x%20y", "/prod")]
+    #[case::encoded_slash("/admin/x/y", "/prod/admin/x%2Fy", "/prod")]
+    #[case::twice_encoded("/admin/x%2Fy", "/prod/admin/x%252Fy", "/prod")]
+    #[case::the_fixed_part_again("/admin/admin/x/y", "/prod/admin/admin/x%2Fy", "/prod")]
+    #[case::nothing_after_it("/admin", "/prod/admin/", "/prod")]
+    #[case::no_path("/admin/errors", "", "")]
+    #[case::another_host("/admin/x", "//evil.example/admin/x", "")]
+    #[case::markup("/admin/x", "/<b>/admin/x", "")]
+    #[case::an_encoded_prefix("/admin/x", "/%3Cb%3E/admin/x", "")]
+    #[case::twice_v1("/v1/v1/messages", "/v1/v1/messages", "")]
+    #[case::twice_v1_and_a_stage("/v1/v1/messages", "/prod/v1/v1/messages", "/prod")]
+    #[case::the_stage_twice("/prod/admin", "/prod/prod/admin", "/prod")]
+    #[case::two_slashes("//v1/messages", "/prod//v1/messages", "/prod")]
+    #[case::no_utf8("/admin/\u{fffd}", "/prod/admin/%ff", "/prod")]
+    #[case::no_utf8_at_the_root("/\u{fffd}", "/prod/%ff", "/prod")]
+    #[case::no_utf8_that_is_kept("/admin/%ff", "/prod/admin/%ff", "/prod")]
+    #[case::a_part_of_utf8("/\u{fffd}/admin", "/prod/%e2%82/admin", "/prod")]
+    #[case::encoded_slash_before_admin("//admin", "/prod/%2fadmin", "/prod")]
+    #[case::encoded_slash_after_admin("/admin//", "/prod/admin/%2F", "/prod")]
+    #[case::encoded_slashes_around_admin("/admin///admin", "/prod/admin/%2f/admin", "/prod")]
+    #[case::nothing_but_slashes("///", "/prod/%2f%2f", "/prod")]
+    #[case::a_lone_percent("/%", "/prod/%", "/prod")]
+    #[case::half_an_encoding("/admin/%4", "/prod/admin/%4", "/prod")]
+    #[case::no_hex("/admin/%zz", "/prod/admin/%zz", "/prod")]
+    #[case::encoded_percent("/admin/%", "/prod/admin/%25", "/prod")]
+    #[case::an_encoding_within_one("/admin/%41", "/prod/admin/%4%31", "/prod")]
+    #[case::a_nul("/admin/\0", "/prod/admin/%00", "/prod")]
+    #[case::unicode("/é/x", "/prod/%C3%A9/x", "/prod")]
+    #[case::unicode_without_a_stage("/é/x", "/%C3%A9/x", "")]
+    fn the_prefix_is_what_stands_before_the_route(#[case] route: &str, #[case] path: &str, #[case] prefix: &str) {
+        let links = Links::from_request(address(route, path));
         assert_eq!(links.to("/login"), format!("{prefix}/login"));
+        assert_eq!(links.base_url(), format!("https://api.example{prefix}"));
     }
 
-    #[rstest]
-    #[case("/v1/v1/messages", "v1/v1/messages", "https://api.example")]
-    #[case("/prod/v1/v1/messages", "v1/v1/messages", "https://api.example/prod")]
-    #[case("/prod//v1/messages", "/v1/messages", "https://api.example/prod")]
-    fn the_catch_all_route_keeps_its_prefix(#[case] path: &str, #[case] greedy: &str, #[case] url: &str) {
-        let links = Links::from_request(RequestAddress { greedy: Some(greedy), ..address("/{proxy+}", path) });
-        assert_eq!(links.base_url(), url);
+    proptest! {
+        /// A gateway may pass a parameter on as it is, decode it once or more often, and may drop repeated slashes.
+        #[test]
+        fn no_path_and_no_decoding_changes_the_prefix(
+            prefix in "(/[a-z0-9._-]{1,5}){0,2}",
+            rest in "(/|%|%25|%2f|%ff|%e2%82|[0-9a-f]|%[0-9a-f]{0,2}|[ -~]|é|admin|prod){0,12}",
+            decodings in 0_usize..3,
+            drops_slashes: bool,
+        ) {
+            let path = format!("{prefix}/{rest}");
+            let mut route = format!("/{rest}");
+            for _ in 0..decodings {
+                route = percent_decode_str(&route).decode_utf8_lossy().into_owned();
+            }
+            if drops_slashes {
+                route = format!("/{}", route.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
+            }
+            prop_assert_eq!(Links::from_request(address(&route, &path)).prefix, prefix);
+        }
     }
 
     #[rstest]

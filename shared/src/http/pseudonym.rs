@@ -81,6 +81,24 @@ mod tests {
     }
 
     #[test]
+    fn addresses_have_one_pseudonym_if_they_are_counted_together_and_different_ones_otherwise() {
+        for (one, other, is_together) in [
+            ("203.0.113.9", "::ffff:203.0.113.9", true),
+            ("203.0.113.9", "::ffff:cb00:7109", true),
+            ("203.0.113.9", "::203.0.113.9", false),
+            ("203.0.113.9", "64:ff9b::203.0.113.9", false),
+            ("::ffff:203.0.113.9", "::ffff:203.0.113.10", false),
+            ("2001:db8:1:2::", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:1:2::", "2001:db8:1:3::", false),
+            ("2001:db8:1:2:ffff:ffff:ffff:ffff", "2001:db8:1:3::", false),
+            ("0.0.0.0", "::", false),
+            ("127.0.0.1", "::1", false),
+        ] {
+            assert_eq!(pseudonym(one) == pseudonym(other), is_together, "{one} and {other}");
+        }
+    }
+
+    #[test]
     fn clients_of_unknown_address_are_counted_together() {
         let unknown = AddressKey::new(KEY).unwrap().pseudonym(None);
         assert_ne!(unknown, pseudonym("203.0.113.9"));

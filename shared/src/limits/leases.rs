@@ -38,17 +38,45 @@ pub async fn extend(redis: &Redis, leases: &[String], id: &str, until: Timestamp
     redis.run(async |mut connection| commands.query_async::<()>(&mut connection).await).await
 }
 
-/// Releases the leases of the call `id` in the sets `leases`. Releasing twice has no further effect.
+/// The leases of one call that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Release {
+    /// Id of the call.
+    pub id: String,
+    /// The sets that hold the call.
+    pub leases: Vec<String>,
+    /// The moment at which the last of the leases has expired at the latest. A later release has no effect.
+    pub until: Timestamp,
+}
+
+/// Releases the leases of calls. Each release names its call, so that it frees no other call's place, and releasing
+/// twice has no further effect.
 ///
 /// # Errors
-/// [`Unavailable`] if Redis cannot be reached. The leases then expire when their last extension ends.
-pub async fn release(redis: &Redis, leases: &[String], id: &str) -> Result<(), Unavailable> {
-    let mut commands = redis::pipe();
-    for lease in leases {
-        commands.cmd("ZREM").arg(lease).arg(id).ignore();
-    }
-    let commands = &commands;
+/// [`Unavailable`] if Redis cannot be reached, or is not to be asked at the moment. The leases then expire when their
+/// last extension ends.
+pub async fn release(redis: &Redis, releases: &[Release]) -> Result<(), Unavailable> {
+    let commands = &commands(releases);
     redis.run(async |mut connection| commands.query_async::<()>(&mut connection).await).await
+}
+
+/// Releases the leases of calls as [`release`] does, but also while the guard of the Redis handle is open.
+///
+/// # Errors
+/// [`Unavailable`] if Redis cannot be reached.
+pub async fn release_anyway(redis: &Redis, releases: &[Release]) -> Result<(), Unavailable> {
+    let commands = &commands(releases);
+    redis.run_anyway(async |mut connection| commands.query_async::<()>(&mut connection).await).await
+}
+
+fn commands(releases: &[Release]) -> redis::Pipeline {
+    let mut commands = redis::pipe();
+    for Release { id, leases, .. } in releases {
+        for lease in leases {
+            commands.cmd("ZREM").arg(lease).arg(id).ignore();
+        }
+    }
+    commands
 }
 
 /// Connects to Redis ahead of the first call to be released. A failure has no effect, because releasing connects

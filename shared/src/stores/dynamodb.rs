@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 
 use super::aws::{self, AwsConfig};
 use crate::config::Reader;
@@ -65,6 +67,52 @@ pub fn describe<E: ProvideErrorMetadata + std::error::Error + 'static, R: std::f
     text
 }
 
+/// Errors of the client that say nothing about an earlier attempt of the SDK at the same write, whose answer was lost.
+const SAYS_NOTHING: [&str; 4] = [
+    "TransactionInProgressException",
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+];
+
+/// Returns true if a write that failed with `error` was not applied. It may have been applied if its answer was lost, or
+/// if DynamoDB answered with an error of the server
+/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>).
+pub(crate) fn is_rejected<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ConstructionFailure(_) => true,
+        SdkError::ServiceError(answer) => {
+            let says_nothing = error.code().is_some_and(|code| SAYS_NOTHING.contains(&code));
+            answer.raw().status().is_client_error() && !says_nothing
+        }
+        _ => false,
+    }
+}
+
+/// Returns a new token for [`transact`].
+pub(crate) fn transaction_token() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Applies all `writes` or none. If the answer is lost, sends them once more.
+///
+/// DynamoDB recognises a repeated transaction by its `token`, for ten minutes: one that was applied already succeeds
+/// without a second effect, and is not rejected by its own conditions.
+pub(crate) async fn transact(
+    client: &Client,
+    writes: &[TransactWriteItem],
+    token: &str,
+) -> Result<(), SdkError<TransactWriteItemsError, HttpResponse>> {
+    let send = || {
+        let request = client.transact_write_items().set_transact_items(Some(writes.to_vec()));
+        request.client_request_token(token).send()
+    };
+    match send().await {
+        Err(error) if !is_rejected(&error) => send().await.map(drop),
+        answered => answered.map(drop),
+    }
+}
+
 /// Returns true if a transaction that was cancelled with `code` may succeed on a retry
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CancellationReason.html>). The SDK does not
 /// retry it.
@@ -108,6 +156,49 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+
+    const IN_PROGRESS: (u16, &str) = (400, r#"{"__type":"x#TransactionInProgressException","Message":"wait"}"#);
+    const THROTTLED: (u16, &str) = (400, r#"{"__type":"x#ThrottlingException","message":"slower"}"#);
+    const BROKEN: (u16, &str) = (500, r#"{"__type":"x#InternalServerError","message":"sorry"}"#);
+    const GATEWAY: (u16, &str) = (502, "<html>");
+    const DENIED: (u16, &str) = (400, r#"{"__type":"x#AccessDeniedException","message":"not yours"}"#);
+    const CANCELLED: (u16, &str) = (
+        400,
+        r#"{"__type":"x#TransactionCanceledException","message":"no","CancellationReasons":[{"Code":"ConditionalCheckFailed"}]}"#,
+    );
+
+    #[tokio::test]
+    async fn a_write_is_rejected_only_if_dynamodb_says_so() {
+        for (answer, expected) in [
+            (DENIED, true),
+            (CANCELLED, true),
+            (IN_PROGRESS, false),
+            (THROTTLED, false),
+            (BROKEN, false),
+            (GATEWAY, false),
+        ] {
+            let stub = stub::Stub::start(vec![answer].leak()).await;
+            let error = transact(&stub.client, &[], "token").await.unwrap_err();
+            assert_eq!(is_rejected(&error), expected, "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transaction_without_an_answer_is_repeated_with_its_token() {
+        let stub = stub::Stub::start(&[BROKEN, BROKEN, (200, "{}")]).await;
+        transact(&stub.client, &[], "a-token").await.unwrap();
+        let requests = stub.requests();
+        assert_eq!(requests.len(), 3, "two attempts of the SDK, and another one");
+        assert!(requests.iter().all(|it| *it == requests[0] && it.contains(r#""ClientRequestToken":"a-token""#)));
+        assert_ne!(transaction_token(), transaction_token());
+    }
+
+    #[tokio::test]
+    async fn a_rejected_transaction_is_not_repeated() {
+        let stub = stub::Stub::start(&[CANCELLED]).await;
+        transact(&stub.client, &[], "token").await.unwrap_err();
+        assert_eq!(stub.answered(), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_grows_to_its_bound_and_is_never_longer() {

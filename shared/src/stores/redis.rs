@@ -19,7 +19,7 @@ use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisError};
 use tokio::time::Instant;
 
 use self::failure::RedisFailure;
-use self::guard::Guard;
+use self::guard::{Guard, Turn};
 use crate::config::Reader;
 use crate::sync::lock;
 
@@ -118,6 +118,25 @@ impl Redis {
         F: Future<Output = Result<T, RedisError>>,
     {
         let Some(turn) = lock(&self.guard).admit(Instant::now()) else { return Err(Unavailable::GuardOpen) };
+        self.run_as(turn, operation).await
+    }
+
+    /// Runs one operation as [`Redis::run`] does, but also while the guard is open, which an answer closes. The caller
+    /// bounds the number of such uses during an outage.
+    ///
+    /// # Errors
+    /// [`Unavailable`], after at most the budget.
+    pub async fn run_anyway<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        self.run_as(Turn::Regular, operation).await
+    }
+
+    async fn run_as<T, F>(&self, turn: Turn, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
         let outcome = self.attempt(self.budget, operation).await;
         let failure = outcome.as_ref().err().map(|unavailable| (unavailable, unavailable.failure()));
         // Log error replies.
@@ -270,6 +289,16 @@ mod tests {
         };
         assert!(matches!(redis.run(ping).await, Err(Unavailable::Failed(_))));
         assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
+    }
+
+    #[tokio::test]
+    async fn a_use_that_does_not_ask_the_guard_closes_it_when_redis_answers() {
+        let (redis, _) = peer("+PONG\r\n").await;
+        let ping = async |mut connection| redis::cmd("PING").query_async::<()>(&mut connection).await;
+        lock(&redis.guard).open(Turn::Regular, Instant::now());
+        assert!(matches!(redis.run(ping).await, Err(Unavailable::GuardOpen)));
+        assert!(redis.run_anyway(ping).await.is_ok());
+        assert!(redis.run(ping).await.is_ok());
     }
 
     /// Starts a peer that answers every request with `reply`. Also returns the number of connections that it has

@@ -32,21 +32,27 @@ fn path_and_links(request: &Request) -> (String, Links) {
         return (String::new(), Links::from_request(RequestAddress::default()));
     };
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let resource = context.resource_path.as_deref().unwrap_or_default();
     let parameters = request.path_parameters_ref();
-    let greedy = parameters.and_then(|parameters| parameters.first("proxy"));
+    let parameter = |name: &str| parameters.and_then(|parameters| parameters.first(name)).unwrap_or_default();
+    let path = filled(context.resource_path.as_deref().unwrap_or_default(), parameter);
     // Derive the public address from the `Host` header and the gateway's context.
     let links = Links::from_request(RequestAddress {
         host: header("host"),
         scheme: header("x-forwarded-proto"),
         domain_name: context.domain_name.as_deref().unwrap_or_default(),
         path: context.path.as_deref().unwrap_or_default(),
-        resource,
-        greedy,
+        route: &path,
     });
-    // Put the greedy parameter back into the path.
-    let path = resource.replace("{proxy+}", greedy.unwrap_or_default().trim_end_matches('/'));
     (path, links)
+}
+
+/// Returns the path of a route: puts the values of parameters back into `resource`, such as `/admin/{proxy+}`.
+fn filled<'a>(resource: &str, parameter: impl Fn(&str) -> &'a str) -> String {
+    let fill = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+        Some(name) => parameter(name.trim_end_matches('+')).trim_end_matches('/').to_owned(),
+        None => part.to_owned(),
+    };
+    resource.split('/').map(fill).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -54,11 +60,15 @@ mod tests {
     use super::*;
 
     fn arrival(resource: &str, path: &str, proxy: &str) -> Arrival {
+        arrival_at(resource, path, &format!("/prod{path}"), proxy)
+    }
+
+    fn arrival_at(resource: &str, path: &str, full_path: &str, proxy: &str) -> Arrival {
         let event = serde_json::json!({
             "httpMethod": "POST", "path": path,
             "headers": { "host": "api.example" }, "multiValueHeaders": { "host": ["api.example"] },
             "pathParameters": { "proxy": proxy },
-            "requestContext": { "resourcePath": resource, "path": format!("/prod{path}"), "httpMethod": "POST" },
+            "requestContext": { "resourcePath": resource, "path": full_path, "httpMethod": "POST" },
         });
         Arrival::new(lambda_http::request::from_str(&event.to_string()).unwrap(), None)
     }
@@ -68,5 +78,18 @@ mod tests {
         let Arrival { path, links, .. } = arrival("/admin/{proxy+}", "/admin/api/snapshot", "api/snapshot");
         assert_eq!((path.as_str(), links.base_url().as_str()), ("/admin/api/snapshot", "https://api.example/prod"));
         assert_eq!(arrival("/login", "/login", "").path, "/login");
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_decoded_keeps_its_stage() {
+        for (resource, full_path, proxy, own) in [
+            ("/admin/{proxy+}", "/prod/admin/%ff", "\u{fffd}", "/admin/\u{fffd}"),
+            ("/{proxy+}", "/prod/%2fadmin", "/admin", "//admin"),
+            ("/{proxy+}", "/prod/%", "%", "/%"),
+            ("/admin/{proxy+}", "/prod/admin/prod/%2f", "prod//", "/admin/prod"),
+        ] {
+            let Arrival { path, links, .. } = arrival_at(resource, own, full_path, proxy);
+            assert_eq!((path.as_str(), links.to("/login").as_str()), (own, "/prod/login"), "{full_path}");
+        }
     }
 }

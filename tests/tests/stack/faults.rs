@@ -32,7 +32,7 @@ async fn a_provider_that_fails_is_answered_in_anthropics_envelope() {
     streamed["stream"] = true.into();
 
     for (script, call, status, error) in [
-        // The provider's own errors are passed on unchanged.
+        // The provider's own errors keep their status and their kind.
         (json!({ "status": 529 }), &call, 529, "overloaded_error"),
         (json!({ "status": 429, "retry_after": 7 }), &streamed, 429, "rate_limit_error"),
         // A rejected platform key is not reported to the client.

@@ -269,6 +269,37 @@ async fn usage_that_cannot_be_written_is_in_the_log_with_everything_needed_to_wr
     assert_eq!((&call["request_id"], &call["estimated"]), (&json!(request_id), &json!(false)));
 }
 
+#[tokio::test]
+async fn a_place_that_redis_did_not_hear_of_is_free_with_a_later_call_of_its_environment() {
+    let redis = Redis::start().await;
+    let relay = Chaos::start(redis.address).await;
+    let stack = Stack::builder()
+        .env("REDIS_URL", &format!("redis://{}", relay.address()))
+        .env("LIMIT_ACCOUNT_IN_FLIGHT", "1")
+        .start()
+        .await;
+    // The stream is long enough for Redis to be gone at its end.
+    stack.script("primary", json!({ "gap_ms": 100, "deltas": 40 })).await;
+    let mut streamed = messages("Count to forty.");
+    streamed["stream"] = true.into();
+    let stream = stack.send("/v1/messages", &streamed).await;
+    relay.black_hole(true);
+    let answer = Answer::read(stream).await;
+    assert_eq!(answer.events().last().unwrap().0, "message_stop");
+    let report = stack.wide_event("ai-proxy", answer.header("x-levee-request-id")).await;
+    assert_eq!(report["Unreleased"], 1, "{report}");
+
+    // The environment is frozen meanwhile. Calls without a place in flight wake it up, and no lease expires.
+    relay.black_hole(false);
+    stack.reset("primary").await;
+    wait_for(async || {
+        assert_eq!(stack.get("/v1/models").await.status, 200);
+        let answer = call(&stack).await;
+        (answer.status == 200 && !is_degraded(&answer)).then_some(())
+    })
+    .await;
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Lost {
     /// The peer reset the connection.

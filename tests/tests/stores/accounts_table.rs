@@ -2,6 +2,7 @@
 
 mod blocks;
 mod limits;
+mod lost;
 mod publication;
 mod terms;
 

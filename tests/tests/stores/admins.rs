@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use levee::admins::{Admin, AdminsTable, AuditEntry, ChangeError, PasswordHash, Role, Session, SignInError};
 use levee::clock::{Clock, Timestamp};
 use levee::session_token::SessionToken;
-use local::dynamodb::Mode;
+use local::dynamodb::{Faults, Mode};
 use rstest::rstest;
 
 use crate::emulator::Emulator;

@@ -28,6 +28,7 @@ use crate::log_context::{LogContext, TooLarge, with_cause};
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict};
 use crate::platform_error::PlatformError;
+use crate::provider_answer::{AnswerError, ProviderAnswer};
 use crate::providers::Provider;
 use crate::timeouts::TimedOut;
 use crate::watch::{Blame, Watch};
@@ -204,7 +205,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Sends `call` and waits for the headers of its answer.
-    pub(super) async fn send(&self, call: RequestBuilder) -> Result<reqwest::Response, NoAnswer> {
+    pub(super) async fn send(&self, call: RequestBuilder) -> Result<ProviderAnswer, NoAnswer> {
         let answer = call.send().await.map_err(|error| {
             // The call itself may cause a lost connection while it is sent: it may be too large.
             let fault = if error.is_connect() { Fault::Unreachable } else { Fault::Lost };
@@ -213,7 +214,7 @@ impl<'a> Attempt<'a> {
         // Keep the rate limits in the headers, then check the headers themselves.
         self.note_headroom(Headroom::read(answer.headers()));
         match headers::check(answer.headers()) {
-            Ok(()) => Ok(answer),
+            Ok(encoding) => Ok(ProviderAnswer::new(answer, encoding)),
             Err(odd) => {
                 self.about.error("provider.nonsense", &odd, "the head of a provider's answer cannot be passed on");
                 let failed = ApiError::upstream(ErrorKind::BadGateway, NOT_UNDERSTOOD);
@@ -242,8 +243,8 @@ impl<'a> Attempt<'a> {
     }
 
     /// Records an answer that broke off before any of it was passed on.
-    pub(super) fn cut(&self, error: reqwest::Error, was_sent: bool) -> NoAnswer {
-        self.about.error("provider.cut", &with_cause(error), "an answer was cut");
+    pub(super) fn cut(&self, error: AnswerError, was_sent: bool) -> NoAnswer {
+        self.about.error("provider.cut", &error, "an answer was cut");
         let failed = ApiError::upstream(ErrorKind::BadGateway, CONNECTION_LOST);
         NoAnswer { verdict: Fault::Cut.into(), failed, was_sent }
     }
@@ -273,7 +274,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Reads an answer to its end.
-    pub(super) async fn read_whole(&self, mut answer: reqwest::Response) -> Result<Answered, NoAnswer> {
+    pub(super) async fn read_whole(&self, mut answer: ProviderAnswer) -> Result<Answered, NoAnswer> {
         let (status, headers) = (answer.status(), answer.headers().clone());
         let was_sent = status.is_success();
         let most = if was_sent { LARGEST_ANSWER } else { LARGEST_ERROR };

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use lambda_http::Response;
@@ -14,7 +13,8 @@ use super::attempt::{Answered, Attempt, AttemptFailure, NOT_UNDERSTOOD, respond}
 use crate::answer::{ApiError, Body};
 use crate::api_error::{ProviderError, kind_of};
 use crate::outcome::{Fault, of_failure};
-use crate::platform_error::{LIMITED, PlatformError, names_the_account};
+use crate::platform_error::PlatformError;
+use crate::public_error::{LIMITED, REJECTED, public_kind, public_sentence};
 
 /// The sentence for clients in place of a 404's that names the platform.
 const UNKNOWN: &str = "The AI provider does not know this model, or another thing that the call names.";
@@ -36,7 +36,7 @@ impl Attempt<'_> {
         let about_the_platform = verdict.and_then(|verdict| self.about_the_platform(verdict.fault, &Named(status)));
         let answer = match (about_the_platform, ProviderError::parse(&body)) {
             (Some(failed), _) => Err(failed),
-            (None, Some(error)) => self.as_an_error(status, headers, body, &error),
+            (None, Some(error)) => self.as_an_error(status, headers, &error),
             (None, None) => self.as_no_error(status, headers),
         };
         match (verdict, answer) {
@@ -59,13 +59,13 @@ impl Attempt<'_> {
         Some(ApiError { may_retry, ..ApiError::upstream(kind, message) })
     }
 
-    /// Returns an error of the API for the client: unchanged, or in the full envelope if it came without. The content
-    /// type is JSON, whatever the provider's header says.
+    /// Returns an error of the API for the client, in the full envelope. Of the provider's body it has only the kind and
+    /// the sentence, and a neutral sentence if that is about the platform. The content type is JSON, whatever the
+    /// provider's header says.
     fn as_an_error(
         &self,
         status: StatusCode,
         mut headers: HeaderMap,
-        body: Bytes,
         error: &ProviderError,
     ) -> Result<Response<Body>, ApiError> {
         if !is_of_an_error(status) {
@@ -78,20 +78,19 @@ impl Attempt<'_> {
             self.about.error("provider.limited", &Named(status), "a provider limits the platform");
         }
         self.exchange.report.answered(status);
-        // Some messages are about the platform, and not for its customers.
+        // Some sentences are about the platform, and not for its customers.
         let is_about_call = matches!(status.as_u16(), 400 | 413 | 422);
-        let body = if !is_about_call && names_the_account(&String::from_utf8_lossy(&body)) {
-            let message = match status {
+        let sentence = public_sentence(&error.message, is_about_call).unwrap_or_else(|| {
+            let instead = match status {
                 StatusCode::TOO_MANY_REQUESTS => LIMITED,
                 StatusCode::NOT_FOUND => UNKNOWN,
+                _ if is_about_call => REJECTED,
                 _ => FAILED,
             };
-            named_envelope(&error.kind, message, self.request_id(&headers)).into()
-        } else if error.is_full {
-            body
-        } else {
-            error.envelope(self.request_id(&headers)).into()
-        };
+            instead.into()
+        });
+        let kind = public_kind(&error.kind, kind_of(status));
+        let body = named_envelope(kind, &sentence, self.request_id(&headers)).into();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(respond(status, headers, Body::Full(Some(body))))
     }

@@ -22,6 +22,7 @@ use crate::intake;
 use crate::meter::Meter;
 use crate::outcome::{Fault, Verdict, of_stream_error};
 use crate::platform_error::event_instead;
+use crate::provider_answer::ProviderAnswer;
 use crate::pump::Pump;
 use crate::timeouts::TimedOut;
 
@@ -36,7 +37,7 @@ const STEADY: u32 = 2;
 /// The beginning of an answer.
 enum Beginning {
     /// A stream of events that has begun with content, has ended, or is kept alive by pings.
-    Stream { status: StatusCode, headers: HeaderMap, answer: reqwest::Response },
+    Stream { status: StatusCode, headers: HeaderMap, answer: ProviderAnswer },
     /// A complete answer with an error status.
     Whole(Answered),
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::transaction::{Row, Write};
-use super::{Creation, Deletion, condition_held};
+use super::{Creation, Deletion};
 use crate::accounts::form;
 use crate::accounts::records::{KeyRecord, Status};
 use crate::accounts::table::{AccountsTable, AccountsTableError, integration_key, key_item, key_key};
@@ -114,19 +114,12 @@ impl AccountsTable {
     /// [`AccountsTableError`] if the table cannot be read or written.
     pub async fn delete_key(&self, id: &str, now: Timestamp) -> Result<Deletion, AccountsTableError> {
         // Delete it on the condition that it is revoked or expired.
-        let deleted = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(key_key(id)))
-            .condition_expression("#status = :revoked OR #expires_at <= :now")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_names("#expires_at", "expires_at")
-            .expression_attribute_values(":revoked", AttributeValue::S(Status::Revoked.to_string()))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_secs().to_string()))
-            .send()
-            .await;
-        if condition_held(deleted.as_ref().err())? {
+        let revoked = AttributeValue::S(Status::Revoked.to_string());
+        let row = Row::new(key_key(id)).only_if("#status = :revoked OR #expires_at <= :now").with(
+            &[("#status", "status"), ("#expires_at", "expires_at")],
+            &[(":revoked", revoked), (":now", AttributeValue::N(now.as_secs().to_string()))],
+        );
+        if self.transact(vec![Write::Delete(row)]).await?.is_none() {
             return Ok(Deletion::Done);
         }
         // Tell a missing key from a live one.

@@ -1,8 +1,8 @@
 //! Conditional writes of one or several rows, all or nothing.
 //!
-//! Single writes are transactions too: the SDK gives each a token, so that a retry after a lost answer is recognised
-//! and not rejected by its own condition. If two transactions touch one item, DynamoDB cancels one of them. The SDK
-//! does not retry that, so this module does.
+//! Single writes are transactions too: each has a token, so that a retry after a lost answer is recognised and not
+//! rejected by its own condition. If two transactions touch one item, DynamoDB cancels one of them. The SDK does not
+//! retry that, so this module does, with the same token.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
 
 use crate::accounts::table::{AccountsTable, AccountsTableError, Item};
-use crate::stores::dynamodb::{passes, pause};
+use crate::stores::dynamodb::{passes, pause, transact, transaction_token};
 
 /// Attempts at a transaction that conflicts with others.
 const ATTEMPTS: u32 = 5;
@@ -199,10 +199,10 @@ impl AccountsTable {
         let writes: Vec<_> =
             writes.into_iter().map(|write| write.build(&self.name)).collect::<Result<_, _>>().map_err(invalid)?;
         // Try until the writes are applied, a condition fails, or the error is not worth a retry.
+        let token = transaction_token();
         let mut attempt = 1;
         loop {
-            let request = self.client.transact_write_items().set_transact_items(Some(writes.clone()));
-            let Err(error) = request.send().await else { return Ok(None) };
+            let Err(error) = transact(&self.client, &writes, &token).await else { return Ok(None) };
             let reasons: Vec<&str> = match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled
                     .cancellation_reasons()

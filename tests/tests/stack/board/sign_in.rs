@@ -25,6 +25,14 @@ async fn an_admin_signs_in_looks_around_and_signs_out(#[case] stage: Option<&str
     // Without a session, the board redirects to the form.
     assert_eq!(browser.get("/admin").await.header("location"), format!("{prefix}/login"));
     assert_page(&browser.get("/login").await, &prefix);
+    // A path that cannot be decoded changes no link.
+    for path in ["/admin/%ff", "/admin/%", "/admin/%2fadmin", "/admin/%25ff/%e2%82"] {
+        assert_page(&browser.get(path).await, &prefix);
+    }
+    for path in ["/v1/v1/%ff", "/v1/v1%2f%", "/%2fv1/v1"] {
+        let detail = browser.get(path).await.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.ends_with(&format!("before /v1: {}", stack.url(""))), "{path}: {detail}");
+    }
     let answer = browser.sign_in(email, password).await;
     assert_eq!((answer.status, answer.header("location")), (303, format!("{prefix}/admin").as_str()));
     let session = browser.set_cookies.iter().find(|line| line.starts_with(SESSION)).unwrap();

@@ -151,6 +151,69 @@ async fn nothing_of_the_platforms_account_reaches_a_customer(
     }
 }
 
+#[rstest]
+#[case::callers_mistake("400 Bad Request", "invalid_request_error", 400)]
+#[case::unknown_model("404 Not Found", "not_found_error", 404)]
+#[case::too_large("413 Content Too Large", "request_too_large", 413)]
+#[case::rate_limit("429 Too Many Requests", "rate_limit_error", 429)]
+#[case::server("500 Internal Server Error", "api_error", 500)]
+#[case::under_a_success("200 OK", "invalid_request_error", 400)]
+#[tokio::test]
+async fn of_an_error_only_its_kind_and_its_sentence_reach_a_customer(
+    #[case] line: &str,
+    #[case] kind: &str,
+    #[case] status: u16,
+) {
+    let only = puppet().await;
+    let error = json!({
+        "type": "error",
+        "error": {
+            "type": kind,
+            "message": "No (req_011CeGphKfhi1XAd).",
+            "details": { "organization_id": "org_01", "workspace": "Acme", "error_code": "c" },
+            "param": "org_01",
+        },
+        "request_id": "req_011CeGphKfhi1XAd",
+        "organization": "org_01",
+    });
+    let stack = builder().env("AI_PROVIDERS", &alone(&only)).start().await;
+    let told = json!({ "type": kind, "message": "No (…)." });
+    // Whole, and as the event that ends a stream.
+    only.says(&[&answer(line, JSON, &error.to_string())]);
+    let refused = call(&stack, false).await;
+    assert_eq!((refused.status, &refused.json()["error"]), (status, &told), "{refused:?}");
+    let body = message_body("primary", true);
+    let (begun, _) = body.split_once("event: message_delta").unwrap();
+    only.says(&[&answer("200 OK", STREAM, &format!("{begun}{}", event("error", &error)))]);
+    let cut = call(&stack, true).await;
+    let (name, data) = cut.events().pop().unwrap();
+    assert_eq!((name.as_str(), &data["error"]), ("error", &told), "{cut:?}");
+    for answer in [refused, cut] {
+        let text = answer.text();
+        assert!(!["org_01", "Acme", "req_011", "details"].iter().any(|word| text.contains(word)), "{answer:?}");
+    }
+}
+
+#[rstest]
+#[case::a_text(r#"{"type":"error","error":"Your organization org-1 is limited."}"#)]
+#[case::two_lines(
+    "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\ndata: \"message\":\"Your organization org-1 is limited.\"}}"
+)]
+#[case::no_json("Your organization org-1 is limited.")]
+#[tokio::test]
+async fn an_error_event_of_any_shape_is_neutral_about_the_platform(#[case] data: &str) {
+    let only = puppet().await;
+    let body = message_body("primary", true);
+    let (begun, _) = body.split_once("event: message_delta").unwrap();
+    only.says(&[&answer("200 OK", STREAM, &format!("{begun}event: error\ndata: {data}\n\n"))]);
+    let stack = builder().env("AI_PROVIDERS", &alone(&only)).start().await;
+    let answer = call(&stack, true).await;
+    let (name, data) = answer.events().pop().unwrap();
+    assert_eq!((name.as_str(), &data["type"]), ("error", &json!("error")), "{answer:?}");
+    assert!(data["error"]["message"].as_str().is_some_and(|message| message.contains("AI provider")), "{answer:?}");
+    assert!(!answer.text().contains("org-1"), "{answer:?}");
+}
+
 #[tokio::test]
 async fn used_up_credit_without_another_provider_is_told_in_neutral_words() {
     let only = puppet().await;

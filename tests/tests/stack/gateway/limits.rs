@@ -34,7 +34,7 @@ async fn a_head_over_10240_bytes_is_431() {
 #[tokio::test]
 async fn a_host_that_is_none_is_400() {
     let stack = stack().await;
-    for host in ["<x>", "a b", "a/b", "user@host", "a?b", "host:port", "[::1"] {
+    for host in ["<x>", "a b", "a\"b", "a%22b", "a|b", "a/b", "user@host", "a?b", "host:port", "[::1"] {
         assert_eq!(get(&stack, "/echo", &[("host", host)]).await.status, 400, "{host}");
     }
     for host in ["levee.example", "levee.example:8080", "[::1]:8080", "127.0.0.1"] {

@@ -79,6 +79,27 @@ async fn an_admin_is_created_once_under_a_well_formed_address() {
 }
 
 #[tokio::test]
+async fn an_admin_is_created_although_the_first_answer_was_lost() {
+    let admins = Admins::ada().await;
+    admins.emulator.inject(Some(Faults { lost_ratio: 0.5, seed: Some(5), ..Faults::default() })).await;
+    let mut created = 0;
+    for number in 0..24 {
+        match admins.create(&admin(&format!("viewer-{number}@example.com"), Role::Viewer)).await {
+            Ok(is_created) => {
+                assert!(is_created, "{number}");
+                created += 1;
+            }
+            Err(error) => assert!(matches!(error, ChangeError::Unavailable(_)), "{error}"),
+        }
+    }
+    admins.emulator.inject(None).await;
+    // The writes that were never answered were made too, and are not made twice.
+    assert!(created > 0 && created < 24, "{created}");
+    assert_eq!(admins.list().await.unwrap().len(), 25);
+    assert!(!admins.create(&admin("viewer-7@example.com", Role::Viewer)).await.unwrap());
+}
+
+#[tokio::test]
 async fn the_last_operator_stays() {
     let admins = Admins::ada().await;
     admins.create(&admin(BOB, Role::Viewer)).await.unwrap();

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use levee::breaker::{BreakerState, Grounds, Mode, Reason, Share, Transition, Wrote, force, release};
-use local::dynamodb::Mode as Front;
+use levee::breaker::{
+    BreakerState, Grounds, ManualOverride, Mode, OverrideError, Reason, Share, Transition, Wrote, apply, force, release,
+};
+use local::dynamodb::{Faults, Mode as Front};
 
 use super::bench::{Bench, PROVIDER, call, look, report};
 
@@ -19,6 +21,20 @@ async fn say(bench: &Bench, to: BreakerState) -> BreakerState {
 async fn hold(bench: &Bench, share: Share) -> BreakerState {
     let (from, now) = (bench.saved().await, bench.now());
     say(bench, force(&from, share, now.plus(HOUR), "ada", now)).await
+}
+
+#[tokio::test]
+async fn a_word_is_reported_as_written_although_every_answer_was_lost() {
+    let bench = Bench::start().await;
+    bench.emulator.inject(Some(Faults { lost_ratio: 1.0, ..Faults::default() })).await;
+    let (table, now) = (bench.table(), bench.now());
+    let hold = ManualOverride::Hold { share: Share::NONE, lasts: HOUR };
+    for word in [hold, hold, ManualOverride::Release] {
+        let written = apply(&table, PROVIDER, word, "ada", now).await.unwrap();
+        assert_eq!(bench.saved().await, written.to);
+    }
+    assert!(matches!(apply(&table, PROVIDER, ManualOverride::Release, "ada", now).await, Err(OverrideError::NotHeld)));
+    assert_eq!(bench.saved().await.generation, 3);
 }
 
 #[tokio::test]

@@ -132,7 +132,8 @@ async fn at_no_time_are_more_calls_in_flight_than_the_limit_and_none_is_left_ove
                     most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     tokio::task::yield_now().await;
                     held.fetch_sub(1, Ordering::SeqCst);
-                    leases::release(&redis, &[charge.leases()], &id).await.unwrap();
+                    let release = leases::Release { id, leases: vec![charge.leases()], until: limiter.now() };
+                    leases::release(&redis, &[release]).await.unwrap();
                 }
             }
         })

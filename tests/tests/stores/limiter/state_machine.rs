@@ -96,7 +96,9 @@ impl<'a> Machine<'a> {
                     return Ok(());
                 }
                 let id = call.get(&in_flight);
-                leases::release(&self.redis, &self.model.sets_of(id), id).await.unwrap();
+                let leases = self.model.sets_of(id);
+                let release = leases::Release { id: id.to_owned(), leases, until: self.now };
+                leases::release(&self.redis, &[release]).await.unwrap();
                 self.model.release(id);
                 self.stored = self.server.snapshot().await;
                 self.holds_what_the_model_says()?;

@@ -15,18 +15,20 @@ pub struct StreamReader {
     events: u64,
 }
 
-/// Longest sentence of an error that is kept, in bytes.
-const LONGEST_SENTENCE: usize = 300;
+/// Longest text of an error that is kept, in bytes.
+const LONGEST_SENTENCE: usize = 2_048;
 
 /// Content of the events so far.
 #[derive(Debug, Clone, Default)]
 struct StreamFacts {
     progress: StreamProgress,
     reported: Reported,
-    /// Sentence of an `error` event, up to [`LONGEST_SENTENCE`] bytes; empty if there is none.
+    /// Kind of an `error` event (`error.type`). It and the next two have up to [`LONGEST_SENTENCE`] bytes; empty if
+    /// there is none.
+    kind: String,
+    /// Sentence of an `error` event: `error.message`, or `error` itself if it is a text.
     sentence: String,
-    /// Code of an `error` event (`error.details.error_code`), up to [`LONGEST_SENTENCE`] bytes; empty if there is
-    /// none.
+    /// Code of an `error` event (`error.details.error_code`).
     code: String,
 }
 
@@ -104,7 +106,13 @@ impl StreamReader {
         self.events
     }
 
-    /// Returns the sentence of the provider's `error` event; empty if there was none, or a longer one.
+    /// Returns the kind of the provider's `error` event as it wrote it; empty if there was none, or a longer one.
+    pub fn error_kind(&self) -> &str {
+        &self.seen.kind
+    }
+
+    /// Returns the sentence of the provider's `error` event, which may also be the text that is in place of the error;
+    /// empty if there was none, or a longer one.
     pub fn error_sentence(&self) -> &str {
         &self.seen.sentence
     }
@@ -217,7 +225,8 @@ impl StreamFacts {
                 progress.error = Some(StreamError::from_data(&data));
                 let error = data.object("error");
                 let bounded = |text: Option<String>| text.filter(|it| it.len() <= LONGEST_SENTENCE).unwrap_or_default();
-                self.sentence = bounded(error.text("message"));
+                self.kind = bounded(error.text("type"));
+                self.sentence = bounded(error.text("message").or_else(|| data.text("error")));
                 self.code = bounded(error.object("details").text("error_code"));
             }
             _ => {}

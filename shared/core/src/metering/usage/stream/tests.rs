@@ -145,3 +145,34 @@ fn an_event_that_is_too_large_is_known_by_its_name() {
     assert!(reader.progress().has_content);
     assert_eq!(reader.result(), (Figures { usage: usage(25, 15), ..Figures::default() }, false));
 }
+
+#[rstest]
+#[case::of_one_line(r#"{"type":"error","error":{"type":"api_error","message":"m"}}"#, "api_error", "m")]
+#[case::of_two_lines(
+    "{\"type\":\"error\",\ndata: \"error\":{\"type\":\"api_error\",\ndata:\"message\":\"m\"}}",
+    "api_error",
+    "m"
+)]
+#[case::a_text_in_its_place(r#"{"type":"error","error":"m"}"#, "", "m")]
+#[case::no_message(r#"{"type":"error","error":{"type":"api_error"}}"#, "api_error", "")]
+#[case::a_message_that_is_no_text(r#"{"type":"error","error":{"type":7,"message":["m"]}}"#, "", "")]
+#[case::cut_within_a_text("{\"type\":\"error\",\"error\":{\"message\":\"m\ndata: m\"}}", "", "")]
+#[case::no_json("m", "", "")]
+fn the_sentence_of_an_error_is_read_from_any_shape_of_it(
+    #[case] data: &str,
+    #[case] kind: &str,
+    #[case] sentence: &str,
+) {
+    let reader = read(&format!("event: error\ndata: {data}\n\n"));
+    assert!(reader.progress().error.is_some());
+    assert_eq!((reader.error_kind(), reader.error_sentence()), (kind, sentence));
+}
+
+#[test]
+fn a_sentence_that_is_too_long_is_not_kept() {
+    for (length, kept) in [(LONGEST_SENTENCE, LONGEST_SENTENCE), (LONGEST_SENTENCE + 1, 0)] {
+        let message = "m".repeat(length);
+        let data = format!(r#"{{"type":"error","error":{{"type":"api_error","message":"{message}"}}}}"#);
+        assert_eq!(read(&format!("event: error\ndata: {data}\n\n")).error_sentence().len(), kept);
+    }
+}
