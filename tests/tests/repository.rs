@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+#[path = "repository/documents.rs"]
+mod documents;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,13 +42,16 @@ fn variables() -> BTreeMap<&'static str, BTreeSet<String>> {
     ])
 }
 
-/// Returns the default of each variable, as README's table has it: a value in the third column, and nothing where that is a
+/// Returns the page with the table of all variables.
+fn configuration() -> String {
+    std::fs::read_to_string(root().join("docs/CONFIGURATION.md")).unwrap()
+}
+
+/// Returns the default of each variable, as the table has it: a value in the third column, and nothing where that is a
 /// word such as `required`.
 fn documented_defaults() -> BTreeMap<String, String> {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let table = readme.split_once("## Configuration").unwrap().1.split_once("\n## ").unwrap().0;
     let mut defaults = BTreeMap::new();
-    for row in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+    for row in configuration().lines().filter_map(|line| line.strip_prefix("| `")) {
         let columns: Vec<&str> = row.split(" | ").collect();
         let is_value = columns[2].starts_with('`') || columns[2].bytes().all(|byte| byte.is_ascii_digit());
         if is_value {
@@ -68,7 +74,7 @@ const OTHER_THAN_DEFAULT: [(&str, &str, &str); 8] = [
 ];
 
 #[test]
-fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
+fn the_templates_values_are_the_codes_defaults_and_the_documents_say_so() {
     let (template, documented) = (template(), documented_defaults());
     let in_code: BTreeMap<String, u64> = [
         levee::config::defaults(authorizer::AuthorizerConfig::read),
@@ -83,7 +89,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
     .collect();
     assert!(in_code.len() > 20, "{in_code:?}");
     for (variable, default) in &in_code {
-        assert_eq!(documented.get(variable), Some(&default.to_string()), "{variable} in README.md");
+        assert_eq!(documented.get(variable), Some(&default.to_string()), "{variable} in docs/CONFIGURATION.md");
     }
     for function in template.functions.values() {
         for (variable, default) in &documented {
@@ -219,10 +225,8 @@ fn each_function_gets_from_the_template_exactly_the_variables_that_it_reads() {
 }
 
 #[test]
-fn the_readme_names_every_variable_and_no_other() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let table = readme.split_once("## Configuration").unwrap().1.split_once("\n## ").unwrap().0;
-    let documented: BTreeSet<String> = table
+fn the_documents_name_every_variable_and_no_other() {
+    let documented: BTreeSet<String> = configuration()
         .lines()
         .filter_map(|line| line.strip_prefix("| `"))
         .flat_map(|row| row.split(" | ").next().unwrap().split(", "))

@@ -163,7 +163,7 @@ async fn an_account_whose_calls_fail_while_nobody_else_calls_keeps_nobody_else_a
     assert_eq!(call(&stack, &other).await.status, 200, "it does not wait for a second to pass");
 }
 
-/// The README's section "A provider that fails", with different earlier states of the backup.
+/// The tour's section "A provider that fails", with different earlier states of the backup.
 #[tokio::test]
 async fn a_primary_that_fails_looks_the_same_whatever_happened_to_the_backup_before() {
     for before in

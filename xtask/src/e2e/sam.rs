@@ -110,7 +110,7 @@ fn check(workspace: &Workspace, docker: &Docker) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the README's command, with changes for the build folder, the architecture, and without a download.
+/// Runs the command of docs/TOUR.md, with changes for the build folder, the architecture, and without a download.
 fn invoke(workspace: &Workspace, docker: &Docker, sample: &Sample) -> anyhow::Result<Vec<u8>> {
     let (id, event) = (logical_id(&sample.function), format!("events/{}/{}.json", sample.function, sample.name));
     let variables = workspace.target.join("levee/sam-env.json");
