@@ -10,6 +10,7 @@ use levee::breadcrumbs::BreadcrumbTable;
 use levee::breaker::BreakersTable;
 use levee::clock::{Clock, Timestamp};
 use levee::config::Reader;
+use levee::csp::CspTable;
 use levee::function::Common;
 use levee::headroom::Headrooms;
 use levee::http::{AllowedOrigin, Links};
@@ -43,6 +44,8 @@ pub struct HealthApiConfig {
     pub alerts_table: String,
     /// `BREAKERS_TABLE`: table of decisions about providers.
     pub breakers_table: String,
+    /// `CSP_TABLE`: the table of CSP projects, groups and counts.
+    pub csp_table: String,
     /// `USAGE_TABLE`: table of AI calls and monthly sums.
     pub usage_table: String,
     /// Token cap of accounts that have none of their own.
@@ -72,6 +75,7 @@ impl HealthApiConfig {
             admins_table: reader.required("ADMINS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
             breakers_table: reader.required("BREAKERS_TABLE"),
+            csp_table: reader.required("CSP_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
             cap: CapConfig::read(reader),
             counts: Counts::read(reader),
@@ -101,6 +105,7 @@ pub struct BoardState {
     pub(crate) alerts: Alerts,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) breakers: BreakersTable,
+    pub(crate) csp: CspTable,
     pub(crate) months: Months,
     pub(crate) cap: CapConfig,
     pub(crate) counts: Counts,
@@ -140,6 +145,7 @@ impl BoardState {
             alerts: Alerts::new(client.clone(), config.alerts_table),
             breadcrumbs: config.common.breadcrumbs(),
             breakers: BreakersTable::new(client.clone(), config.breakers_table),
+            csp: CspTable::new(client.clone(), config.csp_table),
             ledger: Ledger::new(client.clone(), &config.usage_table, dynamodb.timeout),
             months: Months::new(client, config.usage_table),
             cap: config.cap,

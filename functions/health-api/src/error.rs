@@ -29,6 +29,10 @@ pub(crate) fn breakers(error: impl Display) -> WebError {
     WebError::Unavailable("breakers.unreachable", error.to_string())
 }
 
+pub(crate) fn csp(error: impl Display) -> WebError {
+    WebError::Unavailable("csp.unreadable", error.to_string())
+}
+
 pub(crate) fn logs(error: impl Display) -> WebError {
     WebError::Unavailable("logs.unreachable", error.to_string())
 }

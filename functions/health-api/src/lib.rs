@@ -13,6 +13,7 @@ mod audit;
 mod board;
 mod breakers;
 pub mod config;
+mod csp;
 mod error;
 mod errors;
 mod handle;

@@ -6,7 +6,7 @@ use levee::admins::Role;
 use levee::web::{self, Route, handler};
 
 use crate::config::BoardState;
-use crate::{accounts, audit, board, breakers, errors, health, login, requests, snapshot, usage};
+use crate::{accounts, audit, board, breakers, csp, errors, health, login, requests, snapshot, usage};
 
 /// Access that a route of the board requires.
 pub type Access = web::Access<Role>;
@@ -15,7 +15,7 @@ const VIEWER: Access = Access::SignedIn(Role::Viewer);
 const OPERATOR: Access = Access::SignedIn(Role::Operator);
 
 /// All routes of the board.
-pub static ROUTES: [Route<BoardState>; 30] = [
+pub static ROUTES: [Route<BoardState>; 40] = [
     (Method::GET, "/health", Access::Anyone, handler!(health::answer)),
     (Method::GET, "/login", Access::Anyone, handler!(login::page)),
     (Method::POST, "/login", Access::SigningIn, handler!(login::sign_in)),
@@ -30,6 +30,11 @@ pub static ROUTES: [Route<BoardState>; 30] = [
     (Method::POST, "/admin/breakers/{id}/force", OPERATOR, handler!(breakers::force, signed_in)),
     (Method::POST, "/admin/breakers/{id}/pin", OPERATOR, handler!(breakers::pin, signed_in)),
     (Method::POST, "/admin/breakers/{id}/release", OPERATOR, handler!(breakers::release, signed_in)),
+    (Method::GET, "/admin/csp", VIEWER, handler!(csp::page, signed_in)),
+    (Method::GET, "/admin/csp/{id}", VIEWER, handler!(csp::group_page, signed_in)),
+    (Method::POST, "/admin/csp/{id}/mute", OPERATOR, handler!(csp::mute, signed_in)),
+    (Method::POST, "/admin/csp/{id}/resolve", OPERATOR, handler!(csp::resolve, signed_in)),
+    (Method::POST, "/admin/csp/{id}/reopen", OPERATOR, handler!(csp::reopen, signed_in)),
     (Method::GET, "/admin/requests", VIEWER, handler!(requests::page, signed_in)),
     (Method::GET, "/admin/audit", VIEWER, handler!(audit::page, signed_in)),
     (Method::GET, "/admin/api/snapshot", VIEWER, handler!(snapshot::json)),
@@ -44,6 +49,11 @@ pub static ROUTES: [Route<BoardState>; 30] = [
     (Method::POST, "/admin/api/breakers/{id}/force", OPERATOR, handler!(breakers::force, signed_in)),
     (Method::POST, "/admin/api/breakers/{id}/pin", OPERATOR, handler!(breakers::pin, signed_in)),
     (Method::POST, "/admin/api/breakers/{id}/release", OPERATOR, handler!(breakers::release, signed_in)),
+    (Method::GET, "/admin/api/csp/groups", VIEWER, handler!(csp::list)),
+    (Method::GET, "/admin/api/csp/groups/{id}", VIEWER, handler!(csp::one)),
+    (Method::POST, "/admin/api/csp/groups/{id}/mute", OPERATOR, handler!(csp::mute, signed_in)),
+    (Method::POST, "/admin/api/csp/groups/{id}/resolve", OPERATOR, handler!(csp::resolve, signed_in)),
+    (Method::POST, "/admin/api/csp/groups/{id}/reopen", OPERATOR, handler!(csp::reopen, signed_in)),
     (Method::GET, "/admin/api/usage", VIEWER, handler!(usage::list)),
     (Method::GET, "/admin/api/accounts/{id}/usage", VIEWER, handler!(usage::one)),
 ];

@@ -30,6 +30,7 @@ impl Site for BoardState {
         Tab { path: "/admin/errors", name: "Errors" },
         Tab { path: "/admin/requests", name: "Requests" },
         Tab { path: "/admin/accounts", name: "Accounts" },
+        Tab { path: "/admin/csp", name: "Violations" },
         Tab { path: "/admin/audit", name: "Audit" },
     ];
     // A session lasts 12 hours. The token of a form is kept as long, for forms that are left open.
