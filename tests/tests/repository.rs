@@ -94,7 +94,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_readme_says_so() {
 }
 
 /// The modules of `shared/src`, each after all those that it imports.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 24] = [
     "config",
     "sync",
     "scope",
@@ -105,6 +105,7 @@ const ORDER: [&str; 22] = [
     "breadcrumbs",
     "telemetry",
     "function",
+    "cache",
     "headroom",
     "story",
     "alerts",
@@ -112,6 +113,7 @@ const ORDER: [&str; 22] = [
     "breaker",
     "limits",
     "accounts",
+    "catalogs",
     "metering",
     "statistics",
     "http",

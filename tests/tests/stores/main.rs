@@ -5,6 +5,7 @@
 mod accounts_table;
 mod admins;
 mod breaker;
+mod cache;
 mod emulator;
 mod ledger;
 mod limiter;
