@@ -7,6 +7,7 @@ use levee::accounts::AccountsTable;
 use levee::alerts::{Alerts, Sns, SnsConfig};
 use levee::breadcrumbs::BreadcrumbTable;
 use levee::breaker::BreakersTable;
+use levee::catalogs::CatalogsTable;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
@@ -31,6 +32,8 @@ pub struct MonitorConfig {
     pub alerts_table: String,
     /// `BREAKERS_TABLE`: the table of decisions about providers.
     pub breakers_table: String,
+    /// `CATALOGS_TABLE`: the table of catalogs.
+    pub catalogs_table: String,
     /// `USAGE_TABLE`: the table of usage, which holds calls, their sums, and the statistics.
     pub usage_table: String,
 }
@@ -54,6 +57,7 @@ impl MonitorConfig {
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             alerts_table: reader.required("ALERTS_TABLE"),
             breakers_table: reader.required("BREAKERS_TABLE"),
+            catalogs_table: reader.required("CATALOGS_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
         }
     }
@@ -75,6 +79,7 @@ pub struct MonitorState {
     pub(crate) ledger: Ledger,
     pub(crate) breadcrumbs: BreadcrumbTable,
     pub(crate) breakers: BreakersTable,
+    pub(crate) catalogs: CatalogsTable,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
     pub(crate) thresholds: Thresholds,
@@ -100,6 +105,7 @@ impl MonitorState {
             accounts,
             breadcrumbs,
             breakers: BreakersTable::new(client.clone(), config.breakers_table),
+            catalogs: CatalogsTable::new(client.clone(), config.catalogs_table),
             alerts: Alerts::new(client, config.alerts_table),
             sns: Sns::new(config.sns),
             thresholds: config.thresholds,

@@ -6,6 +6,7 @@ mod accounts_table;
 mod admins;
 mod breaker;
 mod cache;
+mod catalogs;
 mod emulator;
 mod ledger;
 mod limiter;
