@@ -1,5 +1,5 @@
 //! `levee`, the operators' command. It manages accounts, integrations, API keys, limits, token caps, usage, blocks,
-//! breakers and platform admins, shows the audit, and tells the story of a request. It works on AWS or on the local
+//! breakers, catalogs and platform admins, shows the audit, and tells the story of a request. It works on AWS or on the local
 //! stack.
 //!
 //! Each group of commands has a file. A command that changes something runs in these steps:
@@ -18,6 +18,7 @@ mod audit;
 mod block;
 mod breaker;
 mod cap;
+mod catalog;
 mod consent;
 mod context;
 mod effect;
@@ -112,6 +113,12 @@ enum Command {
         after_help = "Examples:\n  levee breaker show\n  levee breaker force primary open --for 30m --reason 'maintenance'"
     )]
     Breaker(breaker::Command),
+    /// Catalogs: the modules, starter packs and integration providers that every account reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee catalog list modules\n  levee catalog import modules modules.json --dry-run"
+    )]
+    Catalog(catalog::Command),
     /// Platform admins: who may sign in to the board
     #[command(
         subcommand,
@@ -142,6 +149,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Usage(command) => command.run(&context).await,
         Command::Block(command) => command.run(&context).await,
         Command::Breaker(command) => command.run(&context).await,
+        Command::Catalog(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,
         Command::Why(why) => why.run(&context).await,

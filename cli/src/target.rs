@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
 use levee::breaker::BreakersTable;
+use levee::catalogs::CatalogsTable;
 use levee::clock::{Clock, Timestamp};
 use levee::limits::versions::RecordId;
 use levee::stores::aws::AwsConfig;
@@ -67,6 +68,7 @@ pub(crate) struct Target {
     pub(crate) accounts: AccountsTable,
     pub(crate) admins: AdminsTable,
     pub(crate) breakers: BreakersTable,
+    pub(crate) catalogs: CatalogsTable,
     /// Clock that the stack runs on.
     pub(crate) clock: Clock,
     /// Environment that the stack's keys are for.
@@ -90,6 +92,7 @@ struct FoundStack {
     accounts_table: String,
     admins_table: String,
     breakers_table: String,
+    catalogs_table: String,
     usage_table: String,
     /// Variables of its functions that this command reads too, by name.
     variables: BTreeMap<String, String>,
@@ -107,6 +110,7 @@ impl From<FoundStack> for Target {
             accounts: AccountsTable::new(client.clone(), found.accounts_table),
             admins: AdminsTable::new(client.clone(), found.admins_table),
             breakers: BreakersTable::new(client.clone(), found.breakers_table),
+            catalogs: CatalogsTable::new(client.clone(), found.catalogs_table),
             metering: MeteringPlace { client, table: found.usage_table, variables: found.variables },
             clock: found.clock,
             key_environment: found.key_environment,
@@ -128,5 +132,10 @@ impl Target {
     /// Makes every environment of the functions notice `changed` at its next request.
     pub(crate) async fn publish(&self, changed: &[RecordId], now: Timestamp) -> anyhow::Result<()> {
         self.publisher.publish(&self.accounts, changed, now).await
+    }
+
+    /// Makes every environment of the functions notice the present catalogs at its next request.
+    pub(crate) async fn publish_catalogs(&self) -> anyhow::Result<()> {
+        self.publisher.publish_catalogs(&self.catalogs).await
     }
 }

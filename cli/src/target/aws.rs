@@ -58,6 +58,7 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
         accounts_table: outputs.accounts_table,
         admins_table: outputs.admins_table,
         breakers_table: outputs.breakers_table,
+        catalogs_table: outputs.catalogs_table,
         usage_table: outputs.usage_table,
         variables: outputs.variables,
         dynamodb: DynamoDbConfig {
@@ -129,6 +130,7 @@ struct Outputs {
     accounts_table: String,
     admins_table: String,
     breakers_table: String,
+    catalogs_table: String,
     usage_table: String,
     key_peppers_secret: String,
     key_environment: String,
@@ -153,6 +155,7 @@ impl Outputs {
             accounts_table: take("AccountsTable")?,
             admins_table: take("AdminsTable")?,
             breakers_table: take("BreakersTable")?,
+            catalogs_table: take("CatalogsTable")?,
             usage_table: take("UsageTable")?,
             key_peppers_secret: take("KeyPeppersSecret")?,
             key_environment: take("KeyEnvironment")?,

@@ -65,6 +65,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         accounts_table: table("Accounts")?,
         admins_table: table("Admins")?,
         breakers_table: table("Breakers")?,
+        catalogs_table: table("Catalogs")?,
         usage_table: table("Usage")?,
         variables: variables(&state.join(VARIABLES_FILE))?,
         dynamodb: DynamoDbConfig {
