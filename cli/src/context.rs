@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use levee::accounts::{AccountDetail, AccountsTableError, Integration, KeyRecord};
 use levee::admins::{self, AuditEntry, ChangeError};
 use levee::breaker::OverrideError;
+use levee::catalogs::CatalogsTableError;
 use levee::clock::Timestamp;
 use levee::config;
 use levee::limits::versions::RecordId;
@@ -116,6 +117,37 @@ impl Context {
         }
     }
 
+    /// Makes a change to the catalogs as [`Context::change`] does, and publishes it. Returns the time of effect.
+    pub(crate) async fn change_catalogs<T>(
+        &self,
+        action: &str,
+        target: &str,
+        detail: String,
+        change: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<(T, Effect)> {
+        // A failed change is published too: it may have been written although the answer was lost.
+        let changed = self.change(action, target, detail, change).await;
+        let published = self.target.publish_catalogs().await;
+        let made = changed?;
+        Ok((
+            made,
+            match published {
+                Ok(()) => Effect::AtOnce,
+                Err(error) => {
+                    let (at_once, late) = (Effect::AtOnce, Effect::Late);
+                    aside(&format!("warning: The change is made. It takes effect {late}, not {at_once}: {error:#}"));
+                    Effect::Late
+                }
+            },
+        ))
+    }
+
+    /// Publishes the present catalogs without a change: an earlier change may not have been published.
+    pub(crate) async fn publish_catalogs_again(&self) {
+        // If this fails, the catalogs take effect by themselves a little later.
+        let _published = self.target.publish_catalogs().await;
+    }
+
     /// Reads an account with its integrations and keys. Fails if it does not exist.
     pub(crate) async fn account(&self, id: &str) -> anyhow::Result<AccountDetail> {
         let detail = self.target.accounts.account(id).await?;
@@ -184,6 +216,7 @@ fn user() -> anyhow::Result<String> {
 fn may_be_done(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(AccountsTableError::Unanswered(_)))
+            || matches!(cause.downcast_ref(), Some(CatalogsTableError::Unanswered(_)))
             || matches!(cause.downcast_ref(), Some(ChangeError::Unavailable(_)))
             || matches!(cause.downcast_ref(), Some(OverrideError::Table(_)))
             || cause.is::<admins::AdminsTableError>()

@@ -15,6 +15,9 @@ pub(crate) enum Effect {
     /// Within 60 s: the change could not be published, and environments notice it when their caches expire.
     #[serde(rename = "within 60 s")]
     Soon,
+    /// When the cached catalogs expire: the change could not be published.
+    #[serde(rename = "when the cache expires, after about 5 minutes")]
+    Late,
 }
 
 impl Effect {
@@ -31,6 +34,7 @@ impl fmt::Display for Effect {
         f.write_str(match self {
             Self::AtOnce => "at once",
             Self::Soon => "within 60 s",
+            Self::Late => "when the cache expires, after about 5 minutes",
         })
     }
 }
@@ -41,7 +45,7 @@ mod tests {
 
     #[test]
     fn programs_read_what_people_read() {
-        for effect in [Effect::AtOnce, Effect::Soon] {
+        for effect in [Effect::AtOnce, Effect::Soon, Effect::Late] {
             assert_eq!(serde_json::to_value(effect).unwrap(), effect.to_string());
         }
     }

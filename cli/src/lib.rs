@@ -1,6 +1,6 @@
 //! `levee`, the operators' command. It manages accounts, integrations, API keys, limits, token caps, usage, blocks,
-//! breakers, content security policies and platform admins, shows the audit, and tells the story of a request. It works on AWS or on the local
-//! stack.
+//! breakers, catalogs, content security policies and platform admins, shows the audit, and tells the story of a
+//! request. It works on AWS or on the local stack.
 //!
 //! Each group of commands has a file. A command that changes something runs in these steps:
 //! - It reads the present state.
@@ -18,6 +18,7 @@ mod audit;
 mod block;
 mod breaker;
 mod cap;
+mod catalog;
 mod consent;
 mod context;
 mod csp;
@@ -119,6 +120,12 @@ enum Command {
         after_help = "Examples:\n  levee csp list shop\n  levee csp project create shop --host shop.example.com --policy policy.txt"
     )]
     Csp(csp::Command),
+    /// Catalogs: the modules, starter packs and integration providers that every account reads
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee catalog list modules\n  levee catalog import modules modules.json --dry-run"
+    )]
+    Catalog(catalog::Command),
     /// Platform admins: who may sign in to the board
     #[command(
         subcommand,
@@ -150,6 +157,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Block(command) => command.run(&context).await,
         Command::Breaker(command) => command.run(&context).await,
         Command::Csp(command) => command.run(&context).await,
+        Command::Catalog(command) => command.run(&context).await,
         Command::Admin(command) => command.run(&context).await,
         Command::Audit(audit) => audit.run(&context).await,
         Command::Why(why) => why.run(&context).await,

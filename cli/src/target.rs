@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use levee::accounts::{AccountsTable, Peppers};
 use levee::admins::AdminsTable;
 use levee::breaker::BreakersTable;
+use levee::catalogs::CatalogsTable;
 use levee::clock::{Clock, Timestamp};
 use levee::csp::CspTable;
 use levee::limits::versions::RecordId;
@@ -69,6 +70,7 @@ pub(crate) struct Target {
     pub(crate) admins: AdminsTable,
     pub(crate) breakers: BreakersTable,
     pub(crate) csp: CspTable,
+    pub(crate) catalogs: CatalogsTable,
     /// Clock that the stack runs on.
     pub(crate) clock: Clock,
     /// Environment that the stack's keys are for.
@@ -93,6 +95,7 @@ struct FoundStack {
     admins_table: String,
     breakers_table: String,
     csp_table: String,
+    catalogs_table: String,
     usage_table: String,
     /// Variables of its functions that this command reads too, by name.
     variables: BTreeMap<String, String>,
@@ -111,6 +114,7 @@ impl From<FoundStack> for Target {
             admins: AdminsTable::new(client.clone(), found.admins_table),
             breakers: BreakersTable::new(client.clone(), found.breakers_table),
             csp: CspTable::new(client.clone(), found.csp_table),
+            catalogs: CatalogsTable::new(client.clone(), found.catalogs_table),
             metering: MeteringPlace { client, table: found.usage_table, variables: found.variables },
             clock: found.clock,
             key_environment: found.key_environment,
@@ -132,5 +136,10 @@ impl Target {
     /// Makes every environment of the functions notice `changed` at its next request.
     pub(crate) async fn publish(&self, changed: &[RecordId], now: Timestamp) -> anyhow::Result<()> {
         self.publisher.publish(&self.accounts, changed, now).await
+    }
+
+    /// Makes every environment of the functions notice the present catalogs at its next request.
+    pub(crate) async fn publish_catalogs(&self) -> anyhow::Result<()> {
+        self.publisher.publish_catalogs(&self.catalogs).await
     }
 }

@@ -42,7 +42,7 @@ pub struct Options {
     #[arg(long)]
     pub tls: bool,
 
-    /// Seed only the fixed keys and their account: no demo accounts, no usage.
+    /// Seed only the fixed keys and their account: no demo accounts, no usage, no catalogs.
     #[arg(long)]
     pub no_demo: bool,
 

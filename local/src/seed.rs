@@ -1,11 +1,14 @@
 //! Initial content of the local stack's tables: the keys for tests and developers, and demo data.
 
+mod catalogs;
+
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use aws_sdk_dynamodb::config::Credentials;
 use levee::accounts::{Account, AccountsTable, ApiKey, Integration, IntegrationKind, KeyRecord, KeyScope, Peppers};
 use levee::admins::{Admin, AdminsTable, PasswordHash, Role};
+use levee::catalogs::CatalogsTable;
 use levee::clock::{Clock, Timestamp};
 use levee::metering::{Call, Figures, Ledger, Part, Reading, Record, Service, Usage};
 use levee::stores::aws::AwsConfig;
@@ -22,7 +25,7 @@ pub struct Targets {
     pub redis_url: String,
     /// Table names by logical id.
     pub tables: BTreeMap<String, String>,
-    /// True to seed demo accounts and a month of usage besides the fixed keys.
+    /// True to seed demo accounts, a month of usage and catalogs besides the fixed keys.
     pub demo: bool,
     /// Peppers of the API keys.
     pub key_peppers: String,
@@ -134,6 +137,7 @@ pub async fn seed(targets: &Targets) -> anyhow::Result<Seeded> {
             }
         }
         seed_usage(&Ledger::new(client.clone(), table("Usage")?, std::time::Duration::from_secs(10)), now).await?;
+        catalogs::seed(&CatalogsTable::new(client.clone(), table("Catalogs")?), now).await?;
     }
     let admins = match targets.tables.get("Admins") {
         Some(table) => Some(seed_admins(&AdminsTable::new(client, table), now).await?),

@@ -6,6 +6,7 @@
 pub mod address;
 mod admit;
 pub mod anthropic;
+mod cache_status;
 pub mod context;
 mod cors;
 pub mod links;
@@ -16,6 +17,7 @@ pub mod status;
 pub mod usage;
 
 pub use admit::{Admission, Rejection, UNREADABLE, admit, admit_anyone, request_id};
+pub use cache_status::{CACHE_HEADER, cache_headers, is_not_modified};
 pub use context::{AuthorizerContext, Caller, RefusalContext};
 pub use cors::AllowedOrigin;
 pub use links::Links;

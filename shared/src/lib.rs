@@ -5,6 +5,7 @@
 //! - [`accounts`] identifies callers, [`limits`] decides if they may call now, and [`metering`] counts the cost of
 //!   their AI calls.
 //! - [`breaker`] decides which provider serves a call; [`headroom`] reads the remaining limits of the providers.
+//! - [`catalogs`] serves the lists that all accounts read, through the read-through [`cache`].
 //! - [`csp`] understands browsers' reports about the content security policies of pages.
 //! - [`breadcrumbs`], [`alerts`] and [`story`] show operators the errors; [`admins`] identifies the operators.
 //! - [`http`] is the layer between the authorizer and the functions behind it; [`web`] serves pages on top of it.
@@ -17,6 +18,8 @@ pub mod admins;
 pub mod alerts;
 pub mod breadcrumbs;
 pub mod breaker;
+pub mod cache;
+pub mod catalogs;
 pub mod clock;
 pub mod config;
 pub mod csp;

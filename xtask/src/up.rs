@@ -19,7 +19,7 @@ pub(crate) struct Up {
     /// The port to listen on
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Seed only the fixed keys and their account: no demo accounts, no usage
+    /// Seed only the fixed keys and their account: no demo accounts, no usage, no catalogs
     #[arg(long)]
     no_demo: bool,
     /// The value of one of the template's parameters, in place of its default; may be given more than once

@@ -59,6 +59,7 @@ pub(super) async fn open(args: &TargetArgs) -> anyhow::Result<Target> {
         admins_table: outputs.admins_table,
         breakers_table: outputs.breakers_table,
         csp_table: outputs.csp_table,
+        catalogs_table: outputs.catalogs_table,
         usage_table: outputs.usage_table,
         variables: outputs.variables,
         dynamodb: DynamoDbConfig {
@@ -131,6 +132,7 @@ struct Outputs {
     admins_table: String,
     breakers_table: String,
     csp_table: String,
+    catalogs_table: String,
     usage_table: String,
     key_peppers_secret: String,
     key_environment: String,
@@ -156,6 +158,7 @@ impl Outputs {
             admins_table: take("AdminsTable")?,
             breakers_table: take("BreakersTable")?,
             csp_table: take("CspTable")?,
+            catalogs_table: take("CatalogsTable")?,
             usage_table: take("UsageTable")?,
             key_peppers_secret: take("KeyPeppersSecret")?,
             key_environment: take("KeyEnvironment")?,

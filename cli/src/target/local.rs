@@ -66,6 +66,7 @@ pub(super) fn open(state: Option<&Path>) -> anyhow::Result<Target> {
         admins_table: table("Admins")?,
         breakers_table: table("Breakers")?,
         csp_table: table("Csp")?,
+        catalogs_table: table("Catalogs")?,
         usage_table: table("Usage")?,
         variables: variables(&state.join(VARIABLES_FILE))?,
         dynamodb: DynamoDbConfig {

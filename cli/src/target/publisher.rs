@@ -6,8 +6,9 @@
 use anyhow::{anyhow, bail};
 use aws_sdk_lambda::primitives::Blob;
 use levee::accounts::{self, AccountsTable};
+use levee::catalogs::{self, CatalogsTable};
 use levee::clock::Timestamp;
-use levee::limits::versions::RecordId;
+use levee::limits::versions::{CATALOGS_NAME, RecordId};
 use levee::stores::dynamodb::describe;
 use levee::stores::redis::Redis;
 use serde_json::{Value, json};
@@ -35,15 +36,22 @@ impl Publisher {
     ) -> anyhow::Result<()> {
         match self {
             Self::Redis(redis) => Ok(accounts::publish(table, redis, changed, now).await?),
-            Self::Monitor(monitor) => monitor.publish(changed).await,
+            Self::Monitor(monitor) => monitor.publish(changed.iter().map(ToString::to_string).collect()).await,
+        }
+    }
+
+    pub(super) async fn publish_catalogs(&self, table: &CatalogsTable) -> anyhow::Result<()> {
+        match self {
+            Self::Redis(redis) => Ok(catalogs::publish(table, redis).await?),
+            Self::Monitor(monitor) => monitor.publish(vec![CATALOGS_NAME.to_owned()]).await,
         }
     }
 }
 
 impl Monitor {
-    async fn publish(&self, changed: &[RecordId]) -> anyhow::Result<()> {
+    async fn publish(&self, changed: Vec<String>) -> anyhow::Result<()> {
         // Ask the monitor to publish the changes.
-        let event = json!({ "publish": changed.iter().map(ToString::to_string).collect::<Vec<_>>() });
+        let event = json!({ "publish": changed });
         let call = self.client.invoke().function_name(&self.function).payload(Blob::new(event.to_string()));
         let answer = call.send().await.map_err(|error| anyhow!("Lambda: {}", describe(&error)))?;
         // Read the monitor's answer.

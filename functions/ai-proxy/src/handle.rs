@@ -44,7 +44,7 @@ const SESSION_HEADER: &str = "x-levee-session";
 /// Serves one request. Every error becomes a response.
 pub async fn handle(state: &ProxyState, request: Request) -> Response<Body> {
     // Read the authorizer's verdict from the request's context.
-    let Admission { verdict, request_id, headers, leases, charged } = admit(&request);
+    let Admission { verdict, request_id, headers, leases, charged, .. } = admit(&request);
     let report = CallReport::begin(&request_id, operation(&request));
     let in_flight = InFlight::new(&state.releases, &request_id, leases, &report);
     // Serve the call if it was admitted. The leases are extended while it runs.

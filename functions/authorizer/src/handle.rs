@@ -91,7 +91,12 @@ pub async fn handle(state: &AuthorizerState, event: Event) -> Result<Response<Co
             ask.known.clear();
         }
         let began = Instant::now();
-        let decision = state.limiter.check(ask, now).await;
+        // Let the same round trip read the version of the catalogs, if the function needs it.
+        let (decision, catalogs) = if route.reads_catalogs() {
+            state.limiter.check_with_catalogs(ask, now).await
+        } else {
+            (state.limiter.check(ask, now).await, None)
+        };
         // If records were stale, note the newer versions and begin a new round.
         if let Decision::Stale(markers) = &decision {
             report.stale(began.elapsed());
@@ -100,16 +105,25 @@ pub async fn handle(state: &AuthorizerState, event: Event) -> Result<Response<Co
             continue;
         }
         report.decided(&decision, began.elapsed());
-        return answer(state, &event, route, standing, decision, HeldCall { leases, charged }, state.limiter.now());
+        return answer(
+            state,
+            &event,
+            route,
+            standing,
+            decision,
+            HeldCall { leases, charged, catalogs },
+            state.limiter.now(),
+        );
     }
     // Not reached: the last round checks no records, so its decision is never stale.
     Err(AuthorizerFailure::Undecided)
 }
 
-/// Places in flight and quota that a call takes if it passes.
+/// Places in flight and quota that a call takes if it passes, and the version of the catalogs if it reads them.
 struct HeldCall {
     leases: Option<String>,
     charged: Charged,
+    catalogs: Option<u64>,
 }
 
 /// Largest context, in bytes, to which the charges are still added. API Gateway accepts 8 KB per answer, and the policy
@@ -183,7 +197,7 @@ fn answer(
     route: Route,
     standing: Identity,
     decision: Decision,
-    HeldCall { leases, charged }: HeldCall,
+    HeldCall { leases, charged, catalogs }: HeldCall,
     now: Timestamp,
 ) -> Result<Response<Context>, AuthorizerFailure> {
     // Handle callers that may not call; a limit that refuses them comes first.
@@ -209,12 +223,12 @@ fn answer(
             state,
             event,
             caller.as_ref(),
-            Passes(LimitHeaders::from_readings(&readings, now), leases, charged.to_text()),
+            Passes(LimitHeaders::from_readings(&readings, now), leases, charged.to_text(), catalogs),
         ),
         // The decision is never stale here, because the last round checks no records.
         Decision::Unchecked | Decision::Stale(_) => {
             // The script may have run although its reply was lost, so the call keeps its places in flight.
-            passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases, None))
+            passed(state, event, caller.as_ref(), Passes(LimitHeaders::degraded(), leases, None, catalogs))
         }
         // The gateway would answer with JSON, so a page for people is refused by its function instead.
         Decision::Refused(refusal) if route.answers_html() => passed(state, event, None, Limited(refusal, now)),
@@ -227,8 +241,8 @@ fn answer(
 
 /// Verdict for the function behind the authorizer.
 enum Admission {
-    /// Allowed, with the limit headers, the places in flight, and the charges.
-    Passes(LimitHeaders, Option<String>, Option<String>),
+    /// Allowed, with the limit headers, the places in flight, the charges, and the version of the catalogs.
+    Passes(LimitHeaders, Option<String>, Option<String>, Option<u64>),
     Forbidden(String, LimitHeaders),
     BadRequest(Ambiguous, LimitHeaders),
     Limited(Refusal, Timestamp),
@@ -262,12 +276,14 @@ fn passed(
         retry_after: None,
         in_flight: None,
         charged: None,
+        catalogs_version: None,
         limits: LimitHeaders::default(),
     };
     // Add what the verdict needs.
     let context = match passage {
-        Passes(limits, in_flight, charged) => {
-            let context = AuthorizerContext { limits, in_flight, ..plain };
+        Passes(limits, in_flight, charged, catalogs) => {
+            let catalogs_version = catalogs.map(|version| version.to_string());
+            let context = AuthorizerContext { limits, in_flight, catalogs_version, ..plain };
             // Leave out the charges if they may not fit; the call is then not refunded.
             let fits = serde_json::to_string(&context).is_ok_and(|text| text.len() <= LARGEST_CONTEXT);
             AuthorizerContext { charged: charged.filter(|_| fits), ..context }

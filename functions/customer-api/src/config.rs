@@ -4,12 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levee::cache::CacheConfig;
+use levee::catalogs::{Catalogs, CatalogsTable};
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::function::Common;
 use levee::http::AllowedOrigin;
 use levee::metering::{Counts, Ledger, Months, OpenCalls, Prices};
 use levee::stores::dynamodb;
+use levee::stores::redis::{Redis, RedisConfig};
 
 use crate::cached::Cached;
 
@@ -19,6 +22,12 @@ pub struct CustomerApiConfig {
     pub common: Common,
     /// `USAGE_TABLE`: the table of AI calls and monthly sums.
     pub usage_table: String,
+    /// `CATALOGS_TABLE`: the table of catalogs.
+    pub catalogs_table: String,
+    /// Redis, which caches catalogs.
+    pub redis: RedisConfig,
+    /// Cache of catalogs.
+    pub cache: CacheConfig,
     /// Kinds of tokens that count against caps.
     pub counts: Counts,
     /// Prices of models.
@@ -33,6 +42,9 @@ impl CustomerApiConfig {
         Self {
             common: Common::read(reader),
             usage_table: reader.required("USAGE_TABLE"),
+            catalogs_table: reader.required("CATALOGS_TABLE"),
+            redis: RedisConfig::read(reader),
+            cache: CacheConfig::read(reader),
             counts: Counts::read(reader),
             prices: Prices::read(reader),
             allowed_origin: AllowedOrigin::read(reader),
@@ -45,6 +57,7 @@ pub struct CustomerApiState {
     pub(crate) clock: Clock,
     pub(crate) months: Months,
     pub(crate) ledger: Ledger,
+    pub(crate) catalogs: Catalogs,
     /// Numbers of open calls of all accounts, cached.
     pub(crate) open: Cached<Arc<OpenCalls>>,
     pub(crate) counts: Counts,
@@ -55,14 +68,20 @@ pub struct CustomerApiState {
 }
 
 impl CustomerApiState {
-    /// Builds the clients, which connect at their first use.
+    /// Builds the clients. That of DynamoDB connects at its first use. A Redis that cannot be reached does not prevent
+    /// the start.
     ///
     /// # Errors
     /// Never fails.
     pub async fn new(config: CustomerApiConfig) -> Result<Self, Infallible> {
         let Common { clock, dynamodb, .. } = config.common;
         let client = dynamodb::client(&dynamodb);
+        let (table, redis) = (CatalogsTable::new(client.clone(), config.catalogs_table), Redis::new(config.redis));
+        let (redis, timeout) = (Arc::new(redis), dynamodb.timeout);
+        let catalogs = Catalogs::new(table, redis, clock.clone(), config.cache, timeout);
+        catalogs.warm_up().await;
         Ok(Self {
+            catalogs,
             clock,
             months: Months::new(client.clone(), &config.usage_table),
             ledger: Ledger::new(client, config.usage_table, dynamodb.timeout),

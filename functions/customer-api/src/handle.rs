@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 use lambda_http::Request;
 use levee::http::{Admission, Caller, Problem, Rejection, UNREADABLE, admit};
 
+use crate::catalogs;
 use crate::config::CustomerApiState;
 use crate::report::{self, CustomerApiReport};
 use crate::routes::{Operation, operation};
@@ -11,11 +12,11 @@ use crate::usage;
 
 /// Serves one request. Every error becomes an answer.
 pub async fn handle(state: &CustomerApiState, request: Request) -> Response<String> {
-    let Admission { verdict, request_id, headers, .. } = admit(&request);
+    let Admission { verdict, request_id, headers, catalogs, .. } = admit(&request);
     // Serve the request if the authorizer allows it, else render its verdict.
     let mut report = report::begin(&request_id);
     let answer = match verdict {
-        Ok(caller) => serve(state, &caller, &request, &request_id, &mut report).await,
+        Ok(caller) => serve(state, &caller, catalogs, &request, &request_id, &mut report).await,
         Err(Rejection::Unreadable) => {
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", UNREADABLE).retry_after(1))
         }
@@ -35,10 +36,11 @@ pub async fn handle(state: &CustomerApiState, request: Request) -> Response<Stri
     answer
 }
 
-/// Serves a request that the authorizer allowed.
+/// Serves a request that the authorizer allowed; `catalogs` is the version of the catalogs that it read.
 async fn serve(
     state: &CustomerApiState,
     caller: &Caller,
+    catalogs: Option<u64>,
     request: &Request,
     request_id: &str,
     report: &mut CustomerApiReport,
@@ -51,5 +53,7 @@ async fn serve(
     // Run the operation of the route.
     match operation {
         Operation::Usage => usage::answer(state, caller, request, request_id).await,
+        Operation::CatalogPage => catalogs::list(state, catalogs, request, request_id, report).await,
+        Operation::CatalogItem => catalogs::item(state, catalogs, request, request_id, report).await,
     }
 }

@@ -1,4 +1,4 @@
-//! The customers' API, by which an account reads its own usage.
+//! The customers' API, by which an account reads its own usage and the catalogs.
 //!
 //! Invariants: the account comes from the authorizer and never from the request. An unknown parameter is refused,
 //! because the answer would not be the one that was asked for. Errors are RFC 9457 problems.
@@ -6,8 +6,10 @@
 //! Start reading at [`handle()`]. [`routes`] lists every route.
 
 mod cached;
+mod catalogs;
 pub mod config;
 mod handle;
+mod parameters;
 mod report;
 pub mod routes;
 mod usage;

@@ -1,7 +1,11 @@
 //! Wide event of the customers' API: everything about one request in one log line, which is also its metrics.
 
 use http::StatusCode;
+use levee::cache::{CacheAnswer, CacheStatus};
+use levee::catalogs::{Catalog, CatalogSnapshot};
+use levee::clock::Timestamp;
 use levee::http::{Caller, Problem};
+use levee::limits::Route;
 use levee::telemetry::{Head, outcome};
 use metrique::ServiceMetrics;
 use metrique::emf::flags::NoMetric;
@@ -25,6 +29,26 @@ pub(crate) struct CustomerApiReport {
     route: &'static str,
     #[metrics(name = "RouteClass")]
     route_class: &'static str,
+    /// Catalog that was read.
+    catalog: Option<&'static str>,
+    /// Way through the cache: `hit`, `stale` or `miss`.
+    #[metrics(name = "cache.status")]
+    cache_status: Option<&'static str>,
+    /// Age of the catalog, seconds.
+    #[metrics(name = "cache.age", flags(NoMetric))]
+    cache_age: Option<u64>,
+    #[metrics(name = "CacheHits", unit = Count)]
+    cache_hits: Option<bool>,
+    #[metrics(name = "CacheFrontHits", unit = Count)]
+    cache_front_hits: Option<bool>,
+    #[metrics(name = "CacheStale", unit = Count)]
+    cache_stale: Option<bool>,
+    #[metrics(name = "CacheMisses", unit = Count)]
+    cache_misses: Option<bool>,
+    #[metrics(name = "CacheSourceReads", unit = Count)]
+    cache_source_reads: Option<u64>,
+    #[metrics(name = "CacheUnstored", unit = Count)]
+    cache_unstored: Option<bool>,
     /// `ok`, `caller_error`, `forbidden` or `failed`; `unfinished` if the environment was stopped first.
     outcome: &'static str,
     #[metrics(flags(NoMetric))]
@@ -46,6 +70,15 @@ pub(crate) fn begin(request_id: &str) -> CustomerApiReportGuard {
         key: None,
         route: "none",
         route_class: "self",
+        catalog: None,
+        cache_status: None,
+        cache_age: None,
+        cache_hits: None,
+        cache_front_hits: None,
+        cache_stale: None,
+        cache_misses: None,
+        cache_source_reads: None,
+        cache_unstored: None,
         outcome: "unfinished",
         status: 0,
         error: None,
@@ -66,6 +99,22 @@ impl CustomerApiReport {
     /// Records the route.
     pub(crate) fn route(&mut self, route: &'static str) {
         self.route = route;
+        if let Some(known) = Route::from_resource(route) {
+            self.route_class = known.class().name();
+        }
+    }
+
+    /// Records the way of a catalog through the cache.
+    pub(crate) fn cached(&mut self, catalog: Catalog, answer: &CacheAnswer<CatalogSnapshot>, now: Timestamp) {
+        self.catalog = Some(catalog.name());
+        self.cache_status = Some(answer.status.name());
+        self.cache_age = Some(answer.entry.read_at.until(now).as_secs());
+        let is = |status: CacheStatus| Some(answer.status == status);
+        (self.cache_hits, self.cache_stale, self.cache_misses) =
+            (is(CacheStatus::Hit), is(CacheStatus::Stale), is(CacheStatus::Miss));
+        self.cache_front_hits = Some(answer.is_front);
+        self.cache_source_reads = Some(answer.source_reads);
+        self.cache_unstored = Some(answer.source_reads > 0 && answer.status == CacheStatus::Miss && !answer.is_stored);
     }
 
     /// Records the status of the answer, and its problem if it has one.

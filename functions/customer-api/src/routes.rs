@@ -8,10 +8,18 @@ use lambda_http::{Request, RequestExt};
 pub enum Operation {
     /// Reads the account's usage in a month.
     Usage,
+    /// Reads a page of a catalog.
+    CatalogPage,
+    /// Reads an item of a catalog.
+    CatalogItem,
 }
 
 /// Method, API Gateway resource and operation of every route.
-pub const ROUTES: [(&str, &str, Operation); 1] = [("GET", "/v1/usage", Operation::Usage)];
+pub const ROUTES: [(&str, &str, Operation); 3] = [
+    ("GET", "/v1/usage", Operation::Usage),
+    ("GET", "/v1/catalogs/{catalog}", Operation::CatalogPage),
+    ("GET", "/v1/catalogs/{catalog}/{id}", Operation::CatalogItem),
+];
 
 /// Returns the resource and the operation of `request`, or `None` if its route is not served here.
 pub fn operation(request: &Request) -> Option<(&'static str, Operation)> {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use http::{Response, StatusCode};
-use lambda_http::{Request, RequestExt};
+use lambda_http::Request;
 use levee::http::usage::TooLong;
 use levee::http::usage::UsageQuery;
 use levee::http::{Caller, Problem};
 use levee::metering::UsageReport;
 
 use crate::config::CustomerApiState;
+use crate::parameters::{invalid, only_known, parameter};
 
 /// Query parameters of the route.
 const PARAMETERS: [&str; 2] = ["month", "format"];
@@ -25,7 +26,7 @@ pub(crate) async fn answer(
 ) -> Result<Response<String>, Problem> {
     // Parse the parameters.
     let now = state.clock.now();
-    only_known(request)?;
+    only_known(request, &PARAMETERS)?;
     let asked = UsageQuery::read(parameter(request, "month"), parameter(request, "format"), request.headers(), now)
         .map_err(|mistake| invalid(mistake.to_string()))?;
 
@@ -45,55 +46,8 @@ pub(crate) async fn answer(
     asked.answer(&report, [&report]).map_err(TooLong::problem)
 }
 
-/// Refuses unknown and repeated parameters.
-fn only_known(request: &Request) -> Result<(), Problem> {
-    let Some(parameters) = request.query_string_parameters_ref() else { return Ok(()) };
-    for (name, _) in parameters.iter() {
-        if !PARAMETERS.contains(&name) {
-            let known = PARAMETERS.join("' and '");
-            return Err(invalid(format!("There is a parameter that is not known. The parameters are '{known}'.")));
-        }
-        if parameters.all(name).is_some_and(|values| values.len() > 1) {
-            return Err(invalid(format!("'{name}' is there more than once.")));
-        }
-    }
-    Ok(())
-}
-
-/// Returns a query parameter. An empty value counts as absent.
-fn parameter<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request.query_string_parameters_ref()?.first(name).filter(|value| !value.is_empty())
-}
-
-fn invalid(sentence: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", sentence)
-}
-
 fn unavailable(request_id: &str, error: &str) -> Problem {
     tracing::error!(code = "usage.unreadable", request.id = request_id, error, "usage cannot be read");
     let detail = format!("Usage cannot be read right now. Retry in {RETRY_AFTER_SECS} seconds.");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).retry_after(RETRY_AFTER_SECS)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    fn checked(query: &[(&str, &[&str])]) -> Result<(), String> {
-        let values = |values: &[&str]| values.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let query: HashMap<_, _> = query.iter().map(|(name, it)| ((*name).to_owned(), values(it))).collect();
-        only_known(&Request::default().with_query_string_parameters(query)).map_err(|problem| problem.detail)
-    }
-
-    #[test]
-    fn a_parameter_that_is_not_known_is_refused_and_so_is_one_that_is_there_twice() {
-        assert_eq!(checked(&[]), Ok(()));
-        assert_eq!(checked(&[("month", &["2026-11"]), ("format", &["csv"])]), Ok(()));
-        let unknown = "There is a parameter that is not known. The parameters are 'month' and 'format'.";
-        assert_eq!(checked(&[("account", &["globex"])]).unwrap_err(), unknown);
-        let twice = checked(&[("month", &["2026-10", "2026-11"])]).unwrap_err();
-        assert_eq!(twice, "'month' is there more than once.");
-    }
 }

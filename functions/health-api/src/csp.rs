@@ -128,7 +128,9 @@ mod tests {
         let (project, group) = parse_key("shop-2.4fHq0bX2mZ7uKc1a").unwrap();
         assert_eq!((project.as_str(), group), ("shop-2", "4fHq0bX2mZ7uKc1a"));
         assert!(parse_key("other.4fHq0bX2mZ7uKc1a").is_some());
-        for key in ["", "shop", "shop.", ".4fHq0bX2mZ7uKc1a", "shop.short", "Shop.4fHq0bX2mZ7uKc1a", "a.b.4fHq0bX2mZ7uKc1a"] {
+        for key in
+            ["", "shop", "shop.", ".4fHq0bX2mZ7uKc1a", "shop.short", "Shop.4fHq0bX2mZ7uKc1a", "a.b.4fHq0bX2mZ7uKc1a"]
+        {
             assert!(parse_key(key).is_none(), "{key}");
         }
     }

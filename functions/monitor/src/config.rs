@@ -7,6 +7,7 @@ use levee::accounts::AccountsTable;
 use levee::alerts::{Alerts, Sns, SnsConfig};
 use levee::breadcrumbs::BreadcrumbTable;
 use levee::breaker::BreakersTable;
+use levee::catalogs::CatalogsTable;
 use levee::clock::Clock;
 use levee::config::Reader;
 use levee::csp::{CspTable, Folder};
@@ -38,6 +39,8 @@ pub struct MonitorConfig {
     pub csp_table: String,
     /// Thresholds of alerts about CSP reports.
     pub csp_thresholds: CspThresholds,
+    /// `CATALOGS_TABLE`: the table of catalogs.
+    pub catalogs_table: String,
     /// `USAGE_TABLE`: the table of usage, which holds calls, their sums, and the statistics.
     pub usage_table: String,
 }
@@ -63,6 +66,7 @@ impl MonitorConfig {
             breakers_table: reader.required("BREAKERS_TABLE"),
             csp_table: reader.required("CSP_TABLE"),
             csp_thresholds: CspThresholds::read(reader),
+            catalogs_table: reader.required("CATALOGS_TABLE"),
             usage_table: reader.required("USAGE_TABLE"),
         }
     }
@@ -87,6 +91,7 @@ pub struct MonitorState {
     pub(crate) csp: CspTable,
     pub(crate) csp_folder: Folder,
     pub(crate) csp_thresholds: CspThresholds,
+    pub(crate) catalogs: CatalogsTable,
     pub(crate) alerts: Alerts,
     pub(crate) sns: Sns,
     pub(crate) thresholds: Thresholds,
@@ -116,6 +121,7 @@ impl MonitorState {
             accounts,
             breadcrumbs,
             breakers: BreakersTable::new(client.clone(), config.breakers_table),
+            catalogs: CatalogsTable::new(client.clone(), config.catalogs_table),
             alerts: Alerts::new(client, config.alerts_table),
             sns: Sns::new(config.sns),
             thresholds: config.thresholds,

@@ -7,8 +7,9 @@ use lambda_runtime::Diagnostic;
 use levee::accounts::publish;
 use levee::breadcrumbs::{Breadcrumb, BreadcrumbTable, BreadcrumbTableError, Filter};
 use levee::breaker::{self, BreakersTable};
+use levee::catalogs;
 use levee::clock::Timestamp;
-use levee::limits::versions::RecordId;
+use levee::limits::versions::{CATALOGS_NAME, RecordId};
 use levee::statistics::{Folded, Restored, StatisticsError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ pub struct MonitorEvent {
     /// Id of the event, which identifies the run in logs.
     #[serde(default)]
     pub id: String,
-    /// Changes to publish, in the text form of [`RecordId`]; at most 100. If there are any, the run does nothing else.
+    /// Changes to publish, in the text form of [`RecordId`] or `catalogs`; at most 100. If there are any, the run does nothing else.
     /// The operators' command uses this, because it cannot reach Redis.
     #[serde(default)]
     pub publish: Vec<String>,
@@ -211,10 +212,18 @@ async fn published(state: &MonitorState, changed: &[String], now: Timestamp) -> 
         return Err(format!("{} changes are more than the {MOST_PUBLISHED} that are published at once", changed.len()));
     }
     // Parse all changes before any is published.
-    let marked = changed.iter().map(|text| text.parse::<RecordId>().map_err(|error| format!("'{text}' {error}")));
+    let (of_catalogs, of_records): (Vec<&String>, Vec<&String>) =
+        changed.iter().partition(|text| *text == CATALOGS_NAME);
+    let marked = of_records.iter().map(|text| text.parse::<RecordId>().map_err(|error| format!("'{text}' {error}")));
     let marked = marked.collect::<Result<Vec<_>, _>>()?;
-    publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
-    Ok(marked.len())
+    // The catalogs share one version, which no record has.
+    if !of_catalogs.is_empty() {
+        catalogs::publish(&state.catalogs, &state.redis).await.map_err(|error| error.to_string())?;
+    }
+    if !marked.is_empty() {
+        publish(&state.accounts, &state.redis, &marked, now).await.map_err(|error| error.to_string())?;
+    }
+    Ok(changed.len())
 }
 
 /// Reads the state of all providers about which a decision was ever made, and the latest decisions about those that are

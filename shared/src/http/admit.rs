@@ -21,6 +21,8 @@ pub struct Admission<Caller> {
     pub leases: Vec<String>,
     /// Charges of the windows for the request, from [`AuthorizerContext::charged`].
     pub charged: Charged,
+    /// Version of the catalogs, from [`AuthorizerContext::catalogs_version`].
+    pub catalogs: Option<u64>,
 }
 
 /// Refusal of a request, with the public sentence that gives the reason.
@@ -43,15 +45,15 @@ pub const UNREADABLE: &str = "The platform cannot serve the request at the momen
 /// Reads the authorizer's verdict on `request`, on a route that needs a key. A request without a verdict did not pass
 /// the authorizer and is forbidden.
 pub fn admit(request: &Request) -> Admission<Caller> {
-    let Admission { verdict, request_id, headers, leases, charged } = read(request);
+    let Admission { verdict, request_id, headers, leases, charged, catalogs } = read(request);
     let verdict = verdict.and_then(|caller| caller.ok_or_else(unauthorized));
-    Admission { verdict, request_id, headers, leases, charged }
+    Admission { verdict, request_id, headers, leases, charged, catalogs }
 }
 
 /// Reads the verdict as [`admit`] does, on a route that needs no key.
 pub fn admit_anyone(request: &Request) -> Admission<()> {
-    let Admission { verdict, request_id, headers, leases, charged } = read(request);
-    Admission { verdict: verdict.map(drop), request_id, headers, leases, charged }
+    let Admission { verdict, request_id, headers, leases, charged, catalogs } = read(request);
+    Admission { verdict: verdict.map(drop), request_id, headers, leases, charged, catalogs }
 }
 
 /// Returns the id of a request on a route without an authorizer: the gateway's own, or Lambda's if there was no
@@ -87,7 +89,7 @@ fn read(request: &Request) -> Admission<Option<Caller>> {
             let leases = word("inFlight").as_deref().map(leases::parse).unwrap_or_default();
             let charged = word("charged").as_deref().map(Charged::parse).unwrap_or_default();
             insert(&mut headers, super::REQUEST_ID_HEADER, &request_id);
-            return Admission { verdict, request_id, headers, leases, charged };
+            return Admission { verdict, request_id, headers, leases, charged, catalogs: None };
         }
     };
     // Copy the request's id and the state of the limits to the response.
@@ -109,7 +111,9 @@ fn read(request: &Request) -> Admission<Option<Caller>> {
     // Pass on the leases and charges, to be given back.
     let leases = context.in_flight.as_deref().map(leases::parse).unwrap_or_default();
     let charged = context.charged.as_deref().map(Charged::parse).unwrap_or_default();
-    Admission { verdict, request_id: context.request_id, headers, leases, charged }
+    // A version that cannot be read is unknown: only the time counts then.
+    let catalogs = context.catalogs_version.as_deref().and_then(|version| version.parse().ok());
+    Admission { verdict, request_id: context.request_id, headers, leases, charged, catalogs }
 }
 
 fn unauthorized() -> Rejection {

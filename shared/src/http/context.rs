@@ -38,6 +38,10 @@ pub struct AuthorizerContext {
     /// were none, or too many to list. The function refunds them if the platform fails the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub charged: Option<String>,
+    /// Version of the catalogs that was published last, 0 if none was lately. Absent on routes that read no catalog,
+    /// and if Redis could not be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogs_version: Option<String>,
     /// Header values to copy to the response.
     #[serde(flatten)]
     pub limits: LimitHeaders,

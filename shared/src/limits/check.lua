@@ -1,6 +1,7 @@
 -- Charges one call to all its counters, or to none.
 --
 -- KEYS   [markers]   versions of the records that the caller decided from
+--        [carried]   a marker that is only read for the caller: that of the catalogs
 --        [counters]  per charge by windows: the window's counter, and for a sliding one the previous window's after it
 --        [leases]    per charge of calls in flight: a sorted set of call ids by the time at which their leases expire
 --        tally       this minute's tallies: a hash of "<charge> <group>" to calls; charge 0 stands for calls that
@@ -12,6 +13,7 @@
 --            3 1 if that clock is to be compared       4 the lease's expiry, Unix milliseconds
 --            5 number of markers                       6 number of counted charges
 --            7 number of leased charges                8 1 if something is tallied
+--            9 number of carried markers, 0 or 1
 --            then per marker:          the version that the caller knows
 --            then per counted charge:  limit, weight, the counter's time to live in milliseconds, millionths of the
 --                                      previous window that still count (0: fixed), 1 if it refuses
@@ -20,7 +22,8 @@
 --        3 the group, empty for no tally
 --        then per tally of refusals that the caller made from memory: field, calls
 -- reply  {1 charged | 0 refused, then per counted charge its count, followed by the previous one for a sliding one, and
---        per leased charge the calls in flight; after charging, or unchanged if refused}
+--        per leased charge the calls in flight; after charging, or unchanged if refused; then per carried marker its
+--        value, or -1}
 --        {2, then per marker its value, or -1}: a record is stale, nothing was decided
 --        {3, Redis's time}: the caller's clock is off by more than 2 s, nothing was decided
 --
@@ -33,7 +36,7 @@ local LEASES_KEPT = 1000 * 1000
 local KEYS, ARGV, call, tonumber, ceil, floor = KEYS, ARGV, redis.call, tonumber, math.ceil, math.floor
 
 local numbers = {struct.unpack('<' .. string.rep('d', #ARGV[1] / 8), ARGV[1])}
-local now, ahead, is_compared, lease_end, markers, counted, leased, is_tallied = unpack(numbers, 1, 8)
+local now, ahead, is_compared, lease_end, markers, counted, leased, is_tallied, carried = unpack(numbers, 1, 9)
 local id, group = ARGV[2], ARGV[3]
 
 -- Compare the clocks.
@@ -48,7 +51,7 @@ local strings = #KEYS - leased - 2 * is_tallied
 local values = strings > 0 and call('MGET', unpack(KEYS, 1, strings)) or {}
 
 -- Compare the markers with the known versions. A marker holds the version doubled, plus one if the record is stopped.
-local at = 8
+local at = 9
 for i = 1, markers do
   local marker = values[i]
   if marker and floor(marker / 2) > numbers[at + i] then
@@ -61,7 +64,7 @@ at = at + markers
 
 -- Read every charge before writing any. `over` lists the charges beyond their limits.
 local reply, over, refused = {1}, nil, false
-local key, out = markers, 1
+local key, out = markers + carried, 1
 for i = 1, counted do
   key, out = key + 1, out + 1
   local used = tonumber(values[key] or 0)
@@ -91,6 +94,8 @@ for i = 1, leased do
   at = at + 2
 end
 
+if carried == 1 then reply[out + 1] = tonumber(values[markers + 1] or -1) end
+
 local function tally(field, calls)
   local hash, minutes = KEYS[#KEYS - 1], KEYS[#KEYS]
   -- If the field is new, the minute may be new too: list it, and drop expired minutes.
@@ -113,7 +118,7 @@ if refused then
 end
 
 -- Charge the counters, then take the leases.
-at, key, out = 8 + markers, markers, 1
+at, key, out = 9 + markers, markers + carried, 1
 for _ = 1, counted do
   key, out = key + 1, out + 1
   reply[out] = call('INCRBY', KEYS[key], numbers[at + 2])

@@ -14,7 +14,7 @@ use super::leases::UNTIL_ARRIVAL;
 use super::policy::{Algorithm, Charge, Mode};
 use super::refusal_cache::RefusalCache;
 use super::tally::{MINUTES, minute_of, tally_key};
-use super::versions::{Version, decode};
+use super::versions::{CATALOGS_MARKER, Version, decode};
 use crate::clock::{Clock, Timestamp};
 use crate::stores::redis::Redis;
 use crate::sync::lock;
@@ -76,15 +76,25 @@ impl Limiter {
 
     /// Charges one call to all of its charges, or to none if one of them is used up. `now` is from [`Limiter::now`].
     pub async fn check(&self, ask: Ask, now: Timestamp) -> Decision {
+        self.check_carrying(ask, now, false).await.0
+    }
+
+    /// Works as [`Limiter::check`], and returns in the same round trip the version of the catalogs that was published
+    /// last, 0 if none was lately; `None` if Redis did not say.
+    pub async fn check_with_catalogs(&self, ask: Ask, now: Timestamp) -> (Decision, Option<u64>) {
+        self.check_carrying(ask, now, true).await
+    }
+
+    async fn check_carrying(&self, ask: Ask, now: Timestamp, carries: bool) -> (Decision, Option<u64>) {
         // Repeat a refusal from memory, without a round trip.
         if let Some(refusal) = self.spared.refusal(&ask, now) {
-            return Decision::Refused(refusal);
+            return (Decision::Refused(refusal), None);
         }
         // Ask Redis, and send the tallies of earlier refusals from memory along.
         let kept = self.spared.take_tallies();
         let before = self.correction.load(Ordering::Relaxed);
-        let decision = match self.ask(&ask, &kept, now).await {
-            Some(CheckInput::Decided(decision)) => decision,
+        let (decision, catalogs) = match self.ask(&ask, &kept, now, carries).await {
+            Some(CheckInput::Decided(decision, catalogs)) => (decision, catalogs),
             // The clock is off: correct it by Redis's time, and ask once more.
             Some(CheckInput::Skewed(right)) => {
                 let off = right.as_millis().cast_signed() - now.as_millis().cast_signed();
@@ -96,33 +106,33 @@ impl Limiter {
                     skew_ms = -off,
                     "this machine's clock is off; Redis's is used"
                 );
-                match self.ask(&ask, &kept, right).await {
-                    Some(CheckInput::Decided(decision)) => decision,
-                    Some(CheckInput::Skewed(_)) | None => Decision::Unchecked,
+                match self.ask(&ask, &kept, right, carries).await {
+                    Some(CheckInput::Decided(decision, catalogs)) => (decision, catalogs),
+                    Some(CheckInput::Skewed(_)) | None => (Decision::Unchecked, None),
                 }
             }
-            None => Decision::Unchecked,
+            None => (Decision::Unchecked, None),
         };
         // Keep the tallies if they did not get through, and remember a refusal.
         match &decision {
             Decision::Unchecked => {
                 self.spared.keep_tallies(kept);
                 if let Some(local) = &self.local {
-                    return local.check(&ask.charges, now);
+                    return (local.check(&ask.charges, now), None);
                 }
             }
             Decision::Stale(_) => self.spared.keep_tallies(kept),
             Decision::Refused(refusal) => self.spared.remember(&ask, refusal, now),
             Decision::Allowed(_) => {}
         }
-        decision
+        (decision, catalogs)
     }
 
     /// Makes one round trip; `None` if Redis cannot be asked.
-    async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp) -> Option<CheckInput> {
+    async fn ask(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp, carries: bool) -> Option<CheckInput> {
         // Call the script, and load it first if Redis does not know it.
         let is_compared = !self.is_trusted(now);
-        let call = &self.call(ask, kept, now, is_compared);
+        let call = &self.call(ask, kept, now, (is_compared, carries));
         let script = &self.script;
         let run =
             async |mut connection: MultiplexedConnection| match call.query_async::<Vec<i64>>(&mut connection).await {
@@ -133,8 +143,14 @@ impl Limiter {
                 reply => reply,
             };
         let reply = self.redis.run(run).await.ok()?;
+        // Split off the carried marker: a reply with counts ends with it.
+        let (reply, marker) = match reply.as_slice() {
+            [0 | 1, .., marker] if carries => (&reply[..reply.len() - 1], Some(*marker)),
+            reply => (reply, None),
+        };
+        let catalogs = marker.map(|marker| decode(marker).map_or(0, |(version, _)| version));
         // Turn the reply into a decision.
-        let decision = match Reply::from_reply(&reply) {
+        let decision = match Reply::from_reply(reply) {
             Reply::Charged(counts) => decide(&ask.charges, true, counts, now),
             Reply::Refused(counts) => decide(&ask.charges, false, counts, now),
             Reply::Stale(markers) => Decision::Stale(markers.iter().map(|marker| decode(*marker)).collect()),
@@ -147,7 +163,7 @@ impl Limiter {
         } else if is_compared {
             *lock(&self.agreed) = Some((now, Instant::now()));
         }
-        Some(CheckInput::Decided(decision))
+        Some(CheckInput::Decided(decision, catalogs))
     }
 
     /// Returns true if this machine's clock agreed with Redis's less than [`CLOCK_TRUSTED`] ago.
@@ -159,10 +175,10 @@ impl Limiter {
 
     /// Builds the script's call, as `check.lua` describes it. It is written straight into one command, because the
     /// client's own `ScriptInvocation` copies each argument twice.
-    fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp, is_compared: bool) -> Cmd {
+    fn call(&self, ask: &Ask, kept: &[(String, u64)], now: Timestamp, (is_compared, carries): (bool, bool)) -> Cmd {
         let (counted, leased) = ask.charges.split_at(ask.charges.partition_point(|charge| !is_leased(charge)));
-        let mut keys = Vec::with_capacity(ask.known.len() + 2 * counted.len() + leased.len() + 2);
-        let mut numbers = Numbers(Vec::with_capacity(8 * (8 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
+        let mut keys = Vec::with_capacity(ask.known.len() + 2 * counted.len() + leased.len() + 3);
+        let mut numbers = Numbers(Vec::with_capacity(8 * (9 + ask.known.len() + 5 * counted.len() + 2 * leased.len())));
         // Numbers of the whole call.
         numbers.push(now.as_millis());
         numbers.push_signed(self.clock.offset_millis());
@@ -170,10 +186,14 @@ impl Limiter {
         numbers.push(now.plus(UNTIL_ARRIVAL).as_millis());
         let is_tallied = !(ask.group.is_empty() && kept.is_empty());
         numbers.push_all([ask.known.len(), counted.len(), leased.len(), is_tallied.into()].map(|count| count as u64));
+        numbers.push(carries.into());
         // Markers of the records that the caller decided from.
         for Version { of, version, .. } in &ask.known {
             keys.push(of.key());
             numbers.push(*version);
+        }
+        if carries {
+            keys.push(CATALOGS_MARKER.to_owned());
         }
         // Counters of the charges by windows. A counter of a sliding policy is needed for one window more.
         for charge in counted {
@@ -216,7 +236,8 @@ impl Limiter {
 }
 
 enum CheckInput {
-    Decided(Decision),
+    /// A decision, with the version of the catalogs if it was carried.
+    Decided(Decision, Option<u64>),
     Skewed(Timestamp),
 }
 

@@ -11,6 +11,8 @@ pub enum Route {
     Ai,
     /// Sign-in of platform admins.
     Login,
+    /// Catalogs, which all accounts read.
+    Api,
     /// Data that an account reads about itself.
     Own,
 }
@@ -21,6 +23,7 @@ impl Route {
         match resource {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
             "/login" => Some(Self::Login),
+            "/v1/catalogs/{catalog}" | "/v1/catalogs/{catalog}/{id}" => Some(Self::Api),
             "/v1/usage" => Some(Self::Own),
             _ => None,
         }
@@ -31,6 +34,7 @@ impl Route {
         match self {
             Self::Ai => Class::Ai,
             Self::Login => Class::Login,
+            Self::Api => Class::Api,
             Self::Own => Class::Own,
         }
     }
@@ -40,8 +44,14 @@ impl Route {
         match self {
             Self::Ai => Some(KeyScope::Ai),
             Self::Login => None,
+            Self::Api => Some(KeyScope::Catalogs),
             Self::Own => Some(KeyScope::Read),
         }
+    }
+
+    /// Returns true if the function behind the route reads catalogs, and needs their version.
+    pub fn reads_catalogs(self) -> bool {
+        matches!(self, Self::Api)
     }
 
     /// Returns true if the responses are pages for people.
@@ -54,7 +64,7 @@ impl Route {
     pub fn problem_type(self) -> &'static str {
         match self {
             Self::Ai => "error",
-            Self::Login | Self::Own => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            Self::Login | Self::Api | Self::Own => "https://iana.org/assignments/http-problem-types#quota-exceeded",
         }
     }
 }

@@ -16,6 +16,13 @@ use crate::stores::redis::{Redis, Unavailable};
 /// Time for which a marker is kept, milliseconds: longer than any environment caches a record.
 const KEPT_MILLIS: u64 = 3600 * 1000;
 
+/// Marker of the catalogs, which all three share.
+pub(super) const CATALOGS_MARKER: &str = "{levee}:version:catalogs";
+/// Time for which that marker is kept, milliseconds: longer than the cache keeps a stale catalog.
+const CATALOGS_KEPT_MILLIS: u64 = 26 * 3600 * 1000;
+/// Name by which a publication asks for that marker, beside [`RecordId`]s.
+pub const CATALOGS_NAME: &str = "catalogs";
+
 /// Subject of a marker.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordId {
@@ -99,12 +106,29 @@ pub async fn publish(redis: &Redis, versions: &[Version]) -> Result<(), Unavaila
     if versions.is_empty() {
         return Ok(());
     }
-    // Raise all markers in one script call.
+    let markers = versions.iter().map(|it| (it.of.key(), encode(it.version, it.is_stopped)));
+    raise(redis, markers, KEPT_MILLIS).await
+}
+
+/// Makes all environments notice this version of the catalogs at their next request, as [`publish`] does for records.
+///
+/// # Errors
+/// [`Unavailable`] if Redis cannot be reached. The version is then noticed when the cached catalogs expire.
+pub async fn publish_catalogs(redis: &Redis, version: u64) -> Result<(), Unavailable> {
+    raise(redis, [(CATALOGS_MARKER.to_owned(), encode(version, false))], CATALOGS_KEPT_MILLIS).await
+}
+
+/// Raises markers in one script call.
+async fn raise(
+    redis: &Redis,
+    markers: impl IntoIterator<Item = (String, u64)>,
+    kept_millis: u64,
+) -> Result<(), Unavailable> {
     let script = Script::new(include_str!("versions.lua"));
     let mut call = script.prepare_invoke();
-    call.arg(KEPT_MILLIS);
-    for Version { of, version, is_stopped } in versions {
-        call.key(of.key()).arg(encode(*version, *is_stopped));
+    call.arg(kept_millis);
+    for (key, marker) in markers {
+        call.key(key).arg(marker);
     }
     let call = &call;
     redis.run(async |mut connection| call.invoke_async::<i64>(&mut connection).await).await?;

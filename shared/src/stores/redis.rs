@@ -104,7 +104,23 @@ impl Redis {
         }
     }
 
+    /// Returns the time that a decision, or another use, may spend on Redis.
+    pub fn budget(&self) -> Duration {
+        self.budget
+    }
+
     /// Runs one operation on a connection, within the budget.
+    ///
+    /// # Errors
+    /// [`Unavailable`] as for [`Redis::run_within`].
+    pub async fn run<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Result<T, RedisError>>,
+    {
+        self.run_within(self.budget, operation).await
+    }
+
+    /// Runs one operation on a connection, within `budget`: for uses of several round trips, which share one budget.
     ///
     /// A held connection that was closed meanwhile (a restart of Redis, an idle time-out), or whose server can no
     /// longer serve, is replaced once. The operation may therefore run twice if the connection broke after Redis had
@@ -113,12 +129,16 @@ impl Redis {
     /// # Errors
     /// [`Unavailable`], at once while the guard is open, otherwise after at most the budget. A lost connection or a
     /// time-out opens the guard. An error reply fails only this use and leaves the guard closed.
-    pub async fn run<T, F>(&self, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    pub async fn run_within<T, F>(
+        &self,
+        budget: Duration,
+        operation: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
         let Some(turn) = lock(&self.guard).admit(Instant::now()) else { return Err(Unavailable::GuardOpen) };
-        self.run_as(turn, operation).await
+        self.run_as(turn, budget, operation).await
     }
 
     /// Runs one operation as [`Redis::run`] does, but also while the guard is open, which an answer closes. The caller
@@ -130,14 +150,19 @@ impl Redis {
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        self.run_as(Turn::Regular, operation).await
+        self.run_as(Turn::Regular, self.budget, operation).await
     }
 
-    async fn run_as<T, F>(&self, turn: Turn, operation: impl Fn(MultiplexedConnection) -> F) -> Result<T, Unavailable>
+    async fn run_as<T, F>(
+        &self,
+        turn: Turn,
+        budget: Duration,
+        operation: impl Fn(MultiplexedConnection) -> F,
+    ) -> Result<T, Unavailable>
     where
         F: Future<Output = Result<T, RedisError>>,
     {
-        let outcome = self.attempt(self.budget, operation).await;
+        let outcome = self.attempt(budget, operation).await;
         let failure = outcome.as_ref().err().map(|unavailable| (unavailable, unavailable.failure()));
         // Log error replies.
         if let Some((error, RedisFailure::Unfit | RedisFailure::Refused)) = failure {

@@ -8,6 +8,7 @@ mod aws;
 mod blocks;
 mod breakers;
 mod caps;
+mod catalogs;
 mod limits;
 mod output;
 mod usage;

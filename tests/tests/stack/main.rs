@@ -11,6 +11,7 @@ mod browser;
 mod call;
 mod callers;
 mod caps;
+mod catalogs;
 mod changes;
 mod cli;
 mod cors;

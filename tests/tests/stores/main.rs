@@ -5,6 +5,8 @@
 mod accounts_table;
 mod admins;
 mod breaker;
+mod cache;
+mod catalogs;
 mod csp;
 mod emulator;
 mod ledger;

@@ -43,6 +43,7 @@ async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
         ("AccountsTable", "Accounts"),
         ("AdminsTable", "Admins"),
         ("BreakersTable", "Breakers"),
+        ("CatalogsTable", "Catalogs"),
         ("UsageTable", "Usage"),
         ("KeyPeppersSecret", stack.local("key_peppers")),
         ("KeyEnvironment", "local"),

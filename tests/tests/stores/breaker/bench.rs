@@ -1,13 +1,10 @@
 //! Environments that share a Redis and a table.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use levee::breaker::room::By;
 use levee::breaker::{
@@ -16,7 +13,7 @@ use levee::breaker::{
 use levee::clock::Timestamp;
 use levee::stores::redis::{Redis, RedisConfig};
 
-use crate::emulator::{Emulator, TIMEOUT};
+use crate::emulator::{Asked, Emulator, TIMEOUT};
 use crate::redis_server::Server;
 
 const TABLE: &str = "Breakers";
@@ -30,34 +27,11 @@ pub struct Bench {
     client: Client,
 }
 
-/// Number of requests to DynamoDB, by operation.
-#[derive(Clone, Debug, Default)]
-struct Asked(Arc<Mutex<BTreeMap<String, u64>>>);
-
-impl Intercept for Asked {
-    fn name(&self) -> &'static str {
-        "asked"
-    }
-
-    fn read_before_transmit(
-        &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
-        let operation = target.rsplit_once('.').map_or(target, |(_, operation)| operation).to_owned();
-        *self.0.lock().unwrap().entry(operation).or_default() += 1;
-        Ok(())
-    }
-}
-
 impl Bench {
     pub async fn start() -> Self {
         let emulator = Emulator::start().await;
-        let asked = Asked::default();
-        let config = emulator.client().config().to_builder().interceptor(asked.clone()).build();
-        Self { server: Server::start().await, emulator, asked, client: Client::from_conf(config) }
+        let (client, asked) = emulator.counted();
+        Self { server: Server::start().await, emulator, asked, client }
     }
 
     /// Returns a new environment, with a time-out that is long enough for a busy machine.
@@ -96,7 +70,7 @@ impl Bench {
 
     /// Returns the numbers of requests to DynamoDB since the last call, by operation.
     pub fn asked(&self) -> BTreeMap<String, u64> {
-        std::mem::take(&mut *self.asked.0.lock().unwrap())
+        self.asked.take()
     }
 
     /// Returns the decision in DynamoDB.
