@@ -1,5 +1,6 @@
 //! One of the processes that `cargo xtask bench limits` starts: Levee's limiter under load, and the requests it is
-//! compared with through the same client. Usage: `bench REDIS_URL [EXPRESS_PORT]`.
+//! compared with through the same client. Usage: `bench REDIS_URL [EXPRESS_PORT]`. `bench csp` prints the speed of
+//! reading CSP reports, see [`csp`].
 //!
 //! All processes (`bench/peers`) have the same protocol. They write one line when they are ready, and then answer
 //! each line with one line, all JSON:
@@ -17,6 +18,7 @@
 mod block;
 mod client;
 mod cost;
+mod csp;
 mod express;
 mod levee;
 
@@ -33,7 +35,11 @@ type Clients = HashMap<String, Vec<Client>>;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let redis = arguments.next().context("usage: bench REDIS_URL [EXPRESS_PORT]")?;
+    let redis = arguments.next().context("usage: bench REDIS_URL [EXPRESS_PORT], or bench csp")?;
+    if redis == "csp" {
+        println!("{}", csp::measure()?);
+        return Ok(());
+    }
     let express = arguments.next().map(|port| port.parse()).transpose()?;
     let place = Place { redis, express };
     // Use one thread, as the processes of the other limiters do.

@@ -104,7 +104,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_documents_say_so() {
 }
 
 /// The modules of `shared/src`, each after all those that it imports.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 26] = [
     "config",
     "sync",
     "scope",

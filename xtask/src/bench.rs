@@ -2,6 +2,7 @@
 //! Results and methods are in docs/BENCHMARKS.md and docs/BREAKER.md.
 
 mod breaker;
+mod csp;
 mod limits;
 mod numbers;
 mod peers;
@@ -21,6 +22,7 @@ pub(crate) struct Bench {
 #[derive(clap::Subcommand)]
 enum What {
     Breaker(breaker::Breaker),
+    Csp(csp::Csp),
     Limits(limits::Limits),
 }
 
@@ -28,6 +30,7 @@ impl Bench {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         match self.what {
             What::Breaker(breaker) => breaker.run(workspace),
+            What::Csp(csp) => csp.run(workspace),
             What::Limits(limits) => limits.run(workspace),
         }
     }

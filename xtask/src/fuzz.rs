@@ -13,7 +13,7 @@ use crate::shell;
 use crate::workspace::Workspace;
 
 /// Files of `fuzz/fuzz_targets`.
-const TARGETS: [&str; 3] = ["sse", "usage_message", "usage_stream"];
+const TARGETS: [&str; 4] = ["csp_report", "sse", "usage_message", "usage_stream"];
 
 /// Initial corpus of every run.
 const SEEDS: &str = "shared/core/src/metering/usage/corpus";

@@ -12,7 +12,7 @@ use super::sentence;
 use crate::consent::Consent;
 use crate::context::Context;
 use crate::effect::Effect;
-use crate::error::{Overtaken, usage};
+use crate::error::usage;
 use crate::output::{aside, table};
 
 /// Number of ids that the audit's entry of an import names.
@@ -89,8 +89,7 @@ async fn write(context: &Context, catalog: Catalog, part: &[PlannedChange]) -> a
             WriteOutcome::Written(..) => Ok(()),
             WriteOutcome::Overtaken(overtaken) => {
                 let ids = overtaken.iter().map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ");
-                Err(Overtaken(format!("another operator changed {ids} at this moment; none of this part was written"))
-                    .into())
+                bail!("another operator changed {ids} at this moment; none of this part was written")
             }
         }
     };

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{existing, is_retired, sentence};
 use crate::consent::Consent;
 use crate::context::Context;
-use crate::error::{Overtaken, usage};
+use crate::error::usage;
 
 /// Fields of an item that are to be other ones.
 #[derive(Debug, clap::Args)]
@@ -162,7 +162,7 @@ async fn write(context: &Context, catalog: Catalog, action: &str, planned: &Plan
         match context.target.catalogs.write(catalog, std::slice::from_ref(&planned.item), context.now()).await? {
             WriteOutcome::Written(..) => Ok(()),
             WriteOutcome::Overtaken(_) => {
-                Err(Overtaken(format!("another operator changed {id} at this moment")).into())
+                bail!("another operator changed {id} at this moment")
             }
         }
     };

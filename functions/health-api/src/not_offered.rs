@@ -14,7 +14,7 @@ use serde::Serialize;
 /// API Gateway resources whose requests are answered here.
 pub const RESOURCES: [&str; 2] = ["/", "/{proxy+}"];
 
-const OFFERED: &str = "Offered are POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models, GET /v1/models/{id} and GET /v1/usage.";
+const OFFERED: &str = "Offered are POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models, GET /v1/models/{id}, GET /v1/usage and GET /v1/catalogs/{catalog}[/{id}].";
 
 /// Returns true if the gateway sent `request` here because no other route takes it.
 pub(crate) fn is_asked(request: &Request) -> bool {
@@ -79,6 +79,8 @@ fn offered(parts: &[&str]) -> Option<&'static str> {
         ["models"] => Some("/v1/models"),
         ["models", _] => Some("/v1/models/{id}"),
         ["usage"] => Some("/v1/usage"),
+        ["catalogs", _] => Some("/v1/catalogs/{catalog}"),
+        ["catalogs", _, _] => Some("/v1/catalogs/{catalog}/{id}"),
         _ => None,
     }
 }

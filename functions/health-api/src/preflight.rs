@@ -7,12 +7,14 @@ use levee::http::{AllowedOrigin, Problem};
 use levee::web::Answer;
 
 /// Routes that browsers may ask about, with the method that each takes.
-pub const ROUTES: [(&str, &str); 5] = [
+pub const ROUTES: [(&str, &str); 7] = [
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{id}", "GET"),
     ("/v1/usage", "GET"),
+    ("/v1/catalogs/{catalog}", "GET"),
+    ("/v1/catalogs/{catalog}/{id}", "GET"),
 ];
 
 /// Returns the route and the method that `request` asks about.

@@ -6,12 +6,14 @@ use reqwest::Method;
 use rstest::rstest;
 use tests::{Answer, Stack, messages};
 
-const ROUTES: [(&str, &str); 5] = [
+const ROUTES: [(&str, &str); 7] = [
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/claude-sonnet-5-5", "GET"),
     ("/v1/usage", "GET"),
+    ("/v1/catalogs/modules", "GET"),
+    ("/v1/catalogs/modules/crm-sync", "GET"),
 ];
 
 /// Starts a stack in which `origin` is allowed.
