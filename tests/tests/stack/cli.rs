@@ -26,14 +26,14 @@ use tokio::process::Command;
 
 /// Exit code and output of a command.
 #[derive(Debug)]
-struct Run {
+pub(crate) struct Run {
     code: i32,
     stdout: String,
     stderr: String,
 }
 
 impl Run {
-    fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.code, 0, "{self:?}");
         self
     }
@@ -45,12 +45,12 @@ impl Run {
         assert_eq!(self.stdout, "", "{self:?}");
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Returns the only line that it printed.
-    fn line(&self) -> &str {
+    pub(crate) fn line(&self) -> &str {
         let line = self.stdout.strip_suffix('\n').unwrap();
         assert!(!line.is_empty() && !line.contains('\n'), "{self:?}");
         line
@@ -81,12 +81,12 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Run
 }
 
 /// Runs `levee` against the stack; `command` is split at blanks.
-async fn levee(stack: &Stack, command: &str) -> Run {
+pub(crate) async fn levee(stack: &Stack, command: &str) -> Run {
     levee_with(stack, command, &[]).await
 }
 
 /// Works as [`levee`], with additional arguments that may contain blanks.
-async fn levee_with(stack: &Stack, command: &str, more: &[&str]) -> Run {
+pub(crate) async fn levee_with(stack: &Stack, command: &str, more: &[&str]) -> Run {
     levee_reading(stack, command, more, "").await
 }
 

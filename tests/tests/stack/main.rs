@@ -30,6 +30,7 @@ mod metering_storm;
 mod outages;
 mod providers;
 mod refusals;
+mod releases;
 mod runtime_host;
 mod scenes;
 mod sdk;
