@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// An error answer. The front door adds the envelope's `request_id`.
 #[derive(Clone, Debug)]
@@ -27,13 +27,25 @@ impl Problem {
         Self::new(404, message)
     }
 
-    pub(super) fn envelope(&self, request_id: &str) -> Value {
-        json!({
-            "type": "error",
-            "error": { "type": error_type(self.status.as_u16()), "message": self.message },
-            "request_id": request_id,
-        })
+    /// Returns the body. SDKs show it as it is, so its fields are in Anthropic's order.
+    pub(super) fn envelope<'a>(&'a self, request_id: &'a str) -> Envelope<'a> {
+        let error = Inner { r#type: error_type(self.status.as_u16()), message: &self.message };
+        Envelope { r#type: "error", error, request_id }
     }
+}
+
+/// Body of an error answer.
+#[derive(Serialize)]
+pub(super) struct Envelope<'a> {
+    r#type: &'static str,
+    error: Inner<'a>,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    r#type: &'static str,
+    message: &'a str,
 }
 
 impl IntoResponse for Problem {

@@ -133,9 +133,17 @@ async fn an_error_within_a_stream_raises_what_it_raises_against_the_provider_its
     stack.script("primary", json!({ "error_event_after": 3 })).await;
 
     for scenario in ["stream_text", "stream_events", "stream_thinking"] {
-        let outcome = assert_same(&mut sdk, &stack, scenario, |target| target).await;
+        let mut outcome = sdk.run(scenario, &stack.target()).await;
+        let mut direct = sdk.run(scenario, &stack.provider_target().await).await;
         assert_eq!((class(&outcome), statuses(&outcome)), (streamed_error(language), vec![200]), "{outcome}");
         assert_eq!(outcome["error"]["type"], "overloaded_error");
+        // Only Levee's event names a request: by the id that operators look for.
+        assert!(outcome["error"]["body"]["request_id"].is_string(), "{outcome}");
+        for error in [&mut outcome["error"], &mut direct["error"]] {
+            error["message"] = Value::Null;
+            error["body"]["request_id"] = Value::Null;
+        }
+        assert_eq!(outcome, direct, "{scenario}");
         let (said, thought, events) = (&outcome["text"], &outcome["thinking"], &outcome["events"]);
         let has_content = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         assert!(has_content(said) || has_content(thought) || events.as_array().is_some_and(|it| it.len() > 3));
