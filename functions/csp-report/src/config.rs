@@ -7,6 +7,7 @@ use levee::config::Reader;
 use levee::csp::counter::CspBounds;
 use levee::csp::{Counter, CspTable, Projects};
 use levee::function::Common;
+use levee::http::address::{InvalidProxySecret, parse_proxy_secret};
 use levee::http::{AddressKey, InvalidAddressKey};
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
@@ -53,24 +54,18 @@ pub struct CspReportState {
 }
 
 /// Error at the start of the intake.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A secret could not be fetched.
-    Secret(SecretError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The key of client addresses is invalid.
-    AddressKey(InvalidAddressKey),
+    #[error(transparent)]
+    AddressKey(#[from] InvalidAddressKey),
+    /// The secret of the platform's own proxy is invalid.
+    #[error(transparent)]
+    ProxySecret(#[from] InvalidProxySecret),
 }
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Secret(error) => error.fmt(f),
-            Self::AddressKey(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 impl CspReportState {
     /// Fetches the secrets and reads the projects. A store that cannot be reached yet does not prevent the start.
@@ -85,7 +80,7 @@ impl CspReportState {
         let proxy_secret = async {
             match &config.proxy_secret {
                 None => Ok(None),
-                Some(secret) => secret.resolve(aws).await.map(Some),
+                Some(secret) => Ok::<_, StartError>(Some(parse_proxy_secret(&secret.resolve(aws).await?)?)),
             }
         };
         let (proxy_secret, address_key, _read) =
@@ -95,8 +90,8 @@ impl CspReportState {
             clock,
             counter: Counter::new(Arc::new(Redis::new(config.redis)), config.bounds),
             projects,
-            address_key: AddressKey::new(&address_key.map_err(StartError::Secret)?).map_err(StartError::AddressKey)?,
-            proxy_secret: proxy_secret.map_err(StartError::Secret)?,
+            address_key: AddressKey::new(&address_key?)?,
+            proxy_secret: proxy_secret?,
         })
     }
 }

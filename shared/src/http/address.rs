@@ -7,6 +7,25 @@ use subtle::ConstantTimeEq;
 /// Header with the secret that allows the platform's own proxy to name the client's address.
 pub const PROXY_SECRET_HEADER: &str = "x-levee-proxy-secret";
 
+/// Shortest secret of the platform's own proxy, in characters.
+const SHORTEST_SECRET: usize = 16;
+
+/// Error for a `PROXY_SECRET` that is too short, or that no header can hold. It does not repeat the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("PROXY_SECRET must be a secret of at least {SHORTEST_SECRET} letters, digits and other visible characters")]
+pub struct InvalidProxySecret;
+
+/// Reads the secret of the platform's own proxy, and strips blanks and line ends around it, as header values have none.
+/// A secret that no header can hold would silently count all clients of the proxy together.
+///
+/// # Errors
+/// [`InvalidProxySecret`] if it has fewer than 16 characters, or one that is not visible.
+pub fn parse_proxy_secret(text: &str) -> Result<String, InvalidProxySecret> {
+    let text = text.trim();
+    let is_secret = text.len() >= SHORTEST_SECRET && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_secret.then(|| text.to_owned()).ok_or(InvalidProxySecret)
+}
+
 /// Parts of a request that tell its origin.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -233,5 +252,15 @@ mod tests {
     #[case("203.0.113.9", "203.0.113.9")]
     fn ipv6_is_counted_by_its_64_bit_network(#[case] address: IpAddr, #[case] expected: IpAddr) {
         assert_eq!(counted_together(address), expected);
+    }
+
+    #[test]
+    fn the_secret_of_a_proxy_is_one_that_a_header_can_hold() {
+        for good in ["the-local-proxy-has-no-secrets", " 0123456789abcdef\n", "!\"#$%&'()*+,-./:"] {
+            assert_eq!(parse_proxy_secret(good).as_deref(), Ok(good.trim()));
+        }
+        for bad in ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcd\u{e9}f", "0123456789\u{0}abcdef"] {
+            assert_eq!(parse_proxy_secret(bad), Err(InvalidProxySecret), "{bad:?}");
+        }
     }
 }

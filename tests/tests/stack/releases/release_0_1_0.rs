@@ -189,5 +189,6 @@ async fn a_call_that_the_authorizer_of_0_1_0_admitted_is_refunded_and_returned()
     assert!(charged.refund(&stack.redis()).await.unwrap());
     let places = leases::parse(&allowed.in_flight.unwrap());
     assert_eq!(places.len(), 3);
-    leases::release(&stack.redis(), &places, &allowed.request_id).await.unwrap();
+    let release = leases::Release { id: allowed.request_id, leases: places, until: stack.now() };
+    leases::release(&stack.redis(), &[release]).await.unwrap();
 }
