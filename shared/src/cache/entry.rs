@@ -116,6 +116,12 @@ impl<T: DeserializeOwned> CacheEntry<T> {
     }
 }
 
+/// Returns the header of an entry's bytes, which tells it from every other entry: by its version, its time and its
+/// checksum.
+pub(super) fn header(bytes: &[u8]) -> &[u8] {
+    bytes.get(..HEADER).unwrap_or(bytes)
+}
+
 /// Returns the checksum of an entry's bytes, without the place of the sum itself.
 fn checksum(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();

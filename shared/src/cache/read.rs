@@ -212,8 +212,15 @@ impl<T: Clone + Serialize + DeserializeOwned> Cache<T> {
     /// Decodes the entry of `key`. The second value is true if there are bytes that cannot be read.
     fn decoded(&self, key: &str, bytes: Option<Vec<u8>>) -> (Option<Arc<CacheEntry<T>>>, bool) {
         let Some(bytes) = bytes else { return (None, false) };
+        if let Some(entry) = self.front.decoded(key, &bytes) {
+            return (Some(entry), false);
+        }
         match CacheEntry::decode(&bytes, self.store.space.schema) {
-            Ok(entry) => (Some(Arc::new(entry)), false),
+            Ok(entry) => {
+                let entry = Arc::new(entry);
+                self.front.note_decoded(key, &bytes, entry.clone());
+                (Some(entry), false)
+            }
             Err(error) => {
                 tracing::warn!(code = "cache.unreadable", key, %error, "a cached value cannot be read; the source is");
                 (None, true)
