@@ -79,6 +79,7 @@ impl<T: Serialize> CacheEntry<T> {
         if length > LARGEST_VALUE {
             return Err(NotStorable::TooLarge(length));
         }
+        // Fill in the sum of everything else.
         let sum = checksum(&bytes).to_le_bytes();
         bytes[SUM].copy_from_slice(&sum);
         Ok(bytes)

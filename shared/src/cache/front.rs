@@ -14,14 +14,18 @@ use crate::sync::lock;
 /// Number of keys that one environment holds; the least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
+/// Values by key.
+type ByKey<T> = Mutex<LruCache<String, T>>;
+/// Entry, with the time at which it was taken.
+type Taken<T> = (Arc<CacheEntry<T>>, Timestamp);
 /// Entry that was decoded, with the header of its bytes.
 type Decoded<T> = (Vec<u8>, Arc<CacheEntry<T>>);
 
 /// Copies by key, the entries that were decoded last, and the times of the last failed reads of the source.
 pub(super) struct CacheFront<T> {
-    copies: Mutex<LruCache<String, (Arc<CacheEntry<T>>, Timestamp)>>,
-    decoded: Mutex<LruCache<String, Decoded<T>>>,
-    failures: Mutex<LruCache<String, Timestamp>>,
+    copies: ByKey<Taken<T>>,
+    decoded: ByKey<Decoded<T>>,
+    failures: ByKey<Timestamp>,
 }
 
 impl<T> Default for CacheFront<T> {

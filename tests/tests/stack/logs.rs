@@ -145,6 +145,7 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     }
     stack.get("/health").await;
     stack.get("/v1/usage").await;
+    stack.get("/v1/catalogs/modules").await;
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
     // Provoke a decision by a breaker, and one by an admin.
     stack.script("primary", json!({ "status": 500 })).await;
