@@ -5,6 +5,7 @@ use anyhow::{Context as _, bail};
 use levee::stores::redis::{Redis, RedisConfig, Unavailable};
 use redis::{AsyncCommands as _, Script};
 
+use crate::catalog::CatalogReader;
 use crate::express::Express;
 use crate::levee::Decider;
 
@@ -43,6 +44,8 @@ pub(crate) enum Client {
     Incr(Redis),
     /// A script of three INCRBYs.
     Script(Redis, Script),
+    /// Reads of a catalog.
+    Catalog(Box<CatalogReader>),
     /// The limiter.
     Levee(Box<Decider>),
     /// Three limits of express-rate-limit, over HTTP.
@@ -60,6 +63,7 @@ impl Client {
                 let port = place.express.context("express was not started")?;
                 Self::Express(Express::connect(port, target == "express/refused").await?)
             }
+            _ if CatalogReader::measures(target) => Self::Catalog(Box::new(CatalogReader::open(place, target).await?)),
             _ => Self::Levee(Box::new(Decider::open(place, target)?)),
         })
     }
@@ -83,6 +87,7 @@ impl Client {
                 let call = &call;
                 redis.run(async |mut connection| call.invoke_async(&mut connection).await).await
             }
+            Self::Catalog(reader) => return reader.ask().await,
             Self::Levee(decider) => return decider.ask(turn).await,
             Self::Express(express) => return express.ask(subject).await,
         };

@@ -1,6 +1,6 @@
-//! One of the processes that `cargo xtask bench limits` starts: Levee's limiter under load, and the requests it is
-//! compared with through the same client. Usage: `bench REDIS_URL [EXPRESS_PORT]`. `bench csp` prints the speed of
-//! reading CSP reports, see [`csp`].
+//! One of the processes that `cargo xtask bench limits` and `cargo xtask bench cache` start: Levee's limiter and reads of
+//! a catalog under load, and the requests they are compared with through the same client. Usage: `bench REDIS_URL [EXPRESS_PORT]`.
+//! `bench csp` prints the speed of reading CSP reports, see [`csp`].
 //!
 //! All processes (`bench/peers`) have the same protocol. They write one line when they are ready, and then answer
 //! each line with one line, all JSON:
@@ -16,6 +16,7 @@
 #![allow(clippy::print_stdout, reason = "its standard output is the answer to whoever started it")]
 
 mod block;
+mod catalog;
 mod client;
 mod cost;
 mod csp;

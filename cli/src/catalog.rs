@@ -162,6 +162,7 @@ fn rows(item: &CatalogItem) -> Vec<(String, String)> {
         row("publisher", &item.publisher.name),
         row("publisher url", &or_nothing(&item.publisher.url)),
     ];
+    // Lists have a row for each entry.
     rows.extend(item.links.iter().map(|link| row(&format!("link {}", link.rel), &link.url)));
     rows.extend(item.requirements.iter().map(|it| row(&format!("requires {}", it.id), &or_nothing(&it.version))));
     rows.extend([

@@ -216,7 +216,8 @@ impl Stack {
                 credentials: Credentials::new("test", "test", None, None, "test"),
             },
             endpoint_url: Some(self.local("dynamodb_url").to_owned()),
-            timeout: Duration::from_secs(10),
+            // A busy machine must not look like an outage.
+            timeout: Duration::from_secs(60),
         })
     }
 

@@ -1,7 +1,8 @@
-//! `cargo xtask bench`: compares the limiter's speed and the breaker's savings with other designs, on this machine.
+//! `cargo xtask bench`: compares the limiter's and the cache's speed and the breaker's savings, on this machine.
 //! Results and methods are in docs/BENCHMARKS.md and docs/BREAKER.md.
 
 mod breaker;
+mod cache;
 mod csp;
 mod limits;
 mod numbers;
@@ -22,6 +23,7 @@ pub(crate) struct Bench {
 #[derive(clap::Subcommand)]
 enum What {
     Breaker(breaker::Breaker),
+    Cache(cache::Cache),
     Csp(csp::Csp),
     Limits(limits::Limits),
 }
@@ -30,6 +32,7 @@ impl Bench {
     pub(crate) fn run(self, workspace: &Workspace) -> anyhow::Result<()> {
         match self.what {
             What::Breaker(breaker) => breaker.run(workspace),
+            What::Cache(cache) => cache.run(workspace),
             What::Csp(csp) => csp.run(workspace),
             What::Limits(limits) => limits.run(workspace),
         }

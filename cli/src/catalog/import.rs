@@ -51,6 +51,7 @@ pub(super) async fn import(
         context.publish_catalogs_again().await;
         return context.output.say(&json, || format!("{catalog} is as in the file already; nothing was changed"));
     }
+    // Ask before anything is retired.
     let retired = count(&planned.changes, ChangeKind::Retire);
     if retired > 0 {
         consent.ask(&format!("Retire {retired} item(s) of {catalog}?"))?;
@@ -78,6 +79,7 @@ pub(super) async fn import(
 
 /// Writes one part, with an entry in the audit.
 async fn write(context: &Context, catalog: Catalog, part: &[PlannedChange]) -> anyhow::Result<Effect> {
+    // Describe the part for the audit, by its first ids.
     let items: Vec<CatalogItem> = part.iter().map(|change| change.item.clone()).collect();
     let mut ids = part.iter().take(NAMED).map(|change| change.item.id.as_str()).collect::<Vec<_>>().join(", ");
     if part.len() > NAMED {

@@ -109,6 +109,7 @@ impl ItemArgs {
             Some(url) => item.publisher.url = Some(url.to_owned()),
             None => {}
         }
+        // A list is replaced as a whole.
         if self.no_links || !self.links.is_empty() {
             item.links.clone_from(&self.links);
         }
@@ -143,6 +144,7 @@ pub(super) async fn set(context: &Context, catalog: Catalog, id: &str, args: &It
 
 pub(super) async fn delete(context: &Context, catalog: Catalog, id: &str, consent: &Consent) -> anyhow::Result<()> {
     let there = existing(context, catalog, id).await?;
+    // Retire it once, and only if the operator means it.
     if is_retired(&there) {
         bail!("item {id} of {catalog} is retired already");
     }

@@ -36,7 +36,7 @@ Examples:
     },
     /// Change a project; a list that is given replaces the present one
     ///
-    /// A new policy is known to reports within a minute. Its former versions stay known, so that reports of pages that are
+    /// A new policy is known to reports within 5 s. Its former versions stay known, so that reports of pages that are
     /// still open are judged by the policy that they had.
     #[command(after_help = "\
 Examples:

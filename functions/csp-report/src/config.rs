@@ -84,7 +84,7 @@ impl CspReportState {
             }
         };
         let (proxy_secret, address_key, _read) =
-            tokio::join!(proxy_secret, config.address_key.resolve(aws), projects.rules());
+            tokio::join!(proxy_secret, config.address_key.resolve(aws), projects.rules(None, None));
         levee::csp::judge::prepare();
         Ok(Self {
             clock,

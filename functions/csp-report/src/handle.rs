@@ -52,12 +52,13 @@ fn answer() -> Response<String> {
 async fn take_in(state: &CspReportState, request: &Request, request_id: &str, report: &mut IntakeReport) {
     let now = state.clock.now();
     // Find the project that the address names.
-    let Some(rules) = state.projects.rules().await else {
+    let (parameters, query) = (request.path_parameters(), request.query_string_parameters());
+    let name = parameters.first("project").and_then(|name| name.parse::<ProjectName>().ok());
+    let version = query.first("v").and_then(Version::parse).filter(|version| version != &own_policy().version());
+    let Some(rules) = state.projects.rules(name.as_ref(), version.as_ref()).await else {
         report.unreadable();
         return;
     };
-    let parameters = request.path_parameters();
-    let name = parameters.first("project").and_then(|name| name.parse::<ProjectName>().ok());
     let project = name.and_then(|name| rules.get_key_value(&name));
 
     // Read the reports, and sort out what belongs to no group.

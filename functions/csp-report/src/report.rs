@@ -19,6 +19,8 @@ pub(crate) struct IntakeReport {
     /// `counted`, `preflight`, `unreadable` (no project could be read), `lost` (Redis did not answer), or `unfinished` if
     /// the environment was stopped first.
     outcome: &'static str,
+    #[metrics(name = "Requests", unit = Count)]
+    requests: u64,
     /// Reports that were counted in a group.
     #[metrics(name = "CspReports", unit = Count)]
     counted: u64,
@@ -41,6 +43,7 @@ pub(crate) fn begin(request_id: &str) -> IntakeReportGuard {
         head: Head::new("csp-report", "took in CSP reports", request_id),
         project: None,
         outcome: "unfinished",
+        requests: 1,
         counted: 0,
         dropped: 0,
         overflowed: 0,

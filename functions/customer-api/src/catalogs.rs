@@ -47,6 +47,7 @@ pub(crate) async fn item(
     report: &mut CustomerApiReport,
 ) -> Result<Response<String>, Problem> {
     let catalog = catalog(request)?;
+    // An id of another form is that of no item.
     only_known(request, &[])?;
     let id = request.path_parameters_ref().and_then(|path| path.first("id")).unwrap_or_default();
     if !is_word(id, LONGEST_ID) {

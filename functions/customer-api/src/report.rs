@@ -112,6 +112,7 @@ impl CustomerApiReport {
         let is = |status: CacheStatus| Some(answer.status == status);
         (self.cache_hits, self.cache_stale, self.cache_misses) =
             (is(CacheStatus::Hit), is(CacheStatus::Stale), is(CacheStatus::Miss));
+        // Count the reads of the source, and those whose value could not be cached.
         self.cache_front_hits = Some(answer.is_front);
         self.cache_source_reads = Some(answer.source_reads);
         self.cache_unstored = Some(answer.source_reads > 0 && answer.status == CacheStatus::Miss && !answer.is_stored);

@@ -79,6 +79,7 @@ impl<T: Serialize> CacheEntry<T> {
         if length > LARGEST_VALUE {
             return Err(NotStorable::TooLarge(length));
         }
+        // Fill in the sum of everything else.
         let sum = checksum(&bytes).to_le_bytes();
         bytes[SUM].copy_from_slice(&sum);
         Ok(bytes)
@@ -114,6 +115,12 @@ impl<T: DeserializeOwned> CacheEntry<T> {
             fresh_until: millis(24),
         })
     }
+}
+
+/// Returns the header of an entry's bytes, which tells it from every other entry: by its version, its time and its
+/// checksum.
+pub(super) fn header(bytes: &[u8]) -> &[u8] {
+    bytes.get(..HEADER).unwrap_or(bytes)
 }
 
 /// Returns the checksum of an entry's bytes, without the place of the sum itself.

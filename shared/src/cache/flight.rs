@@ -42,6 +42,7 @@ impl<T> Flights<T> {
         let key = (key.to_owned(), required);
         let flight = lock(&self.0).entry(key.clone()).or_default().clone();
         let seat = Seat { flights: self, key, flight };
+        // Run the lookup, unless another caller does.
         let mut is_leader = false;
         let outcome = seat
             .flight

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use lru::LruCache;
 
 use super::SPARED_AFTER_FAILURE;
-use super::entry::CacheEntry;
+use super::entry::{CacheEntry, header};
 use super::standing::may_use_front;
 use crate::clock::Timestamp;
 use crate::sync::lock;
@@ -14,15 +14,27 @@ use crate::sync::lock;
 /// Number of keys that one environment holds; the least recently used are evicted first.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
-/// Copies by key, and the times of the last failed reads of the source.
+/// Values by key.
+type ByKey<T> = Mutex<LruCache<String, T>>;
+/// Entry, with the time at which it was taken.
+type Taken<T> = (Arc<CacheEntry<T>>, Timestamp);
+/// Entry that was decoded, with the header of its bytes.
+type Decoded<T> = (Vec<u8>, Arc<CacheEntry<T>>);
+
+/// Copies by key, the entries that were decoded last, and the times of the last failed reads of the source.
 pub(super) struct CacheFront<T> {
-    copies: Mutex<LruCache<String, (Arc<CacheEntry<T>>, Timestamp)>>,
-    failures: Mutex<LruCache<String, Timestamp>>,
+    copies: ByKey<Taken<T>>,
+    decoded: ByKey<Decoded<T>>,
+    failures: ByKey<Timestamp>,
 }
 
 impl<T> Default for CacheFront<T> {
     fn default() -> Self {
-        Self { copies: Mutex::new(LruCache::new(CAPACITY)), failures: Mutex::new(LruCache::new(CAPACITY)) }
+        Self {
+            copies: Mutex::new(LruCache::new(CAPACITY)),
+            decoded: Mutex::new(LruCache::new(CAPACITY)),
+            failures: Mutex::new(LruCache::new(CAPACITY)),
+        }
     }
 }
 
@@ -42,6 +54,18 @@ impl<T> CacheFront<T> {
     /// Holds an entry that was read from Redis or from the source at `now`.
     pub(super) fn put(&self, key: &str, entry: Arc<CacheEntry<T>>, now: Timestamp) {
         lock(&self.copies).put(key.to_owned(), (entry, now));
+    }
+
+    /// Returns the entry of `bytes` if it is the one that was decoded last: an entry stays the same for minutes, and
+    /// decoding takes longer than a GET on one machine.
+    pub(super) fn decoded(&self, key: &str, bytes: &[u8]) -> Option<Arc<CacheEntry<T>>> {
+        let mut decoded = lock(&self.decoded);
+        decoded.get(key).filter(|(known, _)| known == header(bytes)).map(|(_, entry)| entry.clone())
+    }
+
+    /// Holds the entry of `bytes`, which was decoded.
+    pub(super) fn note_decoded(&self, key: &str, bytes: &[u8], entry: Arc<CacheEntry<T>>) {
+        lock(&self.decoded).put(key.to_owned(), (header(bytes).to_vec(), entry));
     }
 
     /// Records that a read of the source for `key` failed, or did not.

@@ -125,6 +125,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Cache<T> {
         required: Option<u64>,
         read: impl AsyncFnOnce(Option<u64>) -> Result<SourceAnswer<T>, String>,
     ) -> Result<CacheAnswer<T>, SourceGone> {
+        // Use this environment's copy if it is known to be new enough.
         if let Some(entry) = self.front.get(key, required, self.clock.now()) {
             return Ok(CacheAnswer { is_front: true, ..CacheAnswer::new(entry, CacheStatus::Hit, Standing::Fresh) });
         }
@@ -212,8 +213,16 @@ impl<T: Clone + Serialize + DeserializeOwned> Cache<T> {
     /// Decodes the entry of `key`. The second value is true if there are bytes that cannot be read.
     fn decoded(&self, key: &str, bytes: Option<Vec<u8>>) -> (Option<Arc<CacheEntry<T>>>, bool) {
         let Some(bytes) = bytes else { return (None, false) };
+        // Recognise the entry that was decoded last.
+        if let Some(entry) = self.front.decoded(key, &bytes) {
+            return (Some(entry), false);
+        }
         match CacheEntry::decode(&bytes, self.store.space.schema) {
-            Ok(entry) => (Some(Arc::new(entry)), false),
+            Ok(entry) => {
+                let entry = Arc::new(entry);
+                self.front.note_decoded(key, &bytes, entry.clone());
+                (Some(entry), false)
+            }
             Err(error) => {
                 tracing::warn!(code = "cache.unreadable", key, %error, "a cached value cannot be read; the source is");
                 (None, true)
@@ -227,6 +236,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Cache<T> {
         let until = Instant::now() + self.config.wait;
         while Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
+            // Take the entry as soon as it may be used.
             let seen = turn.look().await.ok()?;
             let entry =
                 seen.entry.and_then(|bytes| CacheEntry::decode(&bytes, self.store.space.schema).ok()).map(Arc::new);
@@ -261,6 +271,7 @@ impl<T: Clone + Serialize + DeserializeOwned> Cache<T> {
                 return false;
             }
         };
+        // Keep it beyond its time, for a time in which the source is gone.
         let kept = entry.read_at.until(entry.fresh_until.plus(KEPT_STALE));
         match turn.put(&bytes, kept, replaces).await {
             Ok(Put::Written) => true,

@@ -126,6 +126,7 @@ impl LookupTurn<'_> {
         if left < budget / LEAST_PART {
             return Err(Unavailable::TimedOut(budget));
         }
+        // Count the time against the whole lookup.
         let began = Instant::now();
         let outcome = self.store.redis.run_within(left, operation).await;
         self.spent += began.elapsed();

@@ -83,6 +83,7 @@ impl CatalogsTable {
             if !overtaken.is_empty() {
                 return Ok(WriteOutcome::Overtaken(overtaken));
             }
+            // Raise version and revisions.
             let version = (base.version + 1).max(now.as_millis());
             let written = items.iter().map(|item| CatalogItem {
                 revision: item.revision + 1,
@@ -94,6 +95,7 @@ impl CatalogsTable {
             let Err(error) = self.client.transact_write_items().set_transact_items(Some(rows)).send().await else {
                 return Ok(WriteOutcome::Written(written, version));
             };
+            // Read the reasons, if the transaction was cancelled.
             let reasons = match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
                     canceled.cancellation_reasons().iter().filter_map(|reason| reason.code()).collect()
@@ -115,6 +117,7 @@ impl CatalogsTable {
         let mut keys: Vec<CatalogRow> = items.iter().map(|item| item_key(catalog, &item.id)).collect();
         keys.extend([totals_key(catalog), version_key()]);
         let rows = batch_get(&self.client, &self.name, keys, true).await.map_err(CatalogsTableError::DynamoDb)?;
+        // Tell the rows apart: they come in any order.
         let mut base = Base { version: 0, totals: None, rows: HashMap::new() };
         let version_name = version_key();
         for row in rows {

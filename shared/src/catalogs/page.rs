@@ -37,6 +37,7 @@ impl PageQuery {
     /// # Errors
     /// The public sentence about the first one that is wrong.
     pub fn parse(limit: Option<&str>, cursor: Option<&str>, category: Option<&str>) -> Result<Self, String> {
+        // Check each parameter; ids and categories have their usual form.
         let limit = match limit {
             None => DEFAULT_PAGE,
             Some(text) => text

@@ -121,6 +121,7 @@ pub fn plan(
             mistakes.push(mistake(&place("id"), format!("'{}' is in the file twice", item.id)));
             continue;
         }
+        // Compare the revision, if the file has one.
         let there = by_id.get(item.id.as_str()).copied();
         let present = there.map_or(0, |there| there.revision);
         if item.revision != 0 && item.revision != present && !options.ignores_revisions {
@@ -158,6 +159,7 @@ impl ImportPlan {
             self.unchanged += 1;
             return;
         }
+        // Name the change, then the fields that differ.
         let is_retired = |it: &CatalogItem| it.status == ItemStatus::Retired;
         let kind = match there {
             None => ChangeKind::Create,

@@ -101,6 +101,7 @@ impl CatalogsTable {
         let mut stored = StoredCatalog::default();
         while let Some(row) = rows.next().await {
             let row = row.map_err(|error| CatalogsTableError::from_sdk(&error))?;
+            // Take the version from the totals, which come first.
             if sort_key(&row) == TOTALS {
                 stored.version = number(&row, "version");
                 continue;

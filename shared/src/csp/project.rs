@@ -17,6 +17,9 @@ use crate::clock::Timestamp;
 pub const OWN_PROJECT: &str = "levee";
 /// Time for which an environment keeps the projects in memory.
 const CACHED: Duration = Duration::from_secs(60);
+/// The same for a report that names an unknown project or version, which may have been set a moment ago. It bounds the
+/// reads that invented names cause.
+const CACHED_IF_UNKNOWN: Duration = Duration::from_secs(5);
 /// Largest number of projects.
 pub const MOST_PROJECTS: usize = 100;
 /// Largest number of policy versions that a project keeps; the oldest one is dropped for a new one.
@@ -238,12 +241,17 @@ impl Projects {
         Self { table, cached: Mutex::new(None) }
     }
 
-    /// Returns the rules of all projects, at most a minute old. If the table cannot be read, returns the last ones that
-    /// were read; `None` if there are none.
-    pub async fn rules(&self) -> Option<Rules> {
+    /// Returns the rules of all projects for a report that names this project and version: at most a minute old, or 5 s
+    /// if they do not know the two. If the table cannot be read, returns the last ones that were read; `None` if there
+    /// are none.
+    pub async fn rules(&self, project: Option<&ProjectName>, version: Option<&Version>) -> Option<Rules> {
+        let is_known = |rules: &Rules| {
+            let found = project.map(|name| rules.get(name));
+            found.is_none_or(|found| found.is_some_and(|rules| version.is_none_or(|it| knows(rules, it))))
+        };
         let mut cached = self.cached.lock().await;
         if let Some((read_at, rules)) = cached.as_ref()
-            && read_at.elapsed() < CACHED
+            && read_at.elapsed() < if is_known(rules) { CACHED } else { CACHED_IF_UNKNOWN }
         {
             return Some(rules.clone());
         }
@@ -264,6 +272,10 @@ impl Projects {
             }
         }
     }
+}
+
+fn knows(rules: &violation::Project, version: &Version) -> bool {
+    rules.policies.iter().any(|(known, _)| known == version)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) fn secure_page(headers: &mut HeaderMap, links: &Links) {
     for (name, value) in [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
-        (INTEGRITY_POLICY, "blocked-destinations=(script style), endpoints=(csp)"),
+        (INTEGRITY_POLICY, "blocked-destinations=(script), endpoints=(csp)"),
         (REFERRER_POLICY, "no-referrer"),
         (PERMISSIONS_POLICY, NO_FEATURES),
         (COOP, "same-origin"),
@@ -109,7 +109,7 @@ mod tests {
         content-type: text/html; charset=utf-8
         cross-origin-opener-policy: same-origin
         cross-origin-resource-policy: same-origin
-        integrity-policy: blocked-destinations=(script style), endpoints=(csp)
+        integrity-policy: blocked-destinations=(script), endpoints=(csp)
         permissions-policy: accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), usb=(), xr-spatial-tracking=()
         referrer-policy: no-referrer
         strict-transport-security: max-age=31536000

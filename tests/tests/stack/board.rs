@@ -10,7 +10,12 @@ mod health;
 mod sign_in;
 mod snapshot;
 
-use tests::Answer;
+use std::sync::LazyLock;
+
+use levee::csp::counter::{Example, Meaning};
+use levee::csp::table::GroupMinute;
+use levee::csp::{Class, CspTable, Directive, Group};
+use tests::{Answer, Stack};
 
 const SESSION: &str = "__Host-levee-session";
 
@@ -19,9 +24,41 @@ const SIGN_OUTS: [&str; 2] = ["/logout", "/admin/sign-out-everywhere"];
 
 const SUSPEND: &str = "/admin/api/accounts/acme/suspend";
 
-/// Replaces the parameter of a route's path by an existing id.
+/// Group of CSP reports that [`add_violation`] writes.
+static VIOLATION: LazyLock<Group> = LazyLock::new(|| Group {
+    project: "levee".to_owned(),
+    directive: Directive::parse("img-src").unwrap(),
+    class: Class::External,
+    blocked: "https://evil.example".to_owned(),
+    document: "levee.example/login".to_owned(),
+});
+
+/// Replaces the parameter of a route's path by an existing id; that of CSP groups exists after [`add_violation`].
 fn real(path: &str) -> String {
-    path.replace("{id}", if path.contains("/breakers/") { "primary" } else { "acme" })
+    let violation = format!("levee.{}", VIOLATION.id());
+    path.replace(
+        "{id}",
+        match path {
+            path if path.contains("/breakers/") => "primary",
+            path if path.contains("/csp/") => &violation,
+            _ => "acme",
+        },
+    )
+}
+
+/// Writes a group of CSP reports, as the monitor does.
+async fn add_violation(stack: &Stack) {
+    let row = GroupMinute {
+        id: VIOLATION.id(),
+        meaning: Meaning { group: VIOLATION.clone(), example: Example::default() },
+        reports: 7,
+        browsers: [("chrome".to_owned(), 7)].into(),
+        versions: [("other".to_owned(), 7)].into(),
+        reach: 3,
+    };
+    let table = CspTable::new(stack.dynamodb(), "Csp");
+    let minute = stack.now().as_secs() / 60;
+    assert!(table.fold_group(&"levee".parse().unwrap(), minute, &row).await.unwrap());
 }
 
 /// Asserts the properties that every page has to have.

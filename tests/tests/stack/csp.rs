@@ -32,11 +32,18 @@ async fn create_shop(stack: &Stack) -> String {
         &["csp", "project", "create", "shop", "--host", "shop.example", "--sensitive", "/checkout", "--policy", file],
     )
     .await;
+    forget_projects(stack).await;
     let policy = levee(stack, &["csp", "policy", "shop", "--base-url", &stack.url("")]).await;
     let header = policy["headers"]["content-security-policy"].as_str().unwrap();
     let address = header.split_once("report-uri ").unwrap().1.split(';').next().unwrap();
     assert!(address.starts_with(&stack.url("/csp-reports/shop?v=")), "{header}");
     address.to_owned()
+}
+
+/// Starts the environment of the intake anew, which else reads the projects again only after some seconds.
+pub(crate) async fn forget_projects(stack: &Stack) {
+    stack.order("/functions/csp-report/0/kill").await;
+    stack.order("/functions/csp-report/0/start").await;
 }
 
 fn report(directive: &str, blocked: &str) -> Value {

@@ -8,6 +8,7 @@ use tests::{Answer, Stack, messages, wait_for};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+/// Functions that serve callers and operators. The intake of CSP reports logs no error of a report.
 const FUNCTIONS: [&str; 5] = ["authorizer", "ai-proxy", "customer-api", "health-api", "monitor"];
 
 /// Makes calls with every possible outcome.
@@ -145,6 +146,9 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     }
     stack.get("/health").await;
     stack.get("/v1/usage").await;
+    stack.get("/v1/catalogs/modules").await;
+    let report = stack.client().post(stack.url("/csp-reports")).body("[]").send().await;
+    assert_eq!(report.map(|answer| answer.status().as_u16()).ok(), Some(204));
     assert_eq!(stack.control("POST", "/monitor/run", Value::Null).await.status, 200);
     // Provoke a decision by a breaker, and one by an admin.
     stack.script("primary", json!({ "status": 500 })).await;
@@ -160,7 +164,7 @@ async fn metrics_are_those_that_are_documented_and_no_dimension_is_an_id() {
     wait_for(async || stack.wide_events("health-api").into_iter().find(decision)).await;
     let documented = std::fs::read_to_string(tests::workspace().join("docs/LOGGING.md")).unwrap();
 
-    for function in FUNCTIONS {
+    for function in FUNCTIONS.into_iter().chain(["csp-report"]) {
         let events = stack.wide_events(function);
         let mut emitted = BTreeSet::new();
         for event in events {

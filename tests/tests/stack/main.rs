@@ -30,7 +30,6 @@ mod metering_storm;
 mod outages;
 mod providers;
 mod refusals;
-mod releases;
 mod runtime_host;
 mod scenes;
 mod sdk;

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::json;
 use tests::{Answer, Browser, Stack};
 
-use super::{SESSION, SIGN_OUTS, SUSPEND, assert_page, real};
+use super::{SESSION, SIGN_OUTS, SUSPEND, add_violation, assert_page, real};
 
 /// Returns the routes that need a session: method, path with an existing id, and role.
 fn guarded() -> Vec<(Method, String, Role)> {
@@ -168,6 +168,7 @@ async fn whatever_changes_something_must_come_from_a_page_of_the_same_session() 
 #[tokio::test]
 async fn a_viewer_looks_at_everything_and_changes_nothing() {
     let stack = Stack::builder().start().await;
+    add_violation(&stack).await;
     let viewer = stack.signed_in(stack.viewer()).await;
     let token = viewer.clone().token().await;
     let before = state_of(&stack).await;

@@ -16,7 +16,7 @@ use tests::Stack;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{SESSION, SIGN_OUTS, assert_page, real};
+use super::{SESSION, SIGN_OUTS, add_violation, assert_page, real};
 
 fn admins(stack: &Stack) -> AdminsTable {
     AdminsTable::new(stack.dynamodb(), "Admins")
@@ -35,6 +35,7 @@ const FIELDS: [(&str, &str); 3] = [("to", "open"), ("share", "25"), ("minutes", 
 #[tokio::test]
 async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
     let stack = Stack::builder().env("LIMIT_LOGIN_PER_ADDRESS", "0").start().await;
+    add_violation(&stack).await;
     let (table, (email, _)) = (admins(&stack), stack.admin());
     let mut actions = BTreeSet::new();
     for path in changes() {
@@ -51,8 +52,9 @@ async fn whatever_an_admin_does_is_one_more_row_in_the_audit() {
     }
     let of_accounts = ["account.resume", "account.suspend"];
     let of_breakers = ["breaker.force", "breaker.pin", "breaker.release"];
+    let of_violations = ["csp.mute", "csp.reopen", "csp.resolve"];
     let of_sessions = ["session.sign-out", "session.sign-out-everywhere"];
-    let expected = [&of_accounts[..], &of_breakers, &of_sessions].concat();
+    let expected = [&of_accounts[..], &of_breakers, &of_violations, &of_sessions].concat();
     assert_eq!(actions.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -76,6 +78,7 @@ async fn without_audit(stack: &Stack) -> BoardState {
             "ALERTS_TABLE" => "Alerts",
             "BREADCRUMBS_TABLE" => "Breadcrumbs",
             "BREAKERS_TABLE" => "Breakers",
+            "CSP_TABLE" => "Csp",
             "USAGE_TABLE" => "Usage",
             "REDIS_URL" => "redis://127.0.0.1:1",
             "AI_PROVIDERS" => r#"[{"name":"primary"}]"#,
@@ -148,6 +151,7 @@ async fn session(stack: &Stack) -> SessionToken {
 #[tokio::test]
 async fn what_cannot_be_written_down_is_not_done_but_for_signing_out() {
     let stack = Stack::builder().start().await;
+    add_violation(&stack).await;
     let state = without_audit(&stack).await;
     let (table, accounts) = (admins(&stack), AccountsTable::new(stack.dynamodb(), "Accounts"));
     let breakers = BreakersTable::new(stack.dynamodb(), "Breakers");

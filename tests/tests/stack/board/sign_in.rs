@@ -6,7 +6,7 @@ use rstest::rstest;
 use serde_json::json;
 use tests::{Builder, Stack, token_of, wait_for};
 
-use super::{SESSION, SUSPEND, assert_page, real};
+use super::{SESSION, SUSPEND, add_violation, assert_page, real};
 
 #[rstest]
 #[case::at_the_root(None)]
@@ -40,6 +40,7 @@ async fn an_admin_signs_in_looks_around_and_signs_out(#[case] stage: Option<&str
         assert!(session.split("; ").any(|it| it == part), "{part} is missing: {session}");
     }
 
+    add_violation(&stack).await;
     for (_, path, ..) in ROUTES.iter().filter(|(method, path, ..)| *method == Method::GET && path.starts_with("/admin"))
     {
         let answer = browser.get(&real(path)).await;

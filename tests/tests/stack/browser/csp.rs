@@ -1,9 +1,11 @@
 //! Reports that a real browser sends about pages with a content security policy.
 
-use serde_json::{Value, json};
-use tests::{Chromium, Stack, wait_for};
+use std::time::Duration;
 
-use crate::csp::levee;
+use serde_json::Value;
+use tests::{Chromium, Scripted, Stack, wait_for};
+
+use crate::csp::{forget_projects, levee};
 
 /// Waits until the monitor has folded a group of `project`, and returns all of them as directive and blocked resource.
 async fn groups(stack: &Stack, project: &str, number: usize) -> Vec<(String, String, String)> {
@@ -34,17 +36,20 @@ async fn violations_on_a_page_with_report_uri_become_groups() {
     std::fs::write(&file, "default-src 'self'; img-src data:").expect("a writable folder");
     let file = file.display().to_string();
     levee(&stack, &["csp", "project", "create", "shop", "--host", "127.0.0.1", "--policy", &file]).await;
+    forget_projects(&stack).await;
     let policy = levee(&stack, &["csp", "policy", "shop", "--base-url", &stack.url("")]).await;
     // Chromium prefers `report-to`, which needs HTTPS.
     let policy =
         policy["headers"]["content-security-policy"].as_str().expect("a policy").replace("; report-to csp", "");
-    // A page with injected code, which one of the stand-ins for providers serves.
+    // A page with injected code.
     let body = "<!doctype html><title>Shop</title><script>alert(1)</script><script src=http://evil.example/x.js></script>\
         <img src=http://img.example/logo.png?visitor=7><p onclick=alert(1)>Cart";
-    let headers = json!({ "content-type": "text/html", "content-security-policy": policy });
-    stack.script("primary", json!({ "answer": { "status": 200, "headers": headers, "body": body } })).await;
-    let provider = stack.control("GET", "/providers/primary", Value::Null).await.json();
-    let page = format!("{}/cart/4711", provider["base_url"].as_str().expect("a stand-in's address"));
+    let page = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-security-policy: {policy}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let page = format!("{}/cart/4711", Scripted::start(vec![(Duration::ZERO, page)]).await.url);
 
     let browser = Chromium::start().await;
     assert_eq!(browser.open(&page).await, "Shop");

@@ -44,6 +44,7 @@ async fn described_as(stack: &Stack, log_groups: &str) -> Scripted {
         ("AdminsTable", "Admins"),
         ("BreakersTable", "Breakers"),
         ("CatalogsTable", "Catalogs"),
+        ("CspTable", "Csp"),
         ("UsageTable", "Usage"),
         ("KeyPeppersSecret", stack.local("key_peppers")),
         ("KeyEnvironment", "local"),

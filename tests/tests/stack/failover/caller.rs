@@ -6,7 +6,7 @@ use tests::wait_for;
 
 use super::breaker::subjects;
 use super::provider::{STREAM, answer, both, error_event, message, puppet};
-use super::{builder, call, codes, course, decision, hello, seen, status};
+use super::{builder, call, codes, course, decision, hello, id, seen, status};
 
 #[tokio::test]
 async fn a_callers_own_mistake_is_no_other_providers_turn_and_counts_nothing() {
@@ -32,6 +32,12 @@ async fn a_callers_own_mistake_that_a_stream_begins_with_is_passed_on_and_counts
         let error = error_event(kind);
         primary.says(&[&answer("200 OK", STREAM, &error)]);
         let answer = call(&stack, true).await;
+        // The kind and the sentence pass, and the id is that of our request.
+        let error = format!(
+            "event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"Out of order\"}},\
+             \"request_id\":\"{}\"}}\n\n",
+            id(&answer)
+        );
         assert_eq!((answer.status, answer.text(), course(&answer)), (200, error.as_str(), ("primary", "1", "")));
     }
     let seen = seen(&stack, "primary").await;

@@ -56,7 +56,8 @@ async fn what_both_say_of_the_platforms_credentials_is_not_the_clients_to_know_o
     }
     let answer = call(&stack, false).await;
     assert_eq!((answer.status, answer.header("x-should-retry")), (502, "false"), "{answer:?}");
-    assert!(!answer.text().contains("key"), "{answer:?}");
+    // The id of the request may contain anything.
+    assert!(!error(&answer).1.contains("key"), "{answer:?}");
     let ends = records(&stack, &answer).await.into_iter().map(|(_, end, _)| end);
     assert_eq!(ends.collect::<Vec<_>>(), [RecordState::Void, RecordState::Void]);
 }
@@ -77,7 +78,7 @@ async fn a_spent_budget_is_told_as_no_mistake_of_the_clients() {
 #[tokio::test]
 async fn the_whole_call_has_one_deadline_however_many_providers_are_asked() {
     // The primary gets half of the time, and the backup only the rest.
-    let stack = undecided().env("AI_CALL_TIMEOUT_MS", "1000").env("AI_FIRST_TOKEN_TIMEOUT_MS", "1000").start().await;
+    let stack = undecided().env("AI_CALL_TIMEOUT_MS", "3000").env("AI_FIRST_TOKEN_TIMEOUT_MS", "3000").start().await;
     for name in ["primary", "backup"] {
         stack.script(name, json!({ "hang": "headers" })).await;
     }
