@@ -20,7 +20,7 @@ pub mod table;
 
 pub use levee_core::csp::*;
 
-pub use counter::{Counter, Tally};
+pub use counter::{BatchTally, Counter};
 pub use fold::{FoldedCsp, Folder};
 pub use project::{Project, ProjectName, Projects};
 pub use table::{CspTable, CspTableError, GroupRow, GroupState};

@@ -74,6 +74,7 @@ impl GroupView {
 /// Lists the groups of a project, the latest first.
 pub(super) async fn list(context: &Context, project: &ProjectName, noise: bool, limit: usize) -> anyhow::Result<()> {
     let mut rows = context.target.csp.groups(project, MOST_READ).await?;
+    // Leave out noise unless it is asked for, and begin with the latest.
     rows.retain(|row| noise || !row.class.is_noise());
     rows.sort_by_key(|row| std::cmp::Reverse(row.last_seen));
     let views: Vec<_> = rows.iter().take(limit).map(GroupView::new).collect();
@@ -84,9 +85,11 @@ pub(super) async fn list(context: &Context, project: &ProjectName, noise: bool, 
 /// Shows one group.
 pub(super) async fn show(context: &Context, project: &ProjectName, id: &str) -> anyhow::Result<()> {
     let row = find(context, project, id).await?;
+    // Read the group and its reports of the last days.
     let from = day(context.now().minus(Duration::from_secs(u64::from(DAYS_SHOWN) * 86_400)));
     let days = context.target.csp.group_days(project, id, &from).await?;
     let by_day: Vec<(String, u64)> = days.iter().map(|(day, hours)| (day.clone(), hours.iter().sum())).collect();
+    // Print all of it as JSON, or as fields and a bar for each day.
     let view = GroupView::new(&row);
     let allowance = row.group().allowance();
     let example = &row.example;
@@ -122,6 +125,7 @@ pub(super) async fn show(context: &Context, project: &ProjectName, id: &str) -> 
             ("sample", or_nothing(&example.sample)),
             ("to allow", format!("{}{}", allowance.text, if allowance.is_risky { " (risky)" } else { "" })),
         ]);
+        // The longest bar has 40 characters.
         let most = by_day.iter().map(|(_, reports)| *reports).max().unwrap_or(0).max(1);
         for (day, reports) in &by_day {
             let bar = "#".repeat(usize::try_from((reports * 40).div_ceil(most)).unwrap_or(0));
@@ -140,6 +144,7 @@ pub(super) async fn set_state(context: &Context, group: &GroupArgs, state: Group
         let json = json!({ "group": id, "state": state.name(), "changed": false });
         return context.output.say(&json, || format!("{id} is {} already", state.name()));
     }
+    // Write the audit, then the state.
     let change = async {
         let is_there = context.target.csp.set_state(project, id, state, now).await?;
         is_there.then_some(()).with_context(|| format!("there is no group {id} any more"))

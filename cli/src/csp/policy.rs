@@ -46,12 +46,14 @@ pub(super) fn read(file: &str) -> anyhow::Result<Policy> {
 
 /// Prints the header lines of a project's policy.
 pub(super) async fn print(context: &Context, name: &ProjectName, base_url: &str) -> anyhow::Result<()> {
+    // Only a policy that is set has a version that reports can name.
     let project = find(context, name).await?;
     let served = project.served().with_context(|| {
         format!("{name} has no policy yet; set one with: levee csp project set {name} --policy FILE --report-only")
     })?;
     let policy = Policy::parse(&served.text).map_err(|error| anyhow::anyhow!("the stored policy: {error}"))?;
     let HeaderLines(lines) = policy.header_lines(&format!("{base_url}/csp-reports/{name}"), served.is_report_only);
+    // Print the lines as a web server takes them, or as an object for programs.
     let headers: Map<String, Value> = lines.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let value = json!({ "project": name.as_str(), "version": served.version.as_str(), "report_only": served.is_report_only, "headers": headers });
     context.output.say(&value, || {

@@ -76,7 +76,7 @@ pub(crate) struct Options {
     /// Let browsers only report violations of the policy
     #[arg(long, requires = "policy", conflicts_with = "enforce")]
     report_only: bool,
-    /// Let browsers block what violates the policy [default]
+    /// Let browsers block what violates the policy, which is the default
     #[arg(long, requires = "policy")]
     enforce: bool,
 }
@@ -161,6 +161,7 @@ fn apply(
     policy: Option<&Policy>,
     context: &Context,
 ) -> anyhow::Result<Changes> {
+    // Replace the lists that are given, and keep the others.
     let before = project.clone();
     let replace = |list: &mut Vec<String>, given: &[String]| {
         if !given.is_empty() {
@@ -176,6 +177,7 @@ fn apply(
             |served| format!("{}{}", served.version, if served.is_report_only { " (report-only)" } else { "" }),
         )
     };
+    // Serve the given policy, unless it is served already.
     let served_before = text(&before);
     if let Some(policy) = policy {
         let is_same = before
@@ -185,6 +187,7 @@ fn apply(
             project.serve(policy, options.report_only, context.now());
         }
     }
+    // Check the whole project, and name the changes for the audit.
     project.check().map_err(|error| usage(error.to_string()))?;
     Ok(Changes::default()
         .add("hosts", before.document_hosts.join(" "), project.document_hosts.join(" "))
@@ -199,6 +202,7 @@ async fn create(context: &Context, name: &ProjectName, options: &Options) -> any
         anyhow::bail!("there is a project {name} already; change it with: levee csp project set {name}");
     }
     let mut project = Project::new(name.clone());
+    // Write the audit, then the project.
     let changes = apply(&mut project, options, policy.as_ref(), context)?;
     let write = async { Ok(context.target.csp.put_project(&project, context.now()).await?) };
     let written = context.change("csp.project.create", name.as_str(), changes.sentence(), write).await?;
@@ -212,6 +216,7 @@ async fn set(context: &Context, name: &ProjectName, options: &Options) -> anyhow
     let policy = options.policy.as_deref().map(policy::read).transpose()?;
     let mut project = find(context, name).await?;
     let changes = apply(&mut project, options, policy.as_ref(), context)?;
+    // Nothing to do: say so, and write nothing.
     if changes.are_none() {
         return changes.tell(&context.output, "project", name.as_str(), None);
     }
@@ -224,6 +229,7 @@ async fn delete(context: &Context, name: &ProjectName, consent: &Consent) -> any
     let project = find(context, name).await?;
     consent.ask(&format!("Delete project {name} ({})?", project.document_hosts.join(" ")))?;
     let write = async { Ok(context.target.csp.delete_project(name).await?) };
+    // The audit keeps the hosts, as the project is gone then.
     let detail = format!("hosts {}", project.document_hosts.join(" "));
     context.change("csp.project.delete", name.as_str(), detail, write).await?;
     let value = json!({ "project": name.as_str(), "deleted": true });

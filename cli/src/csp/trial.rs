@@ -54,6 +54,7 @@ fn name(judgement: Judgement) -> &'static str {
 
 /// Judges the groups of a project with reports in the last `days` days.
 pub(super) async fn run(context: &Context, project: &ProjectName, file: &str, days: u16) -> anyhow::Result<()> {
+    // Read the proposal and the policy that is served.
     let proposal = policy::read(file)?;
     let stored = find(context, project).await?;
     let served = stored.served().and_then(|served| Policy::parse(&served.text).ok());
@@ -78,6 +79,7 @@ pub(super) async fn run(context: &Context, project: &ProjectName, file: &str, da
             }),
         }
     }
+    // Begin with what would be blocked, most reports first.
     judged.sort_by_key(|view| (view.judgement, std::cmp::Reverse(view.reports)));
     let mut sums: BTreeMap<Judgement, u64> = BTreeMap::new();
     for view in &judged {
@@ -99,6 +101,7 @@ pub(super) async fn run(context: &Context, project: &ProjectName, file: &str, da
         "groups": judged,
     });
     context.output.say(&value, || {
+        // Warn of what was never reported before the sums, as these cannot show it.
         let mut text = String::new();
         if served.is_none() {
             text.push_str("no policy is served yet, so nothing was reported; serve this one report-only first\n\n");

@@ -39,6 +39,7 @@ pub async fn handle(state: &CspReportState, request: Request) -> Response<String
 fn answer() -> Response<String> {
     let mut answer = Response::new(String::new());
     *answer.status_mut() = StatusCode::NO_CONTENT;
+    // Any origin may post, as nothing is read back.
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
@@ -86,6 +87,7 @@ async fn take_in(state: &CspReportState, request: &Request, request_id: &str, re
 /// Adds to the project of Levee's own pages what the code knows of them: their policy, and the host that they share with
 /// this request.
 fn own(project: &Project, request: &Request) -> Project {
+    // The host without its port, as projects name hosts.
     let mut project = project.clone();
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(name, _)| name);
@@ -116,6 +118,7 @@ fn read(request: &Request, project: &Project, now: Timestamp) -> Reports {
     let version = query.first("v").and_then(Version::parse);
     let user_agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut reports = Reports::default();
+    // Keep the usable reports, and count all other entries by name.
     for entry in entries(request, &mut reports) {
         match entry {
             Entry::Csp(raw) => match Violation::new(&raw, project, version.as_ref(), user_agent, now) {
@@ -161,6 +164,7 @@ fn entries(request: &Request, reports: &mut Reports) -> Vec<Entry> {
 /// Returns the client's address, as the authorizer determines it for other routes.
 fn client_address(state: &CspReportState, request: &Request) -> Option<std::net::IpAddr> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
+    // The gateway keeps the lines of a header in their order.
     let forwarded_for = lines(request.headers(), "x-forwarded-for");
     let shown_secrets = lines(request.headers(), PROXY_SECRET_HEADER);
     let origin = Origin {

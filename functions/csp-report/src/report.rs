@@ -1,7 +1,7 @@
 //! Wide event of one request: everything about it in one log line, which is also its metrics. It holds no text of a
 //! report.
 
-use levee::csp::Tally;
+use levee::csp::BatchTally;
 use levee::telemetry::Head;
 use metrique::ServiceMetrics;
 use metrique::timers::Timer;
@@ -71,7 +71,7 @@ impl IntakeReport {
     }
 
     /// Records the counts.
-    pub(crate) fn counted(&mut self, tally: Tally) {
+    pub(crate) fn counted(&mut self, tally: BatchTally) {
         self.outcome = "counted";
         self.counted = tally.counted;
         self.dropped += tally.beyond_network;

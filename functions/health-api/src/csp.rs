@@ -31,6 +31,7 @@ struct Listed {
 /// Answers with the latest groups of each project, or of the project that is asked for, as JSON.
 pub(crate) async fn list(call: &Call<'_>) -> Result<Answer, WebError> {
     let asked = call.query_name("project")?;
+    // One entry for each project, with its latest groups.
     let mut projects = Vec::new();
     for Listed { project, groups, noise } in read(call, asked).await? {
         let groups: Vec<_> = groups.iter().map(GroupReport::new).collect();
@@ -76,6 +77,7 @@ fn summary(project: &Project) -> Markup {
 }
 
 fn groups_table(call: &Call<'_>, project: &Project, groups: &[GroupRow]) -> Markup {
+    // One row for each group, which leads to its page.
     let rows: Vec<_> = groups
         .iter()
         .map(|row| {
@@ -102,6 +104,7 @@ async fn read(call: &Call<'_>, asked: Option<&str>) -> Result<Vec<Listed>, WebEr
     let mut listed = Vec::new();
     for project in wanted {
         let mut groups = call.state.csp.groups(&project.name, MOST_READ).await.map_err(error::csp)?;
+        // Leave out noise, and keep the latest groups.
         let all = groups.len();
         groups.retain(|row| !row.class.is_noise());
         let noise = all - groups.len();

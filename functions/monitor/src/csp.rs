@@ -46,6 +46,7 @@ pub(crate) async fn run(
     // code.
     let _ = folder.note_memory().await; // the Redis handle reports it
     let FoldedCsp { minutes, groups, plain, failure } = folder.fold(now, until).await;
+    // The rows that were written are judged although a later minute failed.
     run.minutes = minutes;
     if let Some(FoldError::Table(error)) = failure {
         run.failures.push(error.to_string());
@@ -62,6 +63,7 @@ pub(crate) async fn run(
             return run;
         }
     };
+    // Judge each project, also those without reports in an hour of silence.
     let judge = Judge { table, thresholds, now, is_hour };
     let none = BTreeMap::new();
     for project in &projects {

@@ -98,7 +98,7 @@ pub struct Batch<'a> {
 
 /// Result of counting a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct BatchTally {
     /// Reports that were counted in a group.
     pub counted: u64,
     /// Reports beyond the network's bound, which were only counted as such.
@@ -124,7 +124,13 @@ impl Counter {
     ///
     /// # Errors
     /// [`Unavailable`] if Redis did not answer. The reports are lost.
-    pub async fn count(&self, project: &ProjectName, batch: &Batch<'_>, now: Timestamp) -> Result<Tally, Unavailable> {
+    pub async fn count(
+        &self,
+        project: &ProjectName,
+        batch: &Batch<'_>,
+        now: Timestamp,
+    ) -> Result<BatchTally, Unavailable> {
+        // Name the keys: counts of the minute, bounds of the sender, groups of the project.
         let (minute, hour) = (now.as_secs() / 60, now.as_secs() / 3600);
         let mut call = self.script.prepare_invoke();
         call.key(minute_key(minute)).key(MINUTES_KEY);
@@ -132,6 +138,7 @@ impl Counter {
         call.key(groups_key(project));
         call.key(format!("{{levee}}:csp:new:{hour}:{project}"));
         call.key(format!("{{levee}}:csp:new:{hour}:{project}:{}", batch.network));
+        // Pass the bounds and the lifetimes.
         let CspBounds { reports_per_minute, groups_per_project, new_groups_per_hour, new_groups_per_network, .. } =
             self.bounds;
         call.arg(minute).arg(project.as_str()).arg(batch.network);
@@ -157,7 +164,7 @@ impl Counter {
         let run =
             async |mut connection: MultiplexedConnection| call.invoke_async::<(u64, u64, u64)>(&mut connection).await;
         let (counted, beyond_network, overflowed) = self.redis.run(run).await?;
-        Ok(Tally { counted, beyond_network, overflowed })
+        Ok(BatchTally { counted, beyond_network, overflowed })
     }
 }
 

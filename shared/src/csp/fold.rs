@@ -95,6 +95,7 @@ impl Folder {
     }
 
     async fn fold_minute(&self, folded: &mut FoldedCsp, minute: u64) -> Result<(), FoldError> {
+        // Read all counts of the minute, and fold project by project.
         let fields = redis::cmd("HGETALL").arg(minute_key(minute)).to_owned();
         let fields = &fields;
         let fields: Vec<(String, u64)> =
@@ -119,6 +120,7 @@ impl Folder {
         project: ProjectName,
         counts: ProjectMinute,
     ) -> Result<(), FoldError> {
+        // Read what the groups mean, and how many networks have reported them today.
         let at = Timestamp::from_secs(minute * 60);
         let ids: Vec<String> = counts.groups.keys().cloned().collect();
         let (meanings, reaches) = self.meanings(&project, &ids, at).await?;
@@ -130,6 +132,7 @@ impl Folder {
                 tracing::warn!(code = "csp.lost_group", reports = group.reports, "reports of a group that Redis lost");
                 continue;
             };
+            // Sums of the project leave out noise, which comes and goes with visitors.
             if !meaning.group.class.is_noise() {
                 for (version, count) in &group.versions {
                     *sums.entry(version.clone()).or_default() += count;
@@ -170,6 +173,7 @@ impl Folder {
         if ids.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
+        // One round trip for all groups.
         let mut pipe = redis::pipe();
         pipe.cmd("HMGET").arg(groups_key(project)).arg(ids);
         for id in ids {

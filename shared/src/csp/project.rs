@@ -163,6 +163,7 @@ impl Project {
     /// # Errors
     /// [`InvalidProject`] names the first mistake.
     pub fn check(&self) -> Result<(), InvalidProject> {
+        // Reports of pages without a host of the project would all be foreign.
         if self.document_hosts.is_empty() {
             return Err(InvalidProject::NoHost);
         }
@@ -194,6 +195,7 @@ impl Project {
         let version = policy.version();
         self.policies.retain(|served| served.version != version);
         self.policies.push(ServedPolicy { version, text: policy.to_string(), is_report_only, since: now.as_secs() });
+        // Drop the oldest versions beyond the bound.
         let beyond = self.policies.len().saturating_sub(MOST_VERSIONS);
         self.policies.drain(..beyond);
     }
@@ -249,6 +251,7 @@ impl Projects {
             let found = project.map(|name| rules.get(name));
             found.is_none_or(|found| found.is_some_and(|rules| version.is_none_or(|it| knows(rules, it))))
         };
+        // Use what is in memory while it is young enough; else read all projects again.
         let mut cached = self.cached.lock().await;
         if let Some((read_at, rules)) = cached.as_ref()
             && read_at.elapsed() < if is_known(rules) { CACHED } else { CACHED_IF_UNKNOWN }

@@ -185,6 +185,7 @@ impl CspTable {
     /// [`CspTableError::Changed`] if the stored row has another revision, [`CspTableError::TooManyProjects`] for a new
     /// one beyond the bound.
     pub async fn put_project(&self, project: &Project, now: Timestamp) -> Result<Project, CspTableError> {
+        // Bound the number of projects, as environments read all of them.
         let before = project.revision;
         if before == 0 && self.projects().await?.len() >= MOST_PROJECTS {
             return Err(CspTableError::TooManyProjects);
@@ -193,6 +194,7 @@ impl CspTable {
         let mut item: Item =
             serde_dynamo::to_item(&written).map_err(|error| CspTableError::Failed(error.to_string()))?;
         item.extend(key(PROJECTS, project.name.as_str()));
+        // Write on the condition that nobody else has changed it.
         let put = self.client.put_item().table_name(&self.name).set_item(Some(item));
         let put = match before {
             0 => put.condition_expression("attribute_not_exists(pk)"),
@@ -311,6 +313,7 @@ impl CspTable {
             .table_name(&self.name)
             .expression_attribute_names("#pk", "pk")
             .expression_attribute_values(":pk", AttributeValue::S(partition.to_owned()));
+        // Begin at the given sort key, if there is one.
         query = match from {
             "" => query.key_condition_expression("#pk = :pk"),
             from => query

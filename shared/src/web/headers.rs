@@ -76,6 +76,7 @@ fn secure(headers: &mut HeaderMap, links: &Links) {
 /// script by any way.
 pub fn own_policy() -> &'static Policy {
     static POLICY: LazyLock<Policy> = LazyLock::new(|| {
+        // The one style is allowed by its hash, so a change of it changes the version.
         let hash = STANDARD.encode(Sha256::digest(STYLE));
         let text = format!(
             "default-src 'none'; style-src 'sha256-{hash}' 'report-sample'; form-action 'self'; base-uri 'none'; \

@@ -1,6 +1,6 @@
 //! Content security policy: reports of browsers become groups, and patterns of them become alerts.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use rstest::rstest;
 use serde_json::{Value, json};

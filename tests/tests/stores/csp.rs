@@ -45,7 +45,7 @@ fn script(document: &str, blocked: &str) -> Violation {
 }
 
 /// Counts `violations` from a network.
-async fn count(counter: &Counter, network: &str, violations: Vec<Violation>, now: Timestamp) -> levee::csp::Tally {
+async fn count(counter: &Counter, network: &str, violations: Vec<Violation>, now: Timestamp) -> levee::csp::BatchTally {
     counter.count(&shop(), &Batch { violations, counts: BTreeMap::new(), network }, now).await.unwrap()
 }
 

@@ -27,6 +27,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, WebError> {
     let allowance = row.group().allowance();
     let trend: Vec<_> = trend(call, &project, &row.id).await?;
     let trend: Vec<_> = trend.iter().map(|(day, reports)| json!({ "day": day, "reports": reports })).collect();
+    // What the page shows, for programs.
     let body = json!({
         "group": GroupReport::new(&row),
         "browsers": row.browsers,
@@ -41,6 +42,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, WebError> {
 /// Shows a group.
 pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, WebError> {
     let (project, row) = find(call).await?;
+    // Read the trend, and derive what would allow the group.
     let report = GroupReport::new(&row);
     let days = trend(call, &project, &row.id).await?;
     let allowance = row.group().allowance();
@@ -130,6 +132,7 @@ async fn trend(call: &Call<'_>, project: &ProjectName, id: &str) -> Result<Vec<(
 
 /// Draws one bar for each day. The text alternative has the sum and the highest day.
 fn chart(days: &[(String, u64)]) -> Markup {
+    // The highest day fills the chart.
     let most = days.iter().map(|(_, reports)| *reports).max().unwrap_or(0);
     let sum: u64 = days.iter().map(|(_, reports)| reports).sum();
     let highest = days.iter().find(|(_, reports)| *reports == most).map_or("", |(day, _)| day);

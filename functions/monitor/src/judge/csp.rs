@@ -85,6 +85,7 @@ fn came_back(row: &GroupRow) -> Option<Alert> {
 /// Returns the alert about a new group that may be foreign code and comes from several networks.
 fn is_new(project: &Project, row: &GroupRow, thresholds: CspThresholds, now: Timestamp) -> Option<Alert> {
     let is_new = Timestamp::from_secs(row.first_seen).until(now) <= NEW_FOR && row.state == GroupState::Open;
+    // Scripts, and what may become one.
     // A known third party is expected, but for what the policy has not been told yet.
     let is_suspicious = row.directive.is_script_like() && row.class != Class::KnownThirdParty;
     let is_sensitive = project.is_sensitive(row.group().split_document().1);
@@ -113,6 +114,7 @@ fn spiked(group: &ActiveGroup, thresholds: CspThresholds, now: Timestamp) -> Opt
     if Timestamp::from_secs(row.first_seen).until(now) <= DAY || row.state != GroupState::Open {
         return None;
     }
+    // Compare this hour with the average of the day before, at least one report an hour.
     let this_hour = hour_of(&group.days, now);
     let average = sum_before(&group.days, now, 24).div_ceil(24).max(1);
     let is_spike = this_hour >= thresholds.reports && this_hour >= average.saturating_mul(thresholds.spike);
@@ -137,6 +139,7 @@ pub fn judge_theft(groups: &[GroupRow], now: Timestamp) -> Option<Alert> {
             && row.state != GroupState::Muted
     };
     let host = |row: &GroupRow| row.group().split_document().0.to_owned();
+    // Find inline code and new ways out, both of the last hour, on pages of one host.
     let inline: Vec<_> =
         groups.iter().filter(is_recent).filter(|row| matches!(row.class, Class::Inline | Class::Eval)).collect();
     let is_way_out = |row: &&GroupRow| {
@@ -199,6 +202,7 @@ fn flooded(project: &Project, beyond_groups: u64) -> Option<Alert> {
 fn jumped(project: &Project, days: &[DayCounts], thresholds: CspThresholds, now: Timestamp) -> Option<Alert> {
     let served = project.served()?;
     let version = served.version.as_str();
+    // Count the served version, and all versions.
     let by_day = |select: &dyn Fn(&DayCounts) -> [u64; 24]| -> BTreeMap<String, [u64; 24]> {
         days.iter().map(|day| (day.day.clone(), select(day))).collect()
     };
@@ -233,8 +237,10 @@ pub fn judge_silence(
     now: Timestamp,
 ) -> Option<Alert> {
     let all: BTreeMap<String, [u64; 24]> = days.iter().map(|day| (day.day.clone(), day.hours)).collect();
+    // Compare the last day with the week before.
     let last_day = hour_of(&all, now) + sum_before(&all, now, 24);
     // The days before the last 24 hours, without today.
+    // Each of the days has to have been busy.
     let before: Vec<u64> = (2..DAYS_BEFORE_SILENCE as u64 + 2)
         .map(|ago| {
             all.get(&day(now.minus(DAY * u32::try_from(ago).unwrap_or(u32::MAX)))).map_or(0, |hours| hours.iter().sum())

@@ -77,6 +77,7 @@ impl Blocked {
     /// `self` and relative addresses stand for.
     pub fn parse(text: &str, document: &Url) -> (Self, Option<Url>) {
         let text = text.trim();
+        // Keywords of the specification, in any case.
         let keyword = match text.to_ascii_lowercase().as_str() {
             // Browsers of CSP level 1 leave the address of an inline resource empty.
             "" | "inline" => Some(Self::Inline),
@@ -176,6 +177,7 @@ fn known_scheme(scheme: &str) -> &'static str {
 /// a visitor: numbers, dates, UUIDs, hexadecimal and random text, addresses, text in other scripts, and long words.
 pub fn path_template(path: &str) -> String {
     let mut template = String::new();
+    // Keep the first segments, each without what identifies something.
     let mut segments = path.split('/').skip(1).peekable();
     for _ in 0..MAX_SEGMENTS {
         let Some(segment) = segments.next() else { break };
@@ -229,6 +231,7 @@ fn segment_template(segment: &str, template: &mut String) {
 /// Returns true for a word that identifies something: a number of more than two digits, or letters mixed with at least
 /// two digits.
 fn is_identifier(word: &str) -> bool {
+    // Count what tells words from identifiers.
     let digits = word.bytes().filter(u8::is_ascii_digit).count();
     let letters = word.len() - digits;
     let is_hex = word.len() >= 8 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) && digits > 0;

@@ -73,6 +73,7 @@ impl Browser {
             ("Chrome/", Browser::Chrome, 80),
             ("Version/", Browser::Safari, 15),
         ];
+        // The first mark that stands in the text decides.
         for (mark, family, oldest) in MARKS {
             if let Some((_, rest)) = user_agent.split_once(mark) {
                 let digits = rest.bytes().take_while(u8::is_ascii_digit).count();

@@ -89,6 +89,7 @@ impl Class {
     /// Classifies a report by its facts. The causes outside the page come first, as most of their reports look like
     /// the page's own otherwise.
     pub fn classify(facts: &Facts<'_>) -> Self {
+        // An extension is seen by the resource or by the script that asked for it.
         let schemes = [scheme_of(facts.blocked), facts.source_scheme];
         let has_scheme = |test: fn(&str) -> bool| schemes.into_iter().flatten().any(test);
         let hosts = [facts.blocked.host(), facts.source_host];

@@ -48,6 +48,7 @@ impl Group {
                 format!("{}{}", origin.strip_prefix("https://").unwrap_or(origin), violation.document_path)
             }
         };
+        // Foreign pages and translators name any resource.
         let blocked = match violation.class {
             Class::ForeignDocument | Class::Translator => String::new(),
             _ => violation.blocked.to_string(),

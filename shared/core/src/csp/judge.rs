@@ -55,6 +55,7 @@ pub fn judge(policy: &csp::Policy, question: &Question<'_>) -> Judgement {
         return Judgement::NotBlocked;
     };
     let sources = &with_upgrades_of_self(sources, question.document)[..];
+    // Ask the matcher by the kind of resource and directive.
     let strict = |checks: &[Check], may_pass: Outcome| decide(sources, question, checks, may_pass);
     match (question.blocked, name) {
         // Their values are not source lists, or the report names another resource than the one that is checked.
@@ -178,12 +179,14 @@ fn is_allowed(sources: &[String], question: &Question<'_>, check: Check) -> bool
                 InlineCheckType::Style | InlineCheckType::StyleAttribute => "style-src",
                 _ => "script-src",
             };
+            // Inline rules differ between scripts and styles only.
             // No hash matches this text, which no page contains.
             list(name).should_elements_inline_type_behavior_be_blocked(&csp::Element { nonce: None }, kind, "\u{0}")
         }
         Check::Eval => list("script-src").is_js_evaluation_allowed(""),
         Check::WasmEval => list("script-src").is_wasm_evaluation_allowed(),
         Check::Address(destination) => {
+            // Without the address, ask about the origin or scheme alone.
             let address = match (question.address, question.blocked) {
                 (Some(address), _) => address.clone(),
                 (None, blocked) => match Url::parse(&match blocked {

@@ -117,6 +117,7 @@ impl Policy {
             }
             names.push(name);
         }
+        // Parse as browsers do, and drop the directives about reports.
         let mut parsed = csp::Policy::parse(&text, PolicySource::Header, PolicyDisposition::Enforce);
         parsed.directive_set.retain(|directive| !matches!(directive.name.as_str(), "report-to" | "report-uri"));
         if parsed.directive_set.is_empty() {
@@ -132,6 +133,7 @@ impl Policy {
 
     /// Returns the version: the same for the same directives in the same order, whatever nonces they hold.
     pub fn version(&self) -> Version {
+        // Write the directives in their order, with nonces blanked.
         let mut text = String::new();
         for directive in &self.parsed.directive_set {
             text.push_str(&directive.name);
@@ -159,6 +161,7 @@ impl Policy {
     /// `served` leaves to a more lenient directive, or that lack a source that `served` has. Violations of these were
     /// never reported.
     pub fn stricter_than(&self, served: &Self) -> Vec<&str> {
+        // Compare each directive of the proposal with the one that governs the same in the served policy.
         let governing = |policy: &'_ Self, name: &str| -> Option<Vec<String>> {
             let directive = super::Directive::parse(name)?;
             directive.fallbacks().iter().find_map(|fallback| {
@@ -201,6 +204,7 @@ impl Policy {
     ///
     /// Both ways to report are named, as browsers without the Reporting API read `report-uri` only.
     pub fn header_lines(&self, reports: &str, is_report_only: bool) -> HeaderLines {
+        // The version in the address says later which policy a report is about.
         let address = format!("{reports}?v={}", self.version());
         let name = match is_report_only {
             true => "content-security-policy-report-only",

@@ -138,6 +138,7 @@ fn entry_of(text: &str) -> Entry {
 }
 
 fn csp_report(outer: &KnownFields<'_>, inner: &KnownFields<'_>) -> Option<RawReport> {
+    // Read the fields in either spelling; the page and the directive must be there.
     let text = |key: Key| inner.get(key).and_then(text_value);
     Some(RawReport {
         age: outer.get(Key::Age).and_then(millis).unwrap_or_default().min(MAX_AGE),
@@ -254,6 +255,7 @@ fn millis(value: &RawValue) -> Option<Duration> {
 
 /// Returns the deepest nesting of braces and brackets outside strings.
 fn depth(text: &str) -> usize {
+    // Skip strings, with their escapes.
     let (mut depth, mut deepest, mut in_string, mut is_escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
         match byte {

@@ -90,8 +90,10 @@ impl Violation {
         let policy = version.and_then(|version| project.policies.iter().find(|(known, _)| known == version));
         let question = Question { directive, blocked: &blocked, address: address.as_ref(), document: &document };
         let judgement = policy.map(|(_, policy)| policy.judge(&question));
+        // Clean what is kept of the code and of the browser.
         let sample = raw.sample.as_deref().map(clean_sample).filter(|sample| !sample.is_empty());
         let (browser, is_outdated_browser) = Browser::parse(raw.user_agent.as_deref().unwrap_or(user_agent));
+        // Classify by all facts together.
         let class = Class::classify(&Facts {
             blocked: &blocked,
             directive,

@@ -155,6 +155,7 @@ impl CspTable {
         for (version, count) in sums {
             row.add(&format!("v:{version}:{hour:02}"), *count);
         }
+        // The project's reports in this hour, of all versions.
         let sum = sums.values().sum::<u64>();
         if sum > 0 {
             row.add(&format!("h{hour:02}"), sum);
@@ -200,6 +201,7 @@ impl CspTable {
         loop {
             let write = self.client.transact_write_items().set_transact_items(Some(items.clone()));
             let Err(error) = write.send().await else { return Ok(true) };
+            // A failed condition is final: a run has folded this minute before.
             let codes: Vec<String> = match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
                     cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code.clone()).collect()
