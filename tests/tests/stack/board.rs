@@ -34,7 +34,7 @@ static VIOLATION: LazyLock<Group> = LazyLock::new(|| Group {
 });
 
 /// Replaces the parameter of a route's path by an existing id; that of CSP groups exists after [`add_violation`].
-fn real(path: &str) -> String {
+pub(crate) fn real(path: &str) -> String {
     let violation = format!("levee.{}", VIOLATION.id());
     path.replace(
         "{id}",
@@ -47,7 +47,7 @@ fn real(path: &str) -> String {
 }
 
 /// Writes a group of CSP reports, as the monitor does.
-async fn add_violation(stack: &Stack) {
+pub(crate) async fn add_violation(stack: &Stack) {
     let row = GroupMinute {
         id: VIOLATION.id(),
         meaning: Meaning { group: VIOLATION.clone(), example: Example::default() },

@@ -75,10 +75,12 @@ pub(crate) async fn page(call: &Call<'_>, admin: &SignedIn) -> Result<Answer, We
         @if admin.user.role >= Role::Operator {
             h2 { "Change its state" }
             p { "A muted group is counted and raises no alert. A resolved one raises an alert if it comes back." }
-            @for (state, name, action) in [
-                (GroupState::Muted, "Mute", "mute"), (GroupState::Resolved, "Resolve", "resolve"), (GroupState::Open, "Reopen", "reopen"),
-            ] {
-                @if row.state != state { (web::button(call, admin, &format!("{PAGE}/{}/{action}", report.key), name, "")) }
+            div.actions {
+                @for (state, name, action) in [
+                    (GroupState::Muted, "Mute", "mute"), (GroupState::Resolved, "Resolve", "resolve"), (GroupState::Open, "Reopen", "reopen"),
+                ] {
+                    @if row.state != state { (web::button(call, admin, &format!("{PAGE}/{}/{action}", report.key), name, "")) }
+                }
             }
         }
     };

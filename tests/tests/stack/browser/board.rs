@@ -4,6 +4,7 @@ use serde_json::json;
 use tests::{Chromium, Stack, View, messages};
 
 use super::check_page;
+use crate::board::{add_violation, real};
 
 const VIEWS: [View; 3] = [View::DESKTOP, View::DARK, View::PHONE];
 
@@ -17,6 +18,8 @@ async fn an_admin_signs_in_and_every_page_of_the_board_is_whole() {
     streamed["stream"] = true.into();
     let cut = stack.call("/v1/messages", &streamed).await;
     let request = cut.header("x-levee-request-id").to_owned();
+
+    add_violation(&stack).await;
 
     let browser = Chromium::start().await;
     assert_eq!(
@@ -32,6 +35,8 @@ async fn an_admin_signs_in_and_every_page_of_the_board_is_whole() {
         ("accounts", "/admin/accounts".to_owned()),
         ("provider", "/admin/breakers/primary".to_owned()),
         ("request", format!("/admin/requests?id={request}")),
+        ("violations", "/admin/csp".to_owned()),
+        ("violation", real("/admin/csp/{id}")),
         ("audit", "/admin/audit".to_owned()),
     ] {
         browser.open(&stack.url(&path)).await;
