@@ -7,6 +7,7 @@ pub mod address;
 mod admit;
 pub mod anthropic;
 mod cache_status;
+mod client_secrets;
 pub mod context;
 mod cors;
 pub mod links;
@@ -18,6 +19,7 @@ pub mod usage;
 
 pub use admit::{Admission, Rejection, UNREADABLE, admit, admit_anyone, request_id};
 pub use cache_status::{CACHE_HEADER, cache_headers, is_not_modified};
+pub use client_secrets::{ClientSecrets, ClientSecretsConfig, ClientSecretsError};
 pub use context::{AuthorizerContext, Caller, RefusalContext};
 pub use cors::AllowedOrigin;
 pub use links::Links;

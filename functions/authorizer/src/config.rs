@@ -4,13 +4,12 @@ use levee::accounts::pepper_source::PepperError;
 use levee::accounts::{AccountsTable, Directory, PepperSource};
 use levee::config::Reader;
 use levee::function::Common;
-use levee::http::address::{InvalidProxySecret, parse_proxy_secret};
-use levee::http::{AddressKey, InvalidAddressKey};
+use levee::http::{ClientSecrets, ClientSecretsConfig, ClientSecretsError};
 use levee::limits::{Limiter, LimitsConfig};
 use levee::metering::CapConfig;
 use levee::stores::dynamodb;
 use levee::stores::redis::{Redis, RedisConfig};
-use levee::stores::secrets::{SecretError, SecretRef};
+use levee::stores::secrets::SecretRef;
 
 /// Configuration of the authorizer.
 pub struct AuthorizerConfig {
@@ -28,12 +27,8 @@ pub struct AuthorizerConfig {
     pub key_environment: String,
     /// `KEY_PEPPERS`: the peppers as JSON, or the ARN of the secret that holds them.
     pub peppers: SecretRef,
-    /// `ADDRESS_KEY`: the secret with which client addresses are turned into pseudonyms, or the ARN of the secret that
-    /// holds it.
-    pub address_key: SecretRef,
-    /// `PROXY_SECRET`: the secret by which the platform's own proxy proves itself, or the ARN of the secret that holds
-    /// it. Default: no proxy is trusted.
-    pub proxy_secret: Option<SecretRef>,
+    /// Secrets by which clients are told apart.
+    pub client_secrets: ClientSecretsConfig,
 }
 
 impl AuthorizerConfig {
@@ -47,8 +42,7 @@ impl AuthorizerConfig {
             accounts_table: reader.required("ACCOUNTS_TABLE"),
             key_environment: reader.optional("KEY_ENVIRONMENT").unwrap_or_else(|| "live".to_owned()),
             peppers: SecretRef::new(reader.required("KEY_PEPPERS")),
-            address_key: SecretRef::new(reader.required("ADDRESS_KEY")),
-            proxy_secret: reader.optional("PROXY_SECRET").map(SecretRef::new),
+            client_secrets: ClientSecretsConfig::read(reader),
         }
     }
 }
@@ -61,25 +55,18 @@ pub struct AuthorizerState {
     pub(crate) cap: CapConfig,
     pub(crate) peppers: PepperSource,
     pub(crate) key_environment: String,
-    pub(crate) address_key: AddressKey,
-    pub(crate) proxy_secret: Option<String>,
+    pub(crate) client_secrets: ClientSecrets,
 }
 
 /// Error at the start of the authorizer.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// A secret could not be fetched.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
     /// The peppers could not be parsed.
     #[error(transparent)]
     Peppers(#[from] PepperError),
-    /// The key of client addresses is invalid.
+    /// A secret about clients could not be fetched or is invalid.
     #[error(transparent)]
-    AddressKey(#[from] InvalidAddressKey),
-    /// The secret of the platform's own proxy is invalid.
-    #[error(transparent)]
-    ProxySecret(#[from] InvalidProxySecret),
+    ClientSecrets(#[from] ClientSecretsError),
 }
 
 impl AuthorizerState {
@@ -95,22 +82,15 @@ impl AuthorizerState {
 
         // Do everything that needs a handshake concurrently: a starting function has a whole CPU and no caller waiting.
         let aws = &dynamodb.aws;
-        let proxy_secret = async {
-            match &config.proxy_secret {
-                None => Ok(None),
-                Some(secret) => Ok::<_, StartError>(Some(parse_proxy_secret(&secret.resolve(aws).await?)?)),
-            }
-        };
         let peppers = PepperSource::read(config.peppers, aws.clone(), limiter.now());
-        let address_key = config.address_key.resolve(aws);
-        let (peppers, proxy_secret, address_key, (), ()) =
-            tokio::join!(peppers, proxy_secret, address_key, directory.warm_up(limiter.now()), limiter.warm_up());
+        let client_secrets = config.client_secrets.resolve(aws);
+        let (peppers, client_secrets, (), ()) =
+            tokio::join!(peppers, client_secrets, directory.warm_up(limiter.now()), limiter.warm_up());
         Ok(Self {
             directory,
             limiter,
             peppers: peppers?,
-            proxy_secret: proxy_secret?,
-            address_key: AddressKey::new(&address_key?)?,
+            client_secrets: client_secrets?,
             limits: config.limits,
             cap: config.cap,
             key_environment: config.key_environment,

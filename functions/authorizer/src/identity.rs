@@ -28,7 +28,7 @@ pub(crate) struct Client {
 impl Client {
     /// Reads the client's address from `event`.
     pub fn new(state: &AuthorizerState, event: &Event) -> Self {
-        let secret = state.proxy_secret.as_deref();
+        let secret = state.client_secrets.proxy_secret.as_deref();
         let shown = event.shown_secrets();
         let lines = event.forwarded_for();
         let forwarded_for = lines.as_deref().ok();
@@ -37,7 +37,7 @@ impl Client {
         // Conflicting lines matter only if a trusted proxy sent the request; those of other clients are not read.
         let unordered = lines.as_ref().err().filter(|_| origin.is_trusted(secret)).cloned();
         let ambiguous = event.check_shown_secret().err().or(unordered);
-        Self { address, pseudonym: state.address_key.pseudonym(address), ambiguous }
+        Self { address, pseudonym: state.client_secrets.address_key.pseudonym(address), ambiguous }
     }
 }
 

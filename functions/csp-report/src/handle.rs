@@ -73,7 +73,7 @@ async fn take_in(state: &CspReportState, request: &Request, request_id: &str, re
     report.project(name.as_str(), reports.counts.values().sum());
 
     // Count them in one round trip. Without Redis they are lost, and the browser is answered as always.
-    let network = state.address_key.daily_network_pseudonym(client_address(state, request), now);
+    let network = state.client_secrets.address_key.daily_network_pseudonym(client_address(state, request), now);
     let batch = Batch { violations: reports.violations, counts: reports.counts, network: &network };
     match state.counter.count(&name, &batch, now).await {
         Ok(tally) => report.counted(tally),
@@ -172,7 +172,7 @@ fn client_address(state: &CspReportState, request: &Request) -> Option<std::net:
         forwarded_for: Some(&forwarded_for),
         shown_secrets: &shown_secrets,
     };
-    origin.client_address(state.proxy_secret.as_deref())
+    origin.client_address(state.client_secrets.proxy_secret.as_deref())
 }
 
 fn lines<'a>(headers: &'a HeaderMap, name: &str) -> Vec<&'a str> {
