@@ -4,54 +4,16 @@ use std::fmt;
 
 use url::Url;
 
+use super::noise;
+
 /// Longest path template, in segments. Deeper paths end in `…`.
 const MAX_SEGMENTS: usize = 6;
 /// Longest segment that is kept as it is, in bytes. A longer one is an identifier or free text.
 const MAX_SEGMENT_BYTES: usize = 32;
 
-/// The schemes that are kept by name. Any other one is `other`, so that invented schemes make no new groups.
-const SCHEMES: [&str; 40] = [
-    "about",
-    "android-webview",
-    "android-webview-video-poster",
-    "bdvideo",
-    "blob",
-    "capacitor",
-    "chrome",
-    "chrome-extension",
-    "chromeinvoke",
-    "chromeinvokeimmediate",
-    "chromenull",
-    "data",
-    "file",
-    "filesystem",
-    "ftp",
-    "intent",
-    "jar",
-    "javascript",
-    "mbinit",
-    "mediastream",
-    "moz-extension",
-    "ms-appx",
-    "ms-appx-web",
-    "ms-browser-extension",
-    "mx",
-    "mxaddon-pkg",
-    "mxjscall",
-    "nativebaiduhd",
-    "none",
-    "opera",
-    "res",
-    "resource",
-    "safari-extension",
-    "safari-resource",
-    "safari-web-extension",
-    "symres",
-    "tmtbff",
-    "webkit-masked-url",
-    "webviewprogressproxy",
-    "wvjbscheme",
-];
+/// Schemes that are kept by name, besides those of [`noise`]. Any other one is `other`, so that invented schemes make no
+/// new groups.
+const SCHEMES: [&str; 6] = ["blob", "data", "filesystem", "ftp", "javascript", "mediastream"];
 
 /// A resource that a policy blocked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +130,7 @@ pub fn host_of_origin(origin: &str) -> &str {
 /// Returns the scheme's name if it is a known one, else `other`.
 fn known_scheme(scheme: &str) -> &'static str {
     let scheme = scheme.split(':').next().unwrap_or_default();
-    SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(scheme)).unwrap_or("other")
+    SCHEMES.into_iter().chain(noise::schemes()).find(|known| known.eq_ignore_ascii_case(scheme)).unwrap_or("other")
 }
 
 /// Reduces a path to a template: identifiers become placeholders, and only the first [`MAX_SEGMENTS`] segments stay.

@@ -126,6 +126,11 @@ const TRANSLATOR_HOSTS: [&str; 10] = [
 /// Beginnings of inline code that tools for audits and password managers inject.
 const INJECTED_SAMPLES: [&str; 6] = [".cip-genpw-icon", ".wrcx", "/*! axe v", "loop11", "tota11y", "url(moz-extension"];
 
+/// Returns all schemes of the lists.
+pub(super) fn schemes() -> impl Iterator<Item = &'static str> {
+    EXTENSION_SCHEMES.into_iter().chain(INTERNAL_SCHEMES)
+}
+
 pub(super) fn is_extension(scheme: &str) -> bool {
     EXTENSION_SCHEMES.contains(&scheme)
 }
