@@ -56,7 +56,7 @@ pub fn judge(policy: &csp::Policy, question: &Question<'_>) -> Judgement {
     };
     let sources = &with_upgrades_of_self(sources, question.document)[..];
     // Ask the matcher by the kind of resource and directive.
-    let strict = |checks: &[Check], may_pass: Outcome| decide(sources, question, checks, may_pass);
+    let ask = |checks: &[Check], may_pass_unseen: bool| decide(sources, question, checks, may_pass_unseen);
     match (question.blocked, name) {
         // Their values are not source lists, or the report names another resource than the one that is checked.
         (
@@ -70,34 +70,34 @@ pub fn judge(policy: &csp::Policy, question: &Question<'_>) -> Judgement {
             | "sandbox"
             | "trusted-types",
         ) => Judgement::Unknown,
-        (Blocked::Inline, "script-src-elem") => strict(&[Check::Inline(InlineCheckType::Script)], Outcome::of(sources)),
-        (Blocked::Inline, "style-src-elem") => strict(&[Check::Inline(InlineCheckType::Style)], Outcome::of(sources)),
+        (Blocked::Inline, "script-src-elem") => {
+            ask(&[Check::Inline(InlineCheckType::Script)], may_pass_unseen(sources))
+        }
+        (Blocked::Inline, "style-src-elem") => ask(&[Check::Inline(InlineCheckType::Style)], may_pass_unseen(sources)),
         (Blocked::Inline, "script-src-attr") => {
-            strict(&[Check::Inline(InlineCheckType::ScriptAttribute)], Outcome::of_attributes(sources))
+            ask(&[Check::Inline(InlineCheckType::ScriptAttribute)], may_attribute_pass_unseen(sources))
         }
         (Blocked::Inline, "style-src-attr") => {
-            strict(&[Check::Inline(InlineCheckType::StyleAttribute)], Outcome::of_attributes(sources))
+            ask(&[Check::Inline(InlineCheckType::StyleAttribute)], may_attribute_pass_unseen(sources))
         }
         // Older browsers do not tell elements from attributes.
         (Blocked::Inline, "script-src") => {
             let checks = [Check::Inline(InlineCheckType::Script), Check::Inline(InlineCheckType::ScriptAttribute)];
-            strict(&checks, Outcome::of(sources))
+            ask(&checks, may_pass_unseen(sources))
         }
         (Blocked::Inline, "style-src") => {
             let checks = [Check::Inline(InlineCheckType::Style), Check::Inline(InlineCheckType::StyleAttribute)];
-            strict(&checks, Outcome::of(sources))
+            ask(&checks, may_pass_unseen(sources))
         }
-        (Blocked::Eval, _) => {
-            strict(&[Check::Eval], Outcome { by_nonce_or_hash: has(sources, "'trusted-types-eval'") })
-        }
-        (Blocked::WasmEval, _) => strict(&[Check::WasmEval], Outcome { by_nonce_or_hash: false }),
+        (Blocked::Eval, _) => ask(&[Check::Eval], has(sources, "'trusted-types-eval'")),
+        (Blocked::WasmEval, _) => ask(&[Check::WasmEval], false),
         (Blocked::Inline | Blocked::TrustedTypesPolicy | Blocked::TrustedTypesSink, _) => Judgement::Unknown,
         (Blocked::Scheme(_) | Blocked::Origin(_), _) => {
             // A nonce or a hash of integrity metadata allows scripts and styles, and nothing else.
             let takes_nonce =
                 matches!(name, "script-src" | "script-src-elem" | "style-src" | "style-src-elem" | "worker-src");
-            let by_nonce_or_hash = takes_nonce && Outcome::of(sources).by_nonce_or_hash;
-            strict(&[Check::Address(destination(name))], Outcome { by_nonce_or_hash })
+            let may_pass_unseen = takes_nonce && may_pass_unseen(sources);
+            ask(&[Check::Address(destination(name))], may_pass_unseen)
         }
     }
 }
@@ -111,22 +111,14 @@ enum Check {
     Address(Destination),
 }
 
-/// Possibilities to pass that a report does not show.
-#[derive(Debug, Clone, Copy)]
-struct Outcome {
-    by_nonce_or_hash: bool,
+/// Returns true if an element may pass by a nonce, by a hash, or by trust from another script, which no report shows.
+fn may_pass_unseen(sources: &[String]) -> bool {
+    has_nonce_or_hash(sources) || has(sources, "'strict-dynamic'")
 }
 
-impl Outcome {
-    /// A nonce, a hash or trust from another script.
-    fn of(sources: &[String]) -> Self {
-        Self { by_nonce_or_hash: has_nonce_or_hash(sources) || has(sources, "'strict-dynamic'") }
-    }
-
-    /// A hash, which counts for attributes only beside `unsafe-hashes`.
-    fn of_attributes(sources: &[String]) -> Self {
-        Self { by_nonce_or_hash: has_nonce_or_hash(sources) && has(sources, "'unsafe-hashes'") }
-    }
+/// Returns true if an attribute may pass by a hash, which counts only beside `unsafe-hashes`.
+fn may_attribute_pass_unseen(sources: &[String]) -> bool {
+    has_nonce_or_hash(sources) && has(sources, "'unsafe-hashes'")
 }
 
 /// Adds what `'self'` also covers: the page's host under the secure schemes, and under `ws` for a page of `http`. The
@@ -146,7 +138,7 @@ fn with_upgrades_of_self(sources: &[String], document: &Url) -> Vec<String> {
 }
 
 /// Asks the strict and the lenient question for each check, and joins the answers.
-fn decide(sources: &[String], question: &Question<'_>, checks: &[Check], outcome: Outcome) -> Judgement {
+fn decide(sources: &[String], question: &Question<'_>, checks: &[Check], may_pass_unseen: bool) -> Judgement {
     // The strict question: no nonce, no hash; if the path is not known, a source with a path matches nothing.
     let is_path_known = question.address.is_some() || !matches!(question.blocked, Blocked::Origin(_));
     let strict: Vec<String> = sources.iter().filter(|it| is_path_known || path_of(it).is_none()).cloned().collect();
@@ -158,7 +150,7 @@ fn decide(sources: &[String], question: &Question<'_>, checks: &[Check], outcome
         true => sources.to_vec(),
         false => sources.iter().map(|it| path_of(it).map_or(it.as_str(), |start| &it[..start]).to_owned()).collect(),
     };
-    if outcome.by_nonce_or_hash || checks.iter().any(|&check| is_allowed(&lenient, question, check)) {
+    if may_pass_unseen || checks.iter().any(|&check| is_allowed(&lenient, question, check)) {
         return Judgement::Unknown;
     }
     Judgement::Blocked

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use levee_core::csp::policy::Version;
 use levee_core::csp::{Class, Directive, Group};
 use serde::{Deserialize, Serialize};
 
@@ -149,10 +148,5 @@ impl DayCounts {
     /// Returns the reports of the day, noise excluded.
     pub fn reports(&self) -> u64 {
         self.hours.iter().sum()
-    }
-
-    /// Returns the reports of a version on this day.
-    pub fn of_version(&self, version: &Version) -> u64 {
-        self.versions.get(version.as_str()).map_or(0, |hours| hours.iter().sum())
     }
 }
