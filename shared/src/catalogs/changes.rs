@@ -17,7 +17,7 @@ use super::table::{
 };
 use super::{Catalog, LARGEST_CATALOG, MOST_ITEMS};
 use crate::clock::Timestamp;
-use crate::stores::dynamodb::{batch_get, passes, pause};
+use crate::stores::dynamodb::{batch_get, passes, pause, transact, transaction_token};
 
 /// Largest number of items in one write: a transaction has 100 rows, of which two are the totals and the version.
 pub const MOST_WRITES: usize = 98;
@@ -92,7 +92,7 @@ impl CatalogsTable {
             });
             let written: Vec<CatalogItem> = written.collect();
             let rows = rows(&self.name, catalog, &base, items, &written, version)?;
-            let Err(error) = self.client.transact_write_items().set_transact_items(Some(rows)).send().await else {
+            let Err(error) = transact(&self.client, &rows, &transaction_token()).await else {
                 return Ok(WriteOutcome::Written(written, version));
             };
             // Read the reasons, if the transaction was cancelled.

@@ -12,7 +12,7 @@ use super::{
 use crate::clock::Timestamp;
 use crate::csp::counter::Meaning;
 use crate::csp::project::ProjectName;
-use crate::stores::dynamodb::{describe, passes, pause};
+use crate::stores::dynamodb::{describe, passes, pause, transact, transaction_token};
 
 const DAY_SECS: u64 = 24 * 3600;
 /// Number of attempts of a transaction that conflicts with another.
@@ -130,7 +130,7 @@ impl CspTable {
             self.update(key(&groups_partition(project), &group.id), row, Some(condition))?,
             self.update(key(&group_partition(project, &group.id), &day(at)), hours, None)?,
         ];
-        self.transact(writes.map(|update| TransactWriteItem::builder().update(update).build()).to_vec()).await
+        self.write_all(writes.map(|update| TransactWriteItem::builder().update(update).build()).to_vec()).await
     }
 
     /// Adds the counts of a project that belong to no group, and its sums, in `minute` (Unix minutes). `sums` are
@@ -196,11 +196,10 @@ impl CspTable {
     }
 
     /// Writes all items or none. Returns false if a condition does not hold.
-    async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<bool, CspTableError> {
-        let mut attempt = 1;
+    async fn write_all(&self, items: Vec<TransactWriteItem>) -> Result<bool, CspTableError> {
+        let (token, mut attempt) = (transaction_token(), 1);
         loop {
-            let write = self.client.transact_write_items().set_transact_items(Some(items.clone()));
-            let Err(error) = write.send().await else { return Ok(true) };
+            let Err(error) = transact(&self.client, &items, &token).await else { return Ok(true) };
             // A failed condition is final: a run has folded this minute before.
             let codes: Vec<String> = match error.as_service_error() {
                 Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
