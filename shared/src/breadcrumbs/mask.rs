@@ -100,6 +100,8 @@ mod tests {
     // URLs.
     #[case("(https://example.com/v1?key=abc&x=1): timed out", "(https://example.com/v1?[query]): timed out")]
     #[case("rediss://default:p/ss?w@cache.example.com:6379/0", "rediss://[secret]@cache.example.com:6379/0")]
+    #[case("cannot open (https://example.com/v1?pwd=abc) now", "cannot open (https://example.com/v1?[query]) now")]
+    #[case("cannot open https://example.com/v1?pwd=abc now", "cannot open https://example.com/v1?[query] now")]
     #[case("GET /v1/models?page=abc failed", "GET /v1/models?[query] failed")]
     #[case("postgres user:pass@db.example.com:5432/x", "postgres [email]:5432/x")]
     // Addresses.

@@ -43,6 +43,16 @@ fn without_query(word: &str, is_url: bool) -> Option<String> {
     if query.starts_with("[query]") {
         return None;
     }
-    let closing = &query[query.trim_end_matches(CLOSING).len()..];
+    let closing = &query[query.trim_end_matches(CLOSING).len().max(end_of_mark(query))..];
     Some(format!("{}[query]{closing}", &word[..=at]))
+}
+
+/// Returns the end of the last mark, such as `[secret]`, that an earlier step has put into `query`; 0 without one. Its
+/// bracket closes nothing around the URL.
+fn end_of_mark(query: &str) -> usize {
+    let mark = query.rfind('[').and_then(|open| Some((open, query[open..].find(']')?)));
+    let is_mark = |(open, length): &(usize, usize)| {
+        query[open + 1..open + length].bytes().all(|byte| byte.is_ascii_lowercase()) && *length > 1
+    };
+    mark.filter(is_mark).map_or(0, |(open, length)| open + length + 1)
 }
