@@ -119,7 +119,7 @@ impl From<ModeArg> for Mode {
 impl LimitChange {
     fn to_override(&self, now: Timestamp) -> Result<Override, String> {
         let What { limit, exempt, mode } = self.what;
-        Ok(Override { limit, exempt, mode: mode.map(Mode::from), until: self.until.from(now)? })
+        Ok(Override { limit, exempt, mode: mode.map(Mode::from), until: self.until.from(now)?, grant: None })
     }
 }
 

@@ -11,6 +11,7 @@
 pub mod changes;
 pub mod directory;
 pub mod form;
+pub mod grants;
 pub mod key;
 pub mod listing;
 pub mod pepper;
@@ -24,6 +25,7 @@ pub mod terms;
 pub use crate::scope::KeyScope;
 pub use changes::{Creation, Deletion, KeyChange};
 pub use directory::{Directory, Unreachable};
+pub use grants::{GrantSubject, Grants};
 pub use key::ApiKey;
 pub use listing::AccountDetail;
 pub use pepper::Peppers;
@@ -49,7 +51,8 @@ pub struct AuthenticatedKey {
 }
 
 impl AuthenticatedKey {
-    /// Returns the versions of the records that identify the caller: key, integration and account.
+    /// Returns the versions of the records that a decision about the caller depends on: key, integration, account and
+    /// the account's grants.
     pub fn known(&self) -> Vec<Version> {
         let Self { key, owner } = self;
         let version = |of, version| Version { of, version, is_stopped: false };
@@ -57,6 +60,7 @@ impl AuthenticatedKey {
             version(RecordId::Key(key.id.clone()), key.version),
             version(RecordId::Integration(key.account.clone(), key.integration.clone()), owner.integration.version),
             version(RecordId::Account(key.account.clone()), owner.account.version),
+            version(RecordId::Grants(key.account.clone()), owner.grants_version),
         ]
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! - [`accounts`] identifies callers, [`limits`] decides if they may call now, and [`metering`] counts the cost of
 //!   their AI calls.
+//! - [`quotas`] lets accounts see their limits and request higher ones, from the [`statistics`] of their calls.
 //! - [`breaker`] decides which provider serves a call; [`headroom`] reads the remaining limits of the providers.
 //! - [`catalogs`] serves the lists that all accounts read, through the read-through [`cache`].
 //! - [`csp`] understands browsers' reports about the content security policies of pages.
@@ -28,6 +29,7 @@ pub mod headroom;
 pub mod http;
 pub mod limits;
 pub mod metering;
+pub mod quotas;
 pub mod scope;
 pub mod session_token;
 pub mod statistics;

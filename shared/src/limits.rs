@@ -14,6 +14,7 @@
 //!
 //! Start reading at [`LimitsConfig::charges`], then [`Limiter::check`].
 
+mod applied;
 mod charges;
 mod check;
 mod config;
@@ -30,11 +31,12 @@ pub mod tally;
 pub mod versions;
 mod window;
 
-pub use charges::{ChargedCall, Party};
+pub use applied::{AppliedLimit, present};
+pub use charges::{ChargedCall, LimitSource, Party};
 pub use check::{Ask, Limiter};
 pub use config::{DegradedMode, LARGEST_LIMIT, LimitsConfig, MOST_POLICIES, StackMode, built_in_policies};
 pub use decide::{Decision, Reading, Refusal, decide};
-pub use overrides::{Level, MOST_OVERRIDES, Override, Overrides};
+pub use overrides::{Grant, Level, MOST_OVERRIDES, Override, Overrides};
 pub use policy::{Algorithm, Charge, Class, Mode, Policy, PolicyScope, Subject, counter_key, is_policy_name};
 pub use refund::Charged;
 pub use refusal_cache::REMEMBERED;

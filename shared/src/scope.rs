@@ -23,7 +23,7 @@ pub enum KeyScope {
 
 impl KeyScope {
     /// Scopes of a new key unless the request names others.
-    pub const DEFAULT: [KeyScope; 3] = [KeyScope::Ai, KeyScope::Catalogs, KeyScope::Read];
+    pub const DEFAULT: [KeyScope; 4] = [KeyScope::Ai, KeyScope::Catalogs, KeyScope::Read, KeyScope::Request];
     /// Every scope.
     pub const ALL: [KeyScope; 5] =
         [KeyScope::Ai, KeyScope::Catalogs, KeyScope::Read, KeyScope::Request, KeyScope::Keys];

@@ -14,20 +14,24 @@
 
 mod calendar;
 mod day;
+mod demand;
 mod fold;
 mod histogram;
 mod recall;
 mod restore;
 mod stored;
 mod table;
+mod trial;
 
 pub use calendar::Day;
 pub use day::{Counted, DayRow, MOST_IN_A_ROW, PolicyDay, RowKey};
+pub use demand::{Between, Demand};
 pub use fold::Folded;
 pub use histogram::{BUCKETS, Histogram, Span};
 pub use recall::{Recalled, recall};
 pub use restore::Restored;
 pub use table::{History, MOST_ROWS, OddRows, StatisticsTable, StatisticsTableError};
+pub use trial::{Trial, trial};
 
 use std::sync::Arc;
 

@@ -106,7 +106,7 @@ fn the_templates_values_are_the_codes_defaults_and_the_documents_say_so() {
 }
 
 /// The modules of `shared/src`, each after all those that it imports.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     "config",
     "sync",
     "scope",
@@ -130,6 +130,7 @@ const ORDER: [&str; 26] = [
     "catalogs",
     "metering",
     "statistics",
+    "quotas",
     "http",
     "web",
     "lib",

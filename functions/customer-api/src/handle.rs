@@ -6,7 +6,9 @@ use levee::http::{Admission, Caller, Problem, Rejection, UNREADABLE, admit};
 
 use crate::catalogs;
 use crate::config::CustomerApiState;
+use crate::quota;
 use crate::report::{self, CustomerApiReport};
+use crate::requests;
 use crate::routes::{Operation, operation};
 use crate::usage;
 
@@ -52,6 +54,12 @@ async fn serve(
     report.route(route);
     // Run the operation of the route.
     match operation {
+        Operation::Quota => quota::now(state, caller, request, request_id).await,
+        Operation::QuotaHistory => quota::history(state, caller, request, request_id).await,
+        Operation::Requests => requests::list(state, caller, request, request_id).await,
+        Operation::NewRequest => requests::create(state, caller, request, request_id).await,
+        Operation::Request => requests::get(state, caller, request, request_id).await,
+        Operation::CancelRequest => requests::cancel(state, caller, request, request_id).await,
         Operation::Usage => usage::answer(state, caller, request, request_id).await,
         Operation::CatalogPage => catalogs::list(state, catalogs, request, request_id, report).await,
         Operation::CatalogItem => catalogs::item(state, catalogs, request, request_id, report).await,

@@ -1,4 +1,4 @@
-//! The customers' API, by which an account reads its own usage and the catalogs.
+//! The customers' API, by which an account reads its own quota, usage and the catalogs, and asks for higher limits.
 //!
 //! Invariants: the account comes from the authorizer and never from the request. An unknown parameter is refused,
 //! because the answer would not be the one that was asked for. Errors are RFC 9457 problems.
@@ -10,7 +10,9 @@ mod catalogs;
 pub mod config;
 mod handle;
 mod parameters;
+mod quota;
 mod report;
+pub mod requests;
 pub mod routes;
 mod usage;
 

@@ -6,6 +6,18 @@ use lambda_http::{Request, RequestExt};
 /// Operation of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// Reads the caller's limits.
+    Quota,
+    /// Reads the use of the caller's limits on past days.
+    QuotaHistory,
+    /// Reads the account's requests for higher limits.
+    Requests,
+    /// Makes a request for a higher limit.
+    NewRequest,
+    /// Reads a request.
+    Request,
+    /// Cancels a request.
+    CancelRequest,
     /// Reads the account's usage in a month.
     Usage,
     /// Reads a page of a catalog.
@@ -15,7 +27,13 @@ pub enum Operation {
 }
 
 /// Method, API Gateway resource and operation of every route.
-pub const ROUTES: [(&str, &str, Operation); 3] = [
+pub const ROUTES: [(&str, &str, Operation); 9] = [
+    ("GET", "/v1/quota", Operation::Quota),
+    ("GET", "/v1/quota/history", Operation::QuotaHistory),
+    ("GET", "/v1/quota/requests", Operation::Requests),
+    ("POST", "/v1/quota/requests", Operation::NewRequest),
+    ("GET", "/v1/quota/requests/{id}", Operation::Request),
+    ("DELETE", "/v1/quota/requests/{id}", Operation::CancelRequest),
     ("GET", "/v1/usage", Operation::Usage),
     ("GET", "/v1/catalogs/{catalog}", Operation::CatalogPage),
     ("GET", "/v1/catalogs/{catalog}/{id}", Operation::CatalogItem),

@@ -14,7 +14,7 @@ use serde::Serialize;
 /// API Gateway resources whose requests are answered here.
 pub const RESOURCES: [&str; 2] = ["/", "/{proxy+}"];
 
-const OFFERED: &str = "Offered are POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models, GET /v1/models/{id}, GET /v1/usage and GET /v1/catalogs/{catalog}[/{id}].";
+const OFFERED: &str = "Offered are POST /v1/messages, POST /v1/messages/count_tokens, GET /v1/models, GET /v1/models/{id}, GET /v1/quota[/history], GET and POST /v1/quota/requests, GET and DELETE /v1/quota/requests/{id}, GET /v1/usage and GET /v1/catalogs/{catalog}[/{id}].";
 
 /// Returns true if the gateway sent `request` here because no other route takes it.
 pub(crate) fn is_asked(request: &Request) -> bool {
@@ -78,6 +78,10 @@ fn offered(parts: &[&str]) -> Option<&'static str> {
         ["messages", "count_tokens"] => Some("/v1/messages/count_tokens"),
         ["models"] => Some("/v1/models"),
         ["models", _] => Some("/v1/models/{id}"),
+        ["quota"] => Some("/v1/quota"),
+        ["quota", "history"] => Some("/v1/quota/history"),
+        ["quota", "requests"] => Some("/v1/quota/requests"),
+        ["quota", "requests", _] => Some("/v1/quota/requests/{id}"),
         ["usage"] => Some("/v1/usage"),
         ["catalogs", _] => Some("/v1/catalogs/{catalog}"),
         ["catalogs", _, _] => Some("/v1/catalogs/{catalog}/{id}"),

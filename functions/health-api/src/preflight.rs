@@ -6,18 +6,22 @@ use lambda_http::{Request, RequestExt};
 use levee::http::{AllowedOrigin, Problem};
 use levee::web::Answer;
 
-/// Routes that browsers may ask about, with the method that each takes.
-pub const ROUTES: [(&str, &str); 7] = [
+/// Routes that browsers may ask about, with the methods that each takes.
+pub const ROUTES: [(&str, &str); 11] = [
     ("/v1/messages", "POST"),
     ("/v1/messages/count_tokens", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{id}", "GET"),
+    ("/v1/quota", "GET"),
+    ("/v1/quota/history", "GET"),
+    ("/v1/quota/requests", "GET, POST"),
+    ("/v1/quota/requests/{id}", "GET, DELETE"),
     ("/v1/usage", "GET"),
     ("/v1/catalogs/{catalog}", "GET"),
     ("/v1/catalogs/{catalog}/{id}", "GET"),
 ];
 
-/// Returns the route and the method that `request` asks about.
+/// Returns the route and the methods that `request` asks about.
 pub(crate) fn requested_route(request: &Request) -> Option<&'static (&'static str, &'static str)> {
     let Some(RequestContext::ApiGatewayV1(context)) = request.request_context_ref() else { return None };
     let resource = context.resource_path.as_deref()?;
@@ -25,12 +29,12 @@ pub(crate) fn requested_route(request: &Request) -> Option<&'static (&'static st
     ROUTES.iter().find(|(path, _)| *path == resource)
 }
 
-/// Answers a preflight request for a route that takes `method`.
+/// Answers a preflight request for a route that takes `methods`.
 ///
 /// # Errors
 /// Returns a problem if no origin is allowed.
-pub(crate) fn answer(allowed: &AllowedOrigin, method: &'static str) -> Result<Answer, Problem> {
-    let Some(headers) = allowed.preflight(method) else {
+pub(crate) fn answer(allowed: &AllowedOrigin, methods: &'static str) -> Result<Answer, Problem> {
+    let Some(headers) = allowed.preflight(methods) else {
         let detail = "Pages of other origins may not call this API.";
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail));
     };

@@ -14,18 +14,19 @@ mod blocks;
 mod keys;
 mod limits;
 mod terms;
-mod transaction;
+#[cfg(test)]
+mod tests;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 pub use self::keys::KeyChange;
-use self::transaction::{Row, Write};
 use super::form;
 use super::records::{Account, Integration, Status};
 use super::table::{
     AccountsTable, AccountsTableError, Item, account_item, account_key, integration_item, integration_key,
 };
 use crate::clock::Timestamp;
+use crate::stores::dynamodb::writes::{Row, Write};
 
 /// Page size for an integration's keys while it is deleted.
 const KEYS_AT_ONCE: usize = 100;

@@ -110,7 +110,11 @@ impl Directory {
     pub async fn owner(&self, key: &KeyRecord, now: Timestamp) -> Result<Option<Arc<Owner>>, Unreachable> {
         let KeyRecord { account, integration, .. } = key;
         let id = format!("{account}/{integration}");
-        let of = [RecordId::Account(account.clone()), RecordId::Integration(account.clone(), integration.clone())];
+        let of = [
+            RecordId::Account(account.clone()),
+            RecordId::Integration(account.clone(), integration.clone()),
+            RecordId::Grants(account.clone()),
+        ];
         self.read_through(&self.owners, (&id, &of), now, self.table.owner(account, integration)).await
     }
 

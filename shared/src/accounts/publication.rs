@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::records::Status;
-use super::table::{AccountsTable, AccountsTableError, Item, account_key, defaults_key, integration_key, key_key};
+use super::table::{
+    AccountsTable, AccountsTableError, Item, account_key, defaults_key, grants_key, integration_key, key_key,
+};
 use crate::clock::Timestamp;
 use crate::limits::REMEMBERED;
 use crate::limits::versions::{self, RecordId, Version};
@@ -51,6 +53,7 @@ fn key(of: &RecordId) -> Item {
         RecordId::Account(account) => account_key(account),
         RecordId::Integration(account, integration) => integration_key(account, integration),
         RecordId::Key(id) => key_key(id),
+        RecordId::Grants(account) => grants_key(account),
     }
 }
 
@@ -62,7 +65,7 @@ fn version(of: &RecordId, item: Option<&Item>, now: Timestamp) -> Version {
             let status = item.get("status").and_then(|status| status.as_s().ok());
             (number(item, "version"), status.is_some_and(|status| *status != Status::Active.to_string()))
         }
-        None if *of == RecordId::Platform => (0, false),
+        None if matches!(of, RecordId::Platform | RecordId::Grants(_)) => (0, false),
         None => (now.as_millis(), true),
     };
     Version { of: of.clone(), version, is_stopped }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::grants::{GrantSubject, Grants};
 use super::key::ApiKey;
 use super::pepper::Peppers;
 use super::terms::{CapOverride, Guards};
@@ -115,13 +116,30 @@ impl Integration {
     }
 }
 
-/// Owner of a key: an integration with its account.
+/// Owner of a key: an integration with its account. Their limits include the grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The account.
     pub account: Account,
     /// The integration.
     pub integration: Integration,
+    /// Version of the account's grants; 0 if there are none.
+    pub grants_version: u64,
+}
+
+impl Owner {
+    /// Builds the owner, and adds the grants to the limits that they raise.
+    pub fn new(mut account: Account, mut integration: Integration, grants: Grants) -> Self {
+        for (GrantSubject { integration: of, policy }, grant) in grants.grants {
+            let limits = match of {
+                None => &mut account.limits,
+                Some(of) if of == integration.id => &mut integration.limits,
+                Some(_) => continue,
+            };
+            limits.entry(policy).or_default().grant = Some(grant);
+        }
+        Self { account, integration, grants_version: grants.version }
+    }
 }
 
 /// Kind of an integration.

@@ -5,6 +5,7 @@
 //! | `ACCOUNT#<account>` | `ACCOUNT` | [`Account`] |
 //! | `ACCOUNT#<account>` | `INTEGRATION#<integration>` | [`Integration`] |
 //! | `KEY#<key id>` | `KEY` | [`KeyRecord`] |
+//! | `GRANT#<account>` | `GRANTS` | [`Grants`] |
 //! | `PLATFORM` | `DEFAULTS` | platform-wide overrides by an admin, and the number of blocks |
 //! | `PLATFORM` | `BLOCK#<network or account>` | [`Block`] |
 //!
@@ -32,15 +33,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::form::Invalid;
+use super::grants::Grants;
 use super::platform::{Block, Blocked};
 use super::records::{Account, Integration, KeyRecord, Owner};
+pub(super) use crate::stores::dynamodb::writes::Item;
+use crate::stores::dynamodb::writes::{Write, WriteError, apply};
 use crate::stores::dynamodb::{batch_get, describe, is_rejected};
 
 /// Partition key of platform-wide items.
 pub(super) const PLATFORM: &str = "PLATFORM";
 pub(super) const DEFAULTS: &str = "DEFAULTS";
-
-pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The accounts table.
 #[derive(Debug, Clone)]
@@ -72,11 +74,20 @@ pub enum AccountsTableError {
 }
 
 impl AccountsTableError {
-    pub(super) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
+    pub(crate) fn from_sdk<E>(error: &SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         if is_rejected(error) { Self::DynamoDb(describe(error)) } else { Self::Unanswered(describe(error)) }
+    }
+}
+
+impl From<WriteError> for AccountsTableError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Build(error) => Self::DynamoDb(error.to_string()),
+            WriteError::Sdk(error) => Self::from_sdk(&error),
+        }
     }
 }
 
@@ -94,27 +105,38 @@ impl AccountsTable {
         self.current(key_key(key_id)).await?.map(from_item).transpose()
     }
 
-    /// Returns an account and one of its integrations; `None` if either is missing.
+    /// Returns an account and one of its integrations, with their grants; `None` if either is missing.
     ///
     /// # Errors
     /// [`AccountsTableError`] if the table cannot be read.
     pub async fn owner(&self, account: &str, integration: &str) -> Result<Option<Owner>, AccountsTableError> {
-        let (account, integration) = self.pair(account_key(account), integration_key(account, integration)).await?;
+        let keys = [account_key(account), integration_key(account, integration), grants_key(account)];
+        let items = batch_get(&self.client, &self.name, keys.to_vec(), true).await;
+        let items = items.map_err(AccountsTableError::DynamoDb)?;
+        let take = |key: &Item| items.iter().find(|item| item.get("sk") == key.get("sk")).cloned();
+        let [account, integration, grants] = keys.each_ref().map(take);
         let (Some(account), Some(integration)) = (account, integration) else { return Ok(None) };
-        Ok(Some(Owner { account: from_item(account)?, integration: from_item(integration)? }))
+        // Grants that cannot be read raise nothing, and keep nobody out.
+        let grants = grants.map(from_item).transpose().unwrap_or_else(|error| {
+            tracing::error!(code = "accounts.odd_grants", %error, "the grants of an account cannot be read");
+            None
+        });
+        let grants = grants.unwrap_or_default();
+        Ok(Some(Owner::new(from_item(account)?, from_item(integration)?, grants)))
+    }
+
+    /// Returns the grants of an account, by a consistent read.
+    ///
+    /// # Errors
+    /// [`AccountsTableError`] if the table cannot be read.
+    pub async fn grants(&self, account: &str) -> Result<Grants, AccountsTableError> {
+        Ok(self.current(grants_key(account)).await?.map(from_item).transpose()?.unwrap_or_default())
     }
 
     /// Returns the item under `key`, by a consistent read.
     pub(super) async fn current(&self, key: Item) -> Result<Option<Item>, AccountsTableError> {
         let request = self.client.get_item().table_name(&self.name).consistent_read(true).set_key(Some(key));
         Ok(request.send().await.map_err(|error| AccountsTableError::from_sdk(&error))?.item)
-    }
-
-    async fn pair(&self, first: Item, second: Item) -> Result<(Option<Item>, Option<Item>), AccountsTableError> {
-        let keys = vec![first.clone(), second.clone()];
-        let items = batch_get(&self.client, &self.name, keys, true).await.map_err(AccountsTableError::DynamoDb)?;
-        let take = |key: &Item| items.iter().find(|item| item.get("sk") == key.get("sk")).cloned();
-        Ok((take(&first), take(&second)))
     }
 
     /// Writes an account, replacing any existing one.
@@ -139,6 +161,11 @@ impl AccountsTable {
     /// [`AccountsTableError`] if it could not be written.
     pub async fn put_key(&self, key: &KeyRecord) -> Result<(), AccountsTableError> {
         self.put(key_item(key)?).await
+    }
+
+    /// Applies all of `writes` and returns `None`, or applies none and returns for each whether its condition failed.
+    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, AccountsTableError> {
+        Ok(apply(&self.client, &self.name, writes).await?)
     }
 
     async fn put(&self, item: Item) -> Result<(), AccountsTableError> {
@@ -177,7 +204,7 @@ fn to_item(key: Item, record: &impl Serialize, listed: Option<(String, String)>)
     Ok(item)
 }
 
-pub(super) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, AccountsTableError> {
+pub(crate) fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, AccountsTableError> {
     let key = partition(&item);
     serde_dynamo::from_item(item).map_err(|error| AccountsTableError::Item { key, cause: error.to_string() })
 }
@@ -198,6 +225,11 @@ pub(super) fn key_key(id: &str) -> Item {
     key(format!("KEY#{id}"), "KEY".to_owned())
 }
 
+/// Returns the key of an account's grants.
+pub(crate) fn grants_key(account: &str) -> Item {
+    key(format!("GRANT#{account}"), "GRANTS".to_owned())
+}
+
 /// Returns the key of the platform-wide item that holds everything but blocks.
 pub(super) fn defaults_key() -> Item {
     key(PLATFORM.to_owned(), DEFAULTS.to_owned())
@@ -212,6 +244,6 @@ pub(super) fn keys_list(account: &str) -> String {
     format!("KEYS#{account}")
 }
 
-fn key(pk: String, sk: String) -> Item {
+pub(crate) fn key(pk: String, sk: String) -> Item {
     HashMap::from([("pk".to_owned(), AttributeValue::S(pk)), ("sk".to_owned(), AttributeValue::S(sk))])
 }

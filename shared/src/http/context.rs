@@ -121,6 +121,9 @@ mod json_text {
     }
 }
 
+/// Method and path of requests for a higher limit.
+const INCREASE_API: &str = "POST /v1/quota/requests";
+
 /// Values for the ACCESS_DENIED gateway response. Every value is always present, because API Gateway does not document
 /// the rendering of an absent one. No value holds a quote, because the template inserts the values into JSON
 /// unescaped.
@@ -143,8 +146,10 @@ pub struct RefusalContext {
     pub window_seconds: String,
     /// Time of the reset, RFC 3339.
     pub resets_at: String,
-    /// URL at which to ask for a higher limit. Empty: there is no such route.
+    /// URL of a page at which to ask for a higher limit. Empty: there is no such page.
     pub increase_url: String,
+    /// Method and path at which a client asks for a higher limit; empty if no request may raise it.
+    pub increase_api: String,
     /// Seconds to wait, at least until the reset.
     pub retry_after: String,
     /// `true` if an SDK should wait and retry by itself, `false` if the wait exceeds 60 seconds.
@@ -186,6 +191,7 @@ impl RefusalContext {
             window_seconds: if is_in_flight { "null".to_owned() } else { unless_secret(window_secs) },
             resets_at: refusal.binding.resets_at.to_rfc3339(),
             increase_url: String::new(),
+            increase_api: if policy.is_raisable() { INCREASE_API.to_owned() } else { String::new() },
             retry_after: retry_after.to_string(),
             should_retry: (retry_after <= LONGEST_SDK_WAIT_SECS).to_string(),
             limits: LimitHeaders::of_refusal(refusal, now),
@@ -263,6 +269,7 @@ mod tests {
           "windowSeconds": "60",
           "resetsAt": "2023-11-14T22:14:00Z",
           "increaseUrl": "",
+          "increaseApi": "POST /v1/quota/requests",
           "retryAfter": "10",
           "shouldRetry": "true",
           "rateLimitPolicy": "\"ai-address\";q=30;w=60, \"integration\";q=300;w=60, \"account\";q=600;w=60, \"in-flight\";q=20;qu=\"concurrent-requests\"",

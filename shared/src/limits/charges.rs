@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::config::{LimitsConfig, StackMode};
 use super::overrides::{Level, Overrides};
 use super::policy::{Algorithm, Charge, Class, Mode, Policy, PolicyScope, Subject};
@@ -57,7 +59,7 @@ impl LimitsConfig {
     pub fn charges(&self, asked: &ChargedCall<'_>, now: Timestamp) -> Vec<Charge> {
         let mut charges = Vec::with_capacity(self.policies.len() + 2);
         for policy in self.policies.iter().filter(|policy| policy.classes.contains(&asked.class)) {
-            let Some((policy, own)) = self.effective(policy, asked, now) else { continue };
+            let Some(Effective { policy, own, .. }) = self.effective(policy, asked, now) else { continue };
             let Some(subject) = subject(&policy, own, asked) else { continue };
             // A call takes one place in flight, whatever its weight.
             let heaviest = if policy.algorithm == Algorithm::Concurrency { 1 } else { u64::MAX };
@@ -76,36 +78,42 @@ impl LimitsConfig {
         charges
     }
 
-    /// Returns the policy with its overrides applied, and the narrowest level below the platform that has one; `None`
-    /// if the policy does not apply.
-    fn effective(
-        &self,
-        policy: &Arc<Policy>,
-        asked: &ChargedCall<'_>,
-        now: Timestamp,
-    ) -> Option<(Arc<Policy>, Option<Level>)> {
+    /// Returns the policy with its overrides and grants applied; `None` if the policy does not apply.
+    pub(super) fn effective(&self, policy: &Arc<Policy>, asked: &ChargedCall<'_>, now: Timestamp) -> Option<Effective> {
         let mut policy = Arc::clone(policy);
-        let mut own = None;
+        let (mut own, mut source, mut until) = (None, LimitSource::Default, None);
         let places = [
             (Level::Platform, Some(asked.platform)),
             (Level::Account, asked.party.map(|party| party.of_account)),
             (Level::Integration, asked.party.map(|party| party.of_integration)),
             (Level::Key, asked.party.map(|party| party.of_key)),
         ];
-        // Apply the overrides from the widest level to the narrowest. A limit set at a narrower level ends an
-        // exemption.
+        // Apply the changes from the widest level to the narrowest. A limit set at a narrower level ends an exemption.
         let mut exempt = false;
+        let mut standard = policy.limit;
         for (level, overrides) in places {
-            let change = overrides.and_then(|overrides| overrides.get(&policy.name));
-            let Some(change) = change.filter(|it| it.is_live(now) && level.may_override(policy.scope)) else {
-                continue;
-            };
-            exempt = change.exempt || (exempt && change.limit.is_none());
-            own = (level != Level::Platform).then_some(level).or(own);
-            if change.limit.is_some() || change.mode.is_some() {
-                let policy = Arc::make_mut(&mut policy);
-                policy.limit = change.limit.unwrap_or(policy.limit);
-                policy.mode = change.mode.unwrap_or(policy.mode);
+            let entry = overrides.and_then(|overrides| overrides.get(&policy.name));
+            let Some(entry) = entry.filter(|_| level.may_override(policy.scope)) else { continue };
+            if entry.is_live(now) {
+                exempt = entry.exempt || (exempt && entry.limit.is_none());
+                own = (level != Level::Platform).then_some(level).or(own);
+                if entry.limit.is_some() || entry.mode.is_some() {
+                    let policy = Arc::make_mut(&mut policy);
+                    policy.limit = entry.limit.unwrap_or(policy.limit);
+                    policy.mode = entry.mode.unwrap_or(policy.mode);
+                }
+                match level {
+                    Level::Platform => standard = policy.limit,
+                    _ if entry.limit.is_some() => (source, until) = (LimitSource::Override, entry.until),
+                    _ => {}
+                }
+            }
+            // A grant raises the limit that holds otherwise. A policy that is off stays off.
+            if let Some(grant) = entry.grant.as_ref().filter(|grant| grant.is_live(now))
+                && (1..grant.limit).contains(&policy.limit)
+            {
+                Arc::make_mut(&mut policy).limit = grant.limit;
+                (source, until) = (LimitSource::Grant, grant.until);
             }
         }
         // Leave out exempt policies and those that are off.
@@ -115,18 +123,44 @@ impl LimitsConfig {
         if self.mode == StackMode::Shadow && policy.mode != Mode::Shadow {
             Arc::make_mut(&mut policy).mode = Mode::Shadow;
         }
-        Some((policy, own))
+        Some(Effective { policy, own, source, until, standard })
     }
 
     /// Returns the policy for one account's share of the pool.
-    fn share(&self, pool: &Policy) -> Policy {
+    pub(super) fn share(&self, pool: &Policy) -> Policy {
         let limit = pool.limit.saturating_mul(self.share_percent).div_ceil(100);
         Policy { name: format!("{}-share", pool.name), scope: PolicyScope::Share, limit, ..pool.clone() }
     }
 }
 
+/// Origin of a limit, as its account sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LimitSource {
+    /// The platform's limit for all accounts.
+    Default,
+    /// An admin's override for the account, the integration or the key.
+    Override,
+    /// A grant that followed from a request.
+    Grant,
+}
+
+/// Policy as it applies to one caller.
+pub(super) struct Effective {
+    /// Policy with the limit and the mode that apply.
+    pub policy: Arc<Policy>,
+    /// Narrowest level below the platform with an override.
+    pub own: Option<Level>,
+    /// Origin of the limit.
+    pub source: LimitSource,
+    /// Time at which the limit ends, Unix seconds; `None` if it does not.
+    pub until: Option<u64>,
+    /// Limit for all accounts; 0 if the policy is off for them.
+    pub standard: u64,
+}
+
 /// Returns the subject that is charged under `policy`; `own` is the narrowest level with an override of its own.
-fn subject(policy: &Policy, own: Option<Level>, asked: &ChargedCall<'_>) -> Option<Subject> {
+pub(super) fn subject(policy: &Policy, own: Option<Level>, asked: &ChargedCall<'_>) -> Option<Subject> {
     let party = asked.party;
     let id = match policy.scope {
         // Many accounts may share one address, and none may use up another's quota.
@@ -146,7 +180,7 @@ fn subject(policy: &Policy, own: Option<Level>, asked: &ChargedCall<'_>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::overrides::Override;
+    use crate::limits::overrides::{Grant, Override};
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_030);
 
@@ -203,6 +237,39 @@ mod tests {
             ["ai-address a1b2@acme 30*1", "key k1 300*1", "integration acme/crm 200*1", "account acme 10*1"],
             "an integration has no say about its account, nor a key about its integration"
         );
+    }
+
+    #[test]
+    fn a_grant_raises_the_limit_that_holds_otherwise_until_it_ends_and_never_lowers_it() {
+        let config = LimitsConfig::default();
+        let granted = |change: Override, limit, until| {
+            let grant = Grant { limit, until, granted_at: 0, request: "r".to_owned() };
+            [
+                Overrides::new(),
+                overrides([("account", Override { grant: Some(grant), ..change })]),
+                Overrides::new(),
+                Overrides::new(),
+            ]
+        };
+        let later = Some(NOW.as_secs() + 1);
+        for (change, granted_limit, until, expected) in [
+            (Override::default(), 1_000, None, 1_000),
+            (Override::default(), 1_000, later, 1_000),
+            (Override::default(), 1_000, Some(NOW.as_secs()), 600),
+            (Override::default(), 500, None, 600),
+            (limit(100), 500, None, 500),
+            (limit(900), 500, None, 900),
+            // An override that has ended leaves the grant in force.
+            (Override { until: Some(NOW.as_secs()), ..limit(900) }, 700, later, 700),
+        ] {
+            let charges = ai_call(&config, &granted(change, granted_limit, until));
+            assert!(charges.contains(&format!("account acme {expected}*1")), "{charges:?}");
+        }
+        // An exemption and a policy that is off stay as they are.
+        let exempt = Override { exempt: true, ..Override::default() };
+        assert!(!ai_call(&config, &granted(exempt, 900, None)).iter().any(|it| it.starts_with("account ")));
+        let off = config.with(&[("account", 0)]);
+        assert!(!ai_call(&off, &granted(Override::default(), 9, None)).iter().any(|it| it.starts_with("account ")));
     }
 
     #[test]

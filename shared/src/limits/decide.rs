@@ -131,7 +131,8 @@ pub fn decide(charges: &[Charge], is_charged: bool, counts: &[i64], now: Timesta
     }
 }
 
-fn read(charge: &Charge, is_charged: bool, count: u64, previous: u64, now: Timestamp) -> Reading {
+/// Returns the state of one policy by its counts; `is_charged` is true if the call is among them.
+pub(super) fn read(charge: &Charge, is_charged: bool, count: u64, previous: u64, now: Timestamp) -> Reading {
     let Charge { policy, weight, .. } = charge;
     let (policy, weight) = (Arc::clone(policy), *weight);
     let used = count + still_counted(previous, remaining_millionths(&policy, now));

@@ -28,10 +28,35 @@ pub struct Override {
     /// Time at which the override ends by itself, Unix seconds; `None` if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
+    /// Grant for the same policy. It is stored apart from overrides, and ends by itself at its own time.
+    #[serde(skip)]
+    pub grant: Option<Grant>,
 }
 
 impl Override {
-    /// Returns true if the override is in force at `now`.
+    /// Returns true if an admin's change is in force at `now`.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        let is_change = self.limit.is_some() || self.mode.is_some() || self.exempt;
+        is_change && self.until.is_none_or(|until| now.as_secs() < until)
+    }
+}
+
+/// Raised limit that a customer asked for. It raises the limit of the policy, however that was set, and never lowers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Raised limit; at least 1.
+    pub limit: u64,
+    /// Time at which the grant ends by itself, Unix seconds; `None` if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<u64>,
+    /// Time of the grant, Unix seconds.
+    pub granted_at: u64,
+    /// Id of the request that it follows from.
+    pub request: String,
+}
+
+impl Grant {
+    /// Returns true if the grant is in force at `now`.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now.as_secs() < until)
     }

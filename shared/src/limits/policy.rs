@@ -143,6 +143,12 @@ impl Policy {
         !matches!(self.scope, PolicyScope::Global | PolicyScope::Share) && self.mode != Mode::Shadow
     }
 
+    /// Returns true if an account may ask for a higher limit: one that it or one of its integrations has for itself.
+    pub fn is_raisable(&self) -> bool {
+        let scopes = [PolicyScope::Integration, PolicyScope::AccountClass, PolicyScope::Account];
+        scopes.contains(&self.scope) && self.mode != Mode::Shadow
+    }
+
     /// Returns the weight of a call to `resource`.
     pub fn weight(&self, resource: &str) -> u64 {
         self.weights.get(resource).or_else(|| self.weights.get(OTHER_ROUTES)).copied().unwrap_or(1)

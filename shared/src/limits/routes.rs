@@ -15,6 +15,8 @@ pub enum Route {
     Api,
     /// Data that an account reads about itself.
     Own,
+    /// Requests of an account for more quota.
+    Requests,
 }
 
 impl Route {
@@ -24,7 +26,8 @@ impl Route {
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/models" | "/v1/models/{id}" => Some(Self::Ai),
             "/login" => Some(Self::Login),
             "/v1/catalogs/{catalog}" | "/v1/catalogs/{catalog}/{id}" => Some(Self::Api),
-            "/v1/usage" => Some(Self::Own),
+            "/v1/usage" | "/v1/quota" | "/v1/quota/history" => Some(Self::Own),
+            "/v1/quota/requests" | "/v1/quota/requests/{id}" => Some(Self::Requests),
             _ => None,
         }
     }
@@ -35,7 +38,7 @@ impl Route {
             Self::Ai => Class::Ai,
             Self::Login => Class::Login,
             Self::Api => Class::Api,
-            Self::Own => Class::Own,
+            Self::Own | Self::Requests => Class::Own,
         }
     }
 
@@ -46,6 +49,7 @@ impl Route {
             Self::Login => None,
             Self::Api => Some(KeyScope::Catalogs),
             Self::Own => Some(KeyScope::Read),
+            Self::Requests => Some(KeyScope::Request),
         }
     }
 
@@ -64,7 +68,9 @@ impl Route {
     pub fn problem_type(self) -> &'static str {
         match self {
             Self::Ai => "error",
-            Self::Login | Self::Api | Self::Own => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            Self::Login | Self::Api | Self::Own | Self::Requests => {
+                "https://iana.org/assignments/http-problem-types#quota-exceeded"
+            }
         }
     }
 }

@@ -34,9 +34,11 @@ pub enum RecordId {
     Integration(String, String),
     /// A key, by its id.
     Key(String),
+    /// The grants of an account, by its id.
+    Grants(String),
 }
 
-/// Writes `platform`, `account/acme`, `integration/acme/crm` or `key/4f8KpQ2mZx7R`.
+/// Writes `platform`, `account/acme`, `integration/acme/crm`, `key/4f8KpQ2mZx7R` or `grants/acme`.
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,13 +46,14 @@ impl fmt::Display for RecordId {
             Self::Account(account) => write!(f, "account/{account}"),
             Self::Integration(account, integration) => write!(f, "integration/{account}/{integration}"),
             Self::Key(key) => write!(f, "key/{key}"),
+            Self::Grants(account) => write!(f, "grants/{account}"),
         }
     }
 }
 
 /// Error for a text that names no subject of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("names no platform, account, integration or key")]
+#[error("names no platform, account, integration, key or grants")]
 pub struct InvalidRecordId;
 
 impl FromStr for RecordId {
@@ -64,6 +67,7 @@ impl FromStr for RecordId {
                 Ok(Self::Integration(account.to_owned(), integration.to_owned()))
             }
             ["key", key] if !key.is_empty() => Ok(Self::Key(key.to_owned())),
+            ["grants", account] if !account.is_empty() => Ok(Self::Grants(account.to_owned())),
             _ => Err(InvalidRecordId),
         }
     }
@@ -142,12 +146,18 @@ mod tests {
     #[test]
     fn what_is_marked_is_read_as_it_is_written() {
         let (acme, crm) = (|| "acme".to_owned(), || "crm".to_owned());
-        for marked in
-            [RecordId::Platform, RecordId::Account(acme()), RecordId::Integration(acme(), crm()), RecordId::Key(crm())]
-        {
+        for marked in [
+            RecordId::Platform,
+            RecordId::Account(acme()),
+            RecordId::Integration(acme(), crm()),
+            RecordId::Key(crm()),
+            RecordId::Grants(acme()),
+        ] {
             assert_eq!(marked.to_string().parse(), Ok(marked));
         }
-        for other in ["", "platform/", "account/", "account", "integration/acme", "key/a/b", "integration//crm"] {
+        for other in
+            ["", "platform/", "account/", "account", "integration/acme", "key/a/b", "integration//crm", "grants"]
+        {
             assert_eq!(other.parse::<RecordId>(), Err(InvalidRecordId), "{other}");
         }
     }

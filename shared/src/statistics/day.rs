@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Day;
+use super::demand::Demand;
 use super::histogram::{Histogram, Span, span_window};
 use super::stored;
 use crate::clock::Timestamp;
@@ -139,7 +140,10 @@ pub struct PolicyDay {
     /// Used share of the limit, by spans that are over.
     #[serde(default)]
     pub histogram: Histogram,
-    /// Last span with calls, which is not in the histogram yet.
+    /// Demand by spans that are over; `None` in a row that a release without this field began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
+    /// Last span with calls, which is neither in the histogram nor in the demand yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<Span>,
 }
@@ -147,17 +151,36 @@ pub struct PolicyDay {
 impl PolicyDay {
     fn new(policy: &TalliedPolicy) -> Self {
         let TalliedPolicy { limit, window, algorithm, scope, .. } = *policy;
-        let (hours, histogram) = (Vec::new(), Histogram::default());
-        Self { limit, window, algorithm, scope, used: 0, refused: 0, hours, histogram, open: None }
+        let (hours, histogram, demand) = (Vec::new(), Histogram::default(), Some(Demand::default()));
+        Self { limit, window, algorithm, scope, used: 0, refused: 0, hours, histogram, demand, open: None }
     }
 
     /// Returns the histogram with the span that may still be open included.
     pub fn histogram_so_far(&self) -> Histogram {
-        let mut histogram = self.histogram;
-        if let Some(open) = self.open {
-            histogram.sample(open, self.limit, self.window);
+        self.closed().histogram
+    }
+
+    /// Returns the demand with the span that may still be open included; `None` if it was not recorded on this day.
+    pub fn demand_so_far(&self) -> Option<Demand> {
+        self.closed().demand
+    }
+
+    fn closed(&self) -> Self {
+        let mut closed = self.clone();
+        closed.close();
+        closed
+    }
+
+    /// Samples the open span, if there is one.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        // The histogram is about calls that passed.
+        if open.used > 0 {
+            self.histogram.sample(open, self.limit, self.window);
         }
-        histogram
+        if let Some(demand) = &mut self.demand {
+            demand.sample(open.used.saturating_add(open.refused));
+        }
     }
 
     /// Adopts the limit, window, algorithm and scope of `policy` as of `minute`. A span before that is sampled under
@@ -166,16 +189,30 @@ impl PolicyDay {
         // Close the open span if it is over, or if the policy counts in another way now.
         let is_over = |open: Span| Timestamp::from_secs(open.start) != span_window(self.window).start(minute);
         let is_other = (self.window, self.algorithm) != (policy.window, policy.algorithm);
-        if let Some(open) = self.open.filter(|open| is_other || is_over(*open)) {
-            self.histogram.sample(open, self.limit, self.window);
-            self.open = None;
+        if self.open.is_some_and(|open| is_other || is_over(open)) {
+            self.close();
         }
         if self.window != policy.window {
-            // The counters of the new window began at zero.
+            // The counters of the new window began at zero, and spans of another length tell nothing about it.
             self.hours.clear();
+            self.demand = self.demand.as_ref().map(|_| Demand::default());
         }
         let TalliedPolicy { limit, window, algorithm, scope, .. } = *policy;
         (self.limit, self.window, self.algorithm, self.scope) = (limit, window, algorithm, scope);
+    }
+
+    /// Returns the open span of `minute`, or begins it.
+    fn open_span(&mut self, minute: Timestamp) -> &mut Span {
+        let start = span_window(self.window).start(minute).as_secs();
+        self.open.get_or_insert(Span { start, used: 0, refused: 0 })
+    }
+
+    fn add_refused(&mut self, calls: u64, weight: u64, minute: Timestamp) {
+        self.refused = self.refused.saturating_add(calls);
+        if self.algorithm != Algorithm::Concurrency && calls > 0 {
+            let open = self.open_span(minute);
+            open.refused = open.refused.saturating_add(calls.saturating_mul(weight));
+        }
     }
 
     fn add_used(&mut self, used: u64, minute: Timestamp) {
@@ -183,10 +220,8 @@ impl PolicyDay {
         if self.algorithm == Algorithm::Concurrency || used == 0 {
             return;
         }
-        // Add to the open span, or begin one.
-        let start = span_window(self.window).start(minute).as_secs();
-        let before = self.open.map_or(0, |open| open.used);
-        self.open = Some(Span { start, used: before.saturating_add(used) });
+        let open = self.open_span(minute);
+        open.used = open.used.saturating_add(used);
         // Add to the hour of the day, for long windows.
         if is_by_hours(self.window) {
             self.hours.resize(HOURS, 0);
@@ -250,7 +285,7 @@ impl DayRow {
             let day = self.policies.entry(policy.name.clone()).or_insert_with(|| PolicyDay::new(policy));
             day.become_like(policy, moment);
             match tally.refused_by {
-                Some(_) => day.refused = day.refused.saturating_add(tally.calls),
+                Some(_) => day.add_refused(tally.calls, policy.weight, moment),
                 None => day.add_used(tally.calls.saturating_mul(policy.weight), moment),
             }
         }

@@ -20,8 +20,11 @@ pub struct Histogram(pub [u64; BUCKETS]);
 pub struct Span {
     /// Start, Unix seconds.
     pub start: u64,
-    /// Sum of the weights of calls in the span.
+    /// Sum of the weights of calls that passed in the span.
     pub used: u64,
+    /// Sum of the weights of calls that the policy refused in the span.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 impl Histogram {
@@ -82,7 +85,7 @@ mod tests {
     ) {
         // 1 May 2026.
         let mut histogram = Histogram::default();
-        histogram.sample(Span { start: 1_777_593_600, used }, limit, window);
+        histogram.sample(Span { start: 1_777_593_600, used, refused: 0 }, limit, window);
         assert_eq!(histogram.0.iter().position(|samples| *samples == 1), Some(bucket));
     }
 }

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Day;
-use super::day::{DayRow, PolicyDay, RowKey};
+use super::day::{Counted, DayRow, PolicyDay, RowKey};
 use crate::stores::dynamodb::{batch_get, describe};
 
 const KEPT_SECS: u64 = 90 * 24 * 3600;
@@ -153,6 +153,27 @@ impl StatisticsTable {
                 _ => Err(StatisticsTableError(describe(&error))),
             },
         }
+    }
+
+    /// Returns the rows of one part of an account from one day to another, both included and at most 100 days. Days
+    /// without calls, and rows that cannot be read, are left out.
+    ///
+    /// # Errors
+    /// [`StatisticsTableError`] if they cannot be read.
+    pub async fn of_part(
+        &self,
+        account: &str,
+        counted: &Counted,
+        from: Day,
+        to: Day,
+    ) -> Result<Vec<DayRow>, StatisticsTableError> {
+        let days = (0..LARGEST_BATCH as u64).map(|days| to.back(days)).take_while(|day| *day >= from);
+        let key = |day| RowKey { account: account.to_owned(), day, counted: counted.clone() };
+        let keys: Vec<RowKey> = days.map(key).collect();
+        let mut odd = OddRows::default();
+        let rows = self.rows(&keys, &mut odd).await?;
+        odd.tell();
+        Ok(rows.into_iter().flatten().filter(|row| row.folded > 0).collect())
     }
 
     /// Returns an account's rows from one day to another, both included. Of more than [`MOST_ROWS`], returns the

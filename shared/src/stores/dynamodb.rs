@@ -1,4 +1,6 @@
-//! The DynamoDB client: the SDK's client with bounded calls.
+//! The DynamoDB client: the SDK's client with bounded calls, and [conditional writes](writes).
+
+pub(crate) mod writes;
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -3,11 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::Creation;
-use super::transaction::{Row, Write};
 use crate::accounts::form::{self, Invalid};
 use crate::accounts::platform::{Block, Blocked, MOST_BLOCKS};
 use crate::accounts::table::{AccountsTable, AccountsTableError, block_item, block_key, defaults_key};
 use crate::clock::Timestamp;
+use crate::stores::dynamodb::writes::{Row, Write};
 
 /// Attempts at writing a block while other admins add or delete blocks.
 const ATTEMPTS: usize = 4;

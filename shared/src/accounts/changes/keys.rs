@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::transaction::{Row, Write};
 use super::{Creation, Deletion};
 use crate::accounts::form;
 use crate::accounts::records::{KeyRecord, Status};
 use crate::accounts::table::{AccountsTable, AccountsTableError, integration_key, key_item, key_key};
 use crate::clock::Timestamp;
 use crate::scope::KeyScope;
+use crate::stores::dynamodb::writes::{Row, Write};
 
 /// Attributes of a key that limit its calls.
 const KEY_TERMS: &[&str] = &["limits", "guards"];

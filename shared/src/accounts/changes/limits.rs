@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::transaction::{Row, Write};
 use crate::accounts::form::{self, Invalid};
 use crate::accounts::table::{
     AccountsTable, AccountsTableError, Item, account_key, defaults_key, integration_key, key_key,
 };
 use crate::clock::Timestamp;
 use crate::limits::{MOST_OVERRIDES, Override};
+use crate::stores::dynamodb::writes::{Row, Write};
 
 /// Attempts at a change while its row is changed by other writers.
 const ATTEMPTS: usize = 4;

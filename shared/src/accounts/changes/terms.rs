@@ -3,11 +3,11 @@
 //! A change writes only the attributes that differ, on the condition that they are still as they were read. So of two
 //! concurrent changes, one to the cap and one to the guards, neither undoes the other.
 
-use super::transaction::{Row, Write};
 use crate::accounts::form;
 use crate::accounts::records::{Account, KeyRecord};
 use crate::accounts::table::{AccountsTable, AccountsTableError, Item, account_item, account_key, key_item, key_key};
 use crate::accounts::terms::{CapOverride, Guards};
+use crate::stores::dynamodb::writes::{Row, Write};
 
 /// Attribute that holds the cap.
 const CAP: &str = "cap";

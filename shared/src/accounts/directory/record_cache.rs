@@ -72,12 +72,15 @@ impl Versioned for Owner {
     fn version(&self, of: &RecordId) -> u64 {
         match of {
             RecordId::Account(_) => self.account.version,
+            RecordId::Grants(_) => self.grants_version,
             _ => self.integration.version,
         }
     }
 
     fn stopped(mut self, by: &Version) -> Self {
         let (status, version) = match by.of {
+            // Grants are never stopped: each ends by its own time.
+            RecordId::Grants(_) => return self,
             RecordId::Account(_) => (&mut self.account.status, &mut self.account.version),
             _ => (&mut self.integration.status, &mut self.integration.version),
         };

@@ -72,13 +72,30 @@ fn a_span_is_sampled_when_a_later_one_begins_and_readers_see_it_before() {
     ];
     let row = fold_all(Counted::Account, "account:a:600:60:f:1", &minutes);
     let account = &row.policies["account"];
-    let (closed, all) = ([0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
-    assert_eq!((account.histogram.0, account.histogram_so_far().0), (closed, all));
+    let used = [0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0];
+    assert_eq!((account.histogram.0, account.histogram_so_far().0), (used, used));
+    // A span in which all calls were refused is demand, but no use.
+    assert_eq!(account.open, Some(Span { start: (MIDNIGHT + 10) * 60, used: 0, refused: 5 }));
+    let demand = |account: &PolicyDay| account.demand_so_far().unwrap();
+    assert_eq!((demand(account).spans(), demand(account).above(304).at_least), (4, 1));
+    assert_eq!(demand(account).above(4).at_least, 4);
     // A later span closes the one before.
     let row = row.fold(MIDNIGHT + 11, &tallies("account:a:600:60:f:1", &[(0, 1)]));
     let account = &row.policies["account"];
     assert_eq!(account.histogram_so_far().0, [1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0]);
-    assert_eq!(account.open, Some(Span { start: (MIDNIGHT + 11) * 60, used: 1 }));
+    assert_eq!(account.open, Some(Span { start: (MIDNIGHT + 11) * 60, used: 1, refused: 0 }));
+}
+
+#[test]
+fn a_row_of_a_release_without_demand_stays_readable_and_says_nothing_about_demand() {
+    let row = fold_all(Counted::Account, "account:a:600:60:f:1", &[(MIDNIGHT, &[(0, 3)])]);
+    let mut stored = serde_json::to_value(&row.policies).unwrap();
+    stored["account"].as_object_mut().unwrap().remove("demand");
+    stored["account"]["open"].as_object_mut().unwrap().remove("refused");
+    let row = DayRow { policies: serde_json::from_value(stored).unwrap(), ..row };
+    // The day is recorded in part, so it stays unknown until the next one.
+    let row = row.fold(MIDNIGHT + 1, &tallies("account:a:600:60:f:1", &[(0, 4)]));
+    assert_eq!((row.policies["account"].used, row.policies["account"].demand_so_far()), (7, None));
 }
 
 #[test]
@@ -160,6 +177,8 @@ proptest! {
         }
         if let Some(policy) = row.policies.get("p") {
             // Each sample needs calls of its own.
+            let demand = policy.demand_so_far().unwrap();
+            prop_assert!(demand.spans() <= all().count() as u64);
             let samples: u64 = policy.histogram_so_far().0.iter().sum();
             prop_assert!(samples <= all().count() as u64);
             prop_assert_eq!(samples == 0, passed == 0);

@@ -17,7 +17,8 @@ async fn a_limit_is_changed_where_it_is_said_and_taken_back_and_each_time_the_ve
     let emulator = Emulator::start().await;
     let (table, key) = with_key(&emulator, "acme-2").await;
     let first = NOW.as_millis();
-    let change = Override { limit: Some(7), mode: Some(Mode::Warn), until: Some(NOW.as_secs()), exempt: false };
+    let change =
+        Override { limit: Some(7), mode: Some(Mode::Warn), until: Some(NOW.as_secs()), exempt: false, grant: None };
 
     assert!(table.set_account_limit("acme-2", "account", Some(&change), NOW).await.unwrap());
     assert!(table.set_account_limit("acme-2", "account-day", Some(&limit(9)), NOW).await.unwrap());

@@ -7,15 +7,21 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{BuildError, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+};
 
-use crate::accounts::table::{AccountsTable, AccountsTableError, Item};
-use crate::stores::dynamodb::{passes, pause, transact, transaction_token};
+use super::{passes, pause, transact, transaction_token};
+
+/// Attributes of an item, or of its key.
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// Attempts at a transaction that conflicts with others.
-const ATTEMPTS: u32 = 5;
+pub(crate) const ATTEMPTS: u32 = 5;
 /// Longest pause before the second attempt; doubled before each later one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Cancellation code of a write whose condition did not hold
@@ -23,7 +29,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 
 /// One write of a transaction.
-pub(super) enum Write {
+pub(crate) enum Write {
     /// Creates an item that must not exist yet.
     Create(Item),
     /// Replaces an item that must exist.
@@ -32,10 +38,23 @@ pub(super) enum Write {
     Update(Row),
     /// Deletes an item.
     Delete(Row),
+    /// Changes nothing, and requires the conditions of an item.
+    Check(Row),
+}
+
+/// Errors of [`apply`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// A write is incomplete.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// DynamoDB did not apply the writes, or the outcome is not known.
+    #[error(transparent)]
+    Sdk(#[from] SdkError<TransactWriteItemsError, HttpResponse>),
 }
 
 /// An item by its key, with the conditions on it and the changes to it.
-pub(super) struct Row {
+pub(crate) struct Row {
     key: Item,
     conditions: Vec<String>,
     sets: Vec<String>,
@@ -46,7 +65,7 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(key: Item) -> Self {
+    pub(crate) fn new(key: Item) -> Self {
         Self {
             key,
             conditions: Vec::new(),
@@ -59,13 +78,13 @@ impl Row {
     }
 
     /// Adds the condition that the item exists.
-    pub(super) fn if_there(mut self) -> Self {
+    pub(crate) fn if_there(mut self) -> Self {
         self.conditions.push("attribute_exists(pk)".to_owned());
         self
     }
 
     /// Adds the condition that these attributes are as in `item`: equal, or missing in both.
-    pub(super) fn if_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
+    pub(crate) fn if_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
         for attribute in attributes {
             let condition = match item.get(*attribute) {
                 Some(value) => format!("#{attribute} = {}", self.value("was", attribute, value)),
@@ -78,7 +97,7 @@ impl Row {
     }
 
     /// Sets these attributes to their values in `item`, and removes those that `item` lacks.
-    pub(super) fn set_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
+    pub(crate) fn set_as_in(mut self, item: &Item, attributes: &[&str]) -> Self {
         for attribute in attributes {
             match item.get(*attribute) {
                 Some(value) => {
@@ -93,17 +112,17 @@ impl Row {
     }
 
     /// Raises the item's revision by 1.
-    pub(super) fn revised(self) -> Self {
+    pub(crate) fn revised(self) -> Self {
         self.raised("revision", 1)
     }
 
     /// Raises the item's version by 1. Every change does this, so that environments with an older version notice it.
-    pub(super) fn versioned(self) -> Self {
+    pub(crate) fn versioned(self) -> Self {
         self.raised("version", 1)
     }
 
     /// Adds `by` to a number, which counts as 0 if it is missing.
-    pub(super) fn raised(mut self, attribute: &str, by: i64) -> Self {
+    pub(crate) fn raised(mut self, attribute: &str, by: i64) -> Self {
         let by = self.value("by", attribute, &AttributeValue::N(by.to_string()));
         self.adds.push(format!("#{attribute} {by}"));
         self.name(attribute);
@@ -111,25 +130,25 @@ impl Row {
     }
 
     /// Adds a condition that uses tokens of [`Row::with`].
-    pub(super) fn only_if(mut self, condition: &str) -> Self {
+    pub(crate) fn only_if(mut self, condition: &str) -> Self {
         self.conditions.push(format!("({condition})"));
         self
     }
 
     /// Adds an assignment that uses tokens of [`Row::with`].
-    pub(super) fn set(mut self, assignment: &str) -> Self {
+    pub(crate) fn set(mut self, assignment: &str) -> Self {
         self.sets.push(assignment.to_owned());
         self
     }
 
     /// Removes the attribute at a path that uses tokens of [`Row::with`].
-    pub(super) fn remove(mut self, path: &str) -> Self {
+    pub(crate) fn remove(mut self, path: &str) -> Self {
         self.removes.push(path.to_owned());
         self
     }
 
     /// Defines the tokens in conditions, assignments and paths: `#name` for an attribute, `:value` for a value.
-    pub(super) fn with(mut self, names: &[(&str, &str)], values: &[(&str, AttributeValue)]) -> Self {
+    pub(crate) fn with(mut self, names: &[(&str, &str)], values: &[(&str, AttributeValue)]) -> Self {
         self.names.extend(names.iter().map(|(token, name)| ((*token).to_owned(), (*name).to_owned())));
         self.values.extend(values.iter().map(|(token, value)| ((*token).to_owned(), value.clone())));
         self
@@ -178,6 +197,15 @@ impl Write {
                     .set_expression_attribute_values((!row.values.is_empty()).then_some(row.values))
                     .build()?,
             ),
+            Self::Check(row) => write.condition_check(
+                ConditionCheck::builder()
+                    .table_name(table)
+                    .condition_expression(row.condition().unwrap_or_default())
+                    .set_key(Some(row.key))
+                    .set_expression_attribute_names((!row.names.is_empty()).then_some(row.names))
+                    .set_expression_attribute_values((!row.values.is_empty()).then_some(row.values))
+                    .build()?,
+            ),
             Self::Delete(row) => write.delete(
                 Delete::builder()
                     .table_name(table)
@@ -192,111 +220,37 @@ impl Write {
     }
 }
 
-impl AccountsTable {
-    /// Applies all of `writes` and returns `None`, or applies none and returns for each whether its condition failed.
-    pub(super) async fn transact(&self, writes: Vec<Write>) -> Result<Option<Vec<bool>>, AccountsTableError> {
-        let invalid = |error: BuildError| AccountsTableError::DynamoDb(error.to_string());
-        let writes: Vec<_> =
-            writes.into_iter().map(|write| write.build(&self.name)).collect::<Result<_, _>>().map_err(invalid)?;
-        // Try until the writes are applied, a condition fails, or the error is not worth a retry.
-        let token = transaction_token();
-        let mut attempt = 1;
-        loop {
-            let Err(error) = transact(&self.client, &writes, &token).await else { return Ok(None) };
-            let reasons: Vec<&str> = match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => canceled
-                    .cancellation_reasons()
-                    .iter()
-                    .map(|it| CancellationReason::code(it).unwrap_or(""))
-                    .collect(),
-                _ => Vec::new(),
-            };
-            // A failed condition is an answer for the caller, not an error.
-            if reasons.contains(&CONDITION_FAILED) {
-                return Ok(Some(reasons.iter().map(|reason| *reason == CONDITION_FAILED).collect()));
+/// Applies all of `writes` to `table` and returns `None`, or applies none and returns for each whether its condition
+/// failed.
+pub(crate) async fn apply(client: &Client, table: &str, writes: Vec<Write>) -> Result<Option<Vec<bool>>, WriteError> {
+    let writes: Vec<_> = writes.into_iter().map(|write| write.build(table)).collect::<Result<_, _>>()?;
+    // Try until the writes are applied, a condition fails, or the error is not worth a retry.
+    let token = transaction_token();
+    let mut attempt = 1;
+    loop {
+        let Err(error) = transact(client, &writes, &token).await else { return Ok(None) };
+        let reasons: Vec<&str> = match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                canceled.cancellation_reasons().iter().map(|it| CancellationReason::code(it).unwrap_or("")).collect()
             }
-            // Retry only cancellations that may pass, such as a conflict with another transaction.
-            if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
-                return Err(AccountsTableError::from_sdk(&error));
-            }
-            pause(attempt, FIRST_PAUSE).await;
-            attempt += 1;
+            _ => Vec::new(),
+        };
+        // A failed condition is an answer for the caller, not an error.
+        if reasons.contains(&CONDITION_FAILED) {
+            return Ok(Some(reasons.iter().map(|reason| *reason == CONDITION_FAILED).collect()));
         }
+        // Retry only cancellations that may pass, such as a conflict with another transaction.
+        if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
+            return Err(error.into());
+        }
+        pause(attempt, FIRST_PAUSE).await;
+        attempt += 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::accounts::{Account, Creation, Integration, IntegrationKind};
-    use crate::clock::Timestamp;
-    use crate::stores::dynamodb::stub::Stub;
-
     use super::*;
-
-    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
-    const DONE: (u16, &str) = (200, "{}");
-
-    /// Returns DynamoDB's answer to a transaction that was cancelled for these reasons.
-    fn cancelled(first: &str, second: &str) -> (u16, &'static str) {
-        let body = format!(
-            r#"{{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","message":"cancelled",
-            "CancellationReasons":[{{"Code":"{first}"}},{{"Code":"{second}"}}]}}"#
-        );
-        (400, body.leak())
-    }
-
-    async fn create(answers: Vec<(u16, &'static str)>) -> (Result<Creation, AccountsTableError>, usize) {
-        let stub = Stub::start(answers.leak()).await;
-        let integration = Integration::new("crm", "CRM", IntegrationKind::Customer, NOW);
-        let created =
-            AccountsTable::new(stub.client.clone(), "accounts").create_integration("acme", &integration).await;
-        (created, stub.answered())
-    }
-
-    #[tokio::test]
-    async fn a_transaction_that_met_another_one_is_tried_again() {
-        let conflict = cancelled("None", "TransactionConflict");
-        let (created, tries) = create(vec![conflict, conflict, DONE]).await;
-        assert_eq!((created.unwrap(), tries), (Creation::Done, 3));
-        let (given_up, tries) = create(vec![conflict]).await;
-        assert!(given_up.is_err());
-        assert_eq!(tries, ATTEMPTS as usize);
-    }
-
-    #[tokio::test]
-    async fn the_condition_that_did_not_hold_says_why_nothing_was_created() {
-        for (first, second, expected) in [
-            ("ConditionalCheckFailed", "None", Creation::AlreadyThere),
-            ("None", "ConditionalCheckFailed", Creation::ParentMissing),
-            ("ConditionalCheckFailed", "ConditionalCheckFailed", Creation::AlreadyThere),
-        ] {
-            let (created, tries) = create(vec![cancelled(first, second)]).await;
-            assert_eq!((created.unwrap(), tries), (expected, 1));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_transaction_that_can_never_succeed_is_not_repeated() {
-        let wrong = (400, r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no such table"}"#);
-        let (created, tries) = create(vec![wrong]).await;
-        assert_eq!(created.unwrap_err().to_string(), "DynamoDB: ValidationException: no such table");
-        assert_eq!(tries, 1);
-    }
-
-    #[tokio::test]
-    async fn what_may_not_be_written_is_refused_before_anything_is_sent() {
-        let stub = Stub::start(&[DONE]).await;
-        let accounts = AccountsTable::new(stub.client.clone(), "accounts");
-        let account = |id: &str, name: &str| Account::new(id, name, NOW);
-        for (id, name) in [("a#b", "Acme"), ("", "Acme"), ("acme", ""), ("acme", "a\nb")] {
-            assert!(
-                matches!(accounts.create_account(&account(id, name)).await, Err(AccountsTableError::Invalid(_))),
-                "{id}"
-            );
-        }
-        assert!(accounts.rename_account(&account("acme", "Acme"), "\u{1b}[2J").await.is_err());
-        assert_eq!(stub.answered(), 0);
-    }
 
     #[test]
     fn a_row_names_only_what_it_uses() {
