@@ -15,7 +15,7 @@ use crate::views::{KeyView, LimitView};
 use crate::when::{self, End};
 
 /// [`KeyScope::DEFAULT`], in the form of an argument.
-const DEFAULT_SCOPES: &str = "ai,catalogs,read";
+const DEFAULT_SCOPES: &str = "ai,catalogs,read,request";
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]

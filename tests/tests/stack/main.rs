@@ -29,6 +29,7 @@ mod metering;
 mod metering_storm;
 mod outages;
 mod providers;
+mod quotas;
 mod refusals;
 mod runtime_host;
 mod scenes;

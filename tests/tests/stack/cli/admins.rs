@@ -25,11 +25,11 @@ async fn every_change_is_recorded_with_who_made_it_and_what_it_was_before() {
         [
             ("account.create", "newco", "name 'New Co'"),
             ("integration.create", "newco/crm", "name 'CRM', kind 'customer'"),
-            ("key.create", id.as_str(), "name 'test', scopes ai,catalogs,read, expires never"),
+            ("key.create", id.as_str(), "name 'test', scopes ai,catalogs,read,request, expires never"),
             ("account.set", "newco", "name 'New Co' -> 'Newer Co'"),
             ("account.suspend", "newco", "status 'active' -> 'suspended'"),
             ("integration.set", "newco/crm", "name 'CRM' -> 'Desk'"),
-            ("key.set", id.as_str(), "scopes 'ai,catalogs,read' -> 'read'"),
+            ("key.set", id.as_str(), "scopes 'ai,catalogs,read,request' -> 'read'"),
             ("key.revoke", id.as_str(), "name 'test'"),
             ("admin.create", "ada@example.com", "role 'viewer'"),
         ]
