@@ -13,6 +13,7 @@ mod cors;
 pub mod links;
 mod problem;
 mod pseudonym;
+mod refund;
 mod run;
 pub mod status;
 pub mod usage;
@@ -25,6 +26,7 @@ pub use cors::AllowedOrigin;
 pub use links::Links;
 pub use problem::{LONGEST_SDK_WAIT_SECS, Problem, SHOULD_RETRY_HEADER};
 pub use pseudonym::{AddressKey, InvalidAddressKey};
+pub use refund::refund;
 pub use run::{run_buffered, run_streaming};
 
 /// Header with the id of a request, which is the same in the response, in logs and for support.

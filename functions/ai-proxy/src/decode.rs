@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::mem;
 
 use bytes::{Buf, Bytes};
-use flate2::write::{MultiGzDecoder, ZlibDecoder};
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
@@ -19,7 +19,7 @@ pub enum Encoding {
     Identity,
     /// `gzip`, or its older name `x-gzip`.
     Gzip,
-    /// `deflate`, the format of zlib.
+    /// `deflate`: the format of zlib, or the bare data within it, which some servers send under this name.
     Deflate,
 }
 
@@ -59,7 +59,22 @@ pub struct Decoder {
 enum Codec {
     Identity,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
-    Deflate(Box<ZlibDecoder<Vec<u8>>>),
+    /// `deflate` before its first byte, which shows the format.
+    Deflate,
+    Zlib(Box<ZlibDecoder<Vec<u8>>>),
+    Bare(Box<DeflateDecoder<Vec<u8>>>),
+}
+
+impl Codec {
+    /// Chooses the format of `deflate` by the first byte of the body. zlib has an 8 in the lower half of it. Bare data
+    /// would begin so only if an encoder filled the gap before stored bytes with ones, and encoders leave it zero.
+    fn for_deflate(first: u8) -> Self {
+        if first & 0x0f == 8 {
+            Self::Zlib(Box::new(ZlibDecoder::new(Vec::new())))
+        } else {
+            Self::Bare(Box::new(DeflateDecoder::new(Vec::new())))
+        }
+    }
 }
 
 impl Decoder {
@@ -68,7 +83,7 @@ impl Decoder {
         let codec = match encoding {
             Encoding::Identity => Codec::Identity,
             Encoding::Gzip => Codec::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
-            Encoding::Deflate => Codec::Deflate(Box::new(ZlibDecoder::new(Vec::new()))),
+            Encoding::Deflate => Codec::Deflate,
         };
         Self { codec, pending: Bytes::new(), has_begun: false }
     }
@@ -77,6 +92,9 @@ impl Decoder {
     pub fn push(&mut self, chunk: Bytes) {
         self.has_begun |= !chunk.is_empty();
         self.pending = chunk;
+        if let (Codec::Deflate, Some(first)) = (&self.codec, self.pending.first()) {
+            self.codec = Codec::for_deflate(*first);
+        }
     }
 
     /// Returns the next decoded bytes; `None` if more of the body is needed.
@@ -92,9 +110,10 @@ impl Decoder {
             let piece = &self.pending[..self.pending.len().min(LARGEST_PIECE)];
             // A stream of events must not wait in the decoder, so flush it after each piece.
             let (taken, decoded) = match &mut self.codec {
-                Codec::Identity => (piece.len(), Vec::new()),
+                Codec::Identity | Codec::Deflate => (piece.len(), Vec::new()),
                 Codec::Gzip(gzip) => (write(gzip, piece)?, mem::take(gzip.get_mut())),
-                Codec::Deflate(zlib) => (write(zlib, piece)?, mem::take(zlib.get_mut())),
+                Codec::Zlib(zlib) => (write(zlib, piece)?, mem::take(zlib.get_mut())),
+                Codec::Bare(bare) => (write(bare, piece)?, mem::take(bare.get_mut())),
             };
             match taken {
                 // Bytes after the end of the encoded body belong to no answer.
@@ -115,7 +134,8 @@ impl Decoder {
     pub fn finish(&mut self) -> io::Result<Option<Bytes>> {
         let rest = match mem::replace(&mut self.codec, Codec::Identity) {
             Codec::Gzip(gzip) if self.has_begun => gzip.finish()?,
-            Codec::Deflate(zlib) if self.has_begun => zlib.finish()?,
+            Codec::Zlib(zlib) => zlib.finish()?,
+            Codec::Bare(bare) => bare.finish()?,
             _ => Vec::new(),
         };
         Ok((!rest.is_empty()).then(|| rest.into()))
@@ -132,7 +152,7 @@ fn write(decoder: &mut impl Write, piece: &[u8]) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use flate2::Compression;
-    use flate2::write::{GzEncoder, ZlibEncoder};
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
     use http::HeaderValue;
     use proptest::prelude::*;
     use rstest::rstest;
@@ -155,6 +175,12 @@ mod tests {
 
     fn zlib(body: &[u8]) -> Vec<u8> {
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(body).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn bare(body: &[u8], level: Compression) -> Vec<u8> {
+        let mut encoder = DeflateEncoder::new(Vec::new(), level);
         encoder.write_all(body).unwrap();
         encoder.finish().unwrap()
     }
@@ -213,10 +239,25 @@ mod tests {
         }
     }
 
+    #[rstest]
+    #[case::stored(Compression::none())]
+    #[case::fast(Compression::fast())]
+    #[case::best(Compression::best())]
+    fn deflate_without_the_frame_of_zlib_is_decoded_too(#[case] level: Compression) {
+        let body = br#"{"type":"message"}"#.repeat(9);
+        for size in [1, 2, 7, 999] {
+            assert_eq!(decoded(Encoding::Deflate, &bare(&body, level), size).unwrap(), body, "{size}");
+        }
+    }
+
     #[test]
     fn a_body_that_is_cut_off_or_damaged_is_an_error_and_an_empty_one_is_not() {
         let body = br#"{"type":"message"}"#;
-        for (encoding, whole) in [(Encoding::Gzip, gzip(body)), (Encoding::Deflate, zlib(body))] {
+        for (encoding, whole) in [
+            (Encoding::Gzip, gzip(body)),
+            (Encoding::Deflate, zlib(body)),
+            (Encoding::Deflate, bare(body, Compression::fast())),
+        ] {
             for length in 1..whole.len() {
                 assert!(decoded(encoding, &whole[..length], 7).is_err(), "{encoding:?} {length}");
             }
@@ -248,6 +289,7 @@ mod tests {
         fn a_body_is_the_same_in_any_encoding_and_in_any_chunks(body: Vec<u8>, size in 1usize..99) {
             prop_assert_eq!(decoded(Encoding::Identity, &body, size).unwrap(), body.clone());
             prop_assert_eq!(decoded(Encoding::Gzip, &gzip(&body), size).unwrap(), body.clone());
+            prop_assert_eq!(decoded(Encoding::Deflate, &bare(&body, Compression::fast()), size).unwrap(), body.clone());
             prop_assert_eq!(decoded(Encoding::Deflate, &zlib(&body), size).unwrap(), body);
         }
 

@@ -13,8 +13,9 @@ use lambda_http::{Request, RequestExt, Response};
 use levee::accounts::Terms;
 use levee::clock::{Clock, Timestamp};
 use levee::http::anthropic::ErrorKind;
-use levee::http::{Admission, Caller, LONGEST_SDK_WAIT_SECS, Rejection, SHOULD_RETRY_HEADER, UNREADABLE, admit};
-use levee::limits::Charged;
+use levee::http::{
+    Admission, Caller, LONGEST_SDK_WAIT_SECS, Rejection, SHOULD_RETRY_HEADER, UNREADABLE, admit, refund,
+};
 use levee::metering::estimate_prompt;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -68,7 +69,7 @@ pub async fn handle(state: &ProxyState, request: Request) -> Response<Body> {
     });
     // Refund the call's charge if the platform or the provider failed.
     if is_our_fault {
-        refund(state, &charged, response.headers_mut()).await;
+        refund(&charged, &state.redis, response.headers_mut()).await;
     }
     // A stream releases the places in flight when it ends. Every other response is complete now.
     if !response.body().is_stream() {
@@ -104,19 +105,6 @@ fn advise(status: StatusCode, headers: &mut HeaderMap) {
 fn is_platforms(failed: &ApiError) -> bool {
     use ErrorKind::{BadGateway, Overloaded, ProviderLimit, Timeout, Unavailable};
     matches!(failed.kind, BadGateway | Overloaded | ProviderLimit | Timeout | Unavailable)
-}
-
-/// Refunds the rate-limit charge of a call that the platform failed. Sets `x-levee-refunded` if anything was refunded,
-/// and `Retry-After: 1` if an SDK may retry and the response has no other wait.
-async fn refund(state: &ProxyState, charged: &Charged, headers: &mut HeaderMap) {
-    let is_final = headers.get(SHOULD_RETRY_HEADER).is_some_and(|value| value == "false");
-    if !is_final {
-        headers.entry(RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
-    }
-    // The Redis client logs its own outage.
-    if charged.refund(&state.redis).await.unwrap_or(false) {
-        headers.insert("x-levee-refunded", HeaderValue::from_static("true"));
-    }
 }
 
 async fn serve(

@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 use lambda_http::Request;
-use levee::http::{Admission, Caller, Problem, Rejection, UNREADABLE, admit};
+use levee::http::{Admission, Caller, Problem, Rejection, UNREADABLE, admit, refund};
 
 use crate::catalogs;
 use crate::config::CustomerApiState;
@@ -14,7 +14,7 @@ use crate::usage;
 
 /// Serves one request. Every error becomes an answer.
 pub async fn handle(state: &CustomerApiState, request: Request) -> Response<String> {
-    let Admission { verdict, request_id, headers, catalogs, .. } = admit(&request);
+    let Admission { verdict, request_id, headers, charged, catalogs, .. } = admit(&request);
     // Serve the request if the authorizer allows it, else render its verdict.
     let mut report = report::begin(&request_id);
     let answer = match verdict {
@@ -29,9 +29,13 @@ pub async fn handle(state: &CustomerApiState, request: Request) -> Response<Stri
             Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", sentence).retry_after(secs))
         }
     };
-    // Turn a problem into a response, and add the headers for limits and CORS.
+    // Turn a problem into a response, and refund the request's charge if the platform failed.
     let problem = answer.as_ref().err().cloned();
     let mut answer = answer.unwrap_or_else(|problem| problem.to_response(&request_id));
+    if answer.status().is_server_error() {
+        refund(&charged, &state.redis, answer.headers_mut()).await;
+    }
+    // Add the headers for limits and CORS.
     answer.headers_mut().extend(headers);
     state.allowed_origin.sign(answer.headers_mut());
     report.answered(answer.status(), problem);

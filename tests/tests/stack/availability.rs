@@ -337,37 +337,3 @@ async fn a_stream_that_only_pings_is_ended_at_last() {
     assert_eq!((answer.status, name.as_str()), (200, "error"), "{answer:?}");
     assert!(data.to_string().contains("nothing but signs of life"), "{data}");
 }
-
-#[tokio::test]
-async fn what_the_platform_failed_costs_the_caller_no_quota_up_to_a_limits_worth() {
-    let stack = Stack::builder()
-        .argument("--providers")
-        .argument("primary")
-        .one_attempt()
-        .env("LIMIT_ACCOUNT_PER_MINUTE", "10")
-        .start()
-        .await;
-    stack.skip_to_fresh_window().await;
-    let call = messages("Hello");
-    let ask = async || stack.call("/v1/messages", &call).await;
-    let left = |answer: &Answer| answer.header("x-ratelimit-remaining").parse::<u64>().unwrap();
-    assert_eq!(left(&ask().await), 9);
-
-    stack.script("primary", json!({ "status": 500 })).await;
-    for _ in 0..10 {
-        let failed = ask().await;
-        assert_eq!((failed.status, failed.header("x-levee-refunded"), left(&failed)), (500, "true", 8), "{failed:?}");
-        assert!(!failed.header("retry-after").is_empty(), "{failed:?}");
-    }
-    let failed = ask().await;
-    assert_eq!((failed.status, failed.header("x-levee-refunded"), left(&failed)), (500, "", 8), "a limit's worth");
-    assert_eq!(left(&ask().await), 7);
-
-    stack.script("primary", json!({ "status": 400 })).await;
-    let mistaken = ask().await;
-    assert_eq!((mistaken.status, mistaken.header("x-levee-refunded"), left(&mistaken)), (400, "", 6), "{mistaken:?}");
-    // Refunded calls are not in the statistics either.
-    let tallies: u64 =
-        stack.tallies().await.iter().filter(|(field, _)| field.starts_with("0 acme/")).map(|it| it.1).sum();
-    assert_eq!(tallies, 4);
-}

@@ -30,6 +30,7 @@ mod metering_storm;
 mod outages;
 mod providers;
 mod quotas;
+mod refunds;
 mod refusals;
 mod runtime_host;
 mod scenes;

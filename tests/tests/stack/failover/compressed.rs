@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use rstest::rstest;
 use serde_json::json;
 
@@ -18,6 +18,13 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 fn zlib(body: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(body).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Compresses `body` into `deflate` without the frame of zlib, as some servers do.
+fn bare(body: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
 }
@@ -45,6 +52,7 @@ async fn a_compressed_answer_reaches_the_client_as_text_and_is_metered(#[values(
     for (encoding, compressed) in [
         ("gzip", gzip(body.as_bytes())),
         ("deflate", zlib(body.as_bytes())),
+        ("deflate", bare(body.as_bytes())),
         ("X-GZIP", gzip(body.as_bytes())),
         ("GZIP, identity", gzip(body.as_bytes())),
         ("identity, Deflate", zlib(body.as_bytes())),
