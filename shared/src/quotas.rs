@@ -13,6 +13,7 @@
 //! - Every change of a request is an event in it, with its time and its author.
 
 mod ask;
+mod decision;
 mod desk;
 mod evidence;
 mod judge;
@@ -22,7 +23,8 @@ mod table;
 mod view;
 
 pub use ask::{Ask, AskError, IdempotencyKey};
-pub use desk::{AdminDecision, Asker, DecisionError, QuotaDesk, SubmitError, Submitted};
+pub use decision::AdminDecision;
+pub use desk::{Asker, DecisionError, QuotaDesk, SubmitError, Submitted};
 pub use evidence::{Evidence, PoolEvidence, WouldRefuse};
 pub use judge::{Judgement, Rule, judge, largest_automatic};
 pub use request::{Author, EventKind, GrantState, QuotaRequest, RequestEvent, RequestState};

@@ -81,8 +81,6 @@ pub struct CustomerApiState {
     pub(crate) months: Months,
     pub(crate) ledger: Ledger,
     pub(crate) catalogs: Catalogs,
-    /// Redis, which counts the callers' requests.
-    pub(crate) redis: Arc<Redis>,
     /// Numbers of open calls of all accounts, cached.
     pub(crate) open: Cached<Arc<OpenCalls>>,
     pub(crate) counts: Counts,
@@ -109,7 +107,6 @@ impl CustomerApiState {
         catalogs.warm_up().await;
         Ok(Self {
             catalogs,
-            redis,
             clock,
             desk: QuotaDesk::new(accounts, requests, redis.clone()),
             limits: config.limits,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::ask::{Ask, AskError, IdempotencyKey};
+use super::decision::{AdminDecision, decided, with_grant};
 use super::evidence::{Evidence, PoolEvidence, TRIAL_DAYS};
 use super::judge::judge;
-use super::request::{Author, EventKind, GrantState, QuotaRequest, RequestState};
+use super::request::{Author, EventKind, QuotaRequest, RequestState};
 use super::rules::QuotaRules;
 use super::table::{Conflict, QuotaTableError, REPLAYED_SECS, Replay, RequestsTable};
-use crate::accounts::grants::MOST_GRANTS;
 use crate::accounts::publication::PublicationError;
-use crate::accounts::{AccountsTable, AccountsTableError, GrantSubject, Grants, Owner, publish};
+use crate::accounts::{AccountsTable, AccountsTableError, GrantSubject, Owner, publish};
 use crate::clock::Timestamp;
 use crate::limits::versions::RecordId;
 use crate::limits::{
@@ -25,8 +25,6 @@ const ATTEMPTS: usize = 4;
 /// Largest number of requests of an account within a day.
 const MOST_A_DAY: usize = 20;
 const DAY_SECS: u64 = 24 * 3600;
-/// Largest number of grants that are kept, those that have ended included.
-const MOST_KEPT: usize = 64;
 
 /// Customer who makes a request.
 #[derive(Debug, Clone, Copy)]
@@ -75,30 +73,6 @@ pub enum SubmitError {
     /// The statistics could not be read.
     #[error(transparent)]
     Statistics(#[from] StatisticsTableError),
-}
-
-/// Decision of an admin about a waiting request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AdminDecision {
-    /// Grants a limit, at most the requested one, until an end (Unix seconds).
-    Approve {
-        /// Granted limit; `None` for the requested one.
-        limit: Option<u64>,
-        /// End of the grant; `None` for the requested end.
-        until: Option<u64>,
-        /// Public note; empty for none.
-        note: String,
-    },
-    /// Denies the request, with a public reason.
-    Deny {
-        /// Public reason.
-        reason: String,
-    },
-    /// Takes the grant back, with a public reason.
-    Revoke {
-        /// Public reason.
-        reason: String,
-    },
 }
 
 /// Errors of decisions about a stored request.
@@ -386,67 +360,6 @@ fn counted(applied: &AppliedLimit, asker: Asker<'_>) -> Counted {
         PolicyScope::Key => Counted::Key(asker.key.to_owned()),
         _ => Counted::Account,
     }
-}
-
-/// Returns the request after an admin's decision, or the sentence that says why it is not possible.
-fn decided(
-    request: &QuotaRequest,
-    decision: &AdminDecision,
-    admin: &str,
-    now: Timestamp,
-) -> Result<QuotaRequest, String> {
-    let by = Author::Admin(admin.to_owned());
-    let state = request.state.name();
-    match decision {
-        AdminDecision::Approve { .. } | AdminDecision::Deny { .. } if request.state != RequestState::Pending => {
-            Err(format!("The request is {state}: only a pending one can be decided."))
-        }
-        AdminDecision::Deny { reason } => Ok(request.changed(RequestState::Denied, EventKind::Denied, by, reason, now)),
-        AdminDecision::Approve { limit, until, note } => {
-            let limit = limit.unwrap_or(request.limit);
-            let until = until.or(request.until);
-            if limit <= request.evidence.present || limit > request.limit {
-                let (present, most) = (request.evidence.present, request.limit);
-                return Err(format!(
-                    "The granted limit is above the present {present}, and at most the requested {most}."
-                ));
-            }
-            if until.is_some_and(|until| until <= now.as_secs()) {
-                return Err("The end of the grant is in the past: give another one.".to_owned());
-            }
-            let (state, kind) = match limit == request.limit {
-                true => (RequestState::Approved, EventKind::Approved),
-                false => (RequestState::PartiallyApproved, EventKind::PartiallyApproved),
-            };
-            let note = if note.is_empty() { "Granted by the platform." } else { note };
-            let changed = request.changed(state, kind, by, note, now);
-            Ok(QuotaRequest { granted: Some(limit), granted_until: until, ..changed })
-        }
-        AdminDecision::Revoke { reason } => match request.grant_state(now) {
-            Some(GrantState::Active) => Ok(request.changed(RequestState::Revoked, EventKind::Revoked, by, reason, now)),
-            _ => Err(format!("The request is {state} and has no grant in force.")),
-        },
-    }
-}
-
-/// Returns the grants with `grant` for `subject`. Grants that have ended stay for a while, because the time of the last
-/// one decides about the next.
-fn with_grant(grants: &Grants, subject: &GrantSubject, grant: Grant, now: Timestamp) -> Result<Grants, String> {
-    let mut changed = grants.clone();
-    changed.version = (grants.version + 1).max(now.as_millis());
-    changed.grants.insert(subject.clone(), grant);
-    if changed.live(now).count() > MOST_GRANTS {
-        return Err(format!("The account has {MOST_GRANTS} grants in force: an admin has to make room first."));
-    }
-    // Make room: of those that have ended, drop the oldest.
-    while changed.grants.len() > MOST_KEPT {
-        let ended = changed.grants.iter().filter(|(_, grant)| !grant.is_live(now));
-        let Some(oldest) = ended.min_by_key(|(_, grant)| grant.granted_at).map(|(subject, _)| subject.clone()) else {
-            break;
-        };
-        changed.grants.remove(&oldest);
-    }
-    Ok(changed)
 }
 
 /// Returns a new id. Ids sort by time.
