@@ -1,6 +1,6 @@
 //! Self-service of limits: an account sees its quota, asks for more, and gets it.
 //!
-//! A customer's [`Ask`] becomes a [`QuotaRequest`]. [`judge()`] decides by [`Evidence`] from the statistics if it is
+//! A customer's [`QuotaAsk`] becomes a [`QuotaRequest`]. [`judge()`] decides by [`Evidence`] from the statistics if it is
 //! granted at once, by [`QuotaRules`]; otherwise it waits for an admin. A [grant](crate::limits::Grant) is stored apart
 //! from the account's own record ([`crate::accounts::Grants`]), is in force at the next request, and ends by itself.
 //! [`QuotaDesk`] ties these to the stores. Start reading at [`QuotaDesk::submit`].
@@ -22,12 +22,12 @@ mod rules;
 mod table;
 mod view;
 
-pub use ask::{Ask, AskError, IdempotencyKey};
+pub use ask::{AskError, IdempotencyKey, QuotaAsk};
 pub use decision::AdminDecision;
 pub use desk::{Asker, DecisionError, QuotaDesk, SubmitError, Submitted};
 pub use evidence::{Evidence, PoolEvidence, WouldRefuse};
 pub use judge::{Judgement, Rule, judge, largest_automatic};
 pub use request::{Author, EventKind, GrantState, QuotaRequest, RequestEvent, RequestState};
 pub use rules::QuotaRules;
-pub use table::{Page, QuotaTableError, RequestList, RequestsTable};
+pub use table::{QuotaTableError, RequestList, RequestPage, RequestsTable};
 pub use view::{LimitView, RequestView};

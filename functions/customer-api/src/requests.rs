@@ -9,7 +9,7 @@ use levee::alerts::Alert;
 use levee::clock::Timestamp;
 use levee::http::{Caller, Problem};
 use levee::quotas::{
-    Ask, DecisionError, IdempotencyKey, QuotaRequest, RequestState, RequestView, SubmitError, Submitted,
+    DecisionError, IdempotencyKey, QuotaAsk, QuotaRequest, RequestState, RequestView, SubmitError, Submitted,
 };
 use levee::stores::with_timeout;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(crate) async fn create(
     let now = state.clock.now();
     let idempotency = request.headers().get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
     let idempotency = IdempotencyKey::parse(idempotency).map_err(|error| invalid(error.to_string()))?;
-    let ask = Ask::from_json(request.body(), now).map_err(|error| invalid(error.to_string()))?;
+    let ask = QuotaAsk::from_json(request.body(), now).map_err(|error| invalid(error.to_string()))?;
     // Store it. The whole work has one time limit; a repetition with the same key is safe after it.
     let stores = (&state.limits, &state.rules, &state.statistics);
     let submit = state.desk.submit(asker(caller), ask, &idempotency, stores, now);
@@ -126,6 +126,7 @@ pub(crate) async fn cancel(
 ) -> Result<Response<String>, Problem> {
     only_known(request, &[])?;
     let (id, now) = (id(request)?, state.clock.now());
+    // Cancel it, and say why if that is not possible.
     let cancel = tokio::time::timeout(state.store_timeout, state.desk.cancel(&caller.account, id, &caller.key, now));
     let late = |_| unavailable(request_id, &format!("no answer within {:?}", state.store_timeout));
     let cancelled = cancel.await.map_err(late)?.map_err(|error| match error {

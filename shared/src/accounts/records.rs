@@ -130,6 +130,7 @@ pub struct Owner {
 impl Owner {
     /// Builds the owner, and adds the grants to the limits that they raise.
     pub fn new(mut account: Account, mut integration: Integration, grants: Grants) -> Self {
+        // Put each grant beside the override of the same policy.
         for (GrantSubject { integration: of, policy }, grant) in grants.grants {
             let limits = match of {
                 None => &mut account.limits,

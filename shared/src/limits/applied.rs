@@ -97,6 +97,7 @@ pub async fn present(redis: &Redis, charges: &[&Charge], now: Timestamp) -> Resu
     let commands = &commands;
     let query =
         async |mut connection| -> Result<Vec<Option<u64>>, RedisError> { commands.query_async(&mut connection).await };
+    // Missing counters are zero.
     let counts: Vec<u64> = redis.run(query).await?.into_iter().map(Option::unwrap_or_default).collect();
     let pairs = counts.chunks(2).map(|pair| (pair.first().copied().unwrap_or(0), pair.get(1).copied().unwrap_or(0)));
     Ok(charges.iter().zip(pairs).map(|(charge, (count, previous))| read(charge, true, count, previous, now)).collect())

@@ -21,7 +21,7 @@ const DAY_SECS: u64 = 24 * 3600;
 
 /// Request for a higher limit, as a customer writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ask {
+pub struct QuotaAsk {
     /// Name of the policy.
     pub policy: String,
     /// Requested limit; 1 to 1,000,000,000.
@@ -41,7 +41,7 @@ pub struct AskError(String);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct AskFields {
     policy: String,
     limit: u64,
     reason: String,
@@ -51,7 +51,7 @@ struct Body {
     refused_request_id: Option<String>,
 }
 
-impl Ask {
+impl QuotaAsk {
     /// Parses the body of a request.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Ask {
         if body.len() > LARGEST_BODY {
             return Err(AskError(format!("The body may have at most {LARGEST_BODY} bytes.")));
         }
-        let Body { policy, limit, reason, until, refused_request_id } = object(body).map_err(|error| {
+        let AskFields { policy, limit, reason, until, refused_request_id } = object(body).map_err(|error| {
             AskError(format!(
                 "The body is a JSON object with the fields 'policy', 'limit' and 'reason', and optionally 'until' \
                      and 'refused_request_id': {error}."
@@ -190,12 +190,12 @@ mod tests {
     fn a_request_is_read_with_its_end_and_the_refusal_that_led_to_it() {
         let body = br#"{"policy":"account","limit":1200,"reason":" Launch day ","until":"2026-12-31",
             "refused_request_id":"Zx9="}"#;
-        let ask = Ask::from_json(body, NOW).unwrap();
+        let ask = QuotaAsk::from_json(body, NOW).unwrap();
         assert_eq!((ask.policy.as_str(), ask.limit, ask.reason.as_str()), ("account", 1_200, "Launch day"));
         assert_eq!(ask.until, Some(1_798_761_600));
         assert_eq!(ask.refused_request_id.as_deref(), Some("Zx9="));
-        let moment = Ask { until: Some(1_796_000_060), ..ask.clone() };
-        let read = Ask::new("account", 1_200, "Launch day", Some("2026-11-30T01:54:20+01:00"), Some("Zx9="), NOW);
+        let moment = QuotaAsk { until: Some(1_796_000_060), ..ask.clone() };
+        let read = QuotaAsk::new("account", 1_200, "Launch day", Some("2026-11-30T01:54:20+01:00"), Some("Zx9="), NOW);
         assert_eq!(read, Ok(moment.clone()));
         assert_ne!(ask.digest(), moment.digest());
     }
@@ -219,16 +219,16 @@ mod tests {
     #[case(r#"{"policy":"account","limit":2,"reason":"x","refused_request_id":"a b"}"#, "'refused_request_id' is")]
     #[case(r#"{"policy":"account","limit":2,"reason":"x","account":"globex"}"#, "account")]
     fn what_is_no_request_is_refused_with_what_is_allowed(#[case] body: &str, #[case] said: &str) {
-        let error = Ask::from_json(body.as_bytes(), NOW).unwrap_err().to_string();
+        let error = QuotaAsk::from_json(body.as_bytes(), NOW).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
 
     #[test]
     fn bodies_and_reasons_are_bounded() {
         let body = |reason: usize| format!(r#"{{"policy":"a","limit":2,"reason":"{}"}}"#, "x".repeat(reason));
-        assert!(Ask::from_json(body(500).as_bytes(), NOW).is_ok());
-        assert!(Ask::from_json(body(501).as_bytes(), NOW).is_err());
-        assert!(Ask::from_json(body(9_000).as_bytes(), NOW).unwrap_err().to_string().contains("8192"));
+        assert!(QuotaAsk::from_json(body(500).as_bytes(), NOW).is_ok());
+        assert!(QuotaAsk::from_json(body(501).as_bytes(), NOW).is_err());
+        assert!(QuotaAsk::from_json(body(9_000).as_bytes(), NOW).unwrap_err().to_string().contains("8192"));
     }
 
     #[test]

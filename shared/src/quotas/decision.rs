@@ -48,6 +48,7 @@ pub(super) fn decided(
         }
         AdminDecision::Deny { reason } => Ok(request.changed(RequestState::Denied, EventKind::Denied, by, reason, now)),
         AdminDecision::Approve { limit, until, note } => {
+            // Check the granted limit and its end.
             let limit = limit.unwrap_or(request.limit);
             let until = until.or(request.until);
             if limit <= request.evidence.present || limit > request.limit {
@@ -59,6 +60,7 @@ pub(super) fn decided(
             if until.is_some_and(|until| until <= now.as_secs()) {
                 return Err("The end of the grant is in the past: give another one.".to_owned());
             }
+            // Less than was requested is a part.
             let (state, kind) = match limit == request.limit {
                 true => (RequestState::Approved, EventKind::Approved),
                 false => (RequestState::PartiallyApproved, EventKind::PartiallyApproved),
@@ -103,7 +105,7 @@ pub(super) fn with_grant(
 mod tests {
     use super::*;
     use crate::limits::LimitSource;
-    use crate::quotas::{Ask, Evidence, Judgement, Rule};
+    use crate::quotas::{Evidence, Judgement, QuotaAsk, Rule};
 
     const NOW: Timestamp = Timestamp::from_secs(1_796_000_000);
 
@@ -133,7 +135,7 @@ mod tests {
             would_refuse: None,
         };
         let judgement = Judgement { granted_until: None, rule: Rule::Age, explanation: "An admin decides.".to_owned() };
-        let ask = Ask {
+        let ask = QuotaAsk {
             policy: "account".to_owned(),
             limit: 1_200,
             reason: "Launch".to_owned(),

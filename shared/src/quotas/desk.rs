@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ask::{Ask, AskError, IdempotencyKey};
+use super::ask::{AskError, IdempotencyKey, QuotaAsk};
 use super::decision::{AdminDecision, decided, with_grant};
 use super::evidence::{Evidence, PoolEvidence, TRIAL_DAYS};
 use super::judge::judge;
@@ -130,7 +130,7 @@ impl QuotaDesk {
     pub async fn submit(
         &self,
         asker: Asker<'_>,
-        ask: Ask,
+        ask: QuotaAsk,
         idempotency: &IdempotencyKey,
         (limits, rules, statistics): (&LimitsConfig, &QuotaRules, &StatisticsTable),
         now: Timestamp,
@@ -200,6 +200,7 @@ impl QuotaDesk {
     }
 
     async fn replayed(&self, asker: Asker<'_>, replay: &Replay, digest: &str) -> Result<Submitted, SubmitError> {
+        // The same key with other contents is a mistake of the client.
         if replay.digest != *digest {
             return Err(SubmitError::KeyReused);
         }
@@ -226,6 +227,7 @@ impl QuotaDesk {
         let is_in_flight = |policy: &Policy| policy.algorithm == Algorithm::Concurrency;
         let policy = applied.policy();
         let is_alike = |pool: &Policy| is_in_flight(pool) == is_in_flight(policy) && pool.window == policy.window;
+        // Find the pool that counts in the same way, over the same window.
         let pool = limits.pool(applied.class, platform, now).into_iter().find(|(pool, _)| is_alike(pool));
         let (policy, share) = pool?;
         let limit = policy.limit;
@@ -252,6 +254,7 @@ impl QuotaDesk {
         now: Timestamp,
     ) -> Result<QuotaRequest, DecisionError> {
         let request = self.requests.request(account, id).await?.ok_or(DecisionError::NotFound)?;
+        // Only a request that nobody has decided can be cancelled.
         if request.state != RequestState::Pending {
             let state = request.state.name();
             return Err(DecisionError::NotPossible(format!(
@@ -277,6 +280,7 @@ impl QuotaDesk {
         now: Timestamp,
     ) -> Result<QuotaRequest, DecisionError> {
         let request = self.requests.request(account, id).await?.ok_or(DecisionError::NotFound)?;
+        // Check the decision before anything is written.
         let grants = self.accounts.grants(account).await?;
         let decided = decided(&request, decision, admin, now).map_err(DecisionError::NotPossible)?;
         // Add the grant, or end it; a denial leaves the grants as they are.
@@ -327,7 +331,7 @@ fn party<'a>(asker: Asker<'a>, owner: &'a Owner, of_key: &'a Overrides) -> Party
 fn requested<'a>(
     applied: &'a [AppliedLimit],
     asker: Asker<'_>,
-    ask: &Ask,
+    ask: &QuotaAsk,
 ) -> Result<(GrantSubject, &'a AppliedLimit), SubmitError> {
     let is_meant = |limit: &&AppliedLimit| limit.policy().name == ask.policy && limit.policy().is_raisable();
     let Some(limit) = applied.iter().find(is_meant) else {
@@ -342,6 +346,7 @@ fn requested<'a>(
             ask.policy
         )));
     };
+    // A request raises a limit.
     let present = limit.policy().limit;
     if ask.limit <= present {
         return Err(SubmitError::NotPossible(format!(

@@ -99,7 +99,7 @@ pub fn judge(limit: u64, until: Option<u64>, evidence: &Evidence, rules: &QuotaR
     let age_days = evidence.account_created_at.map(|at| now.as_secs().saturating_sub(at) / DAY_SECS);
     if age_days.is_none_or(|days| days < rules.min_age_days) {
         let least = rules.min_age_days;
-        return wait(Rule::Age, format!("your account is younger than {least} days. Ask again once it is older."));
+        return wait(Rule::Age, format!("your account is younger than {least} days. QuotaAsk again once it is older."));
     }
 
     // Rules about the size of the raise.
@@ -122,7 +122,7 @@ pub fn judge(limit: u64, until: Option<u64>, evidence: &Evidence, rules: &QuotaR
         if limit > pool.share || with_raise.is_none_or(|used| u128::from(used) > room) {
             return wait(
                 Rule::Pool,
-                "the platform may not have the capacity at the moment. Ask again later.".to_owned(),
+                "the platform may not have the capacity at the moment. QuotaAsk again later.".to_owned(),
             );
         }
     }

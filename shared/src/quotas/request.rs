@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ask::Ask;
+use super::ask::QuotaAsk;
 use super::evidence::Evidence;
 use super::judge::{Judgement, Rule};
 use crate::accounts::GrantSubject;
@@ -174,7 +174,7 @@ impl QuotaRequest {
         id: String,
         account: &str,
         subject: GrantSubject,
-        ask: Ask,
+        ask: QuotaAsk,
         key: &str,
         (evidence, judgement): (Evidence, Judgement),
         now: Timestamp,

@@ -58,9 +58,9 @@ impl RequestList {
     }
 }
 
-/// Page of requests, and the position to continue from if there are more.
+/// RequestPage of requests, and the position to continue from if there are more.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct RequestPage {
     /// Requests.
     pub requests: Vec<QuotaRequest>,
     /// Position of the next page.
@@ -193,7 +193,12 @@ impl RequestsTable {
     ///
     /// # Errors
     /// [`QuotaTableError`] if they cannot be read.
-    pub async fn requests(&self, account: &str, after: Option<&str>, limit: usize) -> Result<Page, QuotaTableError> {
+    pub async fn requests(
+        &self,
+        account: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RequestPage, QuotaTableError> {
         // Ids sort by time, and the next page ends below the last one of this page.
         let below = after.map_or_else(|| "~".to_owned(), str::to_owned);
         let query = self
@@ -209,13 +214,19 @@ impl RequestsTable {
     ///
     /// # Errors
     /// [`QuotaTableError`] if they cannot be read.
-    pub async fn listed(&self, list: RequestList, after: Option<&str>, limit: usize) -> Result<Page, QuotaTableError> {
+    pub async fn listed(
+        &self,
+        list: RequestList,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RequestPage, QuotaTableError> {
         let is_forward = list == RequestList::Pending;
         let (from, to) = match (after, is_forward) {
             (Some(after), true) => (after.to_owned(), "~".to_owned()),
             (Some(after), false) => (String::from("!"), after.to_owned()),
             (None, _) => (String::from("!"), "~".to_owned()),
         };
+        // Read the list in its order.
         let query = self
             .query("list", list.name().to_owned(), ("list_sort", from, to))
             .index_name(INDEX)
@@ -256,11 +267,11 @@ async fn page(
     after: Option<&str>,
     limit: usize,
     position: impl Fn(&QuotaRequest) -> String,
-) -> Result<Page, QuotaTableError> {
-    let mut page = Page::default();
+) -> Result<RequestPage, QuotaTableError> {
+    let mut page = RequestPage::default();
     let mut start = None;
     loop {
-        // Ask for the position itself and for one more, which tells whether there are more.
+        // QuotaAsk for the position itself and for one more, which tells whether there are more.
         let missing = i32::try_from(limit + 2 - page.requests.len()).unwrap_or(i32::MAX);
         let answer = query.clone().limit(missing).set_exclusive_start_key(start).send().await;
         let answer = answer.map_err(|error| AccountsTableError::from_sdk(&error))?;
@@ -275,6 +286,7 @@ async fn page(
             break;
         }
     }
+    // Leave out the one that only tells whether there are more.
     let has_more = page.requests.len() > limit;
     page.requests.truncate(limit);
     page.next = page.requests.last().filter(|_| has_more).map(position);
@@ -285,6 +297,7 @@ async fn page(
 fn grants_write(account: &str, was: &Grants, now: Option<&Grants>) -> Result<Write, QuotaTableError> {
     let was_version = AttributeValue::N(was.version.to_string());
     let condition = if was.version == 0 { "attribute_not_exists(pk)" } else { "#version = :was" };
+    // Version 0 stands for no row.
     let row = Row::new(grants_key(account)).only_if(condition);
     let row = if was.version == 0 { row } else { row.with(&[("#version", "version")], &[(":was", was_version)]) };
     let Some(now) = now else { return Ok(Write::Check(row)) };
@@ -295,6 +308,7 @@ fn grants_write(account: &str, was: &Grants, now: Option<&Grants>) -> Result<Wri
 fn item(request: &QuotaRequest) -> Result<Item, QuotaTableError> {
     let mut item: Item = serde_dynamo::to_item(request).map_err(|error| malformed(&request.id, &error))?;
     item.extend(request_key(&request.account, &request.id));
+    // Add the place in the listing, and the end of the row.
     let ttl = request.created_at + KEPT_DAYS * DAY_SECS;
     let list = RequestList::for_state(request.state).name();
     item.insert("ttl".to_owned(), AttributeValue::N(ttl.to_string()));

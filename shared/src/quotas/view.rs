@@ -54,6 +54,7 @@ impl LimitView {
         rules: &QuotaRules,
         now: Timestamp,
     ) -> Self {
+        // Calls in flight have no window, and nothing to reset.
         let policy = limit.policy();
         let is_in_flight = policy.algorithm == Algorithm::Concurrency;
         Self {
@@ -124,6 +125,7 @@ impl RequestView {
     }
 
     fn new(request: &QuotaRequest, pool: Option<PoolEvidence>, name: fn(&Author) -> String, now: Timestamp) -> Self {
+        // The grant, if there is one, and the events under the names that the reader may see.
         let grant = request.granted.zip(request.grant_state(now));
         let event = |event: &super::request::RequestEvent| EventView {
             at: date(event.at),

@@ -86,6 +86,7 @@ impl Demand {
     /// spans.
     pub fn percentile(&self, percent: u64) -> Option<u64> {
         let wanted = (u128::from(self.spans()) * u128::from(percent.min(100))).div_ceil(100).max(1);
+        // Walk up the buckets until enough spans are seen.
         let mut seen = 0_u128;
         for (bucket, spans) in &self.0 {
             seen += u128::from(*spans);
@@ -114,6 +115,7 @@ fn bucket(calls: u64) -> u16 {
     if calls < EXACT {
         return u16::try_from(calls).unwrap_or(0);
     }
+    // The power of two, and the eighth of it.
     let exponent = calls.ilog2();
     let part = (calls >> (exponent - PRECISION)) & ((1 << PRECISION) - 1);
     let first = EXACT + u64::from(exponent - EXACT.ilog2()) * (1 << PRECISION);

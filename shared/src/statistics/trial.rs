@@ -60,6 +60,7 @@ fn by_span(days: &[(Day, &PolicyDay)], window: Window, limit: u64, mut trial: Tr
     let zero = Timestamp::from_secs(0);
     let (span, window) = (span_window(window).secs(zero), window.secs(zero).max(1));
     let limit = limit.saturating_mul(span) / window;
+    // Add up the days.
     for (_, day) in days {
         let demand = day.demand_so_far().unwrap_or_default();
         let above = demand.above(limit);
@@ -72,6 +73,7 @@ fn by_span(days: &[(Day, &PolicyDay)], window: Window, limit: u64, mut trial: Tr
 
 /// Adds up windows of several days, from the sums of each day.
 fn by_day(days: &[(Day, &PolicyDay)], window: Window, limit: u64, mut trial: Trial) -> Trial {
+    // A day is over if the sum of its window until then is above the limit.
     let mut sums = BTreeMap::<Timestamp, u64>::new();
     for (day, policy) in days {
         let sum = sums.entry(window.start(day.start())).or_default();
