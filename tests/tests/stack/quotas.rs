@@ -1,6 +1,6 @@
 //! Quotas: customers see their limits, ask for higher ones, and get them by the rules.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -50,7 +50,7 @@ pub(crate) enum WriteError {
     Build(#[from] BuildError),
     /// DynamoDB did not apply the writes, or the outcome is not known.
     #[error(transparent)]
-    Sdk(#[from] SdkError<TransactWriteItemsError, HttpResponse>),
+    Sdk(Box<SdkError<TransactWriteItemsError, HttpResponse>>),
 }
 
 /// An item by its key, with the conditions on it and the changes to it.
@@ -241,7 +241,7 @@ pub(crate) async fn apply(client: &Client, table: &str, writes: Vec<Write>) -> R
         }
         // Retry only cancellations that may pass, such as a conflict with another transaction.
         if attempt == ATTEMPTS || !reasons.iter().any(|reason| passes(reason)) {
-            return Err(error.into());
+            return Err(WriteError::Sdk(Box::new(error)));
         }
         pause(attempt, FIRST_PAUSE).await;
         attempt += 1;
