@@ -225,7 +225,7 @@ async fn the_operators_command_has_changes_published_and_is_told_of_those_that_a
     let answer = invoke(json!({ "publish": ["platform", "account/acme", "key/localDemoKey"] })).await;
     assert_eq!(answer, json!({ "published": 3 }));
     let answer = invoke(json!({ "publish": ["account/acme", "everything"] })).await;
-    assert_eq!(answer["errorMessage"], "'everything' names no platform, account, integration or key");
+    assert_eq!(answer["errorMessage"], "'everything' names no platform, account, integration, key or grants");
     let answer = invoke(json!({ "publish": vec!["platform"; 101] })).await;
     assert!(answer["errorMessage"].as_str().unwrap().contains("more than the 100"), "{answer}");
 }

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::types::AttributeValue;
+use levee::clock::Clock;
 use levee::metering::Month;
 use serde_json::{Value, json};
 use tests::{Answer, Stack, binaries, messages};
@@ -34,10 +37,12 @@ async fn fresh_month() -> Stack {
     stack
 }
 
-/// Returns the current month and the previous one.
+/// Returns the present month, and the month before it that has the demo's usage: one call for each of the last 30 days
+/// by the real clock, so that the month of two weeks ago has several, also on the first day of a month.
 fn months(stack: &Stack) -> (String, String) {
     let (month, _) = Month::from_timestamp(stack.now());
-    let (before, _) = Month::from_timestamp(levee::clock::Timestamp::from_secs(month.begins_at().as_secs() - 1));
+    let two_weeks_ago = Clock::system().now().minus(Duration::from_secs(14 * 24 * 3600));
+    let (before, _) = Month::from_timestamp(two_weeks_ago);
     (month.to_string(), before.to_string())
 }
 

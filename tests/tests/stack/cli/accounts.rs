@@ -25,7 +25,7 @@ async fn a_new_accounts_key_works_at_once_and_is_shown_once() {
     let id = id_of(key);
     let shown = levee(&stack, &format!("key show {id} --json")).await.ok();
     let view = shown.json();
-    assert_eq!((&view["status"], &view["scopes"]), (&json!("active"), &json!(["ai", "catalogs", "read"])));
+    assert_eq!((&view["status"], &view["scopes"]), (&json!("active"), &json!(["ai", "catalogs", "read", "request"])));
     // Commands that need only a key's id do not accept a whole key.
     let refused = levee(&stack, &format!("key show {key}")).await;
     assert!(!refused.stderr.contains(key), "{refused:?}");
