@@ -30,6 +30,7 @@ mod limit;
 mod output;
 mod password;
 mod place;
+mod request;
 mod target;
 mod usage;
 mod views;
@@ -90,6 +91,12 @@ enum Command {
         after_help = "Examples:\n  levee limit list acme\n  levee limit set acme account --limit 1200 --until 7d"
     )]
     Limit(limit::Command),
+    /// Requests of customers for higher limits: the queue, and decisions
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  levee request list\n  levee request approve acme qr-019ac0ffee0123456789 --limit 900 --until 30d"
+    )]
+    Request(request::Command),
     /// Token caps and cost guards: what accounts and keys may spend
     #[command(
         subcommand,
@@ -152,6 +159,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Integration(command) => command.run(&context).await,
         Command::Key(command) => command.run(&context).await,
         Command::Limit(command) => command.run(&context).await,
+        Command::Request(command) => command.run(&context).await,
         Command::Cap(command) => command.run(&context).await,
         Command::Usage(command) => command.run(&context).await,
         Command::Block(command) => command.run(&context).await,
@@ -187,7 +195,7 @@ mod tests {
     fn every_command_says_what_it_does_and_shows_an_example_that_it_accepts() {
         let mut found = Vec::new();
         commands(&Cli::command(), "", &mut found);
-        assert!(found.len() > 35, "{}", found.len());
+        assert!(found.len() > 40, "{}", found.len());
         for (path, command) in found {
             assert!(command.get_about().is_some(), "{path} does not say what it does");
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -2,6 +2,9 @@
 //! wins.
 
 mod change;
+mod trial;
+
+pub(crate) use self::trial::between;
 
 use anyhow::Context as _;
 use clap::{ValueEnum, value_parser};
@@ -50,6 +53,21 @@ An account with the id 'platform' is given as account:platform.")]
         one: One,
         #[command(flatten)]
         change: LimitChange,
+    },
+    /// Tell what another limit would have refused in the past: a raise, or a cut
+    #[command(after_help = "\
+Examples:
+  levee limit try acme account --limit 900
+  levee limit try acme/crm integration --limit 200 --over 7d")]
+    Try {
+        #[command(flatten)]
+        one: One,
+        /// The limit to try, calls per window
+        #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=LARGEST_LIMIT))]
+        limit: u64,
+        /// How far back to look, up to 90d
+        #[arg(long, value_name = "TIME", value_parser = trial::days, default_value = "30d")]
+        over: u64,
     },
     /// Take back what was changed about a policy, at once
     #[command(after_help = "Examples:\n  levee limit delete acme account")]
@@ -134,6 +152,7 @@ impl Command {
             Self::List { whose } => list(context, whose).await,
             Self::Show { one } => show(context, one).await,
             Self::Set { one, change } => change::set(context, one, change).await,
+            Self::Try { one, limit, over } => trial::run(context, one, *limit, *over).await,
             Self::Delete { one } => change::delete(context, one).await,
         }
     }

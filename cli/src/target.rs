@@ -15,6 +15,8 @@ use levee::catalogs::CatalogsTable;
 use levee::clock::{Clock, Timestamp};
 use levee::csp::CspTable;
 use levee::limits::versions::RecordId;
+use levee::quotas::RequestsTable;
+use levee::statistics::StatisticsTable;
 use levee::stores::aws::AwsConfig;
 use levee::stores::dynamodb::{self, DynamoDbConfig};
 use levee::stores::logs::Logs;
@@ -71,6 +73,8 @@ pub(crate) struct Target {
     pub(crate) breakers: BreakersTable,
     pub(crate) csp: CspTable,
     pub(crate) catalogs: CatalogsTable,
+    pub(crate) requests: RequestsTable,
+    pub(crate) statistics: StatisticsTable,
     /// Clock that the stack runs on.
     pub(crate) clock: Clock,
     /// Environment that the stack's keys are for.
@@ -110,6 +114,8 @@ impl From<FoundStack> for Target {
     fn from(found: FoundStack) -> Self {
         let client = dynamodb::client(&found.dynamodb);
         Self {
+            requests: RequestsTable::new(client.clone(), found.accounts_table.clone()),
+            statistics: StatisticsTable::new(client.clone(), found.usage_table.clone()),
             accounts: AccountsTable::new(client.clone(), found.accounts_table),
             admins: AdminsTable::new(client.clone(), found.admins_table),
             breakers: BreakersTable::new(client.clone(), found.breakers_table),

@@ -23,8 +23,8 @@ mod table;
 mod view;
 
 pub use ask::{AskError, IdempotencyKey, QuotaAsk};
-pub use decision::AdminDecision;
-pub use desk::{Asker, DecisionError, QuotaDesk, SubmitError, Submitted};
+pub use decision::{AdminDecision, DecisionError, decide};
+pub use desk::{Asker, QuotaDesk, SubmitError, Submitted};
 pub use evidence::{Evidence, PoolEvidence, WouldRefuse};
 pub use judge::{Judgement, Rule, judge, largest_automatic};
 pub use request::{Author, EventKind, GrantState, QuotaRequest, RequestEvent, RequestState};

@@ -17,6 +17,8 @@ const LONGEST_ID: usize = 64;
 const LONGEST_NAME: usize = 100;
 /// Longest reason of a block, in characters.
 const LONGEST_REASON: usize = 200;
+/// Longest note about a request, in characters.
+const LONGEST_NOTE: usize = 500;
 /// Length of the prefix of IPv4-mapped IPv6 addresses, bits (RFC 4291 section 2.5.5.2).
 const MAPPED: u8 = 96;
 /// Shortest prefix lengths that may be blocked, for IPv4 and IPv6. A region's whole allocation is a /8 or a /19, and
@@ -74,6 +76,20 @@ pub fn reason(text: &str) -> Result<&str, Invalid> {
         return Ok(text);
     }
     Err(Invalid("a reason has 1 to 200 characters, none of them a control character or invisible"))
+}
+
+/// Checks a public note about a request and strips the blanks around it: 1 to 500 characters, with the same characters
+/// allowed as in names, and line breaks.
+///
+/// # Errors
+/// [`Invalid`] if it has another form.
+pub fn note(text: &str) -> Result<&str, Invalid> {
+    let text = text.trim();
+    let is_seen = |it: char| it == '\n' || !(it.is_control() || is_invisible(it));
+    if (1..=LONGEST_NOTE).contains(&text.chars().count()) && text.chars().all(is_seen) {
+        return Ok(text);
+    }
+    Err(Invalid("a note has 1 to 500 characters, none of them a control character or invisible"))
 }
 
 /// Checks an override of a policy: it changes something, and its limit is 1 to [`LARGEST_LIMIT`].

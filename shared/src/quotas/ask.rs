@@ -5,12 +5,10 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::accounts::form;
 use crate::clock::Timestamp;
 use crate::limits::{LARGEST_LIMIT, is_policy_name};
-use crate::text::is_invisible;
 
-/// Longest reason, in characters.
-const LONGEST_REASON: usize = 500;
 /// Longest id of a refused request, and longest idempotency key, bytes.
 const LONGEST_TOKEN: usize = 128;
 /// Latest end of a grant, in days from now.
@@ -90,13 +88,10 @@ impl QuotaAsk {
             return wrong("'limit' is 1 to 1,000,000,000.".to_owned());
         }
         // Check the reason, which admins read.
-        let reason = reason.trim();
-        let is_seen = |it: char| it == '\n' || !(it.is_control() || is_invisible(it));
-        if !(1..=LONGEST_REASON).contains(&reason.chars().count()) || !reason.chars().all(is_seen) {
-            return wrong(format!(
-                "'reason' has 1 to {LONGEST_REASON} characters, none of them a control character or invisible."
-            ));
-        }
+        let Ok(reason) = form::note(reason) else {
+            let sentence = "'reason' has 1 to 500 characters, none of them a control character or invisible.";
+            return wrong(sentence.to_owned());
+        };
         // Check the end.
         let until = match until.map(str::trim).filter(|until| !until.is_empty()) {
             None => None,

@@ -1,8 +1,10 @@
-//! Decisions of admins about requests, and the grants that follow. Pure.
+//! Decisions of admins about requests, and the grants that follow. Start reading at [`decide`]; what it writes is decided
+//! by pure functions.
 
 use super::request::{Author, EventKind, GrantState, QuotaRequest, RequestState};
+use super::table::{QuotaTableError, RequestsTable};
 use crate::accounts::grants::MOST_GRANTS;
-use crate::accounts::{GrantSubject, Grants};
+use crate::accounts::{AccountsTable, GrantSubject, Grants};
 use crate::clock::Timestamp;
 use crate::limits::Grant;
 
@@ -33,8 +35,61 @@ pub enum AdminDecision {
     },
 }
 
+/// Errors of decisions about a stored request.
+#[derive(Debug, thiserror::Error)]
+pub enum DecisionError {
+    /// There is no such request.
+    #[error("there is no such request")]
+    NotFound,
+    /// The request's state does not allow the decision; the message names the state.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The request or the account's grants changed meanwhile.
+    #[error("the request was changed by somebody else meanwhile")]
+    Changed,
+    /// The table could not be read or written.
+    #[error(transparent)]
+    Table(#[from] QuotaTableError),
+}
+
+/// Applies an admin's decision to the request `id` of `account`. Returns the request, and true if the account's grants have
+/// changed and are to be published.
+///
+/// # Errors
+/// [`DecisionError`]; nothing was changed.
+pub async fn decide(
+    (accounts, requests): (&AccountsTable, &RequestsTable),
+    (account, id): (&str, &str),
+    decision: &AdminDecision,
+    admin: &str,
+    now: Timestamp,
+) -> Result<(QuotaRequest, bool), DecisionError> {
+    // Check the decision before anything is written.
+    let request = requests.request(account, id).await?.ok_or(DecisionError::NotFound)?;
+    let grants = accounts.grants(account).await?;
+    let decided = decided(&request, decision, admin, now).map_err(DecisionError::NotPossible)?;
+    // Add the grant, or end it; a denial leaves the grants as they are.
+    let subject = request.subject();
+    let grant = match decision {
+        AdminDecision::Deny { .. } => None,
+        AdminDecision::Approve { .. } => decided.grant(),
+        // A later request may have replaced this one's grant, which is then over already.
+        AdminDecision::Revoke { .. } => {
+            let own = grants.grants.get(&subject).filter(|grant| grant.request == request.id);
+            own.map(|grant| Grant { until: Some(now.as_secs()), ..grant.clone() })
+        }
+    };
+    let changed = grant.map(|grant| with_grant(&grants, &subject, grant, now)).transpose();
+    let changed = changed.map_err(DecisionError::NotPossible)?;
+    // Write the request and the grants, all or nothing.
+    if !requests.replace(&decided, changed.as_ref().map(|changed| (&grants, changed))).await? {
+        return Err(DecisionError::Changed);
+    }
+    Ok((decided, changed.is_some()))
+}
+
 /// Returns the request after an admin's decision, or the sentence that says why it is not possible.
-pub(super) fn decided(
+fn decided(
     request: &QuotaRequest,
     decision: &AdminDecision,
     admin: &str,

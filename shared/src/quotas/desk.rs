@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use super::ask::{AskError, IdempotencyKey, QuotaAsk};
-use super::decision::{AdminDecision, decided, with_grant};
+use super::decision::{AdminDecision, DecisionError, decide, with_grant};
 use super::evidence::{Evidence, PoolEvidence, TRIAL_DAYS};
 use super::judge::judge;
 use super::request::{Author, EventKind, QuotaRequest, RequestState};
 use super::rules::QuotaRules;
-use super::table::{Conflict, QuotaTableError, REPLAYED_SECS, Replay, RequestsTable};
+use super::table::{Conflict, REPLAYED_SECS, Replay, RequestsTable};
 use crate::accounts::publication::PublicationError;
 use crate::accounts::{AccountsTable, AccountsTableError, GrantSubject, Owner, publish};
 use crate::clock::Timestamp;
 use crate::limits::versions::RecordId;
 use crate::limits::{
-    Algorithm, AppliedLimit, Charge, Grant, LARGEST_LIMIT, LimitsConfig, Overrides, Party, Policy, PolicyScope,
-    Subject, present,
+    Algorithm, AppliedLimit, Charge, LARGEST_LIMIT, LimitsConfig, Overrides, Party, Policy, PolicyScope, Subject,
+    present,
 };
 use crate::statistics::{Counted, Day, StatisticsTable, StatisticsTableError};
 use crate::stores::redis::Redis;
@@ -73,23 +73,6 @@ pub enum SubmitError {
     /// The statistics could not be read.
     #[error(transparent)]
     Statistics(#[from] StatisticsTableError),
-}
-
-/// Errors of decisions about a stored request.
-#[derive(Debug, thiserror::Error)]
-pub enum DecisionError {
-    /// There is no such request.
-    #[error("there is no such request")]
-    NotFound,
-    /// The request's state does not allow the decision; the message names the state.
-    #[error("{0}")]
-    NotPossible(String),
-    /// The request or the account's grants changed meanwhile.
-    #[error("the request was changed by somebody else meanwhile")]
-    Changed,
-    /// The table could not be read or written.
-    #[error(transparent)]
-    Table(#[from] QuotaTableError),
 }
 
 /// Desk that takes requests, judges them, and keeps them.
@@ -266,8 +249,8 @@ impl QuotaDesk {
         if self.requests.replace(&cancelled, None).await? { Ok(cancelled) } else { Err(DecisionError::Changed) }
     }
 
-    /// Applies an admin's decision to the request `id` of an account. A grant is in force at the next request if Redis
-    /// can be reached, and within a minute otherwise.
+    /// Applies an admin's decision to the request `id` of an account, as [`decide`] does, and publishes the grant: it is in
+    /// force at the next request if Redis can be reached, and within a minute otherwise.
     ///
     /// # Errors
     /// [`DecisionError`]; nothing was changed.
@@ -279,27 +262,9 @@ impl QuotaDesk {
         admin: &str,
         now: Timestamp,
     ) -> Result<QuotaRequest, DecisionError> {
-        let request = self.requests.request(account, id).await?.ok_or(DecisionError::NotFound)?;
-        // Check the decision before anything is written.
-        let grants = self.accounts.grants(account).await?;
-        let decided = decided(&request, decision, admin, now).map_err(DecisionError::NotPossible)?;
-        // Add the grant, or end it; a denial leaves the grants as they are.
-        let subject = request.subject();
-        let grant = match decision {
-            AdminDecision::Deny { .. } => None,
-            AdminDecision::Approve { .. } => decided.grant(),
-            // A later request may have replaced this one's grant, which is then over already.
-            AdminDecision::Revoke { .. } => {
-                let own = grants.grants.get(&subject).filter(|grant| grant.request == request.id);
-                own.map(|grant| Grant { until: Some(now.as_secs()), ..grant.clone() })
-            }
-        };
-        let changed = grant.map(|grant| with_grant(&grants, &subject, grant, now)).transpose();
-        let changed = changed.map_err(DecisionError::NotPossible)?;
-        if !self.requests.replace(&decided, changed.as_ref().map(|changed| (&grants, changed))).await? {
-            return Err(DecisionError::Changed);
-        }
-        if changed.is_some() {
+        let tables = (&self.accounts, &self.requests);
+        let (decided, has_changed_grants) = decide(tables, (account, id), decision, admin, now).await?;
+        if has_changed_grants {
             self.publish(account, now).await;
         }
         Ok(decided)

@@ -11,6 +11,7 @@ mod caps;
 mod catalogs;
 mod limits;
 mod output;
+mod requests;
 mod usage;
 
 use std::collections::BTreeMap;
