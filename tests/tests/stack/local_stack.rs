@@ -164,7 +164,7 @@ async fn a_function_that_dies_while_starting_is_named_with_its_last_words() {
     // read the limits, and any of them may fail first.
     let (_, why) = said.split_once("levee-local: ").unwrap();
     let (function, why) = why.split_once("/0 did not start").unwrap();
-    assert!(["authorizer", "health-api"].contains(&function), "{said}");
+    assert!(["authorizer", "customer-api", "health-api"].contains(&function), "{said}");
     assert!(why.contains("LIMIT_ACCOUNT_PER_MINUTE"), "{said}");
 }
 
